@@ -1,0 +1,41 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Reason is one word for what is wrong with a request: the closed list that
+// metrics, tests and documents use. The message beside it is for people.
+type Reason string
+
+// The reasons that the registry itself gives.
+const (
+	ReasonNotFound      Reason = "NotFound"      // no such object, or no such platform namespace
+	ReasonAlreadyExists Reason = "AlreadyExists" // a new object has the name of an existing one
+	ReasonConflict      Reason = "Conflict"      // the stated version is not the current one
+	ReasonImmutableSpec Reason = "ImmutableSpec" // the spec of a target never changes
+	ReasonInvalidName   Reason = "InvalidName"   // the name is not one for this kind
+	ReasonInvalidSpec   Reason = "InvalidSpec"   // the spec does not describe an object of this kind
+)
+
+// Error is a request that the rules refuse. Nothing was changed.
+type Error struct {
+	Reason  Reason
+	Message string // names the thing, what is wrong with it, and what to do
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// ReasonOf returns the reason of the first [*Error] in err's chain, "" if
+// there is none: then err is a failure, not a refusal.
+func ReasonOf(err error) Reason {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Reason
+	}
+	return ""
+}
+
+func refuse(reason Reason, format string, args ...any) error {
+	return &Error{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}

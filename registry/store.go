@@ -1,0 +1,75 @@
+package registry
+
+import (
+	"context"
+	"errors"
+)
+
+// What a [Store] answers when it does not do what it was asked. Anything else
+// is a failure of the backend, and whether a write took place is then unknown.
+var (
+	ErrNotFound = errors.New("no such object")
+	ErrExists   = errors.New("object exists")
+	ErrConflict = errors.New("object has another version")
+	ErrClosed   = errors.New("store is closed")
+)
+
+// Store keeps objects and returns them. It knows no rule but versions: names,
+// immutability and references are the [Registry]'s.
+//
+// Objects go in and out by value; neither side may change what the other
+// holds. Names are compared byte by byte: names that differ only in case are
+// different names. A write has been made durable when the call returns nil.
+// All methods may be called at once from any goroutine, and end early with
+// the context's error when it ends before they take effect.
+type Store interface {
+	// List returns the objects of a kind, ordered by namespace and name, byte
+	// by byte; those of one platform namespace unless namespace is empty.
+	List(ctx context.Context, kind Kind, namespace string) ([]Object, error)
+
+	// Get returns one object, or ErrNotFound.
+	Get(ctx context.Context, key Key) (Object, error)
+
+	// Create keeps a new object at version 1 and returns it as kept, or
+	// ErrExists.
+	Create(ctx context.Context, o Object) (Object, error)
+
+	// Update replaces the object at o's key when its version is still
+	// expected, and returns it as kept, with the next version; else
+	// ErrConflict or ErrNotFound.
+	Update(ctx context.Context, o Object, expected int32) (Object, error)
+
+	// Delete removes an object when its version is still expected; else
+	// ErrConflict or ErrNotFound.
+	Delete(ctx context.Context, key Key, expected int32) error
+
+	// Watch calls observe with every object of the kind that is there, as
+	// Added, before it returns; and after that with every change, in order,
+	// one call at a time, with no gap and no repeat, until ctx ends.
+	//
+	// A store that lives in this process calls observe before it acknowledges
+	// the write, so that whoever wrote finds it observed. observe must be
+	// quick and must not call the store.
+	Watch(ctx context.Context, kind Kind, observe func(Event)) error
+
+	// Close ends all watches and frees what the store holds. Calls after it
+	// answer ErrClosed.
+	Close() error
+}
+
+// Change says what happened to an object.
+type Change string
+
+// The changes that a watch reports.
+const (
+	Added    Change = "Added"
+	Modified Change = "Modified"
+	Deleted  Change = "Deleted"
+)
+
+// Event is one change of one object. A Deleted event carries the object's last
+// state.
+type Event struct {
+	Change Change
+	Object Object
+}
