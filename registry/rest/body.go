@@ -1,0 +1,192 @@
+package rest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gorilla/mux"
+
+	"drey.dev/drey/registry"
+)
+
+// maxBody is the most that a request body may hold, in bytes.
+const maxBody = 1 << 20
+
+// sent is an object as a client writes it: everything may be missing, and
+// what the server owns (status, times, id) is not read.
+type sent struct {
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
+	Metadata   struct {
+		Name            string            `json:"name"`
+		Namespace       string            `json:"namespace"`
+		Labels          map[string]string `json:"labels"`
+		Annotations     map[string]string `json:"annotations"`
+		ResourceVersion int32             `json:"resourceVersion"`
+	} `json:"metadata"`
+	Spec jsontext.Value `json:"spec"`
+}
+
+// read returns the object in the body of a POST or PUT, addressed by the path,
+// and the resourceVersion that it states, 0 for none.
+func (c collection) read(r *http.Request) (registry.Object, int32, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return registry.Object{}, 0, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
+				fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
+		}
+		return registry.Object{}, 0, badRequest("the body could not be read to its end: %v", err)
+	}
+	doc, err := decodeBody(r.Header.Get("Content-Type"), body)
+	if err != nil {
+		return registry.Object{}, 0, err
+	}
+	o, err := c.address(doc, mux.Vars(r))
+	return o, doc.Metadata.ResourceVersion, err
+}
+
+// address makes the sent document an object at the place that the path names,
+// and refuses one that says it belongs elsewhere.
+func (c collection) address(doc sent, path map[string]string) (registry.Object, error) {
+	if doc.Kind != "" && doc.Kind != string(c.kind) {
+		return registry.Object{}, badRequest("kind is %q, this path takes a %s: correct it or leave it out", doc.Kind, c.kind)
+	}
+	if doc.APIVersion != "" && doc.APIVersion != apiVersion {
+		return registry.Object{}, badRequest("apiVersion is %q, this API is %q: correct it or leave it out", doc.APIVersion, apiVersion)
+	}
+	if ns := doc.Metadata.Namespace; ns != "" && ns != path["namespace"] {
+		return registry.Object{}, badRequest("metadata.namespace is %q, the path says %q: make them agree, or leave it out", ns, path["namespace"])
+	}
+	name, named := path["name"]
+	if named && doc.Metadata.Name != "" && doc.Metadata.Name != name {
+		return registry.Object{}, badRequest("metadata.name is %q, the path says %q: make them agree, or leave it out", doc.Metadata.Name, name)
+	}
+	if !named {
+		name = doc.Metadata.Name
+	}
+	return registry.Object{
+		Kind: c.kind,
+		Metadata: registry.Metadata{
+			Name: name, Namespace: path["namespace"],
+			Labels: doc.Metadata.Labels, Annotations: doc.Metadata.Annotations,
+		},
+		Spec: []byte(doc.Spec),
+	}, nil
+}
+
+// decodeBody reads JSON or YAML, as the Content-Type says; JSON if it says
+// nothing.
+func decodeBody(contentType string, body []byte) (sent, error) {
+	var doc sent
+	isYAML, err := readsAsYAML(contentType)
+	if err != nil {
+		return doc, err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return doc, badRequest("the body is empty: send the object as JSON or YAML")
+	}
+	text := body
+	if isYAML {
+		if text, err = yamlToJSON(body); err != nil {
+			return doc, badRequest("the body is not valid YAML: %v", err)
+		}
+	}
+	if err := jsonv2.Unmarshal(text, &doc); err != nil {
+		return doc, badRequest("%s", describeJSONError(err, text, !isYAML))
+	}
+	return doc, nil
+}
+
+func readsAsYAML(contentType string) (bool, error) {
+	if contentType == "" {
+		return false, nil
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err == nil {
+		switch mediaType {
+		case "application/json":
+			return false, nil
+		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
+			return true, nil
+		}
+	}
+	return false, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
+		fmt.Sprintf("the Content-Type is %q: send application/json or application/yaml (curl: -H 'Content-Type: application/json')", contentType)}
+}
+
+// describeJSONError says what is wrong and where: by line and column if the
+// text is what the client sent, by path otherwise.
+func describeJSONError(err error, text []byte, position bool) string {
+	var offset int64
+	var pointer jsontext.Pointer
+	what := err.Error()
+	syntactic, isSyntactic := errors.AsType[*jsontext.SyntacticError](err)
+	semantic, isSemantic := errors.AsType[*jsonv2.SemanticError](err)
+	switch {
+	case isSyntactic:
+		offset, pointer, what = syntactic.ByteOffset, syntactic.JSONPointer, syntactic.Err.Error()
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			what = "the key stands there twice"
+		}
+	case isSemantic:
+		offset, pointer = semantic.ByteOffset, semantic.JSONPointer
+		what = fmt.Sprintf("found %s, want %s", jsonKindName(semantic.JSONKind), wanted(semantic))
+	}
+	path := strings.TrimPrefix(strings.ReplaceAll(string(pointer), "/", "."), ".")
+	switch {
+	case !position && path == "":
+		return "the body is not an object: " + what
+	case !position:
+		return fmt.Sprintf("%s: %s", path, what)
+	}
+	line, column := lineAndColumn(text, offset)
+	if path != "" {
+		path = ", at " + path
+	}
+	return fmt.Sprintf("the body is not readable at line %d, column %d%s: %s", line, column, path, what)
+}
+
+func lineAndColumn(text []byte, offset int64) (line, column int) {
+	before := text[:min(max(offset, 0), int64(len(text)))]
+	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
+}
+
+func jsonKindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '{', '}':
+		return "an object"
+	case '[', ']':
+		return "an array"
+	}
+	return "something else"
+}
+
+func wanted(e *jsonv2.SemanticError) string {
+	if e.GoType == nil {
+		return "something else"
+	}
+	switch e.GoType.Kind().String() {
+	case "string":
+		return "a string"
+	case "int32":
+		return "a whole number of 32 bits"
+	default:
+		return "an object"
+	}
+}

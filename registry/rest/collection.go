@@ -1,0 +1,174 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"drey.dev/drey/registry"
+)
+
+// apiVersion is that of every object on the wire.
+const apiVersion = "v1"
+
+// collection serves the objects of one kind, whichever it is.
+type collection struct {
+	*server
+	kind registry.Kind
+}
+
+// document is an object on the wire.
+type document struct {
+	Kind       registry.Kind     `json:"kind"`
+	APIVersion string            `json:"apiVersion"`
+	Metadata   registry.Metadata `json:"metadata"`
+	Spec       json.RawMessage   `json:"spec"`
+}
+
+type documentList struct {
+	Kind       string     `json:"kind"`
+	APIVersion string     `json:"apiVersion"`
+	Metadata   struct{}   `json:"metadata"`
+	Items      []document `json:"items"` // never null: clients iterate it unseen
+}
+
+func (c collection) list(r *http.Request) (answer, error) {
+	objects, err := c.registry.List(r.Context(), c.kind, mux.Vars(r)["namespace"])
+	if err != nil {
+		return answer{}, err
+	}
+	l := documentList{Kind: string(c.kind) + "List", APIVersion: apiVersion, Items: make([]document, len(objects))}
+	for i, o := range objects {
+		l.Items[i] = toDocument(o)
+	}
+	return answer{status: http.StatusOK, body: l}, nil
+}
+
+func (c collection) get(r *http.Request) (answer, error) {
+	o, err := c.registry.Get(r.Context(), c.key(r))
+	if err != nil {
+		return answer{}, err
+	}
+	if tag := etag(o); matches(r.Header.Get("If-None-Match"), tag) {
+		return answer{status: http.StatusNotModified, header: http.Header{"Etag": {tag}}}, nil
+	}
+	return c.answer(http.StatusOK, o), nil
+}
+
+func (c collection) post(r *http.Request) (answer, error) {
+	o, _, err := c.read(r)
+	if err != nil {
+		return answer{}, err
+	}
+	o, err = c.registry.Create(r.Context(), o)
+	if err != nil {
+		return answer{}, err
+	}
+	c.logWrite(r, "created", o)
+	return c.answer(http.StatusCreated, o), nil
+}
+
+func (c collection) put(r *http.Request) (answer, error) {
+	o, version, err := c.read(r)
+	if err != nil {
+		return answer{}, err
+	}
+	precondition, err := readPrecondition(r, version)
+	if err != nil {
+		return answer{}, err
+	}
+	o, outcome, err := c.registry.Put(r.Context(), o, precondition)
+	if err != nil {
+		return answer{}, err
+	}
+	switch outcome {
+	case registry.Created:
+		c.logWrite(r, "created", o)
+		return c.answer(http.StatusCreated, o), nil
+	case registry.Replaced:
+		c.logWrite(r, "replaced", o)
+	}
+	return c.answer(http.StatusOK, o), nil
+}
+
+func (c collection) delete(r *http.Request) (answer, error) {
+	precondition, err := readPrecondition(r, 0)
+	if err != nil {
+		return answer{}, err
+	}
+	o, err := c.registry.Delete(r.Context(), c.key(r), precondition)
+	if err != nil {
+		return answer{}, err
+	}
+	c.logWrite(r, "deleted", o)
+	return answer{status: http.StatusOK, body: toDocument(o)}, nil
+}
+
+func (c collection) key(r *http.Request) registry.Key {
+	vars := mux.Vars(r)
+	return registry.Key{Kind: c.kind, Namespace: vars["namespace"], Name: vars["name"]}
+}
+
+// answer is how one kept object goes out.
+func (c collection) answer(status int, o registry.Object) answer {
+	header := http.Header{"Etag": {etag(o)}}
+	for _, w := range c.registry.Warnings(o) {
+		header.Add("Warning", fmt.Sprintf("299 drey %q", w))
+	}
+	return answer{status: status, body: toDocument(o), header: header}
+}
+
+func (c collection) logWrite(r *http.Request, what string, o registry.Object) {
+	c.log.LogAttrs(r.Context(), levelWrite, "object "+what,
+		attr("kind", string(o.Kind)), attr("namespace", o.Metadata.Namespace), attr("name", o.Metadata.Name),
+		attr("resourceVersion", strconv.Itoa(int(o.Metadata.ResourceVersion))), attr("client", r.RemoteAddr))
+}
+
+func toDocument(o registry.Object) document {
+	return document{Kind: o.Kind, APIVersion: apiVersion, Metadata: o.Metadata, Spec: o.Spec}
+}
+
+// etag names one version of one object; an object made anew under the same
+// name has another.
+func etag(o registry.Object) string {
+	return fmt.Sprintf(`"%s.%d"`, o.Metadata.ID, o.Metadata.ResourceVersion)
+}
+
+// matches reports whether an If-None-Match header lists the tag.
+func matches(header, tag string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
+		if part == tag || part == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// readPrecondition joins If-Match and the version that the body states, 0 for
+// none.
+func readPrecondition(r *http.Request, version int32) (registry.Precondition, error) {
+	p := registry.Precondition{Version: version}
+	header := strings.TrimSpace(r.Header.Get("If-Match"))
+	switch header {
+	case "":
+		return p, nil
+	case "*":
+		p.Exists = true
+		return p, nil
+	}
+	id, number, ok := strings.Cut(strings.Trim(header, `"`), ".")
+	n, err := strconv.ParseInt(number, 10, 32)
+	if !ok || err != nil || id == "" {
+		return p, badRequest("the If-Match header is %q: send back the ETag that a GET of this object answered, or leave it out", header)
+	}
+	if version != 0 && version != int32(n) {
+		return p, badRequest("If-Match states resourceVersion %d and the body %d: leave one of them out", n, version)
+	}
+	p.ID, p.Version = id, int32(n)
+	return p, nil
+}

@@ -1,0 +1,140 @@
+package rest
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/yaml"
+)
+
+// answer is what a handler wants said. The header goes out with an error too.
+type answer struct {
+	status int
+	body   any
+	header http.Header
+}
+
+const levelWrite = slog.LevelInfo // every change of the registry is worth a line; reads are not
+
+func attr(key, value string) slog.Attr { return slog.String(key, value) }
+
+// endpoint answers one path: it finds the method, calls it, writes what it
+// returned, and counts.
+func (s *server) endpoint(route string, m methods, otherwise func(*http.Request) (answer, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		handle, ok := m[r.Method]
+		if !ok {
+			handle = otherwise
+		}
+		a, err := s.guarded(handle, r)
+		if err != nil {
+			p := s.problemOf(r, err)
+			a.status, a.body = p.status, p.body(r)
+		}
+		write(w, a, err == nil && prefersYAML(r.Header.Get("Accept")))
+		s.metrics.observe(route, r.Method, a.status, time.Since(start))
+		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", a.status, "duration", time.Since(start))
+	})
+}
+
+// guarded turns a panic, which is a defect of ours, into an error.
+func (s *server) guarded(handle func(*http.Request) (answer, error), r *http.Request) (a answer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return handle(r)
+}
+
+// write is the only place that writes an answer. Errors are always JSON.
+func write(w http.ResponseWriter, a answer, asYAML bool) {
+	maps.Copy(w.Header(), a.header)
+	w.Header().Set("Vary", "Accept")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	contentType := "application/json"
+	text, err := jsonv2.Marshal(a.body, jsonv2.Deterministic(true), jsontext.PreserveRawStrings(true))
+	if err == nil && asYAML {
+		contentType = "application/yaml"
+		text, err = yaml.JSONToYAML(text)
+	}
+	if err != nil { // only our own types come here, and they can be marshalled
+		http.Error(w, `{"message":"the answer could not be written"}`, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(text) // the client may be gone; nobody is left to tell
+}
+
+// prefersYAML reads an Accept header. JSON wins unless YAML is asked for with
+// a higher quality: a wildcard means JSON.
+func prefersYAML(accept string) bool {
+	var yamlQ, jsonQ float64
+	for part := range strings.SplitSeq(accept, ",") {
+		mediaType, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if v, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(v, 64); err != nil {
+				continue
+			}
+		}
+		switch mediaType {
+		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
+			yamlQ = max(yamlQ, q)
+		case "application/json", "application/*", "*/*":
+			jsonQ = max(jsonQ, q)
+		}
+	}
+	return yamlQ > jsonQ
+}
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "drey_rest_requests_total", Help: "REST requests by route, method and status code.",
+		}, []string{"route", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "drey_rest_request_duration_seconds", Help: "Time from a REST request's header to its answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
+		}, []string{"route", "method"}),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.duration)
+	}
+	return m
+}
+
+func (m *metrics) observe(route, method string, status int, d time.Duration) {
+	switch method { // anything else is the client's invention, and would be a new series each
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+	m.duration.WithLabelValues(route, method).Observe(d.Seconds())
+}

@@ -1,0 +1,111 @@
+// Package rest serves the registry over the REST API of Ververica Platform,
+// which clients already speak. It knows the rules' owner, [registry.Registry],
+// and not which store keeps the objects.
+//
+// A handler returns an answer or an error; [endpoint] alone writes.
+package rest
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"drey.dev/drey/registry"
+)
+
+// Options is what the API needs. Registry and Log are required.
+type Options struct {
+	Registry *registry.Registry
+	Log      *slog.Logger
+	Build    Build                 // what system-info reports
+	Metrics  prometheus.Registerer // nil: none are kept
+}
+
+// New returns the whole API as a handler.
+func New(o Options) http.Handler {
+	s := &server{registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics)}
+	r := mux.NewRouter().SkipClean(true) // a cleaned path would be a redirect, which loses the body
+	s.route(r, "/api/v1/status", methods{http.MethodGet: s.status})
+	s.route(r, "/api/v1/status/system-info", methods{http.MethodGet: s.systemInfo})
+
+	targets := collection{server: s, kind: registry.DeploymentTarget}
+	s.route(r, "/api/v1/namespaces/{namespace}/deployment-targets", methods{
+		http.MethodGet:  targets.list,
+		http.MethodPost: targets.post,
+	})
+	s.route(r, "/api/v1/namespaces/{namespace}/deployment-targets/{name}", methods{
+		http.MethodGet:    targets.get,
+		http.MethodPut:    targets.put,
+		http.MethodDelete: targets.delete,
+	})
+	r.NotFoundHandler = s.endpoint("none", methods{}, s.nothingHere)
+	return r
+}
+
+// Build identifies the running program.
+type Build struct {
+	Version string
+	Time    string // RFC 3339, empty if unknown
+	Commit  string // the full hash, empty if unknown
+}
+
+// ReadBuild returns what the Go toolchain stamped into this binary.
+func ReadBuild(version string) Build {
+	b := Build{Version: version}
+	info, _ := debug.ReadBuildInfo()
+	if info == nil {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.Time = s.Value
+		}
+	}
+	return b
+}
+
+type server struct {
+	registry *registry.Registry
+	log      *slog.Logger
+	build    Build
+	metrics  *metrics
+}
+
+// methods maps an HTTP method to what answers it.
+type methods map[string]func(*http.Request) (answer, error)
+
+func (s *server) route(r *mux.Router, path string, m methods) {
+	m[http.MethodHead] = m[http.MethodGet]
+	r.Handle(path, s.endpoint(path, m, s.noSuchMethod(m)))
+}
+
+func (s *server) nothingHere(r *http.Request) (answer, error) {
+	return answer{}, &problem{http.StatusNotFound, registry.ReasonNotFound,
+		"there is nothing at this path: the targets of a platform namespace are at /api/v1/namespaces/{namespace}/deployment-targets"}
+}
+
+func (s *server) status(*http.Request) (answer, error) {
+	return answer{status: http.StatusOK, body: map[string]any{
+		"kind": "Status", "apiVersion": apiVersion, "status": map[string]any{"ready": true},
+	}}, nil
+}
+
+func (s *server) systemInfo(*http.Request) (answer, error) {
+	short := s.build.Commit
+	if len(short) > 7 {
+		short = short[:7]
+	}
+	return answer{status: http.StatusOK, body: map[string]any{
+		"kind": "SystemInformation", "apiVersion": apiVersion,
+		"status": map[string]any{"revisionInformation": map[string]string{
+			"buildVersion": s.build.Version, "buildTime": s.build.Time,
+			"commitShaShort": short, "commitShaLong": s.build.Commit,
+		}},
+	}}, nil
+}
