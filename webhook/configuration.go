@@ -1,0 +1,119 @@
+package webhook
+
+import (
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ConfigurationName is the name of both webhook configurations.
+const ConfigurationName = "drey"
+
+// The webhooks, by the names under which kubectl shows their denials.
+const (
+	labelPods         = "label-pods.drey.dev"
+	validatePods      = "pods.drey.dev"
+	validateWorkloads = "workloads.drey.dev"
+	validateCronJobs  = "cronjobs.drey.dev"
+)
+
+// SystemNamespaces are never sent to drey: a cluster must be able to start and
+// to mend itself while drey is down. Drey's own namespace is another.
+var SystemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"}
+
+// Client says how the API server reaches the handler at a path.
+type Client func(path string) admissionv1.WebhookClientConfig
+
+// ByURL is a client for a drey that runs outside the cluster. base has no path,
+// such as https://127.0.0.1:9443.
+func ByURL(base string, caBundle []byte) Client {
+	return func(path string) admissionv1.WebhookClientConfig {
+		url := base + path
+		return admissionv1.WebhookClientConfig{URL: &url, CABundle: caBundle}
+	}
+}
+
+// Mutating is the configuration of the webhook that labels. It denies too, so
+// that a pod which may not run costs one call. Its failure policy is Ignore:
+// a pod without labels does less harm than a job that cannot recover.
+func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfiguration {
+	s := shape(exclude, rule("", "pods"), conditions("object"))
+	return &admissionv1.MutatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		Webhooks: []admissionv1.MutatingWebhook{{
+			Name: labelPods, ClientConfig: client(PathLabelPods),
+			FailurePolicy:      new(admissionv1.Ignore),
+			ReinvocationPolicy: new(admissionv1.NeverReinvocationPolicy), // one call a pod; what others add changes no label of ours
+			Rules:              s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
+			MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
+			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
+		}},
+	}
+}
+
+// Validating is the configuration of the gate. Its failure policy is Fail:
+// while drey is down nothing new enters that might not be allowed to. It is
+// asked about pods that the labelling webhook could not be asked about, and
+// about what makes pods, so that the person who applies it sees the denial.
+func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookConfiguration {
+	webhook := func(name, path string, s scope) admissionv1.ValidatingWebhook {
+		return admissionv1.ValidatingWebhook{
+			Name: name, ClientConfig: client(path),
+			FailurePolicy: new(admissionv1.Fail),
+			Rules:         s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
+			MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
+			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
+		}
+	}
+	workloads := append(rule("apps", "deployments", "statefulsets"), rule("batch", "jobs")...)
+	return &admissionv1.ValidatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		Webhooks: []admissionv1.ValidatingWebhook{
+			webhook(validatePods, PathValidatePods, shape(exclude, rule("", "pods"), conditions("object"))),
+			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads, conditions("object.spec.template"))),
+			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), conditions("object.spec.jobTemplate.spec.template"))),
+		},
+	}
+}
+
+// timeoutSeconds is how long the API server waits. An answer takes well under
+// a millisecond; what takes longer than this is not coming.
+const timeoutSeconds int32 = 3
+
+// scope is what of the cluster a webhook sees.
+type scope struct {
+	rules      []admissionv1.RuleWithOperations
+	namespaces *metav1.LabelSelector
+	conditions []admissionv1.MatchCondition
+}
+
+func shape(exclude []string, rules []admissionv1.RuleWithOperations, conditions []admissionv1.MatchCondition) scope {
+	return scope{
+		rules:      rules,
+		conditions: conditions,
+		namespaces: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: slices.Sorted(slices.Values(exclude)),
+		}}},
+	}
+}
+
+func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
+	return []admissionv1.RuleWithOperations{{
+		Operations: []admissionv1.OperationType{admissionv1.Create},
+		Rule: admissionv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: resources,
+			Scope: new(admissionv1.NamespacedScope),
+		},
+	}}
+}
+
+func conditions(pod string) []admissionv1.MatchCondition {
+	return []admissionv1.MatchCondition{
+		{Name: "is-flink", Expression: celFlink(pod)},
+		{Name: "is-not-the-operator", Expression: celNotOperator(pod)},
+		{Name: "is-not-a-mirror-pod", Expression: celNotMirror},
+	}
+}

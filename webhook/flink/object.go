@@ -1,0 +1,111 @@
+package flink
+
+import "strings"
+
+// Object is what recognition reads of a Kubernetes object: a pod, or something
+// that makes pods.
+type Object struct {
+	Kind         string // Pod, Deployment, StatefulSet, Job, CronJob
+	Namespace    string
+	Name         string // empty on a pod that only has a GenerateName yet
+	GenerateName string
+	UID          string // empty before the object is stored
+	Labels       map[string]string
+	Annotations  map[string]string
+	Owners       []Owner
+	Pod          Pod // the pod itself, or the template
+}
+
+// Pod is the part of a pod, or of a template, that shows what runs in it.
+type Pod struct {
+	Labels     map[string]string // for a pod: the object's own
+	Containers []Container
+	Volumes    []string // their names
+}
+
+// Container is the part of a container that shows what runs in it.
+type Container struct {
+	Name    string
+	Image   string
+	Command []string
+	Args    []string
+	Env     []string // the names
+}
+
+// Owner is an owner reference.
+type Owner struct {
+	APIVersion string
+	Kind       string
+	Name       string
+	UID        string
+	Controller bool
+}
+
+// customResources are the kinds by which people ask an operator for Flink:
+// Flink's own, spotify's and lyft's.
+var customResources = map[string]string{
+	"FlinkDeployment":          "flink.apache.org",
+	"FlinkBlueGreenDeployment": "flink.apache.org",
+	"FlinkSessionJob":          "flink.apache.org",
+	"FlinkCluster":             "flinkoperator.k8s.io",
+	"FlinkApplication":         "flink.k8s.io",
+}
+
+func (o Owner) isFlink() bool {
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	want, ok := customResources[o.Kind]
+	return ok && group == want
+}
+
+// Root is the topmost object that is known to own a workload. Fields that the
+// objects at hand do not show are empty.
+type Root struct {
+	Kind string
+	Name string
+	UID  string
+}
+
+// root follows the owner references of the object itself. A ReplicaSet's name
+// gives its Deployment's, and not the uid.
+func root(o *Object) Root {
+	owner, ok := owner(o.Owners)
+	switch {
+	case !ok && o.Kind == "Pod":
+		return Root{}
+	case !ok:
+		return Root{Kind: o.Kind, Name: o.Name, UID: o.UID}
+	case owner.Kind == "ReplicaSet":
+		return Root{Kind: "Deployment", Name: deploymentOf(owner.Name, o.Labels[labelPodHash])}
+	default:
+		return Root{Kind: owner.Kind, Name: owner.Name, UID: owner.UID}
+	}
+}
+
+// owner prefers a Flink custom resource, which does not control what it owns,
+// over the controller.
+func owner(owners []Owner) (Owner, bool) {
+	for _, o := range owners {
+		if o.isFlink() {
+			return o, true
+		}
+	}
+	for _, o := range owners {
+		if o.Controller {
+			return o, true
+		}
+	}
+	return Owner{}, false
+}
+
+// deploymentOf cuts the pod template's hash off a ReplicaSet's name.
+func deploymentOf(replicaSet, hash string) string {
+	if hash != "" {
+		if name, ok := strings.CutSuffix(replicaSet, "-"+hash); ok {
+			return name
+		}
+	}
+	if i := strings.LastIndexByte(replicaSet, '-'); i > 0 {
+		return replicaSet[:i]
+	}
+	return replicaSet
+}

@@ -1,0 +1,97 @@
+// Package flink recognises Flink workloads among Kubernetes objects, and names
+// their flavour, mode and identity. It does so from the objects it is given:
+// it asks nobody.
+package flink
+
+import (
+	"encoding/hex"
+	"strings"
+)
+
+// Workload is what recognition makes of an object. Strength None or Weak means
+// that it is not to be treated as Flink's; then only Signals is of interest.
+type Workload struct {
+	Object   *Object
+	Flavour  Flavour
+	Mode     Mode
+	Role     Role
+	Strength Strength
+	Signals  Signals
+	Root     Root
+	Identity Identity
+
+	// MadeByJobManager marks the TaskManager pod that a running JobManager
+	// made for itself. Refusing it would put its job into a restart loop.
+	MadeByJobManager bool
+}
+
+// Identity is who a workload is. What the objects do not show is empty.
+type Identity struct {
+	ID    string // the root's uid
+	Name  string // the root custom resource's name, the cluster id, or the root's name; any text
+	JobID string // a UUID with hyphens, or what stands there if it is no hex
+}
+
+// Recognised says that the signals are enough to act on.
+func (w Workload) Recognised() bool { return w.Strength >= Medium }
+
+// Recognise looks at one object.
+func Recognise(o *Object) Workload {
+	if o.Pod.Labels[labelName] == nameOperator { // it carries "flink" everywhere
+		return Workload{Object: o}
+	}
+	if _, mirror := o.Annotations[annotationMirror]; mirror { // the kubelet's: nothing could change it
+		return Workload{Object: o}
+	}
+	e := gather(o)
+	w := Workload{Object: o, Signals: e.signals, Strength: e.signals.strength()}
+	if !w.Recognised() {
+		return w
+	}
+	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
+	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(e.jobID)}
+	for _, f := range flavours {
+		if f.is(o, e) {
+			w.Flavour = f.flavour
+			w.Identity.Name = f.clusterName(o, w.Root)
+			break
+		}
+	}
+	if isCustomResource(w.Root.Kind) {
+		w.Identity.Name = w.Root.Name
+	}
+	w.MadeByJobManager = madeByJobManager(&w)
+	return w
+}
+
+// flavours in the order in which they are asked: the surest first. Each is a
+// file of its own.
+var flavours = []struct {
+	flavour     Flavour
+	is          func(*Object, evidence) bool
+	clusterName func(*Object, Root) string
+}{
+	{Native, isNative, nativeName},
+	{Standalone, isStandalone, standaloneName},
+	{Docs, isDocs, docsName},
+	{Ververica, isVerverica, rootName},
+	{Other, func(*Object, evidence) bool { return true }, rootName},
+}
+
+func rootName(_ *Object, root Root) string { return root.Name }
+
+func isCustomResource(kind string) bool {
+	_, ok := customResources[kind]
+	return ok
+}
+
+// jobID writes a Flink job id the way Ververica Platform does: 32 hex digits
+// become a UUID with hyphens.
+func jobID(s string) string {
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != 16 {
+		return s
+	}
+	s = strings.ToLower(s)
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}

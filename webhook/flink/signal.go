@@ -1,0 +1,268 @@
+package flink
+
+import (
+	"slices"
+	"strings"
+)
+
+// Signals is a set of what in an object points at Flink.
+type Signals uint16
+
+// The signals. Strong ones are enough alone.
+const (
+	TypeLabel       Signals = 1 << iota // strong: type is flink-native-kubernetes or flink-standalone-kubernetes
+	FlinkOwner                          // strong: owned by a Flink custom resource
+	MainContainer                       // strong: a container named flink-main-container
+	EntryPoint                          // strong: runs a script or a class that only Flink's processes have
+	VervericaLabels                     // strong: system and app of Ververica Platform
+	RoleLabel                           // component is jobmanager or taskmanager
+	RoleContainer                       // a container of such a name
+	RoleArgs                            // args of Flink's docker-entrypoint.sh
+	AppNameLabel                        // app.kubernetes.io/name is flink
+	AppRoleLabel                        // app.kubernetes.io/component is jobmanager or taskmanager
+	FlinkEnv                            // FLINK_MODE or FLINK_PROPERTIES is set
+	ConfigVolume                        // a volume named flink-config-volume
+	FlinkImage                          // weak: the image's repository has the segment flink
+)
+
+const (
+	strongSignals = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels
+	roleSignals   = RoleLabel | RoleContainer | RoleArgs | AppRoleLabel
+)
+
+var signalNames = []string{
+	"the label type", "a Flink custom resource as owner", "the container flink-main-container", "a Flink entry point",
+	"the labels system and app", "the label component", "a container named jobmanager or taskmanager", "arguments of Flink's entry point script",
+	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "FLINK_MODE or FLINK_PROPERTIES", "the volume flink-config-volume",
+	"an image named flink",
+}
+
+// Names says in words what the set holds, for people.
+func (s Signals) Names() []string {
+	var names []string
+	for i, name := range signalNames {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (s Signals) has(all Signals) bool  { return s&all == all }
+func (s Signals) some(any Signals) bool { return s&any != 0 }
+
+// strength weighs a set. Words that other products use too count only when
+// something says both which process of a Flink cluster this is and that it is
+// Flink's: a history server or a SQL gateway has the second and not the first.
+func (s Signals) strength() Strength {
+	switch {
+	case s.some(strongSignals):
+		return Strong
+	case s.has(RoleLabel) && s.some(RoleContainer|RoleArgs|FlinkImage),
+		s.has(AppRoleLabel) && s.has(AppNameLabel),
+		s.some(roleSignals) && s.some(FlinkEnv|ConfigVolume),
+		s.has(RoleArgs) && s.has(FlinkImage):
+		return Medium
+	case s != 0:
+		return Weak
+	}
+	return None
+}
+
+// Scripts and classes that only a JobManager or a TaskManager starts with.
+var entryPoints = []struct {
+	text string
+	role Role
+	mode Mode
+}{
+	{"kubernetes-jobmanager.sh kubernetes-application", JobManager, Application},
+	{"kubernetes-jobmanager.sh kubernetes-session", JobManager, Session},
+	{"kubernetes-jobmanager.sh", JobManager, UnknownMode},
+	{"kubernetes-taskmanager.sh", TaskManager, UnknownMode},
+	{"org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint", JobManager, Application},
+	{"org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint", JobManager, Session},
+	{"org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint", JobManager, Application},
+	{"org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", JobManager, Session},
+	{"org.apache.flink.kubernetes.taskmanager.KubernetesTaskExecutorRunner", TaskManager, UnknownMode},
+	{"org.apache.flink.runtime.taskexecutor.TaskManagerRunner", TaskManager, UnknownMode},
+}
+
+// Arguments of docker-entrypoint.sh in Flink's image. jobmanager starts a
+// session cluster, standalone-job an application.
+var roleArgs = map[string]struct {
+	role Role
+	mode Mode
+}{
+	"jobmanager":     {JobManager, Session},
+	"standalone-job": {JobManager, Application},
+	"taskmanager":    {TaskManager, UnknownMode},
+}
+
+// evidence is what one pass over an object found.
+type evidence struct {
+	signals Signals
+	role    Role
+	mode    Mode
+	jobID   string // as written
+}
+
+func gather(o *Object) evidence {
+	var e evidence
+	e.readLabels(o.Pod.Labels)
+	for _, owner := range o.Owners {
+		if owner.isFlink() {
+			e.signals |= FlinkOwner
+		}
+	}
+	for i := range o.Pod.Containers {
+		e.readContainer(&o.Pod.Containers[i])
+	}
+	if slices.Contains(o.Pod.Volumes, configVolume) {
+		e.signals |= ConfigVolume
+	}
+	return e
+}
+
+func (e *evidence) readLabels(labels map[string]string) {
+	switch labels[labelType] {
+	case typeNative, typeStandalone:
+		e.signals |= TypeLabel
+	}
+	if labels[labelSystem] == systemVervericaVal {
+		switch labels[labelApp] {
+		case appJob:
+			e.signals |= VervericaLabels
+			e.mode = Application
+		case appSession:
+			e.signals |= VervericaLabels
+			e.mode = Session
+		}
+	}
+	if role, ok := roleOf(labels[labelComponent]); ok {
+		e.signals |= RoleLabel
+		e.role = role
+	}
+	if labels[labelName] == nameFlink {
+		e.signals |= AppNameLabel
+	}
+	if role, ok := roleOf(labels[labelAppComponent]); ok {
+		e.signals |= AppRoleLabel
+		e.learn(role, UnknownMode)
+	}
+	switch {
+	case labels[labelDeploymentID] != "", labels[labelDeploymentName] != "":
+		e.learn(UnknownRole, Application)
+	case labels[labelSessionClusterID] != "", labels[labelSessionClusterName] != "":
+		e.learn(UnknownRole, Session)
+	}
+	e.jobID = labels[labelJobIDSpotify]
+}
+
+func (e *evidence) readContainer(c *Container) {
+	if c.Name == mainContainer {
+		e.signals |= MainContainer
+	}
+	if role, ok := roleOf(c.Name); ok {
+		e.signals |= RoleContainer
+		e.learn(role, UnknownMode)
+	}
+	if hasSegment(c.Image, nameFlink) {
+		e.signals |= FlinkImage
+	}
+	if slices.Contains(c.Env, "FLINK_MODE") || slices.Contains(c.Env, "FLINK_PROPERTIES") {
+		e.signals |= FlinkEnv
+	}
+	if start, ok := roleArgs[entryPointArg(c)]; ok {
+		e.signals |= RoleArgs
+		e.learn(start.role, start.mode)
+	}
+	e.readCommand(c.Command)
+	e.readCommand(c.Args)
+}
+
+// entryPointArg is the first thing that docker-entrypoint.sh is told.
+func entryPointArg(c *Container) string {
+	if len(c.Command) > 1 && strings.HasSuffix(c.Command[0], "docker-entrypoint.sh") {
+		return c.Command[1]
+	}
+	if len(c.Args) > 0 {
+		return c.Args[0]
+	}
+	return ""
+}
+
+// readCommand looks for entry points, and for what they are told.
+func (e *evidence) readCommand(words []string) {
+	for i, word := range words {
+		for _, p := range entryPoints {
+			if !strings.Contains(word, p.text) {
+				continue
+			}
+			e.signals |= EntryPoint
+			e.learn(p.role, p.mode)
+			if p.role == TaskManager {
+				e.learn(UnknownRole, taskManagerMode(words[i:]))
+			}
+			break
+		}
+		if id, ok := strings.CutPrefix(word, "--job-id"); ok {
+			if id == "" && i+1 < len(words) {
+				id = words[i+1]
+			}
+			e.jobID = strings.TrimPrefix(id, "=")
+		}
+	}
+}
+
+// learn keeps what is known already.
+func (e *evidence) learn(role Role, mode Mode) {
+	if e.role == UnknownRole {
+		e.role = role
+	}
+	if e.mode == UnknownMode {
+		e.mode = mode
+	}
+}
+
+// taskManagerMode reads the properties that a native JobManager writes on the
+// command line of its TaskManagers: those in which its own configuration
+// differs from the file. An application's JobManager has set execution.target
+// to embedded by then, a session's has not; both have set web.tmpdir.
+// (Flink's BootstrapTools.getDynamicPropertiesAsString and
+// ApplicationClusterEntryPoint.configureExecution.)
+func taskManagerMode(words []string) Mode {
+	rendered := false
+	for _, word := range words {
+		if strings.Contains(word, "-Dexecution.target=embedded") {
+			return Application
+		}
+		rendered = rendered || strings.Contains(word, "-Dweb.tmpdir=")
+	}
+	if rendered {
+		return Session
+	}
+	return UnknownMode
+}
+
+func roleOf(word string) (Role, bool) {
+	switch r := Role(word); r {
+	case JobManager, TaskManager:
+		return r, true
+	}
+	return UnknownRole, false
+}
+
+// hasSegment reports whether an image's repository has the segment, tag and
+// digest apart.
+func hasSegment(image, segment string) bool {
+	image, _, _ = strings.Cut(image, "@")
+	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
+		image = image[:colon]
+	}
+	for s := range strings.SplitSeq(image, "/") {
+		if s == segment {
+			return true
+		}
+	}
+	return false
+}

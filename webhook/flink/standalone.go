@@ -1,0 +1,16 @@
+package flink
+
+import "strings"
+
+// Flink's operator with mode: standalone labels its objects app=<name> and
+// type=flink-standalone-kubernetes, and makes one Deployment <name> for the
+// JobManager and one <name>-taskmanager, both owned by the FlinkDeployment.
+
+func isStandalone(o *Object, _ evidence) bool { return o.Pod.Labels[labelType] == typeStandalone }
+
+func standaloneName(o *Object, root Root) string {
+	if app := o.Pod.Labels[labelApp]; app != "" {
+		return app
+	}
+	return strings.TrimSuffix(root.Name, "-taskmanager")
+}

@@ -1,0 +1,75 @@
+package flink
+
+// Flavour is what made a workload, as far as its shape shows.
+type Flavour string
+
+// The flavours.
+const (
+	Native     Flavour = "native"     // Flink's own Kubernetes integration, by hand or by its operator
+	Standalone Flavour = "standalone" // Flink's operator with mode: standalone
+	Docs       Flavour = "docs"       // the YAML of Flink's documentation, and what is like it
+	Ververica  Flavour = "ververica"  // Ververica Platform, and whatever carries its labels
+	Other      Flavour = "other"      // Flink by a strong signal, of a shape that none of the above has
+)
+
+// Mode is how a Flink cluster takes jobs.
+type Mode string
+
+// The modes. A TaskManager often does not show its own.
+const (
+	UnknownMode Mode = ""
+	Application Mode = "application" // one job, which lives and dies with the cluster
+	Session     Mode = "session"     // jobs come and go
+)
+
+// Role is what a process does in a Flink cluster.
+type Role string
+
+// The roles.
+const (
+	UnknownRole Role = ""
+	JobManager  Role = "jobmanager"
+	TaskManager Role = "taskmanager"
+)
+
+// Strength says how sure it is that a workload is Flink's.
+type Strength int
+
+// The strengths. Weak is never enough to deny or to label.
+const (
+	None   Strength = iota
+	Weak            // an image with flink in its name
+	Medium          // words that other products use too, several together
+	Strong          // something that only Flink has
+)
+
+// The labels and values that Flink and its operators write, and that
+// recognition reads.
+const (
+	labelType          = "type"
+	typeNative         = "flink-native-kubernetes"
+	typeStandalone     = "flink-standalone-kubernetes"
+	labelComponent     = "component"
+	labelApp           = "app"
+	labelSystem        = "system"
+	systemVervericaVal = "ververica-platform"
+	appJob             = "flink-job"
+	appSession         = "flink-session-cluster"
+	labelName          = "app.kubernetes.io/name"
+	labelAppComponent  = "app.kubernetes.io/component"
+	nameFlink          = "flink"
+	nameOperator       = "flink-kubernetes-operator"
+	labelJobIDSpotify  = "flinkoperator.k8s.io/job-id"
+	labelPodHash       = "pod-template-hash"
+	mainContainer      = "flink-main-container"
+	configVolume       = "flink-config-volume"
+	annotationMirror   = "kubernetes.io/config.mirror"
+)
+
+// Labels of Ververica Platform by which a workload states its mode.
+const (
+	labelDeploymentID       = "deploymentId"
+	labelDeploymentName     = "deploymentName"
+	labelSessionClusterID   = "sessionClusterId"
+	labelSessionClusterName = "sessionClusterName"
+)

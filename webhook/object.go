@@ -1,0 +1,112 @@
+package webhook
+
+import (
+	"drey.dev/drey/webhook/flink"
+)
+
+// What is read of the objects that come in. The Kubernetes types would do, at
+// many times the cost: a pod has hundreds of fields, and ten of them matter.
+
+type metadata struct {
+	Name            string            `json:"name"`
+	GenerateName    string            `json:"generateName"`
+	UID             string            `json:"uid"`
+	Labels          map[string]string `json:"labels"`
+	Annotations     map[string]string `json:"annotations"`
+	OwnerReferences []ownerReference  `json:"ownerReferences"`
+}
+
+type ownerReference struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	UID        string `json:"uid"`
+	Controller bool   `json:"controller"`
+}
+
+type podSpec struct {
+	Containers []container `json:"containers"`
+	Volumes    []named     `json:"volumes"`
+}
+
+type container struct {
+	Name    string   `json:"name"`
+	Image   string   `json:"image"`
+	Command []string `json:"command"`
+	Args    []string `json:"args"`
+	Env     []named  `json:"env"`
+}
+
+type named struct {
+	Name string `json:"name"`
+}
+
+// pod is a Pod, and the template in everything that makes pods.
+type pod struct {
+	Metadata metadata `json:"metadata"`
+	Spec     podSpec  `json:"spec"`
+}
+
+func (p *pod) object(r *request[pod]) flink.Object {
+	o := p.Metadata.object("Pod", r.Namespace)
+	o.Pod = p.template()
+	return o
+}
+
+// workload is a Deployment, a StatefulSet, a Job or a CronJob.
+type workload struct {
+	Metadata metadata `json:"metadata"`
+	Spec     struct {
+		Template    pod `json:"template"`
+		JobTemplate struct {
+			Spec struct {
+				Template pod `json:"template"`
+			} `json:"spec"`
+		} `json:"jobTemplate"` // of a CronJob
+	} `json:"spec"`
+}
+
+func (w *workload) object(r *request[workload]) flink.Object {
+	o := w.Metadata.object(r.Kind.Kind, r.Namespace)
+	if r.Kind.Kind == "CronJob" {
+		o.Pod = w.Spec.JobTemplate.Spec.Template.template()
+	} else {
+		o.Pod = w.Spec.Template.template()
+	}
+	return o
+}
+
+// object has the request's namespace: it is where the object will be, also
+// when the object does not say.
+func (m *metadata) object(kind, namespace string) flink.Object {
+	o := flink.Object{
+		Kind: kind, Namespace: namespace, Name: m.Name, GenerateName: m.GenerateName, UID: m.UID,
+		Labels: m.Labels, Annotations: m.Annotations,
+	}
+	if len(m.OwnerReferences) > 0 {
+		o.Owners = make([]flink.Owner, len(m.OwnerReferences))
+		for i, r := range m.OwnerReferences {
+			o.Owners[i] = flink.Owner(r)
+		}
+	}
+	return o
+}
+
+func (p *pod) template() flink.Pod {
+	t := flink.Pod{Labels: p.Metadata.Labels, Containers: make([]flink.Container, len(p.Spec.Containers)), Volumes: names(p.Spec.Volumes)}
+	for i, c := range p.Spec.Containers {
+		t.Containers[i] = flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, Env: names(c.Env)}
+	}
+	return t
+}
+
+func names(list []named) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	all := make([]string, len(list))
+	for i, n := range list {
+		all[i] = n.Name
+	}
+	return all
+}

@@ -1,0 +1,88 @@
+package verdict
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// maxValue is the longest value that a Kubernetes label may have.
+const maxValue = 63
+
+// LabelValue turns a name, which may be any text, into a label value that a
+// person recognises: lower case, hyphens for whatever is not a letter or a
+// digit. A name that lost something other than ASCII punctuation, or that was
+// cut, ends in eight hex digits of its SHA-256, so that two names do not share
+// a value by accident. A valid label value in lower case stays as it is.
+//
+// It is defined for every string and idempotent.
+func LabelValue(name string) string {
+	if name != "" && isLabelValue(name) && name == strings.ToLower(name) {
+		return name
+	}
+	value, lost := hyphenate(name)
+	switch {
+	case value == "":
+		return "x-" + digest(name)
+	case len(value) > maxValue, lost:
+		const room = maxValue - 1 - 8
+		if len(value) > room {
+			value = strings.TrimRight(value[:room], "-")
+		}
+		return value + "-" + digest(name)
+	}
+	return value
+}
+
+// hyphenate keeps lower-case ASCII letters and digits and makes every run of
+// anything else one hyphen, none at the ends. lost says that a character was
+// none of ASCII's.
+func hyphenate(name string) (value string, lost bool) {
+	var b strings.Builder
+	gap := false
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
+			lost = lost || c >= 0x80
+			gap = true
+			continue
+		}
+		if gap && b.Len() > 0 {
+			b.WriteByte('-')
+		}
+		gap = false
+		b.WriteByte(c)
+	}
+	return b.String(), lost
+}
+
+func digest(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:4])
+}
+
+// isLabelValue is Kubernetes' rule: empty, or at most 63 letters, digits and
+// -_. with a letter or digit at both ends. It is written out because it runs
+// for every pod.
+func isLabelValue(s string) bool {
+	if len(s) > maxValue {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-' || c == '_' || c == '.':
+			if i == 0 || i == len(s)-1 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}

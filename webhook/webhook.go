@@ -1,0 +1,60 @@
+// Package webhook answers the API server: it turns AdmissionReviews into
+// verdicts and says which of them the API server has to send.
+package webhook
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"drey.dev/drey/registry"
+)
+
+// Targets is what admission asks of the registry. Both methods answer from
+// memory.
+type Targets interface {
+	// Targets are those of a Kubernetes namespace. The list is not changed.
+	Targets(namespace string) []registry.Target
+	// Synced says whether a missing target means that there is none.
+	Synced() bool
+}
+
+// Options is what the webhooks need. Targets and Log are required.
+type Options struct {
+	Targets     Targets
+	Log         *slog.Logger
+	RegistryURL string                // where a denial sends people to register a target, such as http://127.0.0.1:8080
+	Exclude     []string              // Kubernetes namespaces that are always left alone
+	Metrics     prometheus.Registerer // nil: none are kept
+}
+
+// Webhooks holds what the handlers share.
+type Webhooks struct {
+	targets     Targets
+	log         *slog.Logger
+	registryURL string
+	exclude     []string
+	metrics     *metrics
+}
+
+// New makes the webhooks.
+func New(o Options) *Webhooks {
+	return &Webhooks{targets: o.Targets, log: o.Log, registryURL: o.RegistryURL, exclude: o.Exclude, metrics: newMetrics(o.Metrics)}
+}
+
+// The paths at which the handlers are served.
+const (
+	PathLabelPods         = "/label/pods"
+	PathValidatePods      = "/validate/pods"
+	PathValidateWorkloads = "/validate/workloads"
+)
+
+// Handlers returns the handlers by path.
+func (w *Webhooks) Handlers() map[string]http.Handler {
+	return map[string]http.Handler{
+		PathLabelPods:         admission[pod, *pod]{w, labelPods, true},
+		PathValidatePods:      admission[pod, *pod]{w, validatePods, false},
+		PathValidateWorkloads: admission[workload, *workload]{w, validateWorkloads, false},
+	}
+}
