@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+)
+
+// Component is a part of the control plane, by the name of its program.
+type Component string
+
+// The components, in the order in which they start.
+const (
+	Etcd              Component = "etcd"
+	APIServer         Component = "kube-apiserver"
+	ControllerManager Component = "kube-controller-manager"
+)
+
+var components = []Component{Etcd, APIServer, ControllerManager}
+
+// ports are those that a cluster listens on. The controller manager has none:
+// whether it works shows in what it makes.
+type ports struct {
+	etcd, etcdPeer, apiServer int
+}
+
+// freePorts asks the kernel for ports that nobody has. They are all held until
+// the last is known, so that they differ; after that another process may take
+// one, and New tries again.
+func freePorts() (ports, error) {
+	var free [3]int
+	for i := range free {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return ports{}, err
+		}
+		defer l.Close()
+		free[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports{etcd: free[0], etcdPeer: free[1], apiServer: free[2]}, nil
+}
+
+func loopback(port int) string { return "https://127.0.0.1:" + strconv.Itoa(port) }
+
+// serviceRange holds the addresses of Services; its first is that of the API
+// server, which is why the serving certificate names it.
+const serviceRange, serviceIP = "10.96.0.0/16", "10.96.0.1"
+
+// args returns the command line of a component, without the program.
+func (c *Cluster) args(component Component) []string {
+	file := func(name string) string { return filepath.Join(c.dir, name) }
+	switch component {
+	case Etcd:
+		client, peer := loopback(c.ports.etcd), loopback(c.ports.etcdPeer)
+		return []string{
+			"--name=drey",
+			"--data-dir=" + file("etcd"),
+			"--listen-client-urls=" + client,
+			"--advertise-client-urls=" + client,
+			"--listen-peer-urls=" + peer,
+			"--initial-advertise-peer-urls=" + peer,
+			"--initial-cluster=drey=" + peer,
+			"--cert-file=" + file(servingCert),
+			"--key-file=" + file(servingKey),
+			"--trusted-ca-file=" + file(etcdCACert),
+			"--client-cert-auth=true",
+			"--peer-cert-file=" + file(servingCert),
+			"--peer-key-file=" + file(servingKey),
+			"--peer-trusted-ca-file=" + file(etcdCACert),
+			"--peer-client-cert-auth=true",
+			"--log-level=warn",
+			// The data need not survive the machine, only the process, and an
+			// fsync per write would be most of the time of a test.
+			"--unsafe-no-fsync=true",
+		}
+	case APIServer:
+		return append([]string{
+			"--bind-address=127.0.0.1",
+			fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
+			"--tls-cert-file=" + file(servingCert),
+			"--tls-private-key-file=" + file(servingKey),
+			"--client-ca-file=" + file(clusterCACert),
+			"--etcd-servers=" + loopback(c.ports.etcd),
+			"--etcd-cafile=" + file(clusterCACert),
+			"--etcd-certfile=" + file(etcdClientCert),
+			"--etcd-keyfile=" + file(etcdClientKey),
+			"--authorization-mode=RBAC",
+			"--allow-privileged=true",
+			"--service-cluster-ip-range=" + serviceRange,
+			"--service-account-issuer=https://kubernetes.default.svc",
+			"--service-account-key-file=" + file(serviceAccountKey),
+			"--service-account-signing-key-file=" + file(serviceAccountKey),
+			// Endpoints on loopback are not valid, and nobody would use them.
+			"--endpoint-reconciler-type=none",
+			// Without a grace it does not end watches, but waits a minute for
+			// their clients to do so.
+			"--shutdown-watch-termination-grace-period=1s",
+			"--cert-dir=" + c.dir,
+			"--profiling=false",
+		}, c.options.APIServerArgs...)
+	case ControllerManager:
+		return append([]string{
+			"--kubeconfig=" + file(controllerManagerKubeconfig),
+			"--secure-port=0",
+			"--leader-elect=false",
+			// RBAC then holds for each controller, as in a real cluster.
+			"--use-service-account-credentials=true",
+			"--service-account-private-key-file=" + file(serviceAccountKey),
+			"--root-ca-file=" + file(clusterCACert),
+			"--cluster-signing-cert-file=" + file(clusterCACert),
+			"--cluster-signing-key-file=" + file(clusterCAKey),
+			// The default of 20 a second makes tests wait for the client.
+			"--kube-api-qps=1000",
+			"--kube-api-burst=2000",
+			// Else it makes this directory below /usr.
+			"--flex-volume-plugin-dir=" + file("flexvolume"),
+			"--cert-dir=" + c.dir,
+			"--profiling=false",
+		}, c.options.ControllerManagerArgs...)
+	}
+	panic("no such component: " + string(component))
+}

@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// etcdHealthy asks etcd itself, with the API server's credential.
+func (c *Cluster) etcdHealthy(ctx context.Context) error {
+	identity, err := tls.X509KeyPair(c.pki.etcdClient.cert, c.pki.etcdClient.key)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(c.pki.cluster.cert)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{identity}}}
+	defer transport.CloseIdleConnections()
+
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback(c.ports.etcd)+"/health", nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET /health: %s", response.Status)
+	}
+	return nil
+}
+
+// apiServerReady asks the API server, which answers for its etcd too.
+func (c *Cluster) apiServerReady(ctx context.Context) error {
+	return c.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+// serviceAccountIn returns a check for a namespace's default ServiceAccount:
+// without it the API server refuses every pod there.
+func (c *Cluster) serviceAccountIn(namespace string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	}
+}
