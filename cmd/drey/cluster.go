@@ -1,0 +1,138 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"drey.dev/drey/certs"
+	"drey.dev/drey/webhook"
+)
+
+// clusterConfig says how to reach the cluster: by the kubeconfig if there is
+// one, else as a pod of it. nil without error if drey is no pod.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig %s: %w", kubeconfig, err)
+		}
+		return config, nil
+	}
+	config, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return nil, nil
+	}
+	return config, err
+}
+
+// serveWebhooks serves them, and registers them with the cluster if that was
+// asked for: the server first, so that the API server never calls in vain.
+func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc, config *rest.Config) error {
+	host, _, err := net.SplitHostPort(s.options.webhookAddress)
+	if err != nil {
+		return err
+	}
+	serving, err := certs.NewSelfSigned(s.hosts(host)...)
+	if err != nil {
+		return err
+	}
+	exclude := append([]string{s.options.namespace}, webhook.SystemNamespaces...)
+	server, err := webhook.NewServer(s.options.webhookAddress, serving.GetCertificate, webhook.New(webhook.Options{
+		Targets: s.index, Log: s.log, Exclude: exclude, Metrics: s.metrics,
+		RegistryURL: "http://" + s.options.restAddress,
+	}))
+	if err != nil {
+		return fmt.Errorf("--webhook-address %s: %w", s.options.webhookAddress, err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it stops in its turn, by close
+	stopped := make(chan struct{})
+	var failure error // of the server, once stopped is closed
+	s.closers = append(s.closers, func() error { stop(); <-stopped; return nil })
+	s.parts.Go(func() {
+		defer close(stopped)
+		if failure = server.Run(ctx); failure != nil {
+			fail(fmt.Errorf("webhooks: %w", failure))
+		}
+	})
+	s.ready = append(s.ready, server.Ready)
+	if err := until(stopped, server.Ready); err != nil {
+		stop()
+		<-stopped
+		return fmt.Errorf("webhooks: %w", cmp.Or(failure, err))
+	}
+	if !s.options.installWebhooks {
+		return nil
+	}
+	if err := install(ctx, config, webhook.ByURL("https://"+s.options.webhookAddress, serving.CABundle()), exclude); err != nil {
+		return err
+	}
+	s.log.Info("webhooks registered; while drey is down, new Flink workloads are refused until it is back or they are removed",
+		"remove", "kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration "+webhook.ConfigurationName)
+	return nil
+}
+
+// hosts are the names by which the API server may call the webhooks.
+func (s *service) hosts(host string) []string {
+	all := []string{"localhost", "127.0.0.1", fmt.Sprintf("drey.%s.svc", s.options.namespace)}
+	if host != "" {
+		all = append(all, host)
+	}
+	return all
+}
+
+// install writes both webhook configurations by server-side apply: what drey
+// does not state, others may.
+func install(ctx context.Context, config *rest.Config, client webhook.Client, exclude []string) error {
+	api, err := admissionclient.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	options := metav1.PatchOptions{FieldManager: "drey", Force: new(true)}
+	validating, err := json.Marshal(webhook.Validating(client, exclude))
+	if err != nil {
+		return err
+	}
+	mutating, err := json.Marshal(webhook.Mutating(client, exclude))
+	if err != nil {
+		return err
+	}
+	if _, err := api.ValidatingWebhookConfigurations().Patch(ctx, webhook.ConfigurationName, types.ApplyPatchType, validating, options); err != nil {
+		return fmt.Errorf("register the validating webhook: %w", err)
+	}
+	if _, err := api.MutatingWebhookConfigurations().Patch(ctx, webhook.ConfigurationName, types.ApplyPatchType, mutating, options); err != nil {
+		return fmt.Errorf("register the mutating webhook: %w", err)
+	}
+	return nil
+}
+
+// until waits for check to succeed: for a few seconds, or until stopped is
+// closed.
+func until(stopped <-chan struct{}, check func() error) error {
+	deadline := time.After(10 * time.Second)
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-stopped:
+			return err
+		case <-deadline:
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// serveOptions are the flags of drey serve.
+type serveOptions struct {
+	dataDir            string
+	restAddress        string
+	webhookAddress     string
+	metricsAddress     string
+	kubeconfig         string
+	namespace          string
+	platformNamespaces []string
+	logFormat          string
+	logLevel           string
+	installWebhooks    bool
+}
+
+func newServeCommand() *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the registry over REST and, with a cluster, the webhooks",
+		Long: `Serve the registry of DeploymentTargets over REST and, with a cluster, the
+webhooks that label Flink pods and keep Flink out of namespaces without a target.
+
+The cluster is the one of --kubeconfig, or the one that drey runs in. Without
+either, drey serves the registry alone.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			log, err := newLogger(c.ErrOrStderr(), o.logFormat, o.logLevel)
+			if err != nil {
+				return err
+			}
+			s, err := newService(o, log)
+			if err != nil {
+				return err
+			}
+			return s.run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.dataDir, "data-dir", "drey-data", "directory of the registry's file; made if it is not there")
+	f.StringVar(&o.restAddress, "rest-address", "127.0.0.1:8080", "host:port of the REST API; loopback only, since it asks nobody who they are")
+	f.StringVar(&o.webhookAddress, "webhook-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
+	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; loopback only")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the cluster that drey runs in, if any")
+	f.StringVar(&o.namespace, "namespace", "", "Kubernetes namespace that drey counts as its own: targets without a namespace point there, and its pods are left alone (default: where drey runs, else drey-system)")
+	f.StringArrayVar(&o.platformNamespaces, "platform-namespace", nil, "a platform namespace that exists beside default; may be given many times")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error; debug logs every REST request")
+	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks with the cluster by the URL of --webhook-address, for a drey that runs outside of it")
+	return c
+}
+
+// complete fills in what depends on where drey runs, and refuses what would be
+// unsafe or could not work.
+func (o *serveOptions) complete() error {
+	for flag, address := range map[string]string{"--rest-address": o.restAddress, "--metrics-address": o.metricsAddress} {
+		if err := checkLoopback(flag, address); err != nil {
+			return err
+		}
+	}
+	if o.namespace == "" {
+		o.namespace = podNamespace()
+	}
+	host, _, err := net.SplitHostPort(o.webhookAddress)
+	if err != nil {
+		return fmt.Errorf("--webhook-address: %w", err)
+	}
+	if ip := net.ParseIP(host); o.installWebhooks && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return fmt.Errorf("--install-webhooks registers the webhooks by the URL of --webhook-address, and %q names no host: "+
+			"give the address at which the API server reaches this machine, such as --webhook-address 127.0.0.1:9443 if it runs here too", o.webhookAddress)
+	}
+	return nil
+}
+
+// checkLoopback keeps what has no authentication off the network.
+func checkLoopback(flag, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s %s is not a loopback address, and what is served there asks nobody who they are: "+
+		"use 127.0.0.1 and reach it through kubectl port-forward, ssh or a proxy that authenticates", flag, address)
+}
+
+// podNamespace is the namespace of the pod that this process runs in.
+func podNamespace() string {
+	text, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
+		return name
+	}
+	return "drey-system"
+}
+
+// run starts the parts of the service, waits until ctx ends or one of them
+// fails, and stops them in reverse.
+func (s *service) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.start(ctx, cancel); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	s.log.Info("stopping: requests under way are answered first")
+	return nil
+}

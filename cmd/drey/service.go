@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/boltstore"
+	"drey.dev/drey/registry/rest"
+)
+
+// service is a running drey: its parts, and what has to be closed at the end.
+type service struct {
+	options serveOptions
+	log     *slog.Logger
+	metrics *prometheus.Registry
+
+	store registry.Store
+	index *registry.Index
+	rest  http.Handler
+
+	ready   []func() error // each is nil once its part serves
+	closers []func() error // called last to first
+	parts   sync.WaitGroup
+}
+
+// newService opens the store. Nothing listens yet.
+func newService(o serveOptions, log *slog.Logger) (*service, error) {
+	s := &service{options: o, log: log, metrics: prometheus.NewRegistry()}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	store, err := boltstore.Open(filepath.Join(o.dataDir, "registry.db"))
+	if err != nil {
+		return nil, err
+	}
+	s.store = store
+	s.closers = append(s.closers, store.Close)
+	s.index = registry.NewIndex(o.namespace)
+	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
+	}, func() float64 { return float64(s.index.Len()) }))
+
+	rules, err := registry.New(store, o.namespace, o.platformNamespaces...)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.rest = rest.New(rest.Options{Registry: rules, Log: log, Build: rest.ReadBuild(version), Metrics: s.metrics})
+	return s, nil
+}
+
+// start brings up every part. fail is called when one of them ends by itself
+// later on.
+func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error {
+	if err := s.index.Follow(ctx, s.store); err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	if err := s.serveHTTP(fail, s.options.restAddress, s.rest); err != nil {
+		return fmt.Errorf("REST API: %w", err)
+	}
+	if err := s.serveHTTP(fail, s.options.metricsAddress, s.operations()); err != nil {
+		return fmt.Errorf("metrics and probes: %w", err)
+	}
+	config, err := clusterConfig(s.options.kubeconfig)
+	if err != nil {
+		return err
+	}
+	if config == nil {
+		s.log.Info("no cluster: serving the registry alone; give --kubeconfig to serve the webhooks too")
+	} else if err := s.serveWebhooks(ctx, fail, config); err != nil {
+		return err
+	}
+	s.log.Info("drey is up", "version", version, "rest", "http://"+s.options.restAddress, "metrics", "http://"+s.options.metricsAddress+"/metrics",
+		"targets", s.index.Len(), "cluster", config != nil)
+	return nil
+}
+
+// serveHTTP listens before it returns, and serves until close.
+func (s *service) serveHTTP(fail context.CancelCauseFunc, address string, handler http.Handler) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	s.parts.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			fail(fmt.Errorf("serve %s: %w", address, err))
+		}
+	})
+	s.closers = append(s.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		return server.Shutdown(ctx)
+	})
+	return nil
+}
+
+// drain is how long requests under way have to finish when drey stops.
+const drain = 20 * time.Second
+
+// close stops the parts, the last one first.
+func (s *service) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	s.parts.Wait()
+	return errors.Join(errs...)
+}
