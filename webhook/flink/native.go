@@ -23,14 +23,9 @@ func nativeName(o *Object, root Root) string {
 }
 
 func runsNativeScript(o *Object) bool {
-	for i := range o.Pod.Containers {
-		c := &o.Pod.Containers[i]
-		for _, words := range [][]string{c.Command, c.Args} {
-			for _, word := range words {
-				if strings.Contains(word, "kubernetes-jobmanager.sh") || strings.Contains(word, "kubernetes-taskmanager.sh") {
-					return true
-				}
-			}
+	for word := range o.Pod.words() {
+		if strings.Contains(word, "kubernetes-jobmanager.sh") || strings.Contains(word, "kubernetes-taskmanager.sh") {
+			return true
 		}
 	}
 	return false
@@ -38,13 +33,10 @@ func runsNativeScript(o *Object) bool {
 
 // clusterIDProperty is the cluster id on a command line, "" if it is not there.
 func clusterIDProperty(o *Object) string {
-	const property = "-Dkubernetes.cluster-id="
-	for i := range o.Pod.Containers {
-		for _, word := range o.Pod.Containers[i].Args {
-			if _, after, ok := strings.Cut(word, property); ok {
-				id, _, _ := strings.Cut(after, " ")
-				return strings.Trim(id, `'"`)
-			}
+	for word := range o.Pod.words() {
+		if _, after, ok := strings.Cut(word, "-Dkubernetes.cluster-id="); ok {
+			id, _, _ := strings.Cut(after, " ")
+			return strings.Trim(id, `'"`)
 		}
 	}
 	return ""

@@ -1,6 +1,9 @@
 package flink
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Object is what recognition reads of a Kubernetes object: a pod, or something
 // that makes pods.
@@ -30,6 +33,21 @@ type Container struct {
 	Command []string
 	Args    []string
 	Env     []string // the names
+}
+
+// words are those of every command line, in order.
+func (p *Pod) words() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range p.Containers {
+			for _, words := range [][]string{p.Containers[i].Command, p.Containers[i].Args} {
+				for _, word := range words {
+					if !yield(word) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // Owner is an owner reference.

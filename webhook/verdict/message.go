@@ -3,6 +3,7 @@ package verdict
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -12,33 +13,30 @@ import (
 )
 
 // Message words a denial for the person who has to act on it: which
-// namespace, what is wrong, and the command that mends it. registryURL is
-// where the REST API is. Empty when the verdict is to allow.
+// namespace, what is wrong, the command that mends it, and, last because
+// conditions and events cut long messages, why drey takes this for Flink.
+// registryURL is where the REST API is. Empty when the verdict is to allow.
 func (v Verdict) Message(registryURL string) string {
+	w := v.workload
 	switch v.Reason {
 	case NoDeploymentTarget:
-		return fmt.Sprintf("%s is a Flink workload (%s), and namespace %q has no DeploymentTarget, so Flink may not run there. "+
-			"Deploy it to a namespace that has one, or register this one: %s",
-			describe(v.workload), evidence(v.workload), v.workload.Object.Namespace, registerCommand(v.workload, registryURL))
+		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
+			w.Object.Namespace, registerCommand(w, registryURL), evidence(w))
 	case AmbiguousTarget:
-		return fmt.Sprintf("%s is a Flink workload (%s), and namespace %q has DeploymentTargets of the platform namespaces %s: "+
-			"nothing says to which of them it belongs. Set the label %s of its pods to one of them: %s",
-			describe(v.workload), evidence(v.workload), v.workload.Object.Namespace, strings.Join(v.candidates, ", "),
-			LabelPlatformNamespace, settleCommand(v.workload, v.candidates[0]))
+		return fmt.Sprintf("namespace %q has DeploymentTargets of the platform namespaces %s, and nothing says whose this is. "+
+			"Set the label %s of its pods to one of them: %s . %s",
+			w.Object.Namespace, strings.Join(v.candidates, ", "), LabelPlatformNamespace, settleCommand(w, v.candidates[0]), evidence(w))
 	}
 	return ""
 }
 
-func describe(w flink.Workload) string {
-	o := w.Object
-	if o.Name == "" {
-		return fmt.Sprintf("%s \"%s*\"", o.Kind, o.GenerateName)
-	}
-	return fmt.Sprintf("%s %q", o.Kind, o.Name)
-}
-
 func evidence(w flink.Workload) string {
-	return "recognised by " + strings.Join(w.Signals.Names(), ", ")
+	o := w.Object
+	name := strconv.Quote(o.Name)
+	if o.Name == "" {
+		name = strconv.Quote(o.GenerateName + "*")
+	}
+	return fmt.Sprintf("(%s %s is taken for Flink's by %s.)", o.Kind, name, strings.Join(w.Signals.Names(), ", "))
 }
 
 func registerCommand(w flink.Workload, registryURL string) string {

@@ -1,0 +1,183 @@
+package webhook_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/webhook"
+)
+
+func TestWhatIsNoReviewIsTheSendersFault(t *testing.T) {
+	valid := string(reviewOf(t, object("Pod"), "flink"))
+	cases := map[string]struct {
+		method, contentType, body string
+		want                      int
+		says                      string
+	}{
+		"another method":                     {http.MethodGet, "application/json", "", 405, "POST"},
+		"another content type":               {http.MethodPost, "text/plain", valid, 415, "text/plain"},
+		"no content type":                    {http.MethodPost, "", valid, 415, "application/json"},
+		"an empty body":                      {http.MethodPost, "application/json", "", 400, "not a readable AdmissionReview"},
+		"a truncated review":                 {http.MethodPost, "application/json", valid[:len(valid)/2], 400, "not a readable AdmissionReview"},
+		"something else than JSON":           {http.MethodPost, "application/json", "kind: AdmissionReview", 400, "not a readable AdmissionReview"},
+		"an array":                           {http.MethodPost, "application/json", "[]", 400, "not a readable AdmissionReview"},
+		"null":                               {http.MethodPost, "application/json", "null", 400, `kind is ""`},
+		"another kind":                       {http.MethodPost, "application/json", `{"kind":"Pod","apiVersion":"v1"}`, 400, `kind is "Pod"`},
+		"an unknown version":                 {http.MethodPost, "application/json", strings.Replace(valid, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), 400, "v1beta1"},
+		"no request":                         {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, 400, "no request"},
+		"a null request":                     {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":null}`, 400, "no request"},
+		"a request without uid":              {http.MethodPost, "application/json", strings.Replace(valid, `"uid":"705ab4f5-6393-11e8-b7cc-42010a800002"`, `"uid":""`, 1), 400, "no uid"},
+		"a creation without an object":       {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE"}}`, 400, "does not say which"},
+		"a creation of null":                 {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","object":null}}`, 400, "does not say which"},
+		"labels of another type":             {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","object":{"metadata":{"labels":[]}}}}`, 400, "labels"},
+		"10 MB":                              {http.MethodPost, "application/json", `{"x":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "larger than"},
+		"objects nested a million deep":      {http.MethodPost, "application/json", strings.Repeat(`{"a":`, 1e6), 400, "not a readable AdmissionReview"},
+		"a second review behind the first":   {http.MethodPost, "application/json", valid + valid, 400, "not a readable AdmissionReview"},
+		"10 MB that claim to be chunked":     {"chunked", "application/json", `{"x":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "larger than"},
+		"a body that claims more than comes": {"short", "application/json", valid, 400, "to its end"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for path, handler := range newHandlers("default/myDeploymentTarget") {
+				var body io.Reader = strings.NewReader(c.body)
+				method := c.method
+				switch c.method {
+				case "chunked":
+					method, body = http.MethodPost, io.MultiReader(body)
+				case "short":
+					method, body = http.MethodPost, io.MultiReader(body, failing{})
+				}
+				request := httptest.NewRequest(method, path, body)
+				request.Header.Set("Content-Type", c.contentType)
+				response := httptest.NewRecorder()
+				handler.ServeHTTP(response, request)
+				if response.Code != c.want || !strings.Contains(response.Body.String(), c.says) {
+					t.Errorf("%s: %d %.200s, want %d with %q", path, response.Code, response.Body, c.want, c.says)
+				}
+			}
+		})
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
+	for name, change := range map[string]func(request map[string]any){
+		"an update":              func(r map[string]any) { r["operation"] = "UPDATE" },
+		"a deletion":             func(r map[string]any) { r["operation"] = "DELETE"; r["object"] = nil },
+		"a connection":           func(r map[string]any) { r["operation"] = "CONNECT" },
+		"a subresource":          func(r map[string]any) { r["subResource"] = "binding" },
+		"an excluded namespace":  func(r map[string]any) { r["namespace"] = "drey-system" },
+		"an operation of later ": func(r map[string]any) { r["operation"] = "EVICT" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var review map[string]any
+			if err := json.Unmarshal(reviewOf(t, object("Pod"), "unregistered"), &review); err != nil {
+				t.Fatal(err)
+			}
+			change(review["request"].(map[string]any))
+			body, err := json.Marshal(review)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for path, handler := range newHandlers() {
+				response := send(handler, body)
+				if response.Code != 200 {
+					t.Fatalf("%s: %d %s", path, response.Code, response.Body)
+				}
+				if a := readAnswer(t, response.Body.Bytes()); !a.Allowed || a.Patch != nil {
+					t.Errorf("%s: %+v", path, a)
+				}
+			}
+		})
+	}
+}
+
+func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
+	handlers := webhook.New(webhook.Options{Targets: registry.NewIndex("drey-system"), Log: slog.New(slog.DiscardHandler)}).Handlers()
+	for path, handler := range handlers {
+		if response := send(handler, reviewOf(t, object("Pod"), "flink")); response.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", path, response.Code, response.Body)
+		}
+	}
+}
+
+func FuzzReview(f *testing.F) {
+	for _, c := range fixtures.All(f) {
+		f.Add(reviewOf(f, c.Object, "flink"))
+		f.Add(reviewOf(f, c.Object, "unregistered"))
+	}
+	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\u0000\ud800","operation":"CREATE","object":{"metadata":{"labels":{"\"":"\\"}}}}}`))
+	handlers := newHandlers("default/myDeploymentTarget")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for path, handler := range handlers {
+			response := send(handler, body)
+			switch {
+			case response.Code == http.StatusOK:
+				a := readAnswer(t, response.Body.Bytes())
+				if a.Patch != nil && !json.Valid(a.Patch) {
+					t.Errorf("%s: the patch is no JSON: %s", path, a.Patch)
+				}
+				if !a.Allowed && !strings.Contains(a.Status.Message, "namespace") {
+					t.Errorf("%s: a denial that says too little: %s", path, a.Status.Message)
+				}
+			case response.Code >= 500:
+				t.Errorf("%s: %d %s", path, response.Code, response.Body)
+			}
+		}
+	})
+}
+
+// object is the fixture that every flavour's rules agree on.
+func object(kind string) map[string]any {
+	return map[string]any{
+		"kind": kind, "apiVersion": "v1",
+		"metadata": map[string]any{"name": "my-job", "labels": map[string]any{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"}},
+		"spec":     map[string]any{"containers": []any{map[string]any{"name": "flink-main-container"}}},
+	}
+}
+
+// BenchmarkLabelPod is the work that drey does for a pod, without the network.
+func BenchmarkLabelPod(b *testing.B) {
+	for _, size := range []int{1 << 10, 10 << 10, 100 << 10} {
+		o := object("Pod")
+		env := []any{}
+		for len(reviewOf(b, o, "flink")) < size {
+			env = append(env, map[string]any{"name": "A_VARIABLE_WITH_A_NAME", "value": "and a value, as pods have them: /opt/flink/conf"})
+			o["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["env"] = env
+		}
+		body := reviewOf(b, o, "flink")
+		b.Run(sizeName(size), func(b *testing.B) {
+			handler := newHandlers("default/myDeploymentTarget")[webhook.PathLabelPods]
+			request := httptest.NewRequest(http.MethodPost, "/", nil)
+			request.Header.Set("Content-Type", "application/json")
+			request.ContentLength = int64(len(body))
+			reader := bytes.NewReader(body)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				reader.Reset(body)
+				request.Body = io.NopCloser(reader)
+				response := httptest.NewRecorder()
+				handler.ServeHTTP(response, request)
+				if response.Code != 200 {
+					b.Fatal(response.Body)
+				}
+			}
+		})
+	}
+}
+
+func sizeName(size int) string {
+	return map[int]string{1 << 10: "1KB", 10 << 10: "10KB", 100 << 10: "100KB"}[size]
+}
