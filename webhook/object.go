@@ -1,6 +1,11 @@
 package webhook
 
 import (
+	"bytes"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -34,11 +39,25 @@ type container struct {
 	Image   string   `json:"image"`
 	Command []string `json:"command"`
 	Args    []string `json:"args"`
-	Env     []named  `json:"env"`
+	Env     envNames `json:"env"`
 }
 
 type named struct {
 	Name string `json:"name"`
+}
+
+// envNames are the names of a container's variables if one of them may be
+// Flink's. A container has hundreds of variables more often than one of those,
+// so the text is searched before it is decoded: most of a large pod is this.
+type envNames []named
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (e *envNames) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	value, err := d.ReadValue()
+	if err != nil || !bytes.Contains(value, []byte("FLINK_")) {
+		return err
+	}
+	return jsonv2.Unmarshal(value, (*[]named)(e), decodeOptions)
 }
 
 // pod is a Pod, and the template in everything that makes pods.

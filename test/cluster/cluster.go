@@ -53,6 +53,7 @@ type Cluster struct {
 
 	mu        sync.Mutex // guards what follows, and is held during a restart
 	processes map[Component]*process
+	adopted   []int // process ids
 	stopped   bool
 }
 

@@ -83,8 +83,27 @@ func (c *Cluster) pids() []int {
 			pids = append(pids, p.cmd.Process.Pid)
 		}
 	}
+	pids = append(pids, c.adopted...)
 	slices.Sort(pids)
 	return pids
+}
+
+// Adopt gives a process of the caller's to the reaper: when this program dies
+// without ending it, it goes with the cluster. The caller ends it before Stop,
+// and calls release once it has.
+func (c *Cluster) Adopt(pid int) (release func() error, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.adopted = append(c.adopted, pid)
+	return func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.adopted = slices.DeleteFunc(c.adopted, func(p int) bool { return p == pid })
+		if c.stopped {
+			return nil
+		}
+		return c.reaper.tell(c.pids())
+	}, c.reaper.tell(c.pids())
 }
 
 // PID returns the process id of a component, 0 when it does not run.

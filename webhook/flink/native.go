@@ -24,7 +24,7 @@ func nativeName(o *Object, root Root) string {
 
 func runsNativeScript(o *Object) bool {
 	for word := range o.Pod.words() {
-		if strings.Contains(word, "kubernetes-jobmanager.sh") || strings.Contains(word, "kubernetes-taskmanager.sh") {
+		if strings.Contains(word, scriptJobManager) || strings.Contains(word, scriptTaskManager) {
 			return true
 		}
 	}

@@ -69,30 +69,33 @@ func (s Signals) strength() Strength {
 	return None
 }
 
-// Scripts and classes that only a JobManager or a TaskManager starts with.
-var entryPoints = []struct {
-	text string
+// The scripts of native mode. What the JobManager's is told says its mode.
+const (
+	scriptJobManager  = "kubernetes-jobmanager.sh"
+	scriptTaskManager = "kubernetes-taskmanager.sh"
+	toldApplication   = "kubernetes-application"
+	toldSession       = "kubernetes-session"
+)
+
+// start is what a process shows by how it is started.
+type start struct {
 	role Role
 	mode Mode
-}{
-	{"kubernetes-jobmanager.sh kubernetes-application", JobManager, Application},
-	{"kubernetes-jobmanager.sh kubernetes-session", JobManager, Session},
-	{"kubernetes-jobmanager.sh", JobManager, UnknownMode},
-	{"kubernetes-taskmanager.sh", TaskManager, UnknownMode},
-	{"org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint", JobManager, Application},
-	{"org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint", JobManager, Session},
-	{"org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint", JobManager, Application},
-	{"org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", JobManager, Session},
-	{"org.apache.flink.kubernetes.taskmanager.KubernetesTaskExecutorRunner", TaskManager, UnknownMode},
-	{"org.apache.flink.runtime.taskexecutor.TaskManagerRunner", TaskManager, UnknownMode},
+}
+
+// entryClasses are those that only a JobManager or a TaskManager starts with.
+var entryClasses = map[string]start{
+	"org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint": {JobManager, Application},
+	"org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint":     {JobManager, Session},
+	"org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint":  {JobManager, Application},
+	"org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint":        {JobManager, Session},
+	"org.apache.flink.kubernetes.taskmanager.KubernetesTaskExecutorRunner":          {TaskManager, UnknownMode},
+	"org.apache.flink.runtime.taskexecutor.TaskManagerRunner":                       {TaskManager, UnknownMode},
 }
 
 // Arguments of docker-entrypoint.sh in Flink's image. jobmanager starts a
 // session cluster, standalone-job an application.
-var roleArgs = map[string]struct {
-	role Role
-	mode Mode
-}{
+var roleArgs = map[string]start{
 	"jobmanager":     {JobManager, Session},
 	"standalone-job": {JobManager, Application},
 	"taskmanager":    {TaskManager, UnknownMode},
@@ -104,6 +107,14 @@ type evidence struct {
 	role    Role
 	mode    Mode
 	jobID   string // as written
+
+	// Properties that a native JobManager writes on the command line of its
+	// TaskManagers: those in which its own configuration differs from the file.
+	// An application's has set execution.target to embedded by then, a
+	// session's has not; both have set web.tmpdir. (Flink's
+	// BootstrapTools.getDynamicPropertiesAsString and
+	// ApplicationClusterEntryPoint.configureExecution.)
+	embedded, rendered bool
 }
 
 func gather(o *Object) evidence {
@@ -119,6 +130,13 @@ func gather(o *Object) evidence {
 	}
 	if slices.Contains(o.Pod.Volumes, configVolume) {
 		e.signals |= ConfigVolume
+	}
+	switch {
+	case e.role != TaskManager:
+	case e.embedded:
+		e.learn(UnknownRole, Application)
+	case e.rendered:
+		e.learn(UnknownRole, Session)
 	}
 	return e
 }
@@ -172,12 +190,12 @@ func (e *evidence) readContainer(c *Container) {
 	if slices.Contains(c.Env, "FLINK_MODE") || slices.Contains(c.Env, "FLINK_PROPERTIES") {
 		e.signals |= FlinkEnv
 	}
-	if start, ok := roleArgs[entryPointArg(c)]; ok {
+	if s, ok := roleArgs[entryPointArg(c)]; ok {
 		e.signals |= RoleArgs
-		e.learn(start.role, start.mode)
+		e.learn(s.role, s.mode)
 	}
-	e.readCommand(c.Command)
-	e.readCommand(c.Args)
+	last := e.readCommand("", c.Command)
+	e.readCommand(last, c.Args)
 }
 
 // entryPointArg is the first thing that docker-entrypoint.sh is told.
@@ -191,27 +209,48 @@ func entryPointArg(c *Container) string {
 	return ""
 }
 
-// readCommand looks for entry points, and for what they are told.
-func (e *evidence) readCommand(words []string) {
-	for i, word := range words {
-		for _, p := range entryPoints {
-			if !strings.Contains(word, p.text) {
-				continue
-			}
-			e.signals |= EntryPoint
-			e.learn(p.role, p.mode)
-			if p.role == TaskManager {
-				e.learn(UnknownRole, taskManagerMode(words[i:]))
-			}
-			break
-		}
-		if id, ok := strings.CutPrefix(word, "--job-id"); ok {
-			if id == "" && i+1 < len(words) {
-				id = words[i+1]
-			}
-			e.jobID = strings.TrimPrefix(id, "=")
+// readCommand looks for entry points, and for what they are told. A shell's
+// script is one argument with many words, so it goes by words. It returns the
+// last one, which may be what the next arguments belong to.
+func (e *evidence) readCommand(before string, arguments []string) string {
+	for _, argument := range arguments {
+		for word := range strings.FieldsSeq(argument) {
+			word = strings.Trim(word, `'"`)
+			e.readWord(before, word)
+			before = word
 		}
 	}
+	return before
+}
+
+func (e *evidence) readWord(before, word string) {
+	class, isClass := entryClasses[word]
+	id, isID := strings.CutPrefix(word, "--job-id=")
+	switch {
+	case isClass:
+		e.enter(class)
+	case strings.Contains(word, scriptJobManager):
+		e.enter(start{role: JobManager})
+	case strings.Contains(word, scriptTaskManager):
+		e.enter(start{role: TaskManager})
+	case word == toldApplication && strings.Contains(before, scriptJobManager):
+		e.learn(JobManager, Application)
+	case word == toldSession && strings.Contains(before, scriptJobManager):
+		e.learn(JobManager, Session)
+	case word == "-Dexecution.target=embedded":
+		e.embedded = true
+	case strings.HasPrefix(word, "-Dweb.tmpdir="):
+		e.rendered = true
+	case isID:
+		e.jobID = id
+	case before == "--job-id":
+		e.jobID = word
+	}
+}
+
+func (e *evidence) enter(s start) {
+	e.signals |= EntryPoint
+	e.learn(s.role, s.mode)
 }
 
 // learn keeps what is known already.
@@ -222,26 +261,6 @@ func (e *evidence) learn(role Role, mode Mode) {
 	if e.mode == UnknownMode {
 		e.mode = mode
 	}
-}
-
-// taskManagerMode reads the properties that a native JobManager writes on the
-// command line of its TaskManagers: those in which its own configuration
-// differs from the file. An application's JobManager has set execution.target
-// to embedded by then, a session's has not; both have set web.tmpdir.
-// (Flink's BootstrapTools.getDynamicPropertiesAsString and
-// ApplicationClusterEntryPoint.configureExecution.)
-func taskManagerMode(words []string) Mode {
-	rendered := false
-	for _, word := range words {
-		if strings.Contains(word, "-Dexecution.target=embedded") {
-			return Application
-		}
-		rendered = rendered || strings.Contains(word, "-Dweb.tmpdir=")
-	}
-	if rendered {
-		return Session
-	}
-	return UnknownMode
 }
 
 func roleOf(word string) (Role, bool) {

@@ -1,0 +1,214 @@
+// Package drey runs the drey program the way its users do: as a process, on a
+// real cluster.
+package drey
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"drey.dev/drey/test/cluster"
+)
+
+// Options say which drey to run.
+type Options struct {
+	Program string           // path of the binary; empty: built from this module, into DataDir
+	Cluster *cluster.Cluster // where it registers its webhooks; nil: none
+	DataDir string
+	Args    []string  // beside those that follow from the above
+	Log     io.Writer // gets what drey logs, as it comes; nil: only Log keeps it
+}
+
+// Drey is a running process.
+type Drey struct {
+	REST    string // base URL of the REST API
+	Metrics string // base URL of /metrics and the probes
+	Webhook string // base URL of the webhooks
+
+	cmd     *exec.Cmd
+	log     *buffer
+	ended   chan struct{}
+	err     error // of the process, once ended is closed
+	release func() error
+}
+
+// Start runs drey and returns once it says that it is ready.
+func Start(ctx context.Context, o Options) (*Drey, error) {
+	if o.Program == "" {
+		program, err := Build(ctx, o.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		o.Program = program
+	}
+	var addresses [3]string
+	for i := range addresses {
+		address, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		addresses[i] = address
+	}
+	d := &Drey{
+		REST: "http://" + addresses[0], Metrics: "http://" + addresses[1], Webhook: "https://" + addresses[2],
+		log: &buffer{also: o.Log}, ended: make(chan struct{}), release: func() error { return nil },
+	}
+	args := []string{"serve", "--data-dir", o.DataDir, "--rest-address", addresses[0], "--metrics-address", addresses[1]}
+	if o.Cluster != nil {
+		args = append(args, "--kubeconfig", o.Cluster.Kubeconfig(), "--webhook-address", addresses[2], "--install-webhooks")
+	}
+	d.cmd = exec.Command(o.Program, append(args, o.Args...)...)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who end it in its turn
+	if err := d.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		d.err = d.cmd.Wait()
+		close(d.ended)
+	}()
+	if o.Cluster != nil {
+		release, err := o.Cluster.Adopt(d.PID())
+		if err != nil {
+			return nil, errors.Join(err, d.Kill())
+		}
+		d.release = release
+	}
+	if err := d.awaitUp(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start drey: %w\n%s", err, d.Log()), d.Kill())
+	}
+	return d, nil
+}
+
+// awaitUp waits for the line that drey logs when all of it works: readiness
+// comes a little earlier, before the webhooks are registered.
+func (d *Drey) awaitUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for !strings.Contains(d.Log(), "drey is up") {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-d.ended:
+			return fmt.Errorf("it ended: %w", d.err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	response, err := http.Get(d.Metrics + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz answered %s", response.Status)
+	}
+	return nil
+}
+
+// PID is the id of the process.
+func (d *Drey) PID() int { return d.cmd.Process.Pid }
+
+// Log is what drey has logged.
+func (d *Drey) Log() string { return d.log.String() }
+
+// Stop asks drey to end, and returns an error if it does not do so well.
+func (d *Drey) Stop() error {
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-d.ended:
+		return errors.Join(d.err, d.release())
+	case <-time.After(time.Minute):
+		return errors.Join(errors.New("drey did not end within a minute of SIGTERM"), d.Kill())
+	}
+}
+
+// Kill ends drey as a crash would.
+func (d *Drey) Kill() error {
+	_ = d.cmd.Process.Kill() // it may have ended
+	<-d.ended
+	return d.release()
+}
+
+// Register makes a DeploymentTarget over REST.
+func (d *Drey) Register(ctx context.Context, platformNamespace, name, kubernetesNamespace string) error {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]string{"name": name},
+		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = d.Call(ctx, http.MethodPost, "/api/v1/namespaces/"+platformNamespace+"/deployment-targets", body)
+	return err
+}
+
+// Call makes a request of the REST API, and returns the body of its answer, and
+// an error if it is not one of success.
+func (d *Drey) Call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, d.REST+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, response.Status, answer)
+	}
+	return answer, err
+}
+
+// Build compiles drey into dir and returns the path of the binary.
+func Build(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "drey")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "drey.dev/drey/cmd/drey")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build drey: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// buffer keeps what a process writes while others read it.
+type buffer struct {
+	mu   sync.Mutex
+	kept bytes.Buffer
+	also io.Writer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.also != nil {
+		_, _ = b.also.Write(p)
+	}
+	return b.kept.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept.String()
+}

@@ -1,0 +1,186 @@
+// Package e2e holds the tests of drey as a whole: the real program beside a
+// real control plane, seen through the API server and through REST.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+)
+
+// world is a control plane with drey on it.
+type world struct {
+	*cluster.Cluster
+	drey *drey.Drey
+	api  dynamic.Interface
+}
+
+// shared is the world that most tests use; each has namespaces of its own.
+var shared = sync.OnceValues(func() (*world, error) {
+	c, err := cluster.New(context.Background(), cluster.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return newWorld(context.Background(), c)
+})
+
+func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
+	api, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		return nil, err
+	}
+	d, err := drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"}})
+	if err != nil {
+		return nil, err
+	}
+	return &world{c, d, api}, nil
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if w, err := shared(); err == nil { // started or not: it ends here
+		if err := errors.Join(w.drey.Stop(), w.Stop()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// inWorld returns the shared world, and ends the test in parallel with others.
+func inWorld(t *testing.T) *world {
+	t.Helper()
+	w, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			lines := strings.Split(w.drey.Log(), "\n")
+			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-20):], "\n"))
+		}
+	})
+	return w
+}
+
+// register gives a Kubernetes namespace a target, called after it.
+func (w *world) register(t testing.TB, platformNamespace, namespace string) {
+	t.Helper()
+	if err := w.drey.Register(t.Context(), platformNamespace, namespace, namespace); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kubectl runs kubectl with a manifest on its standard input, and returns what
+// it printed.
+func (w *world) kubectl(t testing.TB, manifest string, args ...string) (string, error) {
+	t.Helper()
+	cmd := w.KubectlCommand(t.Context(), args...)
+	cmd.Stdin = strings.NewReader(manifest)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, manifest, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// resources of the kinds that the tests use.
+var resources = map[string]schema.GroupVersionResource{
+	"Pod":         {Version: "v1", Resource: "pods"},
+	"Deployment":  {Group: "apps", Version: "v1", Resource: "deployments"},
+	"ReplicaSet":  {Group: "apps", Version: "v1", Resource: "replicasets"},
+	"StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"Job":         {Group: "batch", Version: "v1", Resource: "jobs"},
+	"CronJob":     {Group: "batch", Version: "v1", Resource: "cronjobs"},
+}
+
+// create makes an object as a client with no opinions would.
+func (w *world) create(ctx context.Context, namespace string, object map[string]any, dryRun ...string) (*unstructured.Unstructured, error) {
+	o := &unstructured.Unstructured{Object: object}
+	return w.api.Resource(resources[o.GetKind()]).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
+}
+
+func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstructured {
+	t.Helper()
+	l, err := w.api.Resource(resources[kind]).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Items
+}
+
+// eventually waits until check returns nil.
+func eventually(t testing.TB, within time.Duration, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s: %v", within, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// clone copies an object, as far as JSON goes.
+func clone(t testing.TB, object map[string]any) map[string]any {
+	t.Helper()
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var copied map[string]any
+	if err := json.Unmarshal(text, &copied); err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
+// shell runs a command line that drey printed, the way a person would who
+// pastes it. kubectl is the one of the cluster.
+func (w *world) shell(t testing.TB, line string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `kubectl() { "$KUBECTL" "$@"; }; `+line)
+	cmd.Env = append(w.KubectlCommand(t.Context()).Env, "KUBECTL="+w.Kubectl())
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, &out)
+	}
+	return out.String()
+}
+
+func writeFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "manifest.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

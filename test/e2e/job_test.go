@@ -1,0 +1,326 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"drey.dev/drey/test/cluster"
+)
+
+// jobManager is the Deployment of a native application's JobManager: app is in
+// its selector.
+const jobManager = `
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: my-job
+  labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
+spec:
+  replicas: 1
+  selector:
+    matchLabels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
+  template:
+    metadata:
+      labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
+    spec:
+      containers:
+        - name: flink-main-container
+          image: flink:2.2
+          command: [/docker-entrypoint.sh]
+          args: [bash, -c, kubernetes-jobmanager.sh kubernetes-application --job-id 7a0c0e1d2b3a49588776655443322110]
+`
+
+// TestSelectedLabelsStayAndNothingRunsAway is the hazard that was measured: a
+// webhook that overwrites app makes the ReplicaSet lose its pod, and make
+// another, for ever.
+func TestSelectedLabelsStayAndNothingRunsAway(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	want := map[string]string{
+		"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes",
+		"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
+	}
+	check := func() error { return onePod(w, t, namespace, want) }
+	eventually(t, 20*time.Second, check)
+	first := w.list(t, "Pod", namespace)[0].GetUID()
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
+		if err := check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := w.list(t, "Pod", namespace)[0].GetUID(); now != first {
+		t.Errorf("the pod %s was replaced by %s", first, now)
+	}
+}
+
+func onePod(w *world, t *testing.T, namespace string, want map[string]string) error {
+	sets, pods := w.list(t, "ReplicaSet", namespace), w.list(t, "Pod", namespace)
+	if len(sets) != 1 || len(pods) != 1 {
+		return fmt.Errorf("there are %d ReplicaSets and %d pods, want 1 and 1", len(sets), len(pods))
+	}
+	labels := pods[0].GetLabels()
+	delete(labels, "pod-template-hash")
+	if got, wanted := fmt.Sprint(labels), fmt.Sprint(want); got != wanted {
+		return fmt.Errorf("the pod has labels %s, want %s", got, wanted)
+	}
+	if len(pods[0].GetOwnerReferences()) != 1 {
+		return fmt.Errorf("the pod has been orphaned")
+	}
+	return nil
+}
+
+// TestADenialIsUndoneByTheCommandThatItPrints applies a JobManager where Flink
+// may not run, does what kubectl shows, and applies it again.
+func TestADenialIsUndoneByTheCommandThatItPrints(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	out, err := w.kubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	if err == nil {
+		t.Fatalf("it was let in: %s", out)
+	}
+	for _, part := range []string{"Error from server (Forbidden)", `admission webhook "workloads.drey.dev" denied the request`, fmt.Sprintf("namespace %q has no DeploymentTarget", namespace)} {
+		if !strings.Contains(out, part) {
+			t.Errorf("kubectl does not say %q: %s", part, out)
+		}
+	}
+	post(t, out)
+	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	eventually(t, 20*time.Second, func() error {
+		if pods := w.list(t, "Pod", namespace); len(pods) != 1 {
+			return fmt.Errorf("%d pods, want 1", len(pods))
+		}
+		return nil
+	})
+}
+
+// post does what a curl command in a text does, where there may be no curl.
+func post(t *testing.T, text string) {
+	t.Helper()
+	found := regexp.MustCompile(`curl -X POST (\S+) -H '([^:']+): ([^']+)' -d '([^']+)'`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("no curl command in: %s", text)
+	}
+	response, err := http.Post(found[1], found[3], strings.NewReader(found[4]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s %s", found[0], response.Status, body)
+	}
+}
+
+// TestAnAmbiguityIsSettledByTheCommandThatItPrints does the same in a namespace
+// with targets of two platform namespaces, at the Deployment and at a pod.
+func TestAnAmbiguityIsSettledByTheCommandThatItPrints(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	w.register(t, "team-b", namespace)
+	file := writeFile(t, jobManager)
+	out, err := w.kubectl(t, "", "apply", "-n", namespace, "-f", file)
+	if err == nil || !strings.Contains(out, "team-a, team-b") {
+		t.Fatalf("got %v: %s", err, out)
+	}
+	w.shell(t, strings.Replace(settle(t, out), "FILE", file, 1))
+	eventually(t, 20*time.Second, func() error {
+		pods := w.list(t, "Pod", namespace)
+		if len(pods) != 1 || pods[0].GetLabels()["vvpNamespace"] != "team-a" {
+			return fmt.Errorf("got %d pods: %v", len(pods), pods)
+		}
+		return nil
+	})
+}
+
+// TestATargetOfASecondPlatformNamespaceIsNoticedByThePods makes a Deployment
+// ambiguous after it was admitted: its next pod is refused, the Deployment says
+// so, and the command in its condition settles it.
+func TestATargetOfASecondPlatformNamespaceIsNoticedByThePods(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	eventually(t, 20*time.Second, func() error { return podCount(w, t, namespace, 1) })
+	w.register(t, "team-b", namespace)
+	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=2")
+	var message string
+	eventually(t, 20*time.Second, func() error {
+		deployment := w.list(t, "Deployment", namespace)[0]
+		conditions, _, _ := unstructured.NestedSlice(deployment.Object, "status", "conditions")
+		for _, c := range conditions {
+			if condition := c.(map[string]any); condition["type"] == "ReplicaFailure" {
+				message, _ = condition["message"].(string)
+				return nil
+			}
+		}
+		return fmt.Errorf("no ReplicaFailure among %v", conditions)
+	})
+	w.shell(t, settle(t, message))
+	eventually(t, 30*time.Second, func() error {
+		stated := 0
+		for _, pod := range w.list(t, "Pod", namespace) {
+			if pod.GetDeletionTimestamp() == nil && pod.GetLabels()["vvpNamespace"] == "team-a" {
+				stated++
+			}
+		}
+		if stated < 2 {
+			return fmt.Errorf("%d pods of team-a, want at least 2", stated)
+		}
+		return nil
+	})
+}
+
+// settle finds the command in an AmbiguousTarget message.
+func settle(t *testing.T, text string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(kubectl patch .+?) \. \(`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("no kubectl command in: %s", text)
+	}
+	return found[1]
+}
+
+func podCount(w *world, t *testing.T, namespace string, want int) error {
+	if n := len(w.list(t, "Pod", namespace)); n != want {
+		return fmt.Errorf("%d pods, want %d", n, want)
+	}
+	return nil
+}
+
+// TestATargetCountsAsSoonAsItIsAcknowledged creates a pod the moment that the
+// registration of its namespace was answered.
+func TestATargetCountsAsSoonAsItIsAcknowledged(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	pod := map[string]any{
+		"apiVersion": "v1", "kind": "Pod",
+		"metadata": map[string]any{"generateName": "jm-", "labels": map[string]any{"component": "jobmanager"}},
+		"spec":     map[string]any{"containers": []any{map[string]any{"name": "jobmanager", "image": "flink:2.2"}}},
+	}
+	namespace := w.Namespace(t)
+	path := "/api/v1/namespaces/team-b/deployment-targets/"
+	for i := range 30 {
+		name := fmt.Sprintf("%s-%d", namespace, i)
+		if err := w.drey.Register(t.Context(), "team-b", name, namespace); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.create(t.Context(), namespace, clone(t, pod), "All"); err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		if _, err := w.drey.Call(t.Context(), http.MethodDelete, path+name, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.create(t.Context(), namespace, clone(t, pod), "All"); err == nil {
+			t.Fatalf("round %d: let in after the target's deletion", i)
+		}
+	}
+}
+
+// TestLifeGoesOnWithoutATarget does what people do to a running job whose
+// target has gone: nothing of it is drey's business.
+func TestLifeGoesOnWithoutATarget(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "default", namespace)
+	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	eventually(t, 20*time.Second, func() error { return podCount(w, t, namespace, 1) })
+	if _, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/default/deployment-targets/"+namespace, nil); err != nil {
+		t.Fatal(err)
+	}
+
+	deployment := w.list(t, "Deployment", namespace)[0]
+	uid := deployment.GetUID()
+	taskManager := map[string]any{
+		"apiVersion": "v1", "kind": "Pod",
+		"metadata": map[string]any{
+			"name": "my-job-taskmanager-1-1", "labels": map[string]any{"app": "my-job", "component": "taskmanager", "type": "flink-native-kubernetes"},
+			"finalizers":      []any{"example.com/hold"},
+			"ownerReferences": []any{map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "my-job", "uid": string(uid), "controller": true}},
+		},
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2", "args": []any{"bash", "-c", "kubernetes-taskmanager.sh"}}}},
+	}
+	if _, err := w.create(t.Context(), namespace, taskManager); err != nil {
+		t.Errorf("a running job cannot recover: %v", err)
+	}
+	w.mustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "example.com/seen=yes")
+	w.mustKubectl(t, "", "annotate", "-n", namespace, "deployment/my-job", "example.com/seen=yes")
+	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=0")
+	w.mustKubectl(t, "", "delete", "-n", namespace, "pod/my-job-taskmanager-1-1", "--wait=false")
+	w.mustKubectl(t, "", "patch", "-n", namespace, "pod/my-job-taskmanager-1-1", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	w.mustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
+	eventually(t, 60*time.Second, func() error {
+		if pods, sets := len(w.list(t, "Pod", namespace)), len(w.list(t, "ReplicaSet", namespace)); pods+sets > 0 {
+			return fmt.Errorf("%d pods and %d ReplicaSets are left", pods, sets)
+		}
+		return nil
+	})
+	if out, err := w.kubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err == nil {
+		t.Errorf("a new job was let in: %s", out)
+	}
+}
+
+// TestWhileDreyIsDown kills drey: the gate stays closed for new Flink
+// workloads, and nobody else notices. With drey back, all is well again.
+func TestWhileDreyIsDown(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t)
+	w, err := newWorld(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.drey.Stop() }) // it may have been killed
+	registered := w.Namespace(t)
+	w.register(t, "default", registered)
+	w.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
+	eventually(t, 20*time.Second, func() error { return podCount(w, t, registered, 1) })
+
+	if err := w.drey.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	other := w.Namespace(t)
+	w.mustKubectl(t, "", "create", "-n", other, "deployment", "web", "--image=nginx")
+	eventually(t, 20*time.Second, func() error { return podCount(w, t, other, 1) })
+	if out, err := w.kubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil {
+		t.Errorf("the gate stood open: %s", out)
+	}
+	w.mustKubectl(t, jobManager, "apply", "-n", "kube-system", "-f", "-") // what the cluster needs to live is never held up
+	w.mustKubectl(t, "", "annotate", "-n", registered, "deployment/my-job", "example.com/seen=yes")
+	w.mustKubectl(t, "", "delete", "-n", registered, "deployment/my-job")
+
+	again, err := newWorld(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := again.drey.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	text, err := again.drey.Call(t.Context(), http.MethodGet, "/api/v1/namespaces/default/deployment-targets", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct{ Items []json.RawMessage }
+	if err := json.Unmarshal(text, &list); err != nil || len(list.Items) != 1 {
+		t.Errorf("after a crash the registry has %s (%v), want one target", text, err)
+	}
+	again.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
+	if out, err := again.kubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil || !strings.Contains(out, "has no DeploymentTarget") {
+		t.Errorf("got %v: %s", err, out)
+	}
+}
