@@ -138,7 +138,20 @@ func gather(o *Object) evidence {
 	case e.rendered:
 		e.learn(UnknownRole, Session)
 	}
+	e.learn(UnknownRole, statedMode(o.Pod.Labels))
 	return e
+}
+
+// statedMode is what labels say of the mode. It comes after what the process
+// shows: a cluster id, which is the app of native mode, may be any word.
+func statedMode(labels map[string]string) Mode {
+	switch {
+	case labels[labelApp] == appJob, labels[labelDeploymentID] != "", labels[labelDeploymentName] != "":
+		return Application
+	case labels[labelApp] == appSession, labels[labelSessionClusterID] != "", labels[labelSessionClusterName] != "":
+		return Session
+	}
+	return UnknownMode
 }
 
 func (e *evidence) readLabels(labels map[string]string) {
@@ -146,15 +159,8 @@ func (e *evidence) readLabels(labels map[string]string) {
 	case typeNative, typeStandalone:
 		e.signals |= TypeLabel
 	}
-	if labels[labelSystem] == systemVervericaVal {
-		switch labels[labelApp] {
-		case appJob:
-			e.signals |= VervericaLabels
-			e.mode = Application
-		case appSession:
-			e.signals |= VervericaLabels
-			e.mode = Session
-		}
+	if app := labels[labelApp]; labels[labelSystem] == systemVerverica && (app == appJob || app == appSession) {
+		e.signals |= VervericaLabels
 	}
 	if role, ok := roleOf(labels[labelComponent]); ok {
 		e.signals |= RoleLabel
@@ -166,12 +172,6 @@ func (e *evidence) readLabels(labels map[string]string) {
 	if role, ok := roleOf(labels[labelAppComponent]); ok {
 		e.signals |= AppRoleLabel
 		e.learn(role, UnknownMode)
-	}
-	switch {
-	case labels[labelDeploymentID] != "", labels[labelDeploymentName] != "":
-		e.learn(UnknownRole, Application)
-	case labels[labelSessionClusterID] != "", labels[labelSessionClusterName] != "":
-		e.learn(UnknownRole, Session)
 	}
 	e.jobID = labels[labelJobIDSpotify]
 }

@@ -1,0 +1,54 @@
+# Drey builds and tests with Go and make alone. What else it needs (a control
+# plane, a linter) is built from Go modules into the user's cache, once.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+LINT    := go tool -modfile=test/lint/go.mod golangci-lint
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo run control-plane binaries test test-unit test-race lint fmt bench fuzz clean
+
+help: ## Show what there is to make
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/drey
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/drey ./cmd/drey
+
+demo: binaries build ## Show the main job on a real control plane, and check it
+	go run ./test/demo
+
+run: binaries build ## Bring up a control plane with drey on it, and stay until Ctrl-C
+	go run ./test/demo --stay
+
+control-plane: binaries ## Bring up a control plane alone, and stay until Ctrl-C
+	go run ./test/cluster/control-plane up
+
+binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the first time)
+	@go run ./test/cluster/control-plane build
+
+test: binaries ## Run all tests, those on a real control plane included
+	go test -timeout 9m ./...
+
+test-unit: ## Run the tests that need no control plane: seconds
+	go test $$(go list ./... | grep -v -e /test/cluster -e /test/e2e)
+
+test-race: binaries ## Run all tests with the race detector
+	go test -race -timeout 20m ./...
+
+lint: ## Check style and find likely defects
+	$(LINT) run ./...
+
+fmt: ## Format the code as lint wants it
+	$(LINT) fmt ./...
+
+bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
+	go run ./test/bench
+
+fuzz: ## Fuzz every decoder for FUZZTIME each
+	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
+	go test ./webhook/verdict -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
+	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
+
+clean: ## Remove what was built here; the cache stays
+	rm -rf bin .drey

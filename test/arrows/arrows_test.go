@@ -1,0 +1,148 @@
+// Package arrows holds the law of who may import whom. ARCHITECTURE.md draws
+// it; this test enforces it.
+package arrows
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "drey.dev/drey"
+
+// mayImport lists, for each package that ships, which others of drey it may
+// import. A package that is not here is one that nobody has thought about.
+var mayImport = map[string][]string{
+	"cmd/drey":           {"registry", "registry/rest", "registry/boltstore", "webhook", "certs"},
+	"certs":              {},
+	"registry":           {},
+	"registry/boltstore": {"registry"},
+	"registry/memstore":  {"registry"},
+	"registry/rest":      {"registry"},
+	"registry/storetest": {"registry"},
+	"webhook":            {"webhook/verdict", "webhook/flink", "registry"},
+	"webhook/flink":      {},
+	"webhook/verdict":    {"webhook/flink", "registry"},
+}
+
+// mustNot lists what a package may not reach, not even through others, and why.
+var mustNot = []struct {
+	packages  []string
+	forbidden []string // import paths, and what is below them
+	why       string
+}{
+	{[]string{"webhook/flink", "webhook/verdict"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "os/exec"},
+		"recognising and deciding are functions of plain values: no I/O, no client"},
+	{[]string{"registry"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "go.etcd.io/bbolt", "github.com/gorilla/mux"},
+		"the domain knows neither the wire nor a backend"},
+	{[]string{"registry/rest"}, []string{"go.etcd.io/bbolt", "k8s.io/client-go"},
+		"the REST API does not know which store it has"},
+	{[]string{"registry/boltstore", "registry/memstore"}, []string{"net/http", "github.com/gorilla/mux"},
+		"no store knows REST"},
+}
+
+type pkg struct {
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if strings.HasPrefix(name, "test/") {
+			continue // what is built for tests may use everything
+		}
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("%s is not in the law: say in mayImport what it may import, and draw it in ARCHITECTURE.md", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			other, ours := strings.CutPrefix(imported, module+"/")
+			if ours && !slices.Contains(allowed, other) {
+				t.Errorf("%s imports %s, and arrows point down only: it may import %v", name, other, allowed)
+			}
+		}
+	}
+}
+
+func TestPureCodeStaysPure(t *testing.T) {
+	all := map[string]pkg{}
+	for _, p := range packages(t) {
+		all[strings.TrimPrefix(p.ImportPath, module+"/")] = p
+	}
+	for _, name := range []string{"webhook/flink", "webhook/verdict"} {
+		for _, imported := range all[name].Imports {
+			if slices.Contains([]string{"context", "io", "log", "log/slog", "os", "sync", "time"}, imported) {
+				t.Errorf("%s imports %s: recognising and deciding depend on their arguments alone", name, imported)
+			}
+		}
+	}
+	for _, law := range mustNot {
+		for _, name := range law.packages {
+			p, ok := all[name]
+			if !ok {
+				t.Errorf("there is no package %s", name)
+			}
+			for _, dep := range p.Deps {
+				for _, forbidden := range law.forbidden {
+					if dep == forbidden || strings.HasPrefix(dep, forbidden+"/") {
+						t.Errorf("%s reaches %s: %s", name, dep, law.why)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" && len(p.GoFiles) > 0 {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// TestTheModuleStaysLean keeps out of the main go.mod what only tests and tools
+// need: each of those has a go.mod of its own under test/.
+func TestTheModuleStaysLean(t *testing.T) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Path}}", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		for _, heavy := range []string{"k8s.io/kubernetes", "go.etcd.io/etcd/server/v3", "github.com/golangci/golangci-lint/v2"} {
+			if path == heavy {
+				t.Errorf("the main module requires %s", heavy)
+			}
+		}
+	}
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,Deps", module+"/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		err := d.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}

@@ -1,0 +1,210 @@
+package flink_test
+
+import (
+	"strings"
+	"testing"
+
+	"drey.dev/drey/webhook/flink"
+)
+
+// build makes an object of a line of words, such as
+//
+//	type=flink-native-kubernetes c:flink-main-container image:flink args:kubernetes-taskmanager.sh owner:apps/v1:Deployment:my-job
+//
+// A word with = is a label; c: begins a container; env:, volume: and the rest
+// are what they say.
+func build(line string) *flink.Object {
+	o := &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: map[string]string{}, Annotations: map[string]string{}}
+	for _, word := range strings.Fields(line) {
+		kind, value, _ := strings.Cut(word, ":")
+		last := func() *flink.Container {
+			if len(o.Pod.Containers) == 0 {
+				o.Pod.Containers = append(o.Pod.Containers, flink.Container{Name: "main"})
+			}
+			return &o.Pod.Containers[len(o.Pod.Containers)-1]
+		}
+		switch kind {
+		case "c":
+			o.Pod.Containers = append(o.Pod.Containers, flink.Container{Name: value})
+		case "image":
+			last().Image = value
+		case "command":
+			last().Command = strings.Split(strings.ReplaceAll(value, "+", " "), ",")
+		case "args":
+			last().Args = strings.Split(strings.ReplaceAll(value, "+", " "), ",")
+		case "env":
+			last().Env = append(last().Env, value)
+		case "volume":
+			o.Pod.Volumes = append(o.Pod.Volumes, value)
+		case "mirror":
+			o.Annotations["kubernetes.io/config.mirror"] = "1"
+		case "owner", "owned":
+			p := strings.Split(value, ":")
+			o.Owners = append(o.Owners, flink.Owner{APIVersion: p[0], Kind: p[1], Name: p[2], UID: "uid-" + p[2], Controller: kind == "owner"})
+		default:
+			key, v, _ := strings.Cut(word, "=")
+			o.Labels[key] = v
+		}
+	}
+	o.Pod.Labels = o.Labels
+	return o
+}
+
+func TestStrength(t *testing.T) {
+	const none, weak, medium, strong = flink.None, flink.Weak, flink.Medium, flink.Strong
+	for line, want := range map[string]flink.Strength{
+		"":                                 none,
+		"app=web c:nginx image:nginx":      none,
+		"type=flink-native-kubernetes":     strong,
+		"type=flink-standalone-kubernetes": strong,
+		"type=native":                      none,
+		"c:flink-main-container":           strong,
+		"c:sidecar c:flink-main-container": strong,
+		"command:/docker-entrypoint.sh,bash,-c,kubernetes-jobmanager.sh+kubernetes-session": strong,
+		"args:bash,-c,exec+/opt/flink/bin/kubernetes-taskmanager.sh":                        strong,
+		"args:java,org.apache.flink.runtime.taskexecutor.TaskManagerRunner":                 strong,
+		"args:java,org.apache.flink.kubernetes.operator.FlinkOperator":                      none,
+		"args:java,org.apache.flink.runtime.webmonitor.history.HistoryServer":               none,
+		"system=ververica-platform app=flink-job":                                           strong,
+		"system=ververica-platform app=flink-session-cluster":                               strong,
+		"system=ververica-platform app=vvp-platform":                                        none,
+		"app=flink-job": none,
+		"owned:flink.apache.org/v1beta1:FlinkDeployment:a":    strong,
+		"owner:flinkoperator.k8s.io/v1beta1:FlinkCluster:a":   strong,
+		"owner:flink.k8s.io/v1beta1:FlinkApplication:a":       strong,
+		"owner:example.com/v1:FlinkDeployment:a":              none,
+		"owner:flink.apache.org/v1beta1:FlinkStateSnapshot:a": none,
+
+		"component=jobmanager":                                                weak,
+		"component=jobmanager c:jobmanager":                                   medium,
+		"component=taskmanager args:taskmanager":                              medium,
+		"component=taskmanager image:flink:2.2":                               medium,
+		"component=taskmanager image:example.com/my/flink@sha256:00":          medium,
+		"component=taskmanager image:example.com/flink-jobs/a":                weak,
+		"component=taskmanager image:flink:5000/other":                        weak,
+		"component=web image:flink":                                           weak,
+		"app.kubernetes.io/name=flink app.kubernetes.io/component=jobmanager": medium,
+		"app.kubernetes.io/name=flink app.kubernetes.io/component=history":    weak,
+		"app.kubernetes.io/component=jobmanager":                              weak,
+		"c:taskmanager":                                                       weak,
+		"c:taskmanager env:FLINK_PROPERTIES":                                  medium,
+		"c:taskmanager volume:flink-config-volume":                            medium,
+		"c:main env:FLINK_PROPERTIES volume:flink-config-volume image:flink":  weak,
+		"args:standalone-job image:flink":                                     medium,
+		"args:history-server image:flink env:FLINK_PROPERTIES":                weak,
+		"image:apache/flink":                                                  weak,
+
+		"app.kubernetes.io/name=flink-kubernetes-operator c:flink-main-container": none,
+		"type=flink-native-kubernetes mirror:":                                    none,
+	} {
+		t.Run(line, func(t *testing.T) {
+			w := flink.Recognise(build(line))
+			if w.Strength != want {
+				t.Errorf("strength %d by %v, want %d", w.Strength, w.Signals.Names(), want)
+			}
+			if w.Recognised() != (want >= medium) {
+				t.Errorf("Recognised() is %t", w.Recognised())
+			}
+		})
+	}
+}
+
+func TestModeRoleAndName(t *testing.T) {
+	for line, want := range map[string]string{
+		// native
+		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-jobmanager.sh+kubernetes-application":                                  "native application jobmanager a",
+		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-jobmanager.sh+kubernetes-session":                                      "native session jobmanager a",
+		"app=a type=flink-native-kubernetes command:kubernetes-jobmanager.sh args:kubernetes-session":                                      "native session jobmanager a",
+		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-taskmanager.sh":                                                        "native  taskmanager a",
+		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-taskmanager.sh+-Dexecution.target=embedded":                            "native application taskmanager a",
+		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-taskmanager.sh+-Dweb.tmpdir=/tmp/x":                                    "native session taskmanager a",
+		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-taskmanager.sh+-Dweb.tmpdir=/tmp/x+-Dexecution.target=embedded":        "native application taskmanager a",
+		"args:bash,-c,kubernetes-jobmanager.sh+kubernetes-session+-Dkubernetes.cluster-id=b":                                               "native session jobmanager b",
+		"app=flink-job type=flink-native-kubernetes args:kubernetes-jobmanager.sh+kubernetes-session owner:apps/v1:ReplicaSet:flink-job-5": "native session jobmanager flink-job",
+		"app=a component=taskmanager type=flink-native-kubernetes sessionClusterName=s":                                                    "native session taskmanager a",
+		"app=a component=taskmanager type=flink-native-kubernetes jobId=j":                                                                 "native  taskmanager a",
+		// by the operator, standalone
+		"app=a component=jobmanager type=flink-standalone-kubernetes args:jobmanager":                                      "standalone session jobmanager a",
+		"app=a component=jobmanager type=flink-standalone-kubernetes args:standalone-job,--x":                              "standalone application jobmanager a",
+		"component=taskmanager type=flink-standalone-kubernetes args:taskmanager owner:apps/v1:ReplicaSet:a-taskmanager-5": "standalone  taskmanager a",
+		// the docs' YAML
+		"app=flink component=jobmanager c:jobmanager args:jobmanager owner:apps/v1:ReplicaSet:b-jobmanager-77 pod-template-hash=77":                   "docs session jobmanager b",
+		"app=flink component=jobmanager c:jobmanager args:standalone-job owner:batch/v1:Job:b-jobmanager":                                             "docs application jobmanager b",
+		"app=flink component=taskmanager c:taskmanager args:taskmanager owner:apps/v1:StatefulSet:b-taskmanager":                                      "docs  taskmanager b",
+		"app=flink component=jobmanager c:jobmanager args:jobmanager":                                                                                 "docs session jobmanager ",
+		"app=flink component=jobmanager c:jobmanager args:jobmanager owner:apps/v1:ReplicaSet:-jobmanager":                                            "docs session jobmanager -jobmanager",
+		"system=ververica-platform app=flink-session-cluster component=jobmanager c:jobmanager args:jobmanager owner:apps/v1:Deployment:b-jobmanager": "docs session jobmanager b",
+		// others
+		"system=ververica-platform app=flink-job owner:batch/v1:Job:job-1":                                                                "ververica application  job-1",
+		"c:flink-main-container owner:apps/v1:StatefulSet:z":                                                                              "other   z",
+		"component=jobmanager c:jobmanager args:standalone-job owner:flinkoperator.k8s.io/v1beta1:FlinkCluster:wordcount":                 "docs application jobmanager wordcount",
+		"component=jobmanager c:jobmanager args:jobmanager owner:apps/v1:ReplicaSet:x-1 owned:flink.apache.org/v1beta1:FlinkDeployment:y": "docs session jobmanager y",
+	} {
+		t.Run(line, func(t *testing.T) {
+			w := flink.Recognise(build(line))
+			if got := strings.Join([]string{string(w.Flavour), string(w.Mode), string(w.Role), w.Identity.Name}, " "); got != want {
+				t.Errorf("got %q, want %q (by %v)", got, want, w.Signals.Names())
+			}
+		})
+	}
+}
+
+func TestJobID(t *testing.T) {
+	const docs = "component=jobmanager c:jobmanager "
+	for line, want := range map[string]string{
+		docs + "args:standalone-job,--job-id,7A0C0E1D2B3A49588776655443322110":     "7a0c0e1d-2b3a-4958-8776-655443322110",
+		docs + "args:standalone-job,--job-id=7a0c0e1d2b3a49588776655443322110":     "7a0c0e1d-2b3a-4958-8776-655443322110",
+		docs + "args:bash,-c,run+--job-id+7a0c0e1d2b3a49588776655443322110+--more": "7a0c0e1d-2b3a-4958-8776-655443322110",
+		docs + "flinkoperator.k8s.io/job-id=7a0c0e1d2b3a49588776655443322110":      "7a0c0e1d-2b3a-4958-8776-655443322110",
+		docs + "args:standalone-job,--job-id,not-hex":                              "not-hex",
+		docs + "args:standalone-job,--job-id":                                      "",
+		docs + "args:standalone-job,--job-idea,7a0c0e1d2b3a49588776655443322110":   "",
+	} {
+		t.Run(line, func(t *testing.T) {
+			if got := flink.Recognise(build(line)).Identity.JobID; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestRoot(t *testing.T) {
+	for line, want := range map[string]flink.Root{
+		"": {},
+		"owner:apps/v1:ReplicaSet:my-job-6d4b9c pod-template-hash=6d4b9c":             {Kind: "Deployment", Name: "my-job"},
+		"owner:apps/v1:ReplicaSet:my-job-6d4b9c":                                      {Kind: "Deployment", Name: "my-job"},
+		"owner:apps/v1:ReplicaSet:single":                                             {Kind: "Deployment", Name: "single"},
+		"owner:batch/v1:Job:my-job":                                                   {Kind: "Job", Name: "my-job", UID: "uid-my-job"},
+		"owned:apps/v1:Deployment:not-its-controller":                                 {},
+		"owner:apps/v1:Deployment:d owned:flink.apache.org/v1beta1:FlinkDeployment:f": {Kind: "FlinkDeployment", Name: "f", UID: "uid-f"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			if got := flink.Recognise(build("c:flink-main-container " + line)).Root; got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestMadeByJobManager(t *testing.T) {
+	const taskManager = "app=a component=taskmanager type=flink-native-kubernetes "
+	for line, want := range map[string]bool{
+		taskManager + "owner:apps/v1:Deployment:a":   true,
+		taskManager + "owned:apps/v1:Deployment:a":   false,
+		taskManager + "owner:apps/v1:ReplicaSet:a-1": false,
+		taskManager: false,
+		"app=a component=jobmanager type=flink-native-kubernetes owner:apps/v1:Deployment:a":      false,
+		"app=a component=taskmanager type=flink-standalone-kubernetes owner:apps/v1:Deployment:a": false,
+	} {
+		t.Run(line, func(t *testing.T) {
+			if got := flink.Recognise(build(line)).MadeByJobManager; got != want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+	deployment := build(taskManager + "owner:apps/v1:Deployment:a")
+	deployment.Kind = "Deployment"
+	if flink.Recognise(deployment).MadeByJobManager {
+		t.Error("holds for a Deployment")
+	}
+}
