@@ -54,13 +54,9 @@ func newServer(t testing.TB) *httptest.Server {
 }
 
 func play(t *testing.T, file string, server *httptest.Server) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	names := &volatile{}
 	var out []string
-	for i, exchange := range strings.Split(string(text), "====\n") {
+	for i, exchange := range exchanges(t, file) {
 		request, want, ok := strings.Cut(exchange, "\n----\n")
 		if !ok && !*update {
 			t.Fatalf("exchange %d of %s has no ---- line", i+1, file)
@@ -78,6 +74,15 @@ func play(t *testing.T, file string, server *httptest.Server) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func exchanges(t testing.TB, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(string(text), "====\n")
 }
 
 // send makes the request that a text describes and returns the answer as text.

@@ -1,0 +1,106 @@
+package rest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestABodyTooLargeIs413(t *testing.T) {
+	server := newServer(t)
+	for name, body := range map[string]io.Reader{
+		"with its length":    strings.NewReader(`{"x":"` + strings.Repeat("x", 10<<20) + `"}`),
+		"without its length": io.MultiReader(strings.NewReader(`{"x":"` + strings.Repeat("x", 10<<20) + `"}`)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, text := put(t, server.URL, "application/json", body)
+			if status != http.StatusRequestEntityTooLarge || !strings.Contains(text, `"reason":"BodyTooLarge"`) {
+				t.Errorf("%d %s", status, text)
+			}
+		})
+	}
+	if status, text := put(t, server.URL, "application/json", strings.NewReader(`{"metadata":{"annotations":{"x":"`+strings.Repeat("x", 1<<20-200)+`"}},"spec":{"kubernetes":{"namespace":"a"}}}`)); status != http.StatusCreated {
+		t.Errorf("a body just small enough: %d %.200s", status, text)
+	}
+}
+
+func TestDeepNestingIsTheSendersFault(t *testing.T) {
+	server := newServer(t)
+	for contentType, body := range map[string]string{
+		"application/json": strings.Repeat(`{"a":`, 1e5),
+		"application/yaml": strings.Repeat("[", 1e5),
+		"text/yaml":        strings.Repeat("- ", 1e5),
+	} {
+		if status, text := put(t, server.URL, contentType, strings.NewReader(body)); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %.300s", contentType, status, text)
+		}
+	}
+}
+
+// FuzzBody sends any body as JSON and as YAML. What is not a target is the
+// sender's fault, with an object that says so; what is one comes back as it was
+// understood.
+func FuzzBody(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.http"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal("no seeds")
+		}
+		for _, file := range files {
+			for _, exchange := range exchanges(f, file) {
+				_, body, _ := strings.Cut(exchange, "\n\n")
+				body, _, _ = strings.Cut(body, "\n----\n")
+				f.Add([]byte(body))
+			}
+		}
+	}
+	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("<<: {spec: {kubernetes: {}}}"))
+	f.Add([]byte("? [complex]\n: key"))
+	f.Add([]byte("!!binary aGVsbG8="))
+	server := newServer(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, contentType := range []string{"application/json", "application/yaml"} {
+			status, text := put(t, server.URL, contentType, bytes.NewReader(body))
+			var answer struct {
+				Message *string
+				Kind    string
+				Spec    map[string]any
+			}
+			if err := json.Unmarshal([]byte(text), &answer); err != nil {
+				t.Fatalf("%d: the answer is no JSON object: %v: %s", status, err, text)
+			}
+			switch {
+			case status >= 500:
+				t.Errorf("%d %s", status, text)
+			case status >= 400 && (answer.Message == nil || *answer.Message == ""):
+				t.Errorf("%d without a message: %s", status, text)
+			case status < 300 && (answer.Kind != "DeploymentTarget" || answer.Spec["kubernetes"] == nil):
+				t.Errorf("%d, and not a target: %s", status, text)
+			}
+		}
+	})
+}
+
+func put(t testing.TB, server, contentType string, body io.Reader) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server+"/api/v1/namespaces/default/deployment-targets/a", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", contentType)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
