@@ -73,6 +73,9 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	if err != nil {
 		return err
 	}
+	if config == nil && s.options.installWebhooks {
+		return errors.New("--install-webhooks needs a cluster: give --kubeconfig")
+	}
 	if config == nil {
 		s.log.Info("no cluster: serving the registry alone; give --kubeconfig to serve the webhooks too")
 	} else if err := s.serveWebhooks(ctx, fail, config); err != nil {

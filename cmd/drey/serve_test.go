@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"drey.dev/drey/test/drey"
+)
+
+// program is the binary that the tests run.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "drey-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "drey")
+		if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+func TestWithoutAClusterItServesTheRegistryAloneAndSaysSo(t *testing.T) {
+	d := start(t, t.TempDir())
+	if !strings.Contains(d.Log(), "no cluster: serving the registry alone") {
+		t.Errorf("the log does not say so: %s", d.Log())
+	}
+	if err := d.Register(t.Context(), "default", "myDeploymentTarget", "staging"); err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{
+		"/livez": "ok", "/readyz": "ok",
+		"/metrics": `drey_rest_requests_total{code="201",method="POST",route="/api/v1/namespaces/{namespace}/deployment-targets"} 1`,
+	} {
+		if got := get(t, d.Metrics+path); !strings.Contains(got, want) {
+			t.Errorf("%s does not have %q: %s", path, want, got)
+		}
+	}
+	if got := get(t, d.Metrics+"/metrics"); !strings.Contains(got, "drey_targets 1\n") {
+		t.Errorf("the target is not counted: %s", got)
+	}
+	if err := d.Stop(); err != nil {
+		t.Errorf("SIGTERM: %v\n%s", err, d.Log())
+	}
+}
+
+func TestAcknowledgedTargetsSurviveACrash(t *testing.T) {
+	dir := t.TempDir()
+	d := start(t, dir)
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for i := 0; ; i++ {
+				name := fmt.Sprintf("w%d-%d", w, i)
+				if d.Register(t.Context(), "default", name, "staging") != nil {
+					return
+				}
+				mu.Lock()
+				acknowledged[name] = true
+				mu.Unlock()
+			}
+		})
+	}
+	time.Sleep(300 * time.Millisecond)
+	if err := d.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	writers.Wait()
+	list := get(t, start(t, dir).REST+"/api/v1/namespaces/default/deployment-targets")
+	for name := range acknowledged {
+		if !strings.Contains(list, `"name":"`+name+`"`) {
+			t.Errorf("%s was acknowledged and is lost", name)
+		}
+	}
+	if len(acknowledged) < 8 {
+		t.Errorf("only %d writes were acknowledged: nothing was tested", len(acknowledged))
+	}
+}
+
+func TestARequestUnderWayIsAnsweredWhenDreyStops(t *testing.T) {
+	d := start(t, t.TempDir())
+	body, w := io.Pipe()
+	answered := make(chan string, 1)
+	go func() {
+		request, _ := http.NewRequest(http.MethodPost, d.REST+"/api/v1/namespaces/default/deployment-targets", body)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		answered <- response.Status
+	}()
+	if _, err := io.WriteString(w, `{"metadata":{"name":"late"},`); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.Stop() }()
+	for !strings.Contains(d.Log(), "stopping") {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := io.WriteString(w, `"spec":{"kubernetes":{"namespace":"staging"}}}`); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if got := <-answered; got != "201 Created" {
+		t.Errorf("got %s", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("%v\n%s", err, d.Log())
+	}
+}
+
+func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	used := t.TempDir()
+	start(t, used)
+	notADir := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(notADir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	free := []string{"--rest-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}
+	for rule, c := range map[string]struct {
+		args []string
+		says []string
+	}{
+		"REST on every interface":          {[]string{"--rest-address", ":8080"}, []string{"--rest-address", "loopback", "127.0.0.1"}},
+		"REST on another address":          {[]string{"--rest-address", "192.0.2.1:8080"}, []string{"--rest-address 192.0.2.1:8080"}},
+		"metrics on every interface":       {[]string{"--metrics-address", "0.0.0.0:8081"}, []string{"--metrics-address", "loopback"}},
+		"an address without a port":        {[]string{"--rest-address", "127.0.0.1"}, []string{"--rest-address", "port"}},
+		"webhooks by the URL of no host":   {[]string{"--install-webhooks"}, []string{"--webhook-address 127.0.0.1:9443"}},
+		"webhooks without a cluster":       {append(free, "--install-webhooks", "--webhook-address", "127.0.0.1:9443"), []string{"--install-webhooks", "--kubeconfig"}},
+		"an address that is taken":         {[]string{"--rest-address", taken.Addr().String()}, []string{"address already in use"}},
+		"a file that another process has":  {append(free, "--data-dir", used), []string{"another process", "--data-dir"}},
+		"a data directory that is a file":  {append(free, "--data-dir", notADir), []string{"not a directory"}},
+		"a kubeconfig that is not there":   {append(free, "--kubeconfig", "nowhere"), []string{"--kubeconfig nowhere"}},
+		"a log format that does not exist": {[]string{"--log-format", "xml"}, []string{"--log-format", "text or json"}},
+		"a log level that does not exist":  {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
+		"a platform namespace of no name":  {append(free, "--platform-namespace", "No_Name"), []string{"No_Name", "platform namespace"}},
+		"an argument too many":             {[]string{"now"}, []string{"now"}},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), program, append([]string{"serve", "--data-dir", t.TempDir()}, c.args...)...)
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			timer := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+			defer timer.Stop()
+			if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+				t.Fatalf("it did not end with exit code 1: %v\n%s", err, &out)
+			}
+			for _, part := range c.says {
+				if !strings.Contains(out.String(), part) {
+					t.Errorf("it does not say %q: %s", part, &out)
+				}
+			}
+		})
+	}
+}
+
+func start(t *testing.T, dataDir string, args ...string) *drey.Drey {
+	t.Helper()
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: dataDir, Args: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Kill() }) // it may have ended
+	return d
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
