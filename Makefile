@@ -2,7 +2,14 @@
 # plane, a linter) is built from Go modules into the user's cache, once.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+DATE    := $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+# The same flags for everything, so that everything shares what was compiled.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath -buildvcs=false
+
 LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
@@ -13,19 +20,22 @@ help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/drey
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/drey ./cmd/drey
+	go build -ldflags '$(LDFLAGS)' -o bin/drey ./cmd/drey
 
 demo: binaries build ## Show the main job on a real control plane, and check it
-	go run ./test/demo
+	@go build -o bin/demo ./test/demo
+	@bin/demo
 
 run: binaries build ## Bring up a control plane with drey on it, and stay until Ctrl-C
-	go run ./test/demo --stay
+	@go build -o bin/demo ./test/demo
+	@bin/demo --stay
 
 control-plane: binaries ## Bring up a control plane alone, and stay until Ctrl-C
-	go run ./test/cluster/control-plane up
+	@go build -o bin/control-plane ./test/cluster/control-plane
+	@bin/control-plane up
 
 binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the first time)
-	@go run ./test/cluster/control-plane build
+	@go run ./test/cluster/control-plane build >/dev/null
 
 test: binaries ## Run all tests, those on a real control plane included
 	go test -timeout 9m ./...
@@ -34,7 +44,7 @@ test-unit: ## Run the tests that need no control plane: seconds
 	go test $$(go list ./... | grep -v -e /test/cluster -e /test/e2e)
 
 test-race: binaries ## Run all tests with the race detector
-	go test -race -timeout 20m ./...
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 lint: ## Check style and find likely defects
 	$(LINT) run ./...
@@ -43,7 +53,8 @@ fmt: ## Format the code as lint wants it
 	$(LINT) fmt ./...
 
 bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
-	go run ./test/bench
+	@go build -o bin/bench ./test/bench
+	@bin/bench
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)

@@ -12,8 +12,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker.
-var version = "dev"
+// Set by the linker.
+var (
+	version = "dev"
+	commit  string // the full hash
+	date    string // of the commit, RFC 3339
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -53,7 +53,7 @@ func newService(o serveOptions, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.rest = rest.New(rest.Options{Registry: rules, Log: log, Build: rest.ReadBuild(version), Metrics: s.metrics})
+	s.rest = rest.New(rest.Options{Registry: rules, Log: log, Build: rest.Build{Version: version, Time: date, Commit: commit}, Metrics: s.metrics})
 	return s, nil
 }
 

@@ -8,7 +8,6 @@ package rest
 import (
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,24 +49,6 @@ type Build struct {
 	Version string
 	Time    string // RFC 3339, empty if unknown
 	Commit  string // the full hash, empty if unknown
-}
-
-// ReadBuild returns what the Go toolchain stamped into this binary.
-func ReadBuild(version string) Build {
-	b := Build{Version: version}
-	info, _ := debug.ReadBuildInfo()
-	if info == nil {
-		return b
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value
-		case "vcs.time":
-			b.Time = s.Value
-		}
-	}
-	return b
 }
 
 type server struct {
