@@ -17,6 +17,11 @@ const (
 	ReasonImmutableSpec Reason = "ImmutableSpec" // the spec of a target never changes
 	ReasonInvalidName   Reason = "InvalidName"   // the name is not one for this kind
 	ReasonInvalidSpec   Reason = "InvalidSpec"   // the spec does not describe an object of this kind
+
+	ReasonUnknownReference         Reason = "UnknownReference"         // the spec refers to what does not exist
+	ReasonTargetReferenced         Reason = "TargetReferenced"         // something stands on the target
+	ReasonSessionClusterReferenced Reason = "SessionClusterReferenced" // something runs on the session cluster
+	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
 )
 
 // Error is a request that the rules refuse. Nothing was changed.

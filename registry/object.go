@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-// Kind names what an object is, as the REST API writes it in its kind field.
-type Kind string
-
-// DeploymentTarget is a name in a platform namespace that stands for a
-// Kubernetes namespace in which Flink may run.
-const DeploymentTarget Kind = "DeploymentTarget"
-
 // DefaultNamespace is the platform namespace that always exists.
 const DefaultNamespace = "default"
 
@@ -37,6 +30,7 @@ type Object struct {
 type Metadata struct {
 	ID              string            `json:"id"` // a UUID
 	Name            string            `json:"name"`
+	DisplayName     string            `json:"displayName,omitempty"` // free text; not of a target
 	Namespace       string            `json:"namespace"`
 	CreatedAt       time.Time         `json:"createdAt"`  // UTC, to the millisecond
 	ModifiedAt      time.Time         `json:"modifiedAt"` // UTC, to the millisecond

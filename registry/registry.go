@@ -1,41 +1,62 @@
 package registry
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Registry is the one place where the rules stand. Every door (REST, kubectl,
 // the command line) goes through it to a [Store].
 type Registry struct {
-	store      Store
-	home       string
-	namespaces []string
-	now        func() time.Time
+	store     Store
+	home      string
+	workloads Workloads
+	known     *directory
+	now       func() time.Time
+
+	// guard keeps references whole: who writes something that may refer to
+	// another object holds it shared, who removes one holds it alone. So of
+	// "create a Deployment" and "delete its target" one comes first.
+	guard sync.RWMutex
 }
 
-// New returns a registry over a store. home is the Kubernetes namespace that
-// drey runs in. platformNamespaces are those that exist beside
-// [DefaultNamespace]; a name that is no RFC 1123 label is an error.
-func New(store Store, home string, platformNamespaces ...string) (*Registry, error) {
-	for _, name := range platformNamespaces {
-		if !checkNamespaceName(name) {
-			return nil, refuse(ReasonInvalidName,
-				"%s is not a name for a platform namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(name))
+// Options are what a registry may be told. The zero value is a registry that
+// knows of no cluster.
+type Options struct {
+	// Home is the Kubernetes namespace that drey runs in.
+	Home string
+	// Namespaces are platform namespaces that are made if they are not there,
+	// beside [DefaultNamespace].
+	Namespaces []string
+	// Workloads says what runs in the cluster; nil: nothing.
+	Workloads Workloads
+}
+
+// New returns a registry over a store, which it follows until ctx ends.
+func New(ctx context.Context, store Store, o Options) (*Registry, error) {
+	r := &Registry{store: store, home: o.Home, workloads: o.Workloads, known: newDirectory(), now: time.Now}
+	if r.workloads == nil {
+		r.workloads = noWorkloads{}
+	}
+	for _, kind := range []Kind{Namespace, DeploymentTarget, Deployment, SessionCluster} {
+		if err := store.Watch(ctx, kind, r.known.observe); err != nil {
+			return nil, fmt.Errorf("read the registry: %w", err)
 		}
 	}
-	names := append([]string{DefaultNamespace}, platformNamespaces...)
-	slices.Sort(names)
-	return &Registry{store: store, home: home, namespaces: slices.Compact(names), now: time.Now}, nil
+	for _, name := range append([]string{DefaultNamespace}, o.Namespaces...) {
+		if _, err := r.CreateNamespace(ctx, name); err != nil && ReasonOf(err) != ReasonAlreadyExists {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // Precondition is what a caller believes of the object that it changes. The
@@ -60,20 +81,32 @@ const (
 	Replaced
 )
 
-// List returns the objects of a kind in a platform namespace, ordered by name.
-func (r *Registry) List(ctx context.Context, kind Kind, namespace string) ([]Object, error) {
+// List returns the objects of a kind in a platform namespace whose labels
+// match, ordered by name.
+func (r *Registry) List(ctx context.Context, kind Kind, namespace string, selector labels.Selector) ([]Object, error) {
 	if err := r.checkNamespace(namespace); err != nil {
 		return nil, err
 	}
-	return r.store.List(ctx, kind, namespace)
+	all, err := r.store.List(ctx, kind, namespace)
+	if err != nil || selector == nil || selector.Empty() {
+		return all, err
+	}
+	matching := all[:0]
+	for _, o := range all {
+		if selector.Matches(labels.Set(o.Metadata.Labels)) {
+			matching = append(matching, o)
+		}
+	}
+	return matching, nil
 }
 
-// Get returns one object. Refused with [ReasonNotFound] if it is not there.
+// Get returns one object, by its name or, where its kind allows that, its id.
+// Refused with [ReasonNotFound] if it is not there.
 func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 	if err := r.checkNamespace(key.Namespace); err != nil {
 		return Object{}, err
 	}
-	o, err := r.store.Get(ctx, key)
+	o, err := r.store.Get(ctx, r.known.resolve(key))
 	if errors.Is(err, ErrNotFound) {
 		return Object{}, notFound(key)
 	}
@@ -82,48 +115,67 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 
 // Create makes a new object and returns it as kept. What the server owns in
 // its metadata is overwritten. Refused with [ReasonAlreadyExists],
-// [ReasonInvalidName], [ReasonInvalidSpec] or [ReasonNotFound] (the platform
-// namespace).
+// [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference] or
+// [ReasonNotFound] (the platform namespace).
 func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
+	r.guard.RLock()
+	defer r.guard.RUnlock()
 	o, err := r.admit(o)
 	if err != nil {
 		return Object{}, err
 	}
-	return r.create(ctx, o)
+	if err := r.checkReferences(ctx, o); err != nil {
+		return Object{}, err
+	}
+	kept, err := r.create(ctx, o)
+	if errors.Is(err, ErrExists) {
+		return Object{}, exists(o.Key())
+	}
+	return kept, err
 }
 
 // Put replaces the object at o's key, or makes it when there is none. Beside
-// what Create refuses: a spec that differs with [ReasonImmutableSpec], an
-// unmet precondition with [ReasonConflict].
+// what Create refuses: a target's spec that differs with
+// [ReasonImmutableSpec], an unmet precondition with [ReasonConflict].
 func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object, Outcome, error) {
+	r.guard.RLock()
+	defer r.guard.RUnlock()
+	addressed := o.Key()
+	key := r.known.resolve(addressed)
+	if key == addressed && kinds[o.Kind].byID && isUUID(key.Name) { // the server gives ids: an unknown one makes nothing
+		return Object{}, Unchanged, notFound(key)
+	}
+	o.Metadata.Name = key.Name
 	o, err := r.admit(o)
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
+	isFreeText := key == addressed && o.Key() != addressed
 	// Somebody else may write between the read and the write. Without a
 	// precondition the caller means "whatever is there", so look again.
 	const attempts = 20
 	for range attempts {
-		kept, outcome, err := r.put(ctx, o, if_)
-		switch {
-		case err == nil:
-			return kept, outcome, nil
-		case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound), ReasonOf(err) == ReasonAlreadyExists:
+		kept, outcome, err := r.put(ctx, o, if_, isFreeText)
+		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
 			continue
-		default:
-			return Object{}, Unchanged, err
 		}
+		return kept, outcome, err
 	}
 	return Object{}, Unchanged, refuse(ReasonConflict,
 		"%s changed %d times while this PUT tried to replace it: try again, or have one writer at a time", name(o.Key()), attempts)
 }
 
-func (r *Registry) put(ctx context.Context, o Object, if_ Precondition) (Object, Outcome, error) {
+// put tries once. The name of an object that isFreeText was made from a text
+// that nobody has: what has the same name already is another.
+func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText bool) (Object, Outcome, error) {
 	current, err := r.store.Get(ctx, o.Key())
 	if errors.Is(err, ErrNotFound) {
 		if if_ != (Precondition{}) {
 			return Object{}, Unchanged, refuse(ReasonConflict,
 				"%s does not exist, but the request states a version of it: leave out metadata.resourceVersion (and If-Match) to create it", name(o.Key()))
+		}
+		if err := r.checkReferences(ctx, o); err != nil {
+			return Object{}, Unchanged, err
 		}
 		kept, err := r.create(ctx, o)
 		return kept, Created, err
@@ -131,15 +183,28 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition) (Object,
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
+	if isFreeText {
+		return Object{}, Unchanged, exists(current.Key())
+	}
 	if !if_.met(current.Metadata) {
 		return Object{}, Unchanged, stale(current, if_)
 	}
-	if !bytes.Equal(o.Spec, current.Spec) {
+	same := sameSpec(o.Spec, current.Spec)
+	if !same && kinds[o.Kind].immutableSpec {
 		return Object{}, Unchanged, refuse(ReasonImmutableSpec,
 			"the spec of %s cannot be changed: it is %s, the request says %s. Create a target of another name, move what refers to this one, then delete it", name(o.Key()), current.Spec, o.Spec)
 	}
-	if maps.Equal(o.Metadata.Labels, current.Metadata.Labels) && maps.Equal(o.Metadata.Annotations, current.Metadata.Annotations) {
+	if o.Metadata.DisplayName == "" {
+		o.Metadata.DisplayName = current.Metadata.DisplayName
+	}
+	if same && o.Metadata.DisplayName == current.Metadata.DisplayName &&
+		maps.Equal(o.Metadata.Labels, current.Metadata.Labels) && maps.Equal(o.Metadata.Annotations, current.Metadata.Annotations) {
 		return current, Unchanged, nil
+	}
+	if !same {
+		if err := r.checkReferences(ctx, o); err != nil {
+			return Object{}, Unchanged, err
+		}
 	}
 	o.Metadata.ID, o.Metadata.CreatedAt = current.Metadata.ID, current.Metadata.CreatedAt
 	o.Metadata.ModifiedAt = r.timestamp()
@@ -148,8 +213,12 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition) (Object,
 }
 
 // Delete removes an object and returns its last state. Refused with
-// [ReasonNotFound], or [ReasonConflict] when the precondition is unmet.
+// [ReasonNotFound], with [ReasonConflict] when the precondition is unmet, and
+// with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
+// something stands on it.
 func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
+	r.guard.Lock()
+	defer r.guard.Unlock()
 	for {
 		current, err := r.Get(ctx, key)
 		if err != nil {
@@ -158,7 +227,10 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 		if !if_.met(current.Metadata) {
 			return Object{}, stale(current, if_)
 		}
-		err = r.store.Delete(ctx, key, current.Metadata.ResourceVersion)
+		if err := r.checkUnreferenced(ctx, current); err != nil {
+			return Object{}, err
+		}
+		err = r.store.Delete(ctx, current.Key(), current.Metadata.ResourceVersion)
 		switch {
 		case errors.Is(err, ErrConflict): // changed since the read: look again
 			continue
@@ -184,14 +256,16 @@ func (r *Registry) admit(o Object) (Object, error) {
 	if err := r.checkNamespace(o.Metadata.Namespace); err != nil {
 		return Object{}, err
 	}
-	if err := checkTargetName(o.Metadata.Name); err != nil {
-		return Object{}, err
-	}
-	spec, err := parseTargetSpec(o.Spec)
+	rules := kinds[o.Kind]
+	kept, free, err := rules.name(o.Kind, o.Metadata.Name)
 	if err != nil {
 		return Object{}, err
 	}
-	if o.Spec, err = json.Marshal(spec); err != nil {
+	o.Metadata.Name = kept
+	if o.Metadata.DisplayName == "" {
+		o.Metadata.DisplayName = free
+	}
+	if o.Spec, err = rules.spec(o.Kind, o.Spec); err != nil {
 		return Object{}, err
 	}
 	if o.Metadata.Labels == nil {
@@ -207,20 +281,7 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 	o.Metadata.ID = uuid.NewString()
 	o.Metadata.CreatedAt = r.timestamp()
 	o.Metadata.ModifiedAt = o.Metadata.CreatedAt
-	kept, err := r.store.Create(ctx, o)
-	if errors.Is(err, ErrExists) {
-		return Object{}, refuse(ReasonAlreadyExists,
-			"%s exists already: choose another name, or PUT to replace its labels and annotations", name(o.Key()))
-	}
-	return kept, err
-}
-
-func (r *Registry) checkNamespace(namespace string) error {
-	if slices.Contains(r.namespaces, namespace) {
-		return nil
-	}
-	return refuse(ReasonNotFound, "platform namespace %s does not exist: there is %s. Start drey with --platform-namespace to add one",
-		quote(namespace), strings.Join(r.namespaces, ", "))
+	return r.store.Create(ctx, o)
 }
 
 // timestamp is now as the REST API writes it: UTC, to the millisecond.
@@ -228,6 +289,10 @@ func (r *Registry) timestamp() time.Time { return r.now().UTC().Truncate(time.Mi
 
 func notFound(key Key) error {
 	return refuse(ReasonNotFound, "%s does not exist", name(key))
+}
+
+func exists(key Key) error {
+	return refuse(ReasonAlreadyExists, "%s exists already: choose another name, or PUT to replace it", name(key))
 }
 
 func stale(current Object, p Precondition) error {
@@ -241,5 +306,13 @@ func stale(current Object, p Precondition) error {
 
 // name is how messages call an object.
 func name(key Key) string {
+	if key.Kind == Namespace {
+		return "platform namespace " + quote(key.Name)
+	}
 	return fmt.Sprintf("%s %s in platform namespace %s", key.Kind, quote(key.Name), quote(key.Namespace))
+}
+
+func isUUID(s string) bool {
+	_, err := uuid.Parse(s)
+	return err == nil && len(s) == 36 && s == strings.ToLower(s)
 }

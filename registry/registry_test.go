@@ -5,24 +5,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/memstore"
 )
 
 func TestPlatformNamespacesAreThoseThatWereDeclared(t *testing.T) {
 	r := newRegistry(t, memstore.New(), "team-a")
 	for namespace, want := range map[string]registry.Reason{"default": "", "team-a": "", "team-b": registry.ReasonNotFound, "": registry.ReasonNotFound} {
-		_, err := r.List(t.Context(), registry.DeploymentTarget, namespace)
+		_, err := r.List(t.Context(), registry.DeploymentTarget, namespace, nil)
 		if got := registry.ReasonOf(err); got != want || (err != nil) != (want != "") {
 			t.Errorf("%q: %v", namespace, err)
 		}
 	}
-	if _, err := registry.New(memstore.New(), "drey-system", "No_Label"); registry.ReasonOf(err) != registry.ReasonInvalidName {
+	if _, err := registry.New(t.Context(), memstore.New(), registry.Options{Namespaces: []string{"No_Label"}}); registry.ReasonOf(err) != registry.ReasonInvalidName {
 		t.Errorf("got %v", err)
 	}
 }
@@ -201,7 +203,7 @@ func BenchmarkIndexTargets(b *testing.B) {
 
 func newRegistry(t testing.TB, s registry.Store, platformNamespaces ...string) *registry.Registry {
 	t.Helper()
-	r, err := registry.New(s, "drey-system", platformNamespaces...)
+	r, err := registry.New(t.Context(), s, registry.Options{Home: "drey-system", Namespaces: platformNamespaces})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,4 +226,94 @@ func target(namespace, name, kubernetesNamespace string) registry.Object {
 		panic(err)
 	}
 	return registry.Object{Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: namespace, Name: name}, Spec: spec}
+}
+
+// TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused runs 1,000 races of
+// the two. Whichever comes first wins, and no Deployment is left without its
+// target.
+func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "registry.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	r := newRegistry(t, store)
+	outcomes := map[string]int{}
+	for i := range 1000 {
+		staging := target("default", fmt.Sprint("staging-", i), "staging")
+		if _, err := r.Create(t.Context(), staging); err != nil {
+			t.Fatal(err)
+		}
+		deployment := registry.Object{
+			Kind:     registry.Deployment,
+			Metadata: registry.Metadata{Namespace: "default", Name: fmt.Sprint("d-", i)},
+			Spec:     json.RawMessage(fmt.Sprintf(`{"deploymentTargetName":"staging-%d"}`, i)),
+		}
+		var created, deleted error
+		var both sync.WaitGroup
+		racers := []func(){
+			func() { _, created = r.Create(t.Context(), deployment) },
+			func() { _, deleted = r.Delete(t.Context(), staging.Key(), registry.Precondition{}) },
+		}
+		both.Go(racers[i%2]) // the one that is started last tends to be first
+		both.Go(racers[1-i%2])
+		both.Wait()
+		switch {
+		case created == nil && registry.ReasonOf(deleted) == registry.ReasonTargetReferenced:
+			outcomes["created"]++
+		case deleted == nil && registry.ReasonOf(created) == registry.ReasonUnknownReference:
+			outcomes["deleted"]++
+		default:
+			t.Fatalf("race %d: create %v, delete %v", i, created, deleted)
+		}
+		if created == nil { // or the list of what to look through grows
+			if _, err := r.Delete(t.Context(), deployment.Key(), registry.Precondition{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%v", outcomes)
+	if len(outcomes) != 2 {
+		t.Errorf("the same one always won: there was no race: %v", outcomes)
+	}
+}
+
+// runs is a cluster in which one workload runs.
+type runs struct{ kubernetesNamespace, platformNamespace string }
+
+func (r runs) Running(_ context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
+	if r != (runs{kubernetesNamespace, platformNamespace}) {
+		return nil, nil
+	}
+	return []registry.Reference{{Kind: "Pod", Name: "top-speed-taskmanager-1-1"}}, nil
+}
+
+// TestATargetIsHeldByWhatRunsThere: by a live workload of its platform
+// namespace, unless another target would hold it.
+func TestATargetIsHeldByWhatRunsThere(t *testing.T) {
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := func(namespace, name, kubernetes string) registry.Key {
+		t.Helper()
+		o, err := r.Create(t.Context(), target(namespace, name, kubernetes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.Key()
+	}
+	first := create("team-a", "first", "staging")
+	second := create("team-a", "second", "staging")
+	elsewhere := create("team-a", "elsewhere", "prod")
+	others := create("default", "others", "staging")
+	for _, key := range []registry.Key{elsewhere, others, first} { // second still holds it
+		if _, err := r.Delete(t.Context(), key, registry.Precondition{}); err != nil {
+			t.Errorf("%v: %v", key, err)
+		}
+	}
+	_, err = r.Delete(t.Context(), second, registry.Precondition{})
+	if registry.ReasonOf(err) != registry.ReasonTargetReferenced || !strings.Contains(err.Error(), `Pod "top-speed-taskmanager-1-1"`) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -49,7 +49,7 @@ func newService(o serveOptions, log *slog.Logger) (*service, error) {
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
 
-	rules, err := registry.New(store, o.namespace, o.platformNamespaces...)
+	rules, err := registry.New(context.Background(), store, registry.Options{Home: o.namespace, Namespaces: o.platformNamespaces})
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}

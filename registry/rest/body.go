@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gorilla/mux"
@@ -26,6 +27,7 @@ type sent struct {
 	APIVersion string `json:"apiVersion"`
 	Metadata   struct {
 		Name            string            `json:"name"`
+		DisplayName     string            `json:"displayName"`
 		Namespace       string            `json:"namespace"`
 		Labels          map[string]string `json:"labels"`
 		Annotations     map[string]string `json:"annotations"`
@@ -37,19 +39,44 @@ type sent struct {
 // read returns the object in the body of a POST or PUT, addressed by the path,
 // and the resourceVersion that it states, 0 for none.
 func (c collection) read(r *http.Request) (registry.Object, int32, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return registry.Object{}, 0, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
-				fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
-		}
-		return registry.Object{}, 0, badRequest("the body could not be read to its end: %v", err)
-	}
-	doc, err := decodeBody(r.Header.Get("Content-Type"), body)
+	text, err := readBody(r)
 	if err != nil {
 		return registry.Object{}, 0, err
 	}
+	var doc sent
+	if err := text.decode(&doc); err != nil {
+		return registry.Object{}, 0, err
+	}
 	o, err := c.address(doc, mux.Vars(r))
+	return o, doc.Metadata.ResourceVersion, err
+}
+
+// readPatch returns a merge patch: any object.
+func (c collection) readPatch(r *http.Request) ([]byte, error) {
+	text, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	var members map[string]jsontext.Value
+	return text.json, text.decode(&members)
+}
+
+// merge applies a merge patch to an object, as its clients see it, and reads the
+// outcome as if they had sent it whole.
+func (c collection) merge(r *http.Request, current registry.Object, patch []byte) (registry.Object, int32, error) {
+	whole, err := encode(toDocument(current))
+	if err != nil {
+		return registry.Object{}, 0, err
+	}
+	merged, err := jsonpatch.MergePatch(whole, patch)
+	if err != nil {
+		return registry.Object{}, 0, badRequest("the patch cannot be applied: %v", err)
+	}
+	var doc sent
+	if err := (body{json: merged, isYAML: true}).decode(&doc); err != nil {
+		return registry.Object{}, 0, err
+	}
+	o, err := c.address(doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
 	return o, doc.Metadata.ResourceVersion, err
 }
 
@@ -66,7 +93,7 @@ func (c collection) address(doc sent, path map[string]string) (registry.Object, 
 		return registry.Object{}, badRequest("metadata.namespace is %q, the path says %q: make them agree, or leave it out", ns, path["namespace"])
 	}
 	name, named := path["name"]
-	if named && doc.Metadata.Name != "" && doc.Metadata.Name != name {
+	if named && doc.Metadata.Name != "" && !c.registry.SameName(c.kind, path["namespace"], doc.Metadata.Name, name) {
 		return registry.Object{}, badRequest("metadata.name is %q, the path says %q: make them agree, or leave it out", doc.Metadata.Name, name)
 	}
 	if !named {
@@ -75,34 +102,50 @@ func (c collection) address(doc sent, path map[string]string) (registry.Object, 
 	return registry.Object{
 		Kind: c.kind,
 		Metadata: registry.Metadata{
-			Name: name, Namespace: path["namespace"],
+			Name: name, DisplayName: doc.Metadata.DisplayName, Namespace: path["namespace"],
 			Labels: doc.Metadata.Labels, Annotations: doc.Metadata.Annotations,
 		},
 		Spec: []byte(doc.Spec),
 	}, nil
 }
 
-// decodeBody reads JSON or YAML, as the Content-Type says; JSON if it says
+// body is what a client sent, as JSON.
+type body struct {
+	json   []byte
+	isYAML bool // it was: places in it are not those of the JSON
+}
+
+// readBody reads JSON or YAML, as the Content-Type says; JSON if it says
 // nothing.
-func decodeBody(contentType string, body []byte) (sent, error) {
-	var doc sent
-	isYAML, err := readsAsYAML(contentType)
+func readBody(r *http.Request) (body, error) {
+	isYAML, err := readsAsYAML(r.Header.Get("Content-Type"))
 	if err != nil {
-		return doc, err
+		return body{}, err
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return doc, badRequest("the body is empty: send the object as JSON or YAML")
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return body{}, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
+				fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
+		}
+		return body{}, badRequest("the body could not be read to its end: %v", err)
 	}
-	text := body
+	if len(bytes.TrimSpace(text)) == 0 {
+		return body{}, badRequest("the body is empty: send the object as JSON or YAML")
+	}
 	if isYAML {
-		if text, err = yamlToJSON(body); err != nil {
-			return doc, badRequest("the body is not valid YAML: %v", err)
+		if text, err = yamlToJSON(text); err != nil {
+			return body{}, badRequest("the body is not valid YAML: %v", err)
 		}
 	}
-	if err := jsonv2.Unmarshal(text, &doc); err != nil {
-		return doc, badRequest("%s", describeJSONError(err, text, !isYAML))
+	return body{text, isYAML}, nil
+}
+
+func (b body) decode(v any) error {
+	if err := jsonv2.Unmarshal(b.json, v); err != nil {
+		return badRequest("%s", describeJSONError(err, b.json, !b.isYAML))
 	}
-	return doc, nil
+	return nil
 }
 
 func readsAsYAML(contentType string) (bool, error) {
@@ -112,7 +155,7 @@ func readsAsYAML(contentType string) (bool, error) {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err == nil {
 		switch mediaType {
-		case "application/json":
+		case "application/json", "application/merge-patch+json":
 			return false, nil
 		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
 			return true, nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gorilla/mux"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"drey.dev/drey/registry"
 )
@@ -37,7 +38,11 @@ type documentList struct {
 }
 
 func (c collection) list(r *http.Request) (answer, error) {
-	objects, err := c.registry.List(r.Context(), c.kind, mux.Vars(r)["namespace"])
+	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		return answer{}, badRequest("labelSelector is not readable: %v. Write it as for kubectl, such as team=nuts,stage in (dev,test)", err)
+	}
+	objects, err := c.registry.List(r.Context(), c.kind, mux.Vars(r)["namespace"], selector)
 	if err != nil {
 		return answer{}, err
 	}
@@ -108,6 +113,50 @@ func (c collection) delete(r *http.Request) (answer, error) {
 	return answer{status: http.StatusOK, body: toDocument(o)}, nil
 }
 
+// patch is an RFC 7386 merge patch. It is applied to what is there, and put in
+// its place; when something else was put there meanwhile, again.
+func (c collection) patch(r *http.Request) (answer, error) {
+	change, err := c.readPatch(r)
+	if err != nil {
+		return answer{}, err
+	}
+	stated, err := readPrecondition(r, 0)
+	if err != nil {
+		return answer{}, err
+	}
+	const attempts = 20
+	for range attempts {
+		current, err := c.registry.Get(r.Context(), c.key(r))
+		if err != nil {
+			return answer{}, err
+		}
+		o, version, err := c.merge(r, current, change)
+		if err != nil {
+			return answer{}, err
+		}
+		believed := registry.Precondition{ID: current.Metadata.ID, Version: current.Metadata.ResourceVersion}
+		mine := stated != registry.Precondition{} || version != believed.Version
+		if mine { // the client's belief, which is not to be mended
+			believed = stated
+			if believed.Version == 0 {
+				believed.Version = version
+			}
+		}
+		o, outcome, err := c.registry.Put(r.Context(), o, believed)
+		if registry.ReasonOf(err) == registry.ReasonConflict && !mine {
+			continue
+		}
+		if err != nil {
+			return answer{}, err
+		}
+		if outcome == registry.Replaced {
+			c.logWrite(r, "patched", o)
+		}
+		return c.answer(http.StatusOK, o), nil
+	}
+	return answer{}, &problem{http.StatusConflict, registry.ReasonConflict, "the object changed again and again while this patch was applied: try again"}
+}
+
 func (c collection) key(r *http.Request) registry.Key {
 	vars := mux.Vars(r)
 	return registry.Key{Kind: c.kind, Namespace: vars["namespace"], Name: vars["name"]}
@@ -122,8 +171,8 @@ func (c collection) answer(status int, o registry.Object) answer {
 	return answer{status: status, body: toDocument(o), header: header}
 }
 
-func (c collection) logWrite(r *http.Request, what string, o registry.Object) {
-	c.log.LogAttrs(r.Context(), levelWrite, "object "+what,
+func (s *server) logWrite(r *http.Request, what string, o registry.Object) {
+	s.log.LogAttrs(r.Context(), levelWrite, "object "+what,
 		attr("kind", string(o.Kind)), attr("namespace", o.Metadata.Namespace), attr("name", o.Metadata.Name),
 		attr("resourceVersion", strconv.Itoa(int(o.Metadata.ResourceVersion))), attr("client", r.RemoteAddr))
 }

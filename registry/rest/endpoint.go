@@ -68,7 +68,7 @@ func write(w http.ResponseWriter, a answer, asYAML bool) {
 		return
 	}
 	contentType := "application/json"
-	text, err := jsonv2.Marshal(a.body, jsonv2.Deterministic(true), jsontext.PreserveRawStrings(true))
+	text, err := encode(a.body)
 	if err == nil && asYAML {
 		contentType = "application/yaml"
 		text, err = yaml.JSONToYAML(text)
@@ -81,6 +81,11 @@ func write(w http.ResponseWriter, a answer, asYAML bool) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(a.status)
 	_, _ = w.Write(text) // the client may be gone; nobody is left to tell
+}
+
+// encode writes JSON: maps in order, and what clients sent to the byte.
+func encode(v any) ([]byte, error) {
+	return jsonv2.Marshal(v, jsonv2.Deterministic(true), jsontext.PreserveRawStrings(true))
 }
 
 // prefersYAML reads an Accept header. JSON wins unless YAML is asked for with

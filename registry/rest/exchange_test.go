@@ -40,7 +40,7 @@ func TestExchanges(t *testing.T) {
 
 func newServer(t testing.TB) *httptest.Server {
 	t.Helper()
-	r, err := registry.New(memstore.New(), "drey-system", "team-a")
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,11 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonImmutableSpec: http.StatusConflict,
 	registry.ReasonInvalidName:   http.StatusBadRequest,
 	registry.ReasonInvalidSpec:   http.StatusBadRequest,
+
+	registry.ReasonUnknownReference:         http.StatusBadRequest,
+	registry.ReasonTargetReferenced:         http.StatusConflict,
+	registry.ReasonSessionClusterReferenced: http.StatusConflict,
+	registry.ReasonNamespaceInUse:           http.StatusConflict,
 }
 
 // errorBody is what every error looks like on the wire. One client fails on a

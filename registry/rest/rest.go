@@ -30,16 +30,23 @@ func New(o Options) http.Handler {
 	s.route(r, "/api/v1/status", methods{http.MethodGet: s.status})
 	s.route(r, "/api/v1/status/system-info", methods{http.MethodGet: s.systemInfo})
 
-	targets := collection{server: s, kind: registry.DeploymentTarget}
-	s.route(r, "/api/v1/namespaces/{namespace}/deployment-targets", methods{
-		http.MethodGet:  targets.list,
-		http.MethodPost: targets.post,
-	})
-	s.route(r, "/api/v1/namespaces/{namespace}/deployment-targets/{name}", methods{
-		http.MethodGet:    targets.get,
-		http.MethodPut:    targets.put,
-		http.MethodDelete: targets.delete,
-	})
+	for path, kind := range map[string]registry.Kind{
+		"deployment-targets": registry.DeploymentTarget,
+		"deployments":        registry.Deployment,
+		"sessionclusters":    registry.SessionCluster,
+	} {
+		c := collection{server: s, kind: kind}
+		one := methods{http.MethodGet: c.get, http.MethodPut: c.put, http.MethodPatch: c.patch, http.MethodDelete: c.delete}
+		if kind == registry.DeploymentTarget {
+			delete(one, http.MethodPatch) // no version of the API has it
+		}
+		s.route(r, "/api/v1/namespaces/{namespace}/"+path, methods{http.MethodGet: c.list, http.MethodPost: c.post})
+		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", one)
+	}
+	for _, end := range []string{"", "/"} { // the original's documentation has the slash
+		s.route(r, "/namespaces/v1/namespaces"+end, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
+	}
+	s.route(r, "/namespaces/v1/namespaces/{name}", methods{http.MethodGet: s.getNamespace, http.MethodDelete: s.deleteNamespace})
 	r.NotFoundHandler = s.endpoint("none", methods{}, s.nothingHere)
 	return r
 }

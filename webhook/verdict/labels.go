@@ -1,6 +1,9 @@
 package verdict
 
-import "drey.dev/drey/webhook/flink"
+import (
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
+)
 
 // label compares the labels that the workload should have with those that it
 // has. A label without a source is left out; one that is there stays.
@@ -21,17 +24,17 @@ func (v *Verdict) label(w flink.Workload, platform string) {
 // wanted is the identity table: where each label comes from. Whoever does not
 // know its mode gets what both modes have in common.
 func wanted(w flink.Workload, platform string) []Label {
-	id, name := w.Identity.ID, LabelValue(w.Identity.Name)
+	id, name := w.Identity.ID, registry.LabelValue(w.Identity.Name)
 	if w.Identity.Name == "" {
 		name = ""
 	}
-	if !isLabelValue(id) {
+	if !registry.IsLabelValue(id) {
 		id = ""
 	}
 	switch w.Mode {
 	case flink.Application:
 		job := w.Identity.JobID
-		if !isLabelValue(job) {
+		if !registry.IsLabelValue(job) {
 			job = ""
 		}
 		return []Label{

@@ -1,4 +1,4 @@
-package verdict_test
+package registry_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"drey.dev/drey/webhook/verdict"
+	"drey.dev/drey/registry"
 )
 
 func TestLabelValue(t *testing.T) {
@@ -18,17 +18,17 @@ func TestLabelValue(t *testing.T) {
 		"upper case is lowered":                           {"TopSpeed", "topspeed"},
 		"runs of anything else are one hyphen":            {"a  --  b", "a-b"},
 		"no hyphen at the ends":                           {" (a) ", "a"},
-		"a name that lost a letter is told from others":   {"Eichhörnchen", "eichh-rnchen-" + digest("Eichhörnchen")},
-		"a name with nothing left":                        {"松鼠", "x-" + digest("松鼠")},
-		"an empty name":                                   {"", "x-" + digest("")},
-		"punctuation alone":                               {"...", "x-" + digest("...")},
+		"a name that lost a letter is told from others":   {"Eichhörnchen", "eichh-rnchen-" + digestOf("Eichhörnchen")},
+		"a name with nothing left":                        {"松鼠", "x-" + digestOf("松鼠")},
+		"an empty name":                                   {"", "x-" + digestOf("")},
+		"punctuation alone":                               {"...", "x-" + digestOf("...")},
 		"63 characters stay":                              {strings.Repeat("a", 63), strings.Repeat("a", 63)},
-		"64 are cut, and end in a digest":                 {strings.Repeat("a", 64), strings.Repeat("a", 54) + "-" + digest(strings.Repeat("a", 64))},
-		"a cut does not leave two hyphens":                {strings.Repeat("a", 53) + "-" + strings.Repeat("b", 20), strings.Repeat("a", 53) + "-" + digest(strings.Repeat("a", 53)+"-"+strings.Repeat("b", 20))},
+		"64 are cut, and end in a digest":                 {strings.Repeat("a", 64), strings.Repeat("a", 54) + "-" + digestOf(strings.Repeat("a", 64))},
+		"a cut does not leave two hyphens":                {strings.Repeat("a", 53) + "-" + strings.Repeat("b", 20), strings.Repeat("a", 53) + "-" + digestOf(strings.Repeat("a", 53)+"-"+strings.Repeat("b", 20))},
 		"a value that is valid but for its end is mended": {"job-", "job"},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			if got := verdict.LabelValue(c.name); got != c.want {
+			if got := registry.LabelValue(c.name); got != c.want {
 				t.Errorf("%q became %q, want %q", c.name, got, c.want)
 			}
 		})
@@ -37,14 +37,14 @@ func TestLabelValue(t *testing.T) {
 
 // digest is taken from the value of a name that has nothing else: that it is
 // the SHA-256's is pinned by one that was computed with another tool.
-func digest(name string) string {
-	value := verdict.LabelValue(name)
+func digestOf(name string) string {
+	value := registry.LabelValue(name)
 	return value[len(value)-8:]
 }
 
 func TestTheDigestIsThatOfSHA256(t *testing.T) {
 	// printf '...' | sha256sum
-	if got := verdict.LabelValue("..."); got != "x-ab5df625" {
+	if got := registry.LabelValue("..."); got != "x-ab5df625" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -66,7 +66,7 @@ func TestNamesThatDifferInMoreThanPunctuationHaveOtherValues(t *testing.T) {
 		} else {
 			key = string(name)
 		}
-		value := verdict.LabelValue(string(name))
+		value := registry.LabelValue(string(name))
 		if other, ok := seen[value]; ok && other != key {
 			t.Fatalf("%q and %q are both %q", other, key, value)
 		}
@@ -81,7 +81,7 @@ func FuzzLabelValue(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		value := verdict.LabelValue(name)
+		value := registry.LabelValue(name)
 		if value == "" {
 			t.Errorf("%q has no value", name)
 		}
@@ -91,7 +91,7 @@ func FuzzLabelValue(f *testing.F) {
 		if value != strings.ToLower(value) {
 			t.Errorf("%q became %q, which is not in lower case", name, value)
 		}
-		if again := verdict.LabelValue(value); again != value {
+		if again := registry.LabelValue(value); again != value {
 			t.Errorf("%q became %q, and that %q", name, value, again)
 		}
 		if name != "" && name == strings.ToLower(name) && len(validation.IsValidLabelValue(name)) == 0 && value != name {
@@ -101,6 +101,6 @@ func FuzzLabelValue(f *testing.F) {
 }
 
 func ExampleLabelValue() {
-	fmt.Println(verdict.LabelValue("My Deployment Name"))
+	fmt.Println(registry.LabelValue("My Deployment Name"))
 	// Output: my-deployment-name
 }

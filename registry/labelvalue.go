@@ -1,4 +1,4 @@
-package verdict
+package registry
 
 import (
 	"crypto/sha256"
@@ -17,9 +17,15 @@ const maxValue = 63
 //
 // It is defined for every string and idempotent.
 func LabelValue(name string) string {
-	if name != "" && isLabelValue(name) && name == strings.ToLower(name) {
+	if name != "" && IsLabelValue(name) && name == strings.ToLower(name) {
 		return name
 	}
+	return slug(name)
+}
+
+// slug is LabelValue but for names that are valid label values: those lose
+// their underscores and dots too.
+func slug(name string) string {
 	value, lost := hyphenate(name)
 	switch {
 	case value == "":
@@ -65,10 +71,10 @@ func digest(name string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// isLabelValue is Kubernetes' rule: empty, or at most 63 letters, digits and
+// IsLabelValue is Kubernetes' rule: empty, or at most 63 letters, digits and
 // -_. with a letter or digit at both ends. It is written out because it runs
 // for every pod.
-func isLabelValue(s string) bool {
+func IsLabelValue(s string) bool {
 	if len(s) > maxValue {
 		return false
 	}

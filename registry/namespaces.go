@@ -1,0 +1,80 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Namespaces returns the platform namespaces, ordered by name.
+func (r *Registry) Namespaces(ctx context.Context) ([]Object, error) {
+	return r.store.List(ctx, Namespace, "")
+}
+
+// GetNamespace returns one platform namespace. Refused with [ReasonNotFound].
+func (r *Registry) GetNamespace(ctx context.Context, name string) (Object, error) {
+	o, err := r.store.Get(ctx, namespaceKey(name))
+	if errors.Is(err, ErrNotFound) {
+		return Object{}, r.checkNamespace(name)
+	}
+	return o, err
+}
+
+// CreateNamespace makes a platform namespace. Refused with
+// [ReasonAlreadyExists] or [ReasonInvalidName].
+func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, error) {
+	if !checkNamespaceName(name) {
+		return Object{}, refuse(ReasonInvalidName,
+			"%s is not a name for a platform namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(name))
+	}
+	now := r.timestamp()
+	kept, err := r.store.Create(ctx, Object{
+		Kind:     Namespace,
+		Metadata: Metadata{ID: uuid.NewString(), Name: name, CreatedAt: now, ModifiedAt: now, Labels: map[string]string{}, Annotations: map[string]string{}},
+		Spec:     json.RawMessage("{}"),
+	})
+	if errors.Is(err, ErrExists) {
+		return Object{}, refuse(ReasonAlreadyExists, "platform namespace %s exists already", quote(name))
+	}
+	return kept, err
+}
+
+// DeleteNamespace removes an empty platform namespace and returns its last
+// state. Refused with [ReasonNotFound], and with [ReasonNamespaceInUse] for
+// [DefaultNamespace] and while something is in it.
+func (r *Registry) DeleteNamespace(ctx context.Context, name string) (Object, error) {
+	r.guard.Lock()
+	defer r.guard.Unlock()
+	o, err := r.GetNamespace(ctx, name)
+	if err != nil {
+		return Object{}, err
+	}
+	if name == DefaultNamespace {
+		return Object{}, refuse(ReasonNamespaceInUse, "platform namespace %s always exists", quote(name))
+	}
+	for _, kind := range []Kind{Deployment, SessionCluster, DeploymentTarget} {
+		inside, err := r.store.List(ctx, kind, name)
+		if err != nil {
+			return Object{}, err
+		}
+		if len(inside) > 0 {
+			return Object{}, refuse(ReasonNamespaceInUse, "platform namespace %s is not empty: delete %s first",
+				quote(name), listSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
+		}
+	}
+	return o, r.store.Delete(ctx, namespaceKey(name), o.Metadata.ResourceVersion)
+}
+
+func (r *Registry) checkNamespace(namespace string) error {
+	if r.known.hasNamespace(namespace) {
+		return nil
+	}
+	return refuse(ReasonNotFound, "platform namespace %s does not exist: there is %s. POST /namespaces/v1/namespaces makes one",
+		quote(namespace), strings.Join(r.known.allNamespaces(), ", "))
+}
+
+func namespaceKey(name string) Key { return Key{Kind: Namespace, Name: name} }

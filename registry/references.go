@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Reference is something that stands on an object of the registry: another
+// object, or a Flink workload that runs in the cluster.
+type Reference struct {
+	Kind string // Deployment, SessionCluster; or Pod and the like for what runs
+	Name string
+}
+
+func (r Reference) String() string { return fmt.Sprintf("%s %s", r.Kind, quote(r.Name)) }
+
+// Workloads says what of Flink runs in the cluster.
+type Workloads interface {
+	// Running lists what runs in a Kubernetes namespace and belongs to a
+	// platform namespace.
+	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
+}
+
+type noWorkloads struct{}
+
+func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
+
+// References lists what stands on an object: those of the registry first,
+// ordered by kind and name.
+func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error) {
+	var found []Reference
+	for _, kind := range []Kind{Deployment, SessionCluster} {
+		candidates, err := r.store.List(ctx, kind, o.Metadata.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range candidates {
+			refs, err := kinds[kind].refersTo(c.Spec)
+			if err != nil {
+				return nil, fmt.Errorf("read to what %s refers: %w", name(c.Key()), err)
+			}
+			for _, ref := range refs {
+				if ref.to(o) {
+					found = append(found, Reference{string(kind), c.Metadata.Name})
+					break
+				}
+			}
+		}
+	}
+	if o.Kind != DeploymentTarget {
+		return found, nil
+	}
+	running, err := r.running(ctx, o)
+	return append(found, running...), err
+}
+
+// running lists the live workloads that stand on a target: those of its
+// platform namespace in its Kubernetes namespace, unless another target of the
+// same platform namespace would hold them.
+func (r *Registry) running(ctx context.Context, target Object) ([]Reference, error) {
+	namespace := targetNamespace(target, r.home)
+	siblings, err := r.store.List(ctx, DeploymentTarget, target.Metadata.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range siblings {
+		if s.Metadata.ID != target.Metadata.ID && targetNamespace(s, r.home) == namespace {
+			return nil, nil
+		}
+	}
+	return r.workloads.Running(ctx, namespace, target.Metadata.Namespace)
+}
+
+// checkReferences refuses an object that refers to what does not exist. The
+// caller holds the guard.
+func (r *Registry) checkReferences(ctx context.Context, o Object) error {
+	refs, err := kinds[o.Kind].refersTo(o.Spec)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		found, err := r.find(ctx, o.Metadata.Namespace, ref)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return refuse(ReasonUnknownReference, "%s: there is no %s in platform namespace %s: create it first, or correct the field",
+				ref.field, ref, quote(o.Metadata.Namespace))
+		}
+	}
+	return nil
+}
+
+func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, error) {
+	key := Key{ref.kind, namespace, ref.name}
+	if ref.id != "" {
+		known, ok := r.known.byID(ref.id)
+		return ok && known.Kind == ref.kind && known.Namespace == namespace, nil
+	}
+	_, err := r.Get(ctx, key)
+	if ReasonOf(err) == ReasonNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// checkUnreferenced refuses to let an object go while something stands on it.
+func (r *Registry) checkUnreferenced(ctx context.Context, o Object) error {
+	reason := ReasonTargetReferenced
+	switch o.Kind {
+	case DeploymentTarget:
+	case SessionCluster:
+		reason = ReasonSessionClusterReferenced
+	default:
+		return nil // nothing refers to it
+	}
+	refs, err := r.References(ctx, o)
+	if err != nil {
+		return fmt.Errorf("find what refers to %s: %w", name(o.Key()), err)
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	return refuse(reason, "%s cannot be deleted while something refers to it: %s. Delete these or move them elsewhere first", name(o.Key()), listSome(refs, Reference.String))
+}
+
+// listSome writes the first ten of a list, and how many more there are.
+func listSome[T any](list []T, write func(T) string) string {
+	const most = 10
+	var words []string
+	for _, v := range list[:min(len(list), most)] {
+		words = append(words, write(v))
+	}
+	text := strings.Join(words, ", ")
+	if more := len(list) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
