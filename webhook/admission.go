@@ -46,7 +46,7 @@ func (a admission[T, P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	_, _ = w.Write(answer) // the API server may have given up; nobody is left to tell
+	_, _ = w.Write(answer) //nolint:gosec // JSON for the API server, which may have given up
 	a.metrics.decided(a.name, reason, time.Since(start))
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func TestWhatIsNoReviewIsTheSendersFault(t *testing.T) {
-	valid := string(reviewOf(t, object("Pod"), "flink"))
+	valid := string(reviewOf(t, pod(), "flink"))
 	cases := map[string]struct {
 		method, contentType, body string
 		want                      int
@@ -82,7 +82,7 @@ func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var review map[string]any
-			if err := json.Unmarshal(reviewOf(t, object("Pod"), "unregistered"), &review); err != nil {
+			if err := json.Unmarshal(reviewOf(t, pod(), "unregistered"), &review); err != nil {
 				t.Fatal(err)
 			}
 			change(review["request"].(map[string]any))
@@ -106,7 +106,7 @@ func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
 func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 	handlers := webhook.New(webhook.Options{Targets: registry.NewIndex("drey-system"), Log: slog.New(slog.DiscardHandler)}).Handlers()
 	for path, handler := range handlers {
-		if response := send(handler, reviewOf(t, object("Pod"), "flink")); response.Code != http.StatusServiceUnavailable {
+		if response := send(handler, reviewOf(t, pod(), "flink")); response.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d %s", path, response.Code, response.Body)
 		}
 	}
@@ -138,10 +138,10 @@ func FuzzReview(f *testing.F) {
 	})
 }
 
-// object is the fixture that every flavour's rules agree on.
-func object(kind string) map[string]any {
+// pod is one that is Flink's by every strong signal of native mode.
+func pod() map[string]any {
 	return map[string]any{
-		"kind": kind, "apiVersion": "v1",
+		"kind": "Pod", "apiVersion": "v1",
 		"metadata": map[string]any{"name": "my-job", "labels": map[string]any{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"}},
 		"spec":     map[string]any{"containers": []any{map[string]any{"name": "flink-main-container"}}},
 	}
@@ -150,7 +150,7 @@ func object(kind string) map[string]any {
 // BenchmarkLabelPod is the work that drey does for a pod, without the network.
 func BenchmarkLabelPod(b *testing.B) {
 	for _, size := range []int{1 << 10, 10 << 10, 100 << 10} {
-		o := object("Pod")
+		o := pod()
 		env := []any{}
 		for len(reviewOf(b, o, "flink")) < size {
 			env = append(env, map[string]any{"name": "A_VARIABLE_WITH_A_NAME", "value": "and a value, as pods have them: /opt/flink/conf"})

@@ -184,9 +184,9 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
-func start(t *testing.T, dataDir string, args ...string) *drey.Drey {
+func start(t *testing.T, dataDir string) *drey.Drey {
 	t.Helper()
-	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: dataDir, Args: args})
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: dataDir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (c collection) readPatch(r *http.Request) ([]byte, error) {
 
 // merge applies a merge patch to an object, as its clients see it, and reads the
 // outcome as if they had sent it whole.
-func (c collection) merge(r *http.Request, current registry.Object, patch []byte) (registry.Object, int32, error) {
+func (c collection) merge(current registry.Object, patch []byte) (registry.Object, int32, error) {
 	whole, err := encode(toDocument(current))
 	if err != nil {
 		return registry.Object{}, 0, err

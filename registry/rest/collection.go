@@ -130,7 +130,7 @@ func (c collection) patch(r *http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		o, version, err := c.merge(r, current, change)
+		o, version, err := c.merge(current, change)
 		if err != nil {
 			return answer{}, err
 		}

@@ -75,7 +75,7 @@ func (s *show) runApplication(ctx context.Context) error {
 	if err := s.apply(ctx, "staging", "jobmanager.yaml", nil); err != nil {
 		return err
 	}
-	jobManager, err := s.pods(ctx, "staging", "component=jobmanager,type=flink-native-kubernetes", 1)
+	jobManager, err := s.pods(ctx, "component=jobmanager,type=flink-native-kubernetes", 1)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *show) runApplication(ctx context.Context) error {
 	if err := s.apply(ctx, "staging", "taskmanager.yaml", strings.NewReplacer("UID", uid)); err != nil {
 		return err
 	}
-	taskManager, err := s.pods(ctx, "staging", "component=taskmanager,type=flink-native-kubernetes", 1)
+	taskManager, err := s.pods(ctx, "component=taskmanager,type=flink-native-kubernetes", 1)
 	if err != nil {
 		return err
 	}
@@ -103,13 +103,13 @@ func (s *show) runSession(ctx context.Context) error {
 	if err := s.apply(ctx, "staging", "session.yaml", nil); err != nil {
 		return err
 	}
-	jobManager, err := s.pods(ctx, "staging", "app=flink,component=jobmanager", 1)
+	jobManager, err := s.pods(ctx, "app=flink,component=jobmanager", 1)
 	if err != nil {
 		return err
 	}
 	s.record("Pod of Deployment playground-jobmanager", jobManager[0], map[string]string{"app": "flink", "component": "jobmanager"},
 		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "sessionClusterName": "playground"})
-	taskManagers, err := s.pods(ctx, "staging", "app=flink,component=taskmanager", 2)
+	taskManagers, err := s.pods(ctx, "app=flink,component=taskmanager", 2)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *show) runNginx(ctx context.Context) error {
 	if err := s.apply(ctx, "staging", "nginx.yaml", nil); err != nil {
 		return err
 	}
-	pods, err := s.pods(ctx, "staging", "app=nginx", 1)
+	pods, err := s.pods(ctx, "app=nginx", 1)
 	if err != nil {
 		return err
 	}
@@ -243,11 +243,12 @@ type pod struct {
 	} `json:"metadata"`
 }
 
-// pods waits for the controllers to make as many pods as there should be.
-func (s *show) pods(ctx context.Context, namespace, selector string, want int) ([]pod, error) {
+// pods waits for the controllers to make as many pods in staging as there
+// should be.
+func (s *show) pods(ctx context.Context, selector string, want int) ([]pod, error) {
 	var found struct{ Items []pod }
 	for range 200 {
-		text, err := s.output(ctx, "get", "pods", "-n", namespace, "-l", selector, "-o", "json")
+		text, err := s.output(ctx, "get", "pods", "-n", "staging", "-l", selector, "-o", "json")
 		if err != nil {
 			return nil, err
 		}
@@ -260,5 +261,5 @@ func (s *show) pods(ctx context.Context, namespace, selector string, want int) (
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return nil, fmt.Errorf("%d pods of %s in %s, want %d", len(found.Items), selector, namespace, want)
+	return nil, fmt.Errorf("%d pods of %s in staging, want %d", len(found.Items), selector, want)
 }

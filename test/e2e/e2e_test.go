@@ -164,16 +164,16 @@ func clone(t testing.TB, object map[string]any) map[string]any {
 
 // shell runs a command line that drey printed, the way a person would who
 // pastes it. kubectl is the one of the cluster.
-func (w *world) shell(t testing.TB, line string) string {
+func (w *world) shell(t testing.TB, line string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `kubectl() { "$KUBECTL" "$@"; }; `+line)
-	cmd.Env = append(w.KubectlCommand(t.Context()).Env, "KUBECTL="+w.Kubectl())
+	cmd.Env = w.KubectlCommand(t.Context()).Env
+	cmd.Env = append(cmd.Env, "KUBECTL="+w.Kubectl())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s", line, err, &out)
 	}
-	return out.String()
 }
 
 func writeFile(t testing.TB, text string) string {

@@ -154,7 +154,7 @@ func TestATargetOfASecondPlatformNamespaceIsNoticedByThePods(t *testing.T) {
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
 	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return podCount(w, t, namespace, 1) })
+	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
 	w.register(t, "team-b", namespace)
 	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=2")
 	var message string
@@ -194,9 +194,9 @@ func settle(t *testing.T, text string) string {
 	return found[1]
 }
 
-func podCount(w *world, t *testing.T, namespace string, want int) error {
-	if n := len(w.list(t, "Pod", namespace)); n != want {
-		return fmt.Errorf("%d pods, want %d", n, want)
+func onlyPod(w *world, t *testing.T, namespace string) error {
+	if n := len(w.list(t, "Pod", namespace)); n != 1 {
+		return fmt.Errorf("%d pods, want 1", n)
 	}
 	return nil
 }
@@ -238,7 +238,7 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	namespace := w.Namespace(t)
 	w.register(t, "default", namespace)
 	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return podCount(w, t, namespace, 1) })
+	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
 	if _, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/default/deployment-targets/"+namespace, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -287,14 +287,14 @@ func TestWhileDreyIsDown(t *testing.T) {
 	registered := w.Namespace(t)
 	w.register(t, "default", registered)
 	w.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return podCount(w, t, registered, 1) })
+	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, registered) })
 
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	other := w.Namespace(t)
 	w.mustKubectl(t, "", "create", "-n", other, "deployment", "web", "--image=nginx")
-	eventually(t, 20*time.Second, func() error { return podCount(w, t, other, 1) })
+	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, other) })
 	if out, err := w.kubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil {
 		t.Errorf("the gate stood open: %s", out)
 	}

@@ -48,8 +48,8 @@ func (s Signals) Names() []string {
 	return names
 }
 
-func (s Signals) has(all Signals) bool  { return s&all == all }
-func (s Signals) some(any Signals) bool { return s&any != 0 }
+func (s Signals) has(wanted Signals) bool  { return s&wanted == wanted }
+func (s Signals) some(wanted Signals) bool { return s&wanted != 0 }
 
 // strength weighs a set. Words that other products use too count only when
 // something says both which process of a Flink cluster this is and that it is

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/test/cluster"
+)
+
+// scene is what stands between a client and its pod.
+type scene struct {
+	name    string
+	objects []*unstructured.Unstructured // installed for the measurement
+	pod     map[string]any
+	labels  bool // whether the pod comes back labelled
+	noop    bool // whether the do-nothing webhook is asked
+}
+
+// throughAPIServer creates pods by dry run in each scene, and prints a table.
+func throughAPIServer(ctx context.Context, s settings, c *cluster.Cluster, noop *noopServer) error {
+	api, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		return err
+	}
+	stage := &stage{api: api, noop: noop}
+	mutating, validating, err := stage.takeDown(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stage.makeNamespace(ctx); err != nil {
+		return err
+	}
+	scenes := []scene{
+		{name: "no webhook", pod: flinkPod()},
+		{name: "do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: flinkPod(), noop: true},
+		{name: "drey, its labelling webhook alone", objects: []*unstructured.Unstructured{mutating}, pod: flinkPod(), labels: true},
+		{name: "drey, as it installs itself", objects: []*unstructured.Unstructured{mutating, validating}, pod: flinkPod(), labels: true},
+		{name: "built-in policies", objects: policies(), pod: flinkPod(), labels: true},
+		{name: "a pod of nginx, no webhook", pod: plainPod()},
+		{name: "a pod of nginx, do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: plainPod(), noop: true},
+		{name: "a pod of nginx, drey", objects: []*unstructured.Unstructured{mutating, validating}, pod: plainPod()},
+		{name: "a pod of nginx, built-in policies", objects: policies(), pod: plainPod()},
+	}
+	fmt.Printf("\nPod creates (dry run) through the API server, %d clients, %d rounds of %s in turn:\n\n", s.clients, s.rounds, s.each)
+	found := make([][]figures, len(scenes))
+	for round := range s.rounds {
+		for i, scene := range scenes {
+			f, err := stage.play(ctx, s, scene)
+			if err != nil {
+				return fmt.Errorf("%s: %w", scene.name, err)
+			}
+			found[i] = append(found[i], f)
+		}
+		fmt.Fprintf(os.Stderr, "  round %d of %d\n", round+1, s.rounds)
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "in the way\tcreates/s\tp50\tp99\t")
+	for i, scene := range scenes {
+		fmt.Fprintf(table, "%s\t%s\t\n", scene.name, middle(found[i]).columns())
+	}
+	return table.Flush()
+}
+
+// stage is the control plane on which the scenes are played.
+type stage struct {
+	api  dynamic.Interface
+	noop *noopServer
+}
+
+// play sets a scene up, sees that it is in effect, measures, and clears up.
+func (s *stage) play(ctx context.Context, settings settings, scene scene) (f figures, err error) {
+	for _, o := range scene.objects {
+		o = o.DeepCopy()
+		if _, err := s.resource(o).Create(ctx, o, metav1.CreateOptions{}); err != nil {
+			return f, err
+		}
+		defer func() {
+			err = errors.Join(err, s.resource(o).Delete(context.WithoutCancel(ctx), o.GetName(), metav1.DeleteOptions{}))
+		}()
+	}
+	if err := s.awaitEffect(ctx, scene); err != nil {
+		return f, err
+	}
+	return measure(ctx, settings.clients, settings.each, func() func() error {
+		return func() error { return s.create(ctx, scene) }
+	})
+}
+
+// awaitEffect waits until the API server acts by what is there, ten times in a
+// row: it learns of it by a watch.
+func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
+	var last error
+	for deadline, row := time.Now().Add(20*time.Second), 0; row < 10; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("is not in effect: %w", last)
+		}
+		before, err := s.noop.calls(ctx)
+		if err != nil {
+			return err
+		}
+		row++
+		if last = s.create(ctx, scene); last != nil {
+			row = 0
+			continue
+		}
+		after, err := s.noop.calls(ctx)
+		if err != nil {
+			return err
+		}
+		if asked := before != after; asked != scene.noop {
+			row, last = 0, fmt.Errorf("that the do-nothing webhook is asked is %t", asked)
+		}
+	}
+	return nil
+}
+
+// create makes a pod by dry run, and checks its labels.
+func (s *stage) create(ctx context.Context, scene scene) error {
+	pod := &unstructured.Unstructured{Object: scene.pod}
+	made, err := s.api.Resource(pods).Namespace("bench").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return err
+	}
+	labels := made.GetLabels()
+	labelled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default" && labels["deploymentName"] == "top-speed"
+	if labelled != scene.labels {
+		return fmt.Errorf("the pod has the labels %v", labels)
+	}
+	return nil
+}
+
+var pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+
+// resources of the objects in scenes.
+var resources = map[string]string{
+	"MutatingWebhookConfiguration":     "mutatingwebhookconfigurations",
+	"ValidatingWebhookConfiguration":   "validatingwebhookconfigurations",
+	"MutatingAdmissionPolicy":          "mutatingadmissionpolicies",
+	"MutatingAdmissionPolicyBinding":   "mutatingadmissionpolicybindings",
+	"ValidatingAdmissionPolicy":        "validatingadmissionpolicies",
+	"ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+}
+
+func (s *stage) resource(o *unstructured.Unstructured) dynamic.ResourceInterface {
+	return s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.GetKind()]})
+}
+
+const group = "admissionregistration.k8s.io"
+
+// takeDown removes what drey has installed, and returns it, to be put up again.
+func (s *stage) takeDown(ctx context.Context) (mutating, validating *unstructured.Unstructured, err error) {
+	for kind, o := range map[string]**unstructured.Unstructured{"MutatingWebhookConfiguration": &mutating, "ValidatingWebhookConfiguration": &validating} {
+		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[kind]})
+		if *o, err = r.Get(ctx, "drey", metav1.GetOptions{}); err != nil {
+			return nil, nil, err
+		}
+		if err := r.Delete(ctx, "drey", metav1.DeleteOptions{}); err != nil {
+			return nil, nil, err
+		}
+		(*o).SetResourceVersion("")
+		(*o).SetUID("")
+		(*o).SetManagedFields(nil)
+	}
+	return mutating, validating, nil
+}
+
+// makeNamespace makes the namespace of the pods. It has the label by which the
+// built-in policies know that it is registered.
+func (s *stage) makeNamespace(ctx context.Context) error {
+	namespaces := s.api.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	_, err := namespaces.Create(ctx, object("v1", "Namespace", map[string]any{
+		"metadata": map[string]any{"name": "bench", "labels": map[string]any{"drey.dev/registered": "true"}},
+	}), metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	accounts := s.api.Resource(schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}).Namespace("bench")
+	for range 500 {
+		if _, err = accounts.Get(ctx, "default", metav1.GetOptions{}); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
+}
+
+func object(apiVersion, kind string, fields map[string]any) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: fields}
+	o.SetAPIVersion(apiVersion)
+	o.SetKind(kind)
+	return o
+}

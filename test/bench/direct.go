@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"text/tabwriter"
+)
+
+// server is something that answers reviews.
+type server struct {
+	name   string
+	url    string
+	pid    int
+	labels bool // whether its answer has a patch
+}
+
+// direct calls the servers without an API server between, and prints a table.
+// It returns the last server's calls per second over the first's, at the most
+// connections, and its resident memory in MiB.
+func direct(ctx context.Context, s settings, servers []server) (ratio, resident float64, err error) {
+	review, err := json.Marshal(map[string]any{
+		"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+		"request": map[string]any{
+			"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "operation": "CREATE", "namespace": "bench",
+			"kind": map[string]any{"group": "", "version": "v1", "kind": "Pod"}, "object": flinkPod(),
+		},
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	fmt.Printf("\nDirect calls over TLS, a review of %.1f KB, %d rounds of %s in turn:\n\n", float64(len(review))/1000, s.rounds, s.each)
+	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "connections\twebhook\tcalls/s\tp50\tp99\tMiB\t/ do-nothing\t")
+	for _, connections := range []int{1, 8} {
+		found := make([][]figures, len(servers))
+		for range s.rounds {
+			for i, server := range servers {
+				f, err := measure(ctx, connections, s.each, server.caller(review))
+				if err != nil {
+					return 0, 0, fmt.Errorf("%s: %w", server.name, err)
+				}
+				found[i] = append(found[i], f)
+			}
+		}
+		for i, server := range servers {
+			if resident, err = residentMemory(server.pid); err != nil {
+				return 0, 0, err
+			}
+			pairs := make([]figures, s.rounds) // of neighbours in time: the machine's speed drifts
+			for r := range pairs {
+				pairs[r].perSecond = found[i][r].perSecond / found[0][r].perSecond
+			}
+			ratio = middle(pairs).perSecond
+			fmt.Fprintf(table, "%d\t%s\t%s\t%.0f\t%.2f\t\n", connections, server.name, middle(found[i]).columns(), resident, ratio)
+		}
+	}
+	return ratio, resident, table.Flush()
+}
+
+// caller returns what calls the server from a connection of its own, and
+// checks each answer.
+func (s server) caller(review []byte) func() func() error {
+	return func() func() error {
+		client := newClient()
+		var answer bytes.Buffer
+		return func() error {
+			request, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(review)) //nolint:noctx // measured to its end
+			if err != nil {
+				return err
+			}
+			request.Header.Set("Content-Type", "application/json")
+			response, err := client.Do(request)
+			if err != nil {
+				return err
+			}
+			defer response.Body.Close()
+			answer.Reset()
+			if _, err := io.Copy(&answer, response.Body); err != nil {
+				return err
+			}
+			allowed := bytes.Contains(answer.Bytes(), []byte(`"allowed":true`))
+			if patched := bytes.Contains(answer.Bytes(), []byte(`"patch":`)); !allowed || patched != s.labels {
+				return fmt.Errorf("%s: not the answer that is to be measured: %s", response.Status, &answer)
+			}
+			return nil
+		}
+	}
+}
+
+// flinkPod is a JobManager's pod of about 10 KB.
+func flinkPod() map[string]any {
+	var env []any
+	for i := range 95 {
+		env = append(env, map[string]any{"name": fmt.Sprintf("PLATFORM_SETTING_%d", i), "value": fmt.Sprintf("a value as pods have them, such as /opt/flink/conf/%d", i)})
+	}
+	pod := plainPod()
+	pod["metadata"] = map[string]any{"generateName": "top-speed-6d4b9c-", "labels": map[string]any{
+		"app": "top-speed", "component": "jobmanager", "type": "flink-native-kubernetes",
+	}}
+	pod["spec"].(map[string]any)["containers"] = []any{map[string]any{
+		"name": "flink-main-container", "image": "flink:2.2", "command": []any{"/docker-entrypoint.sh"},
+		"args": []any{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}, "env": env,
+	}}
+	return pod
+}
+
+// plainPod is one that is not Flink's.
+func plainPod() map[string]any {
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"generateName": "web-", "labels": map[string]any{"app": "web"}},
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "nginx", "image": "nginx:1.29"}}},
+	}
+}

@@ -1,0 +1,90 @@
+// Command bench measures drey beside what it has to stand comparison with: a
+// webhook that does nothing, and the policies that are built into Kubernetes.
+// All of it runs in one go on one machine, in turn, several times over: what
+// counts is the ratios, and of the figures the medians.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook"
+)
+
+// settings are what a run may be told.
+type settings struct {
+	rounds  int
+	each    time.Duration // of a measurement
+	clients int           // that create pods at once
+	program string
+}
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "noop" {
+		if err := serveNoop(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "noop:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 5, "times that everything is measured; medians are printed")
+	flag.DurationVar(&s.each, "each", 2*time.Second, "length of a measurement")
+	flag.IntVar(&s.clients, "clients", 4, "clients that create pods at once")
+	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, s); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings) (err error) {
+	fmt.Println("Starting a control plane, drey, and a webhook that does nothing.")
+	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	d, err := drey.Start(ctx, drey.Options{Program: s.program, Cluster: c, DataDir: c.Dir()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Stop()) }()
+	if err := d.Register(ctx, "default", "bench", "bench"); err != nil {
+		return err
+	}
+	noop, err := startNoop(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, noop.stop()) }()
+
+	ratio, resident, err := direct(ctx, s, []server{
+		{"do-nothing webhook", noop.url, noop.pid(), false},
+		{"drey", d.Webhook + webhook.PathLabelPods, d.PID(), true},
+	})
+	if err != nil {
+		return err
+	}
+	if err := throughAPIServer(ctx, s, c, noop); err != nil {
+		return err
+	}
+	after, err := residentMemory(d.PID())
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nAims: drey/do-nothing at 8 connections %.2f (aim 0.70 or more); resident memory %.0f MiB, after all of this %.0f MiB (aim below 40).\n", ratio, resident, after)
+	return nil
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// figures are what a measurement finds.
+type figures struct {
+	perSecond float64
+	p50, p99  time.Duration
+}
+
+// measure calls do from each of n workers, over and over, for a time. worker
+// makes what do needs, once for each.
+func measure(ctx context.Context, n int, length time.Duration, worker func() (do func() error)) (figures, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, length, errOver)
+	defer cancel()
+	var (
+		mu    sync.Mutex
+		all   []time.Duration
+		first error
+		wait  sync.WaitGroup
+	)
+	began := time.Now()
+	for range n {
+		do := worker()
+		wait.Go(func() {
+			var mine []time.Duration
+			var err error
+			for ctx.Err() == nil && err == nil {
+				start := time.Now()
+				err = do()
+				mine = append(mine, time.Since(start))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, mine...)
+			first = cmp.Or(first, err)
+		})
+	}
+	wait.Wait()
+	passed := time.Since(began)
+	if first != nil {
+		return figures{}, first
+	}
+	if cause := context.Cause(ctx); cause != errOver { //nolint:errorlint // it is that very value
+		return figures{}, cause
+	}
+	slices.Sort(all)
+	return figures{
+		perSecond: float64(len(all)) / passed.Seconds(),
+		p50:       all[len(all)/2], p99: all[len(all)*99/100],
+	}, nil
+}
+
+var errOver = fmt.Errorf("the measurement is over")
+
+// middle is the median of each figure.
+func middle(rounds []figures) figures {
+	return figures{
+		perSecond: median(rounds, func(f figures) float64 { return f.perSecond }),
+		p50:       median(rounds, func(f figures) time.Duration { return f.p50 }),
+		p99:       median(rounds, func(f figures) time.Duration { return f.p99 }),
+	}
+}
+
+func median[T cmp.Ordered](rounds []figures, of func(figures) T) T {
+	all := make([]T, len(rounds))
+	for i, f := range rounds {
+		all[i] = of(f)
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func (f figures) columns() string {
+	return fmt.Sprintf("%.0f\t%s\t%s", f.perSecond, short(f.p50), short(f.p99))
+}
+
+func short(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
+
+// residentMemory is that of a process, in MiB.
+func residentMemory(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("resident memory is read from /proc, which this system does not have: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+}

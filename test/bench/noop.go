@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"drey.dev/drey/certs"
+)
+
+// serveNoop is the reference: it reads the body of a review and allows it, with
+// the same TLS as drey, and nothing else that costs anything. It ends when its
+// standard input does, and so with whoever started it.
+func serveNoop(address string) error {
+	c, err := certs.NewSelfSigned("127.0.0.1")
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	var calls atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, calls.Load()) })
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		body := make([]byte, max(r.ContentLength, 0))
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true}}`, uid(body))
+	})
+	fmt.Printf("%s\n%s\n", listener.Addr(), strings.ReplaceAll(string(c.CABundle()), "\n", "|"))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	return server.Serve(tls.NewListener(listener, &tls.Config{
+		GetCertificate: c.GetCertificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+	}))
+}
+
+// uid is the first in a review: the request's.
+func uid(review []byte) []byte {
+	_, after, _ := bytes.Cut(review, []byte(`"uid":"`))
+	before, _, _ := bytes.Cut(after, []byte(`"`))
+	return before
+}
+
+// noopServer is the reference in a process of its own.
+type noopServer struct {
+	url      string
+	caBundle []byte
+	cmd      *exec.Cmd
+	stdin    io.Closer
+}
+
+func startNoop(ctx context.Context) (*noopServer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	n := &noopServer{cmd: exec.CommandContext(ctx, self, "noop", "127.0.0.1:0")}
+	n.cmd.Stderr = os.Stderr
+	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := n.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := n.cmd.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewReader(out)
+	address, err := lines.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("the do-nothing webhook says nothing: %w", err)
+	}
+	ca, err := lines.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	n.url = "https://" + strings.TrimSpace(address) + "/"
+	n.caBundle = []byte(strings.ReplaceAll(strings.TrimSpace(ca), "|", "\n"))
+	return n, nil
+}
+
+func (n *noopServer) pid() int { return n.cmd.Process.Pid }
+
+// calls is how often it was asked.
+func (n *noopServer) calls(ctx context.Context) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url+"calls", nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := newClient().Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return string(text), err
+}
+
+func (n *noopServer) stop() error {
+	_ = n.stdin.Close()
+	return n.cmd.Wait()
+}
+
+// newClient has one connection of its own. What it talks to is ours.
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1,
+	}}
+}
