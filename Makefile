@@ -35,6 +35,7 @@ control-plane: binaries ## Bring up a control plane alone, and stay until Ctrl-C
 	@bin/control-plane up
 
 binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the first time)
+	@echo "Compiling what runs the control plane, if it has changed."
 	@go run ./test/cluster/control-plane build >/dev/null
 
 test: binaries ## Run all tests, those on a real control plane included

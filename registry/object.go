@@ -28,8 +28,8 @@ type Object struct {
 // Metadata is what every object has. The server owns ID, the times and
 // ResourceVersion.
 type Metadata struct {
-	ID              string            `json:"id"` // a UUID
-	Name            string            `json:"name"`
+	ID              string            `json:"id"`                    // a UUID
+	Name            string            `json:"name,omitempty"`        // empty of a Job alone
 	DisplayName     string            `json:"displayName,omitempty"` // free text; not of a target
 	Namespace       string            `json:"namespace"`
 	CreatedAt       time.Time         `json:"createdAt"`  // UTC, to the millisecond

@@ -9,7 +9,7 @@ import (
 // Reference is something that stands on an object of the registry: another
 // object, or a Flink workload that runs in the cluster.
 type Reference struct {
-	Kind string // Deployment, SessionCluster; or Pod and the like for what runs
+	Kind string // Deployment, SessionCluster; or Kubernetes Deployment, Pod and the like for what runs
 	Name string
 }
 
@@ -20,11 +20,15 @@ type Workloads interface {
 	// Running lists what runs in a Kubernetes namespace and belongs to a
 	// platform namespace.
 	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
+
+	// Jobs lists the jobs among it.
+	Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]RunningJob, error)
 }
 
 type noWorkloads struct{}
 
 func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
+func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)   { return nil, nil }
 
 // References lists what stands on an object: those of the registry first,
 // ordered by kind and name.

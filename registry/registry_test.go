@@ -288,6 +288,51 @@ func (r runs) Running(_ context.Context, kubernetesNamespace, platformNamespace 
 	return []registry.Reference{{Kind: "Pod", Name: "top-speed-taskmanager-1-1"}}, nil
 }
 
+func (r runs) Jobs(_ context.Context, kubernetesNamespace, platformNamespace string) ([]registry.RunningJob, error) {
+	if r != (runs{kubernetesNamespace, platformNamespace}) {
+		return nil, nil
+	}
+	return []registry.RunningJob{{ID: "job-1", DeploymentID: "id-1"}, {ID: "job-0"}}, nil
+}
+
+func TestJobsAreThoseOfThePlatformNamespacesTargets(t *testing.T) {
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := func(namespace, deployment string) string {
+		t.Helper()
+		all, err := r.Jobs(t.Context(), namespace, deployment)
+		if err != nil || all == nil {
+			t.Fatal(all, err)
+		}
+		var ids []string
+		for _, o := range all {
+			ids = append(ids, o.Metadata.ID)
+		}
+		return strings.Join(ids, " ")
+	}
+	if got := jobs("team-a", ""); got != "" {
+		t.Errorf("without a target: %s", got)
+	}
+	for _, o := range []registry.Object{target("team-a", "one", "staging"), target("team-a", "two", "staging"), target("default", "three", "staging")} {
+		if _, err := r.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ namespace, deployment, want string }{{"team-a", "", "job-0 job-1"}, {"team-a", "id-1", "job-1"}, {"team-a", "id-2", ""}, {"default", "", ""}} {
+		if got := jobs(c.namespace, c.deployment); got != c.want {
+			t.Errorf("%v: got %q", c, got)
+		}
+	}
+	if o, err := r.GetJob(t.Context(), "team-a", "job-1"); err != nil || string(o.Spec) != `{"deploymentId":"id-1"}` {
+		t.Errorf("%s, %v", o.Spec, err)
+	}
+	if _, err := r.GetJob(t.Context(), "default", "job-1"); registry.ReasonOf(err) != registry.ReasonNotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestATargetIsHeldByWhatRunsThere: by a live workload of its platform
 // namespace, unless another target would hold it.
 func TestATargetIsHeldByWhatRunsThere(t *testing.T) {

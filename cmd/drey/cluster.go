@@ -38,7 +38,7 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 
 // serveWebhooks serves them, and registers them with the cluster if that was
 // asked for: the server first, so that the API server never calls in vain.
-func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc, config *rest.Config) error {
+func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc) error {
 	host, _, err := net.SplitHostPort(s.options.webhookAddress)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if !s.options.installWebhooks {
 		return nil
 	}
-	if err := install(ctx, config, webhook.ByURL("https://"+s.options.webhookAddress, serving.CABundle()), exclude); err != nil {
+	if err := install(ctx, s.cluster, webhook.ByURL("https://"+s.options.webhookAddress, serving.CABundle()), exclude); err != nil {
 		return err
 	}
 	s.log.Info("webhooks registered; while drey is down, new Flink workloads are refused until it is back or they are removed",

@@ -13,10 +13,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	clusterclient "k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/rest"
+	"drey.dev/drey/registry/workloads"
 )
 
 // service is a running drey: its parts, and what has to be closed at the end.
@@ -25,9 +27,10 @@ type service struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 
-	store registry.Store
-	index *registry.Index
-	rest  http.Handler
+	cluster *clusterclient.Config // nil: there is none
+	store   registry.Store
+	index   *registry.Index
+	rest    http.Handler
 
 	ready   []func() error // each is nil once its part serves
 	closers []func() error // called last to first
@@ -36,7 +39,14 @@ type service struct {
 
 // newService opens the store. Nothing listens yet.
 func newService(o serveOptions, log *slog.Logger) (*service, error) {
-	s := &service{options: o, log: log, metrics: prometheus.NewRegistry()}
+	config, err := clusterConfig(o.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil && o.installWebhooks {
+		return nil, errors.New("--install-webhooks needs a cluster: give --kubeconfig")
+	}
+	s := &service{options: o, log: log, cluster: config, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	store, err := boltstore.Open(filepath.Join(o.dataDir, "registry.db"))
 	if err != nil {
@@ -49,12 +59,26 @@ func newService(o serveOptions, log *slog.Logger) (*service, error) {
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
 
-	rules, err := registry.New(context.Background(), store, registry.Options{Home: o.namespace, Namespaces: o.platformNamespaces})
+	rules, err := s.newRegistry()
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.rest = rest.New(rest.Options{Registry: rules, Log: log, Build: rest.Build{Version: version, Time: date, Commit: commit}, Metrics: s.metrics})
 	return s, nil
+}
+
+// newRegistry puts the rules over the store. With a cluster, they know what runs
+// there.
+func (s *service) newRegistry() (*registry.Registry, error) {
+	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces}
+	if s.cluster != nil {
+		running, err := workloads.New(s.cluster)
+		if err != nil {
+			return nil, err
+		}
+		o.Workloads = running
+	}
+	return registry.New(context.Background(), s.store, o)
 }
 
 // start brings up every part. fail is called when one of them ends by itself
@@ -69,20 +93,13 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	if err := s.serveHTTP(fail, s.options.metricsAddress, s.operations()); err != nil {
 		return fmt.Errorf("metrics and probes: %w", err)
 	}
-	config, err := clusterConfig(s.options.kubeconfig)
-	if err != nil {
-		return err
-	}
-	if config == nil && s.options.installWebhooks {
-		return errors.New("--install-webhooks needs a cluster: give --kubeconfig")
-	}
-	if config == nil {
+	if s.cluster == nil {
 		s.log.Info("no cluster: serving the registry alone; give --kubeconfig to serve the webhooks too")
-	} else if err := s.serveWebhooks(ctx, fail, config); err != nil {
+	} else if err := s.serveWebhooks(ctx, fail); err != nil {
 		return err
 	}
 	s.log.Info("drey is up", "version", version, "rest", "http://"+s.options.restAddress, "metrics", "http://"+s.options.metricsAddress+"/metrics",
-		"targets", s.index.Len(), "cluster", config != nil)
+		"targets", s.index.Len(), "cluster", s.cluster != nil)
 	return nil
 }
 

@@ -46,11 +46,15 @@ func (c collection) list(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	l := documentList{Kind: string(c.kind) + "List", APIVersion: apiVersion, Items: make([]document, len(objects))}
+	return answer{status: http.StatusOK, body: toList(c.kind, objects)}, nil
+}
+
+func toList(kind registry.Kind, objects []registry.Object) documentList {
+	l := documentList{Kind: string(kind) + "List", APIVersion: apiVersion, Items: make([]document, len(objects))}
 	for i, o := range objects {
 		l.Items[i] = toDocument(o)
 	}
-	return answer{status: http.StatusOK, body: l}, nil
+	return l
 }
 
 func (c collection) get(r *http.Request) (answer, error) {

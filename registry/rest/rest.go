@@ -43,6 +43,8 @@ func New(o Options) http.Handler {
 		s.route(r, "/api/v1/namespaces/{namespace}/"+path, methods{http.MethodGet: c.list, http.MethodPost: c.post})
 		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", one)
 	}
+	s.route(r, "/api/v1/namespaces/{namespace}/jobs", methods{http.MethodGet: s.listJobs})
+	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", methods{http.MethodGet: s.getJob})
 	for _, end := range []string{"", "/"} { // the original's documentation has the slash
 		s.route(r, "/namespaces/v1/namespaces"+end, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
 	}

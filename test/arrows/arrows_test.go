@@ -18,13 +18,14 @@ const module = "drey.dev/drey"
 // mayImport lists, for each package that ships, which others of drey it may
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
-	"cmd/drey":           {"registry", "registry/rest", "registry/boltstore", "webhook", "certs"},
+	"cmd/drey":           {"registry", "registry/rest", "registry/boltstore", "registry/workloads", "webhook", "certs"},
 	"certs":              {},
 	"registry":           {},
 	"registry/boltstore": {"registry"},
 	"registry/memstore":  {"registry"},
 	"registry/rest":      {"registry"},
 	"registry/storetest": {"registry"},
+	"registry/workloads": {"registry"},
 	"webhook":            {"webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":      {},
 	"webhook/verdict":    {"webhook/flink", "registry"},

@@ -239,9 +239,15 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	w.register(t, "default", namespace)
 	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
 	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
-	if _, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/default/deployment-targets/"+namespace, nil); err != nil {
-		t.Fatal(err)
+	path := "/api/v1/namespaces/default/deployment-targets/" + namespace
+	if _, err := w.drey.Call(t.Context(), http.MethodDelete, path, nil); err == nil || !strings.Contains(err.Error(), `Kubernetes Deployment \"my-job\"`) {
+		t.Errorf("a target on which a job runs is not held by it: %v", err)
 	}
+	jobs, err := w.drey.Call(t.Context(), http.MethodGet, "/api/v1/namespaces/default/jobs/7a0c0e1d-2b3a-4958-8776-655443322110", nil)
+	if err != nil || !strings.Contains(string(jobs), `"deploymentName":"my-job"`) {
+		t.Errorf("the job is not listed: %v %s", err, jobs)
+	}
+	w.loseTarget(t, namespace)
 
 	deployment := w.list(t, "Deployment", namespace)[0]
 	uid := deployment.GetUID()
@@ -272,6 +278,17 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	if out, err := w.kubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err == nil {
 		t.Errorf("a new job was let in: %s", out)
 	}
+}
+
+// loseTarget makes a job's target vanish all the same: with the pods out of
+// sight for a moment, nothing holds it.
+func (w *world) loseTarget(t *testing.T, namespace string) {
+	t.Helper()
+	w.mustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "--overwrite", "vvpNamespace=out-of-sight")
+	if _, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/default/deployment-targets/"+namespace, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.mustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "--overwrite", "vvpNamespace=default")
 }
 
 // TestWhileDreyIsDown kills drey: the gate stays closed for new Flink

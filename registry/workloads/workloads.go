@@ -1,0 +1,123 @@
+// Package workloads tells the registry what of Flink runs in the cluster. It
+// asks the API server each time: targets are deleted and jobs are listed too
+// seldom for a cache to be worth its memory.
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/registry"
+)
+
+// Cluster reads the metadata of pods, which is all that drey needs of them.
+type Cluster struct{ client metadata.Interface }
+
+var _ registry.Workloads = (*Cluster)(nil)
+
+// New returns what runs in the cluster of a client configuration. It needs the
+// right to list pods in the namespaces of the targets.
+func New(config *rest.Config) (*Cluster, error) {
+	client, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{client}, nil
+}
+
+// The labels that drey gives to pods, and by which it finds them again.
+const (
+	labelSystem            = "system"
+	system                 = "ververica-platform"
+	labelPlatformNamespace = "vvpNamespace"
+	labelDeploymentID      = "deploymentId"
+	labelDeploymentName    = "deploymentName"
+	labelJobID             = "jobId"
+	labelPodHash           = "pod-template-hash"
+)
+
+// Running implements registry.Workloads. What a controller makes is listed once,
+// by the controller's name.
+func (c *Cluster) Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
+	var found []registry.Reference
+	err := c.eachPod(ctx, kubernetesNamespace, labels.Set{labelPlatformNamespace: platformNamespace}.String(), func(p *metav1.PartialObjectMetadata) {
+		if r := maker(p); !slices.Contains(found, r) {
+			found = append(found, r)
+		}
+	})
+	return found, err
+}
+
+// Jobs implements registry.Workloads.
+func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.RunningJob, error) {
+	var found []registry.RunningJob
+	selector := labels.Set{labelPlatformNamespace: platformNamespace}.String() + "," + labelJobID
+	err := c.eachPod(ctx, kubernetesNamespace, selector, func(p *metav1.PartialObjectMetadata) {
+		i := slices.IndexFunc(found, func(j registry.RunningJob) bool { return j.ID == p.Labels[labelJobID] })
+		if i < 0 {
+			i = len(found)
+			found = append(found, registry.RunningJob{ID: p.Labels[labelJobID], Since: p.CreationTimestamp.Time})
+		}
+		j := &found[i]
+		if j.DeploymentID == "" {
+			j.DeploymentID = p.Labels[labelDeploymentID]
+		}
+		if j.DeploymentName == "" {
+			j.DeploymentName = p.Labels[labelDeploymentName]
+		}
+		if p.CreationTimestamp.Time.Before(j.Since) {
+			j.Since = p.CreationTimestamp.Time
+		}
+	})
+	return found, err
+}
+
+// limit is how long the API server may take: somebody waits for the answer.
+const limit = 10 * time.Second
+
+// eachPod calls f with every pod that drey has labelled, that has not ended and
+// that the selector finds.
+func (c *Cluster) eachPod(ctx context.Context, namespace, selector string, f func(*metav1.PartialObjectMetadata)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	options := metav1.ListOptions{
+		LabelSelector: labelSystem + "=" + system + "," + selector,
+		FieldSelector: "status.phase!=Succeeded,status.phase!=Failed",
+		Limit:         500,
+	}
+	pods := c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(namespace)
+	for {
+		page, err := pods.List(ctx, options)
+		if err != nil {
+			return fmt.Errorf("list what Flink runs in Kubernetes namespace %q: %w", namespace, err)
+		}
+		for i := range page.Items {
+			f(&page.Items[i])
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return nil
+		}
+	}
+}
+
+// maker is what people know a pod by: its Deployment, where a ReplicaSet stands
+// between, else its controller, else itself.
+func maker(p *metav1.PartialObjectMetadata) registry.Reference {
+	owner := metav1.GetControllerOf(p)
+	if owner == nil {
+		return registry.Reference{Kind: "Pod", Name: p.Name}
+	}
+	if name, ok := strings.CutSuffix(owner.Name, "-"+p.Labels[labelPodHash]); ok && owner.Kind == "ReplicaSet" {
+		return registry.Reference{Kind: "Kubernetes Deployment", Name: name}
+	}
+	return registry.Reference{Kind: "Kubernetes " + owner.Kind, Name: owner.Name}
+}
