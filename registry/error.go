@@ -21,6 +21,7 @@ const (
 	ReasonUnknownReference         Reason = "UnknownReference"         // the spec refers to what does not exist
 	ReasonTargetReferenced         Reason = "TargetReferenced"         // something stands on the target
 	ReasonSessionClusterReferenced Reason = "SessionClusterReferenced" // something runs on the session cluster
+	ReasonClusterUnavailable       Reason = "ClusterUnavailable"       // what runs in the cluster cannot be told
 	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
 )
 

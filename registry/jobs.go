@@ -41,7 +41,7 @@ func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]
 	for _, kubernetesNamespace := range slices.Compact(where) {
 		running, err := r.workloads.Jobs(ctx, kubernetesNamespace, namespace)
 		if err != nil {
-			return nil, err
+			return nil, untold(kubernetesNamespace, err)
 		}
 		for _, j := range running {
 			if deploymentID == "" || j.DeploymentID == deploymentID {

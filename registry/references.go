@@ -33,6 +33,16 @@ func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)  
 // References lists what stands on an object: those of the registry first,
 // ordered by kind and name.
 func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error) {
+	found, err := r.registered(ctx, o)
+	if err != nil || o.Kind != DeploymentTarget {
+		return found, err
+	}
+	running, err := r.running(ctx, o)
+	return append(found, running...), err
+}
+
+// registered lists what of the registry stands on an object.
+func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error) {
 	var found []Reference
 	for _, kind := range []Kind{Deployment, SessionCluster} {
 		candidates, err := r.store.List(ctx, kind, o.Metadata.Namespace)
@@ -52,11 +62,7 @@ func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error
 			}
 		}
 	}
-	if o.Kind != DeploymentTarget {
-		return found, nil
-	}
-	running, err := r.running(ctx, o)
-	return append(found, running...), err
+	return found, nil
 }
 
 // running lists the live workloads that stand on a target: those of its
@@ -73,7 +79,18 @@ func (r *Registry) running(ctx context.Context, target Object) ([]Reference, err
 			return nil, nil
 		}
 	}
-	return r.workloads.Running(ctx, namespace, target.Metadata.Namespace)
+	found, err := r.workloads.Running(ctx, namespace, target.Metadata.Namespace)
+	if err != nil {
+		return nil, untold(namespace, err)
+	}
+	return found, nil
+}
+
+// untold refuses what depends on what runs in a Kubernetes namespace, when
+// nobody can tell.
+func untold(kubernetesNamespace string, err error) error {
+	return refuse(ReasonClusterUnavailable, "what of Flink runs in Kubernetes namespace %s cannot be told: %v. Try again when the API server answers, "+
+		"or give drey the right to list pods there", quote(kubernetesNamespace), err)
 }
 
 // checkReferences refuses an object that refers to what does not exist. The
@@ -110,7 +127,7 @@ func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, e
 }
 
 // checkUnreferenced refuses to let an object go while something stands on it.
-func (r *Registry) checkUnreferenced(ctx context.Context, o Object) error {
+func (r *Registry) checkUnreferenced(ctx context.Context, o Object, references func(context.Context, Object) ([]Reference, error)) error {
 	reason := ReasonTargetReferenced
 	switch o.Kind {
 	case DeploymentTarget:
@@ -119,7 +136,7 @@ func (r *Registry) checkUnreferenced(ctx context.Context, o Object) error {
 	default:
 		return nil // nothing refers to it
 	}
-	refs, err := r.References(ctx, o)
+	refs, err := references(ctx, o)
 	if err != nil {
 		return fmt.Errorf("find what refers to %s: %w", name(o.Key()), err)
 	}

@@ -217,6 +217,15 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 // with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
 // something stands on it.
 func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
+	current, err := r.Get(ctx, key)
+	if err != nil {
+		return Object{}, err
+	}
+	// What runs in the cluster takes a while to ask for, and heeds no lock of
+	// ours: it comes before the guard, which holds up every other writer.
+	if err := r.checkUnreferenced(ctx, current, r.References); err != nil {
+		return Object{}, err
+	}
 	r.guard.Lock()
 	defer r.guard.Unlock()
 	for {
@@ -227,7 +236,7 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 		if !if_.met(current.Metadata) {
 			return Object{}, stale(current, if_)
 		}
-		if err := r.checkUnreferenced(ctx, current); err != nil {
+		if err := r.checkUnreferenced(ctx, current, r.registered); err != nil {
 			return Object{}, err
 		}
 		err = r.store.Delete(ctx, current.Key(), current.Metadata.ResourceVersion)

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -278,10 +279,14 @@ func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
 	}
 }
 
-// runs is a cluster in which one workload runs.
+// runs is a cluster in which one workload runs; the zero value one that does
+// not answer.
 type runs struct{ kubernetesNamespace, platformNamespace string }
 
 func (r runs) Running(_ context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
+	if r == (runs{}) {
+		return nil, errors.New("connection refused")
+	}
 	if r != (runs{kubernetesNamespace, platformNamespace}) {
 		return nil, nil
 	}
@@ -360,5 +365,23 @@ func TestATargetIsHeldByWhatRunsThere(t *testing.T) {
 	_, err = r.Delete(t.Context(), second, registry.Precondition{})
 	if registry.ReasonOf(err) != registry.ReasonTargetReferenced || !strings.Contains(err.Error(), `Pod "top-speed-taskmanager-1-1"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere: a job may.
+func TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere(t *testing.T) {
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Workloads: runs{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := r.Create(t.Context(), target("default", "a", "staging"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Delete(t.Context(), o.Key(), registry.Precondition{}); registry.ReasonOf(err) != registry.ReasonClusterUnavailable || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Get(t.Context(), o.Key()); err != nil {
+		t.Error(err)
 	}
 }

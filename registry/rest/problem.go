@@ -47,6 +47,7 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonUnknownReference:         http.StatusBadRequest,
 	registry.ReasonTargetReferenced:         http.StatusConflict,
 	registry.ReasonSessionClusterReferenced: http.StatusConflict,
+	registry.ReasonClusterUnavailable:       http.StatusServiceUnavailable,
 	registry.ReasonNamespaceInUse:           http.StatusConflict,
 }
 

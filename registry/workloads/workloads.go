@@ -98,7 +98,7 @@ func (c *Cluster) eachPod(ctx context.Context, namespace, selector string, f fun
 	for {
 		page, err := pods.List(ctx, options)
 		if err != nil {
-			return fmt.Errorf("list what Flink runs in Kubernetes namespace %q: %w", namespace, err)
+			return fmt.Errorf("list pods: %w", err)
 		}
 		for i := range page.Items {
 			f(&page.Items[i])
