@@ -31,10 +31,12 @@ type document struct {
 }
 
 type documentList struct {
-	Kind       string     `json:"kind"`
-	APIVersion string     `json:"apiVersion"`
-	Metadata   struct{}   `json:"metadata"`
-	Items      []document `json:"items"` // never null: clients iterate it unseen
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
+	Metadata   struct {
+		Continue string `json:"continue,omitempty"`
+	} `json:"metadata"`
+	Items []document `json:"items"` // never null: clients iterate it unseen
 }
 
 func (c collection) list(r *http.Request) (answer, error) {
@@ -46,7 +48,13 @@ func (c collection) list(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, body: toList(c.kind, objects)}, nil
+	objects, next, err := page(objects, r.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	list := toList(c.kind, objects)
+	list.Metadata.Continue = next
+	return answer{status: http.StatusOK, body: list}, nil
 }
 
 func toList(kind registry.Kind, objects []registry.Object) documentList {

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +15,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/yaml"
 )
@@ -33,18 +36,23 @@ func attr(key, value string) slog.Attr { return slog.String(key, value) }
 func (s *server) endpoint(route string, m methods, otherwise func(*http.Request) (answer, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
+		id := requestID(r)
 		handle, ok := m[r.Method]
 		if !ok {
 			handle = otherwise
 		}
-		a, err := s.guarded(handle, r)
+		a, err := s.limited(handle, r)
 		if err != nil {
 			p := s.problemOf(r, err)
 			a.status, a.body = p.status, p.body(r)
 		}
-		write(w, a, err == nil && prefersYAML(r.Header.Get("Accept")))
+		w.Header().Set("X-Request-Id", id)
+		write(w, a, wish{
+			yaml: err == nil && prefersYAML(r.Header.Get("Accept")),
+			gzip: takesGzip(r.Header.Get("Accept-Encoding")),
+		})
 		s.metrics.observe(route, r.Method, a.status, time.Since(start))
-		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", a.status, "duration", time.Since(start))
+		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", a.status, "duration", time.Since(start), "client", r.RemoteAddr, "id", id)
 	})
 }
 
@@ -58,10 +66,43 @@ func (s *server) guarded(handle func(*http.Request) (answer, error), r *http.Req
 	return handle(r)
 }
 
+// limited answers 429 when too many requests are under way.
+func (s *server) limited(handle func(*http.Request) (answer, error), r *http.Request) (answer, error) {
+	select {
+	case s.underWay <- struct{}{}:
+		defer func() { <-s.underWay }()
+		return s.guarded(handle, r)
+	default:
+		return answer{header: http.Header{"Retry-After": {"1"}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests,
+			fmt.Sprintf("%d requests are under way, the most that drey answers at once: try again in a second", cap(s.underWay))}
+	}
+}
+
+// requestID is what the client calls its request, if that can be logged, else a
+// new name.
+func requestID(r *http.Request) string {
+	const longest = 64
+	id := r.Header.Get("X-Request-Id")
+	unfit := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
+	}
+	if id == "" || len(id) > longest || strings.ContainsFunc(id, unfit) {
+		return uuid.NewString()
+	}
+	return id
+}
+
+// wish is how a client would like its answer.
+type wish struct{ yaml, gzip bool }
+
+// worthwhile is from how many bytes on an answer is compressed, for who can
+// read that.
+const worthwhile = 8 << 10
+
 // write is the only place that writes an answer. Errors are always JSON.
-func write(w http.ResponseWriter, a answer, asYAML bool) {
+func write(w http.ResponseWriter, a answer, wish wish) {
 	maps.Copy(w.Header(), a.header)
-	w.Header().Set("Vary", "Accept")
+	w.Header().Set("Vary", "Accept, Accept-Encoding")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if a.body == nil {
 		w.WriteHeader(a.status)
@@ -69,7 +110,7 @@ func write(w http.ResponseWriter, a answer, asYAML bool) {
 	}
 	contentType := "application/json"
 	text, err := encode(a.body)
-	if err == nil && asYAML {
+	if err == nil && wish.yaml {
 		contentType = "application/yaml"
 		text, err = yaml.JSONToYAML(text)
 	}
@@ -78,9 +119,35 @@ func write(w http.ResponseWriter, a answer, asYAML bool) {
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
+	if wish.gzip && len(text) >= worthwhile {
+		text = compress(text)
+		w.Header().Set("Content-Encoding", "gzip")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(a.status)
 	_, _ = w.Write(text) // the client may be gone; nobody is left to tell
+}
+
+func compress(text []byte) []byte {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is one
+	_, _ = z.Write(text)                            // into memory
+	_ = z.Close()
+	return b.Bytes()
+}
+
+// takesGzip reads an Accept-Encoding header.
+func takesGzip(header string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		coding, params, _ := strings.Cut(part, ";")
+		if coding = strings.TrimSpace(coding); coding != "gzip" && coding != "*" {
+			continue
+		}
+		q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+		value, err := strconv.ParseFloat(q, 64)
+		return !ok || err == nil && value > 0
+	}
+	return false
 }
 
 // encode writes JSON: maps in order, and what clients sent to the byte.

@@ -18,6 +18,7 @@ const (
 	ReasonTooLarge             registry.Reason = "BodyTooLarge"
 	ReasonUnsupportedMediaType registry.Reason = "UnsupportedMediaType"
 	ReasonMethodNotAllowed     registry.Reason = "MethodNotAllowed"
+	ReasonTooManyRequests      registry.Reason = "TooManyRequests"
 	ReasonUnavailable          registry.Reason = "Unavailable"
 	ReasonInternal             registry.Reason = "Internal"
 )

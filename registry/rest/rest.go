@@ -6,6 +6,7 @@
 package rest
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 
@@ -21,11 +22,15 @@ type Options struct {
 	Log      *slog.Logger
 	Build    Build                 // what system-info reports
 	Metrics  prometheus.Registerer // nil: none are kept
+
+	// AtOnce is how many requests are answered at once, beyond which 429 is
+	// the answer; 0 means 256. It bounds memory, at 1 MiB of body each.
+	AtOnce int
 }
 
 // New returns the whole API as a handler.
 func New(o Options) http.Handler {
-	s := &server{registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics)}
+	s := &server{registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), underWay: make(chan struct{}, cmp.Or(o.AtOnce, 256))}
 	r := mux.NewRouter().SkipClean(true) // a cleaned path would be a redirect, which loses the body
 	s.route(r, "/api/v1/status", methods{http.MethodGet: s.status})
 	s.route(r, "/api/v1/status/system-info", methods{http.MethodGet: s.systemInfo})
@@ -65,6 +70,7 @@ type server struct {
 	log      *slog.Logger
 	build    Build
 	metrics  *metrics
+	underWay chan struct{} // holds one for each request that is being answered
 }
 
 // methods maps an HTTP method to what answers it.

@@ -1,0 +1,141 @@
+package rest_test
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/memstore"
+	"drey.dev/drey/registry/rest"
+)
+
+func TestMoreRequestsThanCanBeAnsweredAreTold429(t *testing.T) {
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), AtOnce: 2}))
+	defer server.Close()
+	var bodies []*io.PipeWriter
+	answers := make(chan int)
+	for range 2 { // these hold their places until their bodies end
+		body, w := io.Pipe()
+		bodies = append(bodies, w)
+		go func() {
+			status, _ := put(t, server.URL, "application/json", body)
+			answers <- status
+		}()
+		if _, err := io.WriteString(w, `{"spec":`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What is written to a pipe has been sent, which is not yet to be under way.
+	var response *http.Response
+	for range 1000 {
+		if response, err = http.Get(server.URL + "/api/v1/status"); err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			break
+		}
+	}
+	if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
+		t.Errorf("the third got %s, Retry-After %q", response.Status, response.Header.Get("Retry-After"))
+	}
+	for _, w := range bodies {
+		if _, err := io.WriteString(w, `{"kubernetes":{"namespace":"a"}}}`); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+	}
+	for range 2 {
+		if status := <-answers; status != http.StatusCreated && status != http.StatusOK {
+			t.Errorf("one that was under way got %d", status)
+		}
+	}
+	if response, err = http.Get(server.URL + "/api/v1/status"); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: %v, %v", response, err)
+	}
+	response.Body.Close()
+}
+
+func TestLargeListsAreCompressedForWhoCanReadThat(t *testing.T) {
+	server := newServer(t)
+	for i := range 100 {
+		status, text := do(t, http.MethodPut, fmt.Sprintf("%s/api/v1/namespaces/default/deployment-targets/t%d", server.URL, i), `{"spec":{"kubernetes":{"namespace":"a"}}}`)
+		if status != http.StatusCreated {
+			t.Fatal(text)
+		}
+	}
+	for header, want := range map[string]bool{"": false, "gzip": true, "br, gzip;q=0.5": true, "gzip;q=0": false, "identity": false, "*": true} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/namespaces/default/deployment-targets", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Accept-Encoding", header) // set by hand, it is not undone by the client
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body io.Reader = response.Body
+		compressed := response.Header.Get("Content-Encoding") == "gzip"
+		if compressed {
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var list struct{ Items []json.RawMessage }
+		if err := json.NewDecoder(body).Decode(&list); err != nil || len(list.Items) != 100 {
+			t.Errorf("%q: %d items, %v", header, len(list.Items), err)
+		}
+		response.Body.Close()
+		if compressed != want {
+			t.Errorf("%q: compressed is %t", header, compressed)
+		}
+	}
+}
+
+func TestRequestsHaveAName(t *testing.T) {
+	server := newServer(t)
+	for sent, kept := range map[string]bool{"my-request.1": true, "": false, strings.Repeat("x", 65): false, "a b": false, `x"y`: false} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/status", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Request-Id", sent)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := response.Header.Get("X-Request-Id"); (got == sent) != kept || got == "" {
+			t.Errorf("%q came back as %q", sent, got)
+		}
+	}
+}
+
+func do(t testing.TB, method, url, body string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
