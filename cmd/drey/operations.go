@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,7 +30,7 @@ func (s *service) operations() http.Handler {
 
 func (s *service) readiness() error {
 	if !s.index.Synced() {
-		return fmt.Errorf("the registry has not been read yet")
+		return errors.New("the registry has not been read yet")
 	}
 	for _, ready := range s.ready {
 		if err := ready(); err != nil {

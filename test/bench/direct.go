@@ -69,7 +69,7 @@ func (s server) caller(review []byte) func() func() error {
 		client := newClient()
 		var answer bytes.Buffer
 		return func() error {
-			request, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(review)) //nolint:noctx // measured to its end
+			request, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(review))
 			if err != nil {
 				return err
 			}

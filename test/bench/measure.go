@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -61,7 +62,7 @@ func measure(ctx context.Context, n int, length time.Duration, worker func() (do
 	}, nil
 }
 
-var errOver = fmt.Errorf("the measurement is over")
+var errOver = errors.New("the measurement is over")
 
 // middle is the median of each figure.
 func middle(rounds []figures) figures {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -34,9 +35,7 @@ func policies() []*unstructured.Unstructured {
 	matches := map[string]any{"resourceRules": []any{podRule()}}
 	binding := func(kind string, more map[string]any) *unstructured.Unstructured {
 		spec := map[string]any{"policyName": "flink"}
-		for key, value := range more {
-			spec[key] = value
-		}
+		maps.Copy(spec, more)
 		return object(group+"/v1", kind, map[string]any{"metadata": map[string]any{"name": "flink"}, "spec": spec})
 	}
 	return []*unstructured.Unstructured{

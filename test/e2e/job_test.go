@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -75,7 +76,7 @@ func onePod(w *world, t *testing.T, namespace string, want map[string]string) er
 		return fmt.Errorf("the pod has labels %s, want %s", got, wanted)
 	}
 	if len(pods[0].GetOwnerReferences()) != 1 {
-		return fmt.Errorf("the pod has been orphaned")
+		return errors.New("the pod has been orphaned")
 	}
 	return nil
 }

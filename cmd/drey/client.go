@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, for scripts.
+const (
+	exitFailure     = 1 // anything else
+	exitUsage       = 2 // the command line is wrong
+	exitNotFound    = 3 // what was asked for does not exist
+	exitRefused     = 4 // the server refuses it, and will again
+	exitUnavailable = 5 // the server cannot be reached or does not answer: try again
+)
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitCode is what main ends with.
+func exitCode(err error) int {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return exitFailure
+}
+
+// usage gives the errors of an argument check their exit code.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// client talks to a drey over REST.
+type client struct {
+	server    string
+	token     string
+	namespace string
+}
+
+// bind gives a command the flags that say where the server is. The environment
+// says it for those that are not given.
+func (c *client) bind(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), "http://127.0.0.1:8080"), "base URL of drey's REST API ($DREY_SERVER)")
+	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
+	f.StringVarP(&c.namespace, "namespace", "n", cmp.Or(os.Getenv("DREY_NAMESPACE"), "default"), "platform namespace ($DREY_NAMESPACE)")
+}
+
+// path is that of a collection, or of one object in it.
+func (c *client) path(collection string, name ...string) string {
+	elements := []string{"/api/v1/namespaces", url.PathEscape(c.namespace), collection}
+	for _, n := range name {
+		elements = append(elements, url.PathEscape(n))
+	}
+	return strings.Join(elements, "/")
+}
+
+// do makes a request, and returns the answer's body and status. An answer that
+// is no success is an error in the server's own words, with the exit code that
+// goes with it.
+func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.server, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server %s: %w", c.server, err)}
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/yaml") // JSON is YAML too
+	}
+	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("drey does not answer: %w. Is it running? Say where with --server or $DREY_SERVER", err)}
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, 0, &exitError{exitUnavailable, err}
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return nil, response.StatusCode, refusal(response, answer)
+	}
+	return answer, response.StatusCode, nil
+}
+
+func refusal(response *http.Response, answer []byte) error {
+	var said struct{ Reason, Message string }
+	err := fmt.Errorf("the server answers %s, which drey would not", response.Status)
+	if json.Unmarshal(answer, &said) == nil && said.Message != "" {
+		err = fmt.Errorf("%s (%s)", said.Message, said.Reason)
+	}
+	switch status := response.StatusCode; {
+	case status == http.StatusNotFound:
+		return &exitError{exitNotFound, err}
+	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return &exitError{exitUnavailable, err}
+	default:
+		return &exitError{exitRefused, err}
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTheCommandLineOfAScript plays commands against a running drey, one after
+// the other, and compares what they print and how they end.
+func TestTheCommandLineOfAScript(t *testing.T) {
+	d := start(t, t.TempDir())
+	for _, c := range []struct {
+		command, stdin string
+		code           int
+		prints         string // with ages and ids taken out
+	}{
+		{"targets list", "", 0, "NAME   KUBERNETES NAMESPACE   AGE\n"},
+		{"targets create staging --kubernetes-namespace flink-staging", "", 0, "deploymenttarget/staging created\n"},
+		{"targets create staging --kubernetes-namespace other", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" exists already: choose another name, or PUT to replace it (AlreadyExists)` + "\n"},
+		{"targets create nowhere", "", exitUsage, "drey: say where the target points, with --kubernetes-namespace\n"},
+		{"targets create -f -", "metadata: {name: own}\nspec: {kubernetes: {}}\n", 0, "deploymenttarget/own created\n"},
+		{"targets list", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nown       <drey's own>           AGE\nstaging   flink-staging          AGE\n"},
+		{"targets list -o name", "", 0, "deploymenttarget/own\ndeploymenttarget/staging\n"},
+		{"targets get staging", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nstaging   flink-staging          AGE\n"},
+		{"targets get staging -o yaml", "", 0, "apiVersion: v1\nkind: DeploymentTarget\nmetadata:\n  annotations: {}\n  createdAt: TIME\n  id: ID\n  labels: {}\n  modifiedAt: TIME\n  name: staging\n  namespace: default\n  resourceVersion: 1\nspec:\n  kubernetes:\n    namespace: flink-staging\n"},
+		{"targets get prod", "", exitNotFound, `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"targets list -n team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: there is default. POST /namespaces/v1/namespaces makes one (NotFound)` + "\n"},
+		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n---\nmetadata: {name: Two Words}\nspec: {}\n", 0, "deployment/one created\ndeployment/two-words created\n"},
+		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one unchanged\n"},
+		{"deployments apply -f -", "metadata: {name: one, labels: {team: oaks}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one configured\n"},
+		{"deployments apply -f -", "spec: {}\n", exitUsage, "drey: there is no metadata.name that can be read in: spec: {}\n\n"},
+		{"deployments list", "", 0, "NAME        TARGET    SESSION CLUSTER   DISPLAY NAME   AGE\none         staging   -                 -              AGE\ntwo-words   -         -                 Two Words      AGE\n"},
+		{"deployments list -l team=oaks -o name", "", 0, "deployment/one\n"},
+		{"targets delete staging", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" cannot be deleted while something refers to it: Deployment "one". Delete these or move them elsewhere first (TargetReferenced)` + "\n"},
+		{"deployments delete one two-words", "", 0, "deployment/one deleted\ndeployment/two-words deleted\n"},
+		{"targets delete own nothing staging", "", exitNotFound, "deploymenttarget/own deleted\ndeploymenttarget/staging deleted\n" + `drey: DeploymentTarget "nothing" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"sessionclusters create -f -", "metadata: {name: shared}\nspec: {}\n", 0, "sessioncluster/shared created\n"},
+		{"sessionclusters get shared -o name", "", 0, "sessioncluster/shared\n"},
+		{"sessionclusters get", "", exitUsage, "drey: accepts 1 arg(s), received 0: see drey sessionclusters get --help\n"},
+		{"targets list -o xml", "", exitUsage, `drey: invalid argument "xml" for "-o, --output" flag: want table, json, yaml or name: see drey targets list --help` + "\n"},
+		{"__complete sessionclusters delete sh", "", 0, "shared\n:4\nCompletion ended with directive: ShellCompDirectiveNoFileComp\n"},
+	} {
+		t.Setenv("DREY_SERVER", d.REST)
+		out, code := runDrey(t, c.stdin, strings.Fields(c.command))
+		if code != c.code || out != c.prints {
+			t.Errorf("drey %s\ngot %d:\n%s\nwant %d:\n%s", c.command, code, out, c.code, c.prints)
+		}
+	}
+	if out, code := runDrey(t, "", []string{"targets", "list", "--server", "http://127.0.0.1:1"}); code != exitUnavailable || !strings.Contains(out, "--server") {
+		t.Errorf("without a server: %d: %s", code, out)
+	}
+}
+
+var (
+	agePattern  = regexp.MustCompile(`(?m)[0-9]+s$`)
+	uuidPattern = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+	timePattern = regexp.MustCompile(`"20[0-9-]+T[0-9:.]+Z"`)
+)
+
+func runDrey(t *testing.T, stdin string, args []string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	text := agePattern.ReplaceAllString(out.String(), "AGE")
+	text = uuidPattern.ReplaceAllString(text, "ID")
+	return timePattern.ReplaceAllString(text, "TIME"), code
+}
+
+func TestAge(t *testing.T) {
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	for created, want := range map[string]string{
+		"2026-03-10T11:59:01.5Z": "58s", "2026-03-10T11:00:00Z": "60m", "2026-03-09T12:00:00Z": "24h", "2026-03-01T12:00:00Z": "9d", "": "?",
+	} {
+		if got := age(created, now); got != want {
+			t.Errorf("%q: %s, want %s", created, got, want)
+		}
+	}
+}
