@@ -40,7 +40,11 @@ type documentList struct {
 }
 
 func (c collection) list(r *http.Request) (answer, error) {
-	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	query, err := readQuery(r)
+	if err != nil {
+		return answer{}, err
+	}
+	selector, err := labels.Parse(query.Get("labelSelector"))
 	if err != nil {
 		return answer{}, badRequest("labelSelector is not readable: %v. Write it as for kubectl, such as team=nuts,stage in (dev,test)", err)
 	}
@@ -48,7 +52,7 @@ func (c collection) list(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	objects, next, err := page(objects, r.URL.Query())
+	objects, next, err := page(objects, query)
 	if err != nil {
 		return answer{}, err
 	}

@@ -11,7 +11,11 @@ import (
 // Jobs are read only: they are what runs.
 
 func (s *server) listJobs(r *http.Request) (answer, error) {
-	jobs, err := s.registry.Jobs(r.Context(), mux.Vars(r)["namespace"], r.URL.Query().Get("deploymentId"))
+	query, err := readQuery(r)
+	if err != nil {
+		return answer{}, err
+	}
+	jobs, err := s.registry.Jobs(r.Context(), mux.Vars(r)["namespace"], query.Get("deploymentId"))
 	if err != nil {
 		return answer{}, err
 	}

@@ -2,12 +2,23 @@ package rest
 
 import (
 	"encoding/base64"
+	"net/http"
 	"net/url"
 	"sort"
 	"strconv"
 
 	"drey.dev/drey/registry"
 )
+
+// readQuery refuses a query that cannot be read: without its selector, a list
+// would be of everything.
+func readQuery(r *http.Request) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("the query %q is not readable: %v. Escape it as in a URL", r.URL.RawQuery, err)
+	}
+	return query, nil
+}
 
 // page cuts a list, which is ordered by name, to what ?limit= and ?continue= ask
 // for. next is the continue of the page after it, empty on the last one. Who
