@@ -48,6 +48,7 @@ test-race: binaries ## Run all tests with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 lint: ## Check style and find likely defects
+	@echo "Compiling the linter, if it has changed: minutes, the first time."
 	$(LINT) run --allow-serial-runners ./...
 
 fmt: ## Format the code as lint wants it

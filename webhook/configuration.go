@@ -13,7 +13,6 @@ const ConfigurationName = "drey"
 // The webhooks, by the names under which kubectl shows their denials.
 const (
 	labelPods         = "label-pods.drey.dev"
-	validatePods      = "pods.drey.dev"
 	validateWorkloads = "workloads.drey.dev"
 	validateCronJobs  = "cronjobs.drey.dev"
 )
@@ -34,9 +33,9 @@ func ByURL(base string, caBundle []byte) Client {
 	}
 }
 
-// Mutating is the configuration of the webhook that labels. It denies too, so
-// that a pod which may not run costs one call. Its failure policy is Ignore:
-// a pod without labels does less harm than a job that cannot recover.
+// Mutating is the configuration of the webhook that labels pods. It denies too,
+// so that a pod costs one call. Its failure policy is Ignore: while drey is
+// down, a pod without labels does less harm than a job that cannot recover.
 func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfiguration {
 	s := shape(exclude, rule("", "pods"), conditions("object"))
 	return &admissionv1.MutatingWebhookConfiguration{
@@ -53,10 +52,10 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 	}
 }
 
-// Validating is the configuration of the gate. Its failure policy is Fail:
-// while drey is down nothing new enters that might not be allowed to. It is
-// asked about pods that the labelling webhook could not be asked about, and
-// about what makes pods, so that the person who applies it sees the denial.
+// Validating is the configuration of the gate for what makes pods: the person
+// who applies it sees the denial. Its failure policy is Fail: while drey is
+// down nothing new enters, and what runs already does not need it. Pods are not
+// asked about again: a running job makes them, and must not wait for drey.
 func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookConfiguration {
 	webhook := func(name, path string, s scope) admissionv1.ValidatingWebhook {
 		return admissionv1.ValidatingWebhook{
@@ -72,7 +71,6 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook(validatePods, PathValidatePods, shape(exclude, rule("", "pods"), conditions("object"))),
 			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads, conditions("object.spec.template"))),
 			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), conditions("object.spec.jobTemplate.spec.template"))),
 		},

@@ -46,7 +46,6 @@ func New(o Options) *Webhooks {
 // The paths at which the handlers are served.
 const (
 	PathLabelPods         = "/label/pods"
-	PathValidatePods      = "/validate/pods"
 	PathValidateWorkloads = "/validate/workloads"
 )
 
@@ -54,7 +53,6 @@ const (
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	return map[string]http.Handler{
 		PathLabelPods:         admission[pod, *pod]{w, labelPods, true},
-		PathValidatePods:      admission[pod, *pod]{w, validatePods, false},
 		PathValidateWorkloads: admission[workload, *workload]{w, validateWorkloads, false},
 	}
 }

@@ -42,8 +42,7 @@ func throughAPIServer(ctx context.Context, s settings, c *cluster.Cluster, noop 
 	scenes := []scene{
 		{name: "no webhook", pod: flinkPod()},
 		{name: "do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: flinkPod(), noop: true},
-		{name: "drey, its labelling webhook alone", objects: []*unstructured.Unstructured{mutating}, pod: flinkPod(), labels: true},
-		{name: "drey, as it installs itself", objects: []*unstructured.Unstructured{mutating, validating}, pod: flinkPod(), labels: true},
+		{name: "drey", objects: []*unstructured.Unstructured{mutating, validating}, pod: flinkPod(), labels: true},
 		{name: "built-in policies", objects: policies(), pod: flinkPod(), labels: true},
 		{name: "a pod of nginx, no webhook", pod: plainPod()},
 		{name: "a pod of nginx, do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: plainPod(), noop: true},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/test/cluster"
 )
@@ -250,18 +251,7 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	}
 	w.loseTarget(t, namespace)
 
-	deployment := w.list(t, "Deployment", namespace)[0]
-	uid := deployment.GetUID()
-	taskManager := map[string]any{
-		"apiVersion": "v1", "kind": "Pod",
-		"metadata": map[string]any{
-			"name": "my-job-taskmanager-1-1", "labels": map[string]any{"app": "my-job", "component": "taskmanager", "type": "flink-native-kubernetes"},
-			"finalizers":      []any{"example.com/hold"},
-			"ownerReferences": []any{map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "my-job", "uid": string(uid), "controller": true}},
-		},
-		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2", "args": []any{"bash", "-c", "kubernetes-taskmanager.sh"}}}},
-	}
-	if _, err := w.create(t.Context(), namespace, taskManager); err != nil {
+	if _, err := w.create(t.Context(), namespace, taskManager(w.list(t, "Deployment", namespace)[0].GetUID())); err != nil {
 		t.Errorf("a running job cannot recover: %v", err)
 	}
 	w.mustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "example.com/seen=yes")
@@ -281,6 +271,19 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	}
 }
 
+// taskManager is a pod as the JobManager's process makes it.
+func taskManager(deployment types.UID) map[string]any {
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Pod",
+		"metadata": map[string]any{
+			"name": "my-job-taskmanager-1-1", "labels": map[string]any{"app": "my-job", "component": "taskmanager", "type": "flink-native-kubernetes"},
+			"finalizers":      []any{"example.com/hold"},
+			"ownerReferences": []any{map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "my-job", "uid": string(deployment), "controller": true}},
+		},
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2", "args": []any{"bash", "-c", "kubernetes-taskmanager.sh"}}}},
+	}
+}
+
 // loseTarget makes a job's target vanish all the same: with the pods out of
 // sight for a moment, nothing holds it.
 func (w *world) loseTarget(t *testing.T, namespace string) {
@@ -292,8 +295,9 @@ func (w *world) loseTarget(t *testing.T, namespace string) {
 	w.mustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "--overwrite", "vvpNamespace=default")
 }
 
-// TestWhileDreyIsDown kills drey: the gate stays closed for new Flink
-// workloads, and nobody else notices. With drey back, all is well again.
+// TestWhileDreyIsDown kills drey: nothing new of Flink's can be applied, a job
+// that runs loses and gets pods as ever, and nobody else notices. With drey
+// back, all is well again.
 func TestWhileDreyIsDown(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
@@ -317,6 +321,17 @@ func TestWhileDreyIsDown(t *testing.T) {
 		t.Errorf("the gate stood open: %s", out)
 	}
 	w.mustKubectl(t, jobManager, "apply", "-n", "kube-system", "-f", "-") // what the cluster needs to live is never held up
+	lost := w.list(t, "Pod", registered)[0].GetName()
+	w.mustKubectl(t, "", "delete", "-n", registered, "pod", lost)
+	eventually(t, 20*time.Second, func() error {
+		if pods := w.list(t, "Pod", registered); len(pods) != 1 || pods[0].GetName() == lost {
+			return fmt.Errorf("the JobManager's pod is not replaced: %d pods", len(pods))
+		}
+		return nil
+	})
+	if _, err := w.create(t.Context(), registered, taskManager(w.list(t, "Deployment", registered)[0].GetUID())); err != nil {
+		t.Errorf("the job gets no TaskManager: %v", err)
+	}
 	w.mustKubectl(t, "", "annotate", "-n", registered, "deployment/my-job", "example.com/seen=yes")
 	w.mustKubectl(t, "", "delete", "-n", registered, "deployment/my-job")
 
