@@ -168,7 +168,7 @@ func (s *show) record(object string, pod pod, before, added map[string]string) {
 	delete(after, "pod-template-hash") // the ReplicaSet controller's
 	want := maps.Clone(before)
 	maps.Copy(want, added)
-	s.expect(maps.Equal(after, want), "%s has the labels %s, not %s", object, list(want), list(after))
+	s.expect(maps.Equal(after, want), "%s should have the labels %s, and has %s", object, list(want), list(after))
 	verdict := "allowed, labelled"
 	if maps.Equal(before, after) {
 		verdict = "left alone"
