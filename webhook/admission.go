@@ -35,6 +35,7 @@ type admission[T any, P subject[T]] struct {
 
 func (a admission[T, P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.readTimeout)) // where there is a connection
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
 	answer, reason, fault := a.answer(r, buffer)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/fixtures"
@@ -109,6 +110,35 @@ func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 		if response := send(handler, reviewOf(t, pod(), "flink")); response.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d %s", path, response.Code, response.Body)
 		}
+	}
+}
+
+// TestASlowSenderIsCutOff: the webhooks' port is open to whoever reaches it.
+func TestASlowSenderIsCutOff(t *testing.T) {
+	handlers := webhook.New(webhook.Options{Targets: targets{}, Log: slog.New(slog.DiscardHandler), ReadTimeout: 50 * time.Millisecond}).Handlers()
+	server := httptest.NewServer(handlers[webhook.PathLabelPods])
+	defer server.Close()
+	body, w := io.Pipe()
+	defer w.Close()
+	go func() { _, _ = io.WriteString(w, `{"kind":`) }() // and no more
+	response, err := http.Post(server.URL, "application/json", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("got %s", response.Status)
+	}
+
+	// The next review on a connection has its time anew.
+	for range 3 {
+		time.Sleep(30 * time.Millisecond)
+		response, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(reviewOf(t, pod(), "flink")))
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", response, err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
 	}
 }
 

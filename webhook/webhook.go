@@ -3,8 +3,10 @@
 package webhook
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +29,7 @@ type Options struct {
 	RegistryURL string                // where a denial sends people to register a target, such as http://127.0.0.1:8080
 	Exclude     []string              // Kubernetes namespaces that are always left alone
 	Metrics     prometheus.Registerer // nil: none are kept
+	ReadTimeout time.Duration         // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
 }
 
 // Webhooks holds what the handlers share.
@@ -36,11 +39,15 @@ type Webhooks struct {
 	registryURL string
 	exclude     []string
 	metrics     *metrics
+	readTimeout time.Duration
 }
 
 // New makes the webhooks.
 func New(o Options) *Webhooks {
-	return &Webhooks{targets: o.Targets, log: o.Log, registryURL: o.RegistryURL, exclude: o.Exclude, metrics: newMetrics(o.Metrics)}
+	return &Webhooks{
+		targets: o.Targets, log: o.Log, registryURL: o.RegistryURL, exclude: o.Exclude, metrics: newMetrics(o.Metrics),
+		readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+	}
 }
 
 // The paths at which the handlers are served.
