@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,71 +15,6 @@ import (
 
 	"drey.dev/drey/test/cluster"
 )
-
-// jobManager is the Deployment of a native application's JobManager: app is in
-// its selector.
-const jobManager = `
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: my-job
-  labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
-spec:
-  replicas: 1
-  selector:
-    matchLabels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
-  template:
-    metadata:
-      labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
-    spec:
-      containers:
-        - name: flink-main-container
-          image: flink:2.2
-          command: [/docker-entrypoint.sh]
-          args: [bash, -c, kubernetes-jobmanager.sh kubernetes-application --job-id 7a0c0e1d2b3a49588776655443322110]
-`
-
-// TestSelectedLabelsStayAndNothingRunsAway is the hazard that was measured: a
-// webhook that overwrites app makes the ReplicaSet lose its pod, and make
-// another, for ever.
-func TestSelectedLabelsStayAndNothingRunsAway(t *testing.T) {
-	w := inWorld(t)
-	t.Parallel()
-	namespace := w.Namespace(t)
-	w.register(t, "team-a", namespace)
-	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	want := map[string]string{
-		"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes",
-		"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
-	}
-	check := func() error { return onePod(w, t, namespace, want) }
-	eventually(t, 20*time.Second, check)
-	first := w.list(t, "Pod", namespace)[0].GetUID()
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
-		if err := check(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if now := w.list(t, "Pod", namespace)[0].GetUID(); now != first {
-		t.Errorf("the pod %s was replaced by %s", first, now)
-	}
-}
-
-func onePod(w *world, t *testing.T, namespace string, want map[string]string) error {
-	sets, pods := w.list(t, "ReplicaSet", namespace), w.list(t, "Pod", namespace)
-	if len(sets) != 1 || len(pods) != 1 {
-		return fmt.Errorf("there are %d ReplicaSets and %d pods, want 1 and 1", len(sets), len(pods))
-	}
-	labels := pods[0].GetLabels()
-	delete(labels, "pod-template-hash")
-	if got, wanted := fmt.Sprint(labels), fmt.Sprint(want); got != wanted {
-		return fmt.Errorf("the pod has labels %s, want %s", got, wanted)
-	}
-	if len(pods[0].GetOwnerReferences()) != 1 {
-		return errors.New("the pod has been orphaned")
-	}
-	return nil
-}
 
 // TestADenialIsUndoneByTheCommandThatItPrints applies a JobManager where Flink
 // may not run, does what kubectl shows, and applies it again.
