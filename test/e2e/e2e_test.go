@@ -38,8 +38,12 @@ var shared = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newWorld(context.Background(), c)
+	started, err = newWorld(context.Background(), c)
+	return started, err
 })
+
+// started is the shared world once a test has asked for it.
+var started *world
 
 func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
 	api, err := dynamic.NewForConfig(c.Config())
@@ -55,8 +59,8 @@ func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if w, err := shared(); err == nil { // started or not: it ends here
-		if err := errors.Join(w.drey.Stop(), w.Stop()); err != nil {
+	if started != nil {
+		if err := errors.Join(started.drey.Stop(), started.Stop()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -64,7 +68,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// inWorld returns the shared world, and ends the test in parallel with others.
+// inWorld returns the shared world. A test that fails ends with what drey said.
 func inWorld(t *testing.T) *world {
 	t.Helper()
 	w, err := shared()
