@@ -3,8 +3,6 @@ package boltstore
 import (
 	"context"
 
-	"go.etcd.io/bbolt"
-
 	"drey.dev/drey/registry"
 )
 
@@ -15,7 +13,7 @@ const maxBatch = 256
 // between two writes.
 type commit struct {
 	ctx   context.Context
-	write func(*bbolt.Tx) (*registry.Event, error) // changes nothing when it returns an error of its own
+	write func(*writing) (*registry.Event, error) // has changed nothing when it returns an error without an event
 	watch func() error
 
 	event *registry.Event
@@ -23,7 +21,7 @@ type commit struct {
 	done  chan struct{}
 }
 
-func (s *Store) commit(ctx context.Context, write func(*bbolt.Tx) (*registry.Event, error)) error {
+func (s *Store) commit(ctx context.Context, write func(*writing) (*registry.Event, error)) error {
 	return s.enqueue(ctx, &commit{ctx: ctx, write: write})
 }
 
@@ -89,10 +87,10 @@ func (s *Store) gather(first *commit) []*commit {
 // writeAll runs the writes in one transaction and publishes their events once
 // they are on disk.
 func (s *Store) writeAll(batch []*commit) {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	inFile, err := s.transact(func(w *writing) error {
 		for _, c := range batch {
 			if c.err = c.ctx.Err(); c.err == nil {
-				c.event, c.err = c.write(tx)
+				c.event, c.err = c.write(w)
 			}
 			if c.err != nil && c.event != nil { // it began to write: undo everything
 				return c.err
@@ -102,10 +100,11 @@ func (s *Store) writeAll(batch []*commit) {
 	})
 	for _, c := range batch {
 		switch {
-		case err != nil:
-			c.err = err
-		case c.err == nil:
+		case inFile && c.err == nil:
 			s.feed.Publish(*c.event)
+			c.err = err
+		case !inFile && err != nil: // a refusal, too, may be due to a write that was undone
+			c.err = err
 		}
 	}
 }
