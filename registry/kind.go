@@ -23,7 +23,13 @@ const (
 	SessionCluster Kind = "SessionCluster"
 	// Namespace is a platform namespace. It has a name, and nothing else.
 	Namespace Kind = "Namespace"
+	// APIToken lets its holder into a platform namespace, or with [Everywhere]
+	// into all. Its spec is for those to read who let people in.
+	APIToken Kind = "ApiToken"
 )
+
+// Everywhere stands for all platform namespaces where an APIToken may.
+const Everywhere = "*"
 
 // rules are what the registry checks of a kind.
 type rules struct {
@@ -37,12 +43,14 @@ type rules struct {
 
 	immutableSpec bool
 	byID          bool // may be addressed by its id, too
+	everywhere    bool // may be in [Everywhere]
 }
 
 var kinds = map[Kind]rules{
 	DeploymentTarget: {name: targetName, spec: targetSpec, refersTo: refersToNothing, immutableSpec: true},
 	Deployment:       {name: freeName, spec: keptSpec, refersTo: refersByName, byID: true},
 	SessionCluster:   {name: freeName, spec: keptSpec, refersTo: refersByName, byID: true},
+	APIToken:         {name: targetName, spec: keptSpec, refersTo: refersToNothing, immutableSpec: true, everywhere: true},
 }
 
 // targetSpec writes a target's spec out in one form, so that two that say the

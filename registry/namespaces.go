@@ -43,8 +43,8 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, er
 	return kept, err
 }
 
-// DeleteNamespace removes an empty platform namespace and returns its last
-// state. Refused with [ReasonNotFound], and with [ReasonNamespaceInUse] for
+// DeleteNamespace removes an empty platform namespace, with the tokens that let
+// people into it, and returns its last state. Refused with [ReasonNotFound], and with [ReasonNamespaceInUse] for
 // [DefaultNamespace] and while something is in it.
 func (r *Registry) DeleteNamespace(ctx context.Context, name string) (Object, error) {
 	r.guard.Lock()
@@ -66,7 +66,25 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (Object, er
 				quote(name), listSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
 		}
 	}
+	// The tokens first: they must not open a namespace that is made anew.
+	tokens, err := r.store.List(ctx, APIToken, name)
+	if err != nil {
+		return Object{}, err
+	}
+	for _, t := range tokens {
+		if err := r.store.Delete(ctx, t.Key(), t.Metadata.ResourceVersion); err != nil {
+			return Object{}, err
+		}
+	}
 	return o, r.store.Delete(ctx, namespaceKey(name), o.Metadata.ResourceVersion)
+}
+
+// checkPlace refuses a key in a platform namespace that does not exist.
+func (r *Registry) checkPlace(key Key) error {
+	if key.Namespace == Everywhere && kinds[key.Kind].everywhere {
+		return nil
+	}
+	return r.checkNamespace(key.Namespace)
 }
 
 func (r *Registry) checkNamespace(namespace string) error {

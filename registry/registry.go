@@ -84,7 +84,7 @@ const (
 // List returns the objects of a kind in a platform namespace whose labels
 // match, ordered by name.
 func (r *Registry) List(ctx context.Context, kind Kind, namespace string, selector labels.Selector) ([]Object, error) {
-	if err := r.checkNamespace(namespace); err != nil {
+	if err := r.checkPlace(Key{Kind: kind, Namespace: namespace}); err != nil {
 		return nil, err
 	}
 	all, err := r.store.List(ctx, kind, namespace)
@@ -103,7 +103,7 @@ func (r *Registry) List(ctx context.Context, kind Kind, namespace string, select
 // Get returns one object, by its name or, where its kind allows that, its id.
 // Refused with [ReasonNotFound] if it is not there.
 func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
-	if err := r.checkNamespace(key.Namespace); err != nil {
+	if err := r.checkPlace(key); err != nil {
 		return Object{}, err
 	}
 	o, err := r.store.Get(ctx, r.known.resolve(key))
@@ -262,7 +262,7 @@ func (r *Registry) Warnings(o Object) []string {
 // admit checks an object that a client sent and brings it into the form in
 // which it is kept.
 func (r *Registry) admit(o Object) (Object, error) {
-	if err := r.checkNamespace(o.Metadata.Namespace); err != nil {
+	if err := r.checkPlace(o.Key()); err != nil {
 		return Object{}, err
 	}
 	rules := kinds[o.Kind]

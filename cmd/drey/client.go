@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +59,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 type client struct {
 	server    string
 	token     string
+	authority string
 	namespace string
 }
 
@@ -66,6 +69,7 @@ func (c *client) bind(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), "http://127.0.0.1:8080"), "base URL of drey's REST API ($DREY_SERVER)")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
+	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "file with the CA of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: those of the system)")
 	f.StringVarP(&c.namespace, "namespace", "n", cmp.Or(os.Getenv("DREY_NAMESPACE"), "default"), "platform namespace ($DREY_NAMESPACE)")
 }
 
@@ -94,7 +98,11 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(request)
+	caller, err := c.http()
+	if err != nil {
+		return nil, 0, &exitError{exitUsage, err}
+	}
+	response, err := caller.Do(request)
 	if err != nil {
 		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("drey does not answer: %w. Is it running? Say where with --server or $DREY_SERVER", err)}
 	}
@@ -107,6 +115,24 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, response.StatusCode, refusal(response, answer)
 	}
 	return answer, response.StatusCode, nil
+}
+
+// http trusts the CA that was given, if one was.
+func (c *client) http() (*http.Client, error) {
+	if c.authority == "" {
+		return http.DefaultClient, nil
+	}
+	text, err := os.ReadFile(c.authority)
+	if err != nil {
+		return nil, fmt.Errorf("--certificate-authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--certificate-authority %s has no certificate in PEM", c.authority)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: transport}, nil
 }
 
 func refusal(response *http.Response, answer []byte) error {

@@ -50,7 +50,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	exclude := append([]string{s.options.namespace}, webhook.SystemNamespaces...)
 	server, err := webhook.NewServer(s.options.webhookAddress, serving.GetCertificate, webhook.New(webhook.Options{
 		Targets: s.index, Log: s.log, Exclude: exclude, Metrics: s.metrics,
-		RegistryURL: "http://" + s.options.restAddress,
+		RegistryURL: s.options.auth.scheme() + s.options.restAddress,
 	}))
 	if err != nil {
 		return fmt.Errorf("--webhook-address %s: %w", s.options.webhookAddress, err)

@@ -15,6 +15,8 @@ import (
 type serveOptions struct {
 	dataDir            string
 	restAddress        string
+	auth               restAuth
+	accessLog          bool
 	webhookAddress     string
 	metricsAddress     string
 	kubeconfig         string
@@ -44,7 +46,7 @@ either, drey serves the registry alone.`,
 			if err != nil {
 				return err
 			}
-			s, err := newService(o, log)
+			s, err := newService(o, log, c.OutOrStdout())
 			if err != nil {
 				return err
 			}
@@ -53,14 +55,16 @@ either, drey serves the registry alone.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.dataDir, "data-dir", "drey-data", "directory of the registry's file; made if it is not there")
-	f.StringVar(&o.restAddress, "rest-address", "127.0.0.1:8080", "host:port of the REST API; loopback only, since it asks nobody who they are")
+	f.StringVar(&o.restAddress, "rest-address", "127.0.0.1:8080", "host:port of the REST API; off loopback it needs --rest-tls-cert, --rest-tls-key and --rest-auth")
+	o.auth.bind(f)
+	f.BoolVar(&o.accessLog, "access-log", false, "log every REST request; without it, at --log-level debug only")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
 	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; loopback only")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the cluster that drey runs in, if any")
 	f.StringVar(&o.namespace, "namespace", "", "Kubernetes namespace that drey counts as its own: targets without a namespace point there, and its pods are left alone (default: where drey runs, else drey-system)")
 	f.StringArrayVar(&o.platformNamespaces, "platform-namespace", nil, "a platform namespace that exists beside default; may be given many times")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error; debug logs every REST request")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks with the cluster by the URL of --webhook-address, for a drey that runs outside of it")
 	return c
 }
@@ -68,10 +72,15 @@ either, drey serves the registry alone.`,
 // complete fills in what depends on where drey runs, and refuses what would be
 // unsafe or could not work.
 func (o *serveOptions) complete() error {
-	for flag, address := range map[string]string{"--rest-address": o.restAddress, "--metrics-address": o.metricsAddress} {
-		if err := checkLoopback(flag, address); err != nil {
-			return err
-		}
+	if err := o.auth.check(o.restAddress); err != nil {
+		return err
+	}
+	switch local, err := isLoopback("--metrics-address", o.metricsAddress); {
+	case err != nil:
+		return err
+	case !local:
+		return fmt.Errorf("--metrics-address %s is not a loopback address, and what is served there asks nobody who they are: "+
+			"use 127.0.0.1 and reach it through kubectl port-forward, ssh or a proxy that authenticates", o.metricsAddress)
 	}
 	if o.namespace == "" {
 		o.namespace = podNamespace()
@@ -87,17 +96,14 @@ func (o *serveOptions) complete() error {
 	return nil
 }
 
-// checkLoopback keeps what has no authentication off the network.
-func checkLoopback(flag, address string) error {
+// isLoopback tells whether an address is for this machine alone.
+func isLoopback(flag, address string) (bool, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
+		return false, fmt.Errorf("%s: %w", flag, err)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("%s %s is not a loopback address, and what is served there asks nobody who they are: "+
-		"use 127.0.0.1 and reach it through kubectl port-forward, ssh or a proxy that authenticates", flag, address)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
 // podNamespace is the namespace of the pod that this process runs in.

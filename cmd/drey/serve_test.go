@@ -148,8 +148,18 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		args []string
 		says []string
 	}{
-		"REST on every interface":          {[]string{"--rest-address", ":8080"}, []string{"--rest-address", "loopback", "127.0.0.1"}},
+		"REST on every interface":          {[]string{"--rest-address", ":8080"}, []string{"--rest-address :8080", "--rest-tls-cert FILE --rest-tls-key FILE", "--rest-auth tokens", "127.0.0.1"}},
 		"REST on another address":          {[]string{"--rest-address", "192.0.2.1:8080"}, []string{"--rest-address 192.0.2.1:8080"}},
+		"REST off loopback without TLS":    {[]string{"--rest-address", "0.0.0.0:8080", "--rest-auth", "tokens"}, []string{"Add --rest-tls-cert FILE --rest-tls-key FILE"}},
+		"REST off loopback without auth":   {[]string{"--rest-address", "0.0.0.0:8080", "--rest-tls-cert", "c", "--rest-tls-key", "k"}, []string{"Add --rest-auth tokens"}},
+		"REST off loopback, auth said off": {[]string{"--rest-address", "0.0.0.0:8080", "--rest-tls-cert", "c", "--rest-tls-key", "k", "--rest-auth", "off"}, []string{"Add --rest-auth tokens"}},
+		"auth that does not exist":         {[]string{"--rest-auth", "passwords"}, []string{`"passwords"`, "tokens,cluster"}},
+		"auth on and off":                  {[]string{"--rest-auth", "tokens,off"}, []string{"off goes with nothing else"}},
+		"no auth at all":                   {[]string{"--rest-auth", ""}, []string{"--rest-auth is empty"}},
+		"auth by no cluster":               {append(free, "--rest-auth", "cluster"), []string{"--kubeconfig"}},
+		"a certificate without a key":      {[]string{"--rest-tls-cert", "c"}, []string{"--rest-tls-key"}},
+		"a certificate that is not there":  {append(free, "--rest-tls-cert", "c", "--rest-tls-key", "k"), []string{"--rest-tls-cert c"}},
+		"an owner's token without tokens":  {[]string{"--new-owner-token"}, []string{"--rest-auth tokens"}},
 		"metrics on every interface":       {[]string{"--metrics-address", "0.0.0.0:8081"}, []string{"--metrics-address", "loopback"}},
 		"an address without a port":        {[]string{"--rest-address", "127.0.0.1"}, []string{"--rest-address", "port"}},
 		"webhooks by the URL of no host":   {[]string{"--install-webhooks"}, []string{"--webhook-address 127.0.0.1:9443"}},
@@ -186,7 +196,12 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 
 func start(t *testing.T, dataDir string) *drey.Drey {
 	t.Helper()
-	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: dataDir})
+	return startWith(t, dataDir)
+}
+
+func startWith(t *testing.T, dataDir string, args ...string) *drey.Drey {
+	t.Helper()
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: dataDir, Args: args})
 	if err != nil {
 		t.Fatal(err)
 	}

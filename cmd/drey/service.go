@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,10 +28,11 @@ import (
 type service struct {
 	options serveOptions
 	log     *slog.Logger
+	out     io.Writer // for what is no log
 	metrics *prometheus.Registry
 
 	cluster *clusterclient.Config // nil: there is none
-	store   registry.Store
+	store   *boltstore.Store
 	index   *registry.Index
 	rest    http.Handler
 
@@ -39,7 +42,7 @@ type service struct {
 }
 
 // newService opens the store. Nothing listens yet.
-func newService(o serveOptions, log *slog.Logger) (*service, error) {
+func newService(o serveOptions, log *slog.Logger, out io.Writer) (*service, error) {
 	config, err := clusterConfig(o.kubeconfig)
 	if err != nil {
 		return nil, err
@@ -47,9 +50,9 @@ func newService(o serveOptions, log *slog.Logger) (*service, error) {
 	if config == nil && o.installWebhooks {
 		return nil, errors.New("--install-webhooks needs a cluster: give --kubeconfig")
 	}
-	s := &service{options: o, log: log, cluster: config, metrics: prometheus.NewRegistry()}
+	s := &service{options: o, log: log, out: out, cluster: config, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	store, err := boltstore.Open(filepath.Join(o.dataDir, "registry.db"))
+	store, err := boltstore.Open(registryFile(o.dataDir))
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +63,25 @@ func newService(o serveOptions, log *slog.Logger) (*service, error) {
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
 
-	rules, err := s.newRegistry()
-	if err != nil {
+	if s.rest, err = s.newREST(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.rest = rest.New(rest.Options{Registry: rules, Log: log, Build: rest.Build{Version: version, Time: date, Commit: commit}, Metrics: s.metrics})
 	return s, nil
+}
+
+func (s *service) newREST() (http.Handler, error) {
+	rules, err := s.newRegistry()
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.authenticator(context.Background(), rules)
+	if err != nil {
+		return nil, err
+	}
+	return rest.New(rest.Options{
+		Registry: rules, Log: s.log, Build: rest.Build{Version: version, Time: date, Commit: commit}, Metrics: s.metrics,
+		Access: known, AccessLog: s.options.accessLog,
+	}), nil
 }
 
 // newRegistry puts the rules over the store. With a cluster, they know what runs
@@ -88,30 +104,39 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	if err := s.index.Follow(ctx, s.store); err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
-	if err := s.serveHTTP(fail, s.options.restAddress, s.rest); err != nil {
+	secure, err := s.restTLS()
+	if err != nil {
+		return err
+	}
+	if err := s.serveHTTP(fail, s.options.restAddress, s.rest, secure); err != nil {
 		return fmt.Errorf("REST API: %w", err)
 	}
-	if err := s.serveHTTP(fail, s.options.metricsAddress, s.operations()); err != nil {
+	if err := s.serveHTTP(fail, s.options.metricsAddress, s.operations(), nil); err != nil {
 		return fmt.Errorf("metrics and probes: %w", err)
+	}
+	if err := s.serveAdmin(); err != nil {
+		s.log.Warn("drey backup will not work while drey runs", "error", err)
 	}
 	if s.cluster == nil {
 		s.log.Info("no cluster: serving the registry alone; give --kubeconfig to serve the webhooks too")
 	} else if err := s.serveWebhooks(ctx, fail); err != nil {
 		return err
 	}
-	s.log.Info("drey is up", "version", version, "rest", "http://"+s.options.restAddress, "metrics", "http://"+s.options.metricsAddress+"/metrics",
+	s.log.Info("drey is up", "version", version, "rest", s.options.auth.scheme()+s.options.restAddress, "auth", strings.Join(s.options.auth.ways, ","), "metrics", "http://"+s.options.metricsAddress+"/metrics",
 		"targets", s.index.Len(), "cluster", s.cluster != nil)
 	return nil
 }
 
-// serveHTTP listens before it returns, and serves until close.
-func (s *service) serveHTTP(fail context.CancelCauseFunc, address string, handler http.Handler) error {
+// serveHTTP listens before it returns, and serves until close: with TLS unless
+// tls is nil.
+func (s *service) serveHTTP(fail context.CancelCauseFunc, address string, handler http.Handler, secure *tls.Config) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
 		Handler:           handler,
+		TLSConfig:         secure,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -120,7 +145,11 @@ func (s *service) serveHTTP(fail context.CancelCauseFunc, address string, handle
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	s.parts.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		serve := server.Serve
+		if secure != nil {
+			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		}
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			fail(fmt.Errorf("serve %s: %w", address, err))
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/access"
 )
 
 // apiVersion is that of every object on the wire.
@@ -89,7 +90,7 @@ func (c collection) post(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	c.logWrite(r, "created", o)
+	c.audit(r, access.Create, o, 0)
 	return c.answer(http.StatusCreated, o), nil
 }
 
@@ -108,10 +109,10 @@ func (c collection) put(r *http.Request) (answer, error) {
 	}
 	switch outcome {
 	case registry.Created:
-		c.logWrite(r, "created", o)
+		c.audit(r, access.Create, o, 0)
 		return c.answer(http.StatusCreated, o), nil
 	case registry.Replaced:
-		c.logWrite(r, "replaced", o)
+		c.audit(r, access.Update, o, o.Metadata.ResourceVersion-1)
 	}
 	return c.answer(http.StatusOK, o), nil
 }
@@ -125,7 +126,7 @@ func (c collection) delete(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	c.logWrite(r, "deleted", o)
+	c.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
 	return answer{status: http.StatusOK, body: toDocument(o)}, nil
 }
 
@@ -166,7 +167,7 @@ func (c collection) patch(r *http.Request) (answer, error) {
 			return answer{}, err
 		}
 		if outcome == registry.Replaced {
-			c.logWrite(r, "patched", o)
+			c.audit(r, access.Patch, o, o.Metadata.ResourceVersion-1)
 		}
 		return c.answer(http.StatusOK, o), nil
 	}
@@ -185,12 +186,6 @@ func (c collection) answer(status int, o registry.Object) answer {
 		header.Add("Warning", fmt.Sprintf("299 drey %q", w))
 	}
 	return answer{status: status, body: toDocument(o), header: header}
-}
-
-func (s *server) logWrite(r *http.Request, what string, o registry.Object) {
-	s.log.LogAttrs(r.Context(), levelWrite, "object "+what,
-		attr("kind", string(o.Kind)), attr("namespace", o.Metadata.Namespace), attr("name", o.Metadata.Name),
-		attr("resourceVersion", strconv.Itoa(int(o.Metadata.ResourceVersion))), attr("client", r.RemoteAddr))
 }
 
 func toDocument(o registry.Object) document {

@@ -3,8 +3,8 @@ package rest
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -27,16 +27,14 @@ type answer struct {
 	header http.Header
 }
 
-const levelWrite = slog.LevelInfo // every change of the registry is worth a line; reads are not
-
-func attr(key, value string) slog.Attr { return slog.String(key, value) }
-
 // endpoint answers one path: it finds the method, calls it, writes what it
 // returned, and counts.
 func (s *server) endpoint(route string, m methods, otherwise func(*http.Request) (answer, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		id := requestID(r)
+		who := &visitor{name: anonymous, request: id}
+		r = r.WithContext(context.WithValue(r.Context(), visitorKey{}, who))
 		handle, ok := m[r.Method]
 		if !ok {
 			handle = otherwise
@@ -52,7 +50,7 @@ func (s *server) endpoint(route string, m methods, otherwise func(*http.Request)
 			gzip: takesGzip(r.Header.Get("Accept-Encoding")),
 		})
 		s.metrics.observe(route, r.Method, a.status, time.Since(start))
-		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", a.status, "duration", time.Since(start), "client", r.RemoteAddr, "id", id)
+		s.log.Log(r.Context(), s.requests, "request", "method", r.Method, "path", r.URL.Path, "status", a.status, "duration", time.Since(start), "user", who.name, "client", r.RemoteAddr, "id", id)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/access"
 )
 
 // Platform namespaces have another form on the wire than what is in them: an
@@ -40,15 +41,21 @@ func (s *server) listNamespaces(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	documents := make([]namespaceDocument, len(all))
-	for i, o := range all {
-		documents[i] = toNamespaceDocument(o)
+	documents := []namespaceDocument{}
+	for _, o := range all {
+		mine, err := may(r, access.Request{Verb: access.Get, Kind: registry.Namespace, Namespace: o.Metadata.Name})
+		if err != nil {
+			return answer{}, err
+		}
+		if mine {
+			documents = append(documents, toNamespaceDocument(o))
+		}
 	}
 	return answer{status: http.StatusOK, body: map[string]any{"namespaces": documents}}, nil
 }
 
 func (s *server) getNamespace(r *http.Request) (answer, error) {
-	return oneNamespace(http.StatusOK)(s.registry.GetNamespace(r.Context(), mux.Vars(r)["name"]))
+	return oneNamespace(http.StatusOK)(s.registry.GetNamespace(r.Context(), mux.Vars(r)["namespace"]))
 }
 
 func (s *server) createNamespace(r *http.Request) (answer, error) {
@@ -64,15 +71,15 @@ func (s *server) createNamespace(r *http.Request) (answer, error) {
 	}
 	o, err := s.registry.CreateNamespace(r.Context(), strings.TrimPrefix(sent.Name, namePrefix))
 	if err == nil {
-		s.logWrite(r, "created", o)
+		s.audit(r, access.Create, o, 0)
 	}
 	return oneNamespace(http.StatusCreated)(o, err)
 }
 
 func (s *server) deleteNamespace(r *http.Request) (answer, error) {
-	o, err := s.registry.DeleteNamespace(r.Context(), mux.Vars(r)["name"])
+	o, err := s.registry.DeleteNamespace(r.Context(), mux.Vars(r)["namespace"])
 	if err == nil {
-		s.logWrite(r, "deleted", o)
+		s.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
 	}
 	return oneNamespace(http.StatusOK)(o, err)
 }

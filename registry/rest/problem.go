@@ -15,6 +15,8 @@ import (
 // The reasons that the API adds to those of the registry.
 const (
 	ReasonBadRequest           registry.Reason = "BadRequest"
+	ReasonUnauthorized         registry.Reason = "Unauthorized"
+	ReasonForbidden            registry.Reason = "Forbidden"
 	ReasonTooLarge             registry.Reason = "BodyTooLarge"
 	ReasonUnsupportedMediaType registry.Reason = "UnsupportedMediaType"
 	ReasonMethodNotAllowed     registry.Reason = "MethodNotAllowed"
@@ -70,6 +72,9 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 		return p
 	}
 	if e, ok := errors.AsType[*registry.Error](err); ok {
+		if status := statusOf[e.Reason]; status >= http.StatusInternalServerError {
+			s.log.WarnContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
 		return &problem{statusOf[e.Reason], e.Reason, e.Message}
 	}
 	if errors.Is(err, registry.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

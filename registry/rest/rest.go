@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/access"
 )
 
 // Options is what the API needs. Registry and Log are required.
@@ -23,6 +24,13 @@ type Options struct {
 	Build    Build                 // what system-info reports
 	Metrics  prometheus.Registerer // nil: none are kept
 
+	// Access knows who callers are, by their tokens. nil: everybody may do
+	// everything, for a server that only this machine reaches.
+	Access access.Authenticator
+
+	// AccessLog has every request logged; else they are at debug level only.
+	AccessLog bool
+
 	// AtOnce is how many requests are answered at once, beyond which 429 is
 	// the answer; 0 means 256. It bounds memory, at 1 MiB of body each.
 	AtOnce int
@@ -30,10 +38,16 @@ type Options struct {
 
 // New returns the whole API as a handler.
 func New(o Options) http.Handler {
-	s := &server{registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), underWay: make(chan struct{}, cmp.Or(o.AtOnce, 256))}
+	s := &server{
+		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), underWay: make(chan struct{}, cmp.Or(o.AtOnce, 256)),
+		requests: slog.LevelDebug, door: door{access: o.Access, throttle: access.NewThrottle(), log: o.Log},
+	}
+	if o.AccessLog {
+		s.requests = slog.LevelInfo
+	}
 	r := mux.NewRouter().SkipClean(true) // a cleaned path would be a redirect, which loses the body
-	s.route(r, "/api/v1/status", methods{http.MethodGet: s.status})
-	s.route(r, "/api/v1/status/system-info", methods{http.MethodGet: s.systemInfo})
+	s.route(r, "/api/v1/status", open, methods{http.MethodGet: s.status})
+	s.route(r, "/api/v1/status/system-info", open, methods{http.MethodGet: s.systemInfo})
 
 	for path, kind := range map[string]registry.Kind{
 		"deployment-targets": registry.DeploymentTarget,
@@ -45,15 +59,20 @@ func New(o Options) http.Handler {
 		if kind == registry.DeploymentTarget {
 			delete(one, http.MethodPatch) // no version of the API has it
 		}
-		s.route(r, "/api/v1/namespaces/{namespace}/"+path, methods{http.MethodGet: c.list, http.MethodPost: c.post})
-		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", one)
+		s.route(r, "/api/v1/namespaces/{namespace}/"+path, subject{kind: kind}, methods{http.MethodGet: c.list, http.MethodPost: c.post})
+		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", subject{kind: kind, one: "name"}, one)
 	}
-	s.route(r, "/api/v1/namespaces/{namespace}/jobs", methods{http.MethodGet: s.listJobs})
-	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", methods{http.MethodGet: s.getJob})
+	s.route(r, "/api/v1/namespaces/{namespace}/jobs", subject{kind: registry.Job}, methods{http.MethodGet: s.listJobs})
+	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", subject{kind: registry.Job, one: "id"}, methods{http.MethodGet: s.getJob})
 	for _, end := range []string{"", "/"} { // the original's documentation has the slash
-		s.route(r, "/namespaces/v1/namespaces"+end, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
+		s.route(r, "/namespaces/v1/namespaces"+end, subject{kind: registry.Namespace}, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
 	}
-	s.route(r, "/namespaces/v1/namespaces/{name}", methods{http.MethodGet: s.getNamespace, http.MethodDelete: s.deleteNamespace})
+	s.route(r, "/namespaces/v1/namespaces/{namespace}", subject{kind: registry.Namespace, one: "namespace"},
+		methods{http.MethodGet: s.getNamespace, http.MethodDelete: s.deleteNamespace})
+	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens", subject{kind: registry.APIToken},
+		methods{http.MethodGet: s.listTokens, http.MethodPost: s.createToken})
+	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens/{name}", subject{kind: registry.APIToken, one: "name"},
+		methods{http.MethodGet: s.getToken, http.MethodDelete: s.deleteToken})
 	r.NotFoundHandler = s.endpoint("none", methods{}, s.nothingHere)
 	return r
 }
@@ -70,13 +89,19 @@ type server struct {
 	log      *slog.Logger
 	build    Build
 	metrics  *metrics
+	door     door
+	requests slog.Level    // at which each is logged
 	underWay chan struct{} // holds one for each request that is being answered
 }
 
 // methods maps an HTTP method to what answers it.
 type methods map[string]func(*http.Request) (answer, error)
 
-func (s *server) route(r *mux.Router, path string, m methods) {
+// route answers a path, to those who may do to its subject what they ask.
+func (s *server) route(r *mux.Router, path string, about subject, m methods) {
+	for method, handle := range m {
+		m[method] = s.door.guard(about, method, handle)
+	}
 	m[http.MethodHead] = m[http.MethodGet]
 	r.Handle(path, s.endpoint(path, m, s.noSuchMethod(m)))
 }

@@ -1,0 +1,182 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"drey.dev/drey/registry"
+)
+
+// A secret is "drey_KEY_REST": the key finds the token, and the rest, which has
+// 256 random bits, proves that one holds it. The registry keeps the key and a
+// hash of the whole. The hash need not be slow: there is nothing to guess.
+const prefix = "drey_"
+
+// spec is that of a registry.APIToken.
+type spec struct {
+	Role Role   `json:"role"`
+	Key  string `json:"key"`
+	Hash []byte `json:"hash"` // SHA-256 of the secret
+}
+
+// Issue makes an API token with a role. What it returns can be created in a
+// registry; the secret is kept nowhere. The role must be one of [Roles].
+func Issue(namespace, name string, role Role) (o registry.Object, secret string, err error) {
+	if !slices.Contains(Roles, role) {
+		return registry.Object{}, "", &registry.Error{
+			Reason:  registry.ReasonInvalidSpec,
+			Message: fmt.Sprintf("the role is %q: give viewer, editor or owner", role),
+		}
+	}
+	key := random(9)
+	secret = prefix + key + "_" + random(32)
+	hash := sha256.Sum256([]byte(secret))
+	text, err := json.Marshal(spec{Role: role, Key: key, Hash: hash[:]})
+	return registry.Object{
+		Kind:     registry.APIToken,
+		Metadata: registry.Metadata{Namespace: namespace, Name: name},
+		Spec:     text,
+	}, secret, err
+}
+
+// random is text that stands for n random bytes. Its underscores would part a
+// secret in the wrong places.
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return strings.ReplaceAll(base64.RawURLEncoding.EncodeToString(b), "_", ".")
+}
+
+// RoleOf returns the role of an API token.
+func RoleOf(o registry.Object) (Role, error) {
+	var s spec
+	if err := json.Unmarshal(o.Spec, &s); err != nil {
+		return "", fmt.Errorf("%s %q: %w", o.Kind, o.Metadata.Name, err)
+	}
+	return s.Role, nil
+}
+
+// Tokens knows the callers that have an API token.
+type Tokens struct {
+	mu    sync.RWMutex
+	byKey map[string]known
+}
+
+type known struct {
+	hash [sha256.Size]byte
+	holder
+}
+
+// Follow returns the tokens of a store, and those that it gets, until ctx ends.
+func Follow(ctx context.Context, store registry.Store) (*Tokens, error) {
+	t := &Tokens{byKey: make(map[string]known)}
+	return t, store.Watch(ctx, registry.APIToken, t.observe)
+}
+
+func (t *Tokens) observe(e registry.Event) {
+	var s spec
+	if json.Unmarshal(e.Object.Spec, &s) != nil || len(s.Hash) != sha256.Size {
+		return // nobody gets in by what cannot be read
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.Change == registry.Deleted {
+		delete(t.byKey, s.Key)
+		return
+	}
+	m := e.Object.Metadata
+	t.byKey[s.Key] = known{[sha256.Size]byte(s.Hash), holder{
+		name: "token " + m.Namespace + "/" + m.Name, namespace: m.Namespace, role: s.Role,
+	}}
+}
+
+// Known returns who holds a token. It asks nobody.
+func (t *Tokens) Known(token string) (Caller, bool) {
+	rest, ok := strings.CutPrefix(token, prefix)
+	if !ok {
+		return nil, false
+	}
+	key, _, _ := strings.Cut(rest, "_")
+	t.mu.RLock()
+	k, ok := t.byKey[key]
+	t.mu.RUnlock()
+	hash := sha256.Sum256([]byte(token))
+	if subtle.ConstantTimeCompare(hash[:], k.hash[:]) != 1 || !ok {
+		return nil, false
+	}
+	return k.holder, true
+}
+
+// Authenticate returns who holds a token, or [ErrUnknown].
+func (t *Tokens) Authenticate(_ context.Context, token string) (Caller, error) {
+	if c, ok := t.Known(token); ok {
+		return c, nil
+	}
+	return nil, ErrUnknown
+}
+
+// OwnerToken is the name of the token, for all platform namespaces, that
+// [Bootstrap] makes.
+const OwnerToken = "owner"
+
+// Bootstrap makes a token that owns everything if there is none for all
+// platform namespaces yet, or instead of the one it made before if anew is set.
+// It returns the secret, which is empty if it made none.
+func Bootstrap(ctx context.Context, r *registry.Registry, anew bool) (secret string, err error) {
+	there, err := r.List(ctx, registry.APIToken, registry.Everywhere, nil)
+	if err != nil || len(there) > 0 && !anew {
+		return "", err
+	}
+	o, secret, err := Issue(registry.Everywhere, OwnerToken, Owner)
+	if err != nil {
+		return "", err
+	}
+	if _, err := r.Delete(ctx, o.Key(), registry.Precondition{}); err != nil && registry.ReasonOf(err) != registry.ReasonNotFound {
+		return "", err
+	}
+	_, err = r.Create(ctx, o)
+	return secret, err
+}
+
+// Authenticator is one way to show who one is.
+type Authenticator interface {
+	Known(token string) (Caller, bool)
+	Authenticate(ctx context.Context, token string) (Caller, error)
+}
+
+// Any knows who one of several knows, asked in order.
+type Any []Authenticator
+
+// Known implements Authenticator.
+func (a Any) Known(token string) (Caller, bool) {
+	for _, one := range a {
+		if c, ok := one.Known(token); ok {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// Authenticate implements Authenticator. One of our own tokens is shown to
+// nobody else.
+func (a Any) Authenticate(ctx context.Context, token string) (Caller, error) {
+	for _, one := range a {
+		_, ours := one.(*Tokens)
+		if strings.HasPrefix(token, prefix) != ours {
+			continue
+		}
+		if c, err := one.Authenticate(ctx, token); !errors.Is(err, ErrUnknown) {
+			return c, err
+		}
+	}
+	return nil, ErrUnknown
+}

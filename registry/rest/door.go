@@ -1,0 +1,205 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/access"
+)
+
+// door lets requests in, or does not.
+type door struct {
+	access   access.Authenticator // nil: all may enter
+	throttle *access.Throttle
+	log      *slog.Logger
+}
+
+// subject is what a path is about. The zero value is open to all.
+type subject struct {
+	kind registry.Kind
+	one  string // the variable of the path that names one object
+}
+
+var open subject
+
+// anonymous is how logs call somebody whom nobody asked for a name.
+const anonymous = "anonymous"
+
+// visitor is who makes a request, once that is known.
+type visitor struct {
+	name    string
+	caller  access.Caller // nil: may do everything
+	request string        // its id
+}
+
+type visitorKey struct{}
+
+func visitorOf(r *http.Request) *visitor {
+	return r.Context().Value(visitorKey{}).(*visitor)
+}
+
+// may tells whether who makes a request may do something.
+func may(r *http.Request, what access.Request) (bool, error) {
+	caller := visitorOf(r).caller
+	if caller == nil {
+		return true, nil
+	}
+	return caller.May(r.Context(), what)
+}
+
+// guard calls handle for those who may do to the subject what a method means.
+func (d door) guard(about subject, method string, handle func(*http.Request) (answer, error)) func(*http.Request) (answer, error) {
+	return func(r *http.Request) (answer, error) {
+		if d.access == nil {
+			if err := checkLocal(r); err != nil {
+				return answer{}, err
+			}
+			return handle(r)
+		}
+		if about == open {
+			return handle(r)
+		}
+		if a, err := d.identify(r); err != nil {
+			return a, err
+		}
+		for _, what := range about.requests(r, method) {
+			allowed, err := may(r, what)
+			if err != nil {
+				return answer{}, err
+			}
+			if !allowed {
+				return answer{}, d.forbid(r, what)
+			}
+		}
+		return handle(r)
+	}
+}
+
+// identify finds out who makes a request. A client that shows wrong tokens again
+// and again is not looked up any more, for a while.
+func (d door) identify(r *http.Request) (answer, error) {
+	token := bearer(r)
+	who := visitorOf(r)
+	caller, known := access.Caller(nil), false
+	if token != "" {
+		caller, known = d.access.Known(token)
+	}
+	if !known {
+		if wait, blocked := d.throttle.Blocked(r.RemoteAddr, token); blocked && token != "" {
+			seconds := strconv.Itoa(int(wait.Seconds()) + 1)
+			return answer{header: http.Header{"Retry-After": {seconds}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests,
+				"too many requests with a wrong token came from this address: try again in " + seconds + " seconds, with a right one"}
+		}
+		challenge := answer{header: http.Header{"Www-Authenticate": {`Bearer realm="drey"`}}}
+		if token == "" {
+			return challenge, &problem{http.StatusUnauthorized, ReasonUnauthorized,
+				"this drey wants to know who calls: send the header Authorization: Bearer TOKEN. An owner of the platform namespace makes tokens (drey tokens create)"}
+		}
+		var err error
+		caller, err = d.access.Authenticate(r.Context(), token)
+		if errors.Is(err, access.ErrUnknown) {
+			d.throttle.Failed(r.RemoteAddr, token)
+			d.log.WarnContext(r.Context(), "token refused", "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr, "id", who.request)
+			return challenge, &problem{http.StatusUnauthorized, ReasonUnauthorized,
+				"the token is not known: it is mistyped, or has expired, or was deleted. An owner of the platform namespace makes another (drey tokens create)"}
+		}
+		if err != nil {
+			return answer{}, err
+		}
+		d.throttle.Succeeded(token)
+	}
+	who.caller, who.name = caller, caller.Name()
+	return answer{}, nil
+}
+
+// forbid says what is missing. A log has it too: people ask admins why.
+func (d door) forbid(r *http.Request, what access.Request) error {
+	who := visitorOf(r)
+	d.log.WarnContext(r.Context(), "request forbidden", "user", who.name, "verb", string(what.Verb), "kind", string(what.Kind),
+		"namespace", what.Namespace, "name", what.Name, "client", r.RemoteAddr, "id", who.request)
+	return &problem{http.StatusForbidden, ReasonForbidden, fmt.Sprintf(
+		"%s may not %s: ask an owner of it for a token with a role that may, or an admin of the cluster for the verb %s on %s", who.name, what, what.Verb, what.Kind)}
+}
+
+// requests are what a method does to the subject of a path.
+func (s subject) requests(r *http.Request, method string) []access.Request {
+	vars := mux.Vars(r)
+	what := access.Request{Kind: s.kind, Namespace: vars["namespace"]}
+	if s.one != "" && s.kind != registry.Namespace {
+		what.Name = vars[s.one]
+	}
+	with := func(verbs ...access.Verb) (all []access.Request) {
+		for _, v := range verbs {
+			what.Verb = v
+			all = append(all, what)
+		}
+		return all
+	}
+	switch {
+	case method == http.MethodPost:
+		return with(access.Create)
+	case method == http.MethodPut:
+		return with(access.Update, access.Create)
+	case method == http.MethodPatch:
+		return with(access.Patch)
+	case method == http.MethodDelete:
+		return with(access.Delete)
+	case s.one == "":
+		return with(access.List)
+	}
+	return with(access.Get)
+}
+
+// bearer is the token of a request, empty if it has none.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// checkLocal keeps web pages out of a server that asks nobody who they are: one
+// in a browser on this machine could call it, by a name that it makes point to
+// this machine, or without reading the answer.
+func checkLocal(r *http.Request) error {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); host != "localhost" && host != "" && (err != nil || !ip.IsLoopback()) {
+		return &problem{http.StatusForbidden, ReasonForbidden, fmt.Sprintf(
+			"the request is for the host %q, and without authentication drey answers to 127.0.0.1 and localhost alone: use one of them, or give drey --rest-auth", r.Host)}
+	}
+	if err := crossOrigin.Check(r); err != nil {
+		return &problem{http.StatusForbidden, ReasonForbidden, "the request comes from a web page of another origin: without authentication drey takes none"}
+	}
+	return nil
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// audit writes the line that every write leaves: who did what to which object,
+// and from where. was is the object's version before, 0 if it was not there.
+func (s *server) audit(r *http.Request, verb access.Verb, o registry.Object, was int32) {
+	now := o.Metadata.ResourceVersion
+	if verb == access.Delete {
+		now = 0
+	}
+	who := visitorOf(r)
+	s.log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "audit",
+		slog.String("user", who.name), slog.String("verb", string(verb)),
+		slog.String("kind", string(o.Kind)), slog.String("namespace", o.Metadata.Namespace), slog.String("name", o.Metadata.Name),
+		slog.Int("oldResourceVersion", int(was)), slog.Int("resourceVersion", int(now)),
+		slog.String("client", r.RemoteAddr), slog.String("id", who.request))
+}

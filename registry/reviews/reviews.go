@@ -1,0 +1,154 @@
+// Package reviews asks a cluster who somebody is, by TokenReview, and what they
+// may do in the registry, by SubjectAccessReview: the RBAC of the cluster
+// governs the registry as if its objects were in it.
+package reviews
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	authentication "k8s.io/api/authentication/v1"
+	authorization "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/access"
+)
+
+// Group is the API group that RBAC rules name.
+const Group = "drey.dev"
+
+// resources are what RBAC rules call the kinds. All are in the Kubernetes
+// namespace of their platform namespace's name, but namespaces, which are in
+// none.
+var resources = map[registry.Kind]string{
+	registry.DeploymentTarget: "deploymenttargets",
+	registry.Deployment:       "deployments",
+	registry.SessionCluster:   "sessionclusters",
+	registry.Job:              "jobs",
+	registry.Namespace:        "namespaces",
+	registry.APIToken:         "apitokens",
+}
+
+const (
+	remember = 10 * time.Second // an answer: so long may one be let in who is not any more
+	most     = 4096             // answers of each sort that are remembered
+	patience = 10 * time.Second // for an answer
+)
+
+// Reviews knows the users and ServiceAccounts of a cluster.
+type Reviews struct {
+	api       kubernetes.Interface
+	audiences []string
+	callers   *cache.LRUExpireCache // caller or nil, by tokenHash
+	decisions *cache.LRUExpireCache // bool, by decision
+}
+
+type tokenHash [sha256.Size]byte
+
+type decision struct {
+	who  tokenHash
+	what access.Request
+}
+
+// New returns the users of the cluster at config. Audiences are those that a
+// token must be for, one of them; none means tokens for the API server itself.
+func New(config *rest.Config, audiences ...string) (*Reviews, error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = 200, 400 // people wait; what they may ask for at once is bounded elsewhere
+	api, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Reviews{api, audiences, cache.NewLRUExpireCache(most), cache.NewLRUExpireCache(most)}, nil
+}
+
+// Known returns who holds a token if the cluster was asked that lately.
+func (r *Reviews) Known(token string) (access.Caller, bool) {
+	kept, ok := r.callers.Get(tokenHash(sha256.Sum256([]byte(token))))
+	if !ok {
+		return nil, false
+	}
+	c, ok := kept.(*caller)
+	return c, ok
+}
+
+// Authenticate returns who holds a token, or [access.ErrUnknown].
+func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller, error) {
+	hash := tokenHash(sha256.Sum256([]byte(token)))
+	if kept, ok := r.callers.Get(hash); ok {
+		if c, ok := kept.(*caller); ok {
+			return c, nil
+		}
+		return nil, access.ErrUnknown
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	review, err := r.api.AuthenticationV1().TokenReviews().Create(ctx, &authentication.TokenReview{
+		Spec: authentication.TokenReviewSpec{Token: token, Audiences: r.audiences},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, unavailable("who the token belongs to", err)
+	}
+	if !review.Status.Authenticated {
+		r.callers.Add(hash, nil, remember)
+		return nil, access.ErrUnknown
+	}
+	c := &caller{reviews: r, hash: hash, user: review.Status.User}
+	r.callers.Add(hash, c, remember)
+	return c, nil
+}
+
+// caller is a user of the cluster.
+type caller struct {
+	reviews *Reviews
+	hash    tokenHash
+	user    authentication.UserInfo
+}
+
+func (c *caller) Name() string { return c.user.Username }
+
+func (c *caller) May(ctx context.Context, request access.Request) (bool, error) {
+	this := decision{c.hash, request}
+	if allowed, ok := c.reviews.decisions.Get(this); ok {
+		return allowed.(bool), nil
+	}
+	attributes := &authorization.ResourceAttributes{
+		Group: Group, Resource: resources[request.Kind], Verb: string(request.Verb), Namespace: request.Namespace, Name: request.Name,
+	}
+	switch {
+	case request.Kind == registry.Namespace:
+		attributes.Name, attributes.Namespace = request.Namespace, ""
+	case request.Namespace == registry.Everywhere:
+		attributes.Namespace = "" // in all
+	}
+	extra := map[string]authorization.ExtraValue{}
+	for key, values := range c.user.Extra {
+		extra[key] = authorization.ExtraValue(values)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
+		Spec: authorization.SubjectAccessReviewSpec{
+			ResourceAttributes: attributes,
+			User:               c.user.Username, UID: c.user.UID, Groups: c.user.Groups, Extra: extra,
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return false, unavailable("what "+c.user.Username+" may do", err)
+	}
+	c.reviews.decisions.Add(this, review.Status.Allowed, remember)
+	return review.Status.Allowed, nil
+}
+
+func unavailable(what string, err error) error {
+	return fmt.Errorf("%w: %s: %w", &registry.Error{
+		Reason:  registry.ReasonClusterUnavailable,
+		Message: fmt.Sprintf("the cluster could not be asked %s: try again", what),
+	}, "ask the cluster", err)
+}

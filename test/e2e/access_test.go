@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"drey.dev/drey/test/drey"
+)
+
+// TestTheClustersRBACGovernsTheRegistry asks as ServiceAccounts of the cluster,
+// with tokens that the API server made.
+func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
+	w := inWorld(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	webhooks := listener.Addr().String()
+	listener.Close()
+	d, err := drey.Start(t.Context(), drey.Options{DataDir: t.TempDir(), Args: []string{
+		"--kubeconfig", w.Kubeconfig(), "--webhook-address", webhooks, "--rest-auth", "cluster,tokens", "--platform-namespace", "team-a",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	home := w.Namespace(t)
+	w.mustKubectl(t, strings.ReplaceAll(rbac, "HOME", home), "apply", "-f", "-")
+	token := func(name string, args ...string) string {
+		return strings.TrimSpace(w.mustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))
+	}
+	call := func(method, path, token, body string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), method, d.REST+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(text)
+	}
+
+	viewer, owner, admin := token("viewer"), token("owner"), token("admin")
+	const target = `{"spec":{"kubernetes":{"namespace":"x"}}}`
+	for _, c := range []struct {
+		who, token, method, path, body string
+		status                         int
+	}{
+		{"viewer", viewer, "GET", "/api/v1/namespaces/team-a/deployment-targets", "", 200},
+		{"viewer", viewer, "PUT", "/api/v1/namespaces/team-a/deployment-targets/a", target, 403},
+		{"viewer", viewer, "GET", "/api/v1/namespaces/default/deployment-targets", "", 403},
+		{"viewer", viewer, "GET", "/api/v1/namespaces/team-a/deployments", "", 403},
+		{"viewer", viewer, "GET", "/namespaces/v1/namespaces/team-a", "", 403},
+		{"owner", owner, "PUT", "/api/v1/namespaces/team-a/deployment-targets/a", target, 201},
+		{"owner", owner, "GET", "/api/v1/namespaces/team-a/jobs", "", 200},
+		{"owner", owner, "DELETE", "/api/v1/namespaces/team-a/deployment-targets/a", "", 200},
+		{"owner", owner, "POST", "/namespaces/v1/namespaces", `{"name":"team-c"}`, 403},
+		{"owner", owner, "POST", "/apitokens/v1/namespaces/team-a/apitokens", `{"name":"ci","role":"editor"}`, 201},
+		{"owner", owner, "POST", "/apitokens/v1/namespaces/*/apitokens", `{"name":"ci","role":"editor"}`, 403},
+		{"admin", admin, "POST", "/namespaces/v1/namespaces", `{"name":"team-c"}`, 201},
+		{"admin", admin, "POST", "/apitokens/v1/namespaces/*/apitokens", `{"name":"ci","role":"editor"}`, 201},
+		{"nobody", "", "GET", "/api/v1/namespaces/team-a/deployments", "", 401},
+		{"a stranger", viewer + "x", "GET", "/api/v1/namespaces/team-a/deployments", "", 401},
+		{"a token for somebody else", token("viewer", "--audience", "elsewhere"), "GET", "/api/v1/namespaces/team-a/deployment-targets", "", 401},
+	} {
+		if status, body := call(c.method, c.path, c.token, c.body); status != c.status {
+			t.Errorf("%s: %s %s: %d, want %d: %s", c.who, c.method, c.path, status, c.status, body)
+		}
+	}
+	if want := fmt.Sprintf(`user=system:serviceaccount:%s:owner verb=create kind=DeploymentTarget`, home); !strings.Contains(d.Log(), want) {
+		t.Errorf("no line of the log says %s", want)
+	}
+
+	t.Run("whose rights are taken away is out within seconds", func(t *testing.T) {
+		w.mustKubectl(t, "", "delete", "rolebinding", "viewer", "-n", "team-a")
+		eventually(t, 20*time.Second, func() error {
+			if status, body := call("GET", "/api/v1/namespaces/team-a/deployment-targets", viewer, ""); status != http.StatusForbidden {
+				return fmt.Errorf("got %d: %s", status, body)
+			}
+			return nil
+		})
+	})
+	t.Run("who guesses does not make drey ask the cluster again and again", func(t *testing.T) {
+		blocked := false
+		for i := range 15 {
+			status, _ := call("GET", "/api/v1/namespaces/team-a/deployments", fmt.Sprintf("guess-%d", i), "")
+			blocked = blocked || status == http.StatusTooManyRequests
+		}
+		if status, body := call("GET", "/api/v1/namespaces/team-a/deployments", owner, ""); !blocked || status != http.StatusOK {
+			t.Errorf("guesses were held up: %t; who is known got %d: %s", blocked, status, body)
+		}
+	})
+}
+
+const rbac = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: team-a}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: viewer, namespace: HOME}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: owner, namespace: HOME}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: admin, namespace: HOME}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: viewer, namespace: team-a}
+rules:
+- {apiGroups: [drey.dev], resources: [deploymenttargets], verbs: [get, list]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: viewer, namespace: team-a}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: viewer}
+subjects:
+- {kind: ServiceAccount, name: viewer, namespace: HOME}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: owner, namespace: team-a}
+rules:
+- {apiGroups: [drey.dev], resources: ["*"], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: owner, namespace: team-a}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: owner}
+subjects:
+- {kind: ServiceAccount, name: owner, namespace: HOME}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: drey-admin}
+rules:
+- {apiGroups: [drey.dev], resources: ["*"], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: drey-admin}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: drey-admin}
+subjects:
+- {kind: ServiceAccount, name: admin, namespace: HOME}
+`
