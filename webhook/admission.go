@@ -88,7 +88,7 @@ func (a admission[T, P]) decide(req *request[T]) response {
 	v := verdict.Decide(flink.Recognise(&object), a.targets.Targets(req.Namespace))
 	answer.allowed, answer.reason = v.Allowed, v.Reason
 	if !v.Allowed {
-		answer.message = v.Message(a.registryURL)
+		answer.message = v.Message(a.registry)
 		a.log.Info("workload denied", "webhook", a.name, "reason", v.Reason, "kind", object.Kind, "namespace", object.Namespace,
 			"name", object.Name, "generateName", object.GenerateName, "uid", req.UID)
 		return answer

@@ -18,6 +18,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/verdict"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/verdicts with what the webhooks say")
@@ -121,7 +122,7 @@ func newHandlers(names ...string) map[string]http.Handler {
 		all = append(all, registry.Target{PlatformNamespace: platform, Name: name})
 	}
 	return webhook.New(webhook.Options{
-		Targets: all, Log: slog.New(slog.DiscardHandler), RegistryURL: "http://127.0.0.1:8080", Exclude: []string{"drey-system"},
+		Targets: all, Log: slog.New(slog.DiscardHandler), Registry: verdict.Registry{URL: "http://127.0.0.1:8080"}, Exclude: []string{"drey-system"},
 	}).Handlers()
 }
 

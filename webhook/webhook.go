@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // Targets is what admission asks of the registry. Both methods answer from
@@ -26,7 +27,7 @@ type Targets interface {
 type Options struct {
 	Targets     Targets
 	Log         *slog.Logger
-	RegistryURL string                // where a denial sends people to register a target, such as http://127.0.0.1:8080
+	Registry    verdict.Registry      // where a denial sends people to register a target
 	Exclude     []string              // Kubernetes namespaces that are always left alone
 	Metrics     prometheus.Registerer // nil: none are kept
 	ReadTimeout time.Duration         // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
@@ -36,7 +37,7 @@ type Options struct {
 type Webhooks struct {
 	targets     Targets
 	log         *slog.Logger
-	registryURL string
+	registry    verdict.Registry
 	exclude     []string
 	metrics     *metrics
 	readTimeout time.Duration
@@ -45,7 +46,7 @@ type Webhooks struct {
 // New makes the webhooks.
 func New(o Options) *Webhooks {
 	return &Webhooks{
-		targets: o.Targets, log: o.Log, registryURL: o.RegistryURL, exclude: o.Exclude, metrics: newMetrics(o.Metrics),
+		targets: o.Targets, log: o.Log, registry: o.Registry, exclude: o.Exclude, metrics: newMetrics(o.Metrics),
 		readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 	}
 }

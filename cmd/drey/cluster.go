@@ -17,6 +17,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // clusterConfig says how to reach the cluster: by the kubeconfig if there is
@@ -50,7 +51,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	exclude := append([]string{s.options.namespace}, webhook.SystemNamespaces...)
 	server, err := webhook.NewServer(s.options.webhookAddress, serving.GetCertificate, webhook.New(webhook.Options{
 		Targets: s.index, Log: s.log, Exclude: exclude, Metrics: s.metrics,
-		RegistryURL: s.options.auth.scheme() + s.options.restAddress,
+		Registry: verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off()},
 	}))
 	if err != nil {
 		return fmt.Errorf("--webhook-address %s: %w", s.options.webhookAddress, err)

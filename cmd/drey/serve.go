@@ -15,6 +15,7 @@ import (
 type serveOptions struct {
 	dataDir            string
 	restAddress        string
+	restURL            string
 	auth               restAuth
 	accessLog          bool
 	webhookAddress     string
@@ -56,6 +57,7 @@ either, drey serves the registry alone.`,
 	f := c.Flags()
 	f.StringVar(&o.dataDir, "data-dir", "drey-data", "directory of the registry's file; made if it is not there")
 	f.StringVar(&o.restAddress, "rest-address", "127.0.0.1:8080", "host:port of the REST API; off loopback it needs --rest-tls-cert, --rest-tls-key and --rest-auth")
+	f.StringVar(&o.restURL, "rest-url", "", "base URL at which people reach the REST API, for the commands that denials give them (default: that of --rest-address)")
 	o.auth.bind(f)
 	f.BoolVar(&o.accessLog, "access-log", false, "log every REST request; without it, at --log-level debug only")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
@@ -81,6 +83,9 @@ func (o *serveOptions) complete() error {
 	case !local:
 		return fmt.Errorf("--metrics-address %s is not a loopback address, and what is served there asks nobody who they are: "+
 			"use 127.0.0.1 and reach it through kubectl port-forward, ssh or a proxy that authenticates", o.metricsAddress)
+	}
+	if o.restURL = strings.TrimSuffix(o.restURL, "/"); o.restURL == "" {
+		o.restURL = o.auth.scheme() + o.restAddress
 	}
 	if o.namespace == "" {
 		o.namespace = podNamespace()

@@ -18,7 +18,7 @@ const module = "drey.dev/drey"
 // mayImport lists, for each package that ships, which others of drey it may
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
-	"cmd/drey":           {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "webhook", "certs"},
+	"cmd/drey":           {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "webhook", "webhook/verdict", "certs"},
 	"certs":              {},
 	"registry":           {},
 	"registry/access":    {"registry"},

@@ -17,6 +17,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
+	decide "drey.dev/drey/webhook/verdict"
 )
 
 // TestFixturesThroughTheAPIServer creates every fixture in a namespace that has
@@ -117,7 +118,7 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) verdict {
 	request := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 	request.Header.Set("Content-Type", "application/json")
 	response := httptest.NewRecorder()
-	webhook.New(webhook.Options{Targets: targets, Log: slog.New(slog.DiscardHandler), RegistryURL: w.drey.REST}).Handlers()[path].ServeHTTP(response, request)
+	webhook.New(webhook.Options{Targets: targets, Log: slog.New(slog.DiscardHandler), Registry: decide.Registry{URL: w.drey.REST}}).Handlers()[path].ServeHTTP(response, request)
 	var review struct{ Response verdict }
 	if err := json.Unmarshal(response.Body.Bytes(), &review); err != nil {
 		t.Fatalf("%v: %s", err, response.Body)

@@ -12,16 +12,22 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
+// Registry is how people reach the REST API, by which they register a target.
+type Registry struct {
+	URL     string // such as http://127.0.0.1:8080
+	AsksWho bool   // they need a token
+}
+
 // Message words a denial for the person who has to act on it: which
 // namespace, what is wrong, the command that mends it, and, last because
 // conditions and events cut long messages, why drey takes this for Flink.
-// registryURL is where the REST API is. Empty when the verdict is to allow.
-func (v Verdict) Message(registryURL string) string {
+// Empty when the verdict is to allow.
+func (v Verdict) Message(r Registry) string {
 	w := v.workload
 	switch v.Reason {
 	case NoDeploymentTarget:
 		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
-			w.Object.Namespace, registerCommand(w, registryURL), evidence(w))
+			w.Object.Namespace, registerCommand(w, r), evidence(w))
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of the platform namespaces %s, and nothing says whose this is. "+
 			"Set the label %s of its pods to one of them: %s . %s",
@@ -39,14 +45,18 @@ func evidence(w flink.Workload) string {
 	return fmt.Sprintf("(%s %s is taken for Flink's by %s.)", o.Kind, name, strings.Join(w.Signals.Names(), ", "))
 }
 
-func registerCommand(w flink.Workload, registryURL string) string {
+func registerCommand(w flink.Workload, r Registry) string {
 	platform := shellSafe(w.Object.Pod.Labels[LabelPlatformNamespace], registry.DefaultNamespace)
 	body, _ := json.Marshal(map[string]any{ // strings only: it cannot fail
 		"metadata": map[string]string{"name": w.Object.Namespace},
 		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": w.Object.Namespace}},
 	})
-	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets -H 'Content-Type: application/json' -d '%s'",
-		registryURL, platform, body)
+	who := ""
+	if r.AsksWho {
+		who = ` -H "Authorization: Bearer $DREY_TOKEN"`
+	}
+	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets%s -H 'Content-Type: application/json' -d '%s'",
+		r.URL, platform, who, body)
 }
 
 // settleCommand labels the pods where they are described: in the manifest that

@@ -115,7 +115,7 @@ func TestNever(t *testing.T) {
 		if again := verdict.Decide(flink.Recognise(o), list); again.Allowed != v.Allowed || again.Reason != v.Reason || len(again.Add) > 0 {
 			t.Fatalf("%v: first %s, then %s", o, sentence(v), sentence(again))
 		}
-		message := v.Message("http://127.0.0.1:8080")
+		message := v.Message(verdict.Registry{URL: "http://127.0.0.1:8080"})
 		switch {
 		case v.Allowed && message != "", !v.Allowed && len(v.Add) > 0:
 			t.Fatalf("%v: %s says %q", o, sentence(v), message)
@@ -146,5 +146,13 @@ func BenchmarkDecide(b *testing.B) {
 		if v := verdict.Decide(flink.Recognise(o), list); !v.Allowed {
 			b.Fatal(fmt.Sprint(v))
 		}
+	}
+}
+
+func TestTheCommandOfADenialHasTheTokenThatItNeeds(t *testing.T) {
+	w := flink.Recognise(&flink.Object{Kind: "Deployment", Namespace: "sandbox", Name: "x", Pod: flink.Pod{Labels: map[string]string{"type": "flink-native-kubernetes", "component": "jobmanager"}}})
+	message := verdict.Decide(w, nil).Message(verdict.Registry{URL: "https://drey.example", AsksWho: true})
+	if want := `curl -X POST https://drey.example/api/v1/namespaces/default/deployment-targets -H "Authorization: Bearer $DREY_TOKEN" -H`; !strings.Contains(message, want) {
+		t.Errorf("no %s in %s", want, message)
 	}
 }
