@@ -1,23 +1,16 @@
 package rest
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
-	"maps"
-	"mime"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/yaml"
 )
 
 // answer is what a handler wants said. The header goes out with an error too.
@@ -45,7 +38,7 @@ func (s *server) endpoint(route string, m methods, otherwise func(*http.Request)
 			a.status, a.body = p.status, p.body(r)
 		}
 		w.Header().Set("X-Request-Id", id)
-		write(w, a, wish{
+		a.send(w, wish{
 			yaml: err == nil && prefersYAML(r.Header.Get("Accept")),
 			gzip: takesGzip(r.Header.Get("Accept-Encoding")),
 		})
@@ -88,94 +81,6 @@ func requestID(r *http.Request) string {
 		return uuid.NewString()
 	}
 	return id
-}
-
-// wish is how a client would like its answer.
-type wish struct{ yaml, gzip bool }
-
-// worthwhile is from how many bytes on an answer is compressed, for who can
-// read that.
-const worthwhile = 8 << 10
-
-// write is the only place that writes an answer. Errors are always JSON.
-func write(w http.ResponseWriter, a answer, wish wish) {
-	maps.Copy(w.Header(), a.header)
-	w.Header().Set("Vary", "Accept, Accept-Encoding")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if a.body == nil {
-		w.WriteHeader(a.status)
-		return
-	}
-	contentType := "application/json"
-	text, err := encode(a.body)
-	if err == nil && wish.yaml {
-		contentType = "application/yaml"
-		text, err = yaml.JSONToYAML(text)
-	}
-	if err != nil { // only our own types come here, and they can be marshalled
-		http.Error(w, `{"message":"the answer could not be written"}`, http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", contentType)
-	if wish.gzip && len(text) >= worthwhile {
-		text = compress(text)
-		w.Header().Set("Content-Encoding", "gzip")
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	w.WriteHeader(a.status)
-	_, _ = w.Write(text) // the client may be gone; nobody is left to tell
-}
-
-func compress(text []byte) []byte {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is one
-	_, _ = z.Write(text)                            // into memory
-	_ = z.Close()
-	return b.Bytes()
-}
-
-// takesGzip reads an Accept-Encoding header.
-func takesGzip(header string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		coding, params, _ := strings.Cut(part, ";")
-		if coding = strings.TrimSpace(coding); coding != "gzip" && coding != "*" {
-			continue
-		}
-		q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
-		value, err := strconv.ParseFloat(q, 64)
-		return !ok || err == nil && value > 0
-	}
-	return false
-}
-
-// encode writes JSON: maps in order, and what clients sent to the byte.
-func encode(v any) ([]byte, error) {
-	return jsonv2.Marshal(v, jsonv2.Deterministic(true), jsontext.PreserveRawStrings(true))
-}
-
-// prefersYAML reads an Accept header. JSON wins unless YAML is asked for with
-// a higher quality: a wildcard means JSON.
-func prefersYAML(accept string) bool {
-	var yamlQ, jsonQ float64
-	for part := range strings.SplitSeq(accept, ",") {
-		mediaType, params, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		q := 1.0
-		if v, ok := params["q"]; ok {
-			if q, err = strconv.ParseFloat(v, 64); err != nil {
-				continue
-			}
-		}
-		switch mediaType {
-		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
-			yamlQ = max(yamlQ, q)
-		case "application/json", "application/*", "*/*":
-			jsonQ = max(jsonQ, q)
-		}
-	}
-	return yamlQ > jsonQ
 }
 
 type metrics struct {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"drey.dev/drey/test/exchange"
 )
 
 func TestABodyTooLargeIs413(t *testing.T) {
@@ -51,8 +53,8 @@ func FuzzBody(f *testing.F) {
 			f.Fatal("no seeds")
 		}
 		for _, file := range files {
-			for _, exchange := range exchanges(f, file) {
-				_, body, _ := strings.Cut(exchange, "\n\n")
+			for _, one := range exchange.Read(f, file) {
+				_, body, _ := strings.Cut(one, "\n\n")
 				body, _, _ = strings.Cut(body, "\n----\n")
 				f.Add([]byte(body))
 			}

@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
@@ -101,6 +104,64 @@ func TestLargeListsAreCompressedForWhoCanReadThat(t *testing.T) {
 			t.Errorf("%q: compressed is %t", header, compressed)
 		}
 	}
+}
+
+// TestAListIsWrittenAsTheWholeOfItsItems compares a list with its objects, one by
+// one, on both sides of the size from which it goes out in pieces.
+func TestAListIsWrittenAsTheWholeOfItsItems(t *testing.T) {
+	server := newServer(t)
+	texts := []string{"plain", "two\nlines\n", "\n\n  indented\n\n", "items: []", "- a\n- b\n", "tab\tand trailing ", `"quoted" 'twice'`, "ünï", strings.Repeat("long words ", 400), "#no comment", "a: b", ""}
+	path := server.URL + "/api/v1/namespaces/default/deployments"
+	for n := 0; ; n++ {
+		var want []any
+		for i := range n {
+			_, text := getText(t, fmt.Sprintf("%s/d-%03d", path, i))
+			want = append(want, decoded(t, "application/json", text))
+		}
+		for _, accept := range []string{"application/json", "application/yaml"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Accept", accept)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			list, _ := decoded(t, accept, string(text)).(map[string]any)
+			items, _ := list["items"].([]any)
+			if list["kind"] != "DeploymentList" || list["apiVersion"] != "v1" || !reflect.DeepEqual(list["metadata"], map[string]any{}) || len(items) != n || n > 0 && !reflect.DeepEqual(items, want) {
+				t.Fatalf("%d items as %s:\n%s\nwant %v", n, accept, text, want)
+			}
+		}
+		if n == len(texts) {
+			return
+		}
+		spec, err := json.Marshal(map[string]any{"spec": map[string]any{"text": texts[n], "list": []string{texts[n], "x"}, "number": json.Number("12345678901234567890.10")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, text := do(t, http.MethodPut, fmt.Sprintf("%s/d-%03d", path, n), string(spec)); status != http.StatusCreated {
+			t.Fatal(text)
+		}
+	}
+}
+
+func decoded(t *testing.T, mediaType, text string) (v any) {
+	t.Helper()
+	decode := json.Unmarshal
+	if mediaType == "application/yaml" {
+		decode = func(data []byte, v any) error { return yaml.Unmarshal(data, v) }
+	}
+	if err := decode([]byte(text), &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return v
 }
 
 func TestRequestsHaveAName(t *testing.T) {

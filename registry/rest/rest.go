@@ -73,6 +73,7 @@ func New(o Options) http.Handler {
 		methods{http.MethodGet: s.listTokens, http.MethodPost: s.createToken})
 	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens/{name}", subject{kind: registry.APIToken, one: "name"},
 		methods{http.MethodGet: s.getToken, http.MethodDelete: s.deleteToken})
+	s.routeDescription(r)
 	r.NotFoundHandler = s.endpoint("none", methods{}, s.nothingHere)
 	return r
 }
