@@ -14,7 +14,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-unit test-race lint fmt bench fuzz clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt bench fuzz clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the fir
 
 test: binaries ## Run all tests, those on a real control plane included
 	go test -timeout 9m ./...
+	go test -C test/e2e/rest .
+
+test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
+	go test -C test/e2e/rest -count=1 -v . -requests 20000
 
 test-unit: ## Run the tests that need no control plane: seconds
 	go test $$(go list ./... | grep -v -e /test/cluster -e /test/e2e)
@@ -62,6 +66,8 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
 	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
+	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzJSONSurvives -fuzztime $(FUZZTIME)
+	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzToJSON -fuzztime $(FUZZTIME)
 
 clean: ## Remove what was built here; the cache stays
 	rm -rf bin .drey

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/registry/rest/yamljson"
 )
 
 // output is how objects are printed: table, json, yaml or name.
@@ -64,7 +65,7 @@ func (o *output) printList(w io.Writer, k objectKind, answer []byte) error {
 
 func (o *output) printDocument(w io.Writer, answer []byte) error {
 	if *o == "yaml" {
-		text, err := yaml.JSONToYAML(answer)
+		text, err := yamljson.FromJSON(answer)
 		if err != nil {
 			return err
 		}

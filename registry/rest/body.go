@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/rest/yamljson"
 )
 
 // maxBody is the most that a request body may hold, in bytes.
@@ -118,7 +119,7 @@ type body struct {
 // readBody reads JSON or YAML, as the Content-Type says; JSON if it says
 // nothing.
 func readBody(r *http.Request) (body, error) {
-	isYAML, err := readsAsYAML(r.Header.Get("Content-Type"))
+	isYAML, err := readsAsYAML(r.Method, r.Header.Get("Content-Type"))
 	if err != nil {
 		return body{}, err
 	}
@@ -134,7 +135,7 @@ func readBody(r *http.Request) (body, error) {
 		return body{}, badRequest("the body is empty: send the object as JSON or YAML")
 	}
 	if isYAML {
-		if text, err = yamlToJSON(text); err != nil {
+		if text, err = yamljson.ToJSON(text); err != nil {
 			return body{}, badRequest("the body is not valid YAML: %v", err)
 		}
 	}
@@ -148,15 +149,21 @@ func (b body) decode(v any) error {
 	return nil
 }
 
-func readsAsYAML(contentType string) (bool, error) {
+func readsAsYAML(method, contentType string) (bool, error) {
 	if contentType == "" {
 		return false, nil
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err == nil {
 		switch mediaType {
-		case "application/json", "application/merge-patch+json":
+		case "application/json":
 			return false, nil
+		case "application/merge-patch+json":
+			if method == http.MethodPatch {
+				return false, nil
+			}
+			return false, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
+				fmt.Sprintf("the body is said to be a merge patch, and %s takes the whole object: use PATCH where there is one, or send the whole as application/json", method)}
 		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
 			return true, nil
 		}

@@ -13,7 +13,8 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/registry/rest/yamljson"
 )
 
 // wish is how a client would like its answer.
@@ -137,7 +138,7 @@ func encodeYAML(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return yaml.JSONToYAML(text)
+	return yamljson.FromJSON(text)
 }
 
 // listJSON writes what encode would, item by item.

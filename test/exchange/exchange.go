@@ -239,7 +239,7 @@ func (r *run) reveal(text string) string {
 	pairs := []string{}
 	for _, place := range r.places {
 		pairs = append(pairs, "v1/namespaces/"+place[0]+"/", "v1/namespaces/"+place[1]+"/", `"namespace":"`+place[0]+`"`, `"namespace":"`+place[1]+`"`,
-			"namespace: "+place[0]+"\n", "namespace: "+place[1]+"\n")
+			`"namespaces/`+place[0]+"/", `"namespaces/`+place[1]+"/", "namespace: "+place[0]+"\n", "namespace: "+place[1]+"\n")
 		if place[0] != "default" {
 			pairs = append(pairs, "namespaces/"+place[0]+"\n", "namespaces/"+place[1]+"\n", "namespaces/"+place[0]+`"`, "namespaces/"+place[1]+`"`,
 				`"name":"`+place[0]+`"`, `"name":"`+place[1]+`"`)

@@ -1,0 +1,136 @@
+package yamljson_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/registry/rest/yamljson"
+)
+
+func TestPlainScalarsMeanWhatTheyMeanToKubectl(t *testing.T) {
+	for _, text := range []string{
+		"yes", "Off", "y", "n", "true", "null", "~", "", "0x1F", "0o17", "017", "1_000", "+1", "-.5", ".5", "1.", "1e3", "0b101", ".inf", "-.Inf", ".nan",
+		"2026-01-02", "2026-01-02T03:04:05Z", "12:30:45", "a", "- a", "'1'", `"1"`, "!!str 1", "!!int '1'", "1: a", "true: a", "~x", "=", "|\n  two\n  lines\n", ">\n  two\n  lines\n",
+		"{a: [1, b], c: {}}", "a: &x {b: 1}\nc: *x", "a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}", "a: &x {b: 1}\ne: &y {c: 2}\nd: {<<: [*x, *y], f: 3}", "'1': a", "\"\\u00fc\\x41\"", "? a\n: b",
+	} {
+		want, wantErr := yaml.YAMLToJSON([]byte(text))
+		got, err := yamljson.ToJSON([]byte(text))
+		if (err != nil) != (wantErr != nil) && text != "" {
+			t.Errorf("%q: error %v, kubectl's is %v", text, err, wantErr)
+			continue
+		}
+		if err == nil && rounded(t, got) != rounded(t, want) {
+			t.Errorf("%q: got %s, to kubectl it is %s", text, got, want)
+		}
+	}
+}
+
+func TestNumbersKeepTheirDigits(t *testing.T) {
+	for _, n := range []string{"12345678901234567890.10", "1e400", "-0", "0.1000", "9007199254740993", "1E+2"} {
+		got, err := yamljson.ToJSON([]byte("a: " + n))
+		if want := `{"a":` + n + `}`; err != nil || string(got) != want {
+			t.Errorf("%s became %s, %v", n, got, err)
+		}
+	}
+}
+
+func TestWhatCannotBeReadIsRefusedWithItsPlace(t *testing.T) {
+	for text, says := range map[string]string{
+		"":                               "no document",
+		"# nothing":                      "no document",
+		"a: 1\n---\nb: 2":                "more than one document",
+		"a: 1\nb: 2\na: 3":               `line 3, column 1: the key "a" stands there twice, first in line 1`,
+		"{a: 1, <<: 2}":                  "only an object can be merged in",
+		"? [a]\n: 1":                     "a key is a list or an object",
+		strings.Repeat("- ", 300):        "nested more than 200 deep",
+		"a: \xff":                        "UTF-8",
+		bomb():                           "more than 200000 values",
+		"a: &a {<<: *a}":                 "",
+		mergeBomb():                      "more than 200000 values",
+		"a: &a [*a]":                     "",
+		"x: &x {k: 1}\ny: {<<: [*x, 7]}": "only an object can be merged in",
+	} {
+		if got, err := yamljson.ToJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.60q: got %.60s, %v, want an error that says %q", text, got, err, says)
+		}
+	}
+}
+
+func bomb() string {
+	text := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c < 'i'; c++ {
+		alias := "*" + string(c-1)
+		text += string(c) + ": &" + string(c) + " [" + strings.Repeat(alias+",", 9) + alias + "]\n"
+	}
+	return text
+}
+
+// mergeBomb merges nothing, 2^60 times.
+func mergeBomb() string {
+	text := "a0: &a0 {}\n"
+	for i := range 60 {
+		text += fmt.Sprintf("a%d: &a%[1]d {<<: [*a%d, *a%[2]d]}\n", i+1, i)
+	}
+	return text
+}
+
+func FuzzJSONSurvivesTheWayToYAMLAndBack(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `[]`, `""`, `null`, `{"a":{"b":[1,2.50,"x"],"c":null},"d":true}`, `"yes"`, `"1e3"`, `"\ud83d\ude00"`, `"\u0000\u0007\u007f"`, `"two\nlines\n\n"`, `" lead"`, `"trail "`,
+		`"- a"`, `"#"`, `"a: b"`, `"\ttab"`, `"\r\n"`, `"\u0085\u2028\ufeff"`, `{"":"","<<":1,"=":2,"y":3,"1":4,"null":5}`, `[[],[[]],{}]`, `1e400`, `-0`, `"*a"`, `"&a"`, `"!a"`, `"%a"`, `"@a"`, "\"`a\"", `"..."`, `"---"`, `"? a"`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !jsontext.Value(text).IsValid() {
+			return
+		}
+		if len(text) > 10_000 || strings.Count(text, "[")+strings.Count(text, "{") > 100 {
+			return
+		}
+		asYAML, err := yamljson.FromJSON([]byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		back, err := yamljson.ToJSON(asYAML)
+		if err != nil {
+			t.Fatalf("%s\n%s: %v", text, asYAML, err)
+		}
+		if got, want := canonical(t, back), canonical(t, []byte(text)); got != want {
+			t.Errorf("%s\nbecame\n%s\nand then\n%s", want, asYAML, got)
+		}
+	})
+}
+
+func FuzzToJSON(f *testing.F) {
+	f.Add("a: &x {b: 1}\nc: {<<: *x}")
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, err := yamljson.ToJSON([]byte(text)); err == nil && !jsontext.Value(got).IsValid() {
+			t.Errorf("%q became %q", text, got)
+		}
+	})
+}
+
+// rounded is JSON with its keys in order and its numbers as float64 has them.
+func rounded(t testing.TB, text []byte) string {
+	t.Helper()
+	v := jsontext.Value(text).Clone()
+	if err := v.Canonicalize(); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return string(v)
+}
+
+// canonical is JSON with its keys in order and its numbers as they are.
+func canonical(t testing.TB, text []byte) string {
+	t.Helper()
+	v := jsontext.Value(text).Clone()
+	if err := v.Format(jsontext.ReorderRawObjects(true)); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return string(v)
+}

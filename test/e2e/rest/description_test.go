@@ -1,0 +1,148 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"drey.dev/drey/test/exchange"
+)
+
+// description is the OpenAPI document that a server serves.
+type description struct {
+	document *openapi3.T
+	router   routers.Router
+
+	mu   sync.Mutex
+	seen map[string]map[int]bool // statuses by operation
+}
+
+func describe(t testing.TB, base string) *description {
+	t.Helper()
+	response, err := http.Get(base + "/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		t.Fatalf("the server's description: %v", err)
+	}
+	if err := document.Validate(context.Background()); err != nil {
+		t.Fatalf("the server's description: %v", err)
+	}
+	router, err := gorillamux.NewRouter(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC4122))
+	return &description{document: document, router: router, seen: map[string]map[int]bool{}}
+}
+
+// validate fails if an answer is not one that the description foresees, or if a
+// request that it does not allow was done.
+func (d *description) validate(e exchange.Exchange) error {
+	request := e.Request.Clone(context.Background())
+	request.URL = &url.URL{Scheme: request.URL.Scheme, Host: request.URL.Host, Path: strings.TrimSuffix(request.URL.Path, "/"), RawPath: strings.TrimSuffix(request.URL.RawPath, "/"), RawQuery: request.URL.RawQuery}
+	if request.Method == http.MethodHead {
+		request.Method = http.MethodGet
+	}
+	route, variables, err := d.router.FindRoute(request)
+	if err != nil {
+		return d.validateUnknown(e)
+	}
+	input := &openapi3filter.RequestValidationInput{
+		Request: request, PathParams: variables, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
+	}
+	if e.Response.StatusCode < 300 {
+		request.Body = io.NopCloser(bytes.NewReader(e.Sent))
+		if request.Header.Get("Content-Type") == "" && len(e.Sent) > 0 {
+			request.Header.Set("Content-Type", "application/json") // what it is taken for
+		}
+		if mediaType := request.Header.Get("Content-Type"); strings.Contains(mediaType, "x-yaml") || strings.HasPrefix(mediaType, "text/yaml") {
+			request.Header.Set("Content-Type", "application/yaml") // older names of it
+		}
+		if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
+			return fmt.Errorf("the request was done, and the description does not allow it: %w", err)
+		}
+	}
+	d.saw(route.Operation.OperationID, e.Response.StatusCode)
+	if e.Request.Method == http.MethodHead || e.Response.StatusCode == http.StatusNotModified {
+		if len(e.Received) > 0 {
+			return fmt.Errorf("an answer to %s with status %d has a body", e.Request.Method, e.Response.StatusCode)
+		}
+		return nil
+	}
+	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input, Status: e.Response.StatusCode, Header: e.Response.Header, Body: io.NopCloser(bytes.NewReader(e.Received)),
+		Options: input.Options,
+	})
+	if err != nil {
+		return fmt.Errorf("the description does not foresee this answer: %w", err)
+	}
+	return nil
+}
+
+// validateUnknown is validate of what the description does not have.
+func (d *description) validateUnknown(e exchange.Exchange) error {
+	if e.Request.Method == http.MethodOptions && e.Response.StatusCode == http.StatusOK {
+		return nil
+	}
+	if status := e.Response.StatusCode; !slices.Contains([]int{400, 401, 403, 404, 405, 429}, status) {
+		return fmt.Errorf("%s %s is not in the description, and is answered with %d", e.Request.Method, e.Request.URL.Path, status)
+	}
+	if e.Request.Method == http.MethodHead {
+		return nil
+	}
+	var body any
+	if err := unmarshal(e.Received, &body); err != nil {
+		return fmt.Errorf("the error is not JSON: %w", err)
+	}
+	if err := d.document.Components.Schemas["Error"].Value.VisitJSON(body, openapi3.MultiErrors()); err != nil {
+		return fmt.Errorf("the description does not foresee this error: %w", err)
+	}
+	return nil
+}
+
+func (d *description) saw(operation string, status int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen[operation] == nil {
+		d.seen[operation] = map[int]bool{}
+	}
+	d.seen[operation][status] = true
+}
+
+// reportUnused fails for each operation that no exchange called with success: the
+// suite covers the whole description.
+func (d *description) reportUnused(t *testing.T) {
+	t.Helper()
+	for path, item := range d.document.Paths.Map() {
+		for method, operation := range item.Operations() {
+			done := false
+			for status := range d.seen[operation.OperationID] {
+				done = done || status < 300
+			}
+			if !done && operation.OperationID != "getJob" { // there are none without a cluster
+				t.Errorf("no exchange does %s %s", method, path)
+			}
+		}
+	}
+}
