@@ -14,7 +14,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt bench fuzz clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt bench fuzz soak-crash clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzJSONSurvives -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzToJSON -fuzztime $(FUZZTIME)
+
+soak-crash: build ## Kill drey 200 times among writes, and check each time that nothing is lost
+	@go build -o bin/crash ./test/soak/crash
+	@bin/crash
 
 clean: ## Remove what was built here; the cache stays
 	rm -rf bin .drey
