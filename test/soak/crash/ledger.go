@@ -43,6 +43,12 @@ func (l *ledger) keep(key registry.Key, o *registry.Object) {
 // what was in doubt.
 func (l *ledger) compare(found map[registry.Key]registry.Object) (violations []string) {
 	complain := func(key registry.Key, format string, args ...any) {
+		const most = 400 // of an object, whose spec may be long
+		for i, arg := range args {
+			if s, ok := arg.(string); ok && len(s) > most {
+				args[i] = fmt.Sprintf("%s... (%d bytes)", s[:most], len(s))
+			}
+		}
 		violations = append(violations, fmt.Sprintf("%s %s/%s ", key.Kind, key.Namespace, key.Name)+fmt.Sprintf(format, args...))
 	}
 	inDoubt := func(key registry.Key) bool { return l.doubt != nil && l.doubt.key == key }
