@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -180,7 +181,23 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build drey: %w\n%s", err, out)
 	}
-	return path, nil
+	return path, openSource(ctx)
+}
+
+// openSource opens the directories that drey is built from. go test keeps the
+// result of a test until something that the test has opened changes, and does
+// not see what a process opens that the test has started.
+func openSource(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "drey.dev/drey/cmd/drey").Output()
+	if err != nil {
+		return fmt.Errorf("list what drey is built from: %w", err)
+	}
+	for dir := range strings.Lines(string(out)) {
+		if _, err := os.ReadDir(strings.TrimSpace(dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func freeAddress() (string, error) {
