@@ -75,7 +75,8 @@ func Copy(path string, w io.Writer) error {
 
 // Restore puts a copy of the file backup in the place of the one at path, which
 // no process may have open, and need not be readable. That one is kept: it has
-// the returned name afterwards, unless there was none.
+// the returned name afterwards, unless there was none. With an error and a name,
+// the copy is in its place, and may not survive a crash.
 func Restore(path, backup string) (previous string, contents Contents, err error) {
 	if _, err := Check(backup); err != nil {
 		return "", nil, err
@@ -95,8 +96,8 @@ func Restore(path, backup string) (previous string, contents Contents, err error
 		return "", nil, err
 	}
 	contents, err = Save(path, held != nil, func(f *os.File) error { return Copy(backup, f) })
-	if err != nil && previous != "" {
-		err = errors.Join(err, os.Remove(previous))
+	if err != nil && previous != "" && stillAt(path, held) { // else it has no other name
+		return "", nil, errors.Join(err, os.Remove(previous))
 	}
 	return previous, contents, err
 }
