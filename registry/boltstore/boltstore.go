@@ -37,7 +37,9 @@ type Store struct {
 	mu     sync.RWMutex // guards queue against sends after Close
 	closed bool
 
-	unconfirmed bool // the committer's: the last write is in the file, and perhaps not on disk
+	unconfirmed bool          // the committer's: the last write is in the file, and perhaps not on disk
+	earlier     *atomic.Int64 // readers under way that may have begun before the last unconfirmed write
+	readers     atomic.Pointer[atomic.Int64]
 
 	// broken is why nothing is read or written any more: bbolt panicked, and
 	// may hold locks that the next call would wait for.
@@ -145,6 +147,9 @@ func (s *Store) view(ctx context.Context, f func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	readers := s.readers.Load()
+	readers.Add(1)
+	defer readers.Add(-1)
 	err := s.guard(func() error { return s.db.View(f) })
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return registry.ErrClosed

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -28,6 +29,7 @@ func Open(path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: path, db: db, file: file, update: db.Update, queue: make(chan *commit, maxBatch), done: make(chan struct{})}
+	s.readers.Store(new(atomic.Int64))
 	if err := s.upgrade(); err != nil {
 		return nil, errors.Join(fmt.Errorf("bring %s up to date: %w: nothing was changed%s", path, err, advice(err)), db.Close())
 	}

@@ -3,7 +3,9 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -44,6 +46,7 @@ func (s *Store) transact(f func(*writing) error) (inFile bool, err error) {
 		return false, err
 	case id != 0 && id == s.lastID():
 		s.unconfirmed = true
+		s.earlier = s.readers.Swap(new(atomic.Int64))
 		return true, fmt.Errorf("write %s: %w: it is not known whether the change would survive a crash. It can be read, and is confirmed before the next one", s.path, err)
 	}
 	return false, fmt.Errorf("write %s: %w: nothing was changed. What is there can be read, and writes go on once the disk takes them%s", s.path, err, advice(err))
@@ -76,7 +79,23 @@ func (s *Store) confirm() error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w: nothing was changed. An earlier change has to reach the disk first%s", s.path, err, advice(err))
 	}
+	if err := s.awaitEarlier(); err != nil {
+		return err
+	}
 	s.unconfirmed = false
+	return nil
+}
+
+// awaitEarlier waits for those who read what was there before the unconfirmed
+// write: bbolt, which takes it for one that did not happen, forgets that they
+// need its pages, and would use them again. A reader that begins later sees the
+// unconfirmed write, and needs none of them.
+func (s *Store) awaitEarlier() error {
+	for deadline := time.Now().Add(patience); s.earlier.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("write %s: nothing was changed. The disk failed during a backup, which has to end first", s.path)
+		}
+	}
 	return nil
 }
 
