@@ -29,7 +29,7 @@ func TestARestoreThatFailsAtTheEndKeepsThePreviousFile(t *testing.T) {
 	if err := os.Chmod(dir, 0o300); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Chmod(dir, 0o700) //nolint:gosec // it is a directory
+	defer os.Chmod(dir, 0o700)
 	previous, _, err := boltstore.Restore(path, backup)
 	if err == nil {
 		t.Fatal("no error: nothing was tested")

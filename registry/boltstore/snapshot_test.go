@@ -70,11 +70,11 @@ func TestAReaderKeepsItsStateThroughAWriteThatIsUnconfirmed(t *testing.T) {
 func failNextMeta(s *Store) {
 	ops := reflect.ValueOf(s.db).Elem().FieldByName("ops").FieldByName("writeAt")
 	writeAt := reflect.NewAt(ops.Type(), unsafe.Pointer(ops.UnsafeAddr())).Interface().(*func([]byte, int64) (int, error))
-	real := *writeAt
+	unspoilt := *writeAt
 	*writeAt = func(b []byte, at int64) (int, error) {
-		n, err := real(b, at)
+		n, err := unspoilt(b, at)
 		if at < int64(2*s.db.Info().PageSize) {
-			*writeAt = real
+			*writeAt = unspoilt
 			return n, syscall.EIO
 		}
 		return n, err

@@ -32,7 +32,7 @@ func round(ctx context.Context, s settings, writers []*writer) (tally, error) {
 	if err != nil {
 		return t, fmt.Errorf("after a crash: %w", err)
 	}
-	defer d.Kill() //nolint:errcheck // there is nothing left to lose
+	defer d.Kill()
 	var violations []string
 	for _, w := range writers {
 		found, err := readAll(ctx, d, w.namespace)
