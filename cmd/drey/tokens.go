@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -35,11 +36,11 @@ func newTokensCommand() *cobra.Command {
 }
 
 func (c *client) tokenPath(name ...string) string {
-	p := "/apitokens/v1/namespaces/" + url.PathEscape(c.namespace) + "/apitokens"
+	elements := []string{"/apitokens/v1/namespaces", url.PathEscape(c.namespace), "apitokens"}
 	for _, n := range name {
-		p += "/" + url.PathEscape(n)
+		elements = append(elements, url.PathEscape(n))
 	}
-	return p
+	return strings.Join(elements, "/")
 }
 
 func newTokenList(c *client) *cobra.Command {
@@ -71,7 +72,7 @@ func newTokenCreate(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME --role ROLE", Short: "Make an API token and print it, which is the only time that it can be read", Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := json.Marshal(apiToken{Name: args[0], Role: role})
+			body, err := json.Marshal(map[string]string{"name": args[0], "role": role})
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ func Check(path string) (Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	return check(path, f)
 }
 

@@ -65,7 +65,7 @@ func Copy(path string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	if _, err := check(path, f); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func Restore(path, backup string) (previous string, contents Contents, err error
 	held, err := openLocked(path, os.O_RDWR, 0)
 	switch {
 	case err == nil:
-		defer held.Close()
+		defer held.Close() //nolint:errcheck // for its lock alone
 		previous = path + "." + time.Now().UTC().Format("20060102T150405.000Z")
 		if err := keep(held, previous); err != nil {
 			return "", nil, fmt.Errorf("keep the previous file as %s: %w", previous, err)
@@ -113,7 +113,10 @@ func keep(f *os.File, name string) error {
 		return err
 	}
 	_, err = io.Copy(kept, f)
-	return errors.Join(err, kept.Sync(), kept.Close())
+	if err = errors.Join(err, kept.Sync(), kept.Close()); err != nil {
+		return errors.Join(err, os.Remove(name)) // a part of it is of no use
+	}
+	return nil
 }
 
 // syncDir brings the names in a directory to disk.

@@ -260,8 +260,8 @@ func (t *tree) accountFor() error {
 	if err != nil {
 		return err
 	}
-	ids, count := p.bytes[pageHeader:], uint64(p.count)
-	if count == 0xFFFF { // and more: the first entry says how many
+	ids, count := p.bytes[pageHeader:], uint64(p.count) //nolint:gosec // of 16 bits
+	if count == 0xFFFF {                                // and more: the first entry says how many
 		count, ids = order.Uint64(ids), ids[8:]
 	}
 	if p.flags != freelistPage || count > uint64(len(ids))/8 {

@@ -62,7 +62,7 @@ func (p *Player) Play(t *testing.T, file string) {
 		}
 	}
 	if p.Update {
-		if err := os.WriteFile(file, []byte(strings.Join(out, "====\n")), 0o644); err != nil { //nolint:gosec // a file of the project
+		if err := os.WriteFile(file, []byte(strings.Join(out, "====\n")), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +71,7 @@ func (p *Player) Play(t *testing.T, file string) {
 // Read returns the exchanges of a file.
 func Read(t testing.TB, file string) []string {
 	t.Helper()
-	text, err := os.ReadFile(file) //nolint:gosec // a file of the project
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package yamljson
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 
@@ -71,7 +72,7 @@ func readObject(in *jsontext.Decoder, n *yamlv3.Node) error {
 			return err
 		}
 		value, err := read(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
