@@ -18,12 +18,18 @@ type Index struct {
 	mu          sync.RWMutex
 	byNamespace map[string][]Target // lists are replaced, never changed: readers keep them
 	pointsAt    map[Key]string      // the Kubernetes namespace under which a target is listed
+	targetNames map[string]string   // by their ids: older clients refer to targets so
+	registered  map[Key]Registered  // Deployments and SessionClusters
+	keyByID     map[string]Key      // of these
 }
 
 // NewIndex returns an empty index. home is the Kubernetes namespace that drey
 // runs in, where targets without a namespace point.
 func NewIndex(home string) *Index {
-	return &Index{home: home, byNamespace: make(map[string][]Target), pointsAt: make(map[Key]string)}
+	return &Index{
+		home: home, byNamespace: make(map[string][]Target), pointsAt: make(map[Key]string), targetNames: make(map[string]string),
+		registered: make(map[Key]Registered), keyByID: make(map[string]Key),
+	}
 }
 
 // Follow fills the index from the store and keeps it up to date until ctx
@@ -31,6 +37,11 @@ func NewIndex(home string) *Index {
 func (x *Index) Follow(ctx context.Context, store Store) error {
 	if err := store.Watch(ctx, DeploymentTarget, x.observe); err != nil {
 		return err
+	}
+	for _, kind := range []Kind{Deployment, SessionCluster} {
+		if err := store.Watch(ctx, kind, x.observeRegistered); err != nil {
+			return err
+		}
 	}
 	x.synced.Store(true)
 	return nil
@@ -60,6 +71,7 @@ func (x *Index) observe(e Event) {
 	defer x.mu.Unlock()
 	key := e.Object.Key()
 	x.remove(key)
+	delete(x.targetNames, e.Object.Metadata.ID)
 	if e.Change != Deleted {
 		x.add(key, e.Object)
 	}
@@ -74,6 +86,7 @@ func (x *Index) add(key Key, o Object) {
 	})
 	x.byNamespace[namespace] = list
 	x.pointsAt[key] = namespace
+	x.targetNames[t.ID] = key.Name
 }
 
 func (x *Index) remove(key Key) {
