@@ -33,6 +33,7 @@ func celFlink(pod string) string {
 		`object.metadata.?ownerReferences.orValue([]).exists(o, o.kind.startsWith("Flink") && o.apiVersion.split("/")[0] in `+flinkGroup+`)`,
 		anyContainer(anyOf(`c.name == "flink-main-container"`, entryPoint)),
 
+		allOf(label("flink-app")+` != ""`, label("flink-deployment-type")+` != ""`),
 		allOf(roleLabel, anyContainer(anyOf(roleContainer, roleArgs, flinkImage))),
 		allOf(label("app.kubernetes.io/name")+` == "flink"`, appRoleLabel),
 		allOf(anyOf(roleLabel, appRoleLabel, anyContainer(anyOf(roleContainer, roleArgs))), anyOf(anyContainer(flinkEnv), configVolume)),

@@ -8,7 +8,7 @@ import (
 // Object is what recognition reads of a Kubernetes object: a pod, or something
 // that makes pods.
 type Object struct {
-	Kind         string // Pod, Deployment, StatefulSet, Job, CronJob
+	Kind         string // Pod, Deployment, StatefulSet, Job, CronJob, or a custom resource's
 	Namespace    string
 	Name         string // empty on a pod that only has a GenerateName yet
 	GenerateName string
@@ -57,16 +57,6 @@ type Owner struct {
 	Name       string
 	UID        string
 	Controller bool
-}
-
-// customResources are the kinds by which people ask an operator for Flink:
-// Flink's own, spotify's and lyft's.
-var customResources = map[string]string{
-	"FlinkDeployment":          "flink.apache.org",
-	"FlinkBlueGreenDeployment": "flink.apache.org",
-	"FlinkSessionJob":          "flink.apache.org",
-	"FlinkCluster":             "flinkoperator.k8s.io",
-	"FlinkApplication":         "flink.k8s.io",
 }
 
 func (o Owner) isFlink() bool {

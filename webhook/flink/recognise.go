@@ -20,6 +20,9 @@ type Workload struct {
 	Root     Root
 	Identity Identity
 
+	// Relatives are its owners as far as they are known, nearest first.
+	Relatives []Relative
+
 	// MadeByJobManager marks the TaskManager pod that a running JobManager
 	// made for itself. Refusing it would put its job into a restart loop.
 	MadeByJobManager bool
@@ -53,13 +56,10 @@ func Recognise(o *Object) Workload {
 	for _, f := range flavours {
 		if f.is(o, e) {
 			w.Flavour = f.flavour
-			w.Identity.Name = f.clusterName(o, w.Root)
 			break
 		}
 	}
-	if isCustomResource(w.Root.Kind) {
-		w.Identity.Name = w.Root.Name
-	}
+	w.Identity.Name = w.clusterName()
 	w.MadeByJobManager = madeByJobManager(&w)
 	return w
 }
@@ -73,6 +73,7 @@ var flavours = []struct {
 }{
 	{Native, isNative, nativeName},
 	{Standalone, isStandalone, standaloneName},
+	{Lyft, isLyft, lyftName},
 	{Docs, isDocs, docsName},
 	{Ververica, isVerverica, rootName},
 	{Other, func(*Object, evidence) bool { return true }, rootName},

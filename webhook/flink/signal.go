@@ -6,7 +6,7 @@ import (
 )
 
 // Signals is a set of what in an object points at Flink.
-type Signals uint16
+type Signals uint32
 
 // The signals. Strong ones are enough alone.
 const (
@@ -22,11 +22,13 @@ const (
 	AppRoleLabel                        // app.kubernetes.io/component is jobmanager or taskmanager
 	FlinkEnv                            // FLINK_MODE or FLINK_PROPERTIES is set
 	ConfigVolume                        // a volume named flink-config-volume
+	LyftLabels                          // flink-app and flink-deployment-type, of lyft's operator
+	FlinkKind                           // strong: it is a custom resource of Flink's
 	FlinkImage                          // weak: the image's repository has the segment flink
 )
 
 const (
-	strongSignals = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels
+	strongSignals = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
 	roleSignals   = RoleLabel | RoleContainer | RoleArgs | AppRoleLabel
 )
 
@@ -34,7 +36,7 @@ var signalNames = []string{
 	"the label type", "a Flink custom resource as owner", "the container flink-main-container", "a Flink entry point",
 	"the labels system and app", "the label component", "a container named jobmanager or taskmanager", "arguments of Flink's entry point script",
 	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "FLINK_MODE or FLINK_PROPERTIES", "the volume flink-config-volume",
-	"an image named flink",
+	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink",
 }
 
 // Names says in words what the set holds, for people.
@@ -58,7 +60,8 @@ func (s Signals) strength() Strength {
 	switch {
 	case s.some(strongSignals):
 		return Strong
-	case s.has(RoleLabel) && s.some(RoleContainer|RoleArgs|FlinkImage),
+	case s.has(LyftLabels),
+		s.has(RoleLabel) && s.some(RoleContainer|RoleArgs|FlinkImage),
 		s.has(AppRoleLabel) && s.has(AppNameLabel),
 		s.some(roleSignals) && s.some(FlinkEnv|ConfigVolume),
 		s.has(RoleArgs) && s.has(FlinkImage):
@@ -165,6 +168,11 @@ func (e *evidence) readLabels(labels map[string]string) {
 	if role, ok := roleOf(labels[labelComponent]); ok {
 		e.signals |= RoleLabel
 		e.role = role
+	}
+	if labels[labelLyftApp] != "" && labels[labelLyftType] != "" {
+		e.signals |= LyftLabels
+		role, _ := roleOf(labels[labelLyftType])
+		e.learn(role, Application) // it has no sessions
 	}
 	if labels[labelName] == nameFlink {
 		e.signals |= AppNameLabel

@@ -9,6 +9,8 @@ const (
 	Standalone Flavour = "standalone" // Flink's operator with mode: standalone
 	Docs       Flavour = "docs"       // the YAML of Flink's documentation, and what is like it
 	Ververica  Flavour = "ververica"  // Ververica Platform, and whatever carries its labels
+	Lyft       Flavour = "lyft"       // lyft's operator
+	Custom     Flavour = "custom"     // a custom resource of Flink's, which an operator turns into one of the above
 	Other      Flavour = "other"      // Flink by a strong signal, of a shape that none of the above has
 )
 
@@ -60,6 +62,8 @@ const (
 	nameFlink         = "flink"
 	nameOperator      = "flink-kubernetes-operator"
 	labelJobIDSpotify = "flinkoperator.k8s.io/job-id"
+	labelLyftApp      = "flink-app"
+	labelLyftType     = "flink-deployment-type"
 	labelPodHash      = "pod-template-hash"
 	mainContainer     = "flink-main-container"
 	configVolume      = "flink-config-volume"

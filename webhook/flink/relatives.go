@@ -1,0 +1,85 @@
+package flink
+
+// Relative is an owner of a workload, or an owner's owner, as somebody found it
+// in the cluster.
+type Relative struct {
+	APIVersion, Kind, Name, UID string
+	Labels, Annotations         map[string]string
+
+	// Of a custom resource: how its cluster takes jobs, and the job that it has
+	// last heard of (FlinkDeployment: status.jobStatus.jobId).
+	Mode  Mode
+	JobID string
+}
+
+func (r Relative) isFlink() bool { return Owner{APIVersion: r.APIVersion, Kind: r.Kind}.isFlink() }
+
+// With adds what a workload's owners show of it: the nearest of them comes
+// first, the root last. What the workload itself states comes before that.
+func (w Workload) With(relatives []Relative) Workload {
+	if len(relatives) == 0 || !w.Recognised() {
+		return w
+	}
+	w.Relatives = relatives
+	for _, r := range relatives {
+		if r.isFlink() {
+			w.Signals |= FlinkOwner
+		}
+	}
+	w.Strength = w.Signals.strength()
+	top := rootOf(relatives)
+	w.Root = Root{Kind: top.Kind, Name: top.Name, UID: top.UID}
+	w.Identity.ID = top.UID
+	w.Identity.Name = w.clusterName()
+	for _, r := range relatives {
+		if w.Mode == UnknownMode {
+			w.Mode = r.Mode
+		}
+		if r.JobID != "" && r.Mode != Session {
+			w.Identity.JobID = jobID(r.JobID)
+		}
+	}
+	for _, r := range relatives {
+		if w.Mode == UnknownMode {
+			w.Mode = statedMode(r.Labels)
+		}
+	}
+	return w
+}
+
+// rootOf is the topmost custom resource of Flink's, or else the topmost owner: a
+// custom resource may be owned in turn by what installed it.
+func rootOf(relatives []Relative) Relative {
+	top := relatives[len(relatives)-1]
+	for _, r := range relatives {
+		if r.isFlink() {
+			top = r
+		}
+	}
+	return top
+}
+
+// clusterName is what the flavour calls the cluster, or a custom resource's own
+// name.
+func (w Workload) clusterName() string {
+	if isCustomResource(w.Root.Kind) {
+		return w.Root.Name
+	}
+	for _, f := range flavours {
+		if f.flavour == w.Flavour {
+			return f.clusterName(w.Object, w.Root)
+		}
+	}
+	return w.Root.Name
+}
+
+// Preferred is the owner reference by which a workload's root is found: that to
+// a Flink custom resource, which does not control what it owns, over the
+// controller's.
+func Preferred(owners []Owner) (Owner, bool) { return owner(owners) }
+
+// DeploymentOf is the name of the Deployment of a pod's ReplicaSet. A
+// ReplicaSet is <deployment>-<pod-template-hash>.
+func DeploymentOf(replicaSet string, podLabels map[string]string) string {
+	return deploymentOf(replicaSet, podLabels[labelPodHash])
+}
