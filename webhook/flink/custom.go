@@ -25,16 +25,32 @@ var customResources = func() map[string]string {
 	return groups
 }()
 
+// IsCustomResource tells whether a kind, in the group of an apiVersion, is one of
+// [CustomResources].
+func IsCustomResource(apiVersion, kind string) bool {
+	return Owner{APIVersion: apiVersion, Kind: kind}.isFlink()
+}
+
+// ModeOf is how the cluster takes jobs that a custom resource describes; hasJob
+// says whether it has one itself (spec.job, or spec.template.spec.job of a
+// FlinkBlueGreenDeployment). With Flink's operator and spotify's a cluster without
+// one is a session; lyft's has no sessions; and a FlinkSessionJob is a job in the
+// cluster of another.
+func ModeOf(kind string, hasJob bool) Mode {
+	switch {
+	case kind == "FlinkSessionJob":
+		return UnknownMode
+	case hasJob, kind == "FlinkApplication":
+		return Application
+	}
+	return Session
+}
+
 // RecogniseCustom looks at a custom resource of Flink's: that it is one is
 // enough. A FlinkSessionJob is a job in another's cluster, and has no mode of its
 // own.
 func RecogniseCustom(o *Object, mode Mode) Workload {
-	w := Workload{Object: o, Flavour: Custom, Mode: mode, Strength: Strong, Signals: FlinkKind}
-	w.Root = Root{Kind: o.Kind, Name: o.Name, UID: o.UID}
-	w.Identity = Identity{ID: o.UID, Name: o.Name}
-	if above, ok := owner(o.Owners); ok && above.isFlink() { // a FlinkBlueGreenDeployment's child
-		w.Root = Root{Kind: above.Kind, Name: above.Name, UID: above.UID}
-		w.Identity = Identity{ID: above.UID, Name: above.Name}
-	}
+	w := Workload{Object: o, Flavour: Custom, Mode: mode, Strength: Strong, Signals: FlinkKind, Root: root(o)}
+	w.Identity = Identity{ID: w.Root.UID, Name: w.clusterName()}
 	return w
 }

@@ -8,7 +8,7 @@ import (
 // Object is what recognition reads of a Kubernetes object: a pod, or something
 // that makes pods.
 type Object struct {
-	Kind         string // Pod, Deployment, StatefulSet, Job, CronJob, or a custom resource's
+	Kind         string // Pod; Deployment, StatefulSet, Job, CronJob; Service, ConfigMap; or a custom resource's
 	Namespace    string
 	Name         string // empty on a pod that only has a GenerateName yet
 	GenerateName string
@@ -21,9 +21,10 @@ type Object struct {
 
 // Pod is the part of a pod, or of a template, that shows what runs in it.
 type Pod struct {
-	Labels     map[string]string // for a pod: the object's own
-	Containers []Container
-	Volumes    []string // their names
+	Labels      map[string]string // for a pod: the object's own
+	Annotations map[string]string // likewise
+	Containers  []Container
+	Volumes     []string // their names
 }
 
 // Container is the part of a container that shows what runs in it.
@@ -74,19 +75,32 @@ type Root struct {
 }
 
 // root follows the owner references of the object itself. A ReplicaSet's name
-// gives its Deployment's, and not the uid.
+// gives its Deployment's, and not the uid. What makes pods is a root itself if
+// nothing that drey knows owns it; a Service or a ConfigMap is none.
 func root(o *Object) Root {
 	owner, ok := owner(o.Owners)
 	switch {
-	case !ok && o.Kind == "Pod":
-		return Root{}
-	case !ok:
-		return Root{Kind: o.Kind, Name: o.Name, UID: o.UID}
-	case owner.Kind == "ReplicaSet":
+	case ok && owner.Kind == "ReplicaSet":
 		return Root{Kind: "Deployment", Name: deploymentOf(owner.Name, o.Labels[labelPodHash])}
-	default:
+	case ok && (o.Kind == "Pod" || owner.isFlink() || owner.makesPods()):
 		return Root{Kind: owner.Kind, Name: owner.Name, UID: owner.UID}
+	case o.Kind == "Pod", o.Kind == "Service", o.Kind == "ConfigMap":
+		return Root{}
+	default:
+		return Root{Kind: o.Kind, Name: o.Name, UID: o.UID}
 	}
+}
+
+// makesPods holds for what Kubernetes itself turns into pods.
+func (o Owner) makesPods() bool {
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	switch o.Kind {
+	case "Deployment", "StatefulSet":
+		return group == "apps"
+	case "Job", "CronJob":
+		return group == "batch"
+	}
+	return false
 }
 
 // owner prefers a Flink custom resource, which does not control what it owns,

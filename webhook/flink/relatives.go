@@ -16,21 +16,38 @@ func (r Relative) isFlink() bool { return Owner{APIVersion: r.APIVersion, Kind: 
 
 // With adds what a workload's owners show of it: the nearest of them comes
 // first, the root last. What the workload itself states comes before that.
-func (w Workload) With(relatives []Relative) Workload {
-	if len(relatives) == 0 || !w.Recognised() {
+// Unless they are complete, so that the last of them is the root for sure, the
+// workload's own identity is not known: an id that turns out wrong could not be
+// taken back.
+func (w Workload) With(relatives []Relative, complete bool) Workload {
+	if !w.Recognised() {
 		return w
 	}
 	w.Relatives = relatives
+	if !complete {
+		w.Identity.ID, w.Identity.Name = "", ""
+	}
+	if len(relatives) == 0 {
+		return w
+	}
 	for _, r := range relatives {
 		if r.isFlink() {
 			w.Signals |= FlinkOwner
 		}
 	}
 	w.Strength = w.Signals.strength()
-	top := rootOf(relatives)
-	w.Root = Root{Kind: top.Kind, Name: top.Name, UID: top.UID}
-	w.Identity.ID = top.UID
-	w.Identity.Name = w.clusterName()
+	if complete {
+		top := rootOf(relatives)
+		w.Root = Root{Kind: top.Kind, Name: top.Name, UID: top.UID}
+		w.Identity.ID, w.Identity.Name = top.UID, w.clusterName()
+	}
+	w.learn(relatives)
+	return w
+}
+
+// learn takes over what relatives know of a cluster's mode and job. What a custom
+// resource says comes before what labels say.
+func (w *Workload) learn(relatives []Relative) {
 	for _, r := range relatives {
 		if w.Mode == UnknownMode {
 			w.Mode = r.Mode
@@ -44,7 +61,6 @@ func (w Workload) With(relatives []Relative) Workload {
 			w.Mode = statedMode(r.Labels)
 		}
 	}
-	return w
 }
 
 // rootOf is the topmost custom resource of Flink's, or else the topmost owner: a
@@ -73,10 +89,9 @@ func (w Workload) clusterName() string {
 	return w.Root.Name
 }
 
-// Preferred is the owner reference by which a workload's root is found: that to
-// a Flink custom resource, which does not control what it owns, over the
-// controller's.
-func Preferred(owners []Owner) (Owner, bool) { return owner(owners) }
+// ByOwner is the owner reference by which a root is found: that to a Flink custom
+// resource, which does not control what it owns, over the controller's.
+func ByOwner(owners []Owner) (Owner, bool) { return owner(owners) }
 
 // DeploymentOf is the name of the Deployment of a pod's ReplicaSet. A
 // ReplicaSet is <deployment>-<pod-template-hash>.

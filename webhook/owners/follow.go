@@ -1,0 +1,107 @@
+package owners
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+
+	"drey.dev/drey/webhook/flink"
+)
+
+// kind is one of those that can own a Flink workload.
+type kind struct {
+	flink.CustomResource
+	custom bool // of an operator, rather than of Kubernetes
+}
+
+var deployments = kind{flink.CustomResource{Kind: "Deployment", Group: "apps", Version: "v1", Resource: "deployments"}, false}
+
+var kinds = func() []kind {
+	all := []kind{
+		deployments,
+		{flink.CustomResource{Kind: "StatefulSet", Group: "apps", Version: "v1", Resource: "statefulsets"}, false},
+		{flink.CustomResource{Kind: "Job", Group: "batch", Version: "v1", Resource: "jobs"}, false},
+		{flink.CustomResource{Kind: "CronJob", Group: "batch", Version: "v1", Resource: "cronjobs"}, false},
+	}
+	for _, c := range flink.CustomResources {
+		all = append(all, kind{c, true})
+	}
+	return all
+}()
+
+func kindOf(ref flink.Owner) (kind, bool) {
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil {
+		return kind{}, false
+	}
+	for _, k := range kinds {
+		if k.Kind == ref.Kind && k.Group == gv.Group {
+			return k, true
+		}
+	}
+	return kind{}, false
+}
+
+func (k kind) apiVersion() string { return k.Group + "/" + k.Version }
+
+func (k kind) resource() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}
+}
+
+// followed is the part of a kind that is kept in memory.
+type followed struct{ informer cache.SharedIndexInformer }
+
+const byUID = "uid"
+
+// labelled selects what drey has labelled: of the Deployments, StatefulSets and
+// Jobs of a cluster, only those come over the wire, and stay in memory.
+const labelled = "system=ververica-platform"
+
+func (o *Owners) follow(k kind) (*followed, error) {
+	indexers := cache.Indexers{byUID: func(object any) ([]string, error) {
+		if found, ok := object.(*kept); ok {
+			return []string{string(found.UID)}, nil
+		}
+		return nil, nil
+	}}
+	var informer cache.SharedIndexInformer
+	if k.custom {
+		informer = dynamicinformer.NewFilteredDynamicInformer(o.dynamic, k.resource(), metav1.NamespaceAll, 0, indexers, nil).Informer()
+	} else {
+		informer = metadatainformer.NewFilteredMetadataInformer(o.metadata, k.resource(), metav1.NamespaceAll, 0, indexers, func(l *metav1.ListOptions) {
+			l.LabelSelector = labelled
+		}).Informer()
+	}
+	if err := informer.SetTransform(func(object any) (any, error) {
+		switch object := object.(type) {
+		case *unstructured.Unstructured:
+			return keepCustom(k, object), nil
+		case *metav1.PartialObjectMetadata:
+			return keepMetadata(k, object), nil
+		}
+		return object, nil // transformed before, or a tombstone
+	}); err != nil {
+		return nil, err
+	}
+	return &followed{informer}, informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		if k.custom && apierrors.IsNotFound(err) {
+			return // its operator is not installed, or not yet: it is tried again
+		}
+		o.log.Warn("owners not followed: they are asked for one by one", "kind", k.Kind, "group", k.Group, "error", err)
+	})
+}
+
+func (f *followed) get(namespace, name string) (*kept, bool) {
+	object, ok, err := f.informer.GetIndexer().GetByKey(namespace + "/" + name)
+	if err != nil || !ok {
+		return nil, false
+	}
+	found, ok := object.(*kept)
+	return found, ok
+}

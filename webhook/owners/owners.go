@@ -1,0 +1,193 @@
+// Package owners finds who owns a workload: from what it follows of the cluster,
+// which is the metadata of Flink objects alone, and for the rest by asking the API
+// server, a bounded number of times.
+package owners
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/webhook/flink"
+)
+
+// Owners answers from memory where it can.
+type Owners struct {
+	metadata metadata.Interface
+	dynamic  dynamic.Interface
+	log      *slog.Logger
+	followed map[kind]*followed
+	asked    *answers
+	now      func() time.Time
+}
+
+// New prepares the look-up. It needs the right to get, list and watch Deployments,
+// StatefulSets, Jobs and Flink's custom resources, of which none has to be there.
+func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = 200, 400 // a look-up must not wait in line here: it has its own bound
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	all, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	o := &Owners{metadata: meta, dynamic: all, log: log, followed: make(map[kind]*followed), asked: newAnswers(), now: time.Now}
+	for _, k := range kinds {
+		if o.followed[k], err = o.follow(k); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// Run follows the cluster until ctx ends.
+func (o *Owners) Run(ctx context.Context) {
+	for _, f := range o.followed {
+		go f.informer.RunWithContext(ctx)
+	}
+	<-ctx.Done()
+}
+
+// Synced says whether all that makes pods and was there at the start is known. A
+// look-up before that asks the API server. Custom resources that the cluster does
+// not serve never are.
+func (o *Owners) Synced() bool {
+	for k, f := range o.followed {
+		if !k.custom && !f.informer.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
+// depth is the longest chain of owners: a pod, its ReplicaSet, Deployment,
+// FlinkDeployment and FlinkBlueGreenDeployment, and one to spare.
+const depth = 6
+
+// Of finds the owners of an object, nearest first. complete says that the last of
+// them is the root; if not, ctx ended before, or the API server did not answer, or
+// an owner is gone.
+func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
+	ref, ok := flink.ByOwner(object.Owners)
+	if !ok {
+		return nil, true
+	}
+	var below *kept
+	for range depth {
+		found, err := o.find(ctx, object, ref)
+		if err == nil && found.mayLag(object, below, o.now()) {
+			found, err = o.ask(ctx, found.kind, object.Namespace, found.Name, ref.UID)
+		}
+		switch {
+		case errors.Is(err, errNoOwnerOfOurs):
+			if len(relatives) == 0 && object.Kind == "Pod" { // its controller is all there is to know
+				relatives = append(relatives, bare(ref))
+			}
+			return relatives, true
+		case err != nil:
+			o.log.Debug("owner not found", "namespace", object.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
+			return append(relatives, bare(ref)), false
+		}
+		relatives, below = append(relatives, found.relative()), found
+		if ref, ok = flink.ByOwner(found.owners()); !ok {
+			return relatives, true
+		}
+	}
+	return relatives, false
+}
+
+// Live tells whether an id is the uid of a Flink workload that is followed.
+func (o *Owners) Live(id string) bool {
+	for _, f := range o.followed {
+		if keys, err := f.informer.GetIndexer().IndexKeys(byUID, id); err == nil && len(keys) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	errNoOwnerOfOurs = errors.New("it is of a kind that drey does not follow")
+	errGone          = errors.New("it is not there")
+)
+
+// find returns what an owner reference of an object points at. A ReplicaSet's
+// Deployment is found by its name; a ReplicaSet without one is its own root.
+func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner) (*kept, error) {
+	if ref.Kind == "ReplicaSet" {
+		found, err := o.get(ctx, deployments, object.Namespace, flink.DeploymentOf(ref.Name, object.Pod.Labels), "")
+		if errors.Is(err, errGone) {
+			return nil, errNoOwnerOfOurs
+		}
+		return found, err
+	}
+	k, ok := kindOf(ref)
+	if !ok {
+		return nil, errNoOwnerOfOurs
+	}
+	return o.get(ctx, k, object.Namespace, ref.Name, ref.UID)
+}
+
+// get answers from memory if it can, else it asks. uid is empty where it is not
+// known.
+func (o *Owners) get(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
+	if found, ok := o.followed[k].get(namespace, name); ok && found.is(uid) {
+		return found, nil
+	}
+	if found, err, ok := o.asked.get(k, namespace, name); ok && (err != nil || found.is(uid)) {
+		return found, err
+	}
+	return o.ask(ctx, k, namespace, name, uid)
+}
+
+// ask reads from the API server. So many at once are enough: who has to wait
+// longer than ctx allows does without.
+func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
+	release, err := o.asked.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	found, err := o.read(ctx, k, namespace, name)
+	if apierrors.IsNotFound(err) {
+		err = fmt.Errorf("%s %s/%s: %w", k.Kind, namespace, name, errGone)
+	}
+	if err == nil || errors.Is(err, errGone) {
+		o.asked.keep(k, namespace, name, found, err)
+	}
+	if err == nil && !found.is(uid) {
+		return nil, fmt.Errorf("%s %s/%s with uid %s: %w", k.Kind, namespace, name, uid, errGone)
+	}
+	return found, err
+}
+
+func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kept, error) {
+	if !k.custom {
+		m, err := o.metadata.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return keepMetadata(k, m), nil
+	}
+	u, err := o.dynamic.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return keepCustom(k, u), nil
+}
+
+// bare is what an owner reference itself says.
+func bare(ref flink.Owner) flink.Relative {
+	return flink.Relative{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
+}
