@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -19,36 +19,30 @@ import (
 // objects of up to 3 MiB, and sends old and new on an update.
 const maxReview = 7 << 20
 
-// subject is what drey reads of an object under review.
-type subject[T any] interface {
-	*T
-	object(*request[T]) flink.Object
-}
-
-// admission answers the reviews of one webhook. It decodes, asks for the
-// verdict and words it; it decides nothing.
-type admission[T any, P subject[T]] struct {
+// endpoint answers the reviews of one webhook: it reads them, has them decided
+// and writes what comes of it.
+type endpoint[T any] struct {
 	*Webhooks
 	name   string // of the webhook, for metrics and the log
-	labels bool   // whether this webhook adds labels, or only lets pass
+	decide func(context.Context, *request[T]) response
 }
 
-func (a admission[T, P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.readTimeout)) // where there is a connection
+	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // where there is a connection
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
-	answer, reason, fault := a.answer(r, buffer)
+	answer, reason, fault := e.answer(r, buffer)
 	if fault != nil {
-		a.metrics.rejected(a.name, fault.status)
-		a.log.Warn("review not answered", "webhook", a.name, "status", fault.status, "error", fault.message)
+		e.metrics.rejected(e.name, fault.status)
+		e.log.Warn("review not answered", "webhook", e.name, "status", fault.status, "error", fault.message)
 		http.Error(w, fault.message, fault.status)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	_, _ = w.Write(answer) //nolint:gosec // JSON for the API server, which may have given up
-	a.metrics.decided(a.name, reason, time.Since(start))
+	e.metrics.decided(e.name, reason, time.Since(start))
 }
 
 // fault is a request that is no review.
@@ -57,8 +51,8 @@ type fault struct {
 	message string
 }
 
-func (a admission[T, P]) answer(r *http.Request, buffer *[]byte) ([]byte, verdict.Reason, *fault) {
-	if !a.targets.Synced() {
+func (e endpoint[T]) answer(r *http.Request, buffer *[]byte) ([]byte, verdict.Reason, *fault) {
+	if !e.known.Synced() {
 		return nil, "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
 	}
 	body, f := readReview(r, *buffer)
@@ -70,37 +64,9 @@ func (a admission[T, P]) answer(r *http.Request, buffer *[]byte) ([]byte, verdic
 	if err != nil {
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
-	answer := a.decide(req)
+	answer := e.decide(r.Context(), req)
 	*buffer = answer.append(body[:0]) // decoding copied what it kept
 	return *buffer, answer.reason, nil
-}
-
-func (a admission[T, P]) decide(req *request[T]) response {
-	answer := response{uid: req.UID, allowed: true, reason: verdict.NotConcerned}
-	if req.Operation != "CREATE" || req.SubResource != "" {
-		return answer
-	}
-	if slices.Contains(a.exclude, req.Namespace) {
-		answer.reason = verdict.ExcludedNamespace
-		return answer
-	}
-	object := P(req.Object).object(req)
-	v := verdict.Decide(flink.Recognise(&object), a.targets.Targets(req.Namespace))
-	answer.allowed, answer.reason = v.Allowed, v.Reason
-	if !v.Allowed {
-		answer.message = v.Message(a.registry)
-		a.log.Info("workload denied", "webhook", a.name, "reason", v.Reason, "kind", object.Kind, "namespace", object.Namespace,
-			"name", object.Name, "generateName", object.GenerateName, "uid", req.UID)
-		return answer
-	}
-	if a.labels {
-		answer.kept = v.Kept
-		a.metrics.labelled(v)
-		if len(v.Add) > 0 {
-			answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(object.Labels) > 0, v.Add)
-		}
-	}
-	return answer
 }
 
 // buffers hold bodies, and then answers: a pod of 10 KB is the usual thing.

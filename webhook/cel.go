@@ -21,7 +21,6 @@ func celFlink(pod string) string {
 		roleArgs      = `[c.?args[?0].orValue(""), c.?command[?1].orValue("")].exists(w, w in ["jobmanager", "taskmanager", "standalone-job"])`
 		flinkImage    = `c.?image.orValue("").matches("(^|/)flink([/:@]|$)")`
 		flinkEnv      = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
-		flinkGroup    = `["flink.apache.org", "flinkoperator.k8s.io", "flink.k8s.io"]`
 	)
 	roleLabel := label("component") + " in " + roles
 	appRoleLabel := label("app.kubernetes.io/component") + " in " + roles
@@ -30,7 +29,7 @@ func celFlink(pod string) string {
 	return anyOf(
 		label("type")+` in ["flink-native-kubernetes", "flink-standalone-kubernetes"]`,
 		allOf(label("system")+` == "ververica-platform"`, label("app")+` in ["flink-job", "flink-session-cluster"]`),
-		`object.metadata.?ownerReferences.orValue([]).exists(o, o.kind.startsWith("Flink") && o.apiVersion.split("/")[0] in `+flinkGroup+`)`,
+		celFlinkOwner,
 		anyContainer(anyOf(`c.name == "flink-main-container"`, entryPoint)),
 
 		allOf(label("flink-app")+` != ""`, label("flink-deployment-type")+` != ""`),
@@ -40,6 +39,21 @@ func celFlink(pod string) string {
 		allOf(anyContainer(roleArgs), anyContainer(flinkImage)),
 	)
 }
+
+// celFlinkOwner holds for what a custom resource of Flink's owns.
+const celFlinkOwner = `object.metadata.?ownerReferences.orValue([]).exists(o, o.kind.startsWith("Flink") && o.apiVersion.split("/")[0] in ["flink.apache.org", "flinkoperator.k8s.io", "flink.k8s.io"])`
+
+// celNeighbour holds for a Service or a ConfigMap of a Flink cluster: Flink and its
+// operator label theirs. Others are not told apart from what belongs to nobody's
+// cluster.
+const celNeighbour = `object.metadata.?labels[?"type"].orValue("") in ["flink-native-kubernetes", "flink-standalone-kubernetes"] || ` + celFlinkOwner
+
+// celRelabels holds for an update that changes or removes a label by which a pod
+// is found, if drey has labelled the pod (verdict.DecideUpdate).
+const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
+	`(k in ["system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
+	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"]) && ` +
+	`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
 // celNotOperator holds for everything but the pods of Flink's operator.
 func celNotOperator(pod string) string {

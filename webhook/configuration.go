@@ -2,9 +2,12 @@ package webhook
 
 import (
 	"slices"
+	"strconv"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/webhook/flink"
 )
 
 // ConfigurationName is the name of both webhook configurations.
@@ -13,8 +16,13 @@ const ConfigurationName = "drey"
 // The webhooks, by the names under which kubectl shows their denials.
 const (
 	labelPods         = "label-pods.drey.dev"
+	labelWorkloads    = "label-workloads.drey.dev"
+	labelNeighbours   = "label-neighbours.drey.dev"
+	labelCustom       = "label-custom-resources.drey.dev"
 	validateWorkloads = "workloads.drey.dev"
 	validateCronJobs  = "cronjobs.drey.dev"
+	validateCustom    = "custom-resources.drey.dev"
+	validatePodLabels = "pod-labels.drey.dev"
 )
 
 // SystemNamespaces are never sent to drey: a cluster must be able to start and
@@ -33,30 +41,42 @@ func ByURL(base string, caBundle []byte) Client {
 	}
 }
 
-// Mutating is the configuration of the webhook that labels pods. It denies too,
-// so that a pod costs one call. Its failure policy is Ignore: while drey is
+// Mutating is the configuration of the webhooks that label: pods, and the
+// metadata of what Flink and its operators make beside them. That for pods denies
+// too, so that a pod costs one call. The failure policy is Ignore: while drey is
 // down, a pod without labels does less harm than a job that cannot recover.
 func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfiguration {
-	s := shape(exclude, rule("", "pods"), conditions("object"))
-	return &admissionv1.MutatingWebhookConfiguration{
-		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
-		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
-		Webhooks: []admissionv1.MutatingWebhook{{
-			Name: labelPods, ClientConfig: client(PathLabelPods),
+	webhook := func(name, path string, s scope) admissionv1.MutatingWebhook {
+		return admissionv1.MutatingWebhook{
+			Name: name, ClientConfig: client(path),
 			FailurePolicy:      new(admissionv1.Ignore),
-			ReinvocationPolicy: new(admissionv1.NeverReinvocationPolicy), // one call a pod; what others add changes no label of ours
+			ReinvocationPolicy: new(admissionv1.NeverReinvocationPolicy), // one call an object; what others add changes no label of ours
 			Rules:              s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
 			MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
 			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
-		}},
+		}
+	}
+	return &admissionv1.MutatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		Webhooks: []admissionv1.MutatingWebhook{
+			webhook(labelPods, PathLabelPods, shape(exclude, rule("", "pods"), conditions("object"))),
+			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
+			webhook(labelNeighbours, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
+				{Name: "is-flink", Expression: celNeighbour},
+			})),
+			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
+		},
 	}
 }
 
 // Validating is the configuration of the gate for what makes pods: the person
 // who applies it sees the denial. Its failure policy is Fail: while drey is
 // down nothing new enters, and what runs already does not need it. Pods are not
-// asked about again: a running job makes them, and must not wait for drey.
-func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookConfiguration {
+// asked about again: a running job makes them, and must not wait for drey. Neither
+// is what an operator makes of a custom resource that was let in: it makes it anew
+// when a job is upgraded, or recovers.
+func Validating(client Client, exclude []string, self string) *admissionv1.ValidatingWebhookConfiguration {
 	webhook := func(name, path string, s scope) admissionv1.ValidatingWebhook {
 		return admissionv1.ValidatingWebhook{
 			Name: name, ClientConfig: client(path),
@@ -66,15 +86,43 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
 		}
 	}
-	workloads := append(rule("apps", "deployments", "statefulsets"), rule("batch", "jobs")...)
+	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celFlinkOwner}
+	podLabels := rule("", "pods")
+	podLabels[0].Operations = []admissionv1.OperationType{admissionv1.Update}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads, conditions("object.spec.template"))),
-			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), conditions("object.spec.jobTemplate.spec.template"))),
+			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads(), append(conditions("object.spec.template"), fromCustom))),
+			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),
+			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
+			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, podLabels, []admissionv1.MatchCondition{
+				{Name: "changes-a-label", Expression: celRelabels},
+				{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
+				{Name: "is-not-by-drey", Expression: "request.userInfo.username != " + strconv.Quote(self)},
+			})),
 		},
 	}
+}
+
+func workloads() []admissionv1.RuleWithOperations {
+	return append(rule("apps", "deployments", "statefulsets"), rule("batch", "jobs")...)
+}
+
+// customResources are those of Flink and its operators, whether or not the
+// cluster serves them yet, in any version.
+func customResources() []admissionv1.RuleWithOperations {
+	var all []admissionv1.RuleWithOperations
+	for _, c := range flink.CustomResources {
+		if n := len(all); n > 0 && all[n-1].APIGroups[0] == c.Group {
+			all[n-1].Resources = append(all[n-1].Resources, c.Resource)
+			continue
+		}
+		r := rule(c.Group, c.Resource)
+		r[0].APIVersions = []string{"*"}
+		all = append(all, r...)
+	}
+	return all
 }
 
 // timeoutSeconds is how long the API server waits. An answer takes well under

@@ -15,6 +15,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	added    *prometheus.CounterVec
 	kept     *prometheus.CounterVec
+	denials  *prometheus.CounterVec
+	unknown  prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -30,14 +32,20 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, 1},
 		}, []string{"webhook"}),
 		added: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_labels_added_total", Help: "Labels added to pods, by label.",
+			Name: "drey_labels_added_total", Help: "Labels added to pods and other objects, by label.",
 		}, []string{"label"}),
 		kept: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "drey_labels_kept_total", Help: "Labels that pods had with another value than drey would have given, and that stayed, by label.",
 		}, []string{"label"}),
+		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "drey_admission_denials_total", Help: "Workloads that were denied, by webhook, reason and mode. In the modes warn and audit they passed nevertheless.",
+		}, []string{"webhook", "reason", "mode"}),
+		unknown: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "drey_admission_owner_unknown_total", Help: "Reviews that were answered before all owners of the object could be found.",
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.reviews, m.faults, m.duration, m.added, m.kept)
+		r.MustRegister(m.reviews, m.faults, m.duration, m.added, m.kept, m.denials, m.unknown)
 	}
 	return m
 }
@@ -45,6 +53,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 func (m *metrics) decided(webhook string, reason verdict.Reason, d time.Duration) {
 	m.reviews.WithLabelValues(webhook, string(reason)).Inc()
 	m.duration.WithLabelValues(webhook).Observe(d.Seconds())
+}
+
+func (m *metrics) denied(webhook string, reason verdict.Reason, mode Mode) {
+	m.denials.WithLabelValues(webhook, string(reason), string(mode)).Inc()
 }
 
 func (m *metrics) rejected(webhook string, status int) {

@@ -19,6 +19,7 @@ type metadata struct {
 	Labels          map[string]string `json:"labels"`
 	Annotations     map[string]string `json:"annotations"`
 	OwnerReferences []ownerReference  `json:"ownerReferences"`
+	Deletion        string            `json:"deletionTimestamp"` // empty while it is to stay
 }
 
 type ownerReference struct {
@@ -66,13 +67,14 @@ type pod struct {
 	Spec     podSpec  `json:"spec"`
 }
 
-func (p *pod) object(r *request[pod]) flink.Object {
+func (p *pod) recognise(r *request[pod]) flink.Workload {
 	o := p.Metadata.object("Pod", r.Namespace)
 	o.Pod = p.template()
-	return o
+	return flink.Recognise(&o)
 }
 
-// workload is a Deployment, a StatefulSet, a Job or a CronJob.
+// workload is a Deployment, a StatefulSet, a Job or a CronJob; or a Service or a
+// ConfigMap, whose labels stand for those of the pods beside which it is.
 type workload struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
@@ -85,15 +87,47 @@ type workload struct {
 	} `json:"spec"`
 }
 
-func (w *workload) object(r *request[workload]) flink.Object {
+func (w *workload) recognise(r *request[workload]) flink.Workload {
 	o := w.Metadata.object(r.Kind.Kind, r.Namespace)
-	if r.Kind.Kind == "CronJob" {
+	switch r.Kind.Kind {
+	case "Service", "ConfigMap":
+		o.Pod.Labels = o.Labels
+	case "CronJob":
 		o.Pod = w.Spec.JobTemplate.Spec.Template.template()
-	} else {
+	default:
 		o.Pod = w.Spec.Template.template()
 	}
-	return o
+	return flink.Recognise(&o)
 }
+
+// custom is a custom resource of Flink's. Its spec has not been checked against
+// its schema when it is labelled, so what is not of the expected type is skipped.
+type custom struct {
+	Metadata metadata       `json:"metadata"`
+	Spec     jsontext.Value `json:"spec"`
+}
+
+type customSpec struct {
+	Job         jsontext.Value `json:"job"`
+	PodTemplate struct {
+		Metadata metadata `json:"metadata"`
+	} `json:"podTemplate"`
+	Template struct {
+		Spec struct {
+			Job jsontext.Value `json:"job"`
+		} `json:"spec"`
+	} `json:"template"` // of a FlinkBlueGreenDeployment
+}
+
+func (c *custom) recognise(r *request[custom]) flink.Workload {
+	o := c.Metadata.object(r.Kind.Kind, r.Namespace)
+	var spec customSpec
+	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // as far as it goes
+	o.Pod.Labels, o.Pod.Annotations = spec.PodTemplate.Metadata.Labels, spec.PodTemplate.Metadata.Annotations
+	return flink.RecogniseCustom(&o, flink.ModeOf(o.Kind, isThere(spec.Job) || isThere(spec.Template.Spec.Job)))
+}
+
+func isThere(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
 
 // object has the request's namespace: it is where the object will be, also
 // when the object does not say.
@@ -112,7 +146,7 @@ func (m *metadata) object(kind, namespace string) flink.Object {
 }
 
 func (p *pod) template() flink.Pod {
-	t := flink.Pod{Labels: p.Metadata.Labels, Containers: make([]flink.Container, len(p.Spec.Containers)), Volumes: names(p.Spec.Volumes)}
+	t := flink.Pod{Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations, Containers: make([]flink.Container, len(p.Spec.Containers)), Volumes: names(p.Spec.Volumes)}
 	for i, c := range p.Spec.Containers {
 		t.Containers[i] = flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, Env: names(c.Env)}
 	}

@@ -28,7 +28,9 @@ type request[T any] struct {
 	Name        string   `json:"name"`
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
+	DryRun      bool     `json:"dryRun"`
 	Object      *T       `json:"object"`
+	OldObject   *T       `json:"oldObject"`
 }
 
 type kindName struct {
@@ -59,6 +61,8 @@ func decodeReview[T any](body []byte) (*request[T], error) {
 		return nil, errors.New("the request has no uid")
 	case r.Request.Object == nil && r.Request.Operation == "CREATE":
 		return nil, errors.New("the request creates an object and does not say which")
+	case (r.Request.Object == nil || r.Request.OldObject == nil) && r.Request.Operation == "UPDATE":
+		return nil, errors.New("the request updates an object and does not say which, or how it was")
 	}
 	return r.Request, nil
 }
@@ -69,8 +73,11 @@ type response struct {
 	allowed bool
 	message string          // why not, when it is not allowed
 	reason  verdict.Reason  // goes into the audit annotations
+	mode    Mode            // likewise, where it let pass what would have been refused
 	patch   []byte          // a JSON patch, nil for none
 	kept    []verdict.Label // go into the audit annotations
+
+	warnings []string // which kubectl prints
 }
 
 // append writes the response as an AdmissionReview.
@@ -89,8 +96,19 @@ func (r response) append(b []byte) []byte {
 		b = base64.StdEncoding.AppendEncode(b, r.patch)
 		b = append(b, '"')
 	}
+	for i, warning := range r.warnings {
+		b = append(b, [2]string{`,"warnings":[`, `,`}[min(i, 1)]...)
+		b = appendString(b, warning)
+	}
+	if len(r.warnings) > 0 {
+		b = append(b, ']')
+	}
 	b = append(b, `,"auditAnnotations":{"verdict":`...)
 	b = appendString(b, string(r.reason))
+	if r.mode != "" {
+		b = append(b, `,"mode":`...)
+		b = appendString(b, string(r.mode))
+	}
 	for _, l := range r.kept {
 		b = append(b, `,"kept-`...)
 		b = append(b, l.Key...)

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -15,7 +16,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/verdict"
@@ -103,27 +107,33 @@ func kept(a answer) map[string]string {
 	return k
 }
 
-// targets of the one namespace that the fixtures live in.
-type targets []registry.Target
-
-func (t targets) Synced() bool { return true }
-
-func (t targets) Targets(namespace string) []registry.Target {
-	if namespace == "flink" {
-		return t
-	}
-	return nil
+// newHandlers serves a registry with the targets, all of them for the one
+// namespace that the fixtures live in.
+func newHandlers(names ...string) map[string]http.Handler {
+	return newWebhooks(names, webhook.Options{}).Handlers()
 }
 
-func newHandlers(names ...string) map[string]http.Handler {
-	var all targets
-	for _, n := range names {
-		platform, name, _ := strings.Cut(n, "/")
-		all = append(all, registry.Target{PlatformNamespace: platform, Name: name})
+func newWebhooks(targets []string, o webhook.Options) *webhook.Webhooks {
+	o.Registry, o.Log = index(targets), slog.New(slog.DiscardHandler)
+	o.Address, o.Exclude = verdict.Registry{URL: "http://127.0.0.1:8080"}, []string{"drey-system"}
+	return webhook.New(o)
+}
+
+func index(targets []string) *registry.Index {
+	store, x := memstore.New(), registry.NewIndex("drey-system")
+	for _, name := range targets {
+		platform, name, _ := strings.Cut(name, "/")
+		if _, err := store.Create(context.Background(), registry.Object{
+			Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: platform, Name: name, ID: uuid.NewString()},
+			Spec: json.RawMessage(`{"kubernetes":{"namespace":"flink"}}`),
+		}); err != nil {
+			panic(err)
+		}
 	}
-	return webhook.New(webhook.Options{
-		Targets: all, Log: slog.New(slog.DiscardHandler), Registry: verdict.Registry{URL: "http://127.0.0.1:8080"}, Exclude: []string{"drey-system"},
-	}).Handlers()
+	if err := x.Follow(context.Background(), store); err != nil {
+		panic(err)
+	}
+	return x
 }
 
 // admit sends an object's creation to the webhook that the configuration would

@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -11,56 +12,116 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Targets is what admission asks of the registry. Both methods answer from
+// Registry is what admission asks of the registry. All methods answer from
 // memory.
-type Targets interface {
-	// Targets are those of a Kubernetes namespace. The list is not changed.
+type Registry interface {
 	Targets(namespace string) []registry.Target
+	ByID(id string) (registry.Registered, bool)
+	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
+
 	// Synced says whether a missing target means that there is none.
 	Synced() bool
 }
 
-// Options is what the webhooks need. Targets and Log are required.
+// Owners is what admission asks of the cluster.
+type Owners interface {
+	// Of finds the owners of an object, nearest first, and says whether the
+	// last of them is the root for sure. It answers within the context's time.
+	Of(ctx context.Context, o *flink.Object) (relatives []flink.Relative, complete bool)
+
+	// Live tells, from memory, whether an id is the uid of a Flink workload.
+	Live(id string) bool
+}
+
+// Options is what the webhooks need. Registry and Log are required.
 type Options struct {
-	Targets     Targets
+	Registry    Registry
+	Owners      Owners // nil: none can be found
 	Log         *slog.Logger
-	Registry    verdict.Registry      // where a denial sends people to register a target
-	Exclude     []string              // Kubernetes namespaces that are always left alone
-	Metrics     prometheus.Registerer // nil: none are kept
-	ReadTimeout time.Duration         // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
+	Address     verdict.Registry            // where a denial sends people to register a target
+	Exclude     []string                    // Kubernetes namespaces that are always left alone
+	Mode        func(namespace string) Mode // nil: Enforce everywhere
+	Observe     func(Denial)                // is told of what the mode Audit lets pass; must not wait; nil: nobody is
+	Metrics     prometheus.Registerer       // nil: none are kept
+	ReadTimeout time.Duration               // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
 }
 
 // Webhooks holds what the handlers share.
 type Webhooks struct {
-	targets     Targets
+	known       known
 	log         *slog.Logger
-	registry    verdict.Registry
+	address     verdict.Registry
 	exclude     []string
+	mode        func(namespace string) Mode
+	observe     func(Denial)
 	metrics     *metrics
 	readTimeout time.Duration
 }
 
 // New makes the webhooks.
 func New(o Options) *Webhooks {
-	return &Webhooks{
-		targets: o.Targets, log: o.Log, registry: o.Registry, exclude: o.Exclude, metrics: newMetrics(o.Metrics),
-		readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+	w := &Webhooks{
+		known: known{o.Registry, o.Owners}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe,
+		metrics: newMetrics(o.Metrics), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 	}
+	if w.mode == nil {
+		w.mode = func(string) Mode { return Enforce }
+	}
+	if w.observe == nil {
+		w.observe = func(Denial) {}
+	}
+	return w
+}
+
+// known joins what the registry and the cluster know.
+type known struct {
+	Registry
+	owners Owners
+}
+
+// Live implements verdict.Known.
+func (k known) Live(id string) bool { return k.owners != nil && k.owners.Live(id) }
+
+// patience is how long a look-up of owners may hold up an admission. A pod that
+// comes through with what is known by then is better than one that waits.
+const patience = time.Second
+
+// know adds what the cluster knows of a workload's owners.
+func (w *Webhooks) know(ctx context.Context, f flink.Workload) flink.Workload {
+	if w.known.owners == nil || !f.Recognised() {
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	relatives, complete := w.known.owners.Of(ctx, f.Object)
+	if !complete {
+		w.metrics.unknown.Inc()
+	}
+	return f.With(relatives, complete)
 }
 
 // The paths at which the handlers are served.
 const (
 	PathLabelPods         = "/label/pods"
+	PathLabelWorkloads    = "/label/workloads" // Deployments and the like, Services, ConfigMaps
+	PathLabelCustom       = "/label/custom-resources"
 	PathValidateWorkloads = "/validate/workloads"
+	PathValidateCustom    = "/validate/custom-resources"
+	PathValidatePodLabels = "/validate/pod-labels"
 )
 
 // Handlers returns the handlers by path.
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	return map[string]http.Handler{
-		PathLabelPods:         admission[pod, *pod]{w, labelPods, true},
-		PathValidateWorkloads: admission[workload, *workload]{w, validateWorkloads, false},
+		PathLabelPods:         admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognise),
+		PathLabelWorkloads:    admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognise),
+		PathLabelCustom:       admit(w, labelCustom, purpose{labels: true}, (*custom).recognise),
+		PathValidateWorkloads: admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognise),
+		PathValidateCustom:    admit(w, validateCustom, purpose{gate: true}, (*custom).recognise),
+		PathValidatePodLabels: endpoint[labelled]{w, validatePodLabels, w.keepLabels},
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"net"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -48,15 +50,22 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it stops in its turn, by close
+	around, err := s.watchCluster(ctx)
+	if err != nil {
+		stop()
+		return err
+	}
 	exclude := append([]string{s.options.namespace}, webhook.SystemNamespaces...)
 	server, err := webhook.NewServer(s.options.webhookAddress, serving.GetCertificate, webhook.New(webhook.Options{
-		Targets: s.index, Log: s.log, Exclude: exclude, Metrics: s.metrics,
-		Registry: verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off()},
+		Registry: s.index, Owners: around.owners, Mode: around.modes.Of, Observe: around.observe,
+		Log: s.log, Exclude: exclude, Metrics: s.metrics,
+		Address: verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off()},
 	}))
 	if err != nil {
+		stop()
 		return fmt.Errorf("--webhook-address %s: %w", s.options.webhookAddress, err)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it stops in its turn, by close
 	stopped := make(chan struct{})
 	var failure error // of the server, once stopped is closed
 	s.closers = append(s.closers, func() error { stop(); <-stopped; return nil })
@@ -102,7 +111,11 @@ func install(ctx context.Context, config *rest.Config, client webhook.Client, ex
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	options := metav1.PatchOptions{FieldManager: "drey", Force: new(true)}
-	validating, err := json.Marshal(webhook.Validating(client, exclude))
+	self, err := whoAmI(ctx, config)
+	if err != nil {
+		return err
+	}
+	validating, err := json.Marshal(webhook.Validating(client, exclude, self))
 	if err != nil {
 		return err
 	}
@@ -117,6 +130,20 @@ func install(ctx context.Context, config *rest.Config, client webhook.Client, ex
 		return fmt.Errorf("register the mutating webhook: %w", err)
 	}
 	return nil
+}
+
+// whoAmI is the name by which the API server knows drey: its own updates are not
+// sent back to it.
+func whoAmI(ctx context.Context, config *rest.Config) (string, error) {
+	api, err := authenticationclient.NewForConfig(config)
+	if err != nil {
+		return "", err
+	}
+	review, err := api.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("ask the API server who drey is: %w", err)
+	}
+	return review.Status.UserInfo.Username, nil
 }
 
 // until waits for check to succeed: for a few seconds, or until stopped is

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"drey.dev/drey/webhook"
 )
 
 // serveOptions are the flags of drey serve.
@@ -26,6 +28,7 @@ type serveOptions struct {
 	logFormat          string
 	logLevel           string
 	installWebhooks    bool
+	mode               string
 }
 
 func newServeCommand() *cobra.Command {
@@ -68,6 +71,7 @@ either, drey serves the registry alone.`,
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks with the cluster by the URL of --webhook-address, for a drey that runs outside of it")
+	f.StringVar(&o.mode, "mode", string(webhook.Enforce), "what becomes of a workload that may not run: enforce refuses it, warn lets it pass with a warning, audit lets it pass and writes an event; the label "+webhook.ModeLabel+" of a namespace overrides it there")
 	return c
 }
 
@@ -86,6 +90,9 @@ func (o *serveOptions) complete() error {
 	}
 	if o.restURL = strings.TrimSuffix(o.restURL, "/"); o.restURL == "" {
 		o.restURL = o.auth.scheme() + o.restAddress
+	}
+	if _, err := webhook.ParseMode(o.mode); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("--mode: %w", err)}
 	}
 	if o.namespace == "" {
 		o.namespace = podNamespace()

@@ -18,7 +18,7 @@ const module = "drey.dev/drey"
 // mayImport lists, for each package that ships, which others of drey it may
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
-	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/verdict", "certs"},
+	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/modes", "webhook/owners", "webhook/verdict", "certs"},
 	"certs":                  {},
 	"registry":               {},
 	"registry/access":        {"registry"},
@@ -31,6 +31,8 @@ var mayImport = map[string][]string{
 	"registry/workloads":     {"registry"},
 	"webhook":                {"webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":          {},
+	"webhook/modes":          {"webhook"},
+	"webhook/owners":         {"webhook/flink"},
 	"webhook/verdict":        {"webhook/flink", "registry"},
 }
 

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
 	decide "drey.dev/drey/webhook/verdict"
@@ -99,11 +100,6 @@ func (v verdict) labels(t *testing.T, c fixtures.Case) map[string]string {
 // ask puts the case to the handler without an API server between.
 func ask(t *testing.T, w *world, c fixtures.Case, namespace string) verdict {
 	t.Helper()
-	var targets fixedTargets
-	for _, target := range c.Targets {
-		platform, name, _ := strings.Cut(target, "/")
-		targets = append(targets, registry.Target{PlatformNamespace: platform, Name: name})
-	}
 	path := webhook.PathLabelPods
 	if c.Kind() != "Pod" {
 		path = webhook.PathValidateWorkloads
@@ -118,7 +114,7 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) verdict {
 	request := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 	request.Header.Set("Content-Type", "application/json")
 	response := httptest.NewRecorder()
-	webhook.New(webhook.Options{Targets: targets, Log: slog.New(slog.DiscardHandler), Registry: decide.Registry{URL: w.drey.REST}}).Handlers()[path].ServeHTTP(response, request)
+	webhook.New(webhook.Options{Registry: index(t, c, namespace), Log: slog.New(slog.DiscardHandler), Address: decide.Registry{URL: w.drey.REST}}).Handlers()[path].ServeHTTP(response, request)
 	var review struct{ Response verdict }
 	if err := json.Unmarshal(response.Body.Bytes(), &review); err != nil {
 		t.Fatalf("%v: %s", err, response.Body)
@@ -126,10 +122,24 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) verdict {
 	return review.Response
 }
 
-type fixedTargets []registry.Target
-
-func (f fixedTargets) Targets(string) []registry.Target { return f }
-func (fixedTargets) Synced() bool                       { return true }
+// index has the case's targets, for the namespace that it is in.
+func index(t *testing.T, c fixtures.Case, namespace string) *registry.Index {
+	t.Helper()
+	store, x := memstore.New(), registry.NewIndex("drey-system")
+	for _, target := range c.Targets {
+		platform, name, _ := strings.Cut(target, "/")
+		if _, err := store.Create(t.Context(), registry.Object{
+			Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: platform, Name: name, ID: platform + name},
+			Spec: json.RawMessage(fmt.Sprintf(`{"kubernetes":{"namespace":%q}}`, namespace)),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := x.Follow(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
 
 // reviews is how many AdmissionReviews drey has answered so far.
 func reviews(t *testing.T, w *world) int {

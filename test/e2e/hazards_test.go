@@ -117,9 +117,13 @@ func onePod(w *world, t *testing.T, namespace string, wantSets int, want map[str
 	if owner == nil {
 		return errors.New("the pod has been orphaned")
 	}
+	root := owner.UID
+	if owner.Kind == "ReplicaSet" {
+		root = w.list(t, "Deployment", namespace)[0].GetUID()
+	}
 	for _, key := range []string{"deploymentId", "sessionClusterId"} {
-		if id, ok := labels[key]; ok && id != string(owner.UID) {
-			return fmt.Errorf("%s is %s, and the owner %s", key, id, owner.UID)
+		if id, ok := labels[key]; ok && id != string(root) {
+			return fmt.Errorf("%s is %s, and the root %s", key, id, root)
 		}
 		delete(labels, key)
 	}

@@ -7,46 +7,71 @@ import (
 
 // label compares the labels that the workload should have with those that it
 // has. A label without a source is left out; one that is there stays.
-func (v *Verdict) label(w flink.Workload, platform string) {
-	have := w.Object.Labels
-	v.Add = make([]Label, 0, 6)
-	for _, l := range wanted(w, platform) {
+func (v *Verdict) label(owner map[string]string) {
+	have := v.workload.Object.Labels
+	var buffer [6]Label
+	v.Add = make([]Label, 0, len(buffer))
+	for _, l := range v.wanted(buffer[:0], owner) {
 		switch value, ok := have[l.Key]; {
-		case l.Value == "":
+		case l.Value == "", !registry.IsLabelValue(l.Value):
 		case !ok:
 			v.Add = append(v.Add, l)
 		case value != l.Value:
-			v.Kept = append(v.Kept, Label{l.Key, value})
+			v.Kept = append(v.Kept, Label{Key: l.Key, Value: value, Source: FromStatement})
 		}
 	}
 }
 
-// wanted is the identity table: where each label comes from. Whoever does not
-// know its mode gets what both modes have in common.
-func wanted(w flink.Workload, platform string) []Label {
-	id, name := w.Identity.ID, registry.LabelValue(w.Identity.Name)
-	if w.Identity.Name == "" {
-		name = ""
-	}
-	if !registry.IsLabelValue(id) {
-		id = ""
-	}
-	switch w.Mode {
+// wanted appends the labels of the identity table. Whoever does not know its
+// mode gets what both modes have in common.
+func (v *Verdict) wanted(list []Label, owner map[string]string) []Label {
+	list = append(list, Label{LabelApp, "", FromMode}, Label{LabelSystem, System, Constant}, Label{LabelPlatformNamespace, v.platform.name, v.platform.source})
+	switch v.workload.Mode {
 	case flink.Application:
-		job := w.Identity.JobID
-		if !registry.IsLabelValue(job) {
-			job = ""
-		}
-		return []Label{
-			{LabelApp, AppJob}, {LabelSystem, System}, {LabelPlatformNamespace, platform},
-			{LabelDeploymentID, id}, {LabelDeploymentName, name}, {LabelJobID, job},
+		list[0].Value = AppJob
+		list = append(list, v.id(LabelDeploymentID, owner), v.name(LabelDeploymentName, owner))
+		if makesPodsOfOneJob(v.workload.Object.Kind) {
+			list = append(list, Label{LabelJobID, v.workload.Identity.JobID, FromJob})
 		}
 	case flink.Session:
-		return []Label{
-			{LabelApp, AppSessionCluster}, {LabelSystem, System}, {LabelPlatformNamespace, platform},
-			{LabelSessionClusterID, id}, {LabelSessionClusterName, name},
-		}
-	default:
-		return []Label{{LabelSystem, System}, {LabelPlatformNamespace, platform}}
+		list[0].Value = AppSessionCluster
+		list = append(list, v.id(LabelSessionClusterID, owner), v.name(LabelSessionClusterName, owner))
 	}
+	return list
+}
+
+// makesPodsOfOneJob keeps the id of a job to what does not outlive it: the job of
+// a FlinkDeployment is another after its next upgrade.
+func makesPodsOfOneJob(kind string) bool { return kind == "Pod" }
+
+// id is that of the registered object, else the root's uid. What an admitted
+// owner was given comes first when its target is gone, and last otherwise: it
+// stands in for what could not be looked up.
+func (v *Verdict) id(key string, owner map[string]string) Label {
+	return v.firstOf(key, owner[key], v.registered.ID, v.workload.Identity.ID)
+}
+
+// name is likewise.
+func (v *Verdict) name(key string, owner map[string]string) Label {
+	own := ""
+	if name := v.workload.Identity.Name; name != "" {
+		own = registry.LabelValue(name)
+	}
+	registered := ""
+	if v.registered.Name != "" {
+		registered = v.registered.Label()
+	}
+	return v.firstOf(key, owner[key], registered, own)
+}
+
+func (v *Verdict) firstOf(key, owner, registered, own string) Label {
+	switch {
+	case v.Reason == RunningJob && owner != "":
+		return Label{key, owner, FromOwner}
+	case registered != "":
+		return Label{key, registered, FromRegistry}
+	case own != "":
+		return Label{key, own, FromRoot}
+	}
+	return Label{key, owner, FromOwner}
 }

@@ -24,16 +24,47 @@ type Registry struct {
 // Empty when the verdict is to allow.
 func (v Verdict) Message(r Registry) string {
 	w := v.workload
+	namespace := w.Object.Namespace
 	switch v.Reason {
 	case NoDeploymentTarget:
 		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
-			w.Object.Namespace, registerCommand(w, r), evidence(w))
+			namespace, registerCommand(w, r, statedPlatform(w)), evidence(w))
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of the platform namespaces %s, and nothing says whose this is. "+
 			"Set the label %s of its pods to one of them: %s . %s",
-			w.Object.Namespace, strings.Join(v.candidates, ", "), LabelPlatformNamespace, settleCommand(w, v.candidates[0]), evidence(w))
+			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, labelCommand(w, LabelPlatformNamespace, v.platform.candidates[0]), evidence(w))
+	case LabelConflict:
+		return v.conflictMessage(r)
+	case LabelImmutable:
+		return v.immutableMessage()
 	}
 	return ""
+}
+
+func (v Verdict) conflictMessage(r Registry) string {
+	w, l := v.workload, v.conflict
+	if l.Key == LabelPlatformNamespace {
+		return fmt.Sprintf("the label %s says %q, and that platform namespace has no DeploymentTarget for namespace %q: only %s has. "+
+			"Take the label off, and drey sets it: %s ; or register one: %s . %s",
+			l.Key, l.Value, w.Object.Namespace, strings.Join(v.platform.candidates, ", "), labelCommand(w, l.Key, ""), registerCommand(w, r, l.Value), evidence(w))
+	}
+	return fmt.Sprintf("the label %s says %q, which is the id of something else, so in namespace %q this may not carry it. "+
+		"Take the label off, and drey gives it its own: %s . %s", l.Key, l.Value, w.Object.Namespace, labelCommand(w, l.Key, ""), evidence(w))
+}
+
+func (v Verdict) immutableMessage() string {
+	o := v.workload.Object
+	var changes []string
+	for _, l := range v.was {
+		change := fmt.Sprintf("%s from %q to %q", l.Key, l.Value, o.Labels[l.Key])
+		if _, there := o.Labels[l.Key]; !there {
+			change = fmt.Sprintf("%s, which is %q, to nothing", l.Key, l.Value)
+		}
+		changes = append(changes, change)
+	}
+	return fmt.Sprintf("the labels by which a Flink pod is found do not change while it runs: pod %q in namespace %q would have %s. "+
+		"Leave them as they are; to have its labels worked out anew, let its controller make another pod: kubectl delete pod %s -n %s",
+		o.Name, o.Namespace, strings.Join(changes, ", "), shellSafe(o.Name, "NAME"), o.Namespace)
 }
 
 func evidence(w flink.Workload) string {
@@ -45,8 +76,7 @@ func evidence(w flink.Workload) string {
 	return fmt.Sprintf("(%s %s is taken for Flink's by %s.)", o.Kind, name, strings.Join(w.Signals.Names(), ", "))
 }
 
-func registerCommand(w flink.Workload, r Registry) string {
-	platform := shellSafe(w.Object.Pod.Labels[LabelPlatformNamespace], registry.DefaultNamespace)
+func registerCommand(w flink.Workload, r Registry, platform string) string {
 	body, _ := json.Marshal(map[string]any{ // strings only: it cannot fail
 		"metadata": map[string]string{"name": w.Object.Namespace},
 		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": w.Object.Namespace}},
@@ -56,15 +86,25 @@ func registerCommand(w flink.Workload, r Registry) string {
 		who = ` -H "Authorization: Bearer $DREY_TOKEN"`
 	}
 	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets%s -H 'Content-Type: application/json' -d '%s'",
-		r.URL, platform, who, body)
+		r.URL, shellSafe(platform, registry.DefaultNamespace), who, body)
 }
 
-// settleCommand labels the pods where they are described: in the manifest that
-// was just refused, or in the object that tries to make them.
-func settleCommand(w flink.Workload, platform string) string {
-	labels := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, LabelPlatformNamespace, platform)
+// labelCommand sets a label of a workload's pods, or takes it off if the value is
+// empty, where they are described: in the manifest that was just refused, or in
+// the object that tries to make them.
+func labelCommand(w flink.Workload, key, value string) string {
+	given := "null"
+	if value != "" {
+		given = strconv.Quote(value)
+	}
+	labels := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, key, given)
 	root := shellSafe(w.Root.Name, "NAME")
+	_, below := w.Object.Pod.Labels[key]
 	switch o := w.Object; {
+	case value == "" && !below && o.Kind != "Pod", value != "" && w.Flavour == flink.Custom:
+		return localPatch(labels, o.Namespace)
+	case w.Flavour == flink.Custom:
+		return localPatch(`{"spec":{"podTemplate":`+labels+`}}`, o.Namespace)
 	case w.Root.Kind == "FlinkDeployment":
 		return fmt.Sprintf(`kubectl patch flinkdeployment %s -n %s --type merge -p '{"spec":{"podTemplate":%s}}'`, root, o.Namespace, labels)
 	case o.Kind == "Pod" && (w.Root.Kind == "Deployment" || w.Root.Kind == "StatefulSet"):

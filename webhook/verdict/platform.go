@@ -7,22 +7,76 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
+// platform is to which platform namespace a workload belongs.
+type platform struct {
+	name       string // empty: nothing says
+	source     Source
+	hasTarget  bool     // it has a target in the workload's namespace
+	stated     string   // what the workload states and that has no target here
+	candidates []string // those that have a target here
+}
+
 // platformNamespace says to which platform namespace a workload belongs: the
-// one that it states, if that has a target here; else the only one that has.
-// Empty if there is none, or if nothing says which; then candidates are those
-// that have a target here.
-func platformNamespace(w flink.Workload, targets []registry.Target) (name string, candidates []string) {
-	stated := w.Object.Pod.Labels[LabelPlatformNamespace]
+// one that it states, if that has a target here; that of an owner that was
+// admitted; the one in which it is registered; the only one that has a target
+// here.
+func platformNamespace(w flink.Workload, owner map[string]string, targets []registry.Target, known Known) platform {
+	var p platform
+	stated := statedPlatform(w)
+	owners := owner[LabelPlatformNamespace]
 	for _, t := range targets {
-		if t.PlatformNamespace == stated {
-			return stated, nil
-		}
-		if !slices.Contains(candidates, t.PlatformNamespace) {
-			candidates = append(candidates, t.PlatformNamespace)
+		if len(p.candidates) == 0 || p.candidates[len(p.candidates)-1] != t.PlatformNamespace { // they are in order
+			p.candidates = append(p.candidates, t.PlatformNamespace)
 		}
 	}
-	if len(candidates) == 1 {
-		return candidates[0], nil
+	switch {
+	case stated != "" && slices.Contains(p.candidates, stated):
+		p.name, p.source, p.hasTarget = stated, FromStatement, true
+	case stated != "" && stated != owners && !w.MadeByJobManager:
+		p.stated = stated
+	case owners != "":
+		p.name, p.source, p.hasTarget = owners, FromOwner, slices.Contains(p.candidates, owners)
+	default:
+		p.name, p.source, p.hasTarget = p.only(w, known)
 	}
-	return "", candidates
+	return p
+}
+
+// only is the candidate in which the workload is registered, or else the only
+// candidate.
+func (p platform) only(w flink.Workload, known Known) (string, Source, bool) {
+	if len(p.candidates) == 1 {
+		return p.candidates[0], FromTarget, true
+	}
+	found := ""
+	for _, c := range p.candidates {
+		if _, ok := linked(w, c, known); !ok {
+			continue
+		}
+		if found != "" {
+			return "", "", false
+		}
+		found = c
+	}
+	return found, FromRegistry, found != ""
+}
+
+// statedPlatform is what the pods of a workload will say or, where they say
+// nothing, what it says of itself.
+func statedPlatform(w flink.Workload) string {
+	if stated := w.Object.Pod.Labels[LabelPlatformNamespace]; stated != "" {
+		return stated
+	}
+	return w.Object.Labels[LabelPlatformNamespace]
+}
+
+// admittedOwner returns the labels of the nearest owner that carries ours: it
+// was admitted when it came. nil if there is none.
+func admittedOwner(w flink.Workload) map[string]string {
+	for _, r := range w.Relatives {
+		if r.Labels[LabelPlatformNamespace] != "" && r.Labels[LabelSystem] == System {
+			return r.Labels
+		}
+	}
+	return nil
 }

@@ -4,9 +4,29 @@
 package verdict
 
 import (
+	"fmt"
+
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/flink"
 )
+
+// Known is what is known beside the workload itself: the registry, and what
+// runs in the cluster. All methods answer from memory.
+type Known interface {
+	// Targets are those of a Kubernetes namespace. The list is not changed.
+	Targets(namespace string) []registry.Target
+
+	// ByID returns the registered Deployment or SessionCluster with an id.
+	ByID(id string) (registry.Registered, bool)
+
+	// Linked returns the registered object of which a workload in a Kubernetes
+	// namespace is a run: the one whose id or name is stated or, if nothing is,
+	// the one with its name.
+	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
+
+	// Live tells whether an id is the uid of a Flink workload in the cluster.
+	Live(id string) bool
+}
 
 // Verdict is the answer on one workload.
 type Verdict struct {
@@ -21,18 +41,23 @@ type Verdict struct {
 	// would have given. They may be selectors: they stay.
 	Kept []Label
 
-	// platformNamespaces that have a target in the workload's namespace, for
-	// the message of an AmbiguousTarget.
-	candidates []string
 	workload   flink.Workload
+	platform   platform
+	unlinked   string  // a link that it states and that leads nowhere
+	conflict   Label   // with which it claims what is another's
+	was        []Label // that an update would change or remove
+	registered registry.Registered
 }
 
 // Label is a label and its value.
-type Label struct{ Key, Value string }
+type Label struct {
+	Key, Value string
+	Source     Source // where the value comes from
+}
 
-// Decide decides on one workload, given the targets of its Kubernetes
-// namespace. Each rule has a file of its own.
-func Decide(w flink.Workload, targets []registry.Target) Verdict {
+// Decide decides on a workload that is about to be. Each rule has a file of its
+// own.
+func Decide(w flink.Workload, known Known) Verdict {
 	v := Verdict{Allowed: true, workload: w}
 	switch {
 	case w.Strength == flink.None:
@@ -42,23 +67,48 @@ func Decide(w flink.Workload, targets []registry.Target) Verdict {
 		v.Reason = WeakSignal
 		return v
 	}
-	platform, candidates := platformNamespace(w, targets)
+	targets := known.Targets(w.Object.Namespace)
+	owner := admittedOwner(w)
+	v.platform = platformNamespace(w, owner, targets, known)
 	switch {
-	case len(targets) == 0 && w.MadeByJobManager, platform == "" && w.MadeByJobManager:
+	case v.platform.hasTarget:
+		v.Reason = HasTarget
+	case owner != nil && v.platform.stated == "", w.MadeByJobManager:
 		v.Reason = RunningJob
 	case len(targets) == 0:
 		return v.deny(NoDeploymentTarget)
-	case platform == "":
-		v.candidates = candidates
-		return v.deny(AmbiguousTarget)
+	case v.platform.stated != "":
+		v.conflict = Label{Key: LabelPlatformNamespace, Value: v.platform.stated}
+		return v.deny(LabelConflict)
 	default:
-		v.Reason = HasTarget
+		return v.deny(AmbiguousTarget)
 	}
-	v.label(w, platform)
+	v.link(known)
+	if id, claimed := claim(w, v.registered.ID, known); claimed && v.Reason == HasTarget && !w.MadeByJobManager {
+		v.conflict = id
+		return v.deny(LabelConflict)
+	}
+	v.label(owner)
 	return v
 }
 
 func (v Verdict) deny(reason Reason) Verdict {
 	v.Allowed, v.Reason = false, reason
 	return v
+}
+
+// Object is what was decided on.
+func (v Verdict) Object() *flink.Object { return v.workload.Object }
+
+// Root is the topmost owner of it that is known.
+func (v Verdict) Root() flink.Root { return v.workload.Root }
+
+// Warning tells the person who made the workload what is not as they may think,
+// though nothing is refused. Empty if there is nothing.
+func (v Verdict) Warning() string {
+	if !v.Allowed || v.unlinked == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s says %q, and no such object is registered in platform namespace %q for namespace %q: it is labelled by its own name and id",
+		linkKey(v.workload.Mode), v.unlinked, v.platform.name, v.workload.Object.Namespace)
 }

@@ -1,6 +1,7 @@
 package verdict_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -9,18 +10,61 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
-// one is a list of targets: "team-a/x team-b/y".
-func targets(list string) []registry.Target {
-	var all []registry.Target
-	for _, t := range strings.Fields(list) {
-		platform, name, _ := strings.Cut(t, "/")
-		all = append(all, registry.Target{PlatformNamespace: platform, Name: name})
+// world is a registry in memory, and what runs in a cluster.
+type world struct {
+	*registry.Index
+	live map[string]bool
+}
+
+func (w world) Live(id string) bool { return w.live[id] }
+
+// known makes a world of a line of words. team-a/x is a target of the platform
+// namespace team-a for the Kubernetes namespace flink, team-a/x@other one for
+// other; D:team-a/nuts@x is a Deployment that refers to that target, S: a
+// SessionCluster; live:uid is a workload in the cluster. The id of a registered
+// object is its UUID: id(name) is the one that ids gets.
+func known(t testing.TB, line string) (w world, ids map[string]string) {
+	t.Helper()
+	store := memstore.New()
+	rules, err := registry.New(t.Context(), store, registry.Options{Namespaces: []string{"team-a", "team-b", "a", "b", "c"}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return all
+	w, ids = world{registry.NewIndex("drey-system"), map[string]bool{}}, map[string]string{}
+	for word := range strings.FieldsSeq(line) {
+		kind, rest, isKind := strings.Cut(word, ":")
+		if !isKind {
+			kind, rest = "T", word
+		}
+		platform, name, _ := strings.Cut(rest, "/")
+		name, at, _ := strings.Cut(name, "@")
+		o := registry.Object{Metadata: registry.Metadata{Namespace: platform, Name: name}}
+		switch kind {
+		case "live":
+			w.live[rest] = true
+			continue
+		case "T":
+			o.Kind, o.Spec = registry.DeploymentTarget, fmt.Appendf(nil, `{"kubernetes":{"namespace":%q}}`, cmp.Or(at, "flink"))
+		case "D":
+			o.Kind, o.Spec = registry.Deployment, fmt.Appendf(nil, `{"deploymentTargetName":%q}`, at)
+		case "S":
+			o.Kind, o.Spec = registry.SessionCluster, fmt.Appendf(nil, `{"deploymentTargetName":%q}`, at)
+		}
+		made, err := rules.Create(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[platform+"/"+name] = made.Metadata.ID
+	}
+	if err := w.Follow(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	return w, ids
 }
 
 func TestDecide(t *testing.T) {
@@ -48,7 +92,7 @@ func TestDecide(t *testing.T) {
 		"labels as they should be are no conflict":              {jobManager, map[string]string{"app": "flink-job", "system": "ververica-platform"}, "default/a", "allow HasTarget vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1"},
 		"two platform namespaces, and nothing says which":       {jobManager, nil, "a/x b/y", "deny AmbiguousTarget"},
 		"two platform namespaces, and the pod says":             {unknown, map[string]string{"vvpNamespace": "b"}, "a/x b/y", "allow HasTarget system=ververica-platform"},
-		"two platform namespaces, and the pod says a third":     {jobManager, map[string]string{"vvpNamespace": "c"}, "a/x b/y", "deny AmbiguousTarget"},
+		"two platform namespaces, and the pod says a third":     {jobManager, map[string]string{"vvpNamespace": "c"}, "a/x b/y", "deny LabelConflict"},
 		"two targets of one platform namespace":                 {unknown, nil, "a/x a/y", "allow HasTarget system=ververica-platform vvpNamespace=a"},
 		"a running job's TaskManager without a target":          {recovering, nil, "", "allow RunningJob system=ververica-platform"},
 		"a running job's TaskManager where it is ambiguous":     {recovering, nil, "a/x b/y", "allow RunningJob system=ververica-platform"},
@@ -58,11 +102,17 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			c.workload.Object = &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: c.labels, Pod: flink.Pod{Labels: c.labels}}
-			if got := sentence(verdict.Decide(c.workload, targets(c.targets))); got != c.want {
+			if got := sentence(decide(t, c.workload, c.targets)); got != c.want {
 				t.Errorf("\ngot  %s\nwant %s", got, c.want)
 			}
 		})
 	}
+}
+
+func decide(t testing.TB, w flink.Workload, line string) verdict.Verdict {
+	t.Helper()
+	k, _ := known(t, line)
+	return verdict.Decide(w, k)
 }
 
 func sentence(v verdict.Verdict) string {
@@ -86,6 +136,11 @@ func TestNever(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	keys := []string{"app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "type"}
+	var worlds []world
+	for _, line := range []string{"", "team-a/x", "team-a/x team-b/y D:team-a/a@x", "default/z D:default/b@z S:default/a@z live:uid-1 live:a"} {
+		k, _ := known(t, line)
+		worlds = append(worlds, k)
+	}
 	for range 50_000 {
 		labels := map[string]string{}
 		for range rng.IntN(5) {
@@ -101,7 +156,7 @@ func TestNever(t *testing.T) {
 		if rng.IntN(2) == 0 {
 			o.Owners = []flink.Owner{{APIVersion: pick("apps/v1", "flink.apache.org/v1beta1"), Kind: pick("ReplicaSet", "Deployment", "FlinkDeployment", "Job"), Name: pick("a-1", "", "$(reboot)"), UID: pick("", "u", "not valid"), Controller: rng.IntN(2) == 0}}
 		}
-		list := targets(pick("", "team-a/x", "team-a/x team-b/y", "default/z"))
+		list := worlds[rng.IntN(len(worlds))]
 		v := verdict.Decide(flink.Recognise(o), list)
 		for _, l := range v.Add {
 			if _, there := labels[l.Key]; there {
@@ -121,26 +176,35 @@ func TestNever(t *testing.T) {
 			t.Fatalf("%v: %s says %q", o, sentence(v), message)
 		case !v.Allowed && (!strings.Contains(message, `namespace "flink"`) || !strings.Contains(message, "curl ") && !strings.Contains(message, "kubectl ")):
 			t.Fatalf("%v: the denial does not name the namespace, or no command: %s", o, message)
-		case strings.Contains(command(message), "reboot"):
+		case strings.Contains(commands(message), "reboot"):
 			t.Fatalf("%v: the command would run what the object says: %s", o, message)
 		}
 	}
 }
 
-// command is the part of a message before the evidence.
-func command(message string) string {
-	before, _, _ := strings.Cut(message, "is taken for Flink's by")
-	if i := strings.LastIndex(before, "("); i >= 0 {
-		before = before[:i]
+// commands are those of a message, which end before " ; " or " . ", or with it.
+func commands(message string) string {
+	var all []string
+	for _, begin := range []string{"curl ", "kubectl "} {
+		for rest := message; ; {
+			_, after, ok := strings.Cut(rest, begin)
+			if !ok {
+				break
+			}
+			command, _, _ := strings.Cut(after, " . ")
+			command, _, _ = strings.Cut(command, " ; ")
+			all = append(all, command)
+			rest = after
+		}
 	}
-	return before
+	return strings.Join(all, "\n")
 }
 
 func BenchmarkDecide(b *testing.B) {
 	o := &flink.Object{Kind: "Pod", Namespace: "flink", GenerateName: "my-job-6d4b9c-", Labels: map[string]string{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"},
 		Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "my-job-6d4b9c", Controller: true}}}
 	o.Pod = flink.Pod{Labels: o.Labels, Containers: []flink.Container{{Name: "flink-main-container", Image: "flink:2.2", Args: []string{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}}}}
-	list := targets("default/a")
+	list, _ := known(b, "default/a")
 	b.ReportAllocs()
 	for b.Loop() {
 		if v := verdict.Decide(flink.Recognise(o), list); !v.Allowed {
@@ -151,7 +215,7 @@ func BenchmarkDecide(b *testing.B) {
 
 func TestTheCommandOfADenialHasTheTokenThatItNeeds(t *testing.T) {
 	w := flink.Recognise(&flink.Object{Kind: "Deployment", Namespace: "sandbox", Name: "x", Pod: flink.Pod{Labels: map[string]string{"type": "flink-native-kubernetes", "component": "jobmanager"}}})
-	message := verdict.Decide(w, nil).Message(verdict.Registry{URL: "https://drey.example", AsksWho: true})
+	message := decide(t, w, "").Message(verdict.Registry{URL: "https://drey.example", AsksWho: true})
 	if want := `curl -X POST https://drey.example/api/v1/namespaces/default/deployment-targets -H "Authorization: Bearer $DREY_TOKEN" -H`; !strings.Contains(message, want) {
 		t.Errorf("no %s in %s", want, message)
 	}

@@ -28,7 +28,7 @@ const (
 	NotFlink          Reason = "NotFlink"          // no Flink workload: left alone
 	WeakSignal        Reason = "WeakSignal"        // perhaps Flink, not surely: left alone
 	HasTarget         Reason = "HasTarget"         // its namespace has a target
-	RunningJob        Reason = "RunningJob"        // no target, but a TaskManager of a job that runs
+	RunningJob        Reason = "RunningJob"        // no target any more, but it belongs to what was admitted, or is a TaskManager of a job that runs
 	NotConcerned      Reason = "NotConcerned"      // drey does not decide on such a request
 	ExcludedNamespace Reason = "ExcludedNamespace" // drey leaves all of this namespace alone
 )
@@ -37,4 +37,21 @@ const (
 const (
 	NoDeploymentTarget Reason = "NoDeploymentTarget"
 	AmbiguousTarget    Reason = "AmbiguousTarget"
+	LabelConflict      Reason = "LabelConflict"  // it claims what is another's
+	LabelImmutable     Reason = "LabelImmutable" // an update changes a label by which the pod is known
+)
+
+// Source says where the value of a label comes from.
+type Source string
+
+// The sources.
+const (
+	Constant      Source = "constant"   // the same for all of Flink
+	FromMode      Source = "mode"       // an application or a session
+	FromStatement Source = "stated"     // by the workload itself
+	FromTarget    Source = "target"     // the only platform namespace with a target in the namespace
+	FromRegistry  Source = "registered" // the Deployment or SessionCluster in the registry
+	FromOwner     Source = "owner"      // an owner that was admitted
+	FromRoot      Source = "root"       // the root owner, or what the flavour calls the cluster
+	FromJob       Source = "job"        // the custom resource's status, --job-id, or another operator's label
 )

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	clusterclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/modes"
+	"drey.dev/drey/webhook/owners"
+)
+
+// around is what the webhooks know of the cluster, and how they tell it.
+type around struct {
+	owners  *owners.Owners
+	modes   *modes.Modes
+	observe func(webhook.Denial)
+}
+
+// watchCluster starts to follow what the webhooks have to know, until ctx ends, and
+// returns once what was there is known, or a few seconds have passed: owners can be
+// asked for, and a mode that is not known is that of --mode.
+func (s *service) watchCluster(ctx context.Context) (around, error) {
+	mode, err := webhook.ParseMode(s.options.mode)
+	if err != nil {
+		return around{}, err
+	}
+	var a around
+	if a.owners, err = owners.New(s.cluster, s.log); err != nil {
+		return around{}, err
+	}
+	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
+		return around{}, err
+	}
+	if a.observe, err = denialEvents(ctx, s.cluster, s.log); err != nil {
+		return around{}, err
+	}
+	s.parts.Go(func() { a.owners.Run(ctx) })
+	s.parts.Go(func() { a.modes.Run(ctx) })
+	if err := until(ctx.Done(), func() error {
+		if !a.owners.Synced() || !a.modes.Synced() {
+			return errors.New("the cluster's Flink workloads have not been read yet")
+		}
+		return nil
+	}); err != nil {
+		s.log.Warn("webhooks start before the cluster is known", "error", err)
+	}
+	return a, nil
+}
+
+// denialEvents writes an event for each denial that was let pass, in the
+// background. Many that are alike become one.
+func denialEvents(ctx context.Context, config *clusterclient.Config, log *slog.Logger) (func(webhook.Denial), error) {
+	client, err := coreclient.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&coreclient.EventSinkImpl{Interface: client.Events("")})
+	recorder := broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "drey"})
+	return func(d webhook.Denial) {
+		log.Debug("event", "namespace", d.Namespace, "kind", d.Kind, "name", d.Name, "reason", d.Reason)
+		recorder.Event(about(d), corev1.EventTypeWarning, string(d.Reason), eventMessage(d.Message))
+	}, nil
+}
+
+// about is the object of an event, which need not be there any more, or yet.
+func about(d webhook.Denial) runtime.Object {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{Kind: d.Kind, APIVersion: apiVersions[d.Kind]},
+		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name},
+	}
+}
+
+// apiVersions of the kinds that an event can be about. kubectl describe finds its
+// events by kind and name.
+var apiVersions = map[string]string{
+	"Pod": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "ReplicaSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
+	"FlinkDeployment": "flink.apache.org/v1beta1", "FlinkSessionJob": "flink.apache.org/v1beta1", "FlinkBlueGreenDeployment": "flink.apache.org/v1beta1",
+	"FlinkCluster": "flinkoperator.k8s.io/v1beta1", "FlinkApplication": "flink.k8s.io/v1beta1",
+}
+
+// eventMessage cuts a message to what an event may hold.
+func eventMessage(text string) string {
+	const most = 1024
+	if len(text) <= most {
+		return text
+	}
+	return text[:most-3] + "..."
+}

@@ -1,0 +1,77 @@
+package webhook
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// purpose is what a webhook does with a verdict.
+type purpose struct {
+	labels bool // add what is missing
+	gate   bool // refuse what is denied
+}
+
+// admit is the handler of a webhook that is asked about what is being made.
+// recognise looks at the object of a request.
+func admit[T any](w *Webhooks, name string, p purpose, recognise func(*T, *request[T]) flink.Workload) http.Handler {
+	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
+		if answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "CREATE"); ok {
+			return answer
+		}
+		v := verdict.Decide(w.know(ctx, recognise(r.Object, r)), w.known)
+		answer := response{uid: r.UID, allowed: true, reason: v.Reason}
+		switch {
+		case !v.Allowed && p.gate:
+			w.refuse(&answer, v, name, r.DryRun)
+		case v.Allowed && p.labels:
+			answer.kept = v.Kept
+			w.metrics.labelled(v)
+			if len(v.Add) > 0 {
+				answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(v.Object().Labels) > 0, v.Add)
+			}
+		}
+		if warning := v.Warning(); warning != "" {
+			answer.warnings = append(answer.warnings, warning)
+		}
+		return answer
+	}}
+}
+
+// pass answers requests on which nothing has to be decided.
+func (w *Webhooks) pass(uid, namespace, subResource string, concerned bool) (response, bool) {
+	answer := response{uid: uid, allowed: true, reason: verdict.NotConcerned}
+	switch {
+	case !concerned, subResource != "":
+		return answer, true
+	case slices.Contains(w.exclude, namespace):
+		answer.reason = verdict.ExcludedNamespace
+		return answer, true
+	}
+	return answer, false
+}
+
+// labelled is a pod of which only the metadata matters.
+type labelled struct {
+	Metadata metadata `json:"metadata"`
+}
+
+// keepLabels decides on updates of pods. What is being deleted is left alone:
+// a finalizer that cannot go holds the pod for ever.
+func (w *Webhooks) keepLabels(_ context.Context, r *request[labelled]) response {
+	if answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE"); ok || r.Object.Metadata.Deletion != "" {
+		answer.reason = verdict.NotConcerned
+		return answer
+	}
+	o := r.Object.Metadata.object("Pod", r.Namespace)
+	o.Pod.Labels = o.Labels
+	v := verdict.DecideUpdate(flink.Recognise(&o), r.OldObject.Metadata.Labels)
+	answer := response{uid: r.UID, allowed: true, reason: v.Reason}
+	if !v.Allowed {
+		w.refuse(&answer, v, validatePodLabels, r.DryRun)
+	}
+	return answer
+}
