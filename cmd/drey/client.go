@@ -66,12 +66,18 @@ type client struct {
 // bind gives a command the flags that say where the server is. The environment
 // says it for those that are not given.
 func (c *client) bind(cmd *cobra.Command) {
+	c.bindServer(cmd)
+	cmd.PersistentFlags().StringVarP(&c.namespace, "namespace", "n", cmp.Or(os.Getenv("DREY_NAMESPACE"), "default"), "platform namespace ($DREY_NAMESPACE)")
+}
+
+func (c *client) bindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), "http://127.0.0.1:8080"), "base URL of drey's REST API ($DREY_SERVER)")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
 	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "file with the CA of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: those of the system)")
-	f.StringVarP(&c.namespace, "namespace", "n", cmp.Or(os.Getenv("DREY_NAMESPACE"), "default"), "platform namespace ($DREY_NAMESPACE)")
 }
+
+func (c *client) hasToken() bool { return cmp.Or(c.token, os.Getenv("DREY_TOKEN")) != "" }
 
 // path is that of a collection, or of one object in it.
 func (c *client) path(collection string, name ...string) string {

@@ -45,6 +45,11 @@ const (
 	Strong          // something that only Flink has
 )
 
+// String is one word for it.
+func (s Strength) String() string {
+	return [...]string{"none", "weak", "medium", "strong"}[s]
+}
+
 // The labels and values that Flink and its operators write, and that
 // recognition reads.
 const (

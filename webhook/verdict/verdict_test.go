@@ -129,6 +129,119 @@ func sentence(v verdict.Verdict) string {
 	return strings.Join(words, " ")
 }
 
+// TestDecideWithWhatIsKnown has workloads with owners, registered objects, and what
+// else runs in the cluster. ID(name) stands for the id of a registered object.
+func TestDecideWithWhatIsKnown(t *testing.T) {
+	plain := flink.Relative{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
+	admitted, custom := plain, flink.Relative{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "nuts", UID: "uid-custom", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"}
+	admitted.Labels = map[string]string{"system": "ververica-platform", "vvpNamespace": "a", "deploymentId": "uid-before", "deploymentName": "before"}
+	linked := custom
+	linked.Annotations = map[string]string{"drey.dev/deployment": "payments"}
+	const app, all = "app=flink-job system=ververica-platform vvpNamespace=a", "app=flink-job system=ververica-platform vvpNamespace=a deploymentId="
+	for rule, c := range map[string]struct {
+		world      string
+		owners     []flink.Relative
+		incomplete bool
+		labels     string
+		want       string
+	}{
+		"the root's uid and name are the identity": {"a/x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"a custom resource above is the root, and knows the job": {"a/x", []flink.Relative{plain, custom}, false, "",
+			"allow HasTarget " + all + "uid-custom deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110"},
+		"what could not be looked up is left out":  {"a/x", []flink.Relative{plain}, true, "", "allow HasTarget " + app},
+		"or comes from an owner that was admitted": {"a/x", []flink.Relative{admitted}, true, "", "allow HasTarget " + all + "uid-before deploymentName=before"},
+
+		"who is registered has the registered id":                   {"a/x D:a/nuts@x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "ID(a/nuts) deploymentName=nuts"},
+		"not if it is registered for another namespace":             {"a/x a/y@other D:a/nuts@y", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"not if it is a session cluster that is registered":         {"a/x S:a/nuts@x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"an owner may state as what it is registered":               {"a/x D:a/payments@x", []flink.Relative{plain, linked}, false, "", "allow HasTarget " + all + "ID(a/payments) deploymentName=payments jobId=7a0c0e1d-2b3a-4958-8776-655443322110"},
+		"what it states and is not registered gives nothing":        {"a/x D:a/nuts@x", []flink.Relative{plain, linked}, false, "", "allow HasTarget " + all + "uid-custom deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 warning"},
+		"a stated id that is registered here is a link":             {"a/x D:a/payments@x", []flink.Relative{plain}, false, "deploymentId=ID(a/payments)", "allow HasTarget " + app + " deploymentName=payments"},
+		"being registered settles which platform namespace":         {"a/x b/y D:a/nuts@x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "ID(a/nuts) deploymentName=nuts"},
+		"unless it is registered in both":                           {"a/x b/y D:a/nuts@x D:b/nuts@y", []flink.Relative{plain}, false, "", "deny AmbiguousTarget"},
+		"the id of what is registered elsewhere is a claim":         {"a/x a/y@other D:a/payments@y", []flink.Relative{plain}, false, "deploymentId=ID(a/payments)", "deny LabelConflict"},
+		"the id of a registered session cluster is a claim":         {"a/x S:a/payments@x", []flink.Relative{plain}, false, "deploymentId=ID(a/payments)", "deny LabelConflict"},
+		"the uid of another workload is a claim":                    {"a/x live:uid-other", []flink.Relative{plain}, false, "deploymentId=uid-other", "deny LabelConflict"},
+		"also as the id of what it is not":                          {"a/x live:uid-other", []flink.Relative{plain}, false, "sessionClusterId=uid-other", "deny LabelConflict"},
+		"its own uid is none":                                       {"a/x live:uid-nuts", []flink.Relative{plain, custom}, false, "deploymentId=uid-nuts", "allow HasTarget " + app + " deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 kept:deploymentId=uid-nuts"},
+		"an id that nobody has stays":                               {"a/x", []flink.Relative{plain}, false, "deploymentId=restored", "allow HasTarget " + app + " deploymentName=nuts kept:deploymentId=restored"},
+		"a name stays, whoever has it":                              {"a/x D:a/payments@x", []flink.Relative{plain}, false, "deploymentName=payments", "allow HasTarget " + all + "uid-nuts kept:deploymentName=payments"},
+		"a platform namespace without a target here is a claim":     {"a/x", []flink.Relative{plain}, false, "vvpNamespace=b", "deny LabelConflict"},
+		"also against an owner that was admitted":                   {"a/x", []flink.Relative{admitted}, false, "vvpNamespace=b", "deny LabelConflict"},
+		"an owner that was admitted settles the platform namespace": {"a/x b/y", []flink.Relative{admitted}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+
+		"its target is gone, and its owner was admitted":             {"", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
+		"also where another platform namespace has come":             {"b/y", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
+		"also if its template states where it was":                   {"b/y", []flink.Relative{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
+		"its target is gone, and its owner was never admitted":       {"", []flink.Relative{plain}, false, "", "deny NoDeploymentTarget"},
+		"a running job is not asked whose id its new pods carry":     {"live:uid-other", []flink.Relative{admitted}, false, "deploymentId=uid-other", "allow RunningJob " + app + " deploymentName=before kept:deploymentId=uid-other"},
+		"its target is gone, and its owners could not be looked up ": {"", nil, true, "", "deny NoDeploymentTarget"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			k, ids := known(t, c.world)
+			fill := func(text string) string {
+				for name, id := range ids {
+					text = strings.ReplaceAll(text, "ID("+name+")", id)
+				}
+				return text
+			}
+			labels := map[string]string{}
+			for pair := range strings.FieldsSeq(fill(c.labels)) {
+				key, value, _ := strings.Cut(pair, "=")
+				labels[key] = value
+			}
+			w := flink.Workload{
+				Object:   &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}},
+				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavour: flink.Docs, Root: flink.Root{Kind: "Deployment", Name: "nuts"}, Identity: flink.Identity{Name: "nuts"},
+			}.With(c.owners, !c.incomplete)
+			v := verdict.Decide(w, k)
+			got := sentence(v)
+			if v.Warning() != "" {
+				got += " warning"
+			}
+			if want := fill(c.want); got != want {
+				t.Errorf("\ngot  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestDecideUpdate(t *testing.T) {
+	const ours = "app=flink-job system=ververica-platform vvpNamespace=a deploymentId=1 deploymentName=n jobId=j"
+	for rule, c := range map[string]struct{ before, after, want string }{
+		"nothing changes":                      {ours, ours, "allow NotConcerned"},
+		"a label that is not ours changes":     {ours + " x=1", ours + " x=2 y=3", "allow NotConcerned"},
+		"what is missing may come":             {"system=ververica-platform", ours, "allow NotConcerned"},
+		"a pod that drey has never seen":       {"deploymentId=1 app=flink-job", "deploymentId=2", "allow NotConcerned"},
+		"an id changes":                        {ours, strings.Replace(ours, "Id=1", "Id=2", 1), "deny LabelImmutable"},
+		"a job id goes":                        {ours, strings.Replace(ours, " jobId=j", "", 1), "deny LabelImmutable"},
+		"the label system goes":                {ours, strings.Replace(ours, "system=ververica-platform", "", 1), "deny LabelImmutable"},
+		"all labels go":                        {ours, "", "deny LabelImmutable"},
+		"our app changes":                      {ours, strings.Replace(ours, "app=flink-job", "app=x", 1), "deny LabelImmutable"},
+		"an app that its maker chose changes":  {"system=ververica-platform app=x", "system=ververica-platform app=y", "allow NotConcerned"},
+		"an empty label goes":                  {"system=ververica-platform jobId=", "system=ververica-platform", "deny LabelImmutable"},
+		"a label becomes empty, and is a word": {ours, strings.Replace(ours, "jobId=j", "jobId=", 1), "deny LabelImmutable"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			read := func(text string) map[string]string {
+				labels := map[string]string{}
+				for pair := range strings.FieldsSeq(text) {
+					key, value, _ := strings.Cut(pair, "=")
+					labels[key] = value
+				}
+				return labels
+			}
+			v := verdict.DecideUpdate(flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: read(c.after)}}, read(c.before))
+			if got := sentence(v); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if message := v.Message(verdict.Registry{}); v.Allowed != (message == "") || !v.Allowed && !strings.Contains(message, "kubectl delete pod p -n flink") {
+				t.Errorf("message %q", message)
+			}
+		})
+	}
+}
+
 // TestNever holds for any workload among any targets: labels are only added,
 // only absent ones, only valid ones; deciding again changes nothing; and every
 // denial names the namespace and a command.
@@ -200,16 +313,37 @@ func commands(message string) string {
 	return strings.Join(all, "\n")
 }
 
+// BenchmarkDecide is the decision on a pod with its owners known, among few and
+// many targets: recognition is measured apart.
 func BenchmarkDecide(b *testing.B) {
 	o := &flink.Object{Kind: "Pod", Namespace: "flink", GenerateName: "my-job-6d4b9c-", Labels: map[string]string{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"},
 		Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "my-job-6d4b9c", Controller: true}}}
 	o.Pod = flink.Pod{Labels: o.Labels, Containers: []flink.Container{{Name: "flink-main-container", Image: "flink:2.2", Args: []string{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}}}}
-	list, _ := known(b, "default/a")
-	b.ReportAllocs()
-	for b.Loop() {
-		if v := verdict.Decide(flink.Recognise(o), list); !v.Allowed {
-			b.Fatal(fmt.Sprint(v))
-		}
+	w := flink.Recognise(o).With([]flink.Relative{
+		{APIVersion: "apps/v1", Kind: "Deployment", Name: "my-job", UID: "0b0b0b0b-0000-4000-8000-000000000002"},
+		{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "my-job", UID: "0b0b0b0b-0000-4000-8000-000000000001", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"},
+	}, true)
+	for _, targets := range []int{10, 100_000} {
+		b.Run(fmt.Sprintf("%d targets", targets), func(b *testing.B) {
+			store := memstore.New()
+			for i := range targets {
+				if _, err := store.Create(b.Context(), registry.Object{Kind: registry.DeploymentTarget,
+					Metadata: registry.Metadata{Namespace: fmt.Sprint("team-", i%1000), Name: fmt.Sprint("t", i), ID: fmt.Sprint(i)},
+					Spec:     fmt.Appendf(nil, `{"kubernetes":{"namespace":%q}}`, map[bool]string{true: "flink", false: fmt.Sprint("flink-", i)}[i == 0])}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			k := world{Index: registry.NewIndex("drey-system")}
+			if err := k.Follow(b.Context(), store); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := verdict.Decide(w, k); !v.Allowed || len(v.Add) != 5 {
+					b.Fatal(sentence(v))
+				}
+			}
+		})
 	}
 }
 

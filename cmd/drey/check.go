@@ -1,0 +1,168 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/webhook/verdict"
+)
+
+func newCheckCommand() *cobra.Command {
+	var q question
+	var format string
+	cmd := &cobra.Command{
+		Use:   "check -f DIR",
+		Short: "Check manifests as the webhooks would, in a pipeline and without a cluster",
+		Long: `Put every workload in the manifests to the function that the webhooks ask, and
+say what becomes of it. What drey would not be asked about is left out.
+
+The exit code is 1 if anything would be refused.`,
+		Example: `  drey check -f deploy/ --targets targets.yaml
+  helm template . | drey check -f - --targets targets.yaml -n flink -o junit > drey.xml`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(q.files) == 0 {
+				return &exitError{exitUsage, fmt.Errorf("say what to check with -f: a file, a directory, or - for standard input")}
+			}
+			known, err := q.registry(cmd.Context(), cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			manifests, err := readManifests(cmd.InOrStdin(), q.files)
+			if err != nil {
+				return err
+			}
+			var all []checked
+			refused := 0
+			for _, m := range manifests {
+				c, ok, err := q.check(m, known)
+				if err != nil {
+					return err
+				}
+				if !ok {
+					continue
+				}
+				all = append(all, c)
+				if !c.Allowed {
+					refused++
+				}
+			}
+			if err := printChecked(cmd.OutOrStdout(), format, len(manifests), all); err != nil {
+				return err
+			}
+			if refused > 0 {
+				return fmt.Errorf("%d of %d workloads would be refused", refused, len(all))
+			}
+			return nil
+		},
+	}
+	q.bind(cmd)
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "table, json or junit")
+	return cmd
+}
+
+// checked is a manifest and what became of it.
+type checked struct {
+	File string `json:"file"`
+	verdict.Explanation
+}
+
+// check decides on a manifest. ok is false where nothing is gated: what drey is not
+// asked about, and what it only labels.
+func (q *question) check(m manifest, known verdict.Known) (c checked, ok bool, err error) {
+	v, ok, err := q.decide(m, known)
+	if err != nil || !ok || m.Kind == "Service" || m.Kind == "ConfigMap" {
+		return checked{}, false, err
+	}
+	return checked{m.file, v.Explain(q.address())}, true, nil
+}
+
+func printChecked(out io.Writer, format string, manifests int, all []checked) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		if all == nil {
+			all = []checked{}
+		}
+		return e.Encode(all)
+	case "junit":
+		return printJUnit(out, all)
+	case "table":
+		return printCheckedTable(out, manifests, all)
+	}
+	return &exitError{exitUsage, fmt.Errorf("-o %s: want table, json or junit", format)}
+}
+
+func printCheckedTable(out io.Writer, manifests int, all []checked) error {
+	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
+	if len(all) > 0 {
+		fmt.Fprintln(w, "FILE\tNAMESPACE\tWORKLOAD\tVERDICT\tPLATFORM NAMESPACE")
+	}
+	for _, c := range all {
+		word := "allowed"
+		if !c.Allowed {
+			word = "DENIED"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s/%s\t%s: %s\t%s\n", c.File, c.Namespace, c.Kind, c.Name, word, c.Reason, orElse(c.PlatformNamespace, "-"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Message != "" || c.Warning != "" {
+			fmt.Fprintf(out, "\n%s, %s/%s: %s\n", c.File, c.Kind, c.Name, cmp.Or(c.Message, c.Warning))
+		}
+	}
+	_, err := fmt.Fprintf(out, "%d objects, %d of them workloads\n", manifests, len(all))
+	return err
+}
+
+// The shape that the tools of pipelines read (the JUnit XML of Ant's task).
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	File    string        `xml:"file,attr"`
+	Failure *junitFailure `xml:"failure,omitempty"`
+}
+
+type junitFailure struct {
+	Type    string `xml:"type,attr"`
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+func printJUnit(out io.Writer, all []checked) error {
+	suite := junitSuite{Name: "drey check", Tests: len(all)}
+	for _, c := range all {
+		one := junitCase{Class: c.Namespace, Name: c.Kind + "/" + c.Name, File: c.File}
+		if !c.Allowed {
+			suite.Failures++
+			one.Failure = &junitFailure{string(c.Reason), string(c.Reason), c.Message}
+		}
+		suite.Cases = append(suite.Cases, one)
+	}
+	fmt.Fprint(out, xml.Header)
+	e := xml.NewEncoder(out)
+	e.Indent("", "  ")
+	if err := e.Encode(suite); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/owners"
+	"drey.dev/drey/webhook/verdict"
+)
+
+func newExplainCommand() *cobra.Command {
+	var q question
+	var format string
+	cmd := &cobra.Command{
+		Use:   "explain KIND/NAME | explain -f FILE",
+		Short: "Say what drey makes of a workload, and why",
+		Long: `Say what drey makes of a workload: what it was recognised by, who owns it, where
+each label comes from, and whether it may run.
+
+KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f takes
+manifests, without a cluster. The registry is that of the running drey, or
+of --targets.`,
+		Example: `  drey explain pod/my-job-6d4b9c-x2x4z -n flink
+  drey explain -f job.yaml -n flink --targets targets.yaml`,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (len(q.files) > 0) {
+				return &exitError{exitUsage, errors.New("say what to explain: KIND/NAME for an object of the cluster, or -f FILE")}
+			}
+			known, err := q.registry(cmd.Context(), cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			var all []verdict.Explanation
+			if len(args) == 1 {
+				all, err = q.live(cmd.Context(), args[0], known)
+			} else {
+				all, err = q.offline(cmd.InOrStdin(), known)
+			}
+			if err != nil {
+				return err
+			}
+			return printExplanations(cmd.OutOrStdout(), format, all)
+		},
+	}
+	q.bind(cmd)
+	cmd.Flags().StringVar(&q.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	return cmd
+}
+
+// question is what explain and check have in common: what they look at, and which
+// registry they ask.
+type question struct {
+	client     client
+	files      []string
+	targets    []string
+	namespace  string // the Kubernetes namespace of what does not say
+	kubeconfig string
+}
+
+func (q *question) bind(cmd *cobra.Command) {
+	q.client.bindServer(cmd)
+	f := cmd.Flags()
+	f.StringArrayVarP(&q.files, "filename", "f", nil, "file or directory with manifests in YAML or JSON; - is standard input; may be given many times")
+	f.StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: ask the server)")
+	f.StringVarP(&q.namespace, "namespace", "n", "default", "Kubernetes namespace of what does not say where it is")
+}
+
+// registry is that of --targets, or else of the running drey.
+func (q *question) registry(ctx context.Context, stdin io.Reader) (snapshot, error) {
+	if len(q.targets) > 0 {
+		objects, err := readRegistry(stdin, q.targets)
+		if err != nil {
+			return snapshot{}, err
+		}
+		return snapshotOf(ctx, podNamespace(), objects)
+	}
+	objects, err := q.client.fetchRegistry(ctx)
+	if err != nil {
+		return snapshot{}, err
+	}
+	return snapshotOf(ctx, podNamespace(), objects)
+}
+
+// offline explains what the files hold of kinds that drey is asked about.
+func (q *question) offline(stdin io.Reader, known verdict.Known) ([]verdict.Explanation, error) {
+	manifests, err := readManifests(stdin, q.files)
+	if err != nil {
+		return nil, err
+	}
+	var all []verdict.Explanation
+	for _, m := range manifests {
+		v, ok, err := q.decide(m, known)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			all = append(all, v.Explain(q.address()))
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("there is nothing in %s that drey would be asked about: no pod, nothing that makes pods, no custom resource of Flink's", strings.Join(q.files, ", "))
+	}
+	return all, nil
+}
+
+// decide decides on a manifest. ok is false where drey would not be asked.
+func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, ok bool, err error) {
+	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.namespace), m.text)
+	if err != nil {
+		return v, false, fmt.Errorf("%s: %w", m.file, err)
+	}
+	return verdict.Decide(w, known), ok, nil
+}
+
+func (q *question) address() verdict.Registry {
+	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken()}
+}
+
+// live explains one object of the cluster, with its owners.
+func (q *question) live(ctx context.Context, which string, known snapshot) ([]verdict.Explanation, error) {
+	config, err := personsConfig(q.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	m, err := getObject(ctx, config, q.namespace, which)
+	if err != nil {
+		return nil, err
+	}
+	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, q.namespace, m.text)
+	if err != nil || !ok {
+		return nil, errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s: drey is not asked about such objects", which)})
+	}
+	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	known.owners = finder
+	if w.Recognised() {
+		w = w.With(finder.Of(ctx, w.Object))
+	}
+	return []verdict.Explanation{verdict.Decide(w, known).Explain(q.address())}, nil
+}
+
+func printExplanations(out io.Writer, format string, all []verdict.Explanation) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(all)
+	case "text":
+		for i, e := range all {
+			if i > 0 {
+				fmt.Fprintln(out)
+			}
+			if err := printExplanation(out, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return &exitError{exitUsage, fmt.Errorf("-o %s: want text or json", format)}
+}
+
+func printExplanation(out io.Writer, e verdict.Explanation) error {
+	fmt.Fprintf(out, "%s %s in namespace %s\n", e.Kind, orElse(e.Name, "without a name"), e.Namespace)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	row := func(name string, values ...string) {
+		if value := strings.Join(values, ", "); value != "" {
+			fmt.Fprintf(w, "  %s\t%s\n", name, value)
+		}
+	}
+	row("verdict", orElse(map[bool]string{true: "allowed"}[e.Allowed], "denied")+": "+string(e.Reason))
+	row("recognised", strings.TrimPrefix(strings.Join([]string{e.Flavour, e.Mode, e.Role}, " "), " ")+" ("+e.Strength+")")
+	row("by", e.Signals...)
+	row("owners", e.Owners...)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(e.Labels) > 0 {
+		fmt.Fprintln(w, "  LABEL\tVALUE\t\tFROM")
+		for _, l := range e.Labels {
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", l.Key, orElse(l.Value, "-"), describeAction(l), l.From)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, text := range []string{e.Message, e.Warning} {
+		if text != "" {
+			fmt.Fprintf(out, "  %s\n", text)
+		}
+	}
+	return nil
+}
+
+func describeAction(l verdict.ExplainedLabel) string {
+	switch l.Action {
+	case verdict.Added:
+		return "is added"
+	case verdict.Present:
+		return "is there"
+	case verdict.Kept:
+		return fmt.Sprintf("stays %q", *l.Has)
+	case verdict.Conflict:
+		return fmt.Sprintf("conflicts with %q", *l.Has)
+	}
+	return "is not known"
+}

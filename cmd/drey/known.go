@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/memstore"
+)
+
+// snapshot is a registry as it is at one moment, for commands that ask what drey
+// would say.
+type snapshot struct {
+	*registry.Index
+	owners interface{ Live(id string) bool } // nil: no cluster is asked
+}
+
+// Live implements verdict.Known.
+func (s snapshot) Live(id string) bool { return s.owners != nil && s.owners.Live(id) }
+
+// snapshotOf fills an index with objects, which the registry's rules have not seen
+// yet, targets first: the others may refer to them.
+func snapshotOf(ctx context.Context, home string, objects []registry.Object) (snapshot, error) {
+	store := memstore.New()
+	var namespaces []string
+	for _, o := range objects {
+		namespaces = append(namespaces, o.Metadata.Namespace)
+	}
+	rules, err := registry.New(ctx, memstore.New(), registry.Options{Home: home, Namespaces: namespaces})
+	if err != nil {
+		return snapshot{}, err
+	}
+	order := []registry.Kind{registry.DeploymentTarget, registry.SessionCluster, registry.Deployment}
+	slices.SortStableFunc(objects, func(a, b registry.Object) int {
+		return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
+	})
+	for _, o := range objects {
+		kept, err := rules.Create(ctx, o)
+		if err != nil {
+			return snapshot{}, err
+		}
+		kept.Metadata.ID = cmp.Or(o.Metadata.ID, kept.Metadata.ID)
+		if _, err := store.Create(ctx, kept); err != nil {
+			return snapshot{}, err
+		}
+	}
+	s := snapshot{Index: registry.NewIndex(home)}
+	return s, s.Follow(ctx, store)
+}
+
+// readRegistry reads the registry's objects from files: as REST and drey targets
+// get -o yaml write them, or as Kubernetes does.
+func readRegistry(stdin io.Reader, paths []string) ([]registry.Object, error) {
+	manifests, err := readManifests(stdin, paths)
+	if err != nil {
+		return nil, err
+	}
+	var all []registry.Object
+	for _, m := range manifests {
+		switch kind := registry.Kind(m.Kind); kind {
+		case registry.DeploymentTarget, registry.Deployment, registry.SessionCluster:
+			o, err := readRegistryObject(m.text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.file, err)
+			}
+			all = append(all, o)
+		}
+	}
+	if len(all) == 0 {
+		return nil, &exitError{exitUsage, fmt.Errorf("%v: there is no DeploymentTarget in it", paths)}
+	}
+	return all, nil
+}
+
+func readRegistryObject(text []byte) (registry.Object, error) {
+	var o struct {
+		Kind     registry.Kind `json:"kind"`
+		Metadata struct {
+			ID          string            `json:"id"`
+			Name        string            `json:"name"`
+			DisplayName string            `json:"displayName"`
+			Namespace   string            `json:"namespace"`
+			Labels      map[string]string `json:"labels"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+		Spec json.RawMessage `json:"spec"`
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return registry.Object{}, err
+	}
+	m := o.Metadata
+	return registry.Object{Kind: o.Kind, Spec: o.Spec, Metadata: registry.Metadata{
+		ID: m.ID, Name: m.Name, DisplayName: m.DisplayName, Namespace: cmp.Or(m.Namespace, registry.DefaultNamespace), Labels: m.Labels, Annotations: m.Annotations,
+	}}, nil
+}
+
+// fetchRegistry reads the registry of a running drey: all of it that the caller may
+// see.
+func (c *client) fetchRegistry(ctx context.Context) ([]registry.Object, error) {
+	answer, _, err := c.do(ctx, http.MethodGet, "/namespaces/v1/namespaces", nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the registry: %w. Or give --targets FILE", err)
+	}
+	var list struct {
+		Namespaces []struct{ Name string }
+	}
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return nil, err
+	}
+	var all []registry.Object
+	for _, n := range list.Namespaces {
+		in := *c
+		in.namespace = strings.TrimPrefix(n.Name, "namespaces/")
+		for _, k := range objectKinds {
+			answer, _, err := in.do(ctx, http.MethodGet, in.path(k.collection), nil)
+			if err != nil {
+				return nil, fmt.Errorf("read the registry: %w", err)
+			}
+			var list struct{ Items []json.RawMessage }
+			if err := json.Unmarshal(answer, &list); err != nil {
+				return nil, err
+			}
+			for _, item := range list.Items {
+				o, err := readRegistryObject(item)
+				if err != nil {
+					return nil, err
+				}
+				o.Kind = registry.Kind(k.kind)
+				all = append(all, o)
+			}
+		}
+	}
+	return all, nil
+}
