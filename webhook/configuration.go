@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"slices"
-	"strconv"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -76,7 +75,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 // asked about again: a running job makes them, and must not wait for drey. Neither
 // is what an operator makes of a custom resource that was let in: it makes it anew
 // when a job is upgraded, or recovers.
-func Validating(client Client, exclude []string, self string) *admissionv1.ValidatingWebhookConfiguration {
+func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookConfiguration {
 	webhook := func(name, path string, s scope) admissionv1.ValidatingWebhook {
 		return admissionv1.ValidatingWebhook{
 			Name: name, ClientConfig: client(path),
@@ -99,7 +98,6 @@ func Validating(client Client, exclude []string, self string) *admissionv1.Valid
 			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, podLabels, []admissionv1.MatchCondition{
 				{Name: "changes-a-label", Expression: celRelabels},
 				{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
-				{Name: "is-not-by-drey", Expression: "request.userInfo.username != " + strconv.Quote(self)},
 			})),
 		},
 	}

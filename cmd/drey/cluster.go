@@ -9,11 +9,9 @@ import (
 	"net"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
-	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -111,11 +109,7 @@ func install(ctx context.Context, config *rest.Config, client webhook.Client, ex
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	options := metav1.PatchOptions{FieldManager: "drey", Force: new(true)}
-	self, err := whoAmI(ctx, config)
-	if err != nil {
-		return err
-	}
-	validating, err := json.Marshal(webhook.Validating(client, exclude, self))
+	validating, err := json.Marshal(webhook.Validating(client, exclude))
 	if err != nil {
 		return err
 	}
@@ -130,20 +124,6 @@ func install(ctx context.Context, config *rest.Config, client webhook.Client, ex
 		return fmt.Errorf("register the mutating webhook: %w", err)
 	}
 	return nil
-}
-
-// whoAmI is the name by which the API server knows drey: its own updates are not
-// sent back to it.
-func whoAmI(ctx context.Context, config *rest.Config) (string, error) {
-	api, err := authenticationclient.NewForConfig(config)
-	if err != nil {
-		return "", err
-	}
-	review, err := api.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
-	if err != nil {
-		return "", fmt.Errorf("ask the API server who drey is: %w", err)
-	}
-	return review.Status.UserInfo.Username, nil
 }
 
 // until waits for check to succeed: for a few seconds, or until stopped is

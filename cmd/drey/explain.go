@@ -183,7 +183,7 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 		}
 	}
 	row("verdict", orElse(map[bool]string{true: "allowed"}[e.Allowed], "denied")+": "+string(e.Reason))
-	row("recognised", strings.TrimPrefix(strings.Join([]string{e.Flavour, e.Mode, e.Role}, " "), " ")+" ("+e.Strength+")")
+	row("recognised", describe(e))
 	row("by", e.Signals...)
 	row("owners", e.Owners...)
 	if err := w.Flush(); err != nil {
@@ -206,10 +206,21 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 	return nil
 }
 
+// describe says what was recognised.
+func describe(e verdict.Explanation) string {
+	var words []string
+	for _, word := range []string{e.Flavour, e.Mode, e.Role} {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(append(words, "("+e.Strength+")"), " ")
+}
+
 func describeAction(l verdict.ExplainedLabel) string {
 	switch l.Action {
 	case verdict.Added:
-		return "is added"
+		return "is missing"
 	case verdict.Present:
 		return "is there"
 	case verdict.Kept:

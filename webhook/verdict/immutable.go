@@ -10,8 +10,8 @@ var firm = [...]string{
 
 // DecideUpdate decides on a change to the pod of a workload whose labels were
 // old. A pod on which drey has never been is none of its business; neither is an
-// app that its maker chose. The caller keeps apart what is being deleted, and
-// what drey itself does.
+// app that its maker chose. The caller keeps apart what is being deleted. Drey
+// itself needs no exception: it only ever adds what is missing.
 func DecideUpdate(w flink.Workload, old map[string]string) Verdict {
 	v := Verdict{Allowed: true, Reason: NotConcerned, workload: w}
 	if old[LabelSystem] != System {

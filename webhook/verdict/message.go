@@ -58,13 +58,13 @@ func (v Verdict) immutableMessage() string {
 	for _, l := range v.was {
 		change := fmt.Sprintf("%s from %q to %q", l.Key, l.Value, o.Labels[l.Key])
 		if _, there := o.Labels[l.Key]; !there {
-			change = fmt.Sprintf("%s, which is %q, to nothing", l.Key, l.Value)
+			change = fmt.Sprintf("%s from %q to nothing", l.Key, l.Value)
 		}
 		changes = append(changes, change)
 	}
-	return fmt.Sprintf("the labels by which a Flink pod is found do not change while it runs: pod %q in namespace %q would have %s. "+
-		"Leave them as they are; to have its labels worked out anew, let its controller make another pod: kubectl delete pod %s -n %s",
-		o.Name, o.Namespace, strings.Join(changes, ", "), shellSafe(o.Name, "NAME"), o.Namespace)
+	return fmt.Sprintf("the labels by which a Flink pod is found do not change while it runs: this would change %[3]s on pod %[1]q in namespace %[2]q. "+
+		"Leave them as they are; to have its labels worked out anew, let its controller make another pod: kubectl delete pod %[4]s -n %[2]s",
+		o.Name, o.Namespace, strings.Join(changes, ", "), shellSafe(o.Name, "NAME"))
 }
 
 func evidence(w flink.Workload) string {
