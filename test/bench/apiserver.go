@@ -12,8 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-
-	"drey.dev/drey/test/cluster"
 )
 
 // scene is what stands between a client and its pod.
@@ -26,17 +24,10 @@ type scene struct {
 }
 
 // throughAPIServer creates pods by dry run in each scene, and prints a table.
-func throughAPIServer(ctx context.Context, s settings, c *cluster.Cluster, noop *noopServer) error {
-	api, err := dynamic.NewForConfig(c.Config())
-	if err != nil {
-		return err
-	}
-	stage := &stage{api: api, noop: noop}
+func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
+	noop := stage.noop
 	mutating, validating, err := stage.takeDown(ctx)
 	if err != nil {
-		return err
-	}
-	if err := stage.makeNamespace(ctx); err != nil {
 		return err
 	}
 	scenes := []scene{

@@ -92,16 +92,20 @@ func (s server) caller(review []byte) func() func() error {
 	}
 }
 
-// flinkPod is a JobManager's pod of about 10 KB.
+// flinkPod is a JobManager's pod of about 10 KB, of the Deployment top-speed.
 func flinkPod() map[string]any {
 	var env []any
 	for i := range 95 {
 		env = append(env, map[string]any{"name": fmt.Sprintf("PLATFORM_SETTING_%d", i), "value": fmt.Sprintf("a value as pods have them, such as /opt/flink/conf/%d", i)})
 	}
 	pod := plainPod()
-	pod["metadata"] = map[string]any{"generateName": "top-speed-6d4b9c-", "labels": map[string]any{
-		"app": "top-speed", "component": "jobmanager", "type": "flink-native-kubernetes",
-	}}
+	pod["metadata"] = map[string]any{
+		"generateName": "top-speed-6d4b9c-",
+		"labels":       map[string]any{"app": "top-speed", "component": "jobmanager", "type": "flink-native-kubernetes", "pod-template-hash": "6d4b9c"},
+		"ownerReferences": []any{map[string]any{
+			"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "top-speed-6d4b9c", "uid": "0b0b0b0b-0000-4000-8000-000000000002", "controller": true, "blockOwnerDeletion": true,
+		}},
+	}
 	pod["spec"].(map[string]any)["containers"] = []any{map[string]any{
 		"name": "flink-main-container", "image": "flink:2.2", "command": []any{"/docker-entrypoint.sh"},
 		"args": []any{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}, "env": env,

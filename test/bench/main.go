@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
 	"drey.dev/drey/webhook"
@@ -26,6 +29,7 @@ type settings struct {
 	each    time.Duration // of a measurement
 	clients int           // that create pods at once
 	program string
+	others  int // Deployments that are not Flink's
 }
 
 func main() {
@@ -41,6 +45,7 @@ func main() {
 	flag.DurationVar(&s.each, "each", 2*time.Second, "length of a measurement")
 	flag.IntVar(&s.clients, "clients", 4, "clients that create pods at once")
 	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
+	flag.IntVar(&s.others, "others", 10_000, "Deployments that are not Flink's, among which memory is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -71,6 +76,17 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, noop.stop()) }()
 
+	api, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		return err
+	}
+	stage := &stage{api: api, noop: noop}
+	if err := stage.makeNamespace(ctx); err != nil {
+		return err
+	}
+	if err := populate(ctx, api, "top-speed", 1, func(string) *unstructured.Unstructured { return flinkDeployment("top-speed") }); err != nil {
+		return err
+	}
 	ratio, resident, err := direct(ctx, s, []server{
 		{"do-nothing webhook", noop.url, noop.pid(), false},
 		{"drey", d.Webhook + webhook.PathLabelPods, d.PID(), true},
@@ -78,11 +94,14 @@ func run(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := throughAPIServer(ctx, s, c, noop); err != nil {
+	if err := throughAPIServer(ctx, s, stage); err != nil {
 		return err
 	}
 	after, err := residentMemory(d.PID())
 	if err != nil {
+		return err
+	}
+	if err := memoryAmong(ctx, s, c, stage); err != nil {
 		return err
 	}
 	fmt.Printf("\nAims: drey/do-nothing at 8 connections %.2f (aim 0.70 or more); resident memory %.0f MiB, after all of this %.0f MiB (aim below 40).\n", ratio, resident, after)

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+)
+
+var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+
+// memoryAmong prints what drey holds in memory among many Deployments: those that
+// are not Flink's first, then with Flink's. It starts a drey for each.
+func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *stage) error {
+	config := rest.CopyConfig(c.Config())
+	config.QPS, config.Burst = -1, -1
+	api, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nResident memory of a fresh drey among Deployments (with no pods):\n\n")
+	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "others\tFlink's\tMiB\tof that heap and stacks\tup after\t")
+	for _, add := range []struct{ others, flinks int }{{0, 0}, {s.others, 0}, {0, s.others / 10}} {
+		if err := populate(ctx, api, "other", add.others, plainDeployment); err != nil {
+			return err
+		}
+		if err := populate(ctx, api, "flink", add.flinks, flinkDeployment); err != nil {
+			return err
+		}
+		began := time.Now()
+		d, err := drey.Start(ctx, drey.Options{Program: s.program, Cluster: c, DataDir: c.Dir() + "/memory"})
+		if err != nil {
+			return err
+		}
+		up := time.Since(began)
+		time.Sleep(time.Second) // what was read is cleared away
+		resident, err := residentMemory(d.PID())
+		own, errOwn := ownMemory(d.PID())
+		if err := errors.Join(err, errOwn, d.Stop()); err != nil {
+			return err
+		}
+		if _, _, err := stage.takeDown(ctx); err != nil { // they would refuse the next ones
+			return err
+		}
+		others, flinks := add.others, add.flinks
+		if flinks > 0 {
+			others = s.others
+		}
+		fmt.Fprintf(table, "%d\t%d\t%.0f\t%.1f\t%s\t\n", others, flinks, resident, own, up.Round(time.Millisecond))
+	}
+	return table.Flush()
+}
+
+// populate makes n Deployments.
+func populate(ctx context.Context, api dynamic.Interface, prefix string, n int, object func(name string) *unstructured.Unstructured) error {
+	const atOnce = 16
+	names := make(chan string)
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	for range atOnce {
+		wait.Go(func() {
+			for name := range names {
+				if _, err := api.Resource(deployments).Namespace("bench").Create(ctx, object(name), metav1.CreateOptions{}); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range n {
+		names <- fmt.Sprintf("%s-%d", prefix, i)
+		if (i+1)%2000 == 0 {
+			fmt.Fprintf(os.Stderr, "  %d of %d Deployments made\n", i+1, n)
+		}
+	}
+	close(names)
+	wait.Wait()
+	return failed
+}
+
+// flinkDeployment is the JobManager's, as native mode makes it. It has no pods, and
+// drey's label: without drey in the way, nobody else adds it.
+func flinkDeployment(name string) *unstructured.Unstructured {
+	labels := map[string]any{"app": name, "component": "jobmanager", "type": "flink-native-kubernetes"}
+	marked := map[string]any{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": name}
+	for key, value := range labels {
+		marked[key] = value
+	}
+	pod := flinkPod()
+	pod["metadata"] = map[string]any{"labels": labels}
+	return deployment(name, marked, labels, pod)
+}
+
+func plainDeployment(name string) *unstructured.Unstructured {
+	labels := map[string]any{"app": name}
+	pod := plainPod()
+	pod["metadata"] = map[string]any{"labels": labels}
+	return deployment(name, labels, labels, pod)
+}
+
+func deployment(name string, labels, selector map[string]any, pod map[string]any) *unstructured.Unstructured {
+	delete(pod, "kind")
+	delete(pod, "apiVersion")
+	return object("apps/v1", "Deployment", map[string]any{
+		"metadata": map[string]any{"name": name, "labels": labels},
+		"spec":     map[string]any{"replicas": int64(0), "selector": map[string]any{"matchLabels": selector}, "template": pod},
+	})
+}
