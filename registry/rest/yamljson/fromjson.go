@@ -14,7 +14,7 @@ import (
 // makes the same value of what it returns.
 func FromJSON(text []byte) ([]byte, error) {
 	in := jsontext.NewDecoder(bytes.NewReader(text))
-	root, err := read(in)
+	root, err := read(in, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,11 @@ func FromJSON(text []byte) ([]byte, error) {
 	return out.Bytes(), w.Close()
 }
 
-func read(in *jsontext.Decoder) (*yamlv3.Node, error) {
+// deepestBlock is how far values stand in lines of their own. Deeper ones share a
+// line: indented, they would take the square of their depth.
+const deepestBlock = 20
+
+func read(in *jsontext.Decoder, depth int) (*yamlv3.Node, error) {
 	token, err := in.ReadToken()
 	if err != nil {
 		return nil, err
@@ -42,36 +46,40 @@ func read(in *jsontext.Decoder) (*yamlv3.Node, error) {
 		}
 	case '{':
 		n.Kind, n.Tag = yamlv3.MappingNode, "!!map"
-		return n, readObject(in, n)
+		err = readObject(in, n, depth)
 	case '[':
 		n.Kind, n.Tag = yamlv3.SequenceNode, "!!seq"
-		for in.PeekKind() != ']' {
-			item, err := read(in)
-			if err != nil {
-				return nil, err
-			}
-			n.Content = append(n.Content, item)
-		}
-		if len(n.Content) == 0 {
-			n.Style = yamlv3.FlowStyle
-		}
-		_, err := in.ReadToken()
-		return n, err
+		err = readList(in, n, depth)
 	default:
 		n.Value = token.String() // numbers to the digit; true, false and null
 	}
-	return n, nil
+	if n.Kind != yamlv3.ScalarNode && (len(n.Content) == 0 || depth > deepestBlock) {
+		n.Style = yamlv3.FlowStyle
+	}
+	return n, err
 }
 
-func readObject(in *jsontext.Decoder, n *yamlv3.Node) error {
-	type pair struct{ key, value *yamlv3.Node }
-	var pairs []pair
-	for in.PeekKind() != '}' {
-		key, err := read(in)
+func readList(in *jsontext.Decoder, n *yamlv3.Node, depth int) error {
+	for in.PeekKind() != ']' {
+		item, err := read(in, depth+1)
 		if err != nil {
 			return err
 		}
-		value, err := read(in)
+		n.Content = append(n.Content, item)
+	}
+	_, err := in.ReadToken()
+	return err
+}
+
+func readObject(in *jsontext.Decoder, n *yamlv3.Node, depth int) error {
+	type pair struct{ key, value *yamlv3.Node }
+	var pairs []pair
+	for in.PeekKind() != '}' {
+		key, err := read(in, depth+1)
+		if err != nil {
+			return err
+		}
+		value, err := read(in, depth+1)
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
@@ -83,9 +91,6 @@ func readObject(in *jsontext.Decoder, n *yamlv3.Node) error {
 	slices.SortFunc(pairs, func(a, b pair) int { return bytes.Compare([]byte(a.key.Value), []byte(b.key.Value)) })
 	for _, p := range pairs {
 		n.Content = append(n.Content, p.key, p.value)
-	}
-	if len(pairs) == 0 {
-		n.Style = yamlv3.FlowStyle
 	}
 	_, err := in.ReadToken()
 	return err

@@ -22,6 +22,10 @@ import (
 // about what 1 MiB of plain text can hold.
 const maxNodes = 200_000
 
+// maxBytes bounds the same in bytes: few aliases of one long text are much. What
+// is written in full takes less than three times its 1 MiB in JSON.
+const maxBytes = 4 << 20
+
 // deepest is how far values may be nested.
 const deepest = 200
 
@@ -50,13 +54,27 @@ func ToJSON(text []byte) ([]byte, error) {
 }
 
 type writer struct {
-	out  *jsontext.Encoder
-	seen int
+	out   *jsontext.Encoder
+	seen  int // nodes
+	bytes int // of keys and scalars
+}
+
+// spend counts what n takes, written out, and refuses what is too much.
+func (w *writer) spend(n *yamlv3.Node, nodes, bytes int) error {
+	w.seen += nodes
+	w.bytes += bytes
+	switch {
+	case w.seen > maxNodes:
+		return at(n, "written out, its aliases make more than %d values", maxNodes)
+	case w.bytes > maxBytes:
+		return at(n, "written out, its aliases make more than %d bytes", maxBytes)
+	}
+	return nil
 }
 
 func (w *writer) write(n *yamlv3.Node, depth int) error {
-	if w.seen++; w.seen > maxNodes {
-		return at(n, "written out, its aliases make more than %d values", maxNodes)
+	if err := w.spend(n, 1, 0); err != nil {
+		return err
 	}
 	if depth > deepest {
 		return at(n, "values are nested more than %d deep", deepest)
@@ -72,6 +90,9 @@ func (w *writer) write(n *yamlv3.Node, depth int) error {
 		return w.writeObject(n, depth)
 	case yamlv3.ScalarNode:
 		value, err := scalar(n)
+		if err == nil {
+			err = w.spend(n, 0, len(value))
+		}
 		if err != nil {
 			return err
 		}
@@ -131,6 +152,9 @@ func (w *writer) members(n *yamlv3.Node, depth int) (all []member, err error) {
 			continue
 		}
 		name, err := keyName(key)
+		if err == nil {
+			err = w.spend(key, 0, len(name))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -156,8 +180,8 @@ func (w *writer) members(n *yamlv3.Node, depth int) (all []member, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if w.seen += 1 + len(more); w.seen > maxNodes {
-				return nil, at(source, "written out, its aliases make more than %d values", maxNodes)
+			if err := w.spend(source, 1+len(more), 0); err != nil {
+				return nil, err
 			}
 			for _, m := range more {
 				if _, ok := lines[m.name]; !ok {

@@ -69,6 +69,45 @@ func bomb() string {
 	return text
 }
 
+// longBombs are few values, each of them long: as text, as a key, and as a key
+// that is merged in and is there already.
+func longBombs() map[string]string {
+	long := "long: &long " + strings.Repeat("x", 200_000) + "\n"
+	return map[string]string{
+		"text":        long + "a: [" + strings.Repeat("*long,", 20_000) + "]",
+		"key":         long + "a: [" + strings.Repeat("{*long : 1},", 20_000) + "]",
+		"merged keys": long + "m: &m {*long : 1}\na: {<<: [" + strings.Repeat("*m,", 20_000) + "]}",
+	}
+}
+
+func TestAliasesOfLongTextsAreRefused(t *testing.T) {
+	for name, text := range longBombs() {
+		if _, err := yamljson.ToJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), "bytes") || !strings.Contains(err.Error(), "line ") {
+			t.Errorf("%s: got error %v, want one that says where its aliases make too many bytes", name, err)
+		}
+	}
+}
+
+func TestTextOfTheLargestBodyIsNotTooMuch(t *testing.T) {
+	for _, text := range []string{`"` + strings.Repeat(`\0`, 1<<19-1) + `"`, "? " + strings.Repeat("long key", 1<<16) + "\n: " + strings.Repeat("é", 1<<18)} {
+		if _, err := yamljson.ToJSON([]byte(text)); err != nil {
+			t.Errorf("%d bytes of text: %v", len(text), err)
+		}
+	}
+}
+
+func TestDeepValuesAreNotIndentedBeyondMeasure(t *testing.T) {
+	deep := func(open, inner, end string) string {
+		return strings.Repeat(open, 5000) + inner + strings.Repeat(end, 5000)
+	}
+	for _, text := range []string{deep(`{"a":`, "1", "}"), deep("[", "1", "]"), deep(`[{"a b":`, `"x: y"`, "}]"), deep(`{"a":`, "["+strings.Repeat("1,", 20_000)+"1]", "}")} {
+		got, err := yamljson.FromJSON([]byte(text))
+		if err != nil || len(got) > 10*len(text) {
+			t.Errorf("%.20s...: %d bytes of JSON made %d of YAML, %v", text, len(text), len(got), err)
+		}
+	}
+}
+
 // mergeBomb merges nothing, 2^60 times.
 func mergeBomb() string {
 	text := "a0: &a0 {}\n"
@@ -79,6 +118,7 @@ func mergeBomb() string {
 }
 
 func FuzzJSONSurvivesTheWayToYAMLAndBack(f *testing.F) {
+	f.Add(strings.Repeat(`{"a":[`, 12) + `{"?":"- x","b: ":"#","":[],"{":"}","k":"\n x"},",","two\n words"` + strings.Repeat("]}", 12))
 	for _, text := range []string{
 		`{}`, `[]`, `""`, `null`, `{"a":{"b":[1,2.50,"x"],"c":null},"d":true}`, `"yes"`, `"1e3"`, `"\ud83d\ude00"`, `"\u0000\u0007\u007f"`, `"two\nlines\n\n"`, `" lead"`, `"trail "`,
 		`"- a"`, `"#"`, `"a: b"`, `"\ttab"`, `"\r\n"`, `"\u0085\u2028\ufeff"`, `{"":"","<<":1,"=":2,"y":3,"1":4,"null":5}`, `[[],[[]],{}]`, `1e400`, `-0`, `"*a"`, `"&a"`, `"!a"`, `"%a"`, `"@a"`, "\"`a\"", `"..."`, `"---"`, `"? a"`,
