@@ -3,6 +3,7 @@ package registry
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -28,7 +29,7 @@ func freeName(kind Kind, name string) (kept, free string, err error) {
 		return name, "", nil
 	}
 	const longest = 1000
-	if strings.TrimSpace(name) == "" || len(name) > longest {
+	if strings.TrimSpace(name) == "" || len(name) > longest || !utf8.ValidString(name) {
 		return "", "", refuse(ReasonInvalidName,
 			"%s is not a name for a %s: use 1 to 63 characters of 0-9, a-z and hyphen, with no hyphen at either end", quote(name), kind)
 	}

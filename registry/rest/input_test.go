@@ -106,3 +106,24 @@ func put(t testing.TB, server, contentType string, body io.Reader) (int, string)
 	}
 	return response.StatusCode, string(text)
 }
+
+// TestPathsThatAreNoTextAreAnswered sends bytes that are not UTF-8 wherever a
+// path takes a name: the answer repeats the path.
+func TestPathsThatAreNoTextAreAnswered(t *testing.T) {
+	server := newServer(t)
+	for _, path := range []string{
+		"/%ff", "/api/v1/namespaces/%ff/deployments", "/api/v1/namespaces/default/deployments/%ff", "/api/v1/namespaces/default/deployment-targets/%ff%00",
+		"/api/v1/namespaces/default/jobs/%c3", "/namespaces/v1/namespaces/%ff", "/apitokens/v1/namespaces/%ff/apitokens/%fe", "/api/v1/namespaces/default/deployments?labelSelector=%ff",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodPut, http.MethodPost} {
+			status, text := do(t, method, server.URL+path, `{"spec":{"kubernetes":{}}}`)
+			var said struct{ Reason, Message, Path string }
+			if err := json.Unmarshal([]byte(text), &said); err != nil || status < 200 || status > 499 || status >= 400 && (said.Reason == "" || said.Message == "" || said.Path == "") {
+				t.Errorf("%s %s: %d, %v: %s", method, path, status, err, text)
+			}
+		}
+	}
+	if status, text := do(t, http.MethodGet, server.URL+"/api/v1/namespaces/default/deployments", ""); status != http.StatusOK || !strings.Contains(text, `"items":[]`) {
+		t.Errorf("afterwards: %d %s", status, text)
+	}
+}

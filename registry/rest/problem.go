@@ -90,10 +90,13 @@ func (p *problem) body(r *http.Request) errorBody {
 		Status:    p.status,
 		Error:     http.StatusText(p.status),
 		Reason:    p.reason,
-		Message:   p.message,
-		Path:      r.URL.Path,
+		Message:   validText(p.message),
+		Path:      validText(r.URL.Path),
 	}
 }
+
+// validText is a text that JSON can have: a client may send any bytes in a path.
+func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // noSuchMethod answers what a path has no method for. OPTIONS asks just that.
 func (s *server) noSuchMethod(m methods) func(*http.Request) (answer, error) {
