@@ -100,10 +100,6 @@ type ref struct {
 	name, id string
 }
 
-func (r ref) to(o Object) bool {
-	return o.Kind == r.kind && (r.id != "" && r.id == o.Metadata.ID || r.name != "" && r.name == o.Metadata.Name)
-}
-
 func (r ref) String() string {
 	if r.id != "" {
 		return fmt.Sprintf("%s with id %s", r.kind, quote(r.id))

@@ -55,7 +55,7 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 				return nil, fmt.Errorf("read to what %s refers: %w", name(c.Key()), err)
 			}
 			for _, ref := range refs {
-				if ref.to(o) {
+				if r.refersTo(ref, o) {
 					found = append(found, Reference{string(kind), c.Metadata.Name})
 					break
 				}
@@ -63,6 +63,18 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 		}
 	}
 	return found, nil
+}
+
+// refersTo tells whether a reference from the same platform namespace is to an
+// object. What find takes for a name, its id or free text, is one here too.
+func (r *Registry) refersTo(to ref, o Object) bool {
+	if to.kind != o.Kind {
+		return false
+	}
+	if to.id != "" {
+		return to.id == o.Metadata.ID
+	}
+	return r.known.resolve(Key{to.kind, o.Metadata.Namespace, to.name}) == o.Key()
 }
 
 // running lists the live workloads that stand on a target: those of its

@@ -385,3 +385,30 @@ func TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestASessionClusterIsHeldHoweverItIsReferredTo refers to one by all that a
+// Deployment may call it.
+func TestASessionClusterIsHeldHoweverItIsReferredTo(t *testing.T) {
+	r := newRegistry(t, memstore.New())
+	create := func(kind registry.Kind, name, spec string) registry.Object {
+		t.Helper()
+		o, err := r.Create(t.Context(), registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: registry.DefaultNamespace, Name: name}, Spec: json.RawMessage(spec)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	cluster := create(registry.SessionCluster, "My Sessions", "{}")
+	for _, called := range []string{cluster.Metadata.Name, cluster.Metadata.DisplayName, cluster.Metadata.ID} {
+		d := create(registry.Deployment, "job", `{"sessionClusterName":"`+called+`"}`)
+		if _, err := r.Delete(t.Context(), cluster.Key(), registry.Precondition{}); registry.ReasonOf(err) != registry.ReasonSessionClusterReferenced {
+			t.Fatalf("referred to as %q, its deletion got %v", called, err)
+		}
+		if _, err := r.Delete(t.Context(), d.Key(), registry.Precondition{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Delete(t.Context(), cluster.Key(), registry.Precondition{}); err != nil {
+		t.Errorf("nothing refers to it any more: %v", err)
+	}
+}
