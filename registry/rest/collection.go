@@ -152,8 +152,8 @@ func (c collection) patch(r *http.Request) (answer, error) {
 			return answer{}, err
 		}
 		believed := registry.Precondition{ID: current.Metadata.ID, Version: current.Metadata.ResourceVersion}
-		mine := stated != registry.Precondition{} || version != believed.Version
-		if mine { // the client's belief, which is not to be mended
+		mine := stated.ID != "" || version != 0 && version != believed.Version // 0 and If-Match: * state no version
+		if mine {                                                              // the client's belief, which is not to be mended
 			believed = stated
 			if believed.Version == 0 {
 				believed.Version = version

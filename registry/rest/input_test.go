@@ -3,10 +3,12 @@ package rest_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"drey.dev/drey/test/exchange"
@@ -125,5 +127,36 @@ func TestPathsThatAreNoTextAreAnswered(t *testing.T) {
 	}
 	if status, text := do(t, http.MethodGet, server.URL+"/api/v1/namespaces/default/deployments", ""); status != http.StatusOK || !strings.Contains(text, `"items":[]`) {
 		t.Errorf("afterwards: %d %s", status, text)
+	}
+}
+
+// TestParallelPatchesLoseNothing has many clients patch one object, each a label
+// of its own. A resourceVersion of 0 or null is none.
+func TestParallelPatchesLoseNothing(t *testing.T) {
+	for name, version := range map[string]string{"without a version": "", "of version 0": `"resourceVersion":0,`, "of version null": `"resourceVersion":null,`} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			path := newServer(t).URL + "/api/v1/namespaces/default/deployments/d"
+			if status, text := do(t, http.MethodPut, path, `{"spec":{}}`); status != http.StatusCreated {
+				t.Fatal(text)
+			}
+			var clients sync.WaitGroup
+			for c := range 8 {
+				clients.Go(func() {
+					for i := range 20 {
+						label := fmt.Sprintf("l%d-%d", c, i)
+						for range 100 { // 409 is that others were always quicker
+							if status, _ := do(t, http.MethodPatch, path, `{"metadata":{`+version+`"labels":{"`+label+`":"x"}}}`); status != http.StatusConflict {
+								break
+							}
+						}
+					}
+				})
+			}
+			clients.Wait()
+			_, text := getText(t, path)
+			if n := strings.Count(text, `":"x"`); n != 160 {
+				t.Errorf("of 160 labels %d are there: %s", n, text)
+			}
+		})
 	}
 }
