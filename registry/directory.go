@@ -1,10 +1,6 @@
 package registry
 
-import (
-	"maps"
-	"slices"
-	"sync"
-)
+import "sync"
 
 // directory knows from memory which platform namespaces there are, and which
 // object has an id. The store's watch feeds it.
@@ -72,12 +68,6 @@ func (d *directory) hasNamespace(name string) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.namespaces[name]
-}
-
-func (d *directory) allNamespaces() []string {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return slices.Sorted(maps.Keys(d.namespaces))
 }
 
 // SameName reports whether two ways to address an object mean the same one.

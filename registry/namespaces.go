@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -19,7 +18,7 @@ func (r *Registry) Namespaces(ctx context.Context) ([]Object, error) {
 func (r *Registry) GetNamespace(ctx context.Context, name string) (Object, error) {
 	o, err := r.store.Get(ctx, namespaceKey(name))
 	if errors.Is(err, ErrNotFound) {
-		return Object{}, r.checkNamespace(name)
+		return Object{}, noNamespace(name)
 	}
 	return o, err
 }
@@ -91,8 +90,12 @@ func (r *Registry) checkNamespace(namespace string) error {
 	if r.known.hasNamespace(namespace) {
 		return nil
 	}
-	return refuse(ReasonNotFound, "platform namespace %s does not exist: there is %s. POST /namespaces/v1/namespaces makes one",
-		quote(namespace), strings.Join(r.known.allNamespaces(), ", "))
+	return noNamespace(namespace)
+}
+
+// noNamespace does not say which there are: not everybody may know that.
+func noNamespace(namespace string) error {
+	return refuse(ReasonNotFound, "platform namespace %s does not exist: GET /namespaces/v1/namespaces lists those that you may see, POST there makes one", quote(namespace))
 }
 
 func namespaceKey(name string) Key { return Key{Kind: Namespace, Name: name} }

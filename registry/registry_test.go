@@ -24,6 +24,9 @@ func TestPlatformNamespacesAreThoseThatWereDeclared(t *testing.T) {
 		if got := registry.ReasonOf(err); got != want || (err != nil) != (want != "") {
 			t.Errorf("%q: %v", namespace, err)
 		}
+		if err != nil && strings.Contains(err.Error(), "team-a") {
+			t.Errorf("%q: who asks is told of another: %v", namespace, err)
+		}
 	}
 	if _, err := registry.New(t.Context(), memstore.New(), registry.Options{Namespaces: []string{"No_Label"}}); registry.ReasonOf(err) != registry.ReasonInvalidName {
 		t.Errorf("got %v", err)

@@ -29,7 +29,7 @@ func TestTheCommandLineOfAScript(t *testing.T) {
 		{"targets get staging", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nstaging   flink-staging          AGE\n"},
 		{"targets get staging -o yaml", "", 0, "apiVersion: v1\nkind: DeploymentTarget\nmetadata:\n  annotations: {}\n  createdAt: TIME\n  id: ID\n  labels: {}\n  modifiedAt: TIME\n  name: staging\n  namespace: default\n  resourceVersion: 1\nspec:\n  kubernetes:\n    namespace: flink-staging\n"},
 		{"targets get prod", "", exitNotFound, `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
-		{"targets list -n team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: there is default. POST /namespaces/v1/namespaces makes one (NotFound)` + "\n"},
+		{"targets list -n team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: GET /namespaces/v1/namespaces lists those that you may see, POST there makes one (NotFound)` + "\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n---\nmetadata: {name: Two Words}\nspec: {}\n", 0, "deployment/one created\ndeployment/two-words created\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one unchanged\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: oaks}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one configured\n"},
