@@ -116,6 +116,19 @@ type body struct {
 	isYAML bool // it was: places in it are not those of the JSON
 }
 
+// receive waits for the body of a request.
+func receive(r *http.Request) ([]byte, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
+			fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
+	}
+	if err != nil {
+		return nil, badRequest("the body could not be read to its end: %v", err)
+	}
+	return text, nil
+}
+
 // readBody reads JSON or YAML, as the Content-Type says; JSON if it says
 // nothing.
 func readBody(r *http.Request) (body, error) {
@@ -123,14 +136,7 @@ func readBody(r *http.Request) (body, error) {
 	if err != nil {
 		return body{}, err
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return body{}, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
-				fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
-		}
-		return body{}, badRequest("the body could not be read to its end: %v", err)
-	}
+	text := visitorOf(r).body
 	if len(bytes.TrimSpace(text)) == 0 {
 		return body{}, badRequest("the body is empty: send the object as JSON or YAML")
 	}

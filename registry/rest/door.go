@@ -21,6 +21,8 @@ import (
 type door struct {
 	access   access.Authenticator // nil: all may enter
 	throttle *access.Throttle
+	places   *places // for requests
+	lookups  *places // for those of which it has yet to be found out whose they are
 	log      *slog.Logger
 }
 
@@ -40,6 +42,16 @@ type visitor struct {
 	name    string
 	caller  access.Caller // nil: may do everything
 	request string        // its id
+	body    []byte        // of a method that has one, once it is there
+
+	left func() // frees the visitor's place; nil: it has none
+}
+
+// leave is called when the answer has been sent.
+func (v *visitor) leave() {
+	if v.left != nil {
+		v.left()
+	}
 }
 
 type visitorKey struct{}
@@ -60,29 +72,78 @@ func may(r *http.Request, what access.Request) (bool, error) {
 // guard calls handle for those who may do to the subject what a method means.
 func (d door) guard(about subject, method string, handle func(*http.Request) (answer, error)) func(*http.Request) (answer, error) {
 	return func(r *http.Request) (answer, error) {
-		if d.access == nil {
+		var shares []share
+		switch {
+		case d.access == nil:
 			if err := checkLocal(r); err != nil {
 				return answer{}, err
 			}
-			return handle(r)
+		case about == open:
+			return handle(r) // what it says is the same for all, and there already
+		default:
+			if a, err := d.identify(r); err != nil {
+				return a, err
+			}
+			shares = sharesOf(r)
 		}
-		if about == open {
-			return handle(r)
-		}
-		if a, err := d.identify(r); err != nil {
+		who := visitorOf(r)
+		leave, a, err := d.places.take(shares...)
+		if err != nil {
 			return a, err
 		}
-		for _, what := range about.requests(r, method) {
-			allowed, err := may(r, what)
-			if err != nil {
+		who.left = leave
+		if err := d.permit(about, method, r); err != nil {
+			return answer{}, err
+		}
+		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+			if who.body, err = receive(r); err != nil {
 				return answer{}, err
 			}
-			if !allowed {
-				return answer{}, d.forbid(r, what)
+			if a, err := d.again(about, method, r); err != nil {
+				return a, err
 			}
 		}
 		return handle(r)
 	}
+}
+
+// sharesOf are those of the places that a request counts to. Of a platform
+// namespace too: its owner makes as many tokens as he likes.
+func sharesOf(r *http.Request) []share {
+	shares := []share{{visitorOf(r).name, 4}}
+	if namespace := mux.Vars(r)["namespace"]; namespace != "" {
+		shares = append(shares, share{"platform namespace " + strconv.Quote(namespace), 2})
+	}
+	return shares
+}
+
+// permit refuses who may not do to the subject what a method means.
+func (d door) permit(about subject, method string, r *http.Request) error {
+	if d.access == nil {
+		return nil
+	}
+	for _, what := range about.requests(r, method) {
+		allowed, err := may(r, what)
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			return d.forbid(r, what)
+		}
+	}
+	return nil
+}
+
+// again asks anew when the body is there, for which the client may take its
+// time: the token may have been deleted meanwhile.
+func (d door) again(about subject, method string, r *http.Request) (answer, error) {
+	if d.access == nil {
+		return answer{}, nil
+	}
+	if a, err := d.identify(r); err != nil {
+		return a, err
+	}
+	return answer{}, d.permit(about, method, r)
 }
 
 // identify finds out who makes a request. A client that shows wrong tokens again
@@ -105,8 +166,12 @@ func (d door) identify(r *http.Request) (answer, error) {
 			return challenge, &problem{http.StatusUnauthorized, ReasonUnauthorized,
 				"this drey wants to know who calls: send the header Authorization: Bearer TOKEN. An owner of the platform namespace makes tokens (drey tokens create)"}
 		}
-		var err error
+		leave, a, err := d.lookups.take(share{"unknown callers at " + host(r.RemoteAddr), 4})
+		if err != nil {
+			return a, err
+		}
 		caller, err = d.access.Authenticate(r.Context(), token)
+		leave()
 		if errors.Is(err, access.ErrUnknown) {
 			d.throttle.Failed(r.RemoteAddr, token)
 			d.log.WarnContext(r.Context(), "token refused", "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr, "id", who.request)
@@ -120,6 +185,15 @@ func (d door) identify(r *http.Request) (answer, error) {
 	}
 	who.caller, who.name = caller, caller.Name()
 	return answer{}, nil
+}
+
+// host is that of a host:port.
+func host(address string) string {
+	h, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return h
 }
 
 // forbid says what is missing. A log has it too: people ask admins why.
@@ -173,11 +247,8 @@ func bearer(r *http.Request) string {
 // in a browser on this machine could call it, by a name that it makes point to
 // this machine, or without reading the answer.
 func checkLocal(r *http.Request) error {
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); host != "localhost" && host != "" && (err != nil || !ip.IsLoopback()) {
+	called := host(r.Host)
+	if ip, err := netip.ParseAddr(strings.Trim(called, "[]")); called != "localhost" && called != "" && (err != nil || !ip.IsLoopback()) {
 		return &problem{http.StatusForbidden, ReasonForbidden, fmt.Sprintf(
 			"the request is for the host %q, and without authentication drey answers to 127.0.0.1 and localhost alone: use one of them, or give drey --rest-auth", r.Host)}
 	}

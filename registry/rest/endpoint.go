@@ -32,7 +32,8 @@ func (s *server) endpoint(route string, m methods, otherwise func(*http.Request)
 		if !ok {
 			handle = otherwise
 		}
-		a, err := s.limited(handle, r)
+		defer who.leave()
+		a, err := s.guarded(handle, r)
 		if err != nil {
 			p := s.problemOf(r, err)
 			a.status, a.body = p.status, p.body(r)
@@ -55,18 +56,6 @@ func (s *server) guarded(handle func(*http.Request) (answer, error), r *http.Req
 		}
 	}()
 	return handle(r)
-}
-
-// limited answers 429 when too many requests are under way.
-func (s *server) limited(handle func(*http.Request) (answer, error), r *http.Request) (answer, error) {
-	select {
-	case s.underWay <- struct{}{}:
-		defer func() { <-s.underWay }()
-		return s.guarded(handle, r)
-	default:
-		return answer{header: http.Header{"Retry-After": {"1"}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests,
-			fmt.Sprintf("%d requests are under way, the most that drey answers at once: try again in a second", cap(s.underWay))}
-	}
 }
 
 // requestID is what the client calls its request, if that can be logged, else a

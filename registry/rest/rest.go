@@ -32,15 +32,18 @@ type Options struct {
 	AccessLog bool
 
 	// AtOnce is how many requests are answered at once, beyond which 429 is
-	// the answer; 0 means 256. It bounds memory, at 1 MiB of body each.
+	// the answer; 0 means 256. It bounds memory, at 1 MiB of body each. With
+	// Access, one caller has at most a quarter of them, and what concerns one
+	// platform namespace half.
 	AtOnce int
 }
 
 // New returns the whole API as a handler.
 func New(o Options) http.Handler {
+	atOnce := cmp.Or(o.AtOnce, 256)
 	s := &server{
-		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), underWay: make(chan struct{}, cmp.Or(o.AtOnce, 256)),
-		requests: slog.LevelDebug, door: door{access: o.Access, throttle: access.NewThrottle(), log: o.Log},
+		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), requests: slog.LevelDebug,
+		door: door{access: o.Access, throttle: access.NewThrottle(), places: newPlaces(atOnce), lookups: newPlaces(atOnce), log: o.Log},
 	}
 	if o.AccessLog {
 		s.requests = slog.LevelInfo
@@ -91,8 +94,7 @@ type server struct {
 	build    Build
 	metrics  *metrics
 	door     door
-	requests slog.Level    // at which each is logged
-	underWay chan struct{} // holds one for each request that is being answered
+	requests slog.Level // at which each is logged
 }
 
 // methods maps an HTTP method to what answers it.
