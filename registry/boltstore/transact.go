@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -101,8 +102,17 @@ func (s *Store) awaitEarlier() error {
 
 // advice is what to do about a failed write.
 func advice(err error) string {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case isErrno(err, syscall.ENOSPC), isErrno(err, syscall.EDQUOT):
 		return ": free some space"
+	case isErrno(err, syscall.EFBIG):
+		return ": raise the limit on the size of a file (ulimit -f)"
 	}
 	return ""
+}
+
+// isErrno looks at the text, too: what bbolt says of a file that cannot grow
+// wraps nothing.
+func isErrno(err error, number syscall.Errno) bool {
+	return errors.Is(err, number) || err != nil && strings.HasSuffix(err.Error(), ": "+number.Error())
 }

@@ -176,3 +176,19 @@ func readOnly(t *testing.T, path string) *os.File {
 	t.Cleanup(func() { f.Close() })
 	return f
 }
+
+// TestAFileThatCannotGrowForWantOfSpaceSaysWhatToDo: bbolt's error for that has
+// the disk's as text alone.
+func TestAFileThatCannotGrowForWantOfSpaceSaysWhatToDo(t *testing.T) {
+	for number, advice := range map[syscall.Errno]string{syscall.ENOSPC: "free some space", syscall.EDQUOT: "free some space", syscall.EFBIG: "raise the limit"} {
+		for what, err := range map[string]error{
+			"grow":  fmt.Errorf("file resize error: %s", &os.PathError{Op: "truncate", Path: "registry.db", Err: number}), //nolint:errorlint // as bbolt does
+			"write": &os.PathError{Op: "write", Path: "registry.db", Err: number},
+		} {
+			s := openForTest(t)
+			s.update = func(func(*bbolt.Tx) error) error { return err }
+			_, err := s.Create(t.Context(), storetest.Target("default", what, "staging"))
+			wantSays(t, err, "nothing was changed", advice)
+		}
+	}
+}
