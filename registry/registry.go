@@ -65,6 +65,7 @@ type Precondition struct {
 	ID      string
 	Version int32 // 0: any
 	Exists  bool  // an object must be there, whichever
+	Absent  bool  // none may be there
 }
 
 func (p Precondition) met(m Metadata) bool {
@@ -170,7 +171,7 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText bool) (Object, Outcome, error) {
 	current, err := r.store.Get(ctx, o.Key())
 	if errors.Is(err, ErrNotFound) {
-		if if_ != (Precondition{}) {
+		if if_ != (Precondition{}) && !if_.Absent {
 			return Object{}, Unchanged, refuse(ReasonConflict,
 				"%s does not exist, but the request states a version of it: leave out metadata.resourceVersion (and If-Match) to create it", name(o.Key()))
 		}
@@ -183,7 +184,7 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
-	if isFreeText {
+	if isFreeText || if_.Absent {
 		return Object{}, Unchanged, exists(current.Key())
 	}
 	if !if_.met(current.Metadata) {

@@ -209,10 +209,17 @@ func matches(header, tag string) bool {
 	return false
 }
 
-// readPrecondition joins If-Match and the version that the body states, 0 for
-// none.
+// readPrecondition joins If-Match, If-None-Match and the version that the body
+// states, 0 for none.
 func readPrecondition(r *http.Request, version int32) (registry.Precondition, error) {
 	p := registry.Precondition{Version: version}
+	if none := strings.TrimSpace(r.Header.Get("If-None-Match")); none != "" {
+		if none != "*" || r.Method != http.MethodPut || version != 0 || r.Header.Get("If-Match") != "" {
+			return p, badRequest("the If-None-Match header is %q: beside GET, it goes with a PUT that states no version, as *, which is to make what is not there", none)
+		}
+		p.Absent = true
+		return p, nil
+	}
 	header := strings.TrimSpace(r.Header.Get("If-Match"))
 	switch header {
 	case "":
@@ -221,9 +228,10 @@ func readPrecondition(r *http.Request, version int32) (registry.Precondition, er
 		p.Exists = true
 		return p, nil
 	}
-	id, number, ok := strings.Cut(strings.Trim(header, `"`), ".")
+	// A proxy that compresses makes our tags weak. They still name one version.
+	id, number, ok := strings.Cut(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), ".")
 	n, err := strconv.ParseInt(number, 10, 32)
-	if !ok || err != nil || id == "" {
+	if !ok || err != nil || n < 1 || id == "" || strings.ContainsAny(id, `", `) {
 		return p, badRequest("the If-Match header is %q: send back the ETag that a GET of this object answered, or leave it out", header)
 	}
 	if version != 0 && version != int32(n) {

@@ -160,3 +160,52 @@ func TestParallelPatchesLoseNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestPreconditionsInHeaders is what each header does to a PUT of an object at
+// version 1, and to one of an object that is not there.
+func TestPreconditionsInHeaders(t *testing.T) {
+	server := newServer(t)
+	for _, c := range []struct {
+		name, value   string // TAG stands for the object's, ID for its id
+		there, absent int
+	}{
+		{"If-Match", `TAG`, 200, 409},
+		{"If-Match", `W/TAG`, 200, 409},
+		{"If-Match", `*`, 200, 409},
+		{"If-Match", `"ID.2"`, 409, 409},
+		{"If-Match", `"ID.0"`, 400, 400},
+		{"If-Match", `"ID.-1"`, 400, 400},
+		{"If-Match", `"x", TAG`, 400, 400},
+		{"If-Match", `""`, 400, 400},
+		{"If-None-Match", `*`, 409, 201},
+		{"If-None-Match", `TAG`, 400, 400},
+	} {
+		put := func(path, id string) int {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, path, strings.NewReader(`{"metadata":{"labels":{"a":"b"}},"spec":{}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set(c.name, strings.NewReplacer("TAG", `"`+id+`.1"`, "ID", id).Replace(c.value))
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			return response.StatusCode
+		}
+		path := server.URL + "/api/v1/namespaces/default/deployments/d"
+		_, text := do(t, http.MethodPut, path, `{"spec":{}}`)
+		var made struct{ Metadata struct{ ID string } }
+		if err := json.Unmarshal([]byte(text), &made); err != nil {
+			t.Fatal(err)
+		}
+		if got := put(path, made.Metadata.ID); got != c.there {
+			t.Errorf("%s: %s of what is there got %d, want %d", c.name, c.value, got, c.there)
+		}
+		do(t, http.MethodDelete, path, "")
+		if got := put(path, made.Metadata.ID); got != c.absent {
+			t.Errorf("%s: %s of what is not got %d, want %d", c.name, c.value, got, c.absent)
+		}
+		do(t, http.MethodDelete, path, "")
+	}
+}
