@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -53,6 +54,24 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// onlyGroups makes a command one that does nothing without another: it shows
+// which there are, and refuses a word that is none of them.
+func onlyGroups(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		meant := ""
+		if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+			meant = fmt.Sprintf(", did you mean %s", strings.Join(like, " or "))
+		}
+		return &exitError{exitUsage, fmt.Errorf("%q is not a command of %s%s: see %s --help", args[0], cmd.CommandPath(), meant, cmd.CommandPath())}
+	}
+	return cmd
 }
 
 // client talks to a drey over REST.
@@ -94,6 +113,9 @@ func (c *client) path(collection string, name ...string) string {
 func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if base, err := url.Parse(c.server); err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
+		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server is %q: give a base URL, such as http://127.0.0.1:8080", c.server)}
+	}
 	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.server, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server %s: %w", c.server, err)}
@@ -102,6 +124,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		request.Header.Set("Content-Type", "application/yaml") // JSON is YAML too
 	}
 	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
+		if strings.ContainsFunc(token, unicode.IsControl) {
+			return nil, 0, &exitError{exitUsage, errors.New("--token or $DREY_TOKEN has a line break or the like in it, which no token has")}
+		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	caller, err := c.http()

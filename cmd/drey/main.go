@@ -31,13 +31,13 @@ func main() {
 }
 
 func newCommand() *cobra.Command {
-	root := &cobra.Command{
+	root := onlyGroups(&cobra.Command{
 		Use:           "drey",
 		Short:         "Where Flink may run in a Kubernetes cluster, and how what runs there is labelled",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-	}
+	})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})

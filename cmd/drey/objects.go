@@ -74,7 +74,7 @@ func orElse(value, otherwise string) string {
 // newObjectCommand makes the commands of one kind: the words are kubectl's.
 func newObjectCommand(k objectKind) *cobra.Command {
 	c := &client{}
-	group := &cobra.Command{Use: k.command, Short: fmt.Sprintf("List, show, make and remove %ss", k.kind)}
+	group := onlyGroups(&cobra.Command{Use: k.command, Short: fmt.Sprintf("List, show, make and remove %ss", k.kind)})
 	c.bind(group)
 	group.AddCommand(newList(k, c), newGet(k, c), newCreate(k, c), newApply(k, c), newDelete(k, c))
 	return group
@@ -184,6 +184,10 @@ func newApply(k objectKind, c *client) *cobra.Command {
 // apply puts one document in its place, and says what that changed.
 func (c *client) apply(cmd *cobra.Command, k objectKind, document []byte) error {
 	var o object
+	var whole any
+	if err := yaml.Unmarshal(document, &whole); err == nil && whole == nil {
+		return nil // comments, or what is between two separators
+	}
 	if err := yaml.Unmarshal(document, &o); err != nil || o.Metadata.Name == "" {
 		return &exitError{exitUsage, fmt.Errorf("there is no metadata.name that can be read in: %.200s", document)}
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -98,11 +100,20 @@ func (o *output) print(w io.Writer, k objectKind, objects []object) error {
 	for _, object := range objects {
 		fmt.Fprint(table, object.Metadata.Name)
 		for _, c := range k.columns {
-			fmt.Fprint(table, "\t", orElse(c.value(object), "-"))
+			fmt.Fprint(table, "\t", orElse(printable(c.value(object)), "-"))
 		}
 		fmt.Fprint(table, "\t", age(object.Metadata.CreatedAt, time.Now()), "\n")
 	}
 	return table.Flush()
+}
+
+// printable puts text that a terminal would obey, or that would break a table,
+// in quotes: some of it is whatever a client sent.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // age is how long ago something was made, as kubectl writes it.

@@ -41,14 +41,14 @@ webhooks that label Flink pods and keep Flink out of namespaces without a target
 
 The cluster is the one of --kubeconfig, or the one that drey runs in. Without
 either, drey serves the registry alone.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.complete(); err != nil {
-				return err
+				return &exitError{exitUsage, err}
 			}
 			log, err := newLogger(c.ErrOrStderr(), o.logFormat, o.logLevel)
 			if err != nil {
-				return err
+				return &exitError{exitUsage, err}
 			}
 			s, err := newService(o, log, c.OutOrStdout())
 			if err != nil {

@@ -30,6 +30,7 @@ func newTokensCommand() *cobra.Command {
 		Use: "tokens", Short: "List, make and remove API tokens",
 		Long: "List, make and remove the API tokens of a platform namespace, or, with -n '*', those for all of them.",
 	}
+	onlyGroups(group)
 	c.bind(group)
 	group.AddCommand(newTokenList(c), newTokenCreate(c), newTokenDelete(c))
 	return group
