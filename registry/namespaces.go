@@ -43,39 +43,41 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, er
 }
 
 // DeleteNamespace removes an empty platform namespace, with the tokens that let
-// people into it, and returns its last state. Refused with [ReasonNotFound], and with [ReasonNamespaceInUse] for
-// [DefaultNamespace] and while something is in it.
-func (r *Registry) DeleteNamespace(ctx context.Context, name string) (Object, error) {
+// people into it, and returns its last state and theirs: of those tokens that are
+// gone, also with an error. Refused with [ReasonNotFound], and with
+// [ReasonNamespaceInUse] for [DefaultNamespace] and while something is in it.
+func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, gone []Object, err error) {
 	r.guard.Lock()
 	defer r.guard.Unlock()
-	o, err := r.GetNamespace(ctx, name)
+	o, err = r.GetNamespace(ctx, name)
 	if err != nil {
-		return Object{}, err
+		return Object{}, nil, err
 	}
 	if name == DefaultNamespace {
-		return Object{}, refuse(ReasonNamespaceInUse, "platform namespace %s always exists", quote(name))
+		return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s always exists", quote(name))
 	}
 	for _, kind := range []Kind{Deployment, SessionCluster, DeploymentTarget} {
 		inside, err := r.store.List(ctx, kind, name)
 		if err != nil {
-			return Object{}, err
+			return Object{}, nil, err
 		}
 		if len(inside) > 0 {
-			return Object{}, refuse(ReasonNamespaceInUse, "platform namespace %s is not empty: delete %s first",
+			return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s is not empty: delete %s first",
 				quote(name), listSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
 		}
 	}
 	// The tokens first: they must not open a namespace that is made anew.
 	tokens, err := r.store.List(ctx, APIToken, name)
 	if err != nil {
-		return Object{}, err
+		return Object{}, nil, err
 	}
 	for _, t := range tokens {
 		if err := r.store.Delete(ctx, t.Key(), t.Metadata.ResourceVersion); err != nil {
-			return Object{}, err
+			return Object{}, gone, err
 		}
+		gone = append(gone, t)
 	}
-	return o, r.store.Delete(ctx, namespaceKey(name), o.Metadata.ResourceVersion)
+	return o, gone, r.store.Delete(ctx, namespaceKey(name), o.Metadata.ResourceVersion)
 }
 
 // checkPlace refuses a key in a platform namespace that does not exist.

@@ -40,6 +40,8 @@ func (r Request) String() string {
 		text += fmt.Sprintf(" %q", r.Name)
 	}
 	switch {
+	case r.Kind == registry.Namespace && r.Namespace != "":
+		return fmt.Sprintf("%s %q", text, r.Namespace)
 	case r.Kind == registry.Namespace:
 		return text
 	case r.Namespace == registry.Everywhere:

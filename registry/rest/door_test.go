@@ -364,3 +364,19 @@ func TestWithoutAuthenticationWebPagesAreKeptOutAndTokensIgnored(t *testing.T) {
 		})
 	}
 }
+
+// TestTokensThatGoWithTheirNamespaceAreAudited: they are writes like any other.
+func TestTokensThatGoWithTheirNamespaceAreAudited(t *testing.T) {
+	g := newGuarded(t)
+	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["viewer"], ""); status != http.StatusForbidden || !strings.Contains(text, `delete Namespace \"team-b\"`) {
+		t.Errorf("who may not is not told which: %d %s", status, text)
+	}
+	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["everybody's owner"], ""); status != http.StatusOK {
+		t.Fatal(text)
+	}
+	for _, line := range []string{"verb=delete kind=ApiToken namespace=team-b name=anothers-owner", "verb=delete kind=Namespace"} {
+		if !strings.Contains(g.log.String(), line) {
+			t.Errorf("no line of the log has %q:\n%s", line, g.log)
+		}
+	}
+}

@@ -77,7 +77,10 @@ func (s *server) createNamespace(r *http.Request) (answer, error) {
 }
 
 func (s *server) deleteNamespace(r *http.Request) (answer, error) {
-	o, err := s.registry.DeleteNamespace(r.Context(), mux.Vars(r)["namespace"])
+	o, tokens, err := s.registry.DeleteNamespace(r.Context(), mux.Vars(r)["namespace"])
+	for _, t := range tokens {
+		s.audit(r, access.Delete, t, t.Metadata.ResourceVersion)
+	}
 	if err == nil {
 		s.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
 	}
