@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,10 +100,12 @@ func TestAcknowledgedTargetsSurviveACrash(t *testing.T) {
 func TestARequestUnderWayIsAnsweredWhenDreyStops(t *testing.T) {
 	d := start(t, t.TempDir())
 	body, w := io.Pipe()
-	answered := make(chan string, 1)
+	answered, begun := make(chan string, 1), make(chan struct{})
 	go func() {
-		request, _ := http.NewRequest(http.MethodPost, d.REST+"/api/v1/namespaces/default/deployment-targets", body)
+		reading := &httptrace.ClientTrace{Got100Continue: func() { close(begun) }} // drey asks for the body
+		request, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), reading), http.MethodPost, d.REST+"/api/v1/namespaces/default/deployment-targets", body)
 		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Expect", "100-continue")
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			answered <- err.Error()
@@ -114,6 +117,7 @@ func TestARequestUnderWayIsAnsweredWhenDreyStops(t *testing.T) {
 	if _, err := io.WriteString(w, `{"metadata":{"name":"late"},`); err != nil {
 		t.Fatal(err)
 	}
+	<-begun
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.Stop() }()
 	for !strings.Contains(d.Log(), "stopping") {
