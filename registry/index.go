@@ -105,6 +105,10 @@ func (x *Index) remove(key Key) {
 	x.byNamespace[namespace] = list
 }
 
+// TargetNamespace is the Kubernetes namespace that a target points at; home is the
+// one that drey runs in.
+func TargetNamespace(target Object, home string) string { return targetNamespace(target, home) }
+
 // targetNamespace is the Kubernetes namespace that a kept target points at.
 // Rules have read the spec before it was kept; what cannot be read points
 // nowhere a workload can be.

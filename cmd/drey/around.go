@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +19,9 @@ import (
 
 // around is what the webhooks know of the cluster, and how they tell it.
 type around struct {
-	owners  *owners.Owners
-	modes   *modes.Modes
-	observe func(webhook.Denial)
+	owners   *owners.Owners
+	modes    *modes.Modes
+	recorder record.EventRecorder
 }
 
 // watchCluster starts to follow what the webhooks have to know, until ctx ends, and
@@ -40,7 +39,7 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
 		return around{}, err
 	}
-	if a.observe, err = denialEvents(ctx, s.cluster, s.log); err != nil {
+	if a.recorder, err = newRecorder(ctx, s.cluster); err != nil {
 		return around{}, err
 	}
 	s.parts.Go(func() { a.owners.Run(ctx) })
@@ -56,20 +55,20 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	return a, nil
 }
 
-// denialEvents writes an event for each denial that was let pass, in the
-// background. Many that are alike become one.
-func denialEvents(ctx context.Context, config *clusterclient.Config, log *slog.Logger) (func(webhook.Denial), error) {
+// newRecorder writes events, in the background. Many that are alike become one.
+func newRecorder(ctx context.Context, config *clusterclient.Config) (record.EventRecorder, error) {
 	client, err := coreclient.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
 	broadcaster.StartRecordingToSink(&coreclient.EventSinkImpl{Interface: client.Events("")})
-	recorder := broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "drey"})
-	return func(d webhook.Denial) {
-		log.Debug("event", "namespace", d.Namespace, "kind", d.Kind, "name", d.Name, "reason", d.Reason)
-		recorder.Event(about(d), corev1.EventTypeWarning, string(d.Reason), eventMessage(d.Message))
-	}, nil
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "drey"}), nil
+}
+
+// tell writes an event for a denial that was let pass.
+func (a around) tell(d webhook.Denial) {
+	a.recorder.Event(about(d), corev1.EventTypeWarning, string(d.Reason), eventMessage(d.Message))
 }
 
 // about is the object of an event, which need not be there any more, or yet.

@@ -54,11 +54,11 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		stop()
 		return err
 	}
-	exclude := append([]string{s.options.namespace}, webhook.SystemNamespaces...)
+	exclude := s.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, serving.GetCertificate, webhook.New(webhook.Options{
-		Registry: s.index, Owners: around.owners, Mode: around.modes.Of, Observe: around.observe,
+		Registry: s.index, Owners: around.owners, Mode: around.modes.Of, Observe: around.tell,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,
-		Address: verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off()},
+		Address: s.address(),
 	}))
 	if err != nil {
 		stop()
@@ -79,6 +79,15 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		<-stopped
 		return fmt.Errorf("webhooks: %w", cmp.Or(failure, err))
 	}
+	repairer, err := s.newRepairer(around)
+	if err != nil {
+		return err
+	}
+	s.parts.Go(func() {
+		if err := s.repairWhile(ctx, repairer); err != nil {
+			fail(fmt.Errorf("repair: %w", err))
+		}
+	})
 	if !s.options.installWebhooks {
 		return nil
 	}
@@ -88,6 +97,11 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	s.log.Info("webhooks registered; while drey is down, new Flink workloads are refused until it is back or they are removed",
 		"remove", "kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration "+webhook.ConfigurationName)
 	return nil
+}
+
+// address is where a denial sends people to register a target.
+func (s *service) address() verdict.Registry {
+	return verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off()}
 }
 
 // hosts are the names by which the API server may call the webhooks.

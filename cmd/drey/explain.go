@@ -70,11 +70,15 @@ type question struct {
 }
 
 func (q *question) bind(cmd *cobra.Command) {
-	q.client.bindServer(cmd)
+	q.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&q.files, "filename", "f", nil, "file or directory with manifests in YAML or JSON; - is standard input; may be given many times")
-	f.StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: ask the server)")
 	f.StringVarP(&q.namespace, "namespace", "n", "default", "Kubernetes namespace of what does not say where it is")
+}
+
+func (q *question) bindRegistry(cmd *cobra.Command) {
+	q.client.bindServer(cmd)
+	cmd.Flags().StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: ask the server)")
 }
 
 // registry is that of --targets, or else of the running drey.

@@ -18,7 +18,7 @@ const module = "drey.dev/drey"
 // mayImport lists, for each package that ships, which others of drey it may
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
-	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/modes", "webhook/owners", "webhook/verdict", "certs"},
+	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs"},
 	"certs":                  {},
 	"registry":               {},
 	"registry/access":        {"registry"},
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"webhook/flink":          {},
 	"webhook/modes":          {"webhook"},
 	"webhook/owners":         {"webhook/flink"},
+	"webhook/repair":         {"webhook", "webhook/flink", "webhook/verdict"},
 	"webhook/verdict":        {"webhook/flink", "registry"},
 }
 

@@ -50,11 +50,15 @@ func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"}})
+	d, err := newDrey(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	return &world{c, d, api}, nil
+}
+
+func newDrey(ctx context.Context, c *cluster.Cluster) (*drey.Drey, error) {
+	return drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"}})
 }
 
 func TestMain(m *testing.M) {

@@ -100,6 +100,9 @@ func (v Verdict) deny(reason Reason) Verdict {
 // Object is what was decided on.
 func (v Verdict) Object() *flink.Object { return v.workload.Object }
 
+// Workload is what was recognised.
+func (v Verdict) Workload() flink.Workload { return v.workload }
+
 // Root is the topmost owner of it that is known.
 func (v Verdict) Root() flink.Root { return v.workload.Root }
 

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/owners"
+	"drey.dev/drey/webhook/repair"
+)
+
+func newAuditCommand() *cobra.Command {
+	var q question
+	var format string
+	var mend, dryRun bool
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Report what runs in the cluster that the webhooks would not have let in, or have labelled",
+		Long: `Look at all of Flink that is in the cluster, and report what runs where it may not,
+and the pods that lack labels. Nothing is changed without --repair, and nothing is
+ever removed.`,
+		Example: `  drey audit
+  drey audit -n flink --repair --dry-run`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dryRun && !mend {
+				return &exitError{exitUsage, errors.New("--dry-run goes with --repair: alone, drey audit changes nothing anyhow")}
+			}
+			known, err := q.registry(cmd.Context(), cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			inspector, err := q.inspector(known)
+			if err != nil {
+				return err
+			}
+			a := audit{Findings: []auditFinding{}}
+			var found []repair.Finding
+			err = inspector.Scan(cmd.Context(), q.namespace, func(f repair.Finding) {
+				a.Workloads++
+				if f.Misplaced() || len(f.Missing()) > 0 && f.Verdict.Object().Kind == "Pod" {
+					found = append(found, f)
+				}
+			})
+			if err != nil {
+				return err
+			}
+			for _, f := range found {
+				a.Findings = append(a.Findings, q.report(cmd.Context(), inspector, f, mend, dryRun))
+			}
+			return a.print(cmd.OutOrStdout(), format)
+		},
+	}
+	q.bindRegistry(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&q.namespace, "namespace", "n", "", "look in this Kubernetes namespace alone")
+	f.StringVar(&q.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	f.BoolVar(&mend, "repair", false, "add the labels that are missing")
+	f.BoolVar(&dryRun, "dry-run", false, "with --repair: say what would be added, and add nothing")
+	f.StringVarP(&format, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// inspector looks at the cluster as the person may.
+func (q *question) inspector(known snapshot) (*repair.Inspector, error) {
+	config, err := personsConfig(q.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = 50, 100
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return &repair.Inspector{Client: client, Owners: finder, Known: known, Exclude: webhook.SystemNamespaces}, nil
+}
+
+// audit is the report.
+type audit struct {
+	Workloads int            `json:"workloads"` // of Flink's that were looked at
+	Findings  []auditFinding `json:"findings"`
+}
+
+type auditFinding struct {
+	Kind      string   `json:"kind"`
+	Namespace string   `json:"namespace"`
+	Name      string   `json:"name"`
+	Root      string   `json:"root,omitempty"`
+	Finding   string   `json:"finding"` // the reason of a denial, or Unlabelled
+	Missing   []string `json:"missing,omitempty"`
+	Message   string   `json:"message,omitempty"`
+	Result    string   `json:"result,omitempty"` // of --repair
+}
+
+// report words a finding, after it has been mended if that was asked for.
+func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Finding, mend, dryRun bool) auditFinding {
+	o, root := f.Verdict.Object(), f.Verdict.Root()
+	r := auditFinding{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Finding: string(f.Verdict.Reason), Message: f.Verdict.Message(q.address())}
+	if root.Name != "" && root.Name != o.Name {
+		r.Root = root.Kind + "/" + root.Name
+	}
+	if f.Misplaced() {
+		return r
+	}
+	r.Finding = "Unlabelled"
+	for _, l := range f.Missing() {
+		r.Missing = append(r.Missing, l.Key+"="+l.Value)
+	}
+	switch {
+	case mend && dryRun:
+		r.Result = "would be labelled"
+	case mend:
+		r.Result = "labelled"
+		if err := i.Label(ctx, f); err != nil {
+			r.Result = err.Error()
+		}
+	}
+	return r
+}
+
+func (a audit) print(out io.Writer, format string) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(a)
+	case "table":
+		return a.printTable(out)
+	}
+	return &exitError{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
+}
+
+func (a audit) printTable(out io.Writer) error {
+	slices.SortStableFunc(a.Findings, func(x, y auditFinding) int {
+		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Finding, y.Finding), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
+	})
+	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
+	if len(a.Findings) > 0 {
+		fmt.Fprintln(w, "NAMESPACE\tWORKLOAD\tOF\tFINDING\t")
+	}
+	messages := map[string]string{} // one for each namespace and finding: they say the same
+	for _, f := range a.Findings {
+		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", f.Namespace, f.Kind, f.Name, orElse(f.Root, "-"), f.Finding, strings.Join(append(f.Missing, f.Result), " "))
+		if key := f.Namespace + " " + f.Finding; f.Message != "" && messages[key] == "" {
+			messages[key] = f.Message
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(messages)) {
+		fmt.Fprintf(out, "\n%s\n", messages[key])
+	}
+	_, err := fmt.Fprintf(out, "%d workloads of Flink's, %d findings\n", a.Workloads, len(a.Findings))
+	return err
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	clusterclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/repair"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// everKnown joins what the registry and the cluster know, as verdict.Decide asks it.
+type everKnown struct {
+	*registry.Index
+	live interface{ Live(id string) bool }
+}
+
+// Live implements verdict.Known.
+func (k everKnown) Live(id string) bool { return k.live.Live(id) }
+
+// newRepairer prepares what labels pods that were missed.
+func (s *service) newRepairer(a around) (*repair.Repairer, error) {
+	config := clusterclient.CopyConfig(s.cluster)
+	config.QPS, config.Burst = 100, 200
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return repair.New(repair.Options{
+		Inspector: &repair.Inspector{Client: client, Owners: a.owners, Known: everKnown{s.index, a.owners}, Exclude: s.excluded()},
+		Pods:      pods, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 },
+		Observe: repairEvents(a.recorder, s.address()), Log: s.log, Metrics: s.metrics,
+	}), nil
+}
+
+// excluded are the Kubernetes namespaces that drey leaves alone.
+func (s *service) excluded() []string {
+	return append([]string{s.options.namespace}, webhook.SystemNamespaces...)
+}
+
+// repairWhile repairs until ctx ends, and looks anew at each namespace that gets a
+// target.
+func (s *service) repairWhile(ctx context.Context, r *repair.Repairer) error {
+	var started atomic.Bool // what is there already is found by the run itself
+	err := s.store.Watch(ctx, registry.DeploymentTarget, func(e registry.Event) {
+		if started.Load() && e.Change != registry.Deleted {
+			r.Registered(registry.TargetNamespace(e.Object, s.options.namespace))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	started.Store(true)
+	r.Run(ctx)
+	return nil
+}
+
+// repairEvents tells of pods, in events about them.
+func repairEvents(recorder record.EventRecorder, address verdict.Registry) func(repair.Event) {
+	return func(e repair.Event) {
+		pod := &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name, UID: types.UID(e.UID)},
+		}
+		if len(e.Labelled) > 0 {
+			recorder.Event(pod, corev1.EventTypeNormal, "Labelled", "it came without labels, and got "+joinLabels(e.Labelled))
+			return
+		}
+		recorder.Event(pod, corev1.EventTypeWarning, string(e.Verdict.Reason), eventMessage("it is left alone, but would not be let in: "+e.Verdict.Message(address)))
+	}
+}
+
+func joinLabels(labels []verdict.Label) string {
+	var words []string
+	for _, l := range labels {
+		words = append(words, fmt.Sprintf("%s=%s", l.Key, l.Value))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,41 @@
+package repair
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	registerer prometheus.Registerer
+	repaired   prometheus.Counter
+	failed     prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) metrics {
+	m := metrics{
+		registerer: r,
+		repaired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "drey_repaired_pods_total", Help: "Pods that were labelled after they had come without.",
+		}),
+		failed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "drey_repair_failures_total", Help: "Attempts to label a pod that failed, and are made again.",
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.repaired, m.failed)
+	}
+	return m
+}
+
+// follow exports what a Repairer knows.
+func (m metrics) follow(r *Repairer) {
+	if m.registerer == nil {
+		return
+	}
+	m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "drey_unlabelled_pods", Help: "Pods of Flink's in namespaces with a target that are known to lack labels, and are about to get them.",
+	}, func() float64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return float64(len(r.unlabelled))
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "drey_repair_queue_length", Help: "Pods that are to be looked at.",
+	}, func() float64 { return float64(r.queue.Len()) }))
+}

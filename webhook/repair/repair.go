@@ -1,0 +1,191 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"drey.dev/drey/webhook/verdict"
+)
+
+// Options are what a [Repairer] needs. Inspector, Pods and Log are required.
+type Options struct {
+	Inspector *Inspector
+	Pods      metadata.Interface                    // by which pods are followed
+	HasTarget func(kubernetesNamespace string) bool // whether pods there are to have labels
+	Observe   func(Event)                           // is told of what was done and found; must not wait; nil: nobody is
+	PerSecond float64                               // pods looked at; 0 means 20
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer // nil: none are kept
+}
+
+// Event is something that people want to know of a pod.
+type Event struct {
+	Namespace, Name string
+	UID             string
+	Labelled        []verdict.Label // that were missing
+	Verdict         verdict.Verdict
+}
+
+// Repairer labels pods that came while drey did not answer, or before their
+// namespace had a target. Run it in one process of a cluster.
+type Repairer struct {
+	o          Options
+	queue      workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	limit      *rate.Limiter
+	namespaces workqueue.TypedRateLimitingInterface[string]
+	metrics    metrics
+
+	looked     *utilcache.LRUExpireCache // uids of pods that have nothing to be repaired
+	mu         sync.Mutex
+	unlabelled map[cache.ObjectName]bool // known to lack labels, and not labelled yet
+}
+
+// New makes a Repairer, which does nothing before it is run.
+func New(o Options) *Repairer {
+	if o.PerSecond == 0 {
+		o.PerSecond = 20
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	r := &Repairer{
+		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
+		queue:      workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, 5*time.Minute)),
+		namespaces: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, time.Minute)),
+		looked:     utilcache.NewLRUExpireCache(mostLooked), unlabelled: make(map[cache.ObjectName]bool),
+	}
+	r.metrics.follow(r)
+	return r
+}
+
+// mostLooked bounds what is remembered of pods that need nothing.
+const mostLooked = 10_000
+
+// atOnce is how many pods are looked at at the same time.
+const atOnce = 4
+
+// Run repairs until ctx ends. What was not done by then is found again by the next
+// run: nothing is kept but in the cluster.
+func (r *Repairer) Run(ctx context.Context) {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	for _, selector := range selectors {
+		wait.Go(func() { r.follow(ctx, selector) })
+	}
+	wait.Go(func() {
+		for r.nextNamespace(ctx) {
+		}
+	})
+	for range atOnce {
+		wait.Go(func() {
+			for r.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	r.queue.ShutDown()
+	r.namespaces.ShutDown()
+}
+
+// next repairs one pod of the queue.
+func (r *Repairer) next(ctx context.Context) bool {
+	pod, over := r.queue.Get()
+	if over {
+		return false
+	}
+	defer r.queue.Done(pod)
+	if err := r.limit.Wait(ctx); err != nil {
+		return false
+	}
+	switch err := r.repair(ctx, pod); {
+	case err == nil:
+		r.queue.Forget(pod)
+	case ctx.Err() != nil:
+		return false
+	default:
+		if !errors.Is(err, ErrChanged) {
+			r.metrics.failed.Inc()
+			r.o.Log.Warn("pod not repaired: it is tried again", "namespace", pod.Namespace, "name", pod.Name, "error", err)
+		}
+		r.queue.AddRateLimited(pod)
+	}
+	return true
+}
+
+func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	f, ok, err := r.o.Inspector.Pod(ctx, pod.Namespace, pod.Name)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		r.note(pod, false)
+		return nil
+	}
+	missing := f.Missing()
+	r.note(pod, len(missing) > 0)
+	e := Event{Namespace: pod.Namespace, Name: pod.Name, UID: string(f.UID), Verdict: f.Verdict}
+	switch {
+	case !f.Verdict.Workload().Recognised():
+		r.looked.Add(f.UID, true, time.Hour) // its spec stays as it is
+	case len(missing) == 0:
+		r.looked.Add(f.UID, true, time.Minute) // its job may become known
+	}
+	switch {
+	case f.Misplaced():
+		r.o.Observe(e)
+	case len(missing) > 0:
+		if err := r.o.Inspector.Label(ctx, f); err != nil {
+			return err
+		}
+		r.note(pod, false)
+		r.metrics.repaired.Inc()
+		e.Labelled = missing
+		r.o.Observe(e)
+		r.o.Log.Info("pod repaired", "namespace", pod.Namespace, "name", pod.Name, "labels", len(missing))
+	}
+	return nil
+}
+
+func (r *Repairer) note(pod cache.ObjectName, unlabelled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if unlabelled {
+		r.unlabelled[pod] = true
+	} else {
+		delete(r.unlabelled, pod)
+	}
+}
+
+// Registered has the pods of a namespace looked at that has a target now. It does not
+// wait.
+func (r *Repairer) Registered(namespace string) { r.namespaces.Add(namespace) }
+
+// nextNamespace looks at the pods of one namespace.
+func (r *Repairer) nextNamespace(ctx context.Context) bool {
+	namespace, over := r.namespaces.Get()
+	if over {
+		return false
+	}
+	defer r.namespaces.Done(namespace)
+	for _, selector := range selectors {
+		if _, err := r.list(ctx, namespace, selector, r.foundAnew); err != nil && ctx.Err() == nil {
+			r.o.Log.Warn("pods of a namespace that has a target now cannot be listed: it is tried again", "namespace", namespace, "error", err)
+			r.namespaces.AddRateLimited(namespace)
+			return true
+		}
+	}
+	r.namespaces.Forget(namespace)
+	return true
+}
