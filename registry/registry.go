@@ -20,6 +20,7 @@ type Registry struct {
 	home      string
 	workloads Workloads
 	known     *directory
+	announce  func(context.Context, Object)
 	now       func() time.Time
 
 	// guard keeps references whole: who writes something that may refer to
@@ -38,11 +39,14 @@ type Options struct {
 	Namespaces []string
 	// Workloads says what runs in the cluster; nil: nothing.
 	Workloads Workloads
+	// Announce is called with each target that was made, before whoever made it
+	// hears of that; nil: nobody is.
+	Announce func(context.Context, Object)
 }
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, home: o.Home, workloads: o.Workloads, known: newDirectory(), now: time.Now}
+	r := &Registry{store: store, home: o.Home, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
@@ -291,7 +295,11 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 	o.Metadata.ID = uuid.NewString()
 	o.Metadata.CreatedAt = r.timestamp()
 	o.Metadata.ModifiedAt = o.Metadata.CreatedAt
-	return r.store.Create(ctx, o)
+	kept, err := r.store.Create(ctx, o)
+	if err == nil && kept.Kind == DeploymentTarget && r.announce != nil {
+		r.announce(ctx, kept)
+	}
+	return kept, err
 }
 
 // timestamp is now as the REST API writes it: UTC, to the millisecond.

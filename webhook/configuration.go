@@ -154,6 +154,9 @@ func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
 	}}
 }
 
+// PodConditions hold for the pods that are sent to drey.
+func PodConditions() []admissionv1.MatchCondition { return conditions("object") }
+
 func conditions(pod string) []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{
 		{Name: "is-flink", Expression: celFlink(pod)},

@@ -36,6 +36,7 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	if a.owners, err = owners.New(s.cluster, s.log); err != nil {
 		return around{}, err
 	}
+	s.runs = a.owners.Runs
 	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
 		return around{}, err
 	}

@@ -79,6 +79,11 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		<-stopped
 		return fmt.Errorf("webhooks: %w", cmp.Or(failure, err))
 	}
+	s.parts.Go(func() {
+		if err := s.keepMarks(ctx); err != nil {
+			fail(fmt.Errorf("marks: %w", err))
+		}
+	})
 	repairer, err := s.newRepairer(around)
 	if err != nil {
 		return err
@@ -94,10 +99,17 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if err := install(ctx, s.cluster, webhook.ByURL("https://"+s.options.webhookAddress, serving.CABundle()), exclude); err != nil {
 		return err
 	}
+	if err := s.installPolicies(ctx); err != nil {
+		return err
+	}
 	s.log.Info("webhooks registered; while drey is down, new Flink workloads are refused until it is back or they are removed",
-		"remove", "kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration "+webhook.ConfigurationName)
+		"remove", removeCommand)
 	return nil
 }
+
+// removeCommand opens all gates.
+const removeCommand = "kubectl delete mutatingwebhookconfiguration/drey validatingwebhookconfiguration/drey " +
+	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-mark validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-mark"
 
 // address is where a denial sends people to register a target.
 func (s *service) address() verdict.Registry {

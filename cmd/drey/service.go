@@ -22,6 +22,7 @@ import (
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/workloads"
+	"drey.dev/drey/webhook/gate"
 )
 
 // service is a running drey: its parts, and what has to be closed at the end.
@@ -35,6 +36,8 @@ type service struct {
 	store   *boltstore.Store
 	index   *registry.Index
 	rest    http.Handler
+	keeper  *gate.Keeper                // of the marks; nil without a cluster
+	runs    func(namespace string) bool // whether what was admitted runs there
 
 	ready   []func() error // each is nil once its part serves
 	closers []func() error // called last to first
@@ -93,7 +96,10 @@ func (s *service) newRegistry() (*registry.Registry, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Workloads = running
+		o.Workloads, o.Announce = running, s.markAtOnce
+		if s.keeper, err = s.newKeeper(); err != nil {
+			return nil, err
+		}
 	}
 	return registry.New(context.Background(), s.store, o)
 }

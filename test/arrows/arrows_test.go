@@ -18,7 +18,7 @@ const module = "drey.dev/drey"
 // mayImport lists, for each package that ships, which others of drey it may
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
-	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs"},
+	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/memstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/flink", "webhook/gate", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs"},
 	"certs":                  {},
 	"registry":               {},
 	"registry/access":        {"registry"},
@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"registry/workloads":     {"registry"},
 	"webhook":                {"webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":          {},
+	"webhook/gate":           {"webhook"},
 	"webhook/modes":          {"webhook"},
 	"webhook/owners":         {"webhook/flink"},
 	"webhook/repair":         {"webhook", "webhook/flink", "webhook/verdict"},

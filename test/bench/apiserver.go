@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/webhook/gate"
 )
 
 // scene is what stands between a client and its pod.
@@ -26,18 +28,18 @@ type scene struct {
 // throughAPIServer creates pods by dry run in each scene, and prints a table.
 func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
 	noop := stage.noop
-	mutating, validating, err := stage.takeDown(ctx)
+	installed, err := stage.takeDown(ctx)
 	if err != nil {
 		return err
 	}
 	scenes := []scene{
 		{name: "no webhook", pod: flinkPod()},
 		{name: "do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: flinkPod(), noop: true},
-		{name: "drey", objects: []*unstructured.Unstructured{mutating, validating}, pod: flinkPod(), labels: true},
+		{name: "drey", objects: installed, pod: flinkPod(), labels: true},
 		{name: "built-in policies", objects: policies(), pod: flinkPod(), labels: true},
 		{name: "a pod of nginx, no webhook", pod: plainPod()},
 		{name: "a pod of nginx, do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: plainPod(), noop: true},
-		{name: "a pod of nginx, drey", objects: []*unstructured.Unstructured{mutating, validating}, pod: plainPod()},
+		{name: "a pod of nginx, drey", objects: installed, pod: plainPod()},
 		{name: "a pod of nginx, built-in policies", objects: policies(), pod: plainPod()},
 	}
 	fmt.Printf("\nPod creates (dry run) through the API server, %d clients, %d rounds of %s in turn:\n\n", s.clients, s.rounds, s.each)
@@ -147,20 +149,27 @@ func (s *stage) resource(o *unstructured.Unstructured) dynamic.ResourceInterface
 const group = "admissionregistration.k8s.io"
 
 // takeDown removes what drey has installed, and returns it, to be put up again.
-func (s *stage) takeDown(ctx context.Context) (mutating, validating *unstructured.Unstructured, err error) {
-	for kind, o := range map[string]**unstructured.Unstructured{"MutatingWebhookConfiguration": &mutating, "ValidatingWebhookConfiguration": &validating} {
-		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[kind]})
-		if *o, err = r.Get(ctx, "drey", metav1.GetOptions{}); err != nil {
-			return nil, nil, err
+func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, error) {
+	var all []*unstructured.Unstructured
+	for _, o := range []struct{ kind, name string }{
+		{"MutatingWebhookConfiguration", "drey"}, {"ValidatingWebhookConfiguration", "drey"},
+		{"ValidatingAdmissionPolicy", gate.PodPolicy}, {"ValidatingAdmissionPolicyBinding", gate.PodPolicy},
+		{"ValidatingAdmissionPolicy", gate.MarkPolicy}, {"ValidatingAdmissionPolicyBinding", gate.MarkPolicy},
+	} {
+		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.kind]})
+		found, err := r.Get(ctx, o.name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
 		}
-		if err := r.Delete(ctx, "drey", metav1.DeleteOptions{}); err != nil {
-			return nil, nil, err
+		if err := r.Delete(ctx, o.name, metav1.DeleteOptions{}); err != nil {
+			return nil, err
 		}
-		(*o).SetResourceVersion("")
-		(*o).SetUID("")
-		(*o).SetManagedFields(nil)
+		found.SetResourceVersion("")
+		found.SetUID("")
+		found.SetManagedFields(nil)
+		all = append(all, found)
 	}
-	return mutating, validating, nil
+	return all, nil
 }
 
 // makeNamespace makes the namespace of the pods. It has the label by which the

@@ -52,7 +52,7 @@ func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *sta
 		if err := errors.Join(err, errOwn, d.Stop()); err != nil {
 			return err
 		}
-		if _, _, err := stage.takeDown(ctx); err != nil { // they would refuse the next ones
+		if _, err := stage.takeDown(ctx); err != nil { // they would refuse the next ones
 			return err
 		}
 		others, flinks := add.others, add.flinks

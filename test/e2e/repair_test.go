@@ -28,6 +28,7 @@ func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
 	}
 	registered, later := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", registered)
+	w.mustKubectl(t, "", "label", "namespace", later, "drey.dev/mode=audit") // else the gate would hold, drey or no drey
 	w.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)

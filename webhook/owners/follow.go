@@ -69,7 +69,7 @@ func (o *Owners) follow(k kind) (*followed, error) {
 			return []string{string(found.UID)}, nil
 		}
 		return nil, nil
-	}}
+	}, cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	var informer cache.SharedIndexInformer
 	if k.custom {
 		informer = dynamicinformer.NewFilteredDynamicInformer(o.dynamic, k.resource(), metav1.NamespaceAll, 0, indexers, nil).Informer()

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"drey.dev/drey/webhook/flink"
 )
@@ -111,6 +112,17 @@ func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flin
 func (o *Owners) Live(id string) bool {
 	for _, f := range o.followed {
 		if keys, err := f.informer.GetIndexer().IndexKeys(byUID, id); err == nil && len(keys) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Runs tells whether something that drey has labelled, and that makes pods, is in a
+// namespace.
+func (o *Owners) Runs(namespace string) bool {
+	for k, f := range o.followed {
+		if keys, err := f.informer.GetIndexer().IndexKeys(cache.NamespaceIndex, namespace); !k.custom && err == nil && len(keys) > 0 {
 			return true
 		}
 	}

@@ -77,16 +77,21 @@ func evidence(w flink.Workload) string {
 }
 
 func registerCommand(w flink.Workload, r Registry, platform string) string {
+	return r.Command(w.Object.Namespace, platform)
+}
+
+// Command registers a Kubernetes namespace as a target of a platform namespace.
+func (r Registry) Command(kubernetesNamespace, platformNamespace string) string {
 	body, _ := json.Marshal(map[string]any{ // strings only: it cannot fail
-		"metadata": map[string]string{"name": w.Object.Namespace},
-		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": w.Object.Namespace}},
+		"metadata": map[string]string{"name": kubernetesNamespace},
+		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}},
 	})
 	who := ""
 	if r.AsksWho {
 		who = ` -H "Authorization: Bearer $DREY_TOKEN"`
 	}
 	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets%s -H 'Content-Type: application/json' -d '%s'",
-		r.URL, shellSafe(platform, registry.DefaultNamespace), who, body)
+		r.URL, shellSafe(platformNamespace, registry.DefaultNamespace), who, body)
 }
 
 // labelCommand sets a label of a workload's pods, or takes it off if the value is

@@ -1,0 +1,200 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// KeeperOptions are what a [Keeper] needs. All but Exclude are required.
+type KeeperOptions struct {
+	Client    metadata.Interface
+	HasTarget func(namespace string) bool
+	Runs      func(namespace string) bool // whether what was admitted runs there
+	Exclude   []string
+	Log       *slog.Logger
+}
+
+// Keeper keeps the marks of all namespaces as they should be. Run it in one process
+// of a cluster; [Keeper.Set] may be called in all.
+type Keeper struct {
+	o        KeeperOptions
+	informer cache.SharedIndexInformer
+	queue    workqueue.TypedRateLimitingInterface[string]
+	marking  sync.Mutex // one decides and marks at a time: else a mark that was just set could be taken off again
+}
+
+var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+
+// NewKeeper makes a Keeper, which follows nothing before it is run.
+func NewKeeper(o KeeperOptions) (*Keeper, error) {
+	k := &Keeper{
+		o:        o,
+		informer: metadatainformer.NewFilteredMetadataInformer(o.Client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
+		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
+	}
+	if err := k.informer.SetTransform(slim); err != nil {
+		return nil, err
+	}
+	enqueue := func(object any) {
+		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
+			k.queue.Add(key)
+		}
+	}
+	_, err := k.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: enqueue, UpdateFunc: func(_, now any) { enqueue(now) }})
+	return k, err
+}
+
+// slim keeps of a namespace its name and its mark.
+func slim(object any) (any, error) {
+	if n, ok := object.(*metav1.PartialObjectMetadata); ok {
+		labels := map[string]string{}
+		if mark, ok := n.Labels[Mark]; ok {
+			labels[Mark] = mark
+		}
+		n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: labels, DeletionTimestamp: n.DeletionTimestamp}
+	}
+	return object, nil
+}
+
+// Changed has the mark of a namespace looked at: its targets have changed. It does
+// not wait.
+func (k *Keeper) Changed(namespace string) { k.queue.Add(namespace) }
+
+// draining is how often a namespace without a target is asked whether anything runs
+// there still.
+const draining = 30 * time.Second
+
+// Run keeps the marks until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	go k.informer.RunWithContext(ctx)
+	context.AfterFunc(ctx, k.queue.ShutDown)
+	if !cache.WaitForCacheSync(ctx.Done(), k.informer.HasSynced) {
+		return
+	}
+	for {
+		namespace, over := k.queue.Get()
+		if over {
+			return
+		}
+		again, err := k.keep(ctx, namespace)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			k.o.Log.Warn("namespace not marked: it is tried again", "namespace", namespace, "error", err)
+			k.queue.AddRateLimited(namespace)
+		case again > 0:
+			k.queue.Forget(namespace)
+			k.queue.AddAfter(namespace, again)
+		default:
+			k.queue.Forget(namespace)
+		}
+		k.queue.Done(namespace)
+	}
+}
+
+// keep brings one mark to what it should be, and says when to look again.
+func (k *Keeper) keep(ctx context.Context, namespace string) (again time.Duration, err error) {
+	object, ok, err := k.informer.GetIndexer().GetByKey(namespace)
+	if err != nil || !ok || slices.Contains(k.o.Exclude, namespace) {
+		return 0, err
+	}
+	n := object.(*metav1.PartialObjectMetadata)
+	if n.DeletionTimestamp != nil {
+		return 0, nil
+	}
+	k.marking.Lock()
+	defer k.marking.Unlock()
+	has, want := n.Labels[Mark], k.want(namespace, n.Labels[Mark])
+	if want == Draining {
+		again = draining
+	}
+	if has == want {
+		return again, nil
+	}
+	if err := k.patch(ctx, namespace, want); err != nil {
+		return 0, err
+	}
+	k.o.Log.Info("namespace marked", "namespace", namespace, "label", Mark, "value", want, "was", has)
+	return again, nil
+}
+
+// want is what the mark of a namespace should be; empty for none. What was never
+// marked does not drain.
+func (k *Keeper) want(namespace, has string) string {
+	switch {
+	case k.o.HasTarget(namespace):
+		return Registered
+	case has != "" && k.o.Runs(namespace):
+		return Draining
+	}
+	return ""
+}
+
+// Set marks a namespace that has just got a target, for whoever makes a pod there
+// right after. A namespace that is not there is no error: it is marked when it comes.
+func (k *Keeper) Set(ctx context.Context, namespace string) error {
+	if slices.Contains(k.o.Exclude, namespace) {
+		return nil
+	}
+	k.marking.Lock()
+	defer k.marking.Unlock()
+	if err := k.patch(ctx, namespace, Registered); err != nil {
+		return err
+	}
+	return k.awaitSeen(ctx, namespace)
+}
+
+// awaitSeen waits until the API server's own cache has the mark. The policy goes by
+// what that cache feeds, which has it a moment later.
+func (k *Keeper) awaitSeen(ctx context.Context, namespace string) error {
+	const pause = 5 * time.Millisecond
+	for {
+		n, err := k.o.Client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{ResourceVersion: "0"})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read namespace %s: %w", namespace, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		if n.Labels[Mark] == Registered {
+			return nil
+		}
+	}
+}
+
+func (k *Keeper) patch(ctx context.Context, namespace, mark string) error {
+	var value any
+	if mark != "" {
+		value = mark
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{Mark: value}}})
+	if err != nil {
+		return err
+	}
+	_, err = k.o.Client.Resource(namespaces).Patch(ctx, namespace, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "drey"})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("label namespace %s: %w", namespace, err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+// Package gate keeps Flink out of namespaces without a target while drey does not
+// answer. Namespaces that have one are marked by a label, and a policy that is built
+// into Kubernetes goes by the mark.
+package gate
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/webhook"
+)
+
+// Mark is the label of a namespace in which Flink may run. Nobody but drey can set
+// it.
+const Mark = "drey.dev/registered"
+
+// The values of the mark.
+const (
+	Registered = "true"     // the namespace has a target
+	Draining   = "draining" // it has none any more, but what was admitted still runs there
+)
+
+// The names of the policies, and of their bindings.
+const (
+	PodPolicy  = "drey-gate" // pods of Flink's only in marked namespaces
+	MarkPolicy = "drey-mark" // the mark only by drey
+)
+
+// Options say how the policies are to be.
+type Options struct {
+	Exclude  []string     // namespaces that are left alone
+	Mode     webhook.Mode // of the installation
+	Self     string       // the user that drey is to the API server
+	Register string       // how a target is registered: a command, in which NAMESPACE stands for the namespace
+}
+
+// Policies are the policies and their bindings, in the order in which they are to be
+// installed.
+func Policies(o Options) ([]*admissionv1.ValidatingAdmissionPolicy, []*admissionv1.ValidatingAdmissionPolicyBinding) {
+	bindings := []*admissionv1.ValidatingAdmissionPolicyBinding{binding(MarkPolicy, MarkPolicy, admissionv1.Deny), binding(PodPolicy, PodPolicy, actions[o.Mode])}
+	if o.Mode != webhook.Enforce { // a namespace may be stricter
+		strict := binding(PodPolicy+"-enforce", PodPolicy, admissionv1.Deny)
+		strict.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{webhook.ModeLabel: string(webhook.Enforce)}}}
+		bindings = append(bindings, strict)
+	}
+	return []*admissionv1.ValidatingAdmissionPolicy{markPolicy(o), podPolicy(o)}, bindings
+}
+
+// actions are what becomes of a denial in each mode.
+var actions = map[webhook.Mode]admissionv1.ValidationAction{webhook.Enforce: admissionv1.Deny, webhook.Warn: admissionv1.Warn, webhook.Audit: admissionv1.Audit}
+
+// podPolicy agrees with the verdict where the verdict needs neither owners nor the
+// registry: it asks whether the namespace is marked. A TaskManager that a running
+// JobManager makes passes, as ever (docs/decisions/001-taskmanagers-of-running-jobs.md).
+func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
+	const (
+		labels  = `namespaceObject.metadata.?labels`
+		marked  = labels + `[?"` + Mark + `"].orValue("") in ["` + Registered + `", "` + Draining + `"]`
+		lenient = labels + `[?"` + webhook.ModeLabel + `"].orValue("") in ["warn", "audit"]`
+		ofAJob  = `(object.metadata.?labels[?"component"].orValue("") == "taskmanager" || ` +
+			`object.spec.containers.exists(c, (c.?command.orValue([]) + c.?args.orValue([])).exists(w, w.contains("kubernetes-taskmanager.sh")))) && ` +
+			`object.metadata.?ownerReferences.orValue([]).exists(o, o.kind == "Deployment" && o.?controller.orValue(false))`
+	)
+	before, after, _ := strings.Cut(o.Register, "NAMESPACE")
+	parts := []string{strconv.Quote(before)}
+	for _, part := range strings.Split(after, "NAMESPACE") {
+		parts = append(parts, "object.metadata.namespace", strconv.Quote(part))
+	}
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
+		ObjectMeta: metav1.ObjectMeta{Name: PodPolicy},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: new(admissionv1.Ignore), // of an expression that fails: a job must not hang on it
+			MatchConstraints: &admissionv1.MatchResources{
+				MatchPolicy:       new(admissionv1.Equivalent),
+				NamespaceSelector: notIn(o.Exclude),
+				ResourceRules:     rules([]admissionv1.OperationType{admissionv1.Create}, "pods", admissionv1.NamespacedScope),
+			},
+			MatchConditions: webhook.PodConditions(),
+			Validations: []admissionv1.Validation{{
+				Expression: fmt.Sprintf("%s || %s || (%s)", marked, lenient, ofAJob),
+				MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
+					strings.Join(parts, " + "),
+				Reason: new(metav1.StatusReasonForbidden),
+			}},
+		},
+	}
+}
+
+// markPolicy keeps the mark to drey: who could set it would open a namespace to Flink.
+func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
+	const mark = `.metadata.?labels[?"` + Mark + `"].orValue("")`
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
+		ObjectMeta: metav1.ObjectMeta{Name: MarkPolicy},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: new(admissionv1.Fail),
+			MatchConstraints: &admissionv1.MatchResources{
+				MatchPolicy:   new(admissionv1.Equivalent),
+				ResourceRules: rules([]admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, "namespaces", admissionv1.ClusterScope),
+			},
+			MatchConditions: []admissionv1.MatchCondition{
+				{Name: "changes-the-mark", Expression: `object` + mark + ` != (oldObject == null ? "" : oldObject` + mark + `)`},
+				{Name: "is-to-stay", Expression: `!has(object.metadata.deletionTimestamp)`},
+			},
+			Validations: []admissionv1.Validation{{
+				Expression: `request.userInfo.username == ` + strconv.Quote(o.Self),
+				Message: fmt.Sprintf("the label %s says which namespaces have a DeploymentTarget, and drey alone sets it. "+
+					"Register a target instead, or take the label off the manifest: kubectl label --local -f FILE %s- -o yaml", Mark, Mark),
+				Reason: new(metav1.StatusReasonForbidden),
+			}},
+		},
+	}
+}
+
+func binding(name, policy string, action admissionv1.ValidationAction) *admissionv1.ValidatingAdmissionPolicyBinding {
+	return &admissionv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta:   typeMeta("ValidatingAdmissionPolicyBinding"),
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: policy, ValidationActions: []admissionv1.ValidationAction{action},
+		},
+	}
+}
+
+func typeMeta(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: kind}
+}
+
+func notIn(namespaces []string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: slices.Sorted(slices.Values(namespaces)),
+	}}}
+}
+
+func rules(operations []admissionv1.OperationType, resource string, scope admissionv1.ScopeType) []admissionv1.NamedRuleWithOperations {
+	return []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+		Operations: operations,
+		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}, Scope: &scope},
+	}}}
+}
