@@ -22,6 +22,7 @@ const (
 	ReasonTargetReferenced         Reason = "TargetReferenced"         // something stands on the target
 	ReasonSessionClusterReferenced Reason = "SessionClusterReferenced" // something runs on the session cluster
 	ReasonClusterUnavailable       Reason = "ClusterUnavailable"       // what runs in the cluster cannot be told
+	ReasonNotSupported             Reason = "NotSupported"             // the store that drey was started with has no such thing
 	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
 )
 

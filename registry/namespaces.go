@@ -47,6 +47,7 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, er
 // gone, also with an error. Refused with [ReasonNotFound], and with
 // [ReasonNamespaceInUse] for [DefaultNamespace] and while something is in it.
 func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, gone []Object, err error) {
+	ctx = Current(ctx)
 	r.guard.Lock()
 	defer r.guard.Unlock()
 	o, err = r.GetNamespace(ctx, name)

@@ -123,6 +123,7 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 // [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference] or
 // [ReasonNotFound] (the platform namespace).
 func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
+	ctx = Current(ctx)
 	r.guard.RLock()
 	defer r.guard.RUnlock()
 	o, err := r.admit(o)
@@ -143,6 +144,7 @@ func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 // what Create refuses: a target's spec that differs with
 // [ReasonImmutableSpec], an unmet precondition with [ReasonConflict].
 func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object, Outcome, error) {
+	ctx = Current(ctx)
 	r.guard.RLock()
 	defer r.guard.RUnlock()
 	addressed := o.Key()
@@ -222,6 +224,7 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 // with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
 // something stands on it.
 func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
+	ctx = Current(ctx)
 	current, err := r.Get(ctx, key)
 	if err != nil {
 		return Object{}, err

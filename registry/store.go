@@ -47,15 +47,30 @@ type Store interface {
 	// Added, before it returns; and after that with every change, in order,
 	// one call at a time, with no gap and no repeat, until ctx ends.
 	//
-	// A store that lives in this process calls observe before it acknowledges
-	// the write, so that whoever wrote finds it observed. observe must be
-	// quick and must not call the store.
+	// observe is called before the write is acknowledged, so that whoever wrote
+	// finds it observed; of a write by another process, soon after. observe
+	// must be quick and must not call the store.
 	Watch(ctx context.Context, kind Kind, observe func(Event)) error
 
 	// Close ends all watches and frees what the store holds. Calls after it
 	// answer ErrClosed.
 	Close() error
 }
+
+type currentKey struct{}
+
+// Current returns a context in which a store's List and Get show every write
+// that any process had acknowledged when they were called. A store that only one
+// process writes to always does; others may otherwise answer from what they saw
+// a moment ago.
+//
+// Whoever decides on a write by what is there reads so.
+func Current(ctx context.Context) context.Context {
+	return context.WithValue(ctx, currentKey{}, true)
+}
+
+// IsCurrent reports whether a context is from [Current].
+func IsCurrent(ctx context.Context) bool { return ctx.Value(currentKey{}) != nil }
 
 // Change says what happened to an object.
 type Change string

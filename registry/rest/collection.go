@@ -143,7 +143,7 @@ func (c collection) patch(r *http.Request) (answer, error) {
 	}
 	const attempts = 20
 	for range attempts {
-		current, err := c.registry.Get(r.Context(), c.key(r))
+		current, err := c.registry.Get(registry.Current(r.Context()), c.key(r))
 		if err != nil {
 			return answer{}, err
 		}

@@ -37,6 +37,9 @@ func (s *server) endpoint(route string, m methods, otherwise func(*http.Request)
 		if err != nil {
 			p := s.problemOf(r, err)
 			a.status, a.body = p.status, p.body(r)
+			if p.status == http.StatusServiceUnavailable {
+				a.header = http.Header{"Retry-After": {"5"}}
+			}
 		}
 		w.Header().Set("X-Request-Id", id)
 		a.send(w, wish{

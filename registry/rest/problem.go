@@ -52,6 +52,7 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonSessionClusterReferenced: http.StatusConflict,
 	registry.ReasonClusterUnavailable:       http.StatusServiceUnavailable,
 	registry.ReasonNamespaceInUse:           http.StatusConflict,
+	registry.ReasonNotSupported:             http.StatusConflict,
 }
 
 // errorBody is what every error looks like on the wire. One client fails on a
