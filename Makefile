@@ -10,11 +10,12 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath -buildvcs=false
 
+GENERATE := go tool -modfile=test/gen/go.mod controller-gen object crd:crdVersions=v1 paths=./registry/kubestore/v1
 LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt bench fuzz soak-crash clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench fuzz soak-crash clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,7 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the fir
 test: binaries ## Run all tests, those on a real control plane included
 	go test -timeout 9m ./...
 	go test -C test/e2e/rest .
+	go test -C test/gen .
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
@@ -57,6 +59,9 @@ lint: ## Check style and find likely defects
 
 fmt: ## Format the code as lint wants it
 	$(LINT) fmt ./...
+
+generate: ## Write the custom resource definitions, and copying, from their Go types
+	$(GENERATE) output:crd:dir=manifests/crds output:object:dir=registry/kubestore/v1
 
 bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
 	@go build -o bin/bench ./test/bench

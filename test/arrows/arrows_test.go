@@ -20,9 +20,12 @@ const module = "drey.dev/drey"
 var mayImport = map[string][]string{
 	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/memstore", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/flink", "webhook/gate", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs"},
 	"certs":                  {},
+	"manifests":              {},
 	"registry":               {},
 	"registry/access":        {"registry"},
 	"registry/boltstore":     {"registry"},
+	"registry/kubestore":     {"registry", "registry/kubestore/v1", "manifests"},
+	"registry/kubestore/v1":  {},
 	"registry/memstore":      {"registry"},
 	"registry/rest":          {"registry", "registry/access", "registry/rest/yamljson"},
 	"registry/rest/yamljson": {},
@@ -52,6 +55,8 @@ var mustNot = []struct {
 		"the REST API does not know which store it has"},
 	{[]string{"registry/boltstore", "registry/memstore"}, []string{"net/http", "github.com/gorilla/mux"},
 		"no store knows REST"},
+	{[]string{"registry/kubestore"}, []string{"github.com/gorilla/mux", "go.etcd.io/bbolt", "sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes"},
+		"no store knows REST, and this one needs the plainest client alone"},
 }
 
 type pkg struct {
@@ -127,7 +132,7 @@ func TestTheModuleStaysLean(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range strings.Fields(string(out)) {
-		for _, heavy := range []string{"k8s.io/kubernetes", "go.etcd.io/etcd/server/v3", "github.com/golangci/golangci-lint/v2"} {
+		for _, heavy := range []string{"k8s.io/kubernetes", "go.etcd.io/etcd/server/v3", "github.com/golangci/golangci-lint/v2", "sigs.k8s.io/controller-tools"} {
 			if path == heavy {
 				t.Errorf("the main module requires %s", heavy)
 			}

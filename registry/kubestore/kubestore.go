@@ -1,0 +1,279 @@
+// Package kubestore is a registry.Store in the cluster itself: each object of
+// the registry is a custom resource of group drey.dev, in the Kubernetes
+// namespace that is called like its platform namespace, so that kubectl, RBAC,
+// audit, backup and GitOps work on it as on everything else.
+//
+// Reads come from memory, which the API server's watches keep up to date; see
+// [Store] for how far behind that may be. docs/kubernetes.md shows the objects.
+package kubestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"drey.dev/drey/registry"
+	v1 "drey.dev/drey/registry/kubestore/v1"
+)
+
+// Options are what a store may be told. The zero value is fine.
+type Options struct {
+	// CreateNamespaces lets the store make the Kubernetes namespace of a new
+	// platform namespace, where there is none. Otherwise it is refused.
+	CreateNamespaces bool
+
+	// ReportStatus lets the store write into the status of the objects what it
+	// knows of them. That needs the right to update their status.
+	ReportStatus bool
+
+	// Log is told what goes wrong in the background. Nil means slog.Default().
+	Log *slog.Logger
+}
+
+// Store keeps objects as custom resources.
+//
+// Several processes may have stores on the same cluster. Each answers List and
+// Get from its memory. What a process wrote itself it sees at once: a write
+// returns when the watch has brought it. What others wrote it sees when the
+// watch brings it, milliseconds later; that an object is not there is never said
+// without asking the API server. A context from [registry.Current] makes reads
+// ask it too. While the API server is away, reads go on from memory and writes
+// fail.
+//
+// Kinds: platform namespaces are Kubernetes namespaces, see namespaces.go; there
+// are no API tokens, see tokens.go.
+type Store struct {
+	*mirror
+	options  Options
+	log      *slog.Logger
+	objects  *rest.RESTClient
+	metadata metadata.Interface
+	dynamic  dynamic.Interface
+	stop     context.CancelFunc
+	closed   atomic.Bool
+	reporter *reporter
+	unseen   unseen
+}
+
+var _ registry.Store = (*Store)(nil)
+
+const (
+	// patience is how long the API server may take over one request.
+	patience = 10 * time.Second
+	// watchPatience is how long a write waits for the watch to bring it. It is
+	// durable by then; who reads after it asks the API server instead.
+	watchPatience = 5 * time.Second
+)
+
+// Open returns the registry that is in a cluster, with all of it in memory. The
+// cluster must know drey's objects: see [Install]. ctx bounds the opening, not
+// the store, which lives until Close.
+//
+// It needs the right to list and watch namespaces, and deploymenttargets,
+// deployments and sessionclusters of drey.dev; and of those, to create, update
+// and delete what is written.
+func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
+	s := &Store{mirror: newMirror(), options: o, log: o.Log}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	config = rest.CopyConfig(config)
+	if config.QPS == 0 { // people wait; what they may ask for at once is bounded elsewhere
+		config.QPS, config.Burst = 200, 400
+	}
+	var err error
+	if s.metadata, err = metadata.NewForConfig(config); err != nil {
+		return nil, err
+	}
+	if s.dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return nil, err
+	}
+	if s.objects, err = newClient(config); err != nil {
+		return nil, err
+	}
+	for _, r := range resources { // a watch would try for ever, and not say why
+		if err := s.ask(ctx, "list "+r.plural, func(ctx context.Context) error {
+			return s.request("GET").Resource(r.plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
+		}); err != nil {
+			return nil, err
+		}
+	}
+	var life context.Context
+	life, s.stop = context.WithCancel(context.Background())
+	if o.ReportStatus {
+		s.reporter = newReporter(s)
+		s.note = s.reporter.note
+		go s.reporter.run(life)
+	}
+	if err := s.follow(ctx, life); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("read the registry in the cluster: %w", err)
+	}
+	return s, nil
+}
+
+func newClient(config *rest.Config) (*rest.RESTClient, error) {
+	scheme := runtime.NewScheme()
+	if err := v1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	config = rest.CopyConfig(config)
+	config.GroupVersion = &v1.GroupVersion
+	config.APIPath = "/apis"
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.ContentType = runtime.ContentTypeJSON
+	config.AcceptContentTypes = runtime.ContentTypeJSON
+	return rest.RESTClientFor(config)
+}
+
+// follow starts the watches, and returns when each has brought all that there
+// is.
+func (s *Store) follow(ctx, life context.Context) error {
+	reflectors := map[registry.Kind]*cache.Reflector{registry.Namespace: s.namespaceReflector()}
+	for kind, r := range resources {
+		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.empty(), inbox{s.mirror, r}, cache.ReflectorOptions{Name: "registry/" + r.plural})
+	}
+	for _, r := range reflectors {
+		go r.RunWithContext(life)
+	}
+	return s.await(ctx, func() bool {
+		for kind := range reflectors {
+			if s.seen[kind] == 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (s *Store) listWatch(r *resource) cache.ListerWatcher {
+	return cache.NewFilteredListWatchFromClient(s.objects, r.plural, metav1.NamespaceAll, func(*metav1.ListOptions) {})
+}
+
+// Close implements registry.Store.
+func (s *Store) Close() error {
+	if !s.closed.Swap(true) {
+		s.stop()
+		s.feed.Close()
+	}
+	return nil
+}
+
+func (s *Store) usable(ctx context.Context) error {
+	if s.closed.Load() {
+		return registry.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// ask makes one request, and says of its failure what that means.
+func (s *Store) ask(ctx context.Context, doing string, request func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return failure(ctx, doing, request(bounded))
+}
+
+// request begins a request. The client repeats one whose connection broke or that
+// the API server put off, every second; ten times, if one lets it.
+func (s *Store) request(verb string) *rest.Request { return s.objects.Verb(verb).MaxRetries(2) }
+
+// await waits until something is true of the mirror, which it asks under its
+// lock.
+func (s *Store) await(ctx context.Context, reached func() bool) error {
+	for {
+		s.mu.RLock()
+		done, changed := reached(), s.changed
+		s.mu.RUnlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Watch implements registry.Store.
+func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	s.feed.Add(ctx, kind, s.present(kind, ""), observe)
+	return nil
+}
+
+// unseen is what this process wrote and the watch has not brought yet, although
+// the writer waited for it: reads of such a kind ask the API server.
+type unseen struct {
+	version map[registry.Kind]uint64
+	gone    map[registry.Kind]map[types.UID]bool
+}
+
+// lags reports whether the mirror lacks a write of this process.
+func (s *Store) lags(kind registry.Kind) bool {
+	if s.seen[kind] < s.unseen.version[kind] {
+		return true
+	}
+	for uid := range s.unseen.gone[kind] {
+		if s.records[uid] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitWrite waits until the watch has brought what was written.
+func (s *Store) awaitWrite(ctx context.Context, kind registry.Kind, version uint64) {
+	s.awaitBrought(ctx, func() bool { return s.seen[kind] >= version }, func() {
+		if s.unseen.version == nil {
+			s.unseen.version = map[registry.Kind]uint64{}
+		}
+		s.unseen.version[kind] = max(s.unseen.version[kind], version)
+	})
+}
+
+func (s *Store) awaitGone(ctx context.Context, kind registry.Kind, uid types.UID) {
+	isGone := func() bool { rec := s.records[uid]; return rec == nil || rec.object.GetDeletionTimestamp() != nil }
+	s.awaitBrought(ctx, isGone, func() {
+		if s.unseen.gone == nil {
+			s.unseen.gone = map[registry.Kind]map[types.UID]bool{}
+		}
+		if s.unseen.gone[kind] == nil {
+			s.unseen.gone[kind] = map[types.UID]bool{}
+		}
+		s.unseen.gone[kind][uid] = true
+	})
+}
+
+// awaitBrought waits a while for the watch, and else makes a note that it lags.
+// What was written is written: that its author has gone by now changes nothing.
+func (s *Store) awaitBrought(ctx context.Context, reached func() bool, note func()) {
+	bounded, cancel := context.WithTimeout(ctx, watchPatience)
+	defer cancel()
+	err := s.await(bounded, reached)
+	if err == nil || s.closed.Load() {
+		return
+	}
+	s.mu.Lock()
+	note()
+	s.mu.Unlock()
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.WarnContext(ctx, "the API server's watch is slow: reads ask it directly until it has caught up")
+	}
+}

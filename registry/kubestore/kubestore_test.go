@@ -1,0 +1,135 @@
+package kubestore_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/registry/storetest"
+	"drey.dev/drey/test/cluster"
+)
+
+// world is a control plane that knows drey's objects.
+type world struct {
+	*cluster.Cluster
+	objects dynamic.Interface
+}
+
+var shared = sync.OnceValues(func() (*world, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c, err := cluster.New(ctx, cluster.Options{})
+	if err != nil {
+		return nil, err
+	}
+	started = c
+	if err := kubestore.Install(ctx, c.Config()); err != nil {
+		return nil, err
+	}
+	objects, err := dynamic.NewForConfig(c.Config())
+	return &world{c, objects}, err
+})
+
+var started *cluster.Cluster
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if started != nil {
+		if err := started.Stop(); err != nil {
+			println(err.Error())
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func inWorld(t testing.TB) *world {
+	t.Helper()
+	w, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// open returns a store on the world, which the test closes if nobody else does.
+func (w *world) open(t testing.TB, o kubestore.Options) *kubestore.Store {
+	t.Helper()
+	return w.openAs(t, w.Config(), o)
+}
+
+func (w *world) openAs(t testing.TB, config *rest.Config, o kubestore.Options) *kubestore.Store {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := kubestore.Open(ctx, config, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// kubectl runs kubectl with an input, and returns what it prints.
+func (w *world) kubectl(t testing.TB, input string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := w.KubectlCommand(ctx, args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustKubectl(t testing.TB, input string, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, input, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// TestStore runs the suite beside a second store, which reports status all the
+// while: writes that REST does not show must not disturb.
+func TestStore(t *testing.T) {
+	w := inWorld(t)
+	suiteNamespaces := []string{"default", "a", "b", "c", "team", "team-b", "tea"}
+	client := kubernetes.NewForConfigOrDie(w.Config())
+	for _, name := range suiteNamespaces {
+		_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+	}
+	w.open(t, kubestore.Options{ReportStatus: true})
+	storetest.Run(t, func(t testing.TB) registry.Store {
+		for _, namespace := range suiteNamespaces {
+			w.empty(t, namespace)
+		}
+		return w.open(t, kubestore.Options{})
+	}, storetest.KeyOrder)
+}
+
+func (w *world) empty(t testing.TB, namespace string) {
+	t.Helper()
+	for _, plural := range []string{"deploymenttargets", "deployments", "sessionclusters"} {
+		r := w.objects.Resource(schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: plural}).Namespace(namespace)
+		if err := r.DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

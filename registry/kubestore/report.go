@@ -1,0 +1,129 @@
+package kubestore
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	v1 "drey.dev/drey/registry/kubestore/v1"
+)
+
+// reporter writes into the status of the objects what the mirror knows of them.
+// All replicas may do so at once: what they write is the same, and nothing is
+// written that is there already.
+type reporter struct {
+	store *Store
+	queue workqueue.TypedRateLimitingInterface[types.UID]
+}
+
+func newReporter(s *Store) *reporter {
+	return &reporter{s, workqueue.NewTypedRateLimitingQueue(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, time.Minute))}
+}
+
+// note says that an object's status may have to change. A moment's delay makes
+// one write of a burst of changes.
+func (r *reporter) note(uid types.UID) { r.queue.AddAfter(uid, 100*time.Millisecond) }
+
+func (r *reporter) run(ctx context.Context) {
+	go func() {
+		<-ctx.Done()
+		r.queue.ShutDown()
+	}()
+	for {
+		uid, ended := r.queue.Get()
+		if ended {
+			return
+		}
+		if err := r.report(ctx, uid); err != nil && ctx.Err() == nil {
+			r.store.log.WarnContext(ctx, "status not written", "error", err)
+			r.queue.AddRateLimited(uid)
+		} else {
+			r.queue.Forget(uid)
+		}
+		r.queue.Done(uid)
+	}
+}
+
+// report writes one object's status if it says something else.
+func (r *reporter) report(ctx context.Context, uid types.UID) error {
+	o, res := r.due(uid)
+	if o == nil {
+		return nil
+	}
+	return r.store.ask(ctx, fmt.Sprintf("update the status of %s %s/%s", res.plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
+		err := r.store.request("PUT").Namespace(o.GetNamespace()).Resource(res.plural).Name(o.GetName()).SubResource("status").Body(o).Do(ctx).Error()
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return nil // it has changed, or is gone: the watch brings that
+		}
+		return err
+	})
+}
+
+// due returns an object with the status that it should have, or nil if it has
+// that.
+func (r *reporter) due(uid types.UID) (object, *resource) {
+	m := r.store.mirror
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	rec := m.records[uid]
+	if rec == nil || rec.object.GetDeletionTimestamp() != nil {
+		return nil, nil
+	}
+	o := rec.object.DeepCopyObject().(object)
+	s := rec.status(o)
+	s.ObservedGeneration = o.GetGeneration()
+	s.Name = rec.view.Metadata.Name
+	s.ID = ""
+	ready := metav1.Condition{Type: v1.Ready, Status: metav1.ConditionTrue, Reason: v1.Registered, Message: "REST shows it"}
+	if rec.shown != nil {
+		s.ID = rec.shown.Metadata.ID
+	} else {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1.NameTaken, m.whyTaken(rec)
+	}
+	conditions := []metav1.Condition{ready}
+	if t, ok := o.(*v1.DeploymentTarget); ok {
+		count := m.countReferences(rec)
+		t.Status.References = &count
+		c := metav1.Condition{Type: v1.Referenced, Status: metav1.ConditionFalse, Reason: v1.NotReferenced, Message: "no Deployment or SessionCluster of drey names it"}
+		if count > 0 {
+			c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1.InUse, "Deployments or SessionClusters of drey name it: kubectl get vdep,vsc -n "+o.GetNamespace()
+		}
+		conditions = append(conditions, c)
+	}
+	for _, c := range conditions {
+		c.ObservedGeneration = o.GetGeneration()
+		meta.SetStatusCondition(&s.Conditions, c)
+	}
+	if reflect.DeepEqual(o, rec.object) {
+		return nil, nil
+	}
+	return o, rec.resource
+}
+
+func (m *mirror) whyTaken(rec *record) string {
+	first := m.claims[rec.nameClaim()]
+	if len(first) == 0 {
+		return "it is being deleted"
+	}
+	return fmt.Sprintf("%s.drey.dev %s is older and has the name %q in REST: REST does not show this one. Delete one of the two",
+		rec.plural, first[0].object.GetName(), rec.view.Metadata.Name)
+}
+
+// countReferences is how many objects name a target, by its name or its id. One
+// that REST does not show has none.
+func (m *mirror) countReferences(rec *record) int32 {
+	if rec.shown == nil {
+		return 0
+	}
+	at := rec.view.Metadata
+	return int32(m.references[reference{namespace: at.Namespace, name: at.Name}] + //nolint:gosec // no cluster holds 2^31 objects
+		m.references[reference{namespace: at.Namespace, id: rec.shown.Metadata.ID}])
+}

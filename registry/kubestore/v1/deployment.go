@@ -1,0 +1,73 @@
+package v1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Deployment is a Flink application, as clients of the REST API describe it. It
+// is no Kubernetes Deployment: say deployments.drey.dev, or vdep, to kubectl.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=vdep,categories=drey
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.deploymentTargetName`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The state that its author wants."
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?$')",message="metadata.name is also the name in the REST API: use 1 to 63 characters of 0-9, a-z and hyphen, with no hyphen at either end"
+type Deployment struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is the client's. Drey reads of it what it refers to, and keeps the
+	// rest.
+	//
+	// +required
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Spec DeploymentSpec `json:"spec"`
+
+	// Status is what drey has found. Drey alone writes it.
+	//
+	// +optional
+	Status Status `json:"status,omitzero"`
+}
+
+// DeploymentSpec is the spec of a [Deployment]: any object. The fields here are
+// those that drey reads; Raw has them all.
+type DeploymentSpec struct {
+	// DeploymentTargetName is the name of the DeploymentTarget in the same
+	// namespace in which the application runs.
+	//
+	// +optional
+	// +nullable
+	DeploymentTargetName string `json:"deploymentTargetName,omitempty"`
+
+	// DeploymentTargetID is the same by the target's id.
+	//
+	// +optional
+	// +nullable
+	DeploymentTargetID string `json:"deploymentTargetId,omitempty"`
+
+	// SessionClusterName is the name of the SessionCluster in the same
+	// namespace on which it runs, in session mode.
+	//
+	// +optional
+	// +nullable
+	SessionClusterName string `json:"sessionClusterName,omitempty"`
+
+	Raw `json:"-"`
+}
+
+// UnmarshalJSON keeps the text whole.
+func (s *DeploymentSpec) UnmarshalJSON(text []byte) error {
+	type fields DeploymentSpec
+	return unmarshal(text, (*fields)(s), &s.Raw)
+}
+
+// DeploymentList is a list of Deployments.
+//
+// +kubebuilder:object:root=true
+type DeploymentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Deployment `json:"items"`
+}

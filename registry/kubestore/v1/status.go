@@ -1,0 +1,44 @@
+package v1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// The types of the conditions in a status.
+const (
+	// Ready: the object is in the registry, and REST shows it.
+	Ready = "Ready"
+	// Referenced: something in the registry names the object.
+	Referenced = "Referenced"
+)
+
+// The reasons of these conditions.
+const (
+	Registered    = "Registered"    // Ready: true
+	NameTaken     = "NameTaken"     // Ready: false, an older object has the same name in REST
+	InUse         = "InUse"         // Referenced: true
+	NotReferenced = "NotReferenced" // Referenced: false
+)
+
+// Status is what the status of every kind has.
+type Status struct {
+	// ObservedGeneration is the metadata.generation that this status is about.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// ID is the object's id in the REST API.
+	//
+	// +optional
+	ID string `json:"id,omitempty"`
+
+	// Name is the object's name in the REST API.
+	//
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// Conditions are Ready and, of what can be referred to, Referenced.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}

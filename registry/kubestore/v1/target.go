@@ -1,0 +1,82 @@
+package v1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// DeploymentTarget is a name that stands for a Kubernetes namespace in which
+// Flink may run. Its spec never changes.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=dt,categories=drey
+// +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.kubernetes.namespace`,description="Where Flink runs. Empty: the namespace that drey itself runs in."
+// +kubebuilder:printcolumn:name="References",type=integer,JSONPath=`.status.references`,description="How many Deployments and SessionClusters of drey name this target."
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Name",type=string,priority=1,JSONPath=`.status.name`,description="The name in the REST API."
+// +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
+// +kubebuilder:validation:XValidation:rule="has(self.spec.name) || self.metadata.name.matches('^[0-9a-z-]{1,250}$')",message="metadata.name is also the name in the REST API, which has no dots and at most 250 characters: choose another, or put the name for REST into spec.name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.name) || self.spec.name == self.metadata.name || !self.spec.name.matches('^[0-9a-z]([0-9a-z-]*[0-9a-z])?$')",message="spec.name is for names that metadata.name cannot hold, such as myDeploymentTarget: make metadata.name the same, or leave spec.name out"
+type DeploymentTarget struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says where the target points. It cannot be changed: create a target
+	// of another name, move what refers to this one, then delete it.
+	//
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of a DeploymentTarget cannot be changed: create a target of another name, move what refers to this one, then delete it"
+	Spec DeploymentTargetSpec `json:"spec"`
+
+	// Status is what drey has found. Drey alone writes it.
+	//
+	// +optional
+	Status DeploymentTargetStatus `json:"status,omitzero"`
+}
+
+// DeploymentTargetSpec is the spec of a [DeploymentTarget].
+type DeploymentTargetSpec struct {
+	// Name is the target's name in the REST API, where metadata.name cannot
+	// hold it: 1 to 250 of 0-9, a-z, A-Z, hyphen and underscore. Left out,
+	// metadata.name is the name.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=250
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-zA-Z_-]+$')",message="use 1 to 250 characters of 0-9, a-z, A-Z, hyphen and underscore"
+	Name string `json:"name,omitempty"`
+
+	// Kubernetes says where in the cluster the target points.
+	//
+	// +required
+	Kubernetes TargetKubernetes `json:"kubernetes"`
+}
+
+// TargetKubernetes says where in the cluster a target points.
+type TargetKubernetes struct {
+	// Namespace is the Kubernetes namespace in which Flink may run. Left out,
+	// it is the one that drey itself runs in. It need not exist yet.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-z]([0-9a-z-]*[0-9a-z])?$')",message="not the name of a Kubernetes namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end"
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// DeploymentTargetStatus is what drey has found about a target.
+type DeploymentTargetStatus struct {
+	Status `json:",inline"`
+
+	// References is how many Deployments and SessionClusters of drey name the
+	// target. It cannot be deleted over REST while there are any.
+	//
+	// +optional
+	References *int32 `json:"references,omitempty"`
+}
+
+// DeploymentTargetList is a list of targets.
+//
+// +kubebuilder:object:root=true
+type DeploymentTargetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DeploymentTarget `json:"items"`
+}

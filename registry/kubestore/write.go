@@ -1,0 +1,208 @@
+package kubestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/registry"
+)
+
+// tries is how often a write is repeated because somebody wrote what REST does
+// not show, such as a status.
+const tries = 10
+
+// Create implements registry.Store.
+func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
+	if err := s.usable(ctx); err != nil {
+		return registry.Object{}, err
+	}
+	switch o.Kind {
+	case registry.Namespace:
+		return s.createNamespace(ctx, o.Metadata.Name)
+	case registry.APIToken:
+		return registry.Object{}, noTokens(o.Metadata.Namespace)
+	}
+	r := resources[o.Kind]
+	if r == nil {
+		return registry.Object{}, unknownKind(o.Kind)
+	}
+	if err := s.checkTaken(ctx, o.Key()); err != nil {
+		return registry.Object{}, err
+	}
+	made := r.empty()
+	made.SetNamespace(o.Metadata.Namespace)
+	made.SetName(objectName(o.Metadata.Name))
+	o.Metadata.ResourceVersion = 1
+	if err := r.fromRegistry(o, made); err != nil {
+		return registry.Object{}, err
+	}
+	name := made.GetName()
+	kept := r.empty()
+	err := s.write(ctx, fmt.Sprintf("create %s %s/%s", r.plural, o.Metadata.Namespace, name), func(ctx context.Context) error {
+		return s.request("POST").Namespace(o.Metadata.Namespace).Resource(r.plural).Body(made).Do(ctx).Into(kept)
+	})
+	if errors.Is(err, registry.ErrExists) {
+		return registry.Object{}, s.whyExists(ctx, r, o.Key(), name)
+	}
+	if err != nil {
+		return registry.Object{}, err
+	}
+	return s.written(ctx, newRecord(r, kept)), nil
+}
+
+// checkTaken refuses to make an object whose name in REST belongs to one that
+// somebody made under another name in Kubernetes.
+func (s *Store) checkTaken(ctx context.Context, key registry.Key) error {
+	s.mu.RLock()
+	rec := s.shown[key]
+	s.mu.RUnlock()
+	if rec == nil || rec.object.GetName() == objectName(key.Name) {
+		return nil // the API server knows
+	}
+	switch _, err := s.fetch(ctx, rec.resource, key.Namespace, rec.object.GetName()); {
+	case err == nil:
+		return registry.ErrExists
+	case errors.Is(err, registry.ErrNotFound):
+		return nil
+	default:
+		return err
+	}
+}
+
+// whyExists tells an object of the same name in REST from one that has the name
+// in Kubernetes alone.
+func (s *Store) whyExists(ctx context.Context, r *resource, key registry.Key, name string) error {
+	rec, err := s.fetch(ctx, r, key.Namespace, name)
+	switch {
+	case err != nil, rec.view.Metadata.Name == key.Name && rec.object.GetDeletionTimestamp() == nil:
+		return registry.ErrExists
+	case rec.object.GetDeletionTimestamp() != nil:
+		return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
+			"%s %q is still being deleted, for something holds it back: kubectl get %s.drey.dev %s -n %s -o jsonpath={.metadata.finalizers} says what", key.Kind, key.Name, r.plural, name, key.Namespace)}
+	}
+	return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
+		"%s %q has its place in Kubernetes taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that one", key.Kind, key.Name, r.plural, name, key.Namespace, rec.view.Metadata.Name)}
+}
+
+// Update implements registry.Store.
+func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (registry.Object, error) {
+	if err := s.usable(ctx); err != nil {
+		return registry.Object{}, err
+	}
+	r := resources[o.Kind]
+	if r == nil {
+		return registry.Object{}, unknownKind(o.Kind)
+	}
+	o.Metadata.ResourceVersion = next(expected)
+	var kept object
+	err := s.change(ctx, o.Key(), expected, func(ctx context.Context, rec *record) error {
+		changed := rec.object.DeepCopyObject().(object)
+		if err := r.fromRegistry(o, changed); err != nil {
+			return err
+		}
+		kept = r.empty()
+		return s.write(ctx, fmt.Sprintf("update %s %s/%s", r.plural, changed.GetNamespace(), changed.GetName()), func(ctx context.Context) error {
+			return s.request("PUT").Namespace(changed.GetNamespace()).Resource(r.plural).Name(changed.GetName()).Body(changed).Do(ctx).Into(kept)
+		})
+	})
+	if err != nil {
+		return registry.Object{}, err
+	}
+	return s.written(ctx, newRecord(r, kept)), nil
+}
+
+// Delete implements registry.Store.
+func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	r := resources[key.Kind]
+	switch {
+	case key.Kind == registry.Namespace:
+		return s.deleteNamespace(ctx, key.Name, expected)
+	case key.Kind == registry.APIToken:
+		return registry.ErrNotFound
+	case r == nil:
+		return unknownKind(key.Kind)
+	}
+	var gone object
+	err := s.change(ctx, key, expected, func(ctx context.Context, rec *record) error {
+		gone = rec.object
+		uid, version := gone.GetUID(), gone.GetResourceVersion()
+		return s.write(ctx, fmt.Sprintf("delete %s %s/%s", r.plural, gone.GetNamespace(), gone.GetName()), func(ctx context.Context) error {
+			return s.request("DELETE").Namespace(gone.GetNamespace()).Resource(r.plural).Name(gone.GetName()).
+				Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}).Do(ctx).Error()
+		})
+	})
+	if err == nil {
+		s.awaitGone(ctx, key.Kind, gone.GetUID())
+	}
+	return err
+}
+
+// change runs one write of an object that is at the expected version. The write
+// states the full resourceVersion that it builds on. If that is not the current
+// one, and the object still has the expected version, somebody wrote what REST
+// does not show: it builds on that, then.
+func (s *Store) change(ctx context.Context, key registry.Key, expected int32, write func(context.Context, *record) error) error {
+	s.mu.RLock()
+	rec := s.shown[key]
+	s.mu.RUnlock()
+	err := registry.ErrConflict
+	for range tries {
+		if rec == nil || rec.view.Metadata.ResourceVersion != expected {
+			var missing error
+			if rec, missing = s.getLive(ctx, key); missing != nil {
+				return missing
+			}
+			if rec.view.Metadata.ResourceVersion != expected {
+				return registry.ErrConflict
+			}
+		}
+		if err = write(ctx, rec); !errors.Is(err, registry.ErrConflict) {
+			return err
+		}
+		rec = nil
+	}
+	return err
+}
+
+// write makes one request that changes something, and says of its failure what
+// that means to whoever calls a store.
+func (s *Store) write(ctx context.Context, doing string, request func(context.Context) error) error {
+	var known error
+	err := s.ask(ctx, doing, func(ctx context.Context) error {
+		err := request(ctx)
+		switch {
+		case apierrors.IsAlreadyExists(err):
+			known = registry.ErrExists
+		case apierrors.IsConflict(err):
+			known = registry.ErrConflict
+		case apierrors.IsNotFound(err) && !isNamespaceMissing(err) && !isUnknownResource(err):
+			known = registry.ErrNotFound
+		default:
+			return err
+		}
+		return nil
+	})
+	if err == nil {
+		return known
+	}
+	return err
+}
+
+// written waits until everybody here sees what was written, and returns it.
+func (s *Store) written(ctx context.Context, rec *record) registry.Object {
+	s.awaitWrite(ctx, rec.kind, rec.version)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.viewLive(rec)
+}
+
+func unknownKind(kind registry.Kind) error {
+	return fmt.Errorf("the store keeps no %s", kind)
+}
