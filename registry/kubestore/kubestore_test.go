@@ -117,19 +117,24 @@ func TestStore(t *testing.T) {
 	}
 	w.open(t, kubestore.Options{ReportStatus: true})
 	storetest.Run(t, func(t testing.TB) registry.Store {
-		for _, namespace := range suiteNamespaces {
-			w.empty(t, namespace)
-		}
+		w.empty(t)
 		return w.open(t, kubestore.Options{})
 	}, storetest.KeyOrder)
 }
 
-func (w *world) empty(t testing.TB, namespace string) {
+// empty deletes all objects, in all namespaces.
+func (w *world) empty(t testing.TB) {
 	t.Helper()
 	for _, plural := range []string{"deploymenttargets", "deployments", "sessionclusters"} {
-		r := w.objects.Resource(schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: plural}).Namespace(namespace)
-		if err := r.DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		r := w.objects.Resource(schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: plural})
+		all, err := r.List(t.Context(), metav1.ListOptions{})
+		if err != nil {
 			t.Fatal(err)
+		}
+		for _, o := range all.Items {
+			if err := r.Namespace(o.GetNamespace()).Delete(t.Context(), o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				t.Fatal(err)
+			}
 		}
 	}
 }
