@@ -118,8 +118,7 @@ func (r *Registry) checkReferences(ctx context.Context, o Object) error {
 			return err
 		}
 		if !found {
-			return refuse(ReasonUnknownReference, "%s: there is no %s in platform namespace %s: create it first, or correct the field",
-				ref.field, ref, quote(o.Metadata.Namespace))
+			return unknownReference(o, ref)
 		}
 	}
 	return nil

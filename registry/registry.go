@@ -23,7 +23,8 @@ type Registry struct {
 	announce  func(context.Context, Object)
 	now       func() time.Time
 
-	// guard keeps references whole: who writes something that may refer to
+	// guard keeps references whole within this process, and [SharedStore]
+	// among several: who writes something that may refer to
 	// another object holds it shared, who removes one holds it alone. So of
 	// "create a Deployment" and "delete its target" one comes first.
 	guard sync.RWMutex
@@ -216,6 +217,12 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 	o.Metadata.ID, o.Metadata.CreatedAt = current.Metadata.ID, current.Metadata.CreatedAt
 	o.Metadata.ModifiedAt = r.timestamp()
 	kept, err := r.store.Update(ctx, o, current.Metadata.ResourceVersion)
+	if err == nil && !same {
+		err = r.confirmReferences(ctx, kept, func() error {
+			_, err := r.store.Update(ctx, current, kept.Metadata.ResourceVersion)
+			return err
+		})
+	}
 	return kept, Replaced, err
 }
 
@@ -224,8 +231,7 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 // with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
 // something stands on it.
 func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
-	ctx = Current(ctx)
-	current, err := r.Get(ctx, key)
+	current, err := r.Get(Current(ctx), key)
 	if err != nil {
 		return Object{}, err
 	}
@@ -237,17 +243,14 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 	r.guard.Lock()
 	defer r.guard.Unlock()
 	for {
-		current, err := r.Get(ctx, key)
+		current, err := r.Get(Current(ctx), key)
 		if err != nil {
 			return Object{}, err
 		}
 		if !if_.met(current.Metadata) {
 			return Object{}, stale(current, if_)
 		}
-		if err := r.checkUnreferenced(ctx, current, r.registered); err != nil {
-			return Object{}, err
-		}
-		err = r.store.Delete(ctx, current.Key(), current.Metadata.ResourceVersion)
+		err = r.remove(ctx, current)
 		switch {
 		case errors.Is(err, ErrConflict): // changed since the read: look again
 			continue
@@ -299,10 +302,15 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 	o.Metadata.CreatedAt = r.timestamp()
 	o.Metadata.ModifiedAt = o.Metadata.CreatedAt
 	kept, err := r.store.Create(ctx, o)
-	if err == nil && kept.Kind == DeploymentTarget && r.announce != nil {
+	if err != nil {
+		return Object{}, err
+	}
+	if kept.Kind == DeploymentTarget && r.announce != nil {
 		r.announce(ctx, kept)
 	}
-	return kept, err
+	return kept, r.confirmReferences(ctx, kept, func() error {
+		return r.store.Delete(ctx, kept.Key(), kept.Metadata.ResourceVersion)
+	})
 }
 
 // timestamp is now as the REST API writes it: UTC, to the millisecond.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/registry"
 )
@@ -132,11 +131,7 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 	var gone object
 	err := s.change(ctx, key, expected, func(ctx context.Context, rec *record) error {
 		gone = rec.object
-		uid, version := gone.GetUID(), gone.GetResourceVersion()
-		return s.write(ctx, fmt.Sprintf("delete %s %s/%s", r.plural, gone.GetNamespace(), gone.GetName()), func(ctx context.Context) error {
-			return s.request("DELETE").Namespace(gone.GetNamespace()).Resource(r.plural).Name(gone.GetName()).
-				Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}).Do(ctx).Error()
-		})
+		return s.deleteExactly(ctx, rec)
 	})
 	if err == nil {
 		s.awaitGone(ctx, key.Kind, gone.GetUID())

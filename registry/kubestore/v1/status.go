@@ -35,6 +35,12 @@ type Status struct {
 	// +optional
 	Name string `json:"name,omitempty"`
 
+	// Deleting is there while drey finds out whether it may delete the object,
+	// and gone when something has come to refer to it meanwhile.
+	//
+	// +optional
+	Deleting string `json:"deleting,omitempty"`
+
 	// Conditions are Ready and, of what can be referred to, Referenced.
 	//
 	// +optional

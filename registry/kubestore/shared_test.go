@@ -1,0 +1,161 @@
+package kubestore_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/registry/storetest"
+)
+
+// rules returns the registry's rules over a store of its own: a replica.
+func (w *world) rules(t *testing.T) *registry.Registry {
+	t.Helper()
+	r, err := registry.New(t.Context(), w.open(t, kubestore.Options{ReportStatus: true}), registry.Options{Home: "drey-system"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestNoTargetIsDeletedUnderADeployment has one replica delete a target while
+// another makes or moves a Deployment that refers to it, at every distance in
+// time. Both must never succeed.
+func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
+	w := inWorld(t)
+	a, b := w.rules(t), w.rules(t)
+	ns := w.Namespace(t)
+	home := storetest.Target(ns, "home", "flink")
+	w.mustKubectl(t, targetYAML("home", "", "flink"), "apply", "-n", ns, "-f", "-")
+	get(t, w.open(t, kubestore.Options{}), home.Key(), anything)
+	eventually(t, func() error {
+		_, errA := a.GetNamespace(t.Context(), ns)
+		_, errB := b.GetNamespace(t.Context(), ns)
+		return errors.Join(errA, errB)
+	})
+	deployment := func(name, target string) registry.Object {
+		return registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: ns, Name: name}, Spec: json.RawMessage(fmt.Sprintf(`{"deploymentTargetName":%q}`, target))}
+	}
+	created, deleted, undone := 0, 0, 0
+	for i := range 40 {
+		name := fmt.Sprintf("t%d", i)
+		target := storetest.Target(ns, name, "flink")
+		if _, err := a.Create(t.Context(), target); err != nil {
+			t.Fatal(err)
+		}
+		moves := i%2 == 1
+		if moves {
+			if _, err := b.Create(t.Context(), deployment(name, "home")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wait sync.WaitGroup
+		var createErr, deleteErr error
+		wait.Go(func() {
+			time.Sleep(time.Duration(i/2*12) * time.Millisecond) // a deletion takes about 100 ms, for it lists
+			if moves {
+				_, _, createErr = a.Put(t.Context(), deployment(name, name), registry.Precondition{})
+			} else {
+				_, createErr = a.Create(t.Context(), deployment(name, name))
+			}
+		})
+		wait.Go(func() {
+			_, deleteErr = b.Delete(t.Context(), target.Key(), registry.Precondition{})
+		})
+		wait.Wait()
+		if createErr == nil && deleteErr == nil {
+			t.Fatalf("round %d: both succeeded", i)
+		}
+		current := registry.Current(t.Context())
+		_, noTarget := a.Get(current, target.Key())
+		d, noDeployment := a.Get(current, deployment(name, name).Key())
+		refers := noDeployment == nil && string(d.Spec) == string(deployment("", name).Spec)
+		if refers && noTarget != nil {
+			t.Fatalf("round %d: %s refers to a target that is gone; create: %v; delete: %v", i, d.Spec, createErr, deleteErr)
+		}
+		if createErr != nil && registry.ReasonOf(createErr) != registry.ReasonUnknownReference || deleteErr != nil && registry.ReasonOf(deleteErr) != registry.ReasonTargetReferenced {
+			t.Errorf("round %d: create: %v; delete: %v", i, createErr, deleteErr)
+		}
+		if createErr == nil {
+			created++
+		}
+		if deleteErr == nil {
+			deleted++
+		}
+		if createErr != nil && noDeployment != nil {
+			undone++
+		}
+	}
+	t.Logf("%d created or moved, %d deleted, %d refused or undone", created, deleted, undone)
+	if created == 0 || deleted == 0 {
+		t.Errorf("%d created, %d deleted: the two never met", created, deleted)
+	}
+}
+
+// TestAReferenceThatAppearsDuringTheCheckIsSeen forces the worst moments.
+func TestAReferenceThatAppearsDuringTheCheckIsSeen(t *testing.T) {
+	w := inWorld(t)
+	s, other := w.open(t, kubestore.Options{}), w.open(t, kubestore.Options{})
+	ns := w.Namespace(t)
+	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	errReferenced := errors.New("referenced")
+	checks := 0
+	err = s.DeleteIf(t.Context(), o.Key(), 1, func(ctx context.Context) error {
+		if checks++; checks > 1 {
+			return errReferenced
+		}
+		return other.Confirm(ctx, o.Key(), o.Metadata.ID) // somebody refers to it after the check has looked
+	})
+	if !errors.Is(err, errReferenced) || checks != 2 {
+		t.Errorf("%v after %d checks", err, checks)
+	}
+	if got, err := s.Get(registry.Current(t.Context()), o.Key()); err != nil || got.Metadata.ResourceVersion != 1 {
+		t.Errorf("after a deletion that did not happen: %+v, %v", got.Metadata, err)
+	}
+	if out := w.mustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", "jsonpath={.status.deleting}"); out != "" {
+		t.Errorf("the mark is still there: %s", out)
+	}
+
+	t.Run("a mark whose author died is in nobody's way", func(t *testing.T) {
+		w.mustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
+		if err := other.Confirm(t.Context(), o.Key(), ""); err != nil {
+			t.Error(err)
+		}
+		w.mustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
+		if err := s.DeleteIf(t.Context(), o.Key(), 1, func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("who refers to what is gone is told", func(t *testing.T) {
+		if err := other.Confirm(t.Context(), o.Key(), ""); !errors.Is(err, registry.ErrNotFound) {
+			t.Error(err)
+		}
+		if err := s.DeleteIf(t.Context(), o.Key(), 1, func(context.Context) error { return nil }); !errors.Is(err, registry.ErrNotFound) {
+			t.Error(err)
+		}
+	})
+	t.Run("another of the same name has another id", func(t *testing.T) {
+		again := storetest.Target(ns, "a", "flink")
+		again.Metadata.ID = "33333333-2222-4333-8444-555555555555"
+		if _, err := s.Create(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Confirm(t.Context(), o.Key(), o.Metadata.ID); !errors.Is(err, registry.ErrNotFound) {
+			t.Error(err)
+		}
+	})
+	t.Run("a stale version is a conflict", func(t *testing.T) {
+		if err := s.DeleteIf(t.Context(), o.Key(), 7, func(context.Context) error { return nil }); !errors.Is(err, registry.ErrConflict) {
+			t.Error(err)
+		}
+	})
+}
