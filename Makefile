@@ -71,6 +71,7 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
 	go test ./cmd/drey -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
+	go test ./registry/kubestore -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)
 	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzJSONSurvives -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzToJSON -fuzztime $(FUZZTIME)

@@ -14,7 +14,7 @@ var plainNames = regexp.MustCompile(`^[0-9a-z]([0-9a-z-]{0,248}[0-9a-z])?$`)
 // objectName returns the metadata.name under which an object of a name is kept:
 // the name itself where Kubernetes can hold it, else what of it a person would
 // recognise, a dot, and 20 hex digits of the name's SHA-256:
-// myDeploymentTarget is mydeploymenttarget.6cb8ef25b0f7ae4d8a25.
+// myDeploymentTarget is mydeploymenttarget.eefb4b1f6f901df587ca.
 //
 // No two names share one. Names in the REST API have no dot, so one of the first
 // sort is never one of the second; and within that the hash stands for the name.
@@ -24,6 +24,11 @@ func objectName(name string) string {
 	}
 	sum := sha256.Sum256([]byte(name))
 	const room = 200 // of 253
-	stem := strings.Trim(registry.LabelValue(name[:min(len(name), room)]), "-_.")
+	stem := strings.Map(func(c rune) rune {
+		if c == '_' || c == '.' {
+			return '-'
+		}
+		return c
+	}, registry.LabelValue(name[:min(len(name), room)]))
 	return stem + "." + hex.EncodeToString(sum[:10])
 }

@@ -35,6 +35,9 @@ func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object,
 	made := r.empty()
 	made.SetNamespace(o.Metadata.Namespace)
 	made.SetName(objectName(o.Metadata.Name))
+	if made.GetName() != o.Metadata.Name && o.Kind != registry.DeploymentTarget { // whose spec has room for a name
+		return registry.Object{}, &registry.Error{Reason: registry.ReasonInvalidName, Message: fmt.Sprintf("Kubernetes cannot hold a %s of the name %q", o.Kind, o.Metadata.Name)}
+	}
 	o.Metadata.ResourceVersion = 1
 	if err := r.fromRegistry(o, made); err != nil {
 		return registry.Object{}, err
