@@ -1,9 +1,11 @@
 package kubestore
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -51,9 +53,7 @@ func (r *resource) toRegistry(o object) registry.Object {
 	if id := hidden[AnnotationID]; isID(id) {
 		m.ID = id
 	}
-	for k, v := range o.GetLabels() {
-		m.Labels[k] = v
-	}
+	maps.Copy(m.Labels, o.GetLabels())
 	for k, v := range hidden {
 		if !isHidden(k) {
 			m.Annotations[k] = v
@@ -73,6 +73,9 @@ func (r *resource) readSpec(o object, numbers string) json.RawMessage {
 	spec, err := r.spec(o)
 	if err == nil {
 		if restored, err := restore(spec, stringMap(numbers)); err == nil {
+			if bytes.Equal(restored, spec) {
+				return spec // one text in memory, rather than two
+			}
 			return restored
 		}
 	}

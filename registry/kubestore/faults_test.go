@@ -305,7 +305,7 @@ func TestPlatformNamespacesAreKubernetesNamespaces(t *testing.T) {
 				}
 			}
 			if (err == nil) != want || listed != want || listErr != nil {
-				return fmt.Errorf("Get: %v, listed: %t, want %t", err, listed, want)
+				return fmt.Errorf("Get: %w, listed: %t, want %t", err, listed, want)
 			}
 			return nil
 		})

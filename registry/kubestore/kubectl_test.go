@@ -2,6 +2,7 @@ package kubestore_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -100,7 +101,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 		if err != nil || kept.Metadata.ResourceVersion != expected+1 || kept.Metadata.ID != uid {
 			t.Fatalf("%+v, %v", kept, err)
 		}
-		if _, err := s.Update(t.Context(), o, expected); err != registry.ErrConflict {
+		if _, err := s.Update(t.Context(), o, expected); !errors.Is(err, registry.ErrConflict) {
 			t.Errorf("the same again: %v", err)
 		}
 		annotations := w.mustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.metadata.annotations}")
@@ -119,8 +120,8 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 	t.Run("deleted by kubectl, it is gone", func(t *testing.T) {
 		w.mustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
 		eventually(t, func() error {
-			if o, err := s.Get(t.Context(), target(ns, "staging")); err != registry.ErrNotFound {
-				return fmt.Errorf("got %+v, %v", o, err)
+			if o, err := s.Get(t.Context(), target(ns, "staging")); !errors.Is(err, registry.ErrNotFound) {
+				return fmt.Errorf("got %+v, %w", o, err)
 			}
 			return nil
 		})
@@ -201,7 +202,7 @@ spec:
 	}
 	again := o
 	again.Metadata.ID = "11111111-2222-4333-8444-555555555555"
-	if _, err := s.Create(t.Context(), again); err != registry.ErrExists {
+	if _, err := s.Create(t.Context(), again); !errors.Is(err, registry.ErrExists) {
 		t.Errorf("created through REST as well: %v", err)
 	}
 	if err := s.Delete(t.Context(), o.Key(), o.Metadata.ResourceVersion); err != nil {
@@ -262,7 +263,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 	eventually(t, func() error {
 		out := w.mustKubectl(t, "", "get", "drey", "-n", ns)
 		for _, want := range []string{
-			`NAME +NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +flink +2 +True`,
+			`NAME +TARGET-NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +flink +2 +True`,
 			`NAME +TARGET +STATE +READY +AGE\n`, `deployment.drey.dev/top-speed +staging +RUNNING +True`, `sessioncluster.drey.dev/cluster +staging +STOPPED +True`,
 		} {
 			if !regexp.MustCompile(want).MatchString(out) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -74,7 +76,7 @@ const (
 	patience = 10 * time.Second
 	// watchPatience is how long a write waits for the watch to bring it. It is
 	// durable by then; who reads after it asks the API server instead.
-	watchPatience = 5 * time.Second
+	watchPatience = 2 * time.Second
 )
 
 // Open returns the registry that is in a cluster, with all of it in memory. The
@@ -143,7 +145,7 @@ func newClient(config *rest.Config) (*rest.RESTClient, error) {
 func (s *Store) follow(ctx, life context.Context) error {
 	reflectors := map[registry.Kind]*cache.Reflector{registry.Namespace: s.namespaceReflector()}
 	for kind, r := range resources {
-		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.empty(), inbox{s.mirror, r}, cache.ReflectorOptions{Name: "registry/" + r.plural})
+		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.empty(), inbox{s.mirror, r}, reflectorOptions("registry/"+r.plural))
 	}
 	for _, r := range reflectors {
 		go r.RunWithContext(life)
@@ -156,6 +158,12 @@ func (s *Store) follow(ctx, life context.Context) error {
 		}
 		return true
 	})
+}
+
+// reflectorOptions has a watch come back soon after the API server does: until
+// then every read asks it. By itself it would wait up to half a minute.
+func reflectorOptions(name string) cache.ReflectorOptions {
+	return cache.ReflectorOptions{Name: name, Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Steps: 5, Cap: 3 * time.Second, Jitter: 1}}
 }
 
 func (s *Store) listWatch(r *resource) cache.ListerWatcher {
@@ -240,7 +248,7 @@ func (s *Store) lags(kind registry.Kind) bool {
 
 // awaitWrite waits until the watch has brought what was written.
 func (s *Store) awaitWrite(ctx context.Context, kind registry.Kind, version uint64) {
-	s.awaitBrought(ctx, func() bool { return s.seen[kind] >= version }, func() {
+	s.awaitBrought(ctx, kind, func() bool { return s.seen[kind] >= version }, func() {
 		if s.unseen.version == nil {
 			s.unseen.version = map[registry.Kind]uint64{}
 		}
@@ -250,20 +258,29 @@ func (s *Store) awaitWrite(ctx context.Context, kind registry.Kind, version uint
 
 func (s *Store) awaitGone(ctx context.Context, kind registry.Kind, uid types.UID) {
 	isGone := func() bool { rec := s.records[uid]; return rec == nil || rec.object.GetDeletionTimestamp() != nil }
-	s.awaitBrought(ctx, isGone, func() {
+	s.awaitBrought(ctx, kind, isGone, func() {
 		if s.unseen.gone == nil {
 			s.unseen.gone = map[registry.Kind]map[types.UID]bool{}
 		}
 		if s.unseen.gone[kind] == nil {
 			s.unseen.gone[kind] = map[types.UID]bool{}
 		}
+		maps.DeleteFunc(s.unseen.gone[kind], func(uid types.UID, _ bool) bool { return s.records[uid] == nil })
 		s.unseen.gone[kind][uid] = true
 	})
 }
 
 // awaitBrought waits a while for the watch, and else makes a note that it lags.
 // What was written is written: that its author has gone by now changes nothing.
-func (s *Store) awaitBrought(ctx context.Context, reached func() bool, note func()) {
+// When the watch lags already, there is no point in waiting.
+func (s *Store) awaitBrought(ctx context.Context, kind registry.Kind, reached func() bool, note func()) {
+	s.mu.Lock()
+	if s.lags(kind) {
+		note()
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
 	err := s.await(bounded, reached)

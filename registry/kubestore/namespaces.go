@@ -150,7 +150,7 @@ func (s *Store) namespaceReflector() *cache.Reflector {
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			return namespaces.Watch(ctx, o)
 		},
-	}, &metav1.PartialObjectMetadata{}, namespaceInbox{s.mirror}, cache.ReflectorOptions{Name: "registry/namespaces"})
+	}, &metav1.PartialObjectMetadata{}, namespaceInbox{s.mirror}, reflectorOptions("registry/namespaces"))
 }
 
 func (s *Store) getNamespace(key registry.Key) (registry.Object, error) {
@@ -181,7 +181,7 @@ func (s *Store) createNamespace(ctx context.Context, name string) (registry.Obje
 	case err != nil:
 		return registry.Object{}, failure(ctx, "label namespace "+name, err)
 	}
-	s.awaitBrought(ctx, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
+	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
 	n := namespace{uid: made.GetUID(), name: name, created: made.GetCreationTimestamp().Time}
 	return n.view(), nil
 }
@@ -205,7 +205,7 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 	case err != nil:
 		return failure(ctx, "remove the label of namespace "+name, err)
 	}
-	s.awaitBrought(ctx, func() bool { n := s.namespaces[name]; return n == nil || !n.labelled }, func() {})
+	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labelled }, func() {})
 	return nil
 }
 

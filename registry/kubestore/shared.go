@@ -13,7 +13,7 @@ import (
 
 var _ registry.SharedStore = (*Store)(nil)
 
-// DeleteIf implements registry.SharedStore. docs/decisions/005 says why that
+// DeleteIf implements registry.SharedStore. docs/decisions/006 says why that
 // holds. A mark that stays behind, because its author died, hurts nobody: the
 // next reference takes it away, the next deletion puts another in its place.
 func (s *Store) DeleteIf(ctx context.Context, key registry.Key, expected int32, check func(context.Context) error) error {

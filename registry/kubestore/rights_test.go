@@ -1,0 +1,63 @@
+package kubestore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/registry/storetest"
+)
+
+// TestTheDocumentedRightsSuffice runs a store as a user that has the rights which
+// docs/kubernetes.md lists, and no other.
+func TestTheDocumentedRightsSuffice(t *testing.T) {
+	w := inWorld(t)
+	text, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\napiVersion: rbac.authorization.k8s.io/v1\n")
+	role, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("docs/kubernetes.md lists no rights")
+	}
+	w.mustKubectl(t, "apiVersion: rbac.authorization.k8s.io/v1\n"+role, "apply", "-f", "-")
+	w.mustKubectl(t, "", "create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=drey")
+	config, err := w.NewUser("drey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := w.openAs(t, config, kubestore.Options{ReportStatus: true})
+	ns := w.Namespace(t)
+	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Metadata.Labels["more"] = "text"
+	if _, err := s.Update(t.Context(), o, 1); err != nil {
+		t.Error(err)
+	}
+	if err := s.Confirm(t.Context(), o.Key(), o.Metadata.ID); err != nil {
+		t.Error(err)
+	}
+	eventually(t, func() error {
+		if out := w.mustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
+			return fmt.Errorf("Ready is %q", out)
+		}
+		return nil
+	})
+	if err := s.DeleteIf(t.Context(), o.Key(), 2, func(ctx context.Context) error {
+		_, err := s.List(ctx, registry.Deployment, ns)
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	_, err = s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns}})
+	if registry.ReasonOf(err) != registry.ReasonNotSupported || !strings.Contains(err.Error(), "kubectl label namespace "+ns+" drey.dev/platform=true") {
+		t.Errorf("without the right to patch namespaces: %v", err)
+	}
+}
