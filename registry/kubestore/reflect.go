@@ -1,7 +1,10 @@
 package kubestore
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -61,7 +64,8 @@ func (i inbox) Replace(list []any, version string) error {
 			i.remove(uid)
 		}
 	}
-	for _, rec := range there {
+	byAge := slices.SortedFunc(maps.Values(there), func(a, b *record) int { return cmp.Compare(a.version, b.version) })
+	for _, rec := range byAge { // in the order in which they were written
 		i.put(rec)
 	}
 	i.saw(parseVersion(version))

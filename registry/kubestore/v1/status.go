@@ -6,7 +6,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const (
 	// Ready: the object is in the registry, and REST shows it.
 	Ready = "Ready"
-	// Referenced: something in the registry names the object.
+	// Referenced: something in the registry names the target.
 	Referenced = "Referenced"
 )
 
@@ -41,7 +41,7 @@ type Status struct {
 	// +optional
 	Deleting string `json:"deleting,omitempty"`
 
-	// Conditions are Ready and, of what can be referred to, Referenced.
+	// Conditions are Ready and, of targets, Referenced.
 	//
 	// +optional
 	// +listType=map

@@ -25,7 +25,7 @@ func TestClientsOfRESTSeeNoDifference(t *testing.T) {
 	}
 	server := httptest.NewServer(rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(server.Close)
-	files, err := filepath.Glob("../rest/testdata/*.http")
+	files, err := filepath.Glob("../../../registry/rest/testdata/*.http")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no exchanges found: %v", err)
 	}

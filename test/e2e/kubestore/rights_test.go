@@ -16,7 +16,7 @@ import (
 // docs/kubernetes.md lists, and no other.
 func TestTheDocumentedRightsSuffice(t *testing.T) {
 	w := inWorld(t)
-	text, err := os.ReadFile("../../docs/kubernetes.md")
+	text, err := os.ReadFile("../../../docs/kubernetes.md")
 	if err != nil {
 		t.Fatal(err)
 	}

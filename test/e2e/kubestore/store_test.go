@@ -1,3 +1,4 @@
+// Package kubestore_test has the tests of registry/kubestore that need a cluster.
 package kubestore_test
 
 import (

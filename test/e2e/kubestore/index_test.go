@@ -1,0 +1,39 @@
+package kubestore_test
+
+import (
+	"fmt"
+	"testing"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+)
+
+// TestAdmissionFindsWhatKubectlMakes feeds the index that webhooks ask.
+func TestAdmissionFindsWhatKubectlMakes(t *testing.T) {
+	w := inWorld(t)
+	index := registry.NewIndex("drey-system")
+	if err := index.Follow(t.Context(), w.open(t, kubestore.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	ns := w.Namespace(t)
+	flink := ns + "-flink"
+	wantTargets := func(want string) {
+		t.Helper()
+		eventually(t, func() error {
+			var got string
+			for _, target := range index.Targets(flink) {
+				got += target.String() + " "
+			}
+			if got != want {
+				return fmt.Errorf("targets of %s: %q, want %q", flink, got, want)
+			}
+			return nil
+		})
+	}
+	w.mustKubectl(t, targetYAML("staging", "", flink)+"---\n"+targetYAML("other", "myOther", flink), "apply", "-n", ns, "-f", "-")
+	wantTargets(ns + "/myOther " + ns + "/staging ")
+	w.mustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
+	wantTargets(ns + "/myOther ")
+	w.mustKubectl(t, "", "delete", "namespace", ns, "--wait=false")
+	wantTargets("")
+}

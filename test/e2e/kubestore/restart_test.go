@@ -1,0 +1,46 @@
+package kubestore_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/registry/storetest"
+)
+
+// TestACrashOfTheAPIServerLosesNothing kills it, and makes changes that the
+// watch of the one before cannot have told.
+func TestACrashOfTheAPIServerLosesNothing(t *testing.T) {
+	w := inWorld(t)
+	s := w.open(t, kubestore.Options{})
+	ns := w.Namespace(t)
+	var seen events
+	if err := s.Watch(t.Context(), registry.DeploymentTarget, seen.observe(ns)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kept", "deleted"} {
+		if _, err := s.Create(t.Context(), storetest.Target(ns, name, "flink")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.RestartAPIServer(t.Context(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	w.mustKubectl(t, "", "delete", "dt", "deleted", "-n", ns)
+	w.mustKubectl(t, targetYAML("new", "", "flink"), "apply", "-n", ns, "-f", "-")
+	get(t, s, target(ns, "new"), anything)
+	kept, err := s.Get(t.Context(), target(ns, "kept"))
+	if err != nil || kept.Metadata.ResourceVersion != 1 {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	eventually(t, func() error { _, err := s.Update(t.Context(), kept, 1); return err })
+	const want = "Added kept flink, Added deleted flink, Deleted deleted flink, Added new flink, Modified kept flink"
+	eventually(t, func() error {
+		if got := seen.text(); got != want {
+			return fmt.Errorf("observed %s, want %s", got, want)
+		}
+		return nil
+	})
+}
