@@ -38,7 +38,7 @@ func (s *service) serveAdmin() error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.store.Backup(w); err != nil {
+		if err := s.embedded.Backup(w); err != nil {
 			s.log.Error("backup failed", "error", err)
 			panic(http.ErrAbortHandler) // so that the other side notices
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/repair"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -79,18 +81,13 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		<-stopped
 		return fmt.Errorf("webhooks: %w", cmp.Or(failure, err))
 	}
-	s.parts.Go(func() {
-		if err := s.keepMarks(ctx); err != nil {
-			fail(fmt.Errorf("marks: %w", err))
-		}
-	})
 	repairer, err := s.newRepairer(around)
 	if err != nil {
 		return err
 	}
 	s.parts.Go(func() {
-		if err := s.repairWhile(ctx, repairer); err != nil {
-			fail(fmt.Errorf("repair: %w", err))
+		if err := s.lead(ctx, func(ctx context.Context) { s.control(ctx, repairer, fail) }); err != nil {
+			fail(err)
 		}
 	})
 	if !s.options.installWebhooks {
@@ -110,6 +107,22 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 // removeCommand opens all gates.
 const removeCommand = "kubectl delete mutatingwebhookconfiguration/drey validatingwebhookconfiguration/drey " +
 	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-mark validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-mark"
+
+// control does what one process of a cluster does for all: until ctx ends.
+func (s *service) control(ctx context.Context, repairer *repair.Repairer, fail context.CancelCauseFunc) {
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := s.keepMarks(ctx); err != nil {
+			fail(fmt.Errorf("marks: %w", err))
+		}
+	})
+	parts.Go(func() {
+		if err := s.repairWhile(ctx, repairer); err != nil {
+			fail(fmt.Errorf("repair: %w", err))
+		}
+	})
+	parts.Wait()
+}
 
 // address is where a denial sends people to register a target.
 func (s *service) address() verdict.Registry {

@@ -30,7 +30,7 @@ func (s *service) newKeeper() (*gate.Keeper, error) {
 	return gate.NewKeeper(gate.KeeperOptions{
 		Client: client, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 },
 		Runs: func(namespace string) bool { return s.runs(namespace) }, Exclude: s.excluded(), Log: s.log,
-	})
+	}), nil
 }
 
 // markAtOnce marks the namespace of a target that was just made: whoever made it may
@@ -51,8 +51,7 @@ func (s *service) keepMarks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.keeper.Run(ctx)
-	return nil
+	return s.keeper.Run(ctx)
 }
 
 // installPolicies writes the built-in policies by server-side apply.

@@ -29,6 +29,8 @@ type serveOptions struct {
 	logLevel           string
 	installWebhooks    bool
 	mode               string
+	store              string
+	createNamespaces   bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -50,7 +52,7 @@ either, drey serves the registry alone.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			s, err := newService(o, log, c.OutOrStdout())
+			s, err := newService(c.Context(), o, log, c.OutOrStdout())
 			if err != nil {
 				return err
 			}
@@ -71,6 +73,8 @@ either, drey serves the registry alone.`,
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks with the cluster by the URL of --webhook-address, for a drey that runs outside of it")
+	f.StringVar(&o.store, "store", storeEmbedded, "where the registry is kept: embedded (in a file of --data-dir; one process alone) or kubernetes (as custom resources of the cluster; any number of processes)")
+	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "with --store kubernetes: make the Kubernetes namespace of a new platform namespace if there is none")
 	f.StringVar(&o.mode, "mode", string(webhook.Enforce), "what becomes of a workload that may not run: enforce refuses it, warn lets it pass with a warning, audit lets it pass and writes an event; the label "+webhook.ModeLabel+" of a namespace overrides it there")
 	return c
 }
@@ -90,6 +94,9 @@ func (o *serveOptions) complete() error {
 	}
 	if o.restURL = strings.TrimSuffix(o.restURL, "/"); o.restURL == "" {
 		o.restURL = o.auth.scheme() + o.restAddress
+	}
+	if err := o.checkStore(); err != nil {
+		return &exitError{exitUsage, err}
 	}
 	if _, err := webhook.ParseMode(o.mode); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--mode: %w", err)}

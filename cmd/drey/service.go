@@ -32,12 +32,13 @@ type service struct {
 	out     io.Writer // for what is no log
 	metrics *prometheus.Registry
 
-	cluster *clusterclient.Config // nil: there is none
-	store   *boltstore.Store
-	index   *registry.Index
-	rest    http.Handler
-	keeper  *gate.Keeper                // of the marks; nil without a cluster
-	runs    func(namespace string) bool // whether what was admitted runs there
+	cluster  *clusterclient.Config // nil: there is none
+	store    registry.Store
+	embedded *boltstore.Store // the same; nil if the cluster keeps it
+	index    *registry.Index
+	rest     http.Handler
+	keeper   *gate.Keeper                // of the marks; nil without a cluster
+	runs     func(namespace string) bool // whether what was admitted runs there
 
 	ready   []func() error // each is nil once its part serves
 	closers []func() error // called last to first
@@ -45,7 +46,7 @@ type service struct {
 }
 
 // newService opens the store. Nothing listens yet.
-func newService(o serveOptions, log *slog.Logger, out io.Writer) (*service, error) {
+func newService(ctx context.Context, o serveOptions, log *slog.Logger, out io.Writer) (*service, error) {
 	config, err := clusterConfig(o.kubeconfig)
 	if err != nil {
 		return nil, err
@@ -55,12 +56,10 @@ func newService(o serveOptions, log *slog.Logger, out io.Writer) (*service, erro
 	}
 	s := &service{options: o, log: log, out: out, cluster: config, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	store, err := boltstore.Open(registryFile(o.dataDir))
-	if err != nil {
+	if s.store, s.embedded, err = openStore(ctx, o, config, log); err != nil {
 		return nil, err
 	}
-	s.store = store
-	s.closers = append(s.closers, store.Close)
+	s.closers = append(s.closers, s.store.Close)
 	s.index = registry.NewIndex(o.namespace)
 	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
@@ -120,8 +119,10 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	if err := s.serveHTTP(fail, s.options.metricsAddress, s.operations(), nil); err != nil {
 		return fmt.Errorf("metrics and probes: %w", err)
 	}
-	if err := s.serveAdmin(); err != nil {
-		s.log.Warn("drey backup will not work while drey runs", "error", err)
+	if s.embedded != nil {
+		if err := s.serveAdmin(); err != nil {
+			s.log.Warn("drey backup will not work while drey runs", "error", err)
+		}
 	}
 	if s.cluster == nil {
 		s.log.Info("no cluster: serving the registry alone; give --kubeconfig to serve the webhooks too")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,31 +32,37 @@ type KeeperOptions struct {
 // Keeper keeps the marks of all namespaces as they should be. Run it in one process
 // of a cluster; [Keeper.Set] may be called in all.
 type Keeper struct {
-	o        KeeperOptions
+	o       KeeperOptions
+	marking sync.Mutex // one decides and marks at a time: else a mark that was just set could be taken off again
+	run     atomic.Pointer[run]
+}
+
+// run is what a Keeper has while it runs.
+type run struct {
 	informer cache.SharedIndexInformer
 	queue    workqueue.TypedRateLimitingInterface[string]
-	marking  sync.Mutex // one decides and marks at a time: else a mark that was just set could be taken off again
 }
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
 // NewKeeper makes a Keeper, which follows nothing before it is run.
-func NewKeeper(o KeeperOptions) (*Keeper, error) {
-	k := &Keeper{
-		o:        o,
-		informer: metadatainformer.NewFilteredMetadataInformer(o.Client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
+func NewKeeper(o KeeperOptions) *Keeper { return &Keeper{o: o} }
+
+func (k *Keeper) newRun() (*run, error) {
+	r := &run{
+		informer: metadatainformer.NewFilteredMetadataInformer(k.o.Client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
 		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
 	}
-	if err := k.informer.SetTransform(slim); err != nil {
+	if err := r.informer.SetTransform(slim); err != nil {
 		return nil, err
 	}
 	enqueue := func(object any) {
 		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
-			k.queue.Add(key)
+			r.queue.Add(key)
 		}
 	}
-	_, err := k.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: enqueue, UpdateFunc: func(_, now any) { enqueue(now) }})
-	return k, err
+	_, err := r.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: enqueue, UpdateFunc: func(_, now any) { enqueue(now) }})
+	return r, err
 }
 
 // slim keeps of a namespace its name and its mark.
@@ -72,42 +79,56 @@ func slim(object any) (any, error) {
 
 // Changed has the mark of a namespace looked at: its targets have changed. It does
 // not wait.
-func (k *Keeper) Changed(namespace string) { k.queue.Add(namespace) }
+func (k *Keeper) Changed(namespace string) {
+	if r := k.run.Load(); r != nil {
+		r.queue.Add(namespace)
+	}
+}
 
 // draining is how often a namespace without a target is asked whether anything runs
 // there still.
 const draining = 30 * time.Second
 
-// Run keeps the marks until ctx ends.
-func (k *Keeper) Run(ctx context.Context) {
-	go k.informer.RunWithContext(ctx)
-	context.AfterFunc(ctx, k.queue.ShutDown)
-	if !cache.WaitForCacheSync(ctx.Done(), k.informer.HasSynced) {
-		return
+// Run keeps the marks until ctx ends. It may be run again after that.
+func (k *Keeper) Run(ctx context.Context) error {
+	r, err := k.newRun()
+	if err != nil {
+		return err
 	}
-	for {
-		namespace, over := k.queue.Get()
-		if over {
-			return
-		}
-		again, err := k.keep(ctx, namespace)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			k.o.Log.Warn("namespace not marked: it is tried again", "namespace", namespace, "error", err)
-			k.queue.AddRateLimited(namespace)
-		case again > 0:
-			k.queue.Forget(namespace)
-			k.queue.AddAfter(namespace, again)
-		default:
-			k.queue.Forget(namespace)
-		}
-		k.queue.Done(namespace)
+	k.run.Store(r)
+	defer k.run.Store(nil)
+	go r.informer.RunWithContext(ctx)
+	context.AfterFunc(ctx, r.queue.ShutDown)
+	if !cache.WaitForCacheSync(ctx.Done(), r.informer.HasSynced) {
+		return nil
 	}
+	for k.next(ctx, r) {
+	}
+	return nil
+}
+
+func (k *Keeper) next(ctx context.Context, r *run) bool {
+	namespace, over := r.queue.Get()
+	if over {
+		return false
+	}
+	defer r.queue.Done(namespace)
+	again, err := k.keep(ctx, r, namespace)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		k.o.Log.Warn("namespace not marked: it is tried again", "namespace", namespace, "error", err)
+		r.queue.AddRateLimited(namespace)
+		return true
+	case again > 0:
+		r.queue.AddAfter(namespace, again)
+	}
+	r.queue.Forget(namespace)
+	return true
 }
 
 // keep brings one mark to what it should be, and says when to look again.
-func (k *Keeper) keep(ctx context.Context, namespace string) (again time.Duration, err error) {
-	object, ok, err := k.informer.GetIndexer().GetByKey(namespace)
+func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time.Duration, err error) {
+	object, ok, err := r.informer.GetIndexer().GetByKey(namespace)
 	if err != nil || !ok || slices.Contains(k.o.Exclude, namespace) {
 		return 0, err
 	}

@@ -37,5 +37,5 @@ func (m metrics) follow(r *Repairer) {
 		return float64(len(r.unlabelled))
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "drey_repair_queue_length", Help: "Pods that are to be looked at.",
-	}, func() float64 { return float64(r.queue.Len()) }))
+	}, func() float64 { return float64(r.queues.Load().pods.Len()) }))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,11 +40,10 @@ type Event struct {
 // Repairer labels pods that came while drey did not answer, or before their
 // namespace had a target. Run it in one process of a cluster.
 type Repairer struct {
-	o          Options
-	queue      workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	limit      *rate.Limiter
-	namespaces workqueue.TypedRateLimitingInterface[string]
-	metrics    metrics
+	o       Options
+	limit   *rate.Limiter
+	queues  atomic.Pointer[queues] // of the present run, or the one before
+	metrics metrics
 
 	looked     *utilcache.LRUExpireCache // uids of pods that have nothing to be repaired
 	mu         sync.Mutex
@@ -60,12 +60,24 @@ func New(o Options) *Repairer {
 	}
 	r := &Repairer{
 		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
-		queue:      workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, 5*time.Minute)),
-		namespaces: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, time.Minute)),
-		looked:     utilcache.NewLRUExpireCache(mostLooked), unlabelled: make(map[cache.ObjectName]bool),
+		looked: utilcache.NewLRUExpireCache(mostLooked), unlabelled: make(map[cache.ObjectName]bool),
 	}
+	r.queues.Store(newQueues())
 	r.metrics.follow(r)
 	return r
+}
+
+// queues are what is to be done.
+type queues struct {
+	pods       workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	namespaces workqueue.TypedRateLimitingInterface[string]
+}
+
+func newQueues() *queues {
+	return &queues{
+		pods:       workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, 5*time.Minute)),
+		namespaces: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, time.Minute)),
+	}
 }
 
 // mostLooked bounds what is remembered of pods that need nothing.
@@ -77,39 +89,44 @@ const atOnce = 4
 // Run repairs until ctx ends. What was not done by then is found again by the next
 // run: nothing is kept but in the cluster.
 func (r *Repairer) Run(ctx context.Context) {
+	q := newQueues()
+	r.queues.Store(q)
+	r.mu.Lock()
+	clear(r.unlabelled)
+	r.mu.Unlock()
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	for _, selector := range selectors {
 		wait.Go(func() { r.follow(ctx, selector) })
 	}
 	wait.Go(func() {
-		for r.nextNamespace(ctx) {
+		for r.nextNamespace(ctx, q) {
 		}
 	})
 	for range atOnce {
 		wait.Go(func() {
-			for r.next(ctx) {
+			for r.next(ctx, q) {
 			}
 		})
 	}
 	<-ctx.Done()
-	r.queue.ShutDown()
-	r.namespaces.ShutDown()
+	q.pods.ShutDown()
+	q.namespaces.ShutDown()
 }
 
 // next repairs one pod of the queue.
-func (r *Repairer) next(ctx context.Context) bool {
-	pod, over := r.queue.Get()
+func (r *Repairer) next(ctx context.Context, q *queues) bool {
+	pod, over := q.pods.Get()
 	if over {
 		return false
 	}
-	defer r.queue.Done(pod)
+	defer q.pods.Done(pod)
 	if err := r.limit.Wait(ctx); err != nil {
 		return false
 	}
 	switch err := r.repair(ctx, pod); {
 	case err == nil:
-		r.queue.Forget(pod)
+		q.pods.Forget(pod)
 	case ctx.Err() != nil:
 		return false
 	default:
@@ -117,7 +134,7 @@ func (r *Repairer) next(ctx context.Context) bool {
 			r.metrics.failed.Inc()
 			r.o.Log.Warn("pod not repaired: it is tried again", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 		}
-		r.queue.AddRateLimited(pod)
+		q.pods.AddRateLimited(pod)
 	}
 	return true
 }
@@ -170,22 +187,22 @@ func (r *Repairer) note(pod cache.ObjectName, unlabelled bool) {
 
 // Registered has the pods of a namespace looked at that has a target now. It does not
 // wait.
-func (r *Repairer) Registered(namespace string) { r.namespaces.Add(namespace) }
+func (r *Repairer) Registered(namespace string) { r.queues.Load().namespaces.Add(namespace) }
 
 // nextNamespace looks at the pods of one namespace.
-func (r *Repairer) nextNamespace(ctx context.Context) bool {
-	namespace, over := r.namespaces.Get()
+func (r *Repairer) nextNamespace(ctx context.Context, q *queues) bool {
+	namespace, over := q.namespaces.Get()
 	if over {
 		return false
 	}
-	defer r.namespaces.Done(namespace)
+	defer q.namespaces.Done(namespace)
 	for _, selector := range selectors {
 		if _, err := r.list(ctx, namespace, selector, r.foundAnew); err != nil && ctx.Err() == nil {
 			r.o.Log.Warn("pods of a namespace that has a target now cannot be listed: it is tried again", "namespace", namespace, "error", err)
-			r.namespaces.AddRateLimited(namespace)
+			q.namespaces.AddRateLimited(namespace)
 			return true
 		}
 	}
-	r.namespaces.Forget(namespace)
+	q.namespaces.Forget(namespace)
 	return true
 }
