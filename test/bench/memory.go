@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"text/tabwriter"
@@ -98,9 +99,7 @@ func populate(ctx context.Context, api dynamic.Interface, prefix string, n int, 
 func flinkDeployment(name string) *unstructured.Unstructured {
 	labels := map[string]any{"app": name, "component": "jobmanager", "type": "flink-native-kubernetes"}
 	marked := map[string]any{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": name}
-	for key, value := range labels {
-		marked[key] = value
-	}
+	maps.Copy(marked, labels)
 	pod := flinkPod()
 	pod["metadata"] = map[string]any{"labels": labels}
 	return deployment(name, marked, labels, pod)

@@ -18,6 +18,7 @@ import (
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/owners"
 	decide "drey.dev/drey/webhook/verdict"
 )
 
@@ -97,13 +98,24 @@ func (v verdict) labels(t *testing.T, c fixtures.Case) map[string]string {
 	return all
 }
 
-// ask puts the case to the handler without an API server between.
+// ask puts the case to the handlers without an API server between: to the one that
+// denies and, if that is another, to the one that labels.
 func ask(t *testing.T, w *world, c fixtures.Case, namespace string) verdict {
 	t.Helper()
-	path := webhook.PathLabelPods
-	if c.Kind() != "Pod" {
-		path = webhook.PathValidateWorkloads
+	switch c.Kind() {
+	case "Pod":
+		return askAt(t, w, c, namespace, webhook.PathLabelPods)
+	case "Deployment", "StatefulSet", "Job":
+		v := askAt(t, w, c, namespace, webhook.PathValidateWorkloads)
+		v.Patch = askAt(t, w, c, namespace, webhook.PathLabelWorkloads).Patch
+		return v
+	default:
+		return askAt(t, w, c, namespace, webhook.PathValidateWorkloads)
 	}
+}
+
+func askAt(t *testing.T, w *world, c fixtures.Case, namespace, path string) verdict {
+	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
 		"request": map[string]any{"uid": "1", "operation": "CREATE", "namespace": namespace, "kind": map[string]any{"kind": c.Kind()}, "object": c.Object},
@@ -111,10 +123,14 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
+	finder, err := owners.New(w.Config(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	request := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 	request.Header.Set("Content-Type", "application/json")
 	response := httptest.NewRecorder()
-	webhook.New(webhook.Options{Registry: index(t, c, namespace), Log: slog.New(slog.DiscardHandler), Address: decide.Registry{URL: w.drey.REST}}).Handlers()[path].ServeHTTP(response, request)
+	webhook.New(webhook.Options{Registry: index(t, c, namespace), Owners: finder, Log: slog.New(slog.DiscardHandler), Address: decide.Registry{URL: w.drey.REST}}).Handlers()[path].ServeHTTP(response, request)
 	var review struct{ Response verdict }
 	if err := json.Unmarshal(response.Body.Bytes(), &review); err != nil {
 		t.Fatalf("%v: %s", err, response.Body)
