@@ -2,12 +2,14 @@ package rest_test
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,25 +33,30 @@ func TestMoreRequestsThanCanBeAnsweredAreTold429(t *testing.T) {
 	for range 2 { // these hold their places until their bodies end
 		body, w := io.Pipe()
 		bodies = append(bodies, w)
+		begun := make(chan struct{})
 		go func() {
-			status, _ := put(t, server.URL, "application/json", body)
-			answers <- status
+			reading := &httptrace.ClientTrace{Got100Continue: func() { close(begun) }} // the handler asks for the body
+			request, _ := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), reading), http.MethodPut, server.URL+"/api/v1/namespaces/default/deployment-targets/a", body)
+			request.Header.Set("Content-Type", "application/json")
+			request.Header.Set("Expect", "100-continue")
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				answers <- 0
+				return
+			}
+			response.Body.Close()
+			answers <- response.StatusCode
 		}()
 		if _, err := io.WriteString(w, `{"spec":`); err != nil {
 			t.Fatal(err)
 		}
+		<-begun
 	}
-	// What is written to a pipe has been sent, which is not yet to be under way.
-	var response *http.Response
-	for range 1000 {
-		if response, err = http.Get(server.URL + "/api/v1/status"); err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			break
-		}
+	response, err := http.Get(server.URL + "/api/v1/status")
+	if err != nil {
+		t.Fatal(err)
 	}
+	response.Body.Close()
 	if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
 		t.Errorf("the third got %s, Retry-After %q", response.Status, response.Header.Get("Retry-After"))
 	}

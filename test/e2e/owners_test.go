@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/owners"
+)
+
+// crd is the definition of a custom resource of Flink's, as far as drey reads it.
+func crd(c flink.CustomResource) string {
+	return fmt.Sprintf(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]s.%[2]s, annotations: {api-approved.kubernetes.io: "unapproved, as those of these operators are"}}
+spec:
+  group: %[2]s
+  names: {kind: %[3]s, plural: %[1]s}
+  scope: Namespaced
+  versions:
+    - name: %[4]s
+      served: true
+      storage: true
+      subresources: {status: {}}
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+`, c.Resource, c.Group, c.Kind, c.Version)
+}
+
+var (
+	flinkDeployments = schema.GroupVersionResource{Group: "flink.apache.org", Version: "v1beta1", Resource: "flinkdeployments"}
+	blueGreens       = schema.GroupVersionResource{Group: "flink.apache.org", Version: "v1beta1", Resource: "flinkbluegreendeployments"}
+)
+
+// TestOwnersAreFoundInTime follows a chain of owners on a cluster whose operator is
+// installed while drey runs, and a job that has just got another id.
+func TestOwnersAreFoundInTime(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t)
+	api, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	finder, err := owners.New(c.Config(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go finder.Run(t.Context())
+	eventually(t, 20*time.Second, func() error {
+		if !finder.Synced() {
+			return fmt.Errorf("not synced")
+		}
+		return nil
+	})
+
+	w := &world{Cluster: c, api: api}
+	for _, kind := range flink.CustomResources {
+		w.mustKubectl(t, crd(kind), "apply", "-f", "-")
+	}
+	w.mustKubectl(t, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+	namespace := w.Namespace(t)
+	create := func(resource schema.GroupVersionResource, apiVersion, kind, name string, owner *metav1.OwnerReference, spec map[string]any) *unstructured.Unstructured {
+		t.Helper()
+		o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+		o.SetAPIVersion(apiVersion)
+		o.SetKind(kind)
+		o.SetName(name)
+		o.SetLabels(map[string]string{"system": "ververica-platform"})
+		if owner != nil {
+			o.SetOwnerReferences([]metav1.OwnerReference{*owner})
+		}
+		made, err := api.Resource(resource).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	ref := func(o *unstructured.Unstructured, controller bool) *metav1.OwnerReference {
+		return &metav1.OwnerReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Name: o.GetName(), UID: o.GetUID(), Controller: &controller}
+	}
+	group := "flink.apache.org/v1beta1"
+	top := create(blueGreens, group, "FlinkBlueGreenDeployment", "nuts", nil, map[string]any{"template": map[string]any{"spec": map[string]any{"job": map[string]any{}}}})
+	child := create(flinkDeployments, group, "FlinkDeployment", "nuts-blue", ref(top, true), map[string]any{"job": map[string]any{}})
+	below := create(resources["Deployment"], "apps/v1", "Deployment", "nuts-blue", ref(child, false), map[string]any{
+		"replicas": int64(0), "selector": map[string]any{"matchLabels": map[string]any{"app": "x"}},
+		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "x"}}, "spec": map[string]any{"containers": []any{map[string]any{"name": "x", "image": "x"}}}},
+	})
+	pod := &flink.Object{Kind: "Pod", Namespace: namespace, Labels: map[string]string{"pod-template-hash": "abc"}, Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "nuts-blue-abc", UID: "u", Controller: true}}}
+	pod.Pod.Labels = pod.Labels
+
+	// The id of the job that the operator wrote a moment ago is the one that counts.
+	for i := range 50 {
+		id := fmt.Sprintf("%032x", i+1)
+		patch := fmt.Sprintf(`{"status":{"jobStatus":{"jobId":%q}}}`, id)
+		if _, err := api.Resource(flinkDeployments).Namespace(namespace).Patch(t.Context(), "nuts-blue", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status"); err != nil {
+			t.Fatal(err)
+		}
+		relatives, complete := finder.Of(t.Context(), pod)
+		if got, want := names(relatives), "Deployment nuts-blue, FlinkDeployment nuts-blue, FlinkBlueGreenDeployment nuts"; got != want || !complete {
+			t.Fatalf("round %d: owners %s (complete %t), want %s", i, got, complete, want)
+		}
+		if relatives[1].JobID != id || relatives[1].UID != string(child.GetUID()) || relatives[1].Mode != flink.Application {
+			t.Fatalf("round %d: %+v, want job %s", i, relatives[1], id)
+		}
+	}
+	if !finder.Live(string(below.GetUID())) || finder.Live("u") {
+		t.Error("what lives is not known, or what does not is")
+	}
+	eventually(t, 40*time.Second, func() error { // a reflector tries a kind that was absent every half a minute at last
+		if !finder.Live(string(child.GetUID())) {
+			return fmt.Errorf("the FlinkDeployment is not followed")
+		}
+		return nil
+	})
+
+	stale := *pod
+	stale.Owners = []flink.Owner{{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts-blue", UID: "another", Controller: true}}
+	if relatives, complete := finder.Of(t.Context(), &stale); complete || len(relatives) != 1 || len(relatives[0].Labels) > 0 {
+		t.Errorf("an owner with another uid: %v, complete %t", relatives, complete)
+	}
+	lone := *pod
+	lone.Owners = []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "lone-abc", UID: "u", Controller: true}}
+	if relatives, complete := finder.Of(t.Context(), &lone); !complete || names(relatives) != "ReplicaSet lone-abc" {
+		t.Errorf("a ReplicaSet of nobody: %s, complete %t", names(relatives), complete)
+	}
+}
+
+func names(relatives []flink.Relative) string {
+	var all []string
+	for _, r := range relatives {
+		all = append(all, r.Kind+" "+r.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// TestOwnersDoNotHoldUpAPod asks when nobody answers.
+func TestOwnersDoNotHoldUpAPod(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	config := w.Config()
+	config.Host = "https://192.0.2.1:6443" // an address that leads nowhere (RFC 5737)
+	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := &flink.Object{Kind: "Pod", Namespace: "flink", Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "u", Controller: true}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	durations := make(chan time.Duration, 100)
+	for range cap(durations) {
+		go func() {
+			if _, complete := finder.Of(ctx, pod); complete {
+				t.Error("a look-up that nobody answered is complete")
+			}
+			durations <- time.Since(began)
+		}()
+	}
+	var all []time.Duration
+	for range cap(durations) {
+		all = append(all, <-durations)
+	}
+	if longest := slices.Max(all); longest > 5*time.Second {
+		t.Errorf("the last of %d look-ups took %s, and had 200 ms", len(all), longest)
+	}
+}
