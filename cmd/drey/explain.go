@@ -229,6 +229,8 @@ func describeAction(l verdict.ExplainedLabel) string {
 		return "is there"
 	case verdict.Kept:
 		return fmt.Sprintf("stays %q", *l.Has)
+	case verdict.LeftOff:
+		return "is left off"
 	case verdict.Conflict:
 		return fmt.Sprintf("conflicts with %q", *l.Has)
 	}

@@ -17,6 +17,11 @@ type Object struct {
 	Annotations  map[string]string
 	Owners       []Owner
 	Pod          Pod // the pod itself, or the template
+
+	// Denied are the label keys that the object's selector wants absent, or
+	// without some values, on the pods that it makes: a pod that got one could
+	// fall out of its controller's hands, which would then make another, and so on.
+	Denied []string
 }
 
 // Pod is the part of a pod, or of a template, that shows what runs in it.

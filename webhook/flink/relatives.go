@@ -1,10 +1,18 @@
 package flink
 
+import (
+	"slices"
+	"strings"
+)
+
 // Relative is an owner of a workload, or an owner's owner, as somebody found it
 // in the cluster.
 type Relative struct {
 	APIVersion, Kind, Name, UID string
 	Labels, Annotations         map[string]string
+
+	// Denied are the label keys that its selector wants absent: see [Object].
+	Denied []string
 
 	// Of a custom resource: how its cluster takes jobs, and the job that it has
 	// last heard of (FlinkDeployment: status.jobStatus.jobId).
@@ -43,6 +51,20 @@ func (w Workload) With(relatives []Relative, complete bool) Workload {
 	}
 	w.learn(relatives)
 	return w
+}
+
+// Denies tells whether a selector among a pod's owners wants the pod to be without a
+// label.
+func (w Workload) Denies(key string) bool {
+	if w.Object.Kind != "Pod" {
+		return false
+	}
+	for _, r := range w.Relatives {
+		if slices.Contains(r.Denied, key) {
+			return true
+		}
+	}
+	return false
 }
 
 // learn takes over what relatives know of a cluster's mode and job. What a custom
@@ -97,4 +119,17 @@ func ByOwner(owners []Owner) (Owner, bool) { return owner(owners) }
 // ReplicaSet is <deployment>-<pod-template-hash>.
 func DeploymentOf(replicaSet string, podLabels map[string]string) string {
 	return deploymentOf(replicaSet, podLabels[labelPodHash])
+}
+
+// AnnotationDenied lists, with commas between, the label keys that the selector of a
+// workload wants absent from its pods. Drey writes it when the workload comes: what
+// drey keeps of it later is metadata, and has no selector.
+const AnnotationDenied = "drey.dev/denied-labels"
+
+// DeniedBy reads [AnnotationDenied].
+func DeniedBy(annotations map[string]string) []string {
+	if list := annotations[AnnotationDenied]; list != "" {
+		return strings.Split(list, ",")
+	}
+	return nil
 }

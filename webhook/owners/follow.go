@@ -22,6 +22,9 @@ type kind struct {
 
 var deployments = kind{flink.CustomResource{Kind: "Deployment", Group: "apps", Version: "v1", Resource: "deployments"}, false}
 
+// replicaSets are not followed: a Deployment's are known by their names.
+var replicaSets = kind{flink.CustomResource{Kind: "ReplicaSet", Group: "apps", Version: "v1", Resource: "replicasets"}, false}
+
 var kinds = func() []kind {
 	all := []kind{
 		deployments,

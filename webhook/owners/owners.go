@@ -140,6 +140,9 @@ func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner
 	if ref.Kind == "ReplicaSet" {
 		found, err := o.get(ctx, deployments, object.Namespace, flink.DeploymentOf(ref.Name, object.Pod.Labels), "")
 		if errors.Is(err, errGone) {
+			found, err = o.get(ctx, replicaSets, object.Namespace, ref.Name, ref.UID)
+		}
+		if errors.Is(err, errGone) {
 			return nil, errNoOwnerOfOurs
 		}
 		return found, err
@@ -154,8 +157,10 @@ func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner
 // get answers from memory if it can, else it asks. uid is empty where it is not
 // known.
 func (o *Owners) get(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
-	if found, ok := o.followed[k].get(namespace, name); ok && found.is(uid) {
-		return found, nil
+	if f := o.followed[k]; f != nil {
+		if found, ok := f.get(namespace, name); ok && found.is(uid) {
+			return found, nil
+		}
 	}
 	if found, err, ok := o.asked.get(k, namespace, name); ok && (err != nil || found.is(uid)) {
 		return found, err
@@ -184,19 +189,17 @@ func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (
 	return found, err
 }
 
+// read reads the whole of an object: what drey has not labelled, it has not looked at
+// when it came, and its selector matters.
 func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kept, error) {
-	if !k.custom {
-		m, err := o.metadata.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return nil, err
-		}
-		return keepMetadata(k, m), nil
-	}
 	u, err := o.dynamic.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
-	return keepCustom(k, u), nil
+	if k.custom {
+		return keepCustom(k, u), nil
+	}
+	return keepMaker(k, u), nil
 }
 
 // bare is what an owner reference itself says.

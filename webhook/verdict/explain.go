@@ -50,6 +50,7 @@ const (
 	Kept     Action = "keep" // it is there with another value, and stays
 	LeftOut  Action = "none" // nothing is known
 	Conflict Action = "conflict"
+	LeftOff  Action = "leave off" // a selector wants it absent
 )
 
 // Explain says what was recognised by which signal, which source gave which label,
@@ -79,9 +80,12 @@ func (v Verdict) Explain(r Registry) Explanation {
 
 func (v Verdict) explain(l Label) ExplainedLabel {
 	e := ExplainedLabel{Key: l.Key, Value: l.Value, Action: Added}
-	if l.Value == "" {
+	switch {
+	case l.Value == "":
 		e.Action = LeftOut
-	} else {
+	case v.workload.Denies(l.Key):
+		e.Action, e.From = LeftOff, "a selector among its owners wants pods without it"
+	default:
 		e.Source, e.From = l.Source, v.from(l)
 	}
 	has, ok := v.workload.Object.Labels[l.Key]

@@ -13,7 +13,7 @@ func (v *Verdict) label(owner map[string]string) {
 	v.Add = make([]Label, 0, len(buffer))
 	for _, l := range v.wanted(buffer[:0], owner) {
 		switch value, ok := have[l.Key]; {
-		case l.Value == "", !registry.IsLabelValue(l.Value):
+		case l.Value == "", !registry.IsLabelValue(l.Value), v.workload.Denies(l.Key):
 		case !ok:
 			v.Add = append(v.Add, l)
 		case value != l.Value:

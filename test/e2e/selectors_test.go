@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+var (
+	workloads = flag.Int("workloads", 80, "random workloads that are thrown at drey")
+	seed      = flag.Uint64("seed", 0, "of the random workloads; 0: another each time")
+)
+
+// TestNoSelectorMakesAWorkloadRunAway throws random Deployments, ReplicaSets,
+// StatefulSets and Jobs at drey, whose selectors are about the labels that it adds:
+// some want them absent. Each must end up with the pods that it asked for, all of
+// them its own, and stay so.
+func TestNoSelectorMakesAWorkloadRunAway(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("go test ./test/e2e -run %s -seed %d", t.Name(), *seed)
+	rng := rand.New(rand.NewPCG(*seed, 1))
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	wanted := map[string]int{} // pods, by the name of their workload
+	for i := range *workloads {
+		o, pods := randomWorkload(rng, i)
+		made, err := w.create(t.Context(), namespace, o)
+		if err != nil {
+			t.Fatalf("%v\n%v", o, err)
+		}
+		wanted[made.GetName()] = pods
+	}
+	check := func() error {
+		own := map[string]int{}
+		for _, p := range w.list(t, "Pod", namespace) {
+			owner := metav1.GetControllerOf(&p)
+			if owner == nil {
+				return fmt.Errorf("pod %s is an orphan, with labels %v", p.GetName(), p.GetLabels())
+			}
+			own[p.GetAnnotations()["of"]]++
+		}
+		for name, pods := range wanted {
+			if own[name] != pods {
+				return fmt.Errorf("%s has %d pods, and asked for %d", name, own[name], pods)
+			}
+		}
+		return nil
+	}
+	eventually(t, 60*time.Second, check)
+	versions := func() (all []string) {
+		for _, p := range w.list(t, "Pod", namespace) {
+			all = append(all, string(p.GetUID()))
+		}
+		for _, s := range w.list(t, "ReplicaSet", namespace) {
+			all = append(all, string(s.GetUID()))
+		}
+		slices.Sort(all)
+		return all
+	}
+	before := versions()
+	for range 10 {
+		time.Sleep(time.Second)
+		if err := check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := versions(); !slices.Equal(before, after) {
+		t.Errorf("there were %d pods and ReplicaSets, and are %d, or others", len(before), len(after))
+	}
+}
+
+// randomWorkload makes a workload of Flink's shape, whose selector is about labels that
+// drey adds.
+func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
+	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
+	name := fmt.Sprintf("w%d", number)
+	ours := []string{"app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"}
+	values := []string{"flink-job", "flink-session-cluster", "ververica-platform", "team-a", "x", name}
+	template := labels.Set{"number": name}
+	for range rng.IntN(3) {
+		key := ours[rng.IntN(len(ours))]
+		if key == "vvpNamespace" {
+			template[key] = "team-a" // another's would be refused
+			continue
+		}
+		template[key] = values[rng.IntN(len(values))]
+	}
+	template[pick("component", "type")] = ""
+	if _, ok := template["component"]; ok {
+		template["component"] = pick("jobmanager", "taskmanager")
+	} else {
+		template["type"] = pick("flink-native-kubernetes", "flink-standalone-kubernetes")
+	}
+	selector := metav1.LabelSelector{MatchLabels: map[string]string{"number": name}}
+	for range rng.IntN(4) {
+		r := metav1.LabelSelectorRequirement{Key: ours[rng.IntN(len(ours))]}
+		switch value, there := template[r.Key]; {
+		case there && rng.IntN(2) == 0:
+			selector.MatchLabels[r.Key] = value
+			continue
+		case there:
+			r.Operator, r.Values = metav1.LabelSelectorOpIn, []string{value, "other"}
+		case rng.IntN(2) == 0:
+			r.Operator = metav1.LabelSelectorOpDoesNotExist
+		default:
+			r.Operator, r.Values = metav1.LabelSelectorOpNotIn, []string{values[rng.IntN(len(values))], values[rng.IntN(len(values))]}
+		}
+		selector.MatchExpressions = append(selector.MatchExpressions, r)
+	}
+	container := map[string]any{"name": pick("jobmanager", "taskmanager", "flink-main-container"), "image": "flink:2.2", "args": []any{pick("jobmanager", "standalone-job", "taskmanager")}}
+	podSpec := map[string]any{"containers": []any{container}}
+	kind := pick("Deployment", "ReplicaSet", "StatefulSet", "Job")
+	pods = 1 + rng.IntN(2)
+	spec := map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": template, "annotations": map[string]any{"of": name}}, "spec": podSpec}, "selector": selector}
+	apiVersion := "apps/v1"
+	switch kind {
+	case "Job":
+		apiVersion, podSpec["restartPolicy"] = "batch/v1", "Never"
+		spec["parallelism"], spec["completions"], spec["manualSelector"] = pods, pods, true
+	case "StatefulSet":
+		spec["serviceName"], spec["replicas"], spec["podManagementPolicy"] = "x", pods, "Parallel"
+	default:
+		spec["replicas"] = pods
+	}
+	return map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}, pods
+}
