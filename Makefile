@@ -15,7 +15,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench fuzz soak-crash clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ generate: ## Write the custom resource definitions, and copying, from their Go t
 bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
 	@go build -o bin/bench ./test/bench
 	@bin/bench
+
+bench-registry: binaries build ## Measure the registry at 100,000 targets, beside etcd and the API server
+	@go build -o bin/bench ./test/bench
+	@bin/bench registry
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)

@@ -2,6 +2,8 @@
 // webhook that does nothing, and the policies that are built into Kubernetes.
 // All of it runs in one go on one machine, in turn, several times over: what
 // counts is the ratios, and of the figures the medians.
+//
+// bench registry does the same for the registry: see registryMain.
 package main
 
 import (
@@ -36,6 +38,15 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == "noop" {
 		if err := serveNoop(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, "noop:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "registry" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		context.AfterFunc(ctx, stop)
+		if err := registryMain(ctx, os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench registry:", err)
 			os.Exit(1)
 		}
 		return

@@ -73,7 +73,7 @@ func middle(rounds []figures) figures {
 	}
 }
 
-func median[T cmp.Ordered](rounds []figures, of func(figures) T) T {
+func median[F any, T cmp.Ordered](rounds []F, of func(F) T) T {
 	all := make([]T, len(rounds))
 	for i, f := range rounds {
 		all[i] = of(f)

@@ -55,7 +55,7 @@ func Start(ctx context.Context, o Options) (*Drey, error) {
 	}
 	var addresses [3]string
 	for i := range addresses {
-		address, err := freeAddress()
+		address, err := FreeAddress()
 		if err != nil {
 			return nil, err
 		}
@@ -200,7 +200,8 @@ func openSource(ctx context.Context) error {
 	return nil
 }
 
-func freeAddress() (string, error) {
+// FreeAddress is an address on loopback that nobody listens on now.
+func FreeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
