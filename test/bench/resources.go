@@ -93,12 +93,15 @@ func besideAPIServer(ctx context.Context, s registrySettings) (err error) {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for name, pid := range map[string]int{"drey": d.cmd.Process.Pid, "kube-apiserver": c.PID(cluster.APIServer), "etcd": c.PID(cluster.Etcd)} {
-		memory, err := memoryOf(pid)
+	for _, p := range []struct {
+		name string
+		pid  int
+	}{{"drey", d.cmd.Process.Pid}, {"kube-apiserver", c.PID(cluster.APIServer)}, {"etcd", c.PID(cluster.Etcd)}} {
+		memory, err := memoryOf(p.pid)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: RSS %.0f MiB, peak %.0f MiB\n", name, memory["VmRSS"], memory["VmHWM"])
+		fmt.Printf("%s: RSS %.0f MiB, peak %.0f MiB\n", p.name, memory["VmRSS"], memory["VmHWM"])
 	}
 	fmt.Println("The API server does TLS and authorization for each call, and this drey neither: it listens on loopback.")
 	return nil
