@@ -9,10 +9,11 @@ type directory struct {
 	namespaces map[string]bool
 	ids        map[string]Key
 	displayed  map[Key]string // free-text names, by the key of who has them
+	names      names          // of platform namespaces
 }
 
 func newDirectory() *directory {
-	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), displayed: make(map[Key]string)}
+	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), displayed: make(map[Key]string), names: make(names)}
 }
 
 func (d *directory) observe(e Event) {
@@ -25,6 +26,7 @@ func (d *directory) observe(e Event) {
 	case key.Kind == Namespace:
 		delete(d.namespaces, key.Name)
 	case there:
+		key.Namespace = d.names.one(key.Namespace) // few have many objects
 		d.ids[e.Object.Metadata.ID] = key
 		if e.Object.Metadata.DisplayName != "" {
 			d.displayed[key] = e.Object.Metadata.DisplayName

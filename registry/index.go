@@ -3,10 +3,11 @@ package registry
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // Index answers, from memory and in constant time, which targets a Kubernetes
@@ -17,35 +18,33 @@ type Index struct {
 
 	mu          sync.RWMutex
 	byNamespace map[string][]Target // lists are replaced, never changed: readers keep them
-	pointsAt    map[Key]string      // the Kubernetes namespace under which a target is listed
-	targetNames map[string]string   // by their ids: older clients refer to targets so
-	registered  map[Key]Registered  // Deployments and SessionClusters
-	keyByID     map[string]Key      // of these
+	targets     int
+	registered  map[Key]Registered // Deployments and SessionClusters
+	keyByID     map[string]Key     // of these
+	names       names              // of platform namespaces
 }
 
 // NewIndex returns an empty index. home is the Kubernetes namespace that drey
 // runs in, where targets without a namespace point.
 func NewIndex(home string) *Index {
-	return &Index{
-		home: home, byNamespace: make(map[string][]Target), pointsAt: make(map[Key]string), targetNames: make(map[string]string),
-		registered: make(map[Key]Registered), keyByID: make(map[string]Key),
-	}
+	return &Index{home: home, byNamespace: make(map[string][]Target), registered: make(map[Key]Registered), keyByID: make(map[string]Key), names: make(names)}
 }
 
 // Follow fills the index from the store and keeps it up to date until ctx
-// ends. When it returns nil, the index is [Index.Synced].
+// ends. When it returns nil, the index is [Index.Synced]. A [Registry] that is
+// given the index does the same, with one reading of the store for both.
 func (x *Index) Follow(ctx context.Context, store Store) error {
-	if err := store.Watch(ctx, DeploymentTarget, x.observe); err != nil {
-		return err
-	}
-	for _, kind := range []Kind{Deployment, SessionCluster} {
-		if err := store.Watch(ctx, kind, x.observeRegistered); err != nil {
+	for _, kind := range indexed {
+		if err := store.Watch(ctx, kind, x.observe); err != nil {
 			return err
 		}
 	}
 	x.synced.Store(true)
 	return nil
 }
+
+// indexed are the kinds that an index keeps something of.
+var indexed = []Kind{DeploymentTarget, Deployment, SessionCluster}
 
 // Synced says whether the index has seen all that the store held when it began
 // to follow. Before that, a missing target proves nothing.
@@ -63,46 +62,53 @@ func (x *Index) Targets(namespace string) []Target {
 func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.pointsAt)
+	return x.targets
 }
 
 func (x *Index) observe(e Event) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	key := e.Object.Key()
-	x.remove(key)
-	delete(x.targetNames, e.Object.Metadata.ID)
-	if e.Change != Deleted {
-		x.add(key, e.Object)
+	switch e.Object.Kind {
+	case DeploymentTarget:
+		x.observeTarget(e)
+	case Deployment, SessionCluster:
+		x.observeRegistered(e)
 	}
 }
 
-func (x *Index) add(key Key, o Object) {
-	namespace := targetNamespace(o, x.home)
-	t := Target{PlatformNamespace: key.Namespace, Name: key.Name, ID: o.Metadata.ID}
-	list := append(slices.Clone(x.byNamespace[namespace]), t)
-	slices.SortFunc(list, func(a, b Target) int {
+// observeTarget relies on the spec of a target never changing: where it points now
+// is where it has been listed.
+func (x *Index) observeTarget(e Event) {
+	namespace := targetNamespace(e.Object, x.home)
+	m := e.Object.Metadata
+	t := Target{PlatformNamespace: x.names.one(m.Namespace), Name: m.Name, ID: m.ID} // few namespaces have many targets
+	before := x.byNamespace[namespace]
+	at, there := slices.BinarySearchFunc(before, t, func(a, b Target) int {
 		return cmp.Or(cmp.Compare(a.PlatformNamespace, b.PlatformNamespace), cmp.Compare(a.Name, b.Name))
 	})
-	x.byNamespace[namespace] = list
-	x.pointsAt[key] = namespace
-	x.targetNames[t.ID] = key.Name
-}
-
-func (x *Index) remove(key Key) {
-	namespace, ok := x.pointsAt[key]
-	if !ok {
-		return
+	after := make([]Target, 0, len(before)+1)
+	after = append(after, before[:at]...)
+	if there {
+		before = before[1:] // what was at this place is left out
+		x.targets--
 	}
-	delete(x.pointsAt, key)
-	list := slices.DeleteFunc(slices.Clone(x.byNamespace[namespace]), func(t Target) bool {
-		return t.PlatformNamespace == key.Namespace && t.Name == key.Name
-	})
-	if len(list) == 0 {
+	if e.Change != Deleted {
+		after = append(after, t)
+		x.targets++
+	}
+	if after = append(after, before[at:]...); len(after) == 0 {
 		delete(x.byNamespace, namespace)
 		return
 	}
-	x.byNamespace[namespace] = list
+	x.byNamespace[namespace] = after
+}
+
+// pointsAt tells whether a target, known by its name or its id, points at a
+// Kubernetes namespace.
+func (x *Index) pointsAt(platformNamespace, name, id, kubernetesNamespace string) bool {
+	return slices.ContainsFunc(x.byNamespace[kubernetesNamespace], func(t Target) bool {
+		return t.PlatformNamespace == platformNamespace && (name != "" && t.Name == name || name == "" && t.ID == id)
+	})
 }
 
 // TargetNamespace is the Kubernetes namespace that a target points at; home is the
@@ -114,7 +120,7 @@ func TargetNamespace(target Object, home string) string { return targetNamespace
 // nowhere a workload can be.
 func targetNamespace(o Object, home string) string {
 	var spec TargetSpec
-	if err := json.Unmarshal(o.Spec, &spec); err != nil || spec.Kubernetes == nil {
+	if err := jsonv2.Unmarshal(o.Spec, &spec); err != nil || spec.Kubernetes == nil {
 		return ""
 	}
 	return cmp.Or(spec.Kubernetes.Namespace, home)

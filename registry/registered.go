@@ -11,7 +11,7 @@ type Registered struct {
 	DisplayName       string // empty if it has none
 	ID                string
 
-	target Key // where it runs; without a name if it does not say
+	targetName, targetID string // where it runs, by one or the other; both empty if it does not say
 }
 
 // Label is the value of the label that names it: its name or, if that was made
@@ -56,16 +56,14 @@ func (x *Index) Linked(kind Kind, platformNamespace, kubernetesNamespace, stated
 // runsIn tells whether a registered object runs in a Kubernetes namespace. One
 // that names no target may run wherever it is stated.
 func (x *Index) runsIn(r Registered, kubernetesNamespace string, stated bool) bool {
-	if r.target.Name == "" {
+	if r.targetName == "" && r.targetID == "" {
 		return stated
 	}
-	return x.pointsAt[r.target] == kubernetesNamespace
+	return x.pointsAt(r.PlatformNamespace, r.targetName, r.targetID, kubernetesNamespace)
 }
 
 // observeRegistered keeps what [Index.Linked] answers from.
 func (x *Index) observeRegistered(e Event) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	key := e.Object.Key()
 	delete(x.keyByID, x.registered[key].ID)
 	delete(x.registered, key)
@@ -78,10 +76,8 @@ func (x *Index) observeRegistered(e Event) {
 		TargetID   string `json:"deploymentTargetId"`
 	}
 	_ = jsonv2.Unmarshal(e.Object.Spec, &spec) // it was read when it was kept
-	target := Key{DeploymentTarget, key.Namespace, spec.TargetName}
-	if spec.TargetName == "" {
-		target.Name = x.targetNames[spec.TargetID]
+	x.registered[key] = Registered{
+		Kind: key.Kind, PlatformNamespace: key.Namespace, Name: key.Name, DisplayName: m.DisplayName, ID: m.ID, targetName: spec.TargetName, targetID: spec.TargetID,
 	}
-	x.registered[key] = Registered{Kind: key.Kind, PlatformNamespace: key.Namespace, Name: key.Name, DisplayName: m.DisplayName, ID: m.ID, target: target}
 	x.keyByID[m.ID] = key
 }

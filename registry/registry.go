@@ -40,6 +40,8 @@ type Options struct {
 	Namespaces []string
 	// Workloads says what runs in the cluster; nil: nothing.
 	Workloads Workloads
+	// Index follows the store along with the registry; nil: there is none.
+	Index *Index
 	// Announce is called with each target that was made, before whoever made it
 	// hears of that; nil: nobody is.
 	Announce func(context.Context, Object)
@@ -51,10 +53,17 @@ func New(ctx context.Context, store Store, o Options) (*Registry, error) {
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
-	for _, kind := range []Kind{Namespace, DeploymentTarget, Deployment, SessionCluster} {
-		if err := store.Watch(ctx, kind, r.known.observe); err != nil {
+	observe := r.known.observe
+	if o.Index != nil {
+		observe = func(e Event) { r.known.observe(e); o.Index.observe(e) }
+	}
+	for _, kind := range append([]Kind{Namespace}, indexed...) {
+		if err := store.Watch(ctx, kind, observe); err != nil {
 			return nil, fmt.Errorf("read the registry: %w", err)
 		}
+	}
+	if o.Index != nil {
+		o.Index.synced.Store(true)
 	}
 	for _, name := range append([]string{DefaultNamespace}, o.Namespaces...) {
 		if _, err := r.CreateNamespace(ctx, name); err != nil && ReasonOf(err) != ReasonAlreadyExists {

@@ -89,7 +89,7 @@ func (s *service) newREST() (http.Handler, error) {
 // newRegistry puts the rules over the store. With a cluster, they know what runs
 // there.
 func (s *service) newRegistry() (*registry.Registry, error) {
-	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces}
+	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index}
 	if s.cluster != nil {
 		running, err := workloads.New(s.cluster)
 		if err != nil {
@@ -106,9 +106,6 @@ func (s *service) newRegistry() (*registry.Registry, error) {
 // start brings up every part. fail is called when one of them ends by itself
 // later on.
 func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error {
-	if err := s.index.Follow(ctx, s.store); err != nil {
-		return fmt.Errorf("read the registry: %w", err)
-	}
 	secure, err := s.restTLS()
 	if err != nil {
 		return err

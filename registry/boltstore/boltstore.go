@@ -117,9 +117,13 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 // orders it among the writes.
 func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
 	return s.enqueue(ctx, &commit{ctx: ctx, watch: func() error {
-		present, err := s.List(ctx, kind, "")
+		// One object after the other: all of them at once would be what most of
+		// the memory of a large registry goes to.
+		err := s.view(ctx, func(tx *bbolt.Tx) error {
+			return each(tx, kind, "", func(o registry.Object) { observe(registry.Event{Change: registry.Added, Object: o}) })
+		})
 		if err == nil {
-			s.feed.Add(ctx, kind, present, observe)
+			s.feed.Add(ctx, kind, nil, observe)
 		}
 		return err
 	}})
@@ -159,9 +163,14 @@ func (s *Store) view(ctx context.Context, f func(*bbolt.Tx) error) error {
 
 func list(tx *bbolt.Tx, kind registry.Kind, namespace string) ([]registry.Object, error) {
 	found := []registry.Object{}
+	err := each(tx, kind, namespace, func(o registry.Object) { found = append(found, o) })
+	return found, err
+}
+
+func each(tx *bbolt.Tx, kind registry.Kind, namespace string, f func(registry.Object)) error {
 	b := tx.Bucket([]byte(kind))
 	if b == nil {
-		return found, nil
+		return nil
 	}
 	var prefix []byte
 	if namespace != "" {
@@ -171,11 +180,11 @@ func list(tx *bbolt.Tx, kind registry.Kind, namespace string) ([]registry.Object
 	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		o, err := decode(tx.DB().Path(), kind, k, v)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		found = append(found, o)
+		f(o)
 	}
-	return found, nil
+	return nil
 }
 
 func get(tx *bbolt.Tx, key registry.Key) (registry.Object, error) {

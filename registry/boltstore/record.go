@@ -51,14 +51,23 @@ func seal(kind registry.Kind, key, text []byte) []byte {
 // decode reads a record of the file at path. What it returns shares no memory
 // with the record. The error is a [*DamageError] that names the object.
 func decode(path string, kind registry.Kind, key, record []byte) (registry.Object, error) {
+	text, err := verified(path, kind, key, record)
+	if err != nil {
+		return registry.Object{}, err
+	}
+	return decodeText(path, kind, key, text)
+}
+
+// verified returns the JSON of a record that has its checksum.
+func verified(path string, kind registry.Kind, key, record []byte) ([]byte, error) {
 	if len(record) < checksumSize {
-		return registry.Object{}, damaged(path, "%s is cut off", describe(kind, key))
+		return nil, damaged(path, "%s is cut off", describe(kind, key))
 	}
 	text := record[checksumSize:]
 	if kept, found := binary.BigEndian.Uint32(record), checksum(kind, key, text); kept != found {
-		return registry.Object{}, damaged(path, "%s has the checksum %08x, and its content makes %08x", describe(kind, key), kept, found)
+		return nil, damaged(path, "%s has the checksum %08x, and its content makes %08x", describe(kind, key), kept, found)
 	}
-	return decodeText(path, kind, key, text)
+	return text, nil
 }
 
 // decodeText reads the JSON of an object, which is also the record of schema 1.
