@@ -1,99 +1,90 @@
-// Package certs makes the certificates that the webhooks are served with.
+// Package certs keeps the certificate that the webhooks are served with, and
+// that the API server trusts: in the memory of one process ([Memory]), in a
+// Secret that drey writes ([SelfSigned]), or in one that cert-manager writes
+// ([CertManager]).
+//
+// The last two have the same two halves. Run is for every replica: it follows
+// the Secret and the webhook configurations, and serves. Lead is for the leader:
+// it sees to it that there is something to follow. Several leaders at once do no
+// harm.
+//
+// What they need of the API server, and nothing else; NAMESPACE is drey's own:
+//
+//	Run      secrets                            get, list, watch  NAMESPACE, resourceNames: [drey-certs] or [drey-serving]
+//	         mutatingwebhookconfigurations,
+//	         validatingwebhookconfigurations    get, list, watch  resourceNames: [drey]
+//	Lead     mutatingwebhookconfigurations,
+//	         validatingwebhookconfigurations    patch             resourceNames: [drey]
+//	         secrets, self-signed               create            NAMESPACE; RBAC cannot name what is not there yet
+//	                                            update            NAMESPACE, resourceNames: [drey-certs]
+//	         issuers.cert-manager.io            get, create, patch  NAMESPACE; patch creates, so that
+//	         certificates.cert-manager.io                           create cannot name it, and get, patch can:
+//	                                                                resourceNames: [drey-bootstrap, drey-ca, drey-serving]
+//	         secrets, cert-manager              get               NAMESPACE, resourceNames: [drey-ca, drey-serving]
 package certs
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
-	"net"
+	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/certs/rotation"
 )
 
-// Lifetime is how long a certificate made at start is good for: longer than a
-// process should run.
-const Lifetime = 365 * 24 * time.Hour
+// What is drey's, and by which mark: all else is left alone, whatever its name.
+const (
+	// SecretName is the Secret that drey writes, in its own namespace.
+	SecretName = "drey-certs"
 
-// SelfSigned is a serving certificate and the authority that signed it, both
-// made by this process and gone with it.
-type SelfSigned struct {
-	serving  tls.Certificate
-	caBundle []byte
+	// ManagedByLabel, with the value Owner, is on what drey writes itself.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+
+	// NameLabel, with the value Owner, is on the webhook configurations, which
+	// whoever installs drey may manage.
+	NameLabel = "app.kubernetes.io/name"
+
+	// Owner is the value of both.
+	Owner = "drey"
+)
+
+// fieldManager is by whose name the API server remembers who wrote a field.
+const fieldManager = "drey-certs"
+
+// The lifetimes that are used unless others are asked for.
+const (
+	DefaultCALifetime = 365 * 24 * time.Hour
+	DefaultLifetime   = 90 * 24 * time.Hour
+	DefaultSettle     = 30 * time.Second
+)
+
+// Options say whose certificates to keep.
+type Options struct {
+	Cluster       *rest.Config
+	Namespace     string        // drey's own
+	Configuration string        // name of both webhook configurations
+	Hosts         []string      // DNS names and IP addresses by which the API server calls the webhooks
+	CALifetime    time.Duration // zero: DefaultCALifetime
+	Lifetime      time.Duration // of the serving certificate; zero: DefaultLifetime
+	Settle        time.Duration // longer than an API server takes to see a changed caBundle; zero: DefaultSettle
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer // nil: none
 }
 
-// NewSelfSigned makes a serving certificate for the hosts, which are DNS names
-// or IP addresses. The authority's key is forgotten at once: it signs nothing
-// else.
-func NewSelfSigned(hosts ...string) (*SelfSigned, error) {
-	if len(hosts) == 0 {
-		return nil, errors.New("a serving certificate needs at least one host")
-	}
-	now := time.Now()
-	caKey, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	ca := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "drey webhook CA"},
-		NotBefore: now.Add(-skew), NotAfter: now.Add(Lifetime),
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return nil, fmt.Errorf("sign the CA: %w", err)
-	}
-
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "drey"},
-		NotBefore: now.Add(-skew), NotAfter: now.Add(Lifetime),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	for _, host := range hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			leaf.IPAddresses = append(leaf.IPAddresses, ip)
-		} else {
-			leaf.DNSNames = append(leaf.DNSNames, host)
+// policy returns the options as the lifetimes that they ask for.
+func (o Options) policy() (rotation.Policy, error) {
+	p := rotation.Policy{CALifetime: o.CALifetime, LeafLifetime: o.Lifetime, Settle: o.Settle, Hosts: o.Hosts}
+	for field, value := range map[*time.Duration]time.Duration{
+		&p.CALifetime: DefaultCALifetime, &p.LeafLifetime: DefaultLifetime, &p.Settle: DefaultSettle,
+	} {
+		if *field == 0 {
+			*field = value
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
-		return nil, fmt.Errorf("sign the serving certificate: %w", err)
+	if err := p.Check(); err != nil {
+		return p, fmt.Errorf("certificates: %w", err)
 	}
-	return &SelfSigned{
-		serving:  tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		caBundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
-	}, nil
-}
-
-// GetCertificate is what tls.Config.GetCertificate wants.
-func (s *SelfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return &s.serving, nil
-}
-
-// CABundle is what a webhook configuration needs to trust the certificate:
-// PEM.
-func (s *SelfSigned) CABundle() []byte { return s.caBundle }
-
-// skew is by how much the clocks of a cluster may differ.
-const skew = 5 * time.Minute
-
-func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
-
-func serial() *big.Int {
-	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil { // the system's randomness does not fail
-		panic(err)
-	}
-	return n
+	return p, nil
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"maps"
 	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -11,6 +12,9 @@ import (
 
 // ConfigurationName is the name of both webhook configurations.
 const ConfigurationName = "drey"
+
+// labels mark the configurations as drey's: drey changes no others.
+var labels = map[string]string{"app.kubernetes.io/name": "drey"}
 
 // The webhooks, by the names under which kubectl shows their denials.
 const (
@@ -57,7 +61,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 	}
 	return &admissionv1.MutatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
-		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.MutatingWebhook{
 			webhook(labelPods, PathLabelPods, shape(exclude, rule("", "pods"), conditions("object"))),
 			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
@@ -90,7 +94,7 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 	podLabels[0].Operations = []admissionv1.OperationType{admissionv1.Update}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
-		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.ValidatingWebhook{
 			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads(), append(conditions("object.spec.template"), fromCustom))),
 			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),

@@ -174,7 +174,7 @@ func TestSlowClientsHoldNobodyUp(t *testing.T) {
 
 func writeCertificate(t *testing.T, certFile, keyFile string) *x509.CertPool {
 	t.Helper()
-	serving, err := certs.NewSelfSigned("127.0.0.1")
+	serving, err := certs.NewMemory("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

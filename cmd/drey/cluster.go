@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"drey.dev/drey/certs"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/repair"
 	"drey.dev/drey/webhook/verdict"
@@ -46,7 +45,11 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if err != nil {
 		return err
 	}
-	serving, err := certs.NewSelfSigned(s.hosts(host)...)
+	serving, caBundle, err := s.serveCertificates(ctx, fail, host)
+	if err != nil {
+		return err
+	}
+	secure, err := s.options.certs.tls(serving.GetCertificate)
 	if err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		return err
 	}
 	exclude := s.excluded()
-	server, err := webhook.NewServer(s.options.webhookAddress, serving.GetCertificate, webhook.New(webhook.Options{
+	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: around.owners, Mode: around.modes.Of, Observe: around.tell,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,
 		Address: s.address(),
@@ -75,7 +78,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 			fail(fmt.Errorf("webhooks: %w", failure))
 		}
 	})
-	s.ready = append(s.ready, server.Ready)
+	s.ready = append(s.ready, server.Ready, serving.Ready)
 	if err := until(stopped, server.Ready); err != nil {
 		stop()
 		<-stopped
@@ -93,7 +96,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if !s.options.installWebhooks {
 		return nil
 	}
-	if err := install(ctx, s.cluster, webhook.ByURL("https://"+s.options.webhookAddress, serving.CABundle()), exclude); err != nil {
+	if err := install(ctx, s.cluster, webhook.ByURL("https://"+s.options.webhookAddress, caBundle), exclude); err != nil {
 		return err
 	}
 	if err := s.installPolicies(ctx); err != nil {

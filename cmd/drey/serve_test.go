@@ -175,6 +175,9 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"a log format that does not exist": {[]string{"--log-format", "xml"}, []string{"--log-format", "text or json"}},
 		"a log level that does not exist":  {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
 		"a platform namespace of no name":  {append(free, "--platform-namespace", "No_Name"), []string{"No_Name", "platform namespace"}},
+		"certificates of nowhere":          {[]string{"--certs", "letsencrypt"}, []string{`"letsencrypt"`, "auto, cert-manager, self-signed or memory"}},
+		"TLS that is too old":              {[]string{"--webhook-tls-min-version", "1.1"}, []string{`"1.1"`, "1.3 or 1.2"}},
+		"a client's name and no CA":        {[]string{"--webhook-client-name", "apiserver"}, []string{"--webhook-client-ca"}},
 		"an argument too many":             {[]string{"now"}, []string{"now"}},
 	} {
 		t.Run(rule, func(t *testing.T) {

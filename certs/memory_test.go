@@ -14,7 +14,7 @@ import (
 )
 
 func TestWhoTrustsTheBundleTrustsTheServer(t *testing.T) {
-	c := newSelfSigned(t, "127.0.0.1")
+	c := newMemory(t, "127.0.0.1")
 	server := serve(t, c)
 	response, err := clientTrusting(c).Get(server.URL)
 	if err != nil {
@@ -27,15 +27,15 @@ func TestWhoTrustsTheBundleTrustsTheServer(t *testing.T) {
 }
 
 func TestABundleOfAnotherAuthorityDoesNot(t *testing.T) {
-	server := serve(t, newSelfSigned(t, "127.0.0.1"))
-	_, err := clientTrusting(newSelfSigned(t, "127.0.0.1")).Get(server.URL)
+	server := serve(t, newMemory(t, "127.0.0.1"))
+	_, err := clientTrusting(newMemory(t, "127.0.0.1")).Get(server.URL)
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v, want a certificate error", err)
 	}
 }
 
 func TestOnlyTheStatedHostsAreCertified(t *testing.T) {
-	c := newSelfSigned(t, "drey.example", "10.1.2.3")
+	c := newMemory(t, "drey.example", "10.1.2.3")
 	_, err := clientTrusting(c).Get(serve(t, c).URL)
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("got %v, want that the certificate is not for 127.0.0.1", err)
@@ -59,21 +59,21 @@ func TestOnlyTheStatedHostsAreCertified(t *testing.T) {
 }
 
 func TestNoHostIsAnError(t *testing.T) {
-	if _, err := certs.NewSelfSigned(); err == nil {
+	if _, err := certs.NewMemory(); err == nil {
 		t.Error("no error")
 	}
 }
 
-func newSelfSigned(t *testing.T, hosts ...string) *certs.SelfSigned {
+func newMemory(t *testing.T, hosts ...string) *certs.Memory {
 	t.Helper()
-	c, err := certs.NewSelfSigned(hosts...)
+	c, err := certs.NewMemory(hosts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func serve(t *testing.T, c *certs.SelfSigned) *httptest.Server {
+func serve(t *testing.T, c *certs.Memory) *httptest.Server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +92,7 @@ func serve(t *testing.T, c *certs.SelfSigned) *httptest.Server {
 	return server
 }
 
-func clientTrusting(c *certs.SelfSigned) *http.Client {
+func clientTrusting(c *certs.Memory) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(c.CABundle())
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
