@@ -15,7 +15,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,7 @@ test: binaries ## Run all tests, those on a real control plane included
 	go test -timeout 9m ./...
 	go test -C test/e2e/rest .
 	go test -C test/gen .
+	go test -C test/certmanager -timeout 9m .
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
@@ -74,6 +75,7 @@ bench-registry: binaries build ## Measure the registry at 100,000 targets, besid
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
 	go test ./cmd/drey -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
+	go test ./certs -run '^$$' -fuzz FuzzSecret -fuzztime $(FUZZTIME)
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
 	go test ./registry/kubestore -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)
 	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
@@ -83,6 +85,10 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 soak-crash: build ## Kill drey 200 times among writes, and check each time that nothing is lost
 	@go build -o bin/crash ./test/soak/crash
 	@bin/crash
+
+soak-certs: binaries ## Rotate CA and certificate every 20 s for 5 minutes under 200 pods a second, with and without cert-manager
+	go test -count=1 -timeout 9m -v -run NoCallFails ./test/e2e -soak 5m
+	go test -C test/certmanager -count=1 -timeout 9m -v -run NoCallFails . -soak 5m
 
 clean: ## Remove what was built here; the cache stays
 	rm -rf bin .drey

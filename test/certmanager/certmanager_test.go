@@ -1,0 +1,224 @@
+package certmanager
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	cmclient "github.com/cert-manager/cert-manager/pkg/client/clientset/versioned"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"drey.dev/drey/certs"
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+	soak "drey.dev/drey/test/soak/certs"
+	"drey.dev/drey/webhook"
+)
+
+var soakFor = flag.Duration("soak", 30*time.Second, "how long certificates rotate under load")
+
+// TestNoCallFailsWhileCertManagerRotates has cert-manager renew the CA and then
+// what it signed every 20 s, as `cmctl renew` does. Drey is not told that there
+// is a cert-manager: it finds it.
+func TestNoCallFailsWhileCertManagerRotates(t *testing.T) {
+	c := cluster.Start(t)
+	Start(t, c)
+	t.Chdir("../..") // drey is another module
+	program, err := drey.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := c.Namespace(t)
+	client := cmclient.NewForConfigOrDie(c.Config())
+	ctx, stop := context.WithTimeout(t.Context(), *soakFor)
+	defer stop()
+	soak.Run(t, soak.Options{
+		Cluster: c, Program: program, Home: home, Args: []string{"--namespace", home, "--certs-settle", "1s"},
+		For: *soakFor, Rotations: int(*soakFor / (22 * time.Second)),
+		Meanwhile: func() {
+			for tick := time.Tick(20 * time.Second); ctx.Err() == nil; {
+				for _, name := range []string{"drey-ca", certs.ServingName} {
+					if err := renew(ctx, client, home, name); err != nil && ctx.Err() == nil {
+						t.Errorf("renew %s: %v", name, err)
+					}
+				}
+				select {
+				case <-tick:
+				case <-ctx.Done():
+				}
+			}
+		},
+	})
+	kept, err := kubernetes.NewForConfigOrDie(c.Config()).AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "drey", metav1.GetOptions{})
+	if err != nil || kept.Annotations[cmapi.WantInjectAnnotation] != home+"/"+certs.ServingName {
+		t.Errorf("cainjector was not asked: %v, %v", kept.Annotations, err)
+	}
+}
+
+// renew has a certificate issued anew, and waits until it is.
+func renew(ctx context.Context, client cmclient.Interface, namespace, name string) error {
+	all := client.CertmanagerV1().Certificates(namespace)
+	c, err := all.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	revision := c.Status.Revision
+	now := metav1.Now()
+	c.Status.Conditions = append(c.Status.Conditions, cmapi.CertificateCondition{
+		Type: cmapi.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: "ManuallyTriggered", LastTransitionTime: &now, ObservedGeneration: c.Generation,
+	})
+	if _, err := all.UpdateStatus(ctx, c, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
+	for {
+		c, err := all.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if c.Status.Revision != nil && (revision == nil || *c.Status.Revision > *revision) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// TestTheRightsThatAreWrittenDownAreEnough runs the mode as a user that may do
+// what package certs says, and nothing else; after a Secret of somebody else's
+// that has the name of drey's has been left alone.
+func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
+	c := cluster.Start(t)
+	Start(t, c)
+	home := c.Namespace(t)
+	client := kubernetes.NewForConfigOrDie(c.Config())
+	user, err := c.NewUser("drey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant(t, client, home, "drey")
+	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhook.Mutating(webhook.ByURL("https://127.0.0.1:9443", nil), webhook.SystemNamespaces), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := client.CoreV1().Secrets(home).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "drey-ca"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := certs.NewCertManager(certs.Options{
+		Cluster: user, Namespace: home, Configuration: webhook.ConfigurationName, Hosts: []string{"127.0.0.1"},
+		Settle: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = m.Run(ctx) })
+	parts.Go(func() { _ = m.Lead(ctx) })
+	t.Cleanup(func() { stop(); parts.Wait() })
+
+	eventually(t, func() error {
+		if err := m.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl describe certificate -n "+home) {
+			return fmt.Errorf("got %v, want where to look", err)
+		}
+		return nil
+	})
+	time.Sleep(2 * time.Second) // it has had the time to do harm
+	if now, err := client.CoreV1().Secrets(home).Get(t.Context(), "drey-ca", metav1.GetOptions{}); err != nil || now.ResourceVersion != foreign.ResourceVersion {
+		t.Fatalf("a Secret that is not drey's has changed: %v, %v", now, err)
+	}
+	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-ca", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, m.Ready)
+
+	// Both are replaced by hand, as the docs say, and what is trusted stays so.
+	before, err := m.GetCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"drey-ca", certs.ServingName} {
+		old, err := client.CoreV1().Secrets(home).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.CoreV1().Secrets(home).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			if err := m.Ready(); err != nil {
+				t.Fatalf("what was trusted is not any more: %v", err)
+			}
+			now, err := client.CoreV1().Secrets(home).Get(t.Context(), name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if now.UID == old.UID || len(now.Data["tls.crt"]) == 0 {
+				return fmt.Errorf("%s has not been made anew", name)
+			}
+			return nil
+		})
+	}
+	eventually(t, func() error {
+		if err := m.Ready(); err != nil {
+			t.Fatalf("what was trusted is not any more: %v", err)
+		}
+		if after, err := m.GetCertificate(nil); err != nil || after.Leaf.Equal(before.Leaf) {
+			return fmt.Errorf("still the old certificate: %w", err)
+		}
+		return nil
+	})
+}
+
+// grant gives a user the rights that package certs asks for.
+func grant(t *testing.T, client kubernetes.Interface, namespace, user string) {
+	t.Helper()
+	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
+	name := metav1.ObjectMeta{Name: user}
+	rbac := client.RbacV1()
+	_, err := rbac.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: name, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"drey-serving"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"drey-ca"}, Verbs: []string{"get"}},
+		{APIGroups: []string{"cert-manager.io"}, Resources: []string{"issuers", "certificates"}, ResourceNames: []string{"drey-bootstrap", "drey-ca", "drey-serving"}, Verbs: []string{"get", "create", "patch"}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rbac.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: name, Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = rbac.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: name, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}, ResourceNames: []string{"drey"}, Verbs: []string{"get", "list", "watch", "patch"}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: name, Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+// Package certs shows that no call fails while certificates rotate: two replicas
+// of drey, each asked about each pod, by a webhook that fails closed.
+package certs
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/pods"
+	"drey.dev/drey/webhook"
+)
+
+// Rate is how many pods are created in a second.
+const Rate = 200
+
+// Options are what differs between the modes.
+type Options struct {
+	Cluster   *cluster.Cluster
+	Program   string // drey's binary
+	Home      string // the namespace that drey counts as its own
+	Args      []string
+	For       time.Duration
+	Rotations int    // how many of the CA, and of the serving certificate, each replica must see at least
+	Meanwhile func() // called when the load begins; nil: nothing
+}
+
+// Run runs it. A call that fails fails the test.
+func Run(t *testing.T, o Options) {
+	t.Helper()
+	namespace := o.Cluster.Namespace(t)
+	replicas := []*drey.Drey{Start(t, o.Cluster, o.Program, o.Args), Start(t, o.Cluster, o.Program, o.Args)}
+	install(t, o, replicas)
+	for _, r := range replicas {
+		if err := r.Register(t.Context(), "default", "t", namespace); err != nil {
+			t.Fatal(err)
+		}
+		awaitReady(t, r)
+	}
+	if o.Meanwhile != nil {
+		go o.Meanwhile()
+	}
+	report, err := pods.Run(t.Context(), pods.Load{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(report)
+	if report.Failed > 0 || report.Unlabeled > 0 {
+		t.Errorf("calls failed: %s", strings.Join(report.Errors, "\n"))
+	}
+	want := int(o.For.Seconds()) * Rate * 9 / 10
+	if o.For <= time.Minute {
+		want /= 3 // among other tests it is there for what fails, not for the rate
+	}
+	if report.Created < want {
+		t.Errorf("%d pods were created, want %d: this machine is too slow to show anything", report.Created, want)
+	}
+	for i, r := range replicas {
+		for _, certificate := range []string{"ca", "serving"} {
+			got := metric(t, r, fmt.Sprintf(`drey_certificate_rotations_total{certificate=%q}`, certificate))
+			t.Logf("replica %d: %g rotations of %s", i, got, certificate)
+			if got < float64(o.Rotations) {
+				t.Errorf("replica %d: %g rotations of %s, want %d", i, got, certificate, o.Rotations)
+			}
+			if expiry := metric(t, r, fmt.Sprintf(`drey_certificate_expiry_timestamp_seconds{certificate=%q}`, certificate)); expiry < float64(time.Now().Unix()) {
+				t.Errorf("replica %d: %s expired at %g", i, certificate, expiry)
+			}
+		}
+		if code, body := readiness(t, r); code != http.StatusOK {
+			t.Errorf("replica %d is not ready: %s", i, body)
+		}
+	}
+}
+
+// Start starts a drey that registers no webhooks, and ends it with the test.
+func Start(t *testing.T, c *cluster.Cluster, program string, args []string) *drey.Drey {
+	t.Helper()
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, Cluster: c, DataDir: t.TempDir(), Args: append([]string{"--install-webhooks=false"}, args...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			lines := strings.Split(d.Log(), "\n")
+			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-40):], "\n"))
+		}
+	})
+	return d
+}
+
+// install registers the webhook for pods once for each replica, so that a pod is
+// not created unless all answer. Nobody is trusted at first.
+func install(t *testing.T, o Options, replicas []*drey.Drey) {
+	t.Helper()
+	var all *admissionv1.MutatingWebhookConfiguration
+	for i, r := range replicas {
+		c := webhook.Mutating(webhook.ByURL(r.Webhook, nil), append([]string{o.Home}, webhook.SystemNamespaces...))
+		c.Webhooks[0].FailurePolicy = new(admissionv1.Fail)
+		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name
+		if all == nil {
+			all = c
+		} else {
+			all.Webhooks = append(all.Webhooks, c.Webhooks...)
+		}
+	}
+	client, err := kubernetes.NewForConfig(o.Cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), all, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitReady waits until the API server trusts the replica.
+func awaitReady(t *testing.T, d *drey.Drey) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		code, body := readiness(t, d)
+		if code == http.StatusOK {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %s", body)
+		}
+	}
+}
+
+func readiness(t *testing.T, d *drey.Drey) (code int, body string) {
+	t.Helper()
+	return get(t, d.Metrics+"/readyz")
+}
+
+// metric returns the value of a series.
+func metric(t *testing.T, d *drey.Drey, series string) float64 {
+	t.Helper()
+	_, body := get(t, d.Metrics+"/metrics")
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(body)
+	if found == nil {
+		t.Fatalf("there is no %s", series)
+	}
+	value, err := strconv.ParseFloat(found[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func get(t *testing.T, url string) (code int, body string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
