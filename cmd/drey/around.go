@@ -45,12 +45,14 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	}
 	s.parts.Go(func() { a.owners.Run(ctx) })
 	s.parts.Go(func() { a.modes.Run(ctx) })
-	if err := until(ctx.Done(), func() error {
+	synced := func() error {
 		if !a.owners.Synced() || !a.modes.Synced() {
 			return errors.New("the cluster's Flink workloads have not been read yet")
 		}
 		return nil
-	}); err != nil {
+	}
+	s.ready = append(s.ready, synced)
+	if err := until(ctx.Done(), synced); err != nil {
 		s.log.Warn("webhooks start before the cluster is known", "error", err)
 	}
 	return a, nil

@@ -23,6 +23,7 @@ type restAuth struct {
 	audiences     []string
 	certFile      string
 	keyFile       string
+	shared        bool // the certificate of the webhooks is that of REST, too
 	newOwnerToken bool
 }
 
@@ -39,10 +40,11 @@ func (a *restAuth) bind(f *pflag.FlagSet) {
 	f.BoolVar(&a.newOwnerToken, "new-owner-token", false, "with --rest-auth tokens: make the owner's token anew and print it; the one before is of no use any more")
 	f.StringVar(&a.certFile, "rest-tls-cert", "", "file with the certificate of the REST API, in PEM; read anew when it changes")
 	f.StringVar(&a.keyFile, "rest-tls-key", "", "file with the key of --rest-tls-cert")
+	f.BoolVar(&a.shared, "rest-tls", false, "serve the REST API with the certificate of the webhooks, instead of one in a file; used with a cluster only")
 }
 
 func (a *restAuth) off() bool { return slices.Equal(a.ways, []string{authOff}) }
-func (a *restAuth) tls() bool { return a.certFile != "" }
+func (a *restAuth) tls() bool { return a.certFile != "" || a.shared }
 func (a *restAuth) scheme() string {
 	if a.tls() {
 		return "https://"
@@ -67,6 +69,9 @@ func (a *restAuth) check(address string) error {
 	if (a.certFile == "") != (a.keyFile == "") {
 		return errors.New("--rest-tls-cert and --rest-tls-key go together: give both")
 	}
+	if a.certFile != "" && a.shared {
+		return errors.New("--rest-tls takes the certificate of the webhooks, and --rest-tls-cert one in a file: give one of the two")
+	}
 	if a.newOwnerToken && !slices.Contains(a.ways, authTokens) {
 		return errors.New("--new-owner-token makes an API token: give --rest-auth tokens, too")
 	}
@@ -76,7 +81,7 @@ func (a *restAuth) check(address string) error {
 	}
 	var missing []string
 	if !a.tls() {
-		missing = append(missing, "--rest-tls-cert FILE --rest-tls-key FILE, so that nobody on the way reads along")
+		missing = append(missing, "--rest-tls-cert FILE --rest-tls-key FILE (with a cluster, --rest-tls will do), so that nobody on the way reads along")
 	}
 	if a.off() {
 		missing = append(missing, "--rest-auth tokens (API tokens that drey gives out) or --rest-auth cluster (users and ServiceAccounts of the cluster), so that not everybody may change everything")
@@ -138,8 +143,11 @@ Give others less: drey tokens create NAME --role viewer|editor|owner -n NAMESPAC
 
 // restTLS is how the REST API is served; nil: without TLS.
 func (s *service) restTLS() (*tls.Config, error) {
-	if !s.options.auth.tls() {
+	switch {
+	case !s.options.auth.tls():
 		return nil, nil
+	case s.options.auth.shared:
+		return s.sharedTLS(), nil
 	}
 	watcher, err := certwatcher.New(s.options.auth.certFile, s.options.auth.keyFile)
 	if err != nil {
@@ -153,4 +161,14 @@ func (s *service) restTLS() (*tls.Config, error) {
 		}
 	})
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate}, nil
+}
+
+// sharedTLS serves with the certificate of the webhooks, once there is one.
+func (s *service) sharedTLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if c := s.serving.Load(); c != nil {
+			return (*c).GetCertificate(hello)
+		}
+		return nil, errors.New("there is no certificate of the webhooks yet")
+	}}
 }

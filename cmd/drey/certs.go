@@ -112,6 +112,7 @@ func (s *service) serveCertificates(ctx context.Context, fail context.CancelCaus
 		if err != nil {
 			return nil, nil, err
 		}
+		s.share(m)
 		return m, m.CABundle(), nil
 	case certsSelfSigned:
 		c, err = certs.NewSelfSigned(options)
@@ -121,6 +122,7 @@ func (s *service) serveCertificates(ctx context.Context, fail context.CancelCaus
 	if err != nil {
 		return nil, nil, err
 	}
+	s.share(c)
 	s.log.Info("certificates", "mode", mode, "namespace", options.Namespace)
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // they serve until the webhooks have stopped
 	s.closers = append(s.closers, func() error { stop(); return nil })
@@ -132,6 +134,9 @@ func (s *service) serveCertificates(ctx context.Context, fail context.CancelCaus
 	s.parts.Go(func() { s.whileLeading(life, "drey-certs", c.Lead, fail) })
 	return c, nil, s.awaitCertificate(ctx, c)
 }
+
+// share lets other listeners have the certificate, too.
+func (s *service) share(c certificates) { s.serving.Store(&c) }
 
 func (s *service) certsMode() (string, error) {
 	mode := s.options.certs.mode

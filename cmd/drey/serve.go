@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,8 @@ type serveOptions struct {
 	accessLog          bool
 	webhookAddress     string
 	metricsAddress     string
+	probeAddress       string
+	drain              time.Duration
 	kubeconfig         string
 	namespace          string
 	platformNamespaces []string
@@ -67,7 +70,9 @@ either, drey serves the registry alone.`,
 	o.auth.bind(f)
 	f.BoolVar(&o.accessLog, "access-log", false, "log every REST request; without it, at --log-level debug only")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
-	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; loopback only")
+	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; off loopback it is /metrics alone, over TLS, for those whom the cluster's RBAC lets get it")
+	f.StringVar(&o.probeAddress, "probe-address", "", "host:port of /livez and /readyz for a kubelet or a load balancer, without TLS; empty: those of --metrics-address")
+	f.DurationVar(&o.drain, "drain", 10*time.Second, "with --probe-address: how long drey goes on serving after SIGTERM, while /readyz says that it stops")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the cluster that drey runs in, if any")
 	f.StringVar(&o.namespace, "namespace", "", "Kubernetes namespace that drey counts as its own: targets without a namespace point there, and its pods are left alone (default: where drey runs, else drey-system)")
 	f.StringArrayVar(&o.platformNamespaces, "platform-namespace", nil, "a platform namespace that exists beside default; may be given many times")
@@ -87,12 +92,16 @@ func (o *serveOptions) complete() error {
 	if err := o.auth.check(o.restAddress); err != nil {
 		return err
 	}
-	switch local, err := isLoopback("--metrics-address", o.metricsAddress); {
-	case err != nil:
+	if _, err := isLoopback("--metrics-address", o.metricsAddress); err != nil {
 		return err
-	case !local:
-		return fmt.Errorf("--metrics-address %s is not a loopback address, and what is served there asks nobody who they are: "+
-			"use 127.0.0.1 and reach it through kubectl port-forward, ssh or a proxy that authenticates", o.metricsAddress)
+	}
+	if o.probeAddress != "" {
+		if _, err := isLoopback("--probe-address", o.probeAddress); err != nil {
+			return err
+		}
+	}
+	if o.drain < 0 {
+		return fmt.Errorf("--drain is %s: it is how long to wait, 0s for not at all", o.drain)
 	}
 	if o.restURL = strings.TrimSuffix(o.restURL, "/"); o.restURL == "" {
 		o.restURL = o.auth.scheme() + o.restAddress
@@ -120,6 +129,32 @@ func (o *serveOptions) complete() error {
 	return nil
 }
 
+// checkAlone refuses what takes a cluster where there is none.
+func (o *serveOptions) checkAlone() error {
+	switch {
+	case !o.metricsOpen():
+		return fmt.Errorf("--metrics-address %s is not a loopback address, and without a cluster nobody can say who may read what is served there: "+
+			"use 127.0.0.1 and reach it through ssh or a proxy that authenticates, or give --kubeconfig", o.metricsAddress)
+	case o.auth.shared:
+		return errors.New("--rest-tls takes the certificate of the webhooks, which are served with a cluster only: give --kubeconfig, or --rest-tls-cert FILE --rest-tls-key FILE")
+	}
+	return nil
+}
+
+// metricsOpen tells whether everybody on this machine may read the metrics, and
+// nobody else can.
+func (o *serveOptions) metricsOpen() bool {
+	local, err := isLoopback("--metrics-address", o.metricsAddress)
+	return local && err == nil
+}
+
+func (o *serveOptions) metricsURL() string {
+	if o.metricsOpen() {
+		return "http://" + o.metricsAddress + metricsPath
+	}
+	return "https://" + o.metricsAddress + metricsPath
+}
+
 // isLoopback tells whether an address is for this machine alone.
 func isLoopback(flag, address string) (bool, error) {
 	host, _, err := net.SplitHostPort(address)
@@ -139,19 +174,44 @@ func podNamespace() string {
 	return "drey-system"
 }
 
-// run starts the parts of the service, waits until ctx ends or one of them
-// fails, and stops them in reverse.
-func (s *service) run(ctx context.Context) (err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// run starts the parts of the service, waits until signalled ends or one of them
+// fails, and stops them in reverse. What is not started yet when signalled ends
+// never is.
+func (s *service) run(signalled context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(signalled))
 	defer cancel(nil)
 	defer func() { err = errors.Join(err, s.close()) }()
+	started := context.AfterFunc(signalled, func() { cancel(context.Canceled) })
 	if err := s.start(ctx, cancel); err != nil {
+		if signalled.Err() != nil {
+			s.log.Info("stopping: drey was not up yet", "while", err)
+			return nil
+		}
 		return err
 	}
-	<-ctx.Done()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+	started()
+	select {
+	case <-ctx.Done():
+	case <-signalled.Done():
+		s.drain(ctx)
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}
 	s.log.Info("stopping: requests under way are answered first")
 	return nil
+}
+
+// drain goes on serving for a while after whoever watches readiness was told that
+// this ends: calls come until all have heard.
+func (s *service) drain(ctx context.Context) {
+	s.stopping.Store(true)
+	if s.options.probeAddress == "" || s.options.drain == 0 {
+		return
+	}
+	s.log.Info("draining: not ready any more, and serving still", "for", s.options.drain)
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.options.drain):
+	}
 }

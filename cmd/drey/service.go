@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,10 @@ type service struct {
 	keeper   *gate.Keeper                // of the marks; nil without a cluster
 	runs     func(namespace string) bool // whether what was admitted runs there
 
+	serving  atomic.Pointer[certificates] // of the webhooks; nil until they are started
+	up       atomic.Bool                  // every part has been started
+	stopping atomic.Bool
+
 	ready   []func() error // each is nil once its part serves
 	closers []func() error // called last to first
 	parts   sync.WaitGroup
@@ -53,6 +58,11 @@ func newService(ctx context.Context, o serveOptions, log *slog.Logger, out io.Wr
 	}
 	if config == nil && o.installWebhooks {
 		return nil, errors.New("--install-webhooks needs a cluster: give --kubeconfig")
+	}
+	if config == nil {
+		if err := o.checkAlone(); err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
 	}
 	s := &service{options: o, log: log, out: out, cluster: config, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -106,6 +116,11 @@ func (s *service) newRegistry() (*registry.Registry, error) {
 // start brings up every part. fail is called when one of them ends by itself
 // later on.
 func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error {
+	if s.options.probeAddress != "" { // first: whoever watches sees how far drey is
+		if err := s.serveHTTP(fail, s.options.probeAddress, s.probes(http.NewServeMux()), nil); err != nil {
+			return fmt.Errorf("probes: %w", err)
+		}
+	}
 	secure, err := s.restTLS()
 	if err != nil {
 		return err
@@ -113,8 +128,8 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	if err := s.serveHTTP(fail, s.options.restAddress, s.rest, secure); err != nil {
 		return fmt.Errorf("REST API: %w", err)
 	}
-	if err := s.serveHTTP(fail, s.options.metricsAddress, s.operations(), nil); err != nil {
-		return fmt.Errorf("metrics and probes: %w", err)
+	if err := s.serveOperations(fail); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
 	if s.embedded != nil {
 		if err := s.serveAdmin(); err != nil {
@@ -126,7 +141,8 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	} else if err := s.serveWebhooks(ctx, fail); err != nil {
 		return err
 	}
-	s.log.Info("drey is up", "version", version, "rest", s.options.auth.scheme()+s.options.restAddress, "auth", strings.Join(s.options.auth.ways, ","), "metrics", "http://"+s.options.metricsAddress+"/metrics",
+	s.up.Store(true)
+	s.log.Info("drey is up", "version", version, "rest", s.options.auth.scheme()+s.options.restAddress, "auth", strings.Join(s.options.auth.ways, ","), "metrics", s.options.metricsURL(),
 		"targets", s.index.Len(), "cluster", s.cluster != nil)
 	return nil
 }
@@ -158,15 +174,15 @@ func (s *service) serveHTTP(fail context.CancelCauseFunc, address string, handle
 		}
 	})
 	s.closers = append(s.closers, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		ctx, cancel := context.WithTimeout(context.Background(), finish)
 		defer cancel()
 		return server.Shutdown(ctx)
 	})
 	return nil
 }
 
-// drain is how long requests under way have to finish when drey stops.
-const drain = 20 * time.Second
+// finish is how long requests under way have to finish when drey stops.
+const finish = 20 * time.Second
 
 // close stops the parts, the last one first.
 func (s *service) close() error {

@@ -68,9 +68,15 @@ func check(path string, f *os.File) (Contents, error) {
 	}
 	// What has its checksum is what drey wrote, and is decoded soon enough: by who
 	// reads it. The first schema had none.
-	read := func(kind registry.Kind, key, record []byte) error { _, err := verified(path, kind, key, record); return err }
+	read := func(kind registry.Kind, key, record []byte) error {
+		_, err := verified(path, kind, key, record)
+		return err
+	}
 	if found == schemaV1 {
-		read = func(kind registry.Kind, key, record []byte) error { _, err := decodeText(path, kind, key, record); return err }
+		read = func(kind registry.Kind, key, record []byte) error {
+			_, err := decodeText(path, kind, key, record)
+			return err
+		}
 	}
 	contents, seen := Contents{}, tally{}
 	for _, name := range slices.Sorted(maps.Keys(buckets)) {

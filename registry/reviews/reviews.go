@@ -54,6 +54,7 @@ type tokenHash [sha256.Size]byte
 type decision struct {
 	who  tokenHash
 	what access.Request
+	path string // instead of what
 }
 
 // New returns the users of the cluster at config. Audiences are those that a
@@ -114,10 +115,6 @@ type caller struct {
 func (c *caller) Name() string { return c.user.Username }
 
 func (c *caller) May(ctx context.Context, request access.Request) (bool, error) {
-	this := decision{c.hash, request}
-	if allowed, ok := c.reviews.decisions.Get(this); ok {
-		return allowed.(bool), nil
-	}
 	attributes := &authorization.ResourceAttributes{
 		Group: Group, Resource: resources[request.Kind], Verb: string(request.Verb), Namespace: request.Namespace, Name: request.Name,
 	}
@@ -127,23 +124,40 @@ func (c *caller) May(ctx context.Context, request access.Request) (bool, error) 
 	case request.Namespace == registry.Everywhere:
 		attributes.Namespace = "" // in all
 	}
+	return c.ask(ctx, decision{who: c.hash, what: request}, authorization.SubjectAccessReviewSpec{ResourceAttributes: attributes})
+}
+
+// ask asks what is not remembered.
+func (c *caller) ask(ctx context.Context, this decision, spec authorization.SubjectAccessReviewSpec) (bool, error) {
+	if allowed, ok := c.reviews.decisions.Get(this); ok {
+		return allowed.(bool), nil
+	}
 	extra := map[string]authorization.ExtraValue{}
 	for key, values := range c.user.Extra {
 		extra[key] = authorization.ExtraValue(values)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
-		Spec: authorization.SubjectAccessReviewSpec{
-			ResourceAttributes: attributes,
-			User:               c.user.Username, UID: c.user.UID, Groups: c.user.Groups, Extra: extra,
-		},
-	}, metav1.CreateOptions{})
+	spec.User, spec.UID, spec.Groups, spec.Extra = c.user.Username, c.user.UID, c.user.Groups, extra
+	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
 		return false, unavailable("what "+c.user.Username+" may do", err)
 	}
 	c.reviews.decisions.Add(this, review.Status.Allowed, remember)
 	return review.Status.Allowed, nil
+}
+
+// MayGet tells whether who holds a token may get a path of this server, which RBAC
+// names in nonResourceURLs; [access.ErrUnknown] if nobody is known by it.
+func (r *Reviews) MayGet(ctx context.Context, token, path string) (bool, error) {
+	who, err := r.Authenticate(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	c := who.(*caller)
+	return c.ask(ctx, decision{who: c.hash, path: path}, authorization.SubjectAccessReviewSpec{
+		NonResourceAttributes: &authorization.NonResourceAttributes{Path: path, Verb: "get"},
+	})
 }
 
 func unavailable(what string, err error) error {

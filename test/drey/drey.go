@@ -27,6 +27,7 @@ type Options struct {
 	Program string           // path of the binary; empty: built from this module, into DataDir
 	Cluster *cluster.Cluster // where it registers its webhooks; nil: none
 	DataDir string
+	Pod     bool      // probes and metrics are where a pod has them: on every interface, the metrics with TLS
 	Args    []string  // beside those that follow from the above
 	Log     io.Writer // gets what drey logs, as it comes; nil: only Log keeps it
 }
@@ -34,7 +35,8 @@ type Options struct {
 // Drey is a running process.
 type Drey struct {
 	REST    string // base URL of the REST API
-	Metrics string // base URL of /metrics and the probes
+	Metrics string // base URL of /metrics
+	Probes  string // base URL of /livez and /readyz
 	Webhook string // base URL of the webhooks
 
 	cmd     *exec.Cmd
@@ -53,7 +55,7 @@ func Start(ctx context.Context, o Options) (*Drey, error) {
 		}
 		o.Program = program
 	}
-	var addresses [3]string
+	var addresses [4]string
 	for i := range addresses {
 		address, err := FreeAddress()
 		if err != nil {
@@ -62,10 +64,16 @@ func Start(ctx context.Context, o Options) (*Drey, error) {
 		addresses[i] = address
 	}
 	d := &Drey{
-		REST: "http://" + addresses[0], Metrics: "http://" + addresses[1], Webhook: "https://" + addresses[2],
+		REST: "http://" + addresses[0], Metrics: "http://" + addresses[1], Probes: "http://" + addresses[1], Webhook: "https://" + addresses[2],
 		log: &buffer{also: o.Log}, ended: make(chan struct{}), release: func() error { return nil },
 	}
 	args := []string{"serve", "--data-dir", o.DataDir, "--rest-address", addresses[0], "--metrics-address", addresses[1]}
+	if o.Pod {
+		_, metrics, _ := net.SplitHostPort(addresses[1]) // it has a port
+		args[len(args)-1] = ":" + metrics
+		args = append(args, "--probe-address", addresses[3])
+		d.Metrics, d.Probes = "https://"+addresses[1], "http://"+addresses[3]
+	}
 	if o.Cluster != nil {
 		args = append(args, "--kubeconfig", o.Cluster.Kubeconfig(), "--webhook-address", addresses[2], "--install-webhooks")
 	}
@@ -106,7 +114,7 @@ func (d *Drey) awaitUp(ctx context.Context) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	response, err := http.Get(d.Metrics + "/readyz")
+	response, err := http.Get(d.Probes + "/readyz")
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDreyServesOnWhileItSaysThatItStops asks a drey that was told to end: not ready
+// any more, but alive, and serving, until the drain is over.
+func TestDreyServesOnWhileItSaysThatItStops(t *testing.T) {
+	probes := freeAddress(t)
+	d := startWith(t, t.TempDir(), "--probe-address", probes, "--drain", "2s")
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 404, "/": 404} {
+		if code, body := ask(t, "http://"+probes+path); code != want {
+			t.Errorf("%s: %d, want %d: %s", path, code, want, body)
+		}
+	}
+	began := time.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.Stop() }()
+	for deadline := began.Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+		code, body := ask(t, "http://"+probes+"/readyz")
+		if code == http.StatusServiceUnavailable && strings.Contains(body, "stopping") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still ready a second after SIGTERM: %d %s", code, body)
+		}
+	}
+	if code, body := ask(t, "http://"+probes+"/livez"); code != http.StatusOK {
+		t.Errorf("not alive while it drains: %d %s", code, body)
+	}
+	if err := d.Register(t.Context(), "default", "late", "staging"); err != nil {
+		t.Errorf("not served while it drains: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("%v\n%s", err, d.Log())
+	}
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("it ended after %s, before the drain was over", took)
+	}
+}
+
+func TestWithoutProbesNobodyWaitsForADrain(t *testing.T) {
+	d := start(t, t.TempDir())
+	if err := d.Stop(); err != nil || strings.Contains(d.Log(), "draining") {
+		t.Errorf("%v\n%s", err, d.Log())
+	}
+}
+
+func ask(t *testing.T, url string) (int, string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
