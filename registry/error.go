@@ -24,6 +24,8 @@ const (
 	ReasonClusterUnavailable       Reason = "ClusterUnavailable"       // what runs in the cluster cannot be told
 	ReasonNotSupported             Reason = "NotSupported"             // the store that drey was started with has no such thing
 	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
+	ReasonClaimForbidden           Reason = "ClaimForbidden"           // who registers the target may not run pods in its Kubernetes namespace
+	ReasonIDTaken                  Reason = "IDTaken"                  // the object states the id of something else
 )
 
 // Error is a request that the rules refuse. Nothing was changed.

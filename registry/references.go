@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -130,8 +131,10 @@ func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, e
 		known, ok := r.known.byID(ref.id)
 		return ok && known.Kind == ref.kind && known.Namespace == namespace, nil
 	}
-	_, err := r.Get(ctx, key)
-	if ReasonOf(err) == ReasonNotFound {
+	// The platform namespace need not be known yet: kubectl may have made its first
+	// object a moment ago.
+	_, err := r.store.Get(ctx, r.known.resolve(key))
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err

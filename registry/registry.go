@@ -130,14 +130,21 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 
 // Create makes a new object and returns it as kept. What the server owns in
 // its metadata is overwritten. Refused with [ReasonAlreadyExists],
-// [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference] or
-// [ReasonNotFound] (the platform namespace).
+// [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference],
+// [ReasonNotFound] (the platform namespace) or, of who [ClaimedBy] says,
+// [ReasonClaimForbidden].
 func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 	ctx = Current(ctx)
-	r.guard.RLock()
-	defer r.guard.RUnlock()
 	o, err := r.admit(o)
 	if err != nil {
+		return Object{}, err
+	}
+	if err := r.checkClaim(ctx, o); err != nil { // the cluster is asked: before the guard, as in Delete
+		return Object{}, err
+	}
+	r.guard.RLock()
+	defer r.guard.RUnlock()
+	if err := r.checkPlace(o.Key()); err != nil { // it may have gone meanwhile
 		return Object{}, err
 	}
 	if err := r.checkReferences(ctx, o); err != nil {
@@ -155,6 +162,10 @@ func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 // [ReasonImmutableSpec], an unmet precondition with [ReasonConflict].
 func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object, Outcome, error) {
 	ctx = Current(ctx)
+	claimed, err := r.claimIfAbsent(ctx, o)
+	if err != nil {
+		return Object{}, Unchanged, err
+	}
 	r.guard.RLock()
 	defer r.guard.RUnlock()
 	addressed := o.Key()
@@ -163,7 +174,7 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 		return Object{}, Unchanged, notFound(key)
 	}
 	o.Metadata.Name = key.Name
-	o, err := r.admit(o)
+	o, err = r.admit(o)
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
@@ -172,7 +183,7 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 	// precondition the caller means "whatever is there", so look again.
 	const attempts = 20
 	for range attempts {
-		kept, outcome, err := r.put(ctx, o, if_, isFreeText)
+		kept, outcome, err := r.put(ctx, o, if_, isFreeText, claimed)
 		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
 			continue
 		}
@@ -183,8 +194,9 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 }
 
 // put tries once. The name of an object that isFreeText was made from a text
-// that nobody has: what has the same name already is another.
-func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText bool) (Object, Outcome, error) {
+// that nobody has: what has the same name already is another. claimed says that
+// whoever makes it has been asked about.
+func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText, claimed bool) (Object, Outcome, error) {
 	current, err := r.store.Get(ctx, o.Key())
 	if errors.Is(err, ErrNotFound) {
 		if if_ != (Precondition{}) && !if_.Absent {
@@ -193,6 +205,11 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 		}
 		if err := r.checkReferences(ctx, o); err != nil {
 			return Object{}, Unchanged, err
+		}
+		if !claimed { // it was there a moment ago
+			if err := r.checkClaim(ctx, o); err != nil {
+				return Object{}, Unchanged, err
+			}
 		}
 		kept, err := r.create(ctx, o)
 		return kept, Created, err

@@ -53,6 +53,8 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonClusterUnavailable:       http.StatusServiceUnavailable,
 	registry.ReasonNamespaceInUse:           http.StatusConflict,
 	registry.ReasonNotSupported:             http.StatusConflict,
+	registry.ReasonClaimForbidden:           http.StatusForbidden,
+	registry.ReasonIDTaken:                  http.StatusConflict,
 }
 
 // errorBody is what every error looks like on the wire. One client fails on a

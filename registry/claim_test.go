@@ -1,0 +1,126 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/memstore"
+)
+
+// claimant may run pods in some Kubernetes namespaces.
+type claimant struct {
+	name string
+	in   []string
+	err  error
+}
+
+func (c claimant) Name() string { return c.name }
+func (c claimant) MayRunIn(_ context.Context, namespace string) (bool, error) {
+	return slices.Contains(c.in, namespace), c.err
+}
+
+// TestATargetIsMadeByWhoMayRunPodsThere, whichever way; to replace one is to open
+// nothing.
+func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
+	r := newRegistry(t, memstore.New())
+	alice := claimant{name: "alice", in: []string{"hers"}}
+	ctx := registry.ClaimedBy(t.Context(), alice)
+	if _, err := r.Create(t.Context(), target("default", "foreign", "theirs")); err != nil {
+		t.Errorf("made by nobody in particular: %v", err)
+	}
+	if _, err := r.Create(ctx, target("default", "own", "hers")); err != nil {
+		t.Error(err)
+	}
+	relabelled := target("default", "foreign", "theirs")
+	relabelled.Metadata.Labels = map[string]string{"team": "nuts"}
+	if _, outcome, err := r.Put(ctx, relabelled, registry.Precondition{}); err != nil || outcome != registry.Replaced {
+		t.Errorf("%v, %v", outcome, err)
+	}
+	if _, err := r.Create(ctx, registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: "default", Name: "job"}, Spec: []byte(`{"deploymentTargetName":"foreign"}`)}); err != nil {
+		t.Errorf("a Deployment opens no namespace: %v", err)
+	}
+	for name, make := range map[string]func(registry.Object) error{
+		"create": func(o registry.Object) error { _, err := r.Create(ctx, o); return err },
+		"put":    func(o registry.Object) error { _, _, err := r.Put(ctx, o, registry.Precondition{}); return err },
+		"put, if none": func(o registry.Object) error {
+			_, _, err := r.Put(ctx, o, registry.Precondition{Absent: true})
+			return err
+		},
+		"kubectl": func(o registry.Object) error { return r.AllowCreate(ctx, o) },
+	} {
+		for _, namespace := range []string{"theirs", ""} { // the second is drey's own
+			if err := make(target("default", "another", namespace)); registry.ReasonOf(err) != registry.ReasonClaimForbidden {
+				t.Errorf("%s for %q: %v", name, namespace, err)
+			}
+		}
+	}
+	errAway := errors.New("nobody answers")
+	if _, err := r.Create(registry.ClaimedBy(t.Context(), claimant{in: []string{"hers"}, err: errAway}), target("default", "b", "hers")); !errors.Is(err, errAway) {
+		t.Errorf("when it cannot be found out: %v", err)
+	}
+}
+
+// TestNoClaimSlipsInBesideADeletion: a PUT that would replace is no way around.
+func TestNoClaimSlipsInBesideADeletion(t *testing.T) {
+	r := newRegistry(t, memstore.New())
+	ctx := registry.ClaimedBy(t.Context(), claimant{name: "alice", in: []string{"hers"}})
+	for range 200 {
+		if _, err := r.Create(ctx, target("default", "a", "hers")); err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		wait.Go(func() { _, _ = r.Delete(ctx, target("default", "a", "").Key(), registry.Precondition{}) })
+		wait.Go(func() {
+			_, _, err := r.Put(ctx, target("default", "a", "theirs"), registry.Precondition{})
+			if reason := registry.ReasonOf(err); reason != registry.ReasonClaimForbidden && reason != registry.ReasonImmutableSpec {
+				t.Errorf("got %v", err)
+			}
+		})
+		wait.Wait()
+	}
+}
+
+// TestADeniedClaimSaysWhatMendsIt in a command that is safe to paste, whoever
+// chose the user's name.
+func TestADeniedClaimSaysWhatMendsIt(t *testing.T) {
+	r := newRegistry(t, memstore.New())
+	for user, want := range map[string]string{
+		"alice":                             "kubectl create rolebinding flink-alice -n theirs --clusterrole=edit --user=alice",
+		"alice@example.com":                 "-n theirs --clusterrole=edit --user=alice@example.com",
+		"system:serviceaccount:team-a:ci":   "kubectl create rolebinding flink-system-serviceaccount-team-a-ci -n theirs --clusterrole=edit --serviceaccount=team-a:ci",
+		"$(reboot); 'x' \"y\" `z`\n -n all": `--user='$(reboot); '\''x'\'' "y" ` + "`z`\n -n all'",
+	} {
+		_, err := r.Create(registry.ClaimedBy(t.Context(), claimant{name: user}), target("default", "a", "theirs"))
+		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.Contains(err.Error(), `may not create pods in Kubernetes namespace "theirs"`) {
+			t.Errorf("%q: %v\nwant %s", user, err, want)
+		}
+	}
+}
+
+// TestAnIDIsNobodyElses: kubectl may bring one along, but not that of another.
+func TestAnIDIsNobodyElses(t *testing.T) {
+	r := newRegistry(t, memstore.New(), "team-a")
+	theirs, err := r.Create(t.Context(), target("default", "a", "flink"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := target("team-a", "a", "flink")
+	was := mine
+	for id, want := range map[string]registry.Reason{theirs.Metadata.ID: registry.ReasonIDTaken, "11111111-2222-4333-8444-555555555555": ""} {
+		mine.Metadata.ID = id
+		if err := r.AllowCreate(t.Context(), mine); registry.ReasonOf(err) != want {
+			t.Errorf("create with %s: %v", id, err)
+		}
+		if err := r.AllowUpdate(t.Context(), mine, was); registry.ReasonOf(err) != want {
+			t.Errorf("update to %s: %v", id, err)
+		}
+	}
+	if err := r.AllowCreate(t.Context(), theirs); err != nil {
+		t.Errorf("made anew, as it was: %v", err)
+	}
+}
