@@ -86,7 +86,7 @@ func (c collection) post(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err = c.registry.Create(r.Context(), o)
+	o, err = c.registry.Create(c.door.claiming(r), o)
 	if err != nil {
 		return answer{}, err
 	}
@@ -103,7 +103,7 @@ func (c collection) put(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, outcome, err := c.registry.Put(r.Context(), o, precondition)
+	o, outcome, err := c.registry.Put(c.door.claiming(r), o, precondition)
 	if err != nil {
 		return answer{}, err
 	}

@@ -69,6 +69,31 @@ func may(r *http.Request, what access.Request) (bool, error) {
 	return caller.May(r.Context(), what)
 }
 
+// claimant is who makes a request, as the registry asks about them.
+type claimant struct {
+	access.Caller
+	door    door
+	request *http.Request
+}
+
+// claiming is the context in which a request makes objects.
+func (d door) claiming(r *http.Request) context.Context {
+	if caller := visitorOf(r).caller; caller != nil {
+		return registry.ClaimedBy(r.Context(), claimant{caller, d, r})
+	}
+	return r.Context()
+}
+
+// MayRunIn implements registry.Claimant. A log has a denial too.
+func (c claimant) MayRunIn(ctx context.Context, kubernetesNamespace string) (bool, error) {
+	may, err := c.Caller.MayRunIn(ctx, kubernetesNamespace)
+	if err == nil && !may {
+		c.door.log.WarnContext(ctx, "claim forbidden", "user", c.Name(), "namespace", kubernetesNamespace,
+			"client", c.request.RemoteAddr, "id", visitorOf(c.request).request)
+	}
+	return may, err
+}
+
 // guard calls handle for those who may do to the subject what a method means.
 func (d door) guard(about subject, method string, handle func(*http.Request) (answer, error)) func(*http.Request) (answer, error) {
 	return func(r *http.Request) (answer, error) {

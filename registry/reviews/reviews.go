@@ -6,6 +6,7 @@ package reviews
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -37,6 +38,7 @@ var resources = map[registry.Kind]string{
 
 const (
 	remember = 10 * time.Second // an answer: so long may one be let in who is not any more
+	retry    = time.Second      // that one may not claim a namespace: who is given the right tries again at once
 	most     = 4096             // answers of each sort that are remembered
 	patience = 10 * time.Second // for an answer
 )
@@ -55,6 +57,12 @@ type decision struct {
 	who  tokenHash
 	what access.Request
 	path string // instead of what
+}
+
+// claim is the same of registry.Claimant.MayRunIn.
+type claim struct {
+	who                 tokenHash
+	kubernetesNamespace string
 }
 
 // New returns the users of the cluster at config. Audiences are those that a
@@ -105,6 +113,12 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 	return c, nil
 }
 
+// User returns a user whom the API server has authenticated already.
+func (r *Reviews) User(user authentication.UserInfo) registry.Claimant {
+	text, _ := json.Marshal(user) // strings only: it cannot fail
+	return &caller{reviews: r, hash: sha256.Sum256(text), user: user}
+}
+
 // caller is a user of the cluster.
 type caller struct {
 	reviews *Reviews
@@ -124,12 +138,20 @@ func (c *caller) May(ctx context.Context, request access.Request) (bool, error) 
 	case request.Namespace == registry.Everywhere:
 		attributes.Namespace = "" // in all
 	}
-	return c.ask(ctx, decision{who: c.hash, what: request}, authorization.SubjectAccessReviewSpec{ResourceAttributes: attributes})
+	return c.ask(ctx, decision{who: c.hash, what: request}, authorization.SubjectAccessReviewSpec{ResourceAttributes: attributes}, remember)
 }
 
-// ask asks what is not remembered.
-func (c *caller) ask(ctx context.Context, this decision, spec authorization.SubjectAccessReviewSpec) (bool, error) {
-	if allowed, ok := c.reviews.decisions.Get(this); ok {
+// MayRunIn implements registry.Claimant.
+func (c *caller) MayRunIn(ctx context.Context, kubernetesNamespace string) (bool, error) {
+	return c.ask(ctx, claim{c.hash, kubernetesNamespace}, authorization.SubjectAccessReviewSpec{ResourceAttributes: &authorization.ResourceAttributes{
+		Version: "v1", Resource: "pods", Verb: "create", Namespace: kubernetesNamespace,
+	}}, retry)
+}
+
+// ask asks the cluster, unless it did lately. A denial is remembered as long as
+// is said.
+func (c *caller) ask(ctx context.Context, key any, spec authorization.SubjectAccessReviewSpec, denial time.Duration) (bool, error) {
+	if allowed, ok := c.reviews.decisions.Get(key); ok {
 		return allowed.(bool), nil
 	}
 	extra := map[string]authorization.ExtraValue{}
@@ -143,7 +165,10 @@ func (c *caller) ask(ctx context.Context, this decision, spec authorization.Subj
 	if err != nil {
 		return false, unavailable("what "+c.user.Username+" may do", err)
 	}
-	c.reviews.decisions.Add(this, review.Status.Allowed, remember)
+	if review.Status.Allowed {
+		denial = remember
+	}
+	c.reviews.decisions.Add(key, review.Status.Allowed, denial)
 	return review.Status.Allowed, nil
 }
 
@@ -157,7 +182,7 @@ func (r *Reviews) MayGet(ctx context.Context, token, path string) (bool, error) 
 	c := who.(*caller)
 	return c.ask(ctx, decision{who: c.hash, path: path}, authorization.SubjectAccessReviewSpec{
 		NonResourceAttributes: &authorization.NonResourceAttributes{Path: path, Verb: "get"},
-	})
+	}, remember)
 }
 
 func unavailable(what string, err error) error {

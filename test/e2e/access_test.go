@@ -58,7 +58,7 @@ func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
 	}
 
 	viewer, owner, admin := token("viewer"), token("owner"), token("admin")
-	const target = `{"spec":{"kubernetes":{"namespace":"x"}}}`
+	const target, foreign = `{"spec":{"kubernetes":{"namespace":"team-a"}}}`, `{"spec":{"kubernetes":{"namespace":"default"}}}`
 	for _, c := range []struct {
 		who, token, method, path, body string
 		status                         int
@@ -68,6 +68,7 @@ func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
 		{"viewer", viewer, "GET", "/api/v1/namespaces/default/deployment-targets", "", 403},
 		{"viewer", viewer, "GET", "/api/v1/namespaces/team-a/deployments", "", 403},
 		{"viewer", viewer, "GET", "/namespaces/v1/namespaces/team-a", "", 403},
+		{"owner", owner, "PUT", "/api/v1/namespaces/team-a/deployment-targets/a", foreign, 403},
 		{"owner", owner, "PUT", "/api/v1/namespaces/team-a/deployment-targets/a", target, 201},
 		{"owner", owner, "GET", "/api/v1/namespaces/team-a/jobs", "", 200},
 		{"owner", owner, "DELETE", "/api/v1/namespaces/team-a/deployment-targets/a", "", 200},
@@ -144,6 +145,7 @@ kind: Role
 metadata: {name: owner, namespace: team-a}
 rules:
 - {apiGroups: [drey.dev], resources: ["*"], verbs: ["*"]}
+- {apiGroups: [""], resources: [pods], verbs: [create]} # whoever may run pods here may register a target for it
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
