@@ -1,0 +1,42 @@
+package kubestore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"drey.dev/drey/registry"
+)
+
+// Decode reads an object that somebody would write to the cluster, as an admission
+// review has it. It returns the object as REST would show it, but for an id that
+// another has, and its metadata.name.
+func Decode(kind registry.Kind, text []byte) (o registry.Object, name string, err error) {
+	r := resources[kind]
+	if r == nil {
+		return registry.Object{}, "", unknownKind(kind)
+	}
+	into := r.empty()
+	if err := json.Unmarshal(text, into); err != nil {
+		return registry.Object{}, "", fmt.Errorf("read a %s: %w", kind, err)
+	}
+	return r.toRegistry(into), into.GetName(), nil
+}
+
+// Holder returns the object that has a name in REST, as it is at this moment, and
+// its metadata.name. ErrNotFound if there is none.
+func (s *Store) Holder(ctx context.Context, key registry.Key) (o registry.Object, name string, err error) {
+	if err := s.usable(ctx); err != nil {
+		return registry.Object{}, "", err
+	}
+	if resources[key.Kind] == nil {
+		return registry.Object{}, "", unknownKind(key.Kind)
+	}
+	rec, err := s.getLive(ctx, key)
+	if err != nil {
+		return registry.Object{}, "", err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.viewLive(rec), rec.object.GetName(), nil
+}
