@@ -55,6 +55,17 @@ const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "verve
 	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"]) && ` +
 	`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
+// celNotCluster holds for all but what empties a namespace that is being deleted,
+// and what deletes objects whose owner is gone: under their own ServiceAccounts, or
+// as the controller manager.
+const celNotCluster = `!(request.userInfo.username in ["system:serviceaccount:kube-system:namespace-controller", ` +
+	`"system:serviceaccount:kube-system:generic-garbage-collector", "system:kube-controller-manager"])`
+
+// celChangesObject holds for an update of one of drey's own objects that changes
+// its spec or the id that it states.
+const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
+	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
+
 // celNotOperator holds for everything but the pods of Flink's operator.
 func celNotOperator(pod string) string {
 	return pod + `.?metadata.?labels[?"app.kubernetes.io/name"].orValue("") != "flink-kubernetes-operator"`

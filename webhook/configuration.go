@@ -3,6 +3,8 @@ package webhook
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +28,7 @@ const (
 	validateCronJobs  = "cronjobs.drey.dev"
 	validateCustom    = "custom-resources.drey.dev"
 	validatePodLabels = "pod-labels.drey.dev"
+	validateObjects   = "registry.drey.dev"
 )
 
 // SystemNamespaces are never sent to drey: a cluster must be able to start and
@@ -107,6 +110,37 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 	}
 }
 
+// ValidatingObjects is the webhook for drey's own objects, where the cluster keeps
+// the registry: another of the [Validating] configuration. It holds in every
+// namespace. self is the user that drey is to the API server: what drey writes has
+// been checked. What a controller of the cluster deletes passes without a call, so
+// that a namespace can go while drey is down.
+func ValidatingObjects(client Client, self string) admissionv1.ValidatingWebhook {
+	written := ownObjects("deploymenttargets", "deployments", "sessionclusters")
+	written[0].Operations = append(written[0].Operations, admissionv1.Update)
+	deleted := ownObjects("deploymenttargets", "sessionclusters") // nothing refers to a Deployment
+	deleted[0].Operations = []admissionv1.OperationType{admissionv1.Delete}
+	return admissionv1.ValidatingWebhook{
+		Name: validateObjects, ClientConfig: client(PathValidateObjects),
+		FailurePolicy: new(admissionv1.Fail),
+		Rules:         append(written, deleted...),
+		MatchConditions: []admissionv1.MatchCondition{
+			{Name: "is-not-drey", Expression: "request.userInfo.username != " + strconv.Quote(self)},
+			{Name: "is-not-the-cluster", Expression: celNotCluster},
+			{Name: "is-to-stay", Expression: `request.operation == "CREATE" || !has(oldObject.metadata.deletionTimestamp)`},
+			{Name: "changes-what-is-checked", Expression: celChangesObject},
+		},
+		MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
+		TimeoutSeconds: new(objectSeconds), AdmissionReviewVersions: []string{"v1"},
+	}
+}
+
+func ownObjects(resources ...string) []admissionv1.RuleWithOperations {
+	r := rule("drey.dev", resources...)
+	r[0].APIVersions = []string{"*"}
+	return r
+}
+
 func workloads() []admissionv1.RuleWithOperations {
 	return append(rule("apps", "deployments", "statefulsets"), rule("batch", "jobs")...)
 }
@@ -130,6 +164,9 @@ func customResources() []admissionv1.RuleWithOperations {
 // timeoutSeconds is how long the API server waits. An answer takes well under
 // a millisecond; what takes longer than this is not coming.
 const timeoutSeconds int32 = 3
+
+// objectSeconds is the same for drey's own objects: drey asks the API server back.
+const objectSeconds = int32((objectPatience+endingPatience)/time.Second) + 1
 
 // scope is what of the cluster a webhook sees.
 type scope struct {

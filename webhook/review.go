@@ -31,8 +31,10 @@ type request[T any] struct {
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
 	DryRun      bool     `json:"dryRun"`
-	Object      *T       `json:"object"`
-	OldObject   *T       `json:"oldObject"`
+
+	UserInfo  jsontext.Value `json:"userInfo"` // read by those who ask for it
+	Object    *T             `json:"object"`
+	OldObject *T             `json:"oldObject"`
 }
 
 type kindName struct {
@@ -74,6 +76,7 @@ type response struct {
 	uid     string
 	allowed bool
 	message string          // why not, when it is not allowed
+	later   bool            // likewise: for now only, it may be tried again
 	reason  verdict.Reason  // goes into the audit annotations
 	mode    Mode            // likewise, where it let pass what would have been refused
 	patch   []byte          // a JSON patch, nil for none
@@ -89,7 +92,11 @@ func (r response) append(b []byte) []byte {
 	b = append(b, `,"allowed":`...)
 	b = strconv.AppendBool(b, r.allowed)
 	if !r.allowed {
-		b = append(b, `,"status":{"status":"Failure","code":403,"reason":"Forbidden","message":`...)
+		code := `403,"reason":"Forbidden"`
+		if r.later {
+			code = `503,"reason":"ServiceUnavailable"`
+		}
+		b = append(b, `,"status":{"status":"Failure","code":`+code+`,"message":`...)
 		b = appendString(b, r.message)
 		b = append(b, '}')
 	}

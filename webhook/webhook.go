@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"drey.dev/drey/registry"
@@ -47,6 +48,7 @@ type Options struct {
 	Mode        func(namespace string) Mode // nil: Enforce everywhere
 	Observe     func(Denial)                // is told of what the mode Audit lets pass; must not wait; nil: nobody is
 	Metrics     prometheus.Registerer       // nil: none are kept
+	Objects     *Objects                    // drey's own objects in the cluster; nil: it has none
 	ReadTimeout time.Duration               // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
 }
 
@@ -58,6 +60,7 @@ type Webhooks struct {
 	exclude     []string
 	mode        func(namespace string) Mode
 	observe     func(Denial)
+	objects     *Objects
 	metrics     *metrics
 	readTimeout time.Duration
 }
@@ -65,7 +68,7 @@ type Webhooks struct {
 // New makes the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		known: known{o.Registry, o.Owners}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe,
+		known: known{o.Registry, o.Owners}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
 		metrics: newMetrics(o.Metrics), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 	}
 	if w.mode == nil {
@@ -112,11 +115,12 @@ const (
 	PathValidateWorkloads = "/validate/workloads"
 	PathValidateCustom    = "/validate/custom-resources"
 	PathValidatePodLabels = "/validate/pod-labels"
+	PathValidateObjects   = "/validate/registry" // with Options.Objects
 )
 
 // Handlers returns the handlers by path.
 func (w *Webhooks) Handlers() map[string]http.Handler {
-	return map[string]http.Handler{
+	all := map[string]http.Handler{
 		PathLabelPods:         admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognise),
 		PathLabelWorkloads:    admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognise),
 		PathLabelCustom:       admit(w, labelCustom, purpose{labels: true}, (*custom).recognise),
@@ -124,4 +128,8 @@ func (w *Webhooks) Handlers() map[string]http.Handler {
 		PathValidateCustom:    admit(w, validateCustom, purpose{gate: true}, (*custom).recognise),
 		PathValidatePodLabels: endpoint[labelled]{w, validatePodLabels, w.keepLabels},
 	}
+	if w.objects != nil {
+		all[PathValidateObjects] = endpoint[jsontext.Value]{w, validateObjects, w.keepRules}
+	}
+	return all
 }

@@ -1,0 +1,170 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	authenticationv1 "k8s.io/api/authentication/v1"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// Objects is what admission asks about drey's own objects, where the cluster keeps
+// the registry and kubectl writes to it. All are required.
+type Objects struct {
+	Rules Rules
+
+	// Decode reads an object as REST would show it, and its metadata.name.
+	Decode func(kind registry.Kind, text []byte) (o registry.Object, name string, err error)
+
+	// Holder finds who has a name in REST, and its metadata.name, or
+	// registry.ErrNotFound.
+	Holder func(ctx context.Context, key registry.Key) (o registry.Object, name string, err error)
+
+	// User knows what a user of the cluster may do.
+	User func(authenticationv1.UserInfo) registry.Claimant
+
+	// Ending tells whether a Kubernetes namespace is being deleted.
+	Ending func(ctx context.Context, namespace string) (bool, error)
+}
+
+// Rules are those of the registry, which hold for kubectl as for REST.
+type Rules interface {
+	AllowCreate(ctx context.Context, o registry.Object) error
+	AllowUpdate(ctx context.Context, o, was registry.Object) error
+	AllowDelete(ctx context.Context, o registry.Object) error
+	Warnings(o registry.Object) []string
+}
+
+// KeepsRules is the reason to allow a write to one of drey's own objects.
+const KeepsRules verdict.Reason = "KeepsRules"
+
+const (
+	// objectPatience is how long the answer may take: lists that are true at this
+	// moment are read, and pods. People wait for it, no job does.
+	objectPatience = 8 * time.Second
+	// endingPatience is added to that, to find out whether the whole namespace goes.
+	endingPatience = time.Second
+)
+
+// keepRules decides on writes to drey's own objects. It fails closed: what could
+// not be found out is refused, and may be tried again.
+func (w *Webhooks) keepRules(ctx context.Context, r *request[jsontext.Value]) response {
+	answer := response{uid: r.UID, allowed: true, reason: verdict.NotConcerned}
+	if r.SubResource != "" {
+		return answer
+	}
+	bounded, cancel := context.WithTimeout(ctx, objectPatience)
+	defer cancel()
+	err := w.judge(bounded, r, &answer)
+	if err == nil {
+		return answer
+	}
+	if r.Operation == "DELETE" && w.isEnding(ctx, r.Namespace) {
+		answer.reason = verdict.NotConcerned
+		return answer
+	}
+	answer.allowed, answer.message, answer.reason = false, "drey could not find out whether this may be: "+err.Error()+". Try again", verdict.Reason(registry.ReasonClusterUnavailable)
+	if refusal, ok := errors.AsType[*registry.Error](err); ok {
+		answer.message, answer.reason = refusal.Message, verdict.Reason(refusal.Reason)
+	}
+	answer.later = answer.reason == verdict.Reason(registry.ReasonClusterUnavailable)
+	w.metrics.denied(validateObjects, answer.reason, Enforce)
+	w.log.Info("object denied", "webhook", validateObjects, "reason", answer.reason, "operation", r.Operation, "kind", r.Kind.Kind,
+		"namespace", r.Namespace, "name", r.Name, "user", r.user().Username, "uid", r.UID, "error", err)
+	return answer
+}
+
+// user is who makes a request.
+func (r *request[T]) user() (u authenticationv1.UserInfo) {
+	_ = jsonv2.Unmarshal(r.UserInfo, &u, decodeOptions) // the API server wrote it: who is nobody may do nothing
+	return u
+}
+
+func (w *Webhooks) isEnding(ctx context.Context, namespace string) bool {
+	ctx, cancel := context.WithTimeout(ctx, endingPatience)
+	defer cancel()
+	ending, err := w.objects.Ending(ctx, namespace)
+	if err != nil {
+		w.log.Warn("whether a namespace is being deleted cannot be told", "namespace", namespace, "error", err)
+	}
+	return ending
+}
+
+func (w *Webhooks) judge(ctx context.Context, r *request[jsontext.Value], answer *response) error {
+	switch r.Operation {
+	case "CREATE":
+		return w.judgeCreate(ctx, r, answer)
+	case "UPDATE":
+		return w.judgeUpdate(ctx, r, answer)
+	case "DELETE":
+		return w.judgeDelete(ctx, r, answer)
+	}
+	return nil
+}
+
+func (w *Webhooks) judgeCreate(ctx context.Context, r *request[jsontext.Value], answer *response) error {
+	o, name, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.Object)
+	if err != nil {
+		return err
+	}
+	answer.reason = KeepsRules
+	// What has the same name in Kubernetes is for the API server to answer.
+	if _, holder, err := w.objects.Holder(ctx, o.Key()); err == nil && holder != name {
+		return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
+			"%s %q exists in platform namespace %q already, as %s in Kubernetes: choose another spec.name, or delete that one first: kubectl delete %s.drey.dev %s -n %s",
+			o.Kind, o.Metadata.Name, o.Metadata.Namespace, holder, singular[o.Kind], holder, o.Metadata.Namespace)}
+	} else if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	if w.known.Live(o.Metadata.ID) {
+		return registry.IDTaken(o, "something that runs")
+	}
+	answer.warnings = w.objects.Rules.Warnings(o)
+	return w.objects.Rules.AllowCreate(registry.ClaimedBy(ctx, w.objects.User(r.user())), o)
+}
+
+// singular is how kubectl calls the kinds.
+var singular = map[registry.Kind]string{
+	registry.DeploymentTarget: "deploymenttarget", registry.Deployment: "deployment", registry.SessionCluster: "sessioncluster",
+}
+
+func (w *Webhooks) judgeUpdate(ctx context.Context, r *request[jsontext.Value], answer *response) error {
+	o, _, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.Object)
+	was, _, wasErr := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.OldObject)
+	if err := cmp.Or(err, wasErr); err != nil {
+		return err
+	}
+	answer.reason = KeepsRules
+	if o.Metadata.ID != was.Metadata.ID && w.known.Live(o.Metadata.ID) {
+		return registry.IDTaken(o, "something that runs")
+	}
+	return w.objects.Rules.AllowUpdate(ctx, o, was)
+}
+
+// judgeDelete looks at what stands on the object that has the name in REST. What
+// has it not, since an older one has, holds nothing.
+func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], answer *response) error {
+	if r.OldObject == nil {
+		return errors.New("the request deletes an object and does not say which")
+	}
+	o, name, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.OldObject)
+	if err != nil {
+		return err
+	}
+	answer.reason = KeepsRules
+	kept, holder, err := w.objects.Holder(ctx, o.Key())
+	if errors.Is(err, registry.ErrNotFound) || err == nil && holder != name {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return w.objects.Rules.AllowDelete(ctx, kept)
+}
