@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
@@ -59,11 +60,16 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		stop()
 		return err
 	}
+	objects, err := s.ownObjects()
+	if err != nil {
+		stop()
+		return err
+	}
 	exclude := s.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: around.owners, Mode: around.modes.Of, Observe: around.tell,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,
-		Address: s.address(),
+		Address: s.address(), Objects: objects,
 	}))
 	if err != nil {
 		stop()
@@ -96,7 +102,16 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if !s.options.installWebhooks {
 		return nil
 	}
-	if err := install(ctx, s.cluster, webhook.ByURL("https://"+s.options.webhookAddress, caBundle), exclude); err != nil {
+	client := webhook.ByURL("https://"+s.options.webhookAddress, caBundle)
+	validating := webhook.Validating(client, exclude)
+	if objects != nil {
+		self, err := whoAmI(ctx, s.cluster)
+		if err != nil {
+			return err
+		}
+		validating.Webhooks = append(validating.Webhooks, webhook.ValidatingObjects(client, self))
+	}
+	if err := install(ctx, s.cluster, validating, webhook.Mutating(client, exclude)); err != nil {
 		return err
 	}
 	if err := s.installPolicies(ctx); err != nil {
@@ -143,7 +158,7 @@ func (s *service) hosts(host string) []string {
 
 // install writes both webhook configurations by server-side apply: what drey
 // does not state, others may.
-func install(ctx context.Context, config *rest.Config, client webhook.Client, exclude []string) error {
+func install(ctx context.Context, config *rest.Config, v *admissionv1.ValidatingWebhookConfiguration, m *admissionv1.MutatingWebhookConfiguration) error {
 	api, err := admissionclient.NewForConfig(config)
 	if err != nil {
 		return err
@@ -151,11 +166,11 @@ func install(ctx context.Context, config *rest.Config, client webhook.Client, ex
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	options := metav1.PatchOptions{FieldManager: "drey", Force: new(true)}
-	validating, err := json.Marshal(webhook.Validating(client, exclude))
+	validating, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	mutating, err := json.Marshal(webhook.Mutating(client, exclude))
+	mutating, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type service struct {
 	store    registry.Store
 	embedded *boltstore.Store // the same; nil if the cluster keeps it
 	index    *registry.Index
+	rules    *registry.Registry // over the store
 	rest     http.Handler
 	keeper   *gate.Keeper                // of the marks; nil without a cluster
 	runs     func(namespace string) bool // whether what was admitted runs there
@@ -82,16 +83,16 @@ func newService(ctx context.Context, o serveOptions, log *slog.Logger, out io.Wr
 }
 
 func (s *service) newREST() (http.Handler, error) {
-	rules, err := s.newRegistry()
-	if err != nil {
+	var err error
+	if s.rules, err = s.newRegistry(); err != nil {
 		return nil, err
 	}
-	known, err := s.authenticator(context.Background(), rules)
+	known, err := s.authenticator(context.Background(), s.rules)
 	if err != nil {
 		return nil, err
 	}
 	return rest.New(rest.Options{
-		Registry: rules, Log: s.log, Build: rest.Build{Version: version, Time: date, Commit: commit}, Metrics: s.metrics,
+		Registry: s.rules, Log: s.log, Build: rest.Build{Version: version, Time: date, Commit: commit}, Metrics: s.metrics,
 		Access: known, AccessLog: s.options.accessLog,
 	}), nil
 }

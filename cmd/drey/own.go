@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/registry/reviews"
+	"drey.dev/drey/webhook"
+)
+
+// ownObjects is what the webhook for drey's own objects asks; nil if a file keeps
+// them.
+func (s *service) ownObjects() (*webhook.Objects, error) {
+	store, ok := s.store.(*kubestore.Store)
+	if !ok {
+		return nil, nil
+	}
+	users, err := reviews.New(s.cluster)
+	if err != nil {
+		return nil, err
+	}
+	client, err := metadata.NewForConfig(s.cluster)
+	if err != nil {
+		return nil, err
+	}
+	namespaces := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	return &webhook.Objects{
+		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Holder, User: users.User,
+		Ending: func(ctx context.Context, namespace string) (bool, error) {
+			n, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return true, nil
+			}
+			if err != nil {
+				return false, fmt.Errorf("get namespace %s: %w", namespace, err)
+			}
+			return n.DeletionTimestamp != nil, nil
+		},
+	}, nil
+}

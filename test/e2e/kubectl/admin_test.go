@@ -1,0 +1,168 @@
+package kubectl
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestANamespaceAdminCannotClaimAnotherNamespace: over kubectl and REST alike, and
+// the command in the denial mends it.
+func TestANamespaceAdminCannotClaimAnotherNamespace(t *testing.T) {
+	w := inWorld(t)
+	mine, other := w.Namespace(t), w.Namespace(t)
+	alice := w.admin(t, mine)
+	denial := fmt.Sprintf("%s may not create pods in Kubernetes namespace %q, so they may not register a target for it either. ", alice.name, other)
+
+	w.mustKubectl(t, targetYAML("own", "", mine), alice.as(mine, "apply", "-f", "-")...)
+	out := w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...)
+	w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+	w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "--server-side", "-f", "-")...)
+	w.refused(t, `may not create pods in Kubernetes namespace "drey-system"`, targetYAML("home", "", ""), alice.as(mine, "apply", "-f", "-")...)
+	w.refused(t, "cannot be changed", targetYAML("own", "", other), alice.as(mine, "apply", "-f", "-")...)
+
+	path := "/api/v1/namespaces/" + mine + "/deployment-targets"
+	body := func(name, namespace string) string {
+		return fmt.Sprintf(`{"metadata":{"name":%q},"spec":{"kubernetes":{"namespace":%q}}}`, name, namespace)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", path, body("rest-own", mine), 201},
+		{"PUT", path + "/rest-own", body("rest-own", mine), 200},
+		{"POST", path, body("rest-foreign", other), 403},
+		{"PUT", path + "/rest-foreign", body("rest-foreign", other), 403},
+		{"PUT", path + "/rest-own", body("rest-own", other), 409},
+		{"POST", path, `{"metadata":{"name":"home"},"spec":{"kubernetes":{}}}`, 403},
+	} {
+		status, said := alice.call(t, c.method, c.path, c.body)
+		if status != c.status {
+			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, status, said.Message)
+		}
+		if status == 403 && said.Reason != "ClaimForbidden" {
+			t.Errorf("%s %s: %s", c.method, c.path, said.Reason)
+		}
+		if c.status == 403 && strings.Contains(c.body, other) && !strings.Contains(out, said.Message) {
+			t.Errorf("REST says %s\nkubectl %s", said.Message, out)
+		}
+	}
+
+	// An admin of the cluster runs what the denial says.
+	_, command, ok := strings.Cut(strings.TrimSpace(out), "grant the right: ")
+	if !ok {
+		t.Fatalf("no command in %s", out)
+	}
+	run := exec.CommandContext(t.Context(), "/bin/sh", "-c", `kubectl() { "$KUBECTL" "$@"; }; `+command)
+	run.Env = append(w.KubectlCommand(t.Context()).Env, "KUBECTL="+w.Kubectl())
+	if said, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v %s", command, err, said)
+	}
+	eventually(t, 10*time.Second, func() error {
+		if said, err := w.kubectl(t, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...); err != nil {
+			return fmt.Errorf("%w: %s", err, said)
+		}
+		if status, said := alice.call(t, http.MethodPut, path+"/rest-foreign", body("rest-foreign", other)); status != 201 && status != 200 {
+			return fmt.Errorf("REST: %d %s", status, said.Message)
+		}
+		return nil
+	})
+}
+
+// TestANamespaceAdminCannotSetTheMark, not even who may edit the namespace itself.
+func TestANamespaceAdminCannotSetTheMark(t *testing.T) {
+	w := inWorld(t)
+	mine := w.Namespace(t)
+	alice := w.admin(t, mine)
+	w.refused(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
+	w.mustKubectl(t, "", "create", "role", "namespace-editor", "-n", mine, "--verb=get,update,patch", "--resource=namespaces")
+	w.mustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
+	eventually(t, 5*time.Second, func() error {
+		out, err := w.kubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
+		if err == nil || !strings.Contains(out, "drey alone sets it") {
+			return fmt.Errorf("%v: %s", err, out)
+		}
+		return nil
+	})
+	if got := w.mustKubectl(t, "", "get", "namespace", mine, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != "" {
+		t.Errorf("marked %q", got)
+	}
+}
+
+const flinkPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: thief, labels: {app: thief, component: jobmanager, type: flink-native-kubernetes, KEY: ID}}
+spec: {containers: [{name: flink-main-container, image: "flink:2.2"}]}
+`
+
+const flinkDeployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  replicas: 0
+  selector: {matchLabels: {run: NAME}}
+  template:
+    metadata: {labels: {run: NAME, app: NAME, component: jobmanager, type: flink-native-kubernetes LABELS}}
+    spec: {containers: [{name: flink-main-container, image: "flink:2.2", args: [kubernetes-jobmanager.sh, kubernetes-application]}]}
+`
+
+// TestANamespaceAdminCannotTakeAnothersID, neither for what runs nor for what is
+// registered, and by the latter for what runs.
+func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
+	w := inWorld(t)
+	mine, other := w.Namespace(t), w.Namespace(t)
+	alice, bob := w.admin(t, mine), w.admin(t, other)
+	w.mustKubectl(t, targetYAML("own", "", mine)+objectYAML("Deployment", "old", "deploymentTargetName: own"), alice.as(mine, "apply", "-f", "-")...)
+	w.mustKubectl(t, targetYAML("own", "", other), bob.as(other, "apply", "-f", "-")...)
+	status, said := bob.call(t, "POST", "/api/v1/namespaces/"+other+"/deployments", `{"metadata":{"name":"job"},"spec":{"deploymentTargetName":"own"}}`)
+	if status != 201 {
+		t.Fatalf("%d %s", status, said.Message)
+	}
+	var ids = map[string]string{
+		"of a Deployment registered by REST": w.mustKubectl(t, "", "get", "vdep", "job", "-n", other, "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`),
+	}
+	w.mustKubectl(t, objectYAML("Deployment", "by-hand", "deploymentTargetName: own"), bob.as(other, "apply", "-f", "-")...)
+	ids["of a Deployment registered by kubectl"] = w.mustKubectl(t, "", "get", "vdep", "by-hand", "-n", other, "-o", "jsonpath={.metadata.uid}")
+	eventually(t, 20*time.Second, func() error { // until drey has seen the target that kubectl made
+		out, err := w.kubectl(t, flinkYAML("running", ""), bob.as(other, "apply", "-f", "-")...)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	ids["of another's Kubernetes Deployment"] = w.mustKubectl(t, "", "get", "deployment.apps", "running", "-n", other, "-o", "jsonpath={.metadata.uid}")
+
+	for whose, id := range ids {
+		t.Run(strings.ReplaceAll(whose, " ", "_"), func(t *testing.T) {
+			if len(id) != 36 {
+				t.Fatalf("the id is %q", id)
+			}
+			const conflict = "which is the id of something else"
+			eventually(t, 10*time.Second, func() error { // what kubectl made is known a moment later
+				out, err := w.kubectl(t, strings.NewReplacer("KEY", "deploymentId", "ID", id).Replace(flinkPod), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+				if err == nil || !strings.Contains(out, conflict) {
+					return fmt.Errorf("%w: %s", err, out)
+				}
+				return nil
+			})
+			w.refused(t, conflict, flinkYAML("thief", ", deploymentId: "+id), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+
+			const taken = "states the id"
+			annotated := strings.Replace(objectYAML("Deployment", "thief", "deploymentTargetName: own"), "{name: thief", "{annotations: {drey.dev/id: "+id+"}, name: thief", 1)
+			w.refused(t, taken, annotated, alice.as(mine, "apply", "-f", "-")...)
+			w.refused(t, taken, strings.Replace(annotated, "kind: Deployment", "kind: SessionCluster", 1), alice.as(mine, "apply", "-f", "-")...)
+			w.refused(t, taken, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id="+id)...) // which is older, and would have it
+			w.refused(t, taken, "", alice.as(mine, "annotate", "dt", "own", "drey.dev/id="+id)...)
+		})
+	}
+	w.mustKubectl(t, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id=11111111-2222-4333-8444-555555555555")...) // nobody's: brought from elsewhere
+}
+
+func flinkYAML(name, labels string) string {
+	return strings.NewReplacer("NAME", name, " LABELS", labels).Replace(flinkDeployment)
+}

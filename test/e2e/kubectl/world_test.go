@@ -1,0 +1,247 @@
+// Package kubectl has the tests of what people may do with drey's own objects in
+// the cluster: the real program keeps the registry there, and kubectl and REST
+// write to it, as users who may do only so much.
+package kubectl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+)
+
+// world is a control plane that keeps the registry, with drey on it.
+type world struct {
+	*cluster.Cluster
+	drey *drey.Drey
+}
+
+// shared is the world that most tests use; each has namespaces of its own.
+var shared = sync.OnceValues(func() (*world, error) {
+	var err error
+	started, err = newWorld(context.Background())
+	return started, err
+})
+
+// started is the shared world once a test has asked for it.
+var started *world
+
+// newWorld runs drey as a user of its own, for whom alone the webhook does not
+// hold: the administrator of these tests is checked like others.
+func newWorld(ctx context.Context) (*world, error) {
+	c, err := cluster.New(ctx, cluster.Options{})
+	if err != nil {
+		return nil, err
+	}
+	const user = "drey-itself"
+	for _, args := range [][]string{
+		{"create", "clusterrolebinding", user, "--clusterrole=cluster-admin", "--user=" + user},
+		{"create", "namespace", "drey-system"}, // where its Lease is
+	} {
+		if out, err := c.KubectlCommand(ctx, args...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	kubeconfig, err := kubeconfigOf(c, user)
+	if err != nil {
+		return nil, err
+	}
+	d, err := drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--kubeconfig", kubeconfig, "--store", "kubernetes", "--rest-auth", "cluster"}})
+	return &world{c, d}, err
+}
+
+func kubeconfigOf(c *cluster.Cluster, user string) (string, error) {
+	config, err := c.NewUser(user)
+	if err != nil {
+		return "", err
+	}
+	k := api.NewConfig()
+	k.Clusters[user] = &api.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	k.AuthInfos[user] = &api.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
+	k.Contexts[user] = &api.Context{Cluster: user, AuthInfo: user}
+	k.CurrentContext = user
+	path := filepath.Join(c.Dir(), user+".kubeconfig")
+	return path, clientcmd.WriteToFile(*k, path)
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if started != nil {
+		if err := errors.Join(started.drey.Stop(), started.Stop()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// inWorld returns the shared world. A test that fails ends with what drey said.
+func inWorld(t *testing.T) *world {
+	t.Helper()
+	w, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.reportTo(t)
+	return w
+}
+
+func (w *world) reportTo(t *testing.T) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			lines := strings.Split(w.drey.Log(), "\n")
+			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-20):], "\n"))
+		}
+	})
+}
+
+// kubectl runs kubectl with a manifest on its standard input, and returns what it
+// printed.
+func (w *world) kubectl(t testing.TB, manifest string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := w.KubectlCommand(ctx, args...)
+	cmd.Stdin = strings.NewReader(manifest)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, manifest, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// refused runs kubectl, and fails the test unless it is refused in these words.
+func (w *world) refused(t testing.TB, want, manifest string, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, manifest, args...)
+	if err == nil || !strings.Contains(out, want) {
+		t.Errorf("kubectl %s: %v\n%s\nwant %s", strings.Join(args, " "), err, out, want)
+	}
+	return out
+}
+
+// person is somebody whom the cluster knows.
+type person struct {
+	*world
+	name  string // of the user
+	token string
+}
+
+// admin makes somebody who may do anything in a namespace, and drey's objects in
+// it too, but nothing elsewhere.
+func (w *world) admin(t testing.TB, namespace string) person {
+	t.Helper()
+	w.mustKubectl(t, strings.ReplaceAll(namespaceAdmin, "HOME", namespace), "apply", "-f", "-")
+	return person{w, "system:serviceaccount:" + namespace + ":admin", strings.TrimSpace(w.mustKubectl(t, "", "create", "token", "admin", "-n", namespace))}
+}
+
+const namespaceAdmin = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: admin, namespace: HOME}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: admin, namespace: HOME}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}
+subjects: [{kind: ServiceAccount, name: admin, namespace: HOME}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: registry, namespace: HOME}
+rules:
+- {apiGroups: [drey.dev], resources: ["*"], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: registry, namespace: HOME}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: registry}
+subjects: [{kind: ServiceAccount, name: admin, namespace: HOME}]
+`
+
+// as are the flags by which kubectl acts as a person, in a namespace.
+func (p person) as(namespace string, args ...string) []string {
+	return append([]string{"--as=" + p.name, "-n", namespace}, args...)
+}
+
+// problem is what REST says of a refusal.
+type problem struct {
+	Reason, Message string
+}
+
+// call makes a request of the REST API.
+func (p person) call(t testing.TB, method, path, body string) (status int, said problem) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, p.drey.REST+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+p.token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &said); err != nil {
+		t.Fatalf("%s %s: %v: %s", method, path, err, text)
+	}
+	return response.StatusCode, said
+}
+
+// eventually waits until check returns nil.
+func eventually(t testing.TB, within time.Duration, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s: %v", within, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// targetYAML is a target. restName and namespace may be empty.
+func targetYAML(name, restName, namespace string) string {
+	spec := "kubernetes: {}"
+	if namespace != "" {
+		spec = "kubernetes: {namespace: " + namespace + "}"
+	}
+	if restName != "" {
+		spec += ", name: " + restName
+	}
+	return fmt.Sprintf("apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: %s}\nspec: {%s}\n---\n", name, spec)
+}
+
+// objectYAML is a Deployment or a SessionCluster.
+func objectYAML(kind, name, spec string) string {
+	return fmt.Sprintf("apiVersion: drey.dev/v1\nkind: %s\nmetadata: {name: %s}\nspec: {%s}\n---\n", kind, name, spec)
+}
