@@ -130,7 +130,7 @@ func ValidatingObjects(client Client, self string) admissionv1.ValidatingWebhook
 			{Name: "is-to-stay", Expression: `request.operation == "CREATE" || !has(oldObject.metadata.deletionTimestamp)`},
 			{Name: "changes-what-is-checked", Expression: celChangesObject},
 		},
-		MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
+		MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
 		TimeoutSeconds: new(objectSeconds), AdmissionReviewVersions: []string{"v1"},
 	}
 }

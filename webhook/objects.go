@@ -27,6 +27,11 @@ type Objects struct {
 	// registry.ErrNotFound.
 	Holder func(ctx context.Context, key registry.Key) (o registry.Object, name string, err error)
 
+	// MarkDeleting marks an object that is about to be deleted, so that it is
+	// reviewed anew and whoever comes to refer to it meanwhile stops that; or takes
+	// the mark away. Nothing changes if it is like that already.
+	MarkDeleting func(ctx context.Context, kind registry.Kind, text []byte, on bool) error
+
 	// User knows what a user of the cluster may do.
 	User func(authenticationv1.UserInfo) registry.Claimant
 
@@ -149,7 +154,8 @@ func (w *Webhooks) judgeUpdate(ctx context.Context, r *request[jsontext.Value], 
 }
 
 // judgeDelete looks at what stands on the object that has the name in REST. What
-// has it not, since an older one has, holds nothing.
+// has it not, since an older one has, holds nothing. An object without a mark gets
+// one and comes here again before it goes: see docs/decisions/006.
 func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], answer *response) error {
 	if r.OldObject == nil {
 		return errors.New("the request deletes an object and does not say which")
@@ -166,5 +172,13 @@ func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], 
 	if err != nil {
 		return err
 	}
-	return w.objects.Rules.AllowDelete(ctx, kept)
+	err = w.objects.Rules.AllowDelete(ctx, kept)
+	switch {
+	case r.DryRun:
+	case err == nil:
+		err = w.objects.MarkDeleting(ctx, o.Kind, *r.OldObject, true)
+	default:
+		_ = w.objects.MarkDeleting(ctx, o.Kind, *r.OldObject, false) // as good as it goes: a mark is in nobody's way
+	}
+	return err
 }

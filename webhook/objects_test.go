@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,13 +40,20 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 		says        string
 		auditedAs   string
 		subResource string
+		dryRun      bool
+		markErr     error
+		marked      string // empty: nothing
 	}{
 		"what keeps the rules is allowed":                  {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
 		"what breaks one is refused":                       {operation: "UPDATE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
-		"a deletion too":                                   {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
-		"but not when the namespace goes":                  {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotConcerned"},
+		"a deletion too, and its mark is taken off":        {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
+		"one that may be marks what goes":                  {operation: "DELETE", auditedAs: "KeepsRules", marked: "true"},
+		"but a dry run changes nothing":                    {operation: "DELETE", dryRun: true, auditedAs: "KeepsRules"},
+		"a refused one neither":                            {operation: "DELETE", dryRun: true, rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
+		"what cannot be marked stays":                      {operation: "DELETE", markErr: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable", marked: "true"},
+		"but not when the namespace goes":                  {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotConcerned", marked: "false"},
 		"nor when nothing can be told of it":               {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotConcerned"},
-		"a namespace that cannot be asked about stays":     {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
+		"a namespace that cannot be asked about stays":     {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
 		"a namespace that goes lets nothing be made":       {operation: "CREATE", rules: referenced, holder: registry.ErrNotFound, ending: true, code: 403, says: "something", auditedAs: "TargetReferenced"},
 		"what nobody has in REST may go":                   {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
 		"an unknown failure is to be tried again":          {operation: "UPDATE", rules: errBroken, code: 503, says: "drey could not find out whether this may be: connection refused. Try again", auditedAs: "ClusterUnavailable"},
@@ -55,10 +63,15 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 		"an operation of later is not asked about, either": {operation: "EVICT", rules: referenced, auditedAs: "NotConcerned"},
 	} {
 		t.Run(rule, func(t *testing.T) {
+			marked := "nothing"
 			handler := newWebhooks(nil, webhook.Options{Objects: &webhook.Objects{
 				Rules: rules{c.rules}, Decode: kubestore.Decode,
 				Holder: func(_ context.Context, key registry.Key) (registry.Object, string, error) {
 					return registry.Object{Kind: key.Kind}, key.Name, c.holder
+				},
+				MarkDeleting: func(_ context.Context, _ registry.Kind, _ []byte, on bool) error {
+					marked = fmt.Sprint(on)
+					return c.markErr
 				},
 				User:   func(authenticationv1.UserInfo) registry.Claimant { return nil },
 				Ending: func(context.Context, string) (bool, error) { return c.ending, c.endingErr },
@@ -66,7 +79,7 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 			object := map[string]any{"metadata": map[string]any{"name": "staging", "namespace": "team-a"}, "spec": map[string]any{"kubernetes": map[string]any{"namespace": "flink"}}}
 			request := map[string]any{
 				"uid": "1", "operation": c.operation, "namespace": "team-a", "kind": map[string]any{"kind": "DeploymentTarget"},
-				"oldObject": object, "userInfo": map[string]any{"username": "alice"}, "subResource": c.subResource,
+				"oldObject": object, "userInfo": map[string]any{"username": "alice"}, "subResource": c.subResource, "dryRun": c.dryRun,
 			}
 			if c.operation != "DELETE" {
 				request["object"] = object
@@ -82,6 +95,9 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 			a := readAnswer(t, response.Body.Bytes())
 			if a.Allowed != (c.code == 0) || a.Status.Code != c.code || !strings.Contains(a.Status.Message, c.says) || a.AuditAnnotations["verdict"] != c.auditedAs {
 				t.Errorf("%+v", a)
+			}
+			if want := cmp.Or(c.marked, "nothing"); marked != want {
+				t.Errorf("marked %s, want %s", marked, want)
 			}
 			if strings.Contains(a.Status.Message, "secret") {
 				t.Errorf("it tells too much: %s", a.Status.Message)

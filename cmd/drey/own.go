@@ -31,7 +31,7 @@ func (s *service) ownObjects() (*webhook.Objects, error) {
 	}
 	namespaces := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	return &webhook.Objects{
-		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Holder, User: users.User,
+		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Holder, MarkDeleting: store.MarkDeleting, User: users.User,
 		Ending: func(ctx context.Context, namespace string) (bool, error) {
 			n, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {

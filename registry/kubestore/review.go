@@ -3,7 +3,10 @@ package kubestore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 
 	"drey.dev/drey/registry"
 )
@@ -39,4 +42,32 @@ func (s *Store) Holder(ctx context.Context, key registry.Key) (o registry.Object
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.viewLive(rec), rec.object.GetName(), nil
+}
+
+// MarkDeleting marks an object, as an admission review has it, that somebody else
+// is about to delete; or takes the mark away again. The API server then has it
+// reviewed anew, for it has changed, and deletes it only if the mark is still
+// there: so kubectl takes the way that [Store.DeleteIf] takes. Nothing is written
+// if the object is as it should be, or is not what it was.
+func (s *Store) MarkDeleting(ctx context.Context, kind registry.Kind, text []byte, on bool) error {
+	r := resources[kind]
+	if r == nil {
+		return unknownKind(kind)
+	}
+	o := r.empty()
+	if err := json.Unmarshal(text, o); err != nil {
+		return fmt.Errorf("read a %s: %w", kind, err)
+	}
+	if is := r.status(o).Deleting != ""; is == on {
+		return nil
+	}
+	mark := ""
+	if on {
+		mark = uuid.NewString()
+	}
+	_, err := s.mark(ctx, newRecord(r, o), mark)
+	if errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrNotFound) {
+		return nil // the API server sees that, too
+	}
+	return err
 }
