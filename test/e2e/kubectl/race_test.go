@@ -60,7 +60,7 @@ func TestNoTargetIsDeletedByKubectlUnderADeployment(t *testing.T) {
 // of a namespace. look counts from 0.
 func (w *world) holdUpDeletions(t *testing.T, namespace string, hold func(look int)) {
 	t.Helper()
-	serving, err := certs.NewSelfSigned("127.0.0.1")
+	serving, err := certs.NewMemory("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
