@@ -11,42 +11,53 @@ import "strings"
 // enough of the signals that package flink knows: a strong one, or several of
 // medium strength.
 func celFlink(pod string) string {
-	label := func(key string) string { return pod + `.?metadata.?labels[?"` + key + `"].orValue("")` }
 	anyContainer := func(holds string) string { return pod + ".spec.containers.exists(c, " + holds + ")" }
 	const (
-		roles         = `["jobmanager", "taskmanager"]`
 		words         = `(c.?command.orValue([]) + c.?args.orValue([]))`
 		entryPoint    = words + `.exists(w, w.contains("kubernetes-jobmanager.sh") || w.contains("kubernetes-taskmanager.sh") || w.contains("org.apache.flink."))`
-		roleContainer = `c.name in ` + roles
+		roleContainer = `c.name in ` + celRoles
 		roleArgs      = `[c.?args[?0].orValue(""), c.?command[?1].orValue("")].exists(w, w in ["jobmanager", "taskmanager", "standalone-job"])`
 		flinkImage    = `c.?image.orValue("").matches("(^|/)flink([/:@]|$)")`
 		flinkEnv      = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
 	)
-	roleLabel := label("component") + " in " + roles
-	appRoleLabel := label("app.kubernetes.io/component") + " in " + roles
+	roleLabel := celLabel(pod, "component") + " in " + celRoles
+	appRoleLabel := celLabel(pod, "app.kubernetes.io/component") + " in " + celRoles
 	configVolume := pod + `.spec.?volumes.orValue([]).exists(v, v.name == "flink-config-volume")`
 
 	return anyOf(
-		label("type")+` in ["flink-native-kubernetes", "flink-standalone-kubernetes"]`,
-		allOf(label("system")+` == "ververica-platform"`, label("app")+` in ["flink-job", "flink-session-cluster"]`),
+		celFlinkLabels(pod),
 		celFlinkOwner,
 		anyContainer(anyOf(`c.name == "flink-main-container"`, entryPoint)),
-
-		allOf(label("flink-app")+` != ""`, label("flink-deployment-type")+` != ""`),
 		allOf(roleLabel, anyContainer(anyOf(roleContainer, roleArgs, flinkImage))),
-		allOf(label("app.kubernetes.io/name")+` == "flink"`, appRoleLabel),
 		allOf(anyOf(roleLabel, appRoleLabel, anyContainer(anyOf(roleContainer, roleArgs))), anyOf(anyContainer(flinkEnv), configVolume)),
 		allOf(anyContainer(roleArgs), anyContainer(flinkImage)),
 	)
 }
 
+// celFlinkLabels holds for labels that are enough alone.
+func celFlinkLabels(object string) string {
+	return anyOf(
+		celLabel(object, "type")+` in ["flink-native-kubernetes", "flink-standalone-kubernetes"]`,
+		allOf(celLabel(object, "system")+` == "ververica-platform"`, celLabel(object, "app")+` in ["flink-job", "flink-session-cluster"]`),
+		allOf(celLabel(object, "flink-app")+` != ""`, celLabel(object, "flink-deployment-type")+` != ""`),
+		allOf(celLabel(object, "app.kubernetes.io/name")+` == "flink"`, celLabel(object, "app.kubernetes.io/component")+" in "+celRoles),
+	)
+}
+
+const celRoles = `["jobmanager", "taskmanager"]`
+
+// celLabel is a label's value, "" if it is not there.
+func celLabel(object, key string) string {
+	return object + `.?metadata.?labels[?"` + key + `"].orValue("")`
+}
+
 // celFlinkOwner holds for what a custom resource of Flink's owns.
 const celFlinkOwner = `object.metadata.?ownerReferences.orValue([]).exists(o, o.kind.startsWith("Flink") && o.apiVersion.split("/")[0] in ["flink.apache.org", "flinkoperator.k8s.io", "flink.k8s.io"])`
 
-// celNeighbour holds for a Service or a ConfigMap of a Flink cluster: Flink and its
-// operator label theirs. Others are not told apart from what belongs to nobody's
-// cluster.
-const celNeighbour = `object.metadata.?labels[?"type"].orValue("") in ["flink-native-kubernetes", "flink-standalone-kubernetes"] || ` + celFlinkOwner
+// celNeighbour holds for a Service or a ConfigMap of a Flink cluster: Flink, its
+// operators and charts label theirs. Others are not told apart from what belongs to
+// nobody's cluster.
+var celNeighbour = anyOf(celFlinkLabels("object"), celFlinkOwner)
 
 // celRelabels holds for an update that changes or removes a label by which a pod
 // is found, if drey has labelled the pod (verdict.DecideUpdate).
