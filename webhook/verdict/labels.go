@@ -12,6 +12,7 @@ func (v *Verdict) label(owner map[string]string) {
 	var buffer [6]Label
 	v.Add = make([]Label, 0, len(buffer))
 	for _, l := range v.wanted(buffer[:0], owner) {
+		l = v.asItsPods(l)
 		switch value, ok := have[l.Key]; {
 		case l.Value == "", !registry.IsLabelValue(l.Value), v.workload.Denies(l.Key):
 		case !ok:
@@ -20,6 +21,23 @@ func (v *Verdict) label(owner map[string]string) {
 			v.Kept = append(v.Kept, Label{Key: l.Key, Value: value, Source: FromStatement})
 		}
 	}
+}
+
+// asItsPods is a label as the template states it: what makes pods does not go by
+// another id or name than they do.
+func (v *Verdict) asItsPods(l Label) Label {
+	o := v.workload.Object
+	switch o.Kind {
+	case "Pod", "Service", "ConfigMap":
+		return l
+	}
+	switch l.Key {
+	case LabelDeploymentID, LabelDeploymentName, LabelSessionClusterID, LabelSessionClusterName:
+		if stated := o.Pod.Labels[l.Key]; stated != "" && registry.IsLabelValue(stated) {
+			return Label{l.Key, stated, FromStatement}
+		}
+	}
+	return l
 }
 
 // wanted appends the labels of the identity table. Whoever does not know its
