@@ -48,7 +48,7 @@ func TestWhatIsNoReviewIsTheSendersFault(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			for path, handler := range newHandlers("default/myDeploymentTarget") {
+			for path, handler := range newHandlers(t, "default/myDeploymentTarget") {
 				var body io.Reader = strings.NewReader(c.body)
 				method := c.method
 				switch c.method {
@@ -92,7 +92,7 @@ func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for path, handler := range newHandlers() {
+			for path, handler := range newHandlers(t) {
 				response := send(handler, body)
 				if response.Code != 200 {
 					t.Fatalf("%s: %d %s", path, response.Code, response.Body)
@@ -116,7 +116,7 @@ func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 
 // TestASlowSenderIsCutOff: the webhooks' port is open to whoever reaches it.
 func TestASlowSenderIsCutOff(t *testing.T) {
-	handlers := newWebhooks(nil, webhook.Options{ReadTimeout: 50 * time.Millisecond}).Handlers()
+	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 50 * time.Millisecond}).Handlers()
 	server := httptest.NewServer(handlers[webhook.PathLabelPods])
 	defer server.Close()
 	body, w := io.Pipe()
@@ -144,12 +144,20 @@ func TestASlowSenderIsCutOff(t *testing.T) {
 }
 
 func FuzzReview(f *testing.F) {
+	var existing fixtures.Objects
 	for _, c := range fixtures.All(f) {
+		existing = append(existing, c.Existing...)
 		f.Add(reviewOf(f, c.Object, "flink"))
 		f.Add(reviewOf(f, c.Object, "unregistered"))
+		f.Add(updateOf(f, c.Object, map[string]any{"labels": map[string]any{"app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a"}}))
 	}
+	f.Add(updateOf(f, pod(), map[string]any{"labels": map[string]any{"system": "ververica-platform", "jobId": "a"}}))
 	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\u0000\ud800","operation":"CREATE","object":{"metadata":{"labels":{"\"":"\\"}}}}}`))
-	handlers := newHandlers("default/myDeploymentTarget")
+	handlers := newWebhooks(f, []string{"default/myDeploymentTarget"}, webhook.Options{
+		Owners: existing, Mode: func(namespace string) webhook.Mode {
+			return map[string]webhook.Mode{"warn": webhook.Warn, "audit": webhook.Audit}[namespace]
+		},
+	}).Handlers()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for path, handler := range handlers {
 			response := send(handler, body)
@@ -167,6 +175,22 @@ func FuzzReview(f *testing.F) {
 			}
 		}
 	})
+}
+
+// updateOf is a review of a change to an object whose metadata was old.
+func updateOf(t testing.TB, object, old map[string]any) []byte {
+	t.Helper()
+	var review map[string]any
+	if err := json.Unmarshal(reviewOf(t, object, "flink"), &review); err != nil {
+		t.Fatal(err)
+	}
+	request := review["request"].(map[string]any)
+	request["operation"], request["oldObject"] = "UPDATE", map[string]any{"metadata": old}
+	body, err := json.Marshal(review)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 // pod is one that is Flink's by every strong signal of native mode.
@@ -189,7 +213,7 @@ func BenchmarkLabelPod(b *testing.B) {
 		}
 		body := reviewOf(b, o, "flink")
 		b.Run(sizeName(size), func(b *testing.B) {
-			handler := newHandlers("default/myDeploymentTarget")[webhook.PathLabelPods]
+			handler := newHandlers(b, "default/myDeploymentTarget")[webhook.PathLabelPods]
 			request := httptest.NewRequest(http.MethodPost, "/", nil)
 			request.Header.Set("Content-Type", "application/json")
 			request.ContentLength = int64(len(body))

@@ -2,7 +2,6 @@ package webhook_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,10 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
-
-	"drey.dev/drey/registry"
-	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/verdict"
@@ -27,46 +22,134 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/verdicts with what the webhooks say")
 
-// TestVerdicts sends every fixture through the handler that would get it, and
-// compares the answer with testdata/verdicts.
+// TestVerdicts sends every fixture through the handlers that would get it, in
+// their order, and compares the answers with testdata/verdicts.
 func TestVerdicts(t *testing.T) {
 	for _, c := range fixtures.All(t) {
 		t.Run(c.Name, func(t *testing.T) {
-			handlers := newHandlers(c.Targets...)
-			answer := admit(t, handlers, c.Object)
-			got := render(c, answer)
-			golden := filepath.Join("testdata", "verdicts", c.Name+".txt")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
+			w := newWorld(t, c)
+			object, got := c.Object, c.Rule+"\n"
+			for _, path := range c.Paths() {
+				a := w.admit(t, path, object)
+				got += "\n" + w.render(path, a)
+				if !a.Allowed {
+					break
 				}
+				object = w.onlyAdds(t, path, object, a)
 			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s\ngot:\n%s\nwant:\n%s", c.Rule, got, want)
-			}
-
-			if !answer.Allowed {
-				return
-			}
-			before := labels(c.Object)
-			after := patched(t, c.Object, answer)
-			for key, value := range before {
-				if labels(after)[key] != value {
-					t.Errorf("label %s was %q and became %q", key, value, labels(after)[key])
-				}
-			}
-			again := admit(t, handlers, after)
-			if !again.Allowed || again.Patch != nil || again.AuditAnnotations["verdict"] != answer.AuditAnnotations["verdict"] {
-				t.Errorf("admitted again, drey's own output got another answer: %+v", again)
-			}
-			if !maps.Equal(kept(again), kept(answer)) {
-				t.Errorf("at first %v was kept, then %v", kept(answer), kept(again))
-			}
+			golden(t, c.Name, got)
 		})
+	}
+}
+
+// TestEachFixtureHasItsGolden: one that is left from a case that is gone would
+// never be compared.
+func TestEachFixtureHasItsGolden(t *testing.T) {
+	entries, err := os.ReadDir(filepath.Join("testdata", "verdicts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, c := range fixtures.All(t) {
+		names[c.Name+".txt"] = true
+	}
+	for _, entry := range entries {
+		if !names[entry.Name()] {
+			t.Errorf("testdata/verdicts/%s is of no fixture", entry.Name())
+		}
+	}
+}
+
+// TestWhatIsDeniedPassesInTheOtherModes: the same message comes as a warning, or
+// is told to who observes, and nothing is labelled.
+func TestWhatIsDeniedPassesInTheOtherModes(t *testing.T) {
+	denied := 0
+	for _, c := range fixtures.All(t) {
+		for _, path := range c.Paths() {
+			enforced := newWorld(t, c, webhook.Enforce).admit(t, path, c.Object)
+			if enforced.Allowed {
+				continue
+			}
+			denied++
+			w := newWorld(t, c, webhook.Warn)
+			warned := w.admit(t, path, c.Object)
+			if !warned.Allowed || warned.Patch != nil || !slices.Contains(warned.Warnings, "drey would refuse this: "+enforced.Status.Message) || len(w.observed) > 0 {
+				t.Errorf("%s: %s warns with %+v, and tells of %v", c.Name, path, warned, w.observed)
+			}
+			w = newWorld(t, c, webhook.Audit)
+			audited := w.admit(t, path, c.Object)
+			if !audited.Allowed || audited.Patch != nil || len(audited.Warnings) > 0 || len(w.observed) != 1 || w.observed[0].Message != enforced.Status.Message {
+				t.Errorf("%s: %s audits with %+v, and tells of %v", c.Name, path, audited, w.observed)
+			}
+		}
+	}
+	if denied == 0 {
+		t.Error("no fixture is denied")
+	}
+}
+
+// world is what a case comes into.
+type world struct {
+	handlers map[string]http.Handler
+	observed []webhook.Denial
+}
+
+func newWorld(t testing.TB, c fixtures.Case, mode ...webhook.Mode) *world {
+	t.Helper()
+	w := &world{}
+	w.handlers = webhook.New(webhook.Options{
+		Registry: fixtures.Index(t, "flink", c.Targets, c.Registered...), Owners: c.Existing, Log: slog.New(slog.DiscardHandler),
+		Address: verdict.Registry{URL: "http://127.0.0.1:8080"},
+		Mode:    func(string) webhook.Mode { return append(mode, c.Mode)[0] },
+		Observe: func(d webhook.Denial) { w.observed = append(w.observed, d) },
+	}).Handlers()
+	return w
+}
+
+func (w *world) admit(t testing.TB, path string, object map[string]any) answer {
+	t.Helper()
+	response := send(w.handlers[path], reviewOf(t, object, "flink"))
+	if response.Code != http.StatusOK {
+		t.Fatalf("%d: %s", response.Code, response.Body)
+	}
+	return readAnswer(t, response.Body.Bytes())
+}
+
+// onlyAdds applies an answer, and checks that every label that was there stayed,
+// and that drey has nothing to say to its own output.
+func (w *world) onlyAdds(t *testing.T, path string, object map[string]any, a answer) map[string]any {
+	t.Helper()
+	after := patched(t, object, a)
+	for key, value := range labels(object) {
+		if labels(after)[key] != value {
+			t.Errorf("label %s was %q and became %q", key, value, labels(after)[key])
+		}
+	}
+	again := w.admit(t, path, after)
+	if !again.Allowed || again.Patch != nil || again.AuditAnnotations["verdict"] != a.AuditAnnotations["verdict"] {
+		t.Errorf("admitted again, drey's own output got another answer: %+v", again)
+	}
+	if !maps.Equal(kept(again), kept(a)) {
+		t.Errorf("at first %v was kept, then %v", kept(a), kept(again))
+	}
+	return after
+}
+
+// golden compares with a file, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", "verdicts", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
 
@@ -81,12 +164,13 @@ type answer struct {
 	} `json:"status"`
 	PatchType        string            `json:"patchType"`
 	Patch            []byte            `json:"patch"`
+	Warnings         []string          `json:"warnings"`
 	AuditAnnotations map[string]string `json:"auditAnnotations"`
 }
 
-func render(c fixtures.Case, a answer) string {
+func (w *world) render(path string, a answer) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", c.Rule)
+	fmt.Fprintf(&b, "%s\n", path)
 	if a.Allowed {
 		fmt.Fprintf(&b, "allowed: %s\n", a.AuditAnnotations["verdict"])
 	} else {
@@ -97,6 +181,12 @@ func render(c fixtures.Case, a answer) string {
 	}
 	for _, key := range slices.Sorted(maps.Keys(kept(a))) {
 		fmt.Fprintf(&b, "%s: %s\n", key, a.AuditAnnotations[key])
+	}
+	for _, warning := range a.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", warning)
+	}
+	for _, d := range w.observed {
+		fmt.Fprintf(&b, "event: %s of %s %s/%s: %s\n", d.Reason, d.Kind, d.Namespace, d.Name, d.Message)
 	}
 	return b.String()
 }
@@ -109,46 +199,16 @@ func kept(a answer) map[string]string {
 
 // newHandlers serves a registry with the targets, all of them for the one
 // namespace that the fixtures live in.
-func newHandlers(names ...string) map[string]http.Handler {
-	return newWebhooks(names, webhook.Options{}).Handlers()
+func newHandlers(t testing.TB, targets ...string) map[string]http.Handler {
+	t.Helper()
+	return newWebhooks(t, targets, webhook.Options{}).Handlers()
 }
 
-func newWebhooks(targets []string, o webhook.Options) *webhook.Webhooks {
-	o.Registry, o.Log = index(targets), slog.New(slog.DiscardHandler)
+func newWebhooks(t testing.TB, targets []string, o webhook.Options) *webhook.Webhooks {
+	t.Helper()
+	o.Registry, o.Log = fixtures.Index(t, "flink", targets), slog.New(slog.DiscardHandler)
 	o.Address, o.Exclude = verdict.Registry{URL: "http://127.0.0.1:8080"}, []string{"drey-system"}
 	return webhook.New(o)
-}
-
-func index(targets []string) *registry.Index {
-	store, x := memstore.New(), registry.NewIndex("drey-system")
-	for _, name := range targets {
-		platform, name, _ := strings.Cut(name, "/")
-		if _, err := store.Create(context.Background(), registry.Object{
-			Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: platform, Name: name, ID: uuid.NewString()},
-			Spec: json.RawMessage(`{"kubernetes":{"namespace":"flink"}}`),
-		}); err != nil {
-			panic(err)
-		}
-	}
-	if err := x.Follow(context.Background(), store); err != nil {
-		panic(err)
-	}
-	return x
-}
-
-// admit sends an object's creation to the webhook that the configuration would
-// send it to first.
-func admit(t testing.TB, handlers map[string]http.Handler, object map[string]any) answer {
-	t.Helper()
-	path := webhook.PathLabelPods
-	if object["kind"] != "Pod" {
-		path = webhook.PathValidateWorkloads
-	}
-	response := send(handlers[path], reviewOf(t, object, "flink"))
-	if response.Code != http.StatusOK {
-		t.Fatalf("%d: %s", response.Code, response.Body)
-	}
-	return readAnswer(t, response.Body.Bytes())
 }
 
 func reviewOf(t testing.TB, object map[string]any, namespace string) []byte {

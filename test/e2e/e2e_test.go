@@ -23,6 +23,7 @@ import (
 
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook/flink"
 )
 
 // world is a control plane with drey on it.
@@ -36,6 +37,9 @@ type world struct {
 var shared = sync.OnceValues(func() (*world, error) {
 	c, err := cluster.New(context.Background(), cluster.Options{})
 	if err != nil {
+		return nil, err
+	}
+	if err := installCRDs(context.Background(), c); err != nil {
 		return nil, err
 	}
 	started, err = newWorld(context.Background(), c)
@@ -123,6 +127,14 @@ var resources = map[string]schema.GroupVersionResource{
 	"StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
 	"Job":         {Group: "batch", Version: "v1", Resource: "jobs"},
 	"CronJob":     {Group: "batch", Version: "v1", Resource: "cronjobs"},
+	"Service":     {Version: "v1", Resource: "services"},
+	"ConfigMap":   {Version: "v1", Resource: "configmaps"},
+}
+
+func init() {
+	for _, r := range flink.CustomResources {
+		resources[r.Kind] = schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}
+	}
 }
 
 // create makes an object as a client with no opinions would.
