@@ -1,6 +1,11 @@
 package webhook
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+
+	"drey.dev/drey/webhook/flink"
+)
 
 // The API server evaluates these CEL expressions before it calls drey: what is
 // no Flink workload costs no call. They say the same as flink.Recognise; where
@@ -17,7 +22,7 @@ func celFlink(pod string) string {
 		entryPoint    = words + `.exists(w, w.contains("kubernetes-jobmanager.sh") || w.contains("kubernetes-taskmanager.sh") || w.contains("org.apache.flink."))`
 		roleContainer = `c.name in ` + celRoles
 		roleArgs      = `[c.?args[?0].orValue(""), c.?command[?1].orValue("")].exists(w, w in ["jobmanager", "taskmanager", "standalone-job"])`
-		flinkImage    = `c.?image.orValue("").matches("(^|/)flink([/:@]|$)")`
+		flinkImage    = `c.?image.orValue("").matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")` // a segment of the repository, tag and digest apart
 		flinkEnv      = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
 	)
 	roleLabel := celLabel(pod, "component") + " in " + celRoles
@@ -52,7 +57,13 @@ func celLabel(object, key string) string {
 }
 
 // celFlinkOwner holds for what a custom resource of Flink's owns.
-const celFlinkOwner = `object.metadata.?ownerReferences.orValue([]).exists(o, o.kind.startsWith("Flink") && o.apiVersion.split("/")[0] in ["flink.apache.org", "flinkoperator.k8s.io", "flink.k8s.io"])`
+var celFlinkOwner = func() string {
+	var known []string
+	for _, c := range flink.CustomResources {
+		known = append(known, strconv.Quote(c.Group+"/"+c.Kind))
+	}
+	return `object.metadata.?ownerReferences.orValue([]).exists(o, o.apiVersion.split("/")[0] + "/" + o.kind in [` + strings.Join(known, ", ") + `])`
+}()
 
 // celNeighbour holds for a Service or a ConfigMap of a Flink cluster: Flink, its
 // operators and charts label theirs. Others are not told apart from what belongs to

@@ -70,6 +70,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
 			webhook(labelNeighbours, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
 				{Name: "is-flink", Expression: celNeighbour},
+				{Name: "is-not-the-operator", Expression: celNotOperator("object")},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
 		},
