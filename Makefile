@@ -44,6 +44,7 @@ test: binaries ## Run all tests, those on a real control plane included
 	go test -C test/e2e/rest .
 	go test -C test/gen .
 	go test -C test/certmanager -timeout 9m .
+	go test -C test/cel .
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000

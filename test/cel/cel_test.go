@@ -1,0 +1,199 @@
+// Package cel holds the conditions that the API server evaluates and the Go code
+// that it then calls against each other. It evaluates them with the API server's
+// own code, which has a go.mod of its own here.
+package cel
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
+	apiserver "k8s.io/apiserver/pkg/admission/plugin/webhook"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/rules"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/cel/environment"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/flink"
+)
+
+const (
+	self      = "system:serviceaccount:drey-system:drey"
+	namespace = "flink"
+)
+
+// sieves are drey's webhooks as the API server holds them.
+var sieves = func() []apiserver.WebhookAccessor {
+	client := webhook.ByURL("https://drey", nil)
+	var all []apiserver.WebhookAccessor
+	mutating, validating := webhook.Mutating(client, nil), webhook.Validating(client, nil, self)
+	for i := range mutating.Webhooks {
+		all = append(all, apiserver.NewMutatingWebhookAccessor(mutating.Webhooks[i].Name, mutating.Name, &mutating.Webhooks[i]))
+	}
+	for i := range validating.Webhooks {
+		all = append(all, apiserver.NewValidatingWebhookAccessor(validating.Webhooks[i].Name, validating.Name, &validating.Webhooks[i]))
+	}
+	return all
+}()
+
+var compiler = admissioncel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
+
+// called are the paths of the webhooks that the API server would call, in order.
+func called(t testing.TB, operation admission.Operation, object, old map[string]any) []string {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: object}
+	var before runtime.Object
+	if old != nil {
+		before = typed(t, old)
+	}
+	kind := o.GroupVersionKind()
+	attributes := admission.NewAttributesRecord(typed(t, object), before, kind, namespace, o.GetName(), resourceOf(kind), "", operation, nil, false, &user.DefaultInfo{Name: "somebody"})
+	versioned, err := admission.NewVersionedAttributes(attributes, kind, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, s := range sieves {
+		if !slices.ContainsFunc(s.GetRules(), func(r admissionv1.RuleWithOperations) bool {
+			return (&rules.Matcher{Rule: r, Attr: attributes}).Matches()
+		}) {
+			continue
+		}
+		if len(s.GetMatchConditions()) > 0 {
+			result := s.GetCompiledMatcher(compiler).Match(t.Context(), versioned, nil, nil)
+			if result.Error != nil {
+				t.Fatalf("%s: %v", s.GetName(), result.Error)
+			}
+			if !result.Matches {
+				continue
+			}
+		}
+		paths = append(paths, strings.TrimPrefix(*s.GetClientConfig().URL, "https://drey"))
+	}
+	return paths
+}
+
+// typed is the object as the API server has it: without the fields that it does
+// not know.
+func typed(t testing.TB, object map[string]any) runtime.Object {
+	t.Helper()
+	u := &unstructured.Unstructured{Object: object}
+	o, err := scheme.Scheme.New(u.GroupVersionKind())
+	if err != nil {
+		return u // a custom resource
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func resourceOf(kind schema.GroupVersionKind) schema.GroupVersionResource {
+	return kind.GroupVersion().WithResource(strings.ToLower(kind.Kind) + "s")
+}
+
+// code is the Go code, in one world where the namespace has a target and one where
+// it has none: what the one does not label, the other refuses.
+type code []map[string]http.Handler
+
+func newCode(t testing.TB) code {
+	t.Helper()
+	var all code
+	for _, targets := range [][]string{{"team-a/one"}, nil} {
+		all = append(all, webhook.New(webhook.Options{Registry: fixtures.Index(t, namespace, targets), Log: slog.New(slog.DiscardHandler)}).Handlers())
+	}
+	return all
+}
+
+// acting are the paths at which Go labels or denies an object that is created.
+func (c code) acting(t testing.TB, object map[string]any) []string {
+	t.Helper()
+	var paths []string
+	for _, path := range (fixtures.Case{Object: object}).Paths() {
+		for _, handlers := range c {
+			allowed, reason := ask(t, handlers[path], "CREATE", object, nil)
+			if (!allowed || reason != "NotFlink" && reason != "WeakSignal") && !slices.Contains(paths, path) {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return paths
+}
+
+func ask(t testing.TB, handler http.Handler, operation string, object, old map[string]any) (allowed bool, reason string) {
+	t.Helper()
+	request := map[string]any{"uid": "1", "operation": operation, "namespace": namespace, "kind": map[string]any{"kind": object["kind"]}, "object": object}
+	if old != nil {
+		request["oldObject"] = old
+	}
+	body, err := json.Marshal(map[string]any{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	var review struct {
+		Response struct {
+			Allowed          bool
+			AuditAnnotations map[string]string
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &review); err != nil {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+	return review.Response.Allowed, review.Response.AuditAnnotations["verdict"]
+}
+
+// TestFixtures: nothing that Go labels or denies is kept away by CEL, and what CEL
+// lets through beyond that says why.
+func TestFixtures(t *testing.T) {
+	code := newCode(t)
+	for _, c := range fixtures.All(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			passed, acted := called(t, admission.Create, c.Object, nil), code.acting(t, c.Object)
+			for _, path := range acted {
+				if !slices.Contains(passed, path) {
+					t.Errorf("%s acts on it, and CEL lets it only to %v", path, passed)
+				}
+			}
+			if more := len(passed) > 0 && len(acted) == 0; more != (c.Passes != "") {
+				t.Errorf("CEL lets it to %v, Go acts at %v, and the case says that it passes for %q", passed, acted, c.Passes)
+			}
+		})
+	}
+}
+
+// TestWhatACustomResourceOwnsIsNotGatedAgain: the only thing at which Go would deny
+// and CEL does not ask.
+func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
+	for _, r := range flink.CustomResources {
+		for _, c := range fixtures.All(t) {
+			switch c.Kind() {
+			case "Deployment", "StatefulSet", "Job", "CronJob":
+			default:
+				continue
+			}
+			object := runtime.DeepCopyJSON(c.Object)
+			object["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{
+				"apiVersion": r.Group + "/" + r.Version, "kind": r.Kind, "name": "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006",
+			}}
+			if passed := called(t, admission.Create, object, nil); slices.Contains(passed, webhook.PathValidateWorkloads) {
+				t.Errorf("%s owned by a %s comes to %v", c.Name, r.Kind, passed)
+			}
+		}
+	}
+}

@@ -1,0 +1,296 @@
+package cel
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apiserver/pkg/admission"
+
+	"drey.dev/drey/webhook"
+)
+
+const generated = 6_000
+
+// generator makes objects of the signals that both sides know, of near misses, and
+// of what has nothing to do with either.
+type generator struct{ *rand.Rand }
+
+func (g generator) of(list ...string) string { return list[g.IntN(len(list))] }
+func (g generator) one(in int) bool          { return g.IntN(in) == 0 }
+
+func (g generator) labels() map[string]any {
+	labels := map[string]any{}
+	for range g.IntN(4) {
+		switch g.IntN(9) {
+		case 0:
+			labels["type"] = g.of("flink-native-kubernetes", "flink-standalone-kubernetes", "native", "")
+		case 1:
+			labels["component"] = g.of("jobmanager", "taskmanager", "JobManager", "worker", "")
+		case 2:
+			labels["system"] = g.of("ververica-platform", "other")
+			labels["app"] = g.of("flink-job", "flink-session-cluster", "web")
+		case 3:
+			labels["app"] = g.of("flink", "flink-job", "my-job")
+		case 4:
+			labels["app.kubernetes.io/name"] = g.of("flink", "flink-kubernetes-operator", "kafka")
+		case 5:
+			labels["app.kubernetes.io/component"] = g.of("jobmanager", "taskmanager", "history-server")
+		case 6:
+			labels["flink-app"] = g.of("wordcount", "")
+		case 7:
+			labels["flink-deployment-type"] = g.of("jobmanager", "taskmanager", "")
+		case 8:
+			labels["flink-app"], labels["flink-deployment-type"] = g.of("wordcount", ""), g.of("jobmanager", "other")
+		}
+	}
+	return labels
+}
+
+func (g generator) words() []any {
+	words := []any{}
+	for range g.IntN(4) {
+		words = append(words, g.of(
+			"/docker-entrypoint.sh", "docker-entrypoint.sh", "jobmanager", "taskmanager", "standalone-job", "history-server", "bash", "-c", "",
+			"kubernetes-jobmanager.sh kubernetes-session", "exec  /opt/flink/bin/kubernetes-taskmanager.sh -D x", "xkubernetes-jobmanager.shx", "kubernetes-jobmanager",
+			"org.apache.flink.runtime.taskexecutor.TaskManagerRunner", `java "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"`,
+			"org.apache.flink.runtime.webmonitor.history.HistoryServer", "org.apache.flinkx", "--job-id=a", "\tjobmanager ",
+		))
+	}
+	return words
+}
+
+func (g generator) image() string {
+	return g.of("flink", "flink:2.2", "apache/flink:2.2-scala_2.12", "registry:5000/flink", "flink:5000/other", "flink:5000/flink", "example.com/flink/jobs:1", "flink@sha256:0",
+		"a/flink:1@sha256:0", "a@b/flink", "a:flink", "nginx", "flink-jobs", "example.com/myflink:1", "", "flink:1:2", "flink/", "a//flink")
+}
+
+func (g generator) pod() map[string]any {
+	containers := []any{}
+	for range 1 + g.IntN(2) {
+		c := map[string]any{"name": g.of("main", "main", "jobmanager", "taskmanager", "flink-main-container", "flink-jobmanager", "sidecar")}
+		if !g.one(4) {
+			c["image"] = g.image()
+		}
+		if g.one(3) {
+			c["command"] = g.words()
+		}
+		if g.one(2) {
+			c["args"] = g.words()
+		}
+		if g.one(3) {
+			c["env"] = []any{map[string]any{"name": g.of("A", "FLINK_MODE", "FLINK_PROPERTIES", "FLINK_CONF_DIR", "MY_FLINK_MODE"), "value": "FLINK_MODE"}}
+		}
+		containers = append(containers, c)
+	}
+	spec := map[string]any{"containers": containers}
+	if g.one(4) {
+		spec["initContainers"] = []any{map[string]any{"name": "flink-main-container", "image": "flink", "args": g.words()}}
+	}
+	if g.one(4) {
+		spec["volumes"] = []any{map[string]any{"name": g.of("data", "flink-config-volume"), "emptyDir": map[string]any{}}}
+	}
+	metadata := map[string]any{}
+	if !g.one(4) {
+		metadata["labels"] = g.labels()
+	}
+	return map[string]any{"metadata": metadata, "spec": spec}
+}
+
+func (g generator) object() map[string]any {
+	kind := g.of("Pod", "Pod", "Pod", "Deployment", "StatefulSet", "Job", "CronJob", "Service", "ConfigMap")
+	o := map[string]any{"apiVersion": apiVersions[kind], "kind": kind}
+	var metadata map[string]any
+	switch kind {
+	case "Pod":
+		p := g.pod()
+		metadata, o["spec"] = p["metadata"].(map[string]any), p["spec"]
+	case "Service", "ConfigMap":
+		metadata = map[string]any{"labels": g.labels()}
+	case "CronJob":
+		metadata = map[string]any{"labels": g.labels()}
+		o["spec"] = map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": g.pod()}}}
+	default:
+		metadata = map[string]any{"labels": g.labels()}
+		o["spec"] = map[string]any{"template": g.pod()}
+	}
+	metadata["name"] = "a"
+	if g.one(5) {
+		metadata["ownerReferences"] = []any{map[string]any{
+			"apiVersion": g.of("apps/v1", "v1", "flink.apache.org/v1beta1", "flink.apache.org/v2", "flinkoperator.k8s.io/v1beta1", "flink.k8s.io/v1beta1", "example.com/v1", "flink.apache.org"),
+			"kind":       g.of("ReplicaSet", "Deployment", "FlinkDeployment", "FlinkSessionJob", "FlinkBlueGreenDeployment", "FlinkStateSnapshot", "FlinkCluster", "FlinkApplication"),
+			"name":       "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006", "controller": g.one(2),
+		}}
+	}
+	if g.one(20) && kind != "Service" && kind != "ConfigMap" {
+		metadata["annotations"] = map[string]any{"kubernetes.io/config.mirror": ""}
+	}
+	o["metadata"] = metadata
+	return o
+}
+
+var apiVersions = map[string]string{"Pod": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1"}
+
+// TestGenerated: nothing that Go labels or denies is kept away by CEL; what CEL lets
+// through beyond that is what it cannot tell apart, and no more.
+func TestGenerated(t *testing.T) {
+	g := generator{rand.New(rand.NewPCG(1, 2))}
+	code := newCode(t)
+	flinks, more := 0, 0
+	for range generated {
+		o := g.object()
+		passed, acted := called(t, admission.Create, o, nil), code.acting(t, o)
+		for _, path := range acted {
+			if !slices.Contains(passed, path) {
+				t.Fatalf("%s acts on it, and CEL lets it only to %v: %v", path, passed, o)
+			}
+		}
+		switch {
+		case len(acted) > 0:
+			flinks++
+		case len(passed) > 0:
+			more++
+			if !unclear(o) {
+				t.Fatalf("CEL lets it to %v, and Go does not act on it: %v", passed, o)
+			}
+		}
+	}
+	t.Logf("of %d objects Go acts on %d, and CEL lets %d more through", generated, flinks, more)
+	if flinks < generated/10 || flinks > generated*9/10 {
+		t.Errorf("of %d generated objects Go acts on %d: they show little", generated, flinks)
+	}
+}
+
+// unclear lists what CEL does not tell apart: which classes of org.apache.flink are
+// a cluster's; whether the image's entry point gets the first argument, or
+// something else that the command names; and two colons in an image, which is none.
+func unclear(o map[string]any) bool {
+	for _, c := range containers(o) {
+		command, args := words(c["command"]), words(c["args"])
+		named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
+		switch {
+		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool { return strings.Contains(w, "org.apache.flink.") }),
+			named(command, 1), len(command) > 1 && named(args, 0), c["image"] == "flink:1:2":
+			return true
+		}
+	}
+	return false
+}
+
+var roleArgs = []string{"jobmanager", "standalone-job", "taskmanager"}
+
+func containers(o map[string]any) []map[string]any {
+	for _, path := range [][]string{{"spec", "containers"}, {"spec", "template", "spec", "containers"}, {"spec", "jobTemplate", "spec", "template", "spec", "containers"}} {
+		list, ok, _ := unstructured.NestedFieldNoCopy(o, path...)
+		if !ok {
+			continue
+		}
+		var all []map[string]any
+		for _, c := range list.([]any) {
+			all = append(all, c.(map[string]any))
+		}
+		return all
+	}
+	return nil
+}
+
+func words(list any) []string {
+	var all []string
+	some, _ := list.([]any)
+	for _, w := range some {
+		all = append(all, w.(string))
+	}
+	return all
+}
+
+// TestLabelsThatChange: CEL sends exactly those updates that Go refuses.
+func TestLabelsThatChange(t *testing.T) {
+	g := generator{rand.New(rand.NewPCG(3, 4))}
+	handler := newCode(t)[0][webhook.PathValidatePodLabels]
+	keys := []string{"app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}
+	refused := 0
+	for range generated {
+		old, labels := map[string]any{}, map[string]any{}
+		for range g.IntN(5) {
+			old[g.of(keys...)] = g.of("a", "flink-job", "")
+		}
+		if !g.one(4) {
+			old["system"] = "ververica-platform"
+		}
+		if g.one(3) {
+			old["app"] = g.of("flink-job", "flink-session-cluster", "my-job")
+		}
+		maps.Copy(labels, old)
+		for range g.IntN(3) {
+			if key := g.of(keys...); g.one(2) {
+				delete(labels, key)
+			} else {
+				labels[key] = g.of("a", "b", "flink-job", "")
+			}
+		}
+		pod, before := g.labelled(labels), g.labelled(old)
+		leaving := g.one(10)
+		if leaving {
+			pod["metadata"].(map[string]any)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+		}
+		allowed, _ := ask(t, handler, "UPDATE", pod, before)
+		passed := slices.Contains(called(t, admission.Update, pod, before), webhook.PathValidatePodLabels)
+		if passed == allowed || leaving && !allowed {
+			t.Fatalf("from %v to %v, being deleted: %t: CEL sends it: %t, Go allows it: %t", old, labels, leaving, passed, allowed)
+		}
+		if !allowed {
+			refused++
+		}
+	}
+	if refused < generated/10 || refused > generated*9/10 {
+		t.Errorf("%d of %d updates are refused: they show little", refused, generated)
+	}
+}
+
+func (g generator) labelled(labels map[string]any) map[string]any {
+	metadata := map[string]any{"name": "a"}
+	if len(labels) > 0 || g.one(2) {
+		metadata["labels"] = labels
+	}
+	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": map[string]any{"containers": []any{map[string]any{"name": "main"}}}}
+}
+
+// TestTheConditionsAreCheapEnough: a condition that costs more than the API server
+// grants fails, and with it the object, or the call. The largest objects that people
+// make are far from that.
+func TestTheConditionsAreCheapEnough(t *testing.T) {
+	many := func(n int, make func(i int) any) []any {
+		var all []any
+		for i := range n {
+			all = append(all, make(i))
+		}
+		return all
+	}
+	container := func(fields map[string]any) map[string]any {
+		fields["name"], fields["image"] = "main", "example.com/main:1"
+		return fields
+	}
+	variables := many(2_000, func(i int) any { return map[string]any{"name": fmt.Sprint("A", i), "value": "b"} })
+	for name, spec := range map[string]map[string]any{
+		"a script of 1 MiB":                         {"containers": []any{container(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}})}},
+		"10,000 arguments":                          {"containers": []any{container(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})}},
+		"20 containers of 2,000 variables":          {"containers": many(20, func(int) any { return container(map[string]any{"env": variables}) })},
+		"500 containers that are called jobmanager": {"containers": many(500, func(int) any { return map[string]any{"name": "jobmanager", "env": variables[:50]} })},
+		"1,000 volumes":                             {"containers": []any{map[string]any{"name": "jobmanager"}}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, o := range []map[string]any{
+				{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a"}, "spec": spec},
+				{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
+			} {
+				if passed := called(t, admission.Create, o, nil); len(passed) > 0 {
+					t.Errorf("it comes to %v", passed)
+				}
+			}
+		})
+	}
+}
