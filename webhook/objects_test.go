@@ -64,7 +64,7 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			marked := "nothing"
-			handler := newWebhooks(nil, webhook.Options{Objects: &webhook.Objects{
+			handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
 				Rules: rules{c.rules}, Decode: kubestore.Decode,
 				Holder: func(_ context.Context, key registry.Key) (registry.Object, string, error) {
 					return registry.Object{Kind: key.Kind}, key.Name, c.holder
@@ -108,7 +108,7 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 
 // TestOwnObjectsThatCannotBeReadAreRefused rather than let pass unread.
 func TestOwnObjectsThatCannotBeReadAreRefused(t *testing.T) {
-	handler := newWebhooks(nil, webhook.Options{Objects: &webhook.Objects{
+	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
 		Rules: rules{}, Decode: kubestore.Decode,
 		Ending: func(context.Context, string) (bool, error) { return false, nil },
 	}}).Handlers()[webhook.PathValidateObjects]

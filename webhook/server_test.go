@@ -78,7 +78,7 @@ func serveTLS(t *testing.T, secure webhook.TLS) string {
 	}
 	address := free.Addr().String()
 	free.Close()
-	server, err := webhook.NewServer(address, secure, newWebhooks(nil, webhook.Options{}))
+	server, err := webhook.NewServer(address, secure, newWebhooks(t, nil, webhook.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
