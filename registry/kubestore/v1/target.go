@@ -66,7 +66,7 @@ type DeploymentTargetStatus struct {
 	Status `json:",inline"`
 
 	// References is how many Deployments and SessionClusters of drey name the
-	// target. It cannot be deleted over REST while there are any.
+	// target. It cannot be deleted while there are any.
 	//
 	// +optional
 	References *int32 `json:"references,omitempty"`
