@@ -44,7 +44,7 @@ func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 	if _, err := r.Create(ctx, registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: "default", Name: "job"}, Spec: []byte(`{"deploymentTargetName":"foreign"}`)}); err != nil {
 		t.Errorf("a Deployment opens no namespace: %v", err)
 	}
-	for name, make := range map[string]func(registry.Object) error{
+	for name, register := range map[string]func(registry.Object) error{
 		"create": func(o registry.Object) error { _, err := r.Create(ctx, o); return err },
 		"put":    func(o registry.Object) error { _, _, err := r.Put(ctx, o, registry.Precondition{}); return err },
 		"put, if none": func(o registry.Object) error {
@@ -54,7 +54,7 @@ func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 		"kubectl": func(o registry.Object) error { return r.AllowCreate(ctx, o) },
 	} {
 		for _, namespace := range []string{"theirs", ""} { // the second is drey's own
-			if err := make(target("default", "another", namespace)); registry.ReasonOf(err) != registry.ReasonClaimForbidden {
+			if err := register(target("default", "another", namespace)); registry.ReasonOf(err) != registry.ReasonClaimForbidden {
 				t.Errorf("%s for %q: %v", name, namespace, err)
 			}
 		}

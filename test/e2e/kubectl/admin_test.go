@@ -57,7 +57,8 @@ func TestANamespaceAdminCannotClaimAnotherNamespace(t *testing.T) {
 		t.Fatalf("no command in %s", out)
 	}
 	run := exec.CommandContext(t.Context(), "/bin/sh", "-c", `kubectl() { "$KUBECTL" "$@"; }; `+command)
-	run.Env = append(w.KubectlCommand(t.Context()).Env, "KUBECTL="+w.Kubectl())
+	run.Env = w.KubectlCommand(t.Context()).Env
+	run.Env = append(run.Env, "KUBECTL="+w.Kubectl())
 	if said, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v %s", command, err, said)
 	}
@@ -83,7 +84,7 @@ func TestANamespaceAdminCannotSetTheMark(t *testing.T) {
 	eventually(t, 5*time.Second, func() error {
 		out, err := w.kubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 		if err == nil || !strings.Contains(out, "drey alone sets it") {
-			return fmt.Errorf("%v: %s", err, out)
+			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})

@@ -48,12 +48,24 @@ func newWorld(ctx context.Context) (*world, error) {
 		return nil, err
 	}
 	const user = "drey-itself"
-	for _, args := range [][]string{
-		{"create", "clusterrolebinding", user, "--clusterrole=cluster-admin", "--user=" + user},
-		{"create", "namespace", "drey-system"}, // where its Lease is
+	rights, err := documentedRights()
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []struct {
+		manifest string
+		args     []string
+	}{
+		{"", []string{"create", "namespace", "drey-system"}}, // where its Lease is
+		{rights + otherRights, []string{"apply", "-f", "-"}},
+		{"", []string{"create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=" + user}},
+		{"", []string{"create", "clusterrolebinding", "drey-others", "--clusterrole=drey-others", "--user=" + user}},
+		{"", []string{"create", "rolebinding", "drey-lease", "-n", "drey-system", "--role=drey-lease", "--user=" + user}},
 	} {
-		if out, err := c.KubectlCommand(ctx, args...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, out)
+		cmd := c.KubectlCommand(ctx, step.args...)
+		cmd.Stdin = strings.NewReader(step.manifest)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("kubectl %v: %w: %s", step.args, err, out)
 		}
 	}
 	kubeconfig, err := kubeconfigOf(c, user)
@@ -63,6 +75,40 @@ func newWorld(ctx context.Context) (*world, error) {
 	d, err := drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--kubeconfig", kubeconfig, "--store", "kubernetes", "--rest-auth", "cluster"}})
 	return &world{c, d}, err
 }
+
+// documentedRights are those that docs/kubernetes.md lists first.
+func documentedRights() (string, error) {
+	text, err := os.ReadFile("../../../docs/kubernetes.md")
+	if err != nil {
+		return "", err
+	}
+	const start = "```yaml\n"
+	_, rest, _ := strings.Cut(string(text), start+"apiVersion: rbac.authorization.k8s.io/v1\n")
+	rights, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		return "", errors.New("docs/kubernetes.md lists no rights")
+	}
+	return "apiVersion: rbac.authorization.k8s.io/v1\n" + rights, nil
+}
+
+// otherRights are what docs/install.md says of drey's other parts.
+const otherRights = `
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: drey-others}
+rules:
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations, validatingadmissionpolicies, validatingadmissionpolicybindings]
+  verbs: [create, patch]
+- {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, create, patch]}
+- {apiGroups: [apps], resources: [deployments, statefulsets, replicasets], verbs: [get, list, watch]}
+- {apiGroups: [batch], resources: [jobs, cronjobs], verbs: [get, list, watch]}
+- {apiGroups: [flink.apache.org, flinkoperator.k8s.io, flink.k8s.io], resources: ["*"], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [pods], verbs: [get, list, watch, patch]}
+- {apiGroups: [""], resources: [namespaces], verbs: [get, list, watch, patch]}
+- {apiGroups: [""], resources: [events], verbs: [create, patch]}
+`
 
 func kubeconfigOf(c *cluster.Cluster, user string) (string, error) {
 	config, err := c.NewUser(user)

@@ -25,6 +25,9 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	if !ok {
 		t.Fatal("docs/kubernetes.md lists no rights")
 	}
+	if out, err := w.kubectl(t, "", "create", "namespace", "drey-system"); err != nil && !strings.Contains(out, "AlreadyExists") {
+		t.Fatal(out)
+	}
 	w.mustKubectl(t, "apiVersion: rbac.authorization.k8s.io/v1\n"+role, "apply", "-f", "-")
 	w.mustKubectl(t, "", "create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=drey")
 	config, err := w.NewUser("drey")
