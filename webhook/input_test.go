@@ -105,6 +105,36 @@ func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
 	}
 }
 
+// TestPodsKeepTheirLabels: an update that changes one is refused, and one on which
+// nothing is decided says why.
+func TestPodsKeepTheirLabels(t *testing.T) {
+	handler := newHandlers(t, "default/myDeploymentTarget")[webhook.PathValidatePodLabels]
+	old := map[string]any{"labels": map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}}
+	same := map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}
+	for rule, c := range map[string]struct {
+		namespace string
+		metadata  map[string]any
+		want      string
+	}{
+		"a label that is gone":                    {"flink", map[string]any{}, "LabelImmutable"},
+		"a label that is another":                 {"flink", map[string]any{"labels": map[string]any{"app": "web", "system": "ververica-platform", "jobId": "a"}}, "LabelImmutable"},
+		"another label that comes":                {"flink", map[string]any{"labels": same, "annotations": map[string]any{"a": "b"}}, "NotConcerned"},
+		"a pod that is being deleted":             {"flink", map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotConcerned"},
+		"a namespace that is always left alone":   {"drey-system", map[string]any{}, "ExcludedNamespace"},
+		"a namespace without a target":            {"unregistered", map[string]any{}, "LabelImmutable"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			c.metadata["name"] = "p"
+			body := updateOf(t, map[string]any{"kind": "Pod", "metadata": c.metadata}, old)
+			response := send(handler, bytes.Replace(body, []byte(`"namespace":"flink"`), []byte(`"namespace":"`+c.namespace+`"`), 1))
+			a := readAnswer(t, response.Body.Bytes())
+			if got := a.AuditAnnotations["verdict"]; got != c.want || a.Allowed != (c.want != "LabelImmutable") {
+				t.Errorf("got %s, allowed: %t, want %s", got, a.Allowed, c.want)
+			}
+		})
+	}
+}
+
 func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 	handlers := webhook.New(webhook.Options{Registry: registry.NewIndex("drey-system"), Log: slog.New(slog.DiscardHandler)}).Handlers()
 	for path, handler := range handlers {

@@ -63,14 +63,14 @@ type labelled struct {
 // keepLabels decides on updates of pods. What is being deleted is left alone:
 // a finalizer that cannot go holds the pod for ever.
 func (w *Webhooks) keepLabels(_ context.Context, r *request[labelled]) response {
-	if answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE"); ok || r.Object.Metadata.Deletion != "" {
-		answer.reason = verdict.NotConcerned
+	answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
+	if ok || r.Object.Metadata.Deletion != "" {
 		return answer
 	}
 	o := r.Object.Metadata.object("Pod", r.Namespace)
 	o.Pod.Labels = o.Labels
 	v := verdict.DecideUpdate(flink.Recognise(&o), r.OldObject.Metadata.Labels)
-	answer := response{uid: r.UID, allowed: true, reason: v.Reason}
+	answer.reason = v.Reason
 	if !v.Allowed {
 		w.refuse(&answer, v, validatePodLabels, r.DryRun)
 	}
