@@ -109,6 +109,27 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestAnIDIsAClaim(t *testing.T) {
+	k, ids := known(t, "team-a/x team-b/far@elsewhere D:team-a/nuts@x D:team-b/acorn@far live:uid-9")
+	for rule, c := range map[string]struct{ id, want string }{
+		"of what is registered here, it is a link":             {ids["team-a/nuts"], "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=nuts"},
+		"of what is registered elsewhere, it is another's":     {ids["team-b/acorn"], "deny LabelConflict"},
+		"of what runs, it is another's":                        {"uid-9", "deny LabelConflict"},
+		"its own, it is the truth":                             {"uid-1", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a"},
+		"of nobody, it stays":                                  {"uid-8", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a kept:deploymentId=uid-8"},
+		"of nobody and no label value, it is the API server's": {"no id", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a kept:deploymentId=no id"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			labels := map[string]string{"deploymentId": c.id}
+			o := &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}}
+			w := flink.Workload{Object: o, Strength: flink.Strong, Mode: flink.Application, Root: flink.Root{UID: "uid-1"}, Identity: flink.Identity{ID: "uid-1", Name: "a"}}
+			if got := sentence(verdict.Decide(w, k)); got != c.want {
+				t.Errorf("\ngot  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
 func decide(t testing.TB, w flink.Workload, line string) verdict.Verdict {
 	t.Helper()
 	k, _ := known(t, line)
