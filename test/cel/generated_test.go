@@ -263,10 +263,10 @@ func (g generator) labelled(labels map[string]any) map[string]any {
 // grants fails, and with it the object, or the call. The largest objects that people
 // make are far from that.
 func TestTheConditionsAreCheapEnough(t *testing.T) {
-	many := func(n int, make func(i int) any) []any {
+	many := func(n int, at func(i int) any) []any {
 		var all []any
 		for i := range n {
-			all = append(all, make(i))
+			all = append(all, at(i))
 		}
 		return all
 	}
