@@ -15,7 +15,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs manifests clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,7 @@ test: binaries ## Run all tests, those on a real control plane included
 	go test -C test/gen .
 	go test -C test/certmanager -timeout 9m .
 	go test -C test/cel .
+	go test -C test/manifests .
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
@@ -64,6 +65,9 @@ fmt: ## Format the code as lint wants it
 
 generate: ## Write the custom resource definitions, and copying, from their Go types
 	$(GENERATE) output:crd:dir=manifests/crds output:object:dir=registry/kubestore/v1
+
+manifests: ## Write the kustomize base and the chart's generated templates, from package manifests/bundle
+	go test ./manifests/bundle -update
 
 bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
 	@go build -o bin/bench ./test/bench

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-//go:embed crds/*.yaml
+//go:embed crds/drey.dev_*.yaml
 var files embed.FS
 
 // CRDs returns the definitions of drey's custom resources, in YAML, one each.

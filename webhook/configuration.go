@@ -47,6 +47,14 @@ func ByURL(base string, caBundle []byte) Client {
 	}
 }
 
+// ByService is a client for a drey that runs in the cluster. Its caBundle is written
+// by whoever makes the certificate.
+func ByService(namespace, name string, port int32) Client {
+	return func(path string) admissionv1.WebhookClientConfig {
+		return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: namespace, Name: name, Path: &path, Port: &port}}
+	}
+}
+
 // Mutating is the configuration of the webhooks that label: pods, and the
 // metadata of what Flink and its operators make beside them. That for pods denies
 // too, so that a pod costs one call. The failure policy is Ignore: while drey is

@@ -1,0 +1,31 @@
+package bundle
+
+import (
+	"fmt"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// gates are what calls drey, and what holds while it does not answer. Their
+// caBundles are written by drey or by cert-manager.
+func (o *Options) gates() ([]Object, error) {
+	exclude := append([]string{o.Namespace}, webhook.SystemNamespaces...)
+	client := webhook.ByService(o.Namespace, Name, webhookServicePort)
+	typed := []any{webhook.Mutating(client, exclude), webhook.Validating(client, exclude)}
+	policies, bindings := gate.Policies(gate.Options{
+		Exclude: exclude, Mode: o.Mode, Self: fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name),
+		Register: verdict.Registry{URL: o.RESTURL, AsksWho: true}.Command("NAMESPACE", registry.DefaultNamespace),
+	})
+	for _, p := range policies {
+		p.Labels = labels()
+		typed = append(typed, p)
+	}
+	for _, b := range bindings {
+		b.Labels = labels()
+		typed = append(typed, b)
+	}
+	return convert(typed...)
+}

@@ -1,0 +1,195 @@
+package bundle
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Where the pods listen, but for webhookServicePort, which is the Service's.
+const (
+	webhookPort        int32 = 9443
+	webhookServicePort int32 = 443
+	restPort           int32 = 8443
+	metricsPort        int32 = 8081
+	probePort          int32 = 8080
+)
+
+// dataDir is where the volume of the embedded store is.
+const dataDir = "/data"
+
+// nobody is the user that the container runs as.
+const nobody int64 = 65532
+
+// server are the objects that run drey.
+func (o *Options) server() ([]Object, error) {
+	typed := []any{o.service(), o.networkPolicy()}
+	if o.Store == Embedded {
+		typed = append(typed, o.volume())
+	} else {
+		typed = append(typed, o.budget())
+	}
+	return convert(append(typed, o.deployment())...)
+}
+
+func (o *Options) service() *corev1.Service {
+	port := func(name string, number int32) corev1.ServicePort {
+		return corev1.ServicePort{Name: name, Port: number, TargetPort: intstr.FromString(name), Protocol: corev1.ProtocolTCP}
+	}
+	return &corev1.Service{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: o.meta(Name),
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, Selector: labels(),
+			Ports: []corev1.ServicePort{port("webhooks", webhookServicePort), port("rest", restPort), port("metrics", metricsPort)},
+		},
+	}
+}
+
+// networkPolicy lets nothing in but by the doors that ask who is there, or that the
+// API server calls, whose address nobody knows; and drey out to it, and to names.
+func (o *Options) networkPolicy() *networkingv1.NetworkPolicy {
+	ports := func(protocol corev1.Protocol, numbers ...int32) []networkingv1.NetworkPolicyPort {
+		var all []networkingv1.NetworkPolicyPort
+		for _, n := range numbers {
+			all = append(all, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: new(intstr.FromInt32(n))})
+		}
+		return all
+	}
+	const https, apiServer, dns = 443, 6443, 53
+	return &networkingv1.NetworkPolicy{
+		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"}, ObjectMeta: o.meta(Name),
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: labels()},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: ports(corev1.ProtocolTCP, webhookPort, restPort, metricsPort, probePort)}},
+			Egress: []networkingv1.NetworkPolicyEgressRule{{
+				Ports: append(ports(corev1.ProtocolTCP, https, apiServer, dns), ports(corev1.ProtocolUDP, dns)...),
+			}},
+		},
+	}
+}
+
+func (o *Options) budget() *policyv1.PodDisruptionBudget {
+	return &policyv1.PodDisruptionBudget{
+		TypeMeta: metav1.TypeMeta{APIVersion: policyv1.SchemeGroupVersion.String(), Kind: "PodDisruptionBudget"}, ObjectMeta: o.meta(Name),
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels()},
+			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow), // a pod that does not serve holds up no node
+		},
+	}
+}
+
+func (o *Options) volume() *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}, ObjectMeta: o.meta(Name),
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(o.VolumeSize)}},
+		},
+	}
+}
+
+func (o *Options) deployment() *appsv1.Deployment {
+	d := &appsv1.Deployment{
+		TypeMeta: metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"}, ObjectMeta: o.meta(Name),
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &o.Replicas, Selector: &metav1.LabelSelector{MatchLabels: labels()},
+			Strategy: appsv1.DeploymentStrategy{
+				Type:          appsv1.RollingUpdateDeploymentStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromInt32(1))},
+			},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels()}, Spec: o.pod()},
+		},
+	}
+	if o.Store == Embedded { // one process at a time has the file
+		d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	}
+	return d
+}
+
+func (o *Options) pod() corev1.PodSpec {
+	spread := func(key string) corev1.TopologySpreadConstraint {
+		return corev1.TopologySpreadConstraint{
+			TopologyKey: key, MaxSkew: 1, WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: labels()}, MatchLabelKeys: []string{"pod-template-hash"},
+		}
+	}
+	pod := corev1.PodSpec{
+		ServiceAccountName: Name,
+		PriorityClassName:  "system-cluster-critical",
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: new(true), RunAsUser: new(nobody), RunAsGroup: new(nobody), FSGroup: new(nobody),
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")},
+		// preStop, --drain, and 20 s for the requests that are under way then.
+		TerminationGracePeriodSeconds: new(int64(45)),
+		Containers:                    []corev1.Container{o.container()},
+	}
+	if o.Store == Embedded {
+		pod.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: Name}}}}
+	}
+	return pod
+}
+
+func (o *Options) container() corev1.Container {
+	port := func(name string, number int32) corev1.ContainerPort {
+		return corev1.ContainerPort{Name: name, ContainerPort: number, Protocol: corev1.ProtocolTCP}
+	}
+	probe := func(path string, period, failures int32) *corev1.Probe {
+		return &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("probes")}},
+			PeriodSeconds: period, FailureThreshold: failures,
+		}
+	}
+	c := corev1.Container{
+		Name: Name, Image: o.Image, Args: o.args(),
+		Ports: []corev1.ContainerPort{port("webhooks", webhookPort), port("rest", restPort), port("metrics", metricsPort), port("probes", probePort)},
+		// The garbage collector works harder before the kernel ends the process.
+		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "230MiB"}},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
+		},
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), RunAsNonRoot: new(true),
+			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		StartupProbe:   probe("/livez", 2, 60),
+		LivenessProbe:  probe("/livez", 10, 3),
+		ReadinessProbe: probe("/readyz", 2, 1),
+		// Meanwhile the endpoint goes from the nodes, before readiness does.
+		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}},
+	}
+	if o.Store == Embedded {
+		c.VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: dataDir}}
+	}
+	return c
+}
+
+func (o *Options) args() []string {
+	all := []string{
+		"serve",
+		fmt.Sprintf("--webhook-address=:%d", webhookPort),
+		fmt.Sprintf("--probe-address=:%d", probePort),
+		fmt.Sprintf("--metrics-address=:%d", metricsPort),
+		fmt.Sprintf("--rest-address=:%d", restPort),
+		"--rest-tls",
+		"--rest-auth=cluster",
+		"--rest-url=" + o.RESTURL,
+		"--mode=" + string(o.Mode),
+		"--log-format=json",
+		"--certs=" + o.Certs,
+		"--store=" + o.Store,
+	}
+	if o.Store == Embedded {
+		all = append(all, "--data-dir="+dataDir)
+	}
+	return all
+}

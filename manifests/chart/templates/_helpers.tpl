@@ -1,0 +1,33 @@
+{{- define "drey.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "drey.restURL" -}}
+{{ .Values.rest.url | default (printf "https://drey.%s.svc:8443" .Release.Namespace) }}
+{{- end -}}
+
+{{- /* The Secret whose ca.crt vouches for what drey serves. */ -}}
+{{- define "drey.caSecret" -}}
+{{ if eq .Values.certs.mode "cert-manager" }}drey-serving{{ else }}drey-certs{{ end }}
+{{- end -}}
+
+{{- define "drey.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "drey.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}

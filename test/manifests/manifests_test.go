@@ -1,0 +1,353 @@
+// Package manifests has the tests that the ways to install drey agree, in a go.mod of
+// its own for Helm.
+package manifests
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/webhook"
+)
+
+const tree = "../../manifests"
+
+// TestEveryWayInstallsTheSame compares what Helm renders, what kustomize builds and
+// what drey install applies, object by object.
+func TestEveryWayInstallsTheSame(t *testing.T) {
+	with := func(change func(*bundle.Options)) bundle.Options {
+		o := bundle.Defaults()
+		change(&o)
+		return o
+	}
+	for variant, c := range map[string]struct {
+		options bundle.Options
+		overlay string
+		values  string
+	}{
+		"drey's own certificates": {bundle.Defaults(), "self-signed", ""},
+		"cert-manager's":          {with(func(o *bundle.Options) { o.Certs = bundle.CertManager }), "cert-manager", "certs: {mode: cert-manager}"},
+		"the registry in a file":  {with(func(o *bundle.Options) { o.Store, o.Replicas = bundle.Embedded, 1 }), "embedded", "{store: {type: embedded}, replicas: 1}"},
+		"a mode that only warns":  {with(func(o *bundle.Options) { o.Mode = webhook.Warn }), "", "mode: warn"},
+		"a mode that only tells":  {with(func(o *bundle.Options) { o.Mode = webhook.Audit }), "", "mode: audit"},
+		"another namespace, with targets": {with(func(o *bundle.Options) {
+			o.Namespace, o.TargetNamespaces = "apps", []string{"jobs-a", "jobs-b"}
+		}), "", "rbac: {additionalNamespaces: [jobs-a, jobs-b]}"},
+		"a REST API behind another name": {with(func(o *bundle.Options) { o.RESTURL = "https://drey.example.com" }), "", "rest: {url: 'https://drey.example.com'}"},
+		"another image and three replicas": {with(func(o *bundle.Options) { o.Image, o.Replicas = "example.com/drey@sha256:"+strings.Repeat("0", 64), 3 }), "",
+			"{image: {repository: example.com/drey, digest: 'sha256:" + strings.Repeat("0", 64) + "'}, replicas: 3}"},
+	} {
+		t.Run(variant, func(t *testing.T) {
+			stages, err := bundle.Stages(c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]map[string]any{}
+			for _, s := range stages {
+				for _, o := range s.Objects {
+					want[key(o.Unstructured)] = normal(t, o.Unstructured)
+				}
+			}
+			rendered, err := render(c.options.Namespace, c.values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chart := objects(t, rendered.Manifest)
+			delete(want, "Namespace/"+c.options.Namespace) // helm's --create-namespace, or somebody else's
+			same(t, "helm template", chart, want)
+			if c.overlay == "" {
+				return
+			}
+			built := objects(t, kustomize(t, c.overlay))
+			for _, s := range stages {
+				for _, o := range s.Objects {
+					want[key(o.Unstructured)] = normal(t, o.Unstructured)
+				}
+			}
+			same(t, "kustomize build", built, want)
+		})
+	}
+}
+
+// TestWhatTheChartCannotDoIsRefused holds the schema of the values.
+func TestWhatTheChartCannotDoIsRefused(t *testing.T) {
+	for values, says := range map[string]string{
+		"replicas: 0":                          "replicas",
+		"replicas: two":                        "replicas",
+		"{store: {type: embedded}}":            "replicas", // two, by default
+		"mode: strict":                         "mode",
+		"certs: {mode: none}":                  "certs",
+		"image: {tagg: x}":                     "tagg",
+		"image: {digest: abc}":                 "digest",
+		"rest: {url: \"https://x' || true\"}":  "url",
+		"rbac: {additionalNamespaces: [Jobs]}": "additionalNamespaces",
+		"extraArgs: [serve]":                   "extraArgs",
+		"metrics: {clusterRoleBinding: {serviceAccount: prometheus}}": "metrics.clusterRoleBinding.namespace",
+		"networkPolicy: {apiServerPorts: []}":                         "apiServerPorts",
+		"goMemLimit: 230Mi":                                           "goMemLimit",
+	} {
+		if _, err := render("drey-system", values); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want %q", values, err, says)
+		}
+	}
+}
+
+// TestWhatIsBehindFlags renders what is off by default.
+func TestWhatIsBehindFlags(t *testing.T) {
+	rendered, err := render("drey-system", `
+metrics:
+  serviceMonitor: {enabled: true, labels: {release: prometheus}}
+  prometheusRule: {enabled: true}
+  clusterRoleBinding: {serviceAccount: prometheus, namespace: monitoring}
+certs: {mode: cert-manager}
+imagePullSecrets: [{name: pull}]
+nodeSelector: {disk: ssd}
+tolerations: [{key: infra, operator: Exists}]
+podAnnotations: {example.com/a: b}
+serviceAccount: {annotations: {example.com/c: d}}
+platformNamespaces: [team-a]
+extraArgs: [--log-level=debug]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := objects(t, rendered.Manifest)
+	for key, parts := range map[string][]string{
+		"drey-system/ServiceMonitor/drey": {`"release":"prometheus"`, `"name":"drey-serving"`, `"serverName":"drey.drey-system.svc"`},
+		"drey-system/PrometheusRule/drey": {"drey_certificate_expiry_timestamp_seconds", "DreyIsDown"},
+		"ClusterRoleBinding/drey-metrics": {`"namespace":"monitoring"`},
+		"drey-system/ServiceAccount/drey": {`"example.com/c":"d"`},
+		"drey-system/Deployment/drey":     {`"--platform-namespace=team-a"`, `"--log-level=debug"`, `"disk":"ssd"`, `"key":"infra"`, `"example.com/a":"b"`, `"name":"pull"`},
+	} {
+		text, err := json.Marshal(all[key])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range parts {
+			if !strings.Contains(string(text), part) {
+				t.Errorf("%s has no %s: %s", key, part, text)
+			}
+		}
+	}
+	off, err := render("drey-system", "{networkPolicy: {enabled: false}, podDisruptionBudget: {enabled: false}, crds: {install: false}, rbac: {create: false}, topologySpread: {enabled: false}, priorityClassName: '', uninstallHook: {enabled: false}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"NetworkPolicy", "PodDisruptionBudget", "CustomResourceDefinition", "kind: Role", "kind: ClusterRole", "topologySpreadConstraints", "priorityClassName"} {
+		if strings.Contains(off.Manifest, kind) {
+			t.Errorf("%s is there, though it was switched off", kind)
+		}
+	}
+	if len(off.Hooks) != 1 {
+		t.Errorf("%d hooks, want the test's alone", len(off.Hooks))
+	}
+}
+
+// TestEveryValueIsDocumented looks for each of them in the chart's README.
+func TestEveryValueIsDocumented(t *testing.T) {
+	text, err := os.ReadFile(tree + "/chart/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := load(t)
+	seen := 0
+	var walk func(path string, value any)
+	walk = func(path string, value any) {
+		if m, ok := value.(map[string]any); ok && len(m) > 0 && path != ".resources" {
+			for k, v := range m {
+				walk(path+"."+k, v)
+			}
+			return
+		}
+		seen++
+		if name := "`" + strings.TrimPrefix(path, ".") + "`"; !bytes.Contains(text, []byte(name)) {
+			t.Errorf("README.md does not say what %s does", name)
+		}
+	}
+	walk("", map[string]any(c.Values))
+	for _, name := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllSubmatch(text, -1) {
+		if _, err := chartutil.Values(c.Values).PathValue(string(name[1])); err != nil {
+			if _, err := chartutil.Values(c.Values).Table(string(name[1])); err != nil {
+				t.Errorf("README.md tells of %s, which is no value", name[1])
+			}
+		}
+	}
+	if seen < 25 {
+		t.Errorf("only %d values", seen)
+	}
+}
+
+// TestTheServerTakesItAllWithoutAWarning applies what Helm and kustomize make to a
+// real API server, where a warning is an error. The Deployment's pods pass the
+// restricted level of the namespace.
+func TestTheServerTakesItAllWithoutAWarning(t *testing.T) {
+	for variant, manifest := range map[string]func() string{
+		"kustomize, self-signed":  func() string { return kustomize(t, "self-signed") },
+		"kustomize, cert-manager": func() string { return kustomize(t, "cert-manager") },
+		"kustomize, embedded":     func() string { return kustomize(t, "embedded") },
+		"helm": func() string {
+			rendered, err := render("drey-system", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := rendered.Manifest
+			for _, h := range rendered.Hooks {
+				all += "\n---\n" + h.Manifest
+			}
+			return "apiVersion: v1\nkind: Namespace\nmetadata: {name: drey-system, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted}}\n---\n" + all
+		},
+	} {
+		t.Run(variant, func(t *testing.T) {
+			c := cluster.Start(t)
+			text := manifest()
+			apply := func(args ...string) {
+				cmd := c.KubectlCommand(t.Context(), append([]string{"apply", "--warnings-as-errors", "-f", "-"}, args...)...)
+				cmd.Stdin = strings.NewReader(text)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("kubectl apply %v: %v\n%s", args, err, out)
+				}
+			}
+			apply("--server-side")
+			apply("--server-side") // and again
+			// The controllers made a pod, so nothing of the restricted level is missing.
+			var pods string
+			for range 100 {
+				out, err := c.KubectlCommand(t.Context(), "get", "pods", "-n", "drey-system", "-l", "app.kubernetes.io/name=drey", "-o", "name").Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if pods = string(out); pods != "" {
+					break
+				}
+				if err := t.Context().Err(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if pods == "" {
+				events, _ := c.KubectlCommand(t.Context(), "get", "events", "-n", "drey-system").CombinedOutput()
+				t.Fatalf("no pod was made:\n%s", events)
+			}
+		})
+	}
+}
+
+func load(t *testing.T) *chart.Chart {
+	t.Helper()
+	c, err := loader.Load(tree + "/chart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// render is helm template.
+func render(namespace, values string) (*release.Release, error) {
+	c, err := loader.Load(tree + "/chart")
+	if err != nil {
+		return nil, err
+	}
+	v, err := chartutil.ReadValues([]byte(values))
+	if err != nil {
+		return nil, err
+	}
+	install := action.NewInstall(&action.Configuration{Log: func(string, ...any) {}})
+	install.DryRun, install.ClientOnly, install.ReleaseName, install.Namespace = true, true, "drey", namespace
+	install.KubeVersion = &chartutil.KubeVersion{Version: "v1.37.0", Major: "1", Minor: "37"}
+	return install.Run(c, v)
+}
+
+// kustomize is kubectl kustomize.
+func kustomize(t *testing.T, overlay string) string {
+	t.Helper()
+	binaries, err := cluster.Binaries(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), filepath.Join(binaries, "kubectl"), "kustomize", filepath.Join(tree, "overlays", overlay)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl kustomize %s: %v\n%s", overlay, err, out)
+	}
+	return string(out)
+}
+
+func objects(t *testing.T, manifest string) map[string]map[string]any {
+	t.Helper()
+	all := map[string]map[string]any{}
+	for _, document := range regexp.MustCompile(`(?m)^---$`).Split(manifest, -1) {
+		var o unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+			t.Fatalf("%v\n%s", err, document)
+		}
+		if len(o.Object) == 0 {
+			continue
+		}
+		if all[key(&o)] != nil {
+			t.Errorf("%s is there twice", key(&o))
+		}
+		all[key(&o)] = normal(t, &o)
+	}
+	return all
+}
+
+func key(o *unstructured.Unstructured) string {
+	return strings.TrimPrefix(fmt.Sprintf("%s/%s/%s", o.GetNamespace(), o.GetKind(), o.GetName()), "/")
+}
+
+// normal is an object as JSON has it, without what tells Helm what to do.
+func normal(t *testing.T, o *unstructured.Unstructured) map[string]any {
+	t.Helper()
+	o = o.DeepCopy()
+	annotations := o.GetAnnotations()
+	delete(annotations, "helm.sh/resource-policy")
+	if len(annotations) == 0 {
+		annotations = nil
+	}
+	o.SetAnnotations(annotations)
+	text, err := json.Marshal(o.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func same(t *testing.T, way string, got, want map[string]map[string]any) {
+	t.Helper()
+	for k := range got {
+		if want[k] == nil {
+			t.Errorf("%s has %s, which drey install has not", way, k)
+		}
+	}
+	for k, w := range want {
+		g := got[k]
+		if g == nil {
+			t.Errorf("%s has no %s", way, k)
+		} else if !reflect.DeepEqual(g, w) {
+			a, _ := yaml.Marshal(g)
+			b, _ := yaml.Marshal(w)
+			t.Errorf("%s: %s differs:\n%s\nwant\n%s", way, k, a, b)
+		}
+	}
+}
