@@ -121,6 +121,7 @@ func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) strin
 
 // resources of the kinds that the tests use.
 var resources = map[string]schema.GroupVersionResource{
+	"Namespace":   {Version: "v1", Resource: "namespaces"},
 	"Pod":         {Version: "v1", Resource: "pods"},
 	"Deployment":  {Group: "apps", Version: "v1", Resource: "deployments"},
 	"ReplicaSet":  {Group: "apps", Version: "v1", Resource: "replicasets"},

@@ -18,6 +18,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	clusterclient "k8s.io/client-go/rest"
 
@@ -112,7 +113,10 @@ func (w *world) registerObject(t *testing.T, r fixtures.Registered, namespace st
 
 func (w *world) setMode(t *testing.T, namespace string, mode webhook.Mode) {
 	t.Helper()
-	w.mustKubectl(t, "", "label", "namespace", namespace, webhook.ModeLabel+"="+string(mode), "--overwrite")
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhook.ModeLabel, mode)
+	if _, err := w.api.Resource(resources["Namespace"]).Patch(t.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // establish makes an object that is there before the case's own, with the labels
@@ -136,20 +140,15 @@ func (w *world) establish(t *testing.T, namespace string, object map[string]any)
 		}
 		made = updated
 	}
-	if !maps.Equal(made.GetLabels(), wanted.GetLabels()) {
-		labels, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": nil}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(wanted.GetLabels()) > 0 {
-			made.SetLabels(wanted.GetLabels())
-			made, err = api.Update(t.Context(), made, metav1.UpdateOptions{})
-		} else {
-			made, err = api.Patch(t.Context(), made.GetName(), "application/merge-patch+json", labels, metav1.PatchOptions{})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	if maps.Equal(made.GetLabels(), wanted.GetLabels()) {
+		return made
+	}
+	patch, err := json.Marshal([]any{map[string]any{"op": "add", "path": "/metadata/labels", "value": labelsOf(wanted.Object)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err = api.Patch(t.Context(), made.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	return made
 }
