@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
@@ -31,8 +30,8 @@ func admit[T any](w *Webhooks, name string, p purpose, recognise func(*T, *reque
 		case v.Allowed && p.labels:
 			answer.kept = v.Kept
 			w.metrics.labelled(v)
-			if annotation := deniedLabels(v.Object()); len(v.Add) > 0 || annotation.Key != "" {
-				answer.patch = appendPatch(make([]byte, 0, 512), v.Object(), v.Add, annotation)
+			if len(v.Add) > 0 {
+				answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(v.Object().Labels) > 0, v.Add)
 			}
 		}
 		if warning := v.Warning(); warning != "" {
@@ -75,22 +74,4 @@ func (w *Webhooks) keepLabels(_ context.Context, r *request[labelled]) response 
 		w.refuse(&answer, v, validatePodLabels, r.DryRun)
 	}
 	return answer
-}
-
-// deniedLabels is the annotation of a workload whose selector wants some of our labels
-// absent from its pods; without a key if it wants none, or says so already.
-func deniedLabels(o *flink.Object) verdict.Label {
-	if _, there := o.Annotations[flink.AnnotationDenied]; there || len(o.Denied) == 0 {
-		return verdict.Label{}
-	}
-	var ours []string
-	for _, key := range o.Denied {
-		if verdict.IsLabel(key) && !slices.Contains(ours, key) {
-			ours = append(ours, key)
-		}
-	}
-	if len(ours) == 0 {
-		return verdict.Label{}
-	}
-	return verdict.Label{Key: flink.AnnotationDenied, Value: strings.Join(ours, ",")}
 }

@@ -78,8 +78,7 @@ func (p *pod) recognise(r *request[pod]) flink.Workload {
 type workload struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
-		Selector    selector `json:"selector"`
-		Template    pod      `json:"template"`
+		Template    pod `json:"template"`
 		JobTemplate struct {
 			Spec struct {
 				Template pod `json:"template"`
@@ -97,28 +96,8 @@ func (w *workload) recognise(r *request[workload]) flink.Workload {
 		o.Pod = w.Spec.JobTemplate.Spec.Template.template()
 	default:
 		o.Pod = w.Spec.Template.template()
-		o.Denied = w.Spec.Selector.denied()
 	}
 	return flink.Recognise(&o)
-}
-
-// selector is a label selector, as far as adding a label to a pod can take the pod out
-// of it.
-type selector struct {
-	MatchExpressions []struct {
-		Key      string `json:"key"`
-		Operator string `json:"operator"`
-	} `json:"matchExpressions"`
-}
-
-func (s selector) denied() []string {
-	var keys []string
-	for _, e := range s.MatchExpressions {
-		if e.Operator == "DoesNotExist" || e.Operator == "NotIn" {
-			keys = append(keys, e.Key)
-		}
-	}
-	return keys
 }
 
 // custom is a custom resource of Flink's. Its spec has not been checked against

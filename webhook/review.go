@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -127,54 +125,33 @@ func (r response) append(b []byte) []byte {
 	return append(b, "}}}\n"...)
 }
 
-// appendPatch writes the JSON patch that adds labels, and perhaps an annotation, to an
-// object. It only ever adds keys that are not there; where there are none at all, the
-// map that holds them comes first.
-func appendPatch(b []byte, o *flink.Object, add []verdict.Label, annotation verdict.Label) []byte {
+// appendLabelsPatch writes the JSON patch that adds labels to an object. It
+// only ever adds keys that are not there: with no labels at all, the map that
+// holds them comes first.
+func appendLabelsPatch(b []byte, hasLabels bool, add []verdict.Label) []byte {
+	if !hasLabels {
+		b = append(b, `[{"op":"add","path":"/metadata/labels","value":{`...)
+		for i, l := range add {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendString(b, l.Key), ':')
+			b = appendString(b, l.Value)
+		}
+		return append(b, "}}]"...)
+	}
 	b = append(b, '[')
-	b = appendAdded(b, "/metadata/labels", len(o.Labels) > 0, add)
-	if _, there := o.Annotations[annotation.Key]; annotation.Key != "" && !there {
-		if len(add) > 0 {
+	for i, l := range add {
+		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendAdded(b, "/metadata/annotations", len(o.Annotations) > 0, []verdict.Label{annotation})
+		b = append(b, `{"op":"add","path":"/metadata/labels/`...)
+		b = append(b, l.Key...) // our own keys: nothing in them to escape
+		b = append(b, `","value":`...)
+		b = append(appendString(b, l.Value), '}')
 	}
 	return append(b, ']')
 }
-
-func appendAdded(b []byte, path string, isThere bool, add []verdict.Label) []byte {
-	for i, l := range add {
-		switch {
-		case i > 0 && !isThere:
-			b = append(b, ',')
-		case i > 0:
-			b = append(b, `},{"op":"add","path":"`...)
-		default:
-			b = append(b, `{"op":"add","path":"`...)
-		}
-		switch {
-		case !isThere && i == 0:
-			b = append(append(b, path...), `","value":{`...)
-			b = append(appendString(b, l.Key), ':')
-		case !isThere:
-			b = append(appendString(b, l.Key), ':')
-		default:
-			b = append(append(b, path...), '/')
-			b = append(append(b, pointer.Replace(l.Key)...), `","value":`...)
-		}
-		b = appendString(b, l.Value)
-	}
-	if len(add) > 0 && !isThere {
-		b = append(b, '}')
-	}
-	if len(add) > 0 {
-		b = append(b, '}')
-	}
-	return b
-}
-
-// pointer escapes a key for a JSON pointer (RFC 6901).
-var pointer = strings.NewReplacer("~", "~0", "/", "~1")
 
 // appendString writes a JSON string. Invalid UTF-8 becomes U+FFFD.
 func appendString(b []byte, s string) []byte {

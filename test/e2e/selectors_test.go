@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,4 +134,76 @@ func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 		spec["replicas"] = pods
 	}
 	return map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}, pods
+}
+
+// TestASelectorIsHeededWhoeverHasLabelledItsWorkload: drey looks at the workload of a
+// pod, and not at what stands beside it, or was there before under its name.
+func TestASelectorIsHeededWhoeverHasLabelledItsWorkload(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	for name, play := range map[string]func(t *testing.T, w *world, namespace string) (pods int){
+		"a Deployment with labels like drey's, and without what drey may have noted": func(t *testing.T, w *world, namespace string) int {
+			w.mustKubectl(t, deploymentThatWantsNoID("picky", "{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
+			w.mustKubectl(t, deploymentThatWantsNoID("picky", "{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
+			return 2
+		},
+		"a ReplicaSet whose Deployment was replaced by another of its name": func(t *testing.T, w *world, namespace string) int {
+			w.mustKubectl(t, deploymentThatWantsNoID("picky", "{}", 1), "apply", "-n", namespace, "-f", "-")
+			eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+			w.mustKubectl(t, "", "delete", "deployment", "picky", "-n", namespace, "--cascade=orphan")
+			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentThatWantsNoID("picky", "{}", 1))
+			w.mustKubectl(t, other, "apply", "-n", namespace, "-f", "-")
+			w.mustKubectl(t, "", "delete", "pod", "-n", namespace, "-l", "generation=old", "--now")
+			return 2
+		},
+		"a ReplicaSet that is called as if a Deployment beside it had made it": func(t *testing.T, w *world, namespace string) int {
+			w.mustKubectl(t, strings.Replace(deploymentThatWantsNoID("picky", "{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
+			set := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: picky", "name: picky-set", "generation: old", "generation: set").Replace(deploymentThatWantsNoID("picky", "{}", 1))
+			w.mustKubectl(t, set, "apply", "-n", namespace, "-f", "-")
+			return 2
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := w.Namespace(t)
+			w.register(t, "team-a", namespace)
+			want := play(t, w, namespace)
+			check := func() error {
+				pods := w.list(t, "Pod", namespace)
+				for _, p := range pods {
+					if metav1.GetControllerOf(&p) == nil {
+						return fmt.Errorf("of %d pods, %s is an orphan, with labels %v", len(pods), p.GetName(), p.GetLabels())
+					}
+				}
+				if len(pods) != want {
+					return fmt.Errorf("there are %d pods, want %d", len(pods), want)
+				}
+				return nil
+			}
+			eventually(t, 20*time.Second, check)
+			for range 6 {
+				time.Sleep(500 * time.Millisecond)
+				if err := check(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// deploymentThatWantsNoID selects pods by the absence of a label that drey adds.
+func deploymentThatWantsNoID(name, labels string, replicas int) string {
+	return fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %s, labels: %s}
+spec:
+  replicas: %d
+  selector:
+    matchLabels: {generation: old}
+    matchExpressions: [{key: deploymentId, operator: DoesNotExist}]
+  template:
+    metadata: {labels: {generation: old, component: jobmanager}}
+    spec: {containers: [{name: jobmanager, image: "flink:2.2", args: [standalone-job]}]}
+`, name, labels, replicas)
 }

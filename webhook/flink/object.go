@@ -17,11 +17,6 @@ type Object struct {
 	Annotations  map[string]string
 	Owners       []Owner
 	Pod          Pod // the pod itself, or the template
-
-	// Denied are the label keys that the object's selector wants absent, or
-	// without some values, on the pods that it makes: a pod that got one could
-	// fall out of its controller's hands, which would then make another, and so on.
-	Denied []string
 }
 
 // Pod is the part of a pod, or of a template, that shows what runs in it.
@@ -116,6 +111,11 @@ func owner(owners []Owner) (Owner, bool) {
 			return o, true
 		}
 	}
+	return Controller(owners)
+}
+
+// Controller is the owner reference of the controller, which at most one is.
+func Controller(owners []Owner) (Owner, bool) {
 	for _, o := range owners {
 		if o.Controller {
 			return o, true

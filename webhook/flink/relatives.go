@@ -11,8 +11,12 @@ type Relative struct {
 	APIVersion, Kind, Name, UID string
 	Labels, Annotations         map[string]string
 
-	// Denied are the label keys that its selector wants absent: see [Object].
-	Denied []string
+	// Of the nearest relative of a pod: the label keys that the selector of the
+	// pod's controller wants absent, or without some values. A pod that gets one may
+	// fall out of the hands of its controller, which makes another, and so on.
+	// DeniesAll says that the selector could not be read: it may want anything.
+	Denied    []string
+	DeniesAll bool
 
 	// Of a custom resource: how its cluster takes jobs, and the job that it has
 	// last heard of (FlinkDeployment: status.jobStatus.jobId).
@@ -53,18 +57,14 @@ func (w Workload) With(relatives []Relative, complete bool) Workload {
 	return w
 }
 
-// Denies tells whether a selector among a pod's owners wants the pod to be without a
+// Denies tells whether a pod may fall out of its controller's selector if it gets a
 // label.
 func (w Workload) Denies(key string) bool {
-	if w.Object.Kind != "Pod" {
+	if w.Object.Kind != "Pod" || len(w.Relatives) == 0 {
 		return false
 	}
-	for _, r := range w.Relatives {
-		if slices.Contains(r.Denied, key) {
-			return true
-		}
-	}
-	return false
+	nearest := w.Relatives[0]
+	return nearest.DeniesAll || slices.Contains(nearest.Denied, key)
 }
 
 // learn takes over what relatives know of a cluster's mode and job. What a custom
@@ -115,21 +115,13 @@ func (w Workload) clusterName() string {
 // resource, which does not control what it owns, over the controller's.
 func ByOwner(owners []Owner) (Owner, bool) { return owner(owners) }
 
-// DeploymentOf is the name of the Deployment of a pod's ReplicaSet. A
-// ReplicaSet is <deployment>-<pod-template-hash>.
-func DeploymentOf(replicaSet string, podLabels map[string]string) string {
-	return deploymentOf(replicaSet, podLabels[labelPodHash])
-}
-
-// AnnotationDenied lists, with commas between, the label keys that the selector of a
-// workload wants absent from its pods. Drey writes it when the workload comes: what
-// drey keeps of it later is metadata, and has no selector.
-const AnnotationDenied = "drey.dev/denied-labels"
-
-// DeniedBy reads [AnnotationDenied].
-func DeniedBy(annotations map[string]string) []string {
-	if list := annotations[AnnotationDenied]; list != "" {
-		return strings.Split(list, ",")
+// DeploymentOf is the name of the Deployment of a pod's ReplicaSet, which is called
+// <deployment>-<pod-template-hash>. ok is false for one that no Deployment has made.
+func DeploymentOf(replicaSet string, podLabels map[string]string) (name string, ok bool) {
+	hash := podLabels[labelPodHash]
+	if hash == "" {
+		return "", false
 	}
-	return nil
+	name, ok = strings.CutSuffix(replicaSet, "-"+hash)
+	return name, ok && name != ""
 }

@@ -22,9 +22,6 @@ type kind struct {
 
 var deployments = kind{flink.CustomResource{Kind: "Deployment", Group: "apps", Version: "v1", Resource: "deployments"}, false}
 
-// replicaSets are not followed: a Deployment's are known by their names.
-var replicaSets = kind{flink.CustomResource{Kind: "ReplicaSet", Group: "apps", Version: "v1", Resource: "replicasets"}, false}
-
 var kinds = func() []kind {
 	all := []kind{
 		deployments,
@@ -38,7 +35,9 @@ var kinds = func() []kind {
 	return all
 }()
 
-func kindOf(ref flink.Owner) (kind, bool) {
+func kindOf(ref flink.Owner) (kind, bool) { return among(kinds, ref) }
+
+func among(kinds []kind, ref flink.Owner) (kind, bool) {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil {
 		return kind{}, false

@@ -14,10 +14,9 @@ import (
 type kept struct {
 	metav1.ObjectMeta // as far as it matters
 
-	kind   kind
-	mode   flink.Mode
-	jobID  string
-	denied []string // label keys that its selector wants absent
+	kind  kind
+	mode  flink.Mode
+	jobID string
 }
 
 // is tells whether it has a uid, where one is known.
@@ -26,7 +25,7 @@ func (k *kept) is(uid string) bool { return uid == "" || string(k.UID) == uid }
 func (k *kept) relative() flink.Relative {
 	return flink.Relative{
 		APIVersion: k.kind.apiVersion(), Kind: k.kind.Kind, Name: k.Name, UID: string(k.UID),
-		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID, Denied: k.denied,
+		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID,
 	}
 }
 
@@ -60,26 +59,11 @@ const heard = time.Minute
 
 // keepMetadata keeps what admission reads of an owner's metadata.
 func keepMetadata(k kind, m metav1.Object) *kept {
-	return &kept{kind: k, denied: flink.DeniedBy(m.GetAnnotations()), ObjectMeta: metav1.ObjectMeta{
+	return &kept{kind: k, ObjectMeta: metav1.ObjectMeta{
 		Namespace: m.GetNamespace(), Name: m.GetName(), UID: m.GetUID(), ResourceVersion: m.GetResourceVersion(),
 		CreationTimestamp: m.GetCreationTimestamp(), OwnerReferences: m.GetOwnerReferences(),
 		Labels: ours(m.GetLabels()), Annotations: ours(m.GetAnnotations()),
 	}}
-}
-
-// keepMaker keeps, beside that, which labels the selector of what makes pods wants
-// absent.
-func keepMaker(k kind, u *unstructured.Unstructured) *kept {
-	c := keepMetadata(k, u)
-	expressions, _, _ := unstructured.NestedSlice(u.Object, "spec", "selector", "matchExpressions")
-	for _, e := range expressions {
-		if e, ok := e.(map[string]any); ok && (e["operator"] == "DoesNotExist" || e["operator"] == "NotIn") {
-			if key, ok := e["key"].(string); ok {
-				c.denied = append(c.denied, key)
-			}
-		}
-	}
-	return c
 }
 
 // keepCustom keeps, beside that, the mode and the job of a custom resource.

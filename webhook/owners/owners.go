@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -27,11 +28,13 @@ type Owners struct {
 	log      *slog.Logger
 	followed map[kind]*followed
 	asked    *answers
+	denials  *utilcache.LRUExpireCache // label keys, by the uid of a controller whose selector denies them
 	now      func() time.Time
 }
 
 // New prepares the look-up. It needs the right to get, list and watch Deployments,
-// StatefulSets, Jobs and Flink's custom resources, of which none has to be there.
+// StatefulSets, Jobs, CronJobs and Flink's custom resources, of which none has to be
+// there, and to get ReplicaSets and DaemonSets.
 func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 200, 400 // a look-up must not wait in line here: it has its own bound
@@ -43,7 +46,7 @@ func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Owners{metadata: meta, dynamic: all, log: log, followed: make(map[kind]*followed), asked: newAnswers(), now: time.Now}
+	o := &Owners{metadata: meta, dynamic: all, log: log, followed: make(map[kind]*followed), asked: newAnswers(), denials: utilcache.NewLRUExpireCache(mostDenials), now: time.Now}
 	for _, k := range kinds {
 		if o.followed[k], err = o.follow(k); err != nil {
 			return nil, err
@@ -78,8 +81,16 @@ const depth = 6
 
 // Of finds the owners of an object, nearest first. complete says that the last of
 // them is the root; if not, ctx ended before, or the API server did not answer, or
-// an owner is gone.
+// an owner is gone. The nearest of a pod says which labels its controller denies it.
 func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
+	relatives, complete = o.chain(ctx, object)
+	if len(relatives) > 0 && object.Kind == "Pod" {
+		relatives[0].Denied, relatives[0].DeniesAll = o.denied(ctx, object)
+	}
+	return relatives, complete
+}
+
+func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
 	ref, ok := flink.ByOwner(object.Owners)
 	if !ok {
 		return nil, true
@@ -138,10 +149,11 @@ var (
 // Deployment is found by its name; a ReplicaSet without one is its own root.
 func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner) (*kept, error) {
 	if ref.Kind == "ReplicaSet" {
-		found, err := o.get(ctx, deployments, object.Namespace, flink.DeploymentOf(ref.Name, object.Pod.Labels), "")
-		if errors.Is(err, errGone) {
-			found, err = o.get(ctx, replicaSets, object.Namespace, ref.Name, ref.UID)
+		deployment, ok := flink.DeploymentOf(ref.Name, object.Pod.Labels)
+		if !ok {
+			return nil, errNoOwnerOfOurs
 		}
+		found, err := o.get(ctx, deployments, object.Namespace, deployment, "")
 		if errors.Is(err, errGone) {
 			return nil, errNoOwnerOfOurs
 		}
@@ -157,10 +169,8 @@ func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner
 // get answers from memory if it can, else it asks. uid is empty where it is not
 // known.
 func (o *Owners) get(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
-	if f := o.followed[k]; f != nil {
-		if found, ok := f.get(namespace, name); ok && found.is(uid) {
-			return found, nil
-		}
+	if found, ok := o.followed[k].get(namespace, name); ok && found.is(uid) {
+		return found, nil
 	}
 	if found, err, ok := o.asked.get(k, namespace, name); ok && (err != nil || found.is(uid)) {
 		return found, err
@@ -189,17 +199,19 @@ func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (
 	return found, err
 }
 
-// read reads the whole of an object: what drey has not labelled, it has not looked at
-// when it came, and its selector matters.
 func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kept, error) {
+	if !k.custom {
+		m, err := o.metadata.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return keepMetadata(k, m), nil
+	}
 	u, err := o.dynamic.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
-	if k.custom {
-		return keepCustom(k, u), nil
-	}
-	return keepMaker(k, u), nil
+	return keepCustom(k, u), nil
 }
 
 // bare is what an owner reference itself says.

@@ -84,7 +84,7 @@ func (v Verdict) explain(l Label) ExplainedLabel {
 	case l.Value == "":
 		e.Action = LeftOut
 	case v.workload.Denies(l.Key):
-		e.Action, e.From = LeftOff, "a selector among its owners wants pods without it"
+		e.Action, e.From = LeftOff, "the selector of its controller wants pods without it"
 	default:
 		e.Source, e.From = l.Source, v.from(l)
 	}

@@ -12,15 +12,6 @@ const (
 	LabelSessionClusterName = "sessionClusterName"
 )
 
-// IsLabel tells whether a key is one of these.
-func IsLabel(key string) bool {
-	switch key {
-	case LabelApp, LabelSystem, LabelPlatformNamespace, LabelDeploymentID, LabelDeploymentName, LabelJobID, LabelSessionClusterID, LabelSessionClusterName:
-		return true
-	}
-	return false
-}
-
 // Values of [LabelApp] and [LabelSystem].
 const (
 	AppJob            = "flink-job"
