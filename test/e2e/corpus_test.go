@@ -90,7 +90,7 @@ func readCorpus(t *testing.T) map[string]map[string]any {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
 		}
-		for _, o := range documents(t, path) {
+		for _, o := range documentsOf(t, path) {
 			u := &unstructured.Unstructured{Object: o}
 			all[strings.TrimPrefix(path, corpus+"/")+"/"+u.GetName()] = o
 		}
@@ -108,7 +108,7 @@ func readCorpus(t *testing.T) map[string]map[string]any {
 	return all
 }
 
-func documents(t *testing.T, path string) []map[string]any {
+func documentsOf(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -139,7 +139,7 @@ func corpusWorld(t *testing.T, c *cluster.Cluster) *world {
 		t.Fatalf("the corpus has no CRDs: %v", err)
 	}
 	for _, path := range paths {
-		for _, crd := range documents(t, path) {
+		for _, crd := range documentsOf(t, path) {
 			if err := installCRD(t.Context(), api, crd); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}

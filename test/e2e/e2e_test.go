@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,6 +67,10 @@ func newDrey(ctx context.Context, c *cluster.Cluster) (*drey.Drey, error) {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // most of them wait for controllers, and not for a processor
+		_ = f.Value.Set("6")
+	}
 	code := m.Run()
 	if started != nil {
 		if err := errors.Join(started.drey.Stop(), started.Stop()); err != nil {
@@ -121,15 +126,17 @@ func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) strin
 
 // resources of the kinds that the tests use.
 var resources = map[string]schema.GroupVersionResource{
-	"Namespace":   {Version: "v1", Resource: "namespaces"},
-	"Pod":         {Version: "v1", Resource: "pods"},
-	"Deployment":  {Group: "apps", Version: "v1", Resource: "deployments"},
-	"ReplicaSet":  {Group: "apps", Version: "v1", Resource: "replicasets"},
-	"StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
-	"Job":         {Group: "batch", Version: "v1", Resource: "jobs"},
-	"CronJob":     {Group: "batch", Version: "v1", Resource: "cronjobs"},
-	"Service":     {Version: "v1", Resource: "services"},
-	"ConfigMap":   {Version: "v1", Resource: "configmaps"},
+	"Namespace":          {Version: "v1", Resource: "namespaces"},
+	"Pod":                {Version: "v1", Resource: "pods"},
+	"Service":            {Version: "v1", Resource: "services"},
+	"ConfigMap":          {Version: "v1", Resource: "configmaps"},
+	"Event":              {Version: "v1", Resource: "events"},
+	"Deployment":         {Group: "apps", Version: "v1", Resource: "deployments"},
+	"ReplicaSet":         {Group: "apps", Version: "v1", Resource: "replicasets"},
+	"StatefulSet":        {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"ControllerRevision": {Group: "apps", Version: "v1", Resource: "controllerrevisions"},
+	"Job":                {Group: "batch", Version: "v1", Resource: "jobs"},
+	"CronJob":            {Group: "batch", Version: "v1", Resource: "cronjobs"},
 }
 
 func init() {
@@ -141,12 +148,12 @@ func init() {
 // create makes an object as a client with no opinions would.
 func (w *world) create(ctx context.Context, namespace string, object map[string]any, dryRun ...string) (*unstructured.Unstructured, error) {
 	o := &unstructured.Unstructured{Object: object}
-	return w.api.Resource(resources[o.GetKind()]).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
+	return w.api.Resource(resourceOf(o.GetKind())).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
 }
 
 func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstructured {
 	t.Helper()
-	l, err := w.api.Resource(resources[kind]).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	l, err := w.api.Resource(resourceOf(kind)).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,137 +1,210 @@
 package e2e
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
-	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// jobManager is the Deployment of a native application's JobManager: app is in
-// its selector.
-const jobManager = `
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: my-job
-  labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
-spec:
-  replicas: 1
-  selector:
-    matchLabels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
-  template:
-    metadata:
-      labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
-    spec:
-      containers:
-        - name: flink-main-container
-          image: flink:2.2
-          command: [/docker-entrypoint.sh]
-          args: [bash, -c, kubernetes-jobmanager.sh kubernetes-application --job-id 7a0c0e1d2b3a49588776655443322110]
-`
-
-// TestSelectedLabelsStayAndNothingRunsAway is the hazard that was measured: a
-// webhook that overwrites app makes a ReplicaSet lose its pod, and make
-// another, for ever; a StatefulSet's pod is orphaned, and a Job's is lost to its
-// Service. Each is watched for a minute.
-func TestSelectedLabelsStayAndNothingRunsAway(t *testing.T) {
-	w := inWorld(t)
+// TestEveryFlavourLivesAsItDoesWithoutDrey plays the life of every flavour in
+// testdata/flavours beside the same life on a control plane without drey: after every
+// step there are as many ReplicaSets, pods, orphans, revisions and generations, with
+// the same templates, selectors and owners. A webhook that overwrites app makes a
+// ReplicaSet lose its pod, and make another, for ever: that was measured.
+func TestEveryFlavourLivesAsItDoesWithoutDrey(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		manifest string
-		sets     int // ReplicaSets that there should be
-		want     map[string]string
-	}{
-		"a Deployment": {jobManager, 1, map[string]string{
-			"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes",
-			"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
-		}},
-		"a StatefulSet": {statefulSet, 0, map[string]string{
-			"app": "flink", "component": "jobmanager", "system": "ververica-platform", "vvpNamespace": "team-a", "sessionClusterName": "nuts",
-		}},
-		"a Job": {batchJob, 0, map[string]string{
-			"app": "flink", "component": "jobmanager", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "nuts",
-			"jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
+	files, err := filepath.Glob("testdata/flavours/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			t.Parallel()
-			namespace := w.Namespace(t)
-			w.register(t, "team-a", namespace)
-			w.mustKubectl(t, c.manifest, "apply", "-n", namespace, "-f", "-")
-			check := func() error { return onePod(w, t, namespace, c.sets, c.want) }
-			eventually(t, 20*time.Second, check)
-			first := w.list(t, "Pod", namespace)[0].GetUID()
-			for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
-				if err := check(); err != nil {
-					t.Fatal(err)
-				}
+			manifest, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if now := w.list(t, "Pod", namespace)[0].GetUID(); now != first {
-				t.Errorf("the pod %s was replaced by %s", first, now)
+			l := newLife(t, manifest)
+			for _, p := range []*plane{l.drey, l.alone} {
+				p.installOperators(t)
 			}
+			l.step("creation", l.applyAll)
+			l.checkLabelled()
+			l.change()
+			l.lose()
+			l.end(metav1.DeletePropagationBackground)
+			l.step("creation anew", l.applyAll)
+			l.end(metav1.DeletePropagationForeground)
+			l.step("creation for the third time", l.applyAll)
+			l.end(metav1.DeletePropagationOrphan)
 		})
 	}
 }
 
-// statefulSet and batchJob are of the shape of Flink's documentation: app is in
-// the selector of the one, and of the other's Service.
-const (
-	statefulSet = `
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: nuts-jobmanager}
-spec:
-  serviceName: nuts
-  selector: {matchLabels: {app: flink, component: jobmanager}}
-  template:
-    metadata: {labels: {app: flink, component: jobmanager}}
-    spec: {containers: [{name: jobmanager, image: "flink:2.2", args: [jobmanager]}]}
-`
-	batchJob = `
-apiVersion: batch/v1
-kind: Job
-metadata: {name: nuts-jobmanager}
-spec:
-  template:
-    metadata: {labels: {app: flink, component: jobmanager}}
-    spec:
-      restartPolicy: OnFailure
-      containers: [{name: jobmanager, image: "flink:2.2", args: [standalone-job, --job-id, 7a0c0e1d2b3a49588776655443322110]}]
-`
-)
-
-// onePod holds when there is one pod, which its controller owns, with all of the
-// labels but those that controllers add.
-func onePod(w *world, t *testing.T, namespace string, wantSets int, want map[string]string) error {
-	sets, pods := w.list(t, "ReplicaSet", namespace), w.list(t, "Pod", namespace)
-	if len(sets) != wantSets || len(pods) != 1 {
-		return fmt.Errorf("there are %d ReplicaSets and %d pods, want %d and 1", len(sets), len(pods), wantSets)
-	}
-	labels := pods[0].GetLabels()
-	owner := metav1.GetControllerOf(&pods[0])
-	if owner == nil {
-		return errors.New("the pod has been orphaned")
-	}
-	root := owner.UID
-	if owner.Kind == "ReplicaSet" {
-		root = w.list(t, "Deployment", namespace)[0].GetUID()
-	}
-	for _, key := range []string{"deploymentId", "sessionClusterId"} {
-		if id, ok := labels[key]; ok && id != string(root) {
-			return fmt.Errorf("%s is %s, and the root %s", key, id, root)
+func (l *life) applyAll(p *plane) error {
+	for _, o := range l.objects {
+		if err := p.apply(l, o); err != nil {
+			return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
-		delete(labels, key)
-	}
-	maps.DeleteFunc(labels, func(key, _ string) bool {
-		return key == "pod-template-hash" || key == "controller-revision-hash" || key == "controller-uid" || key == "job-name" || strings.Contains(key, "kubernetes.io/")
-	})
-	if !maps.Equal(labels, want) {
-		return fmt.Errorf("the pod has labels %v, want %v", labels, want)
 	}
 	return nil
+}
+
+// checkLabelled makes sure that drey is there at all.
+func (l *life) checkLabelled() {
+	l.Helper()
+	for _, pod := range l.drey.list(l, "Pod", l.drey.namespace) {
+		if labels := pod.GetLabels(); labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "team-a" {
+			return
+		}
+	}
+	l.Error("drey has labelled no pod")
+}
+
+// change scales, rolls out, applies again and patches.
+func (l *life) change() {
+	l.Helper()
+	scale := func(by int64) func(*plane) error {
+		return l.makers(func(p *plane, o *unstructured.Unstructured) error {
+			field := "replicas"
+			if o.GetKind() == "Job" {
+				field = "parallelism"
+			}
+			n, _, _ := unstructured.NestedInt64(o.Object, "spec", field)
+			return p.patch(l, o.GetKind(), o.GetName(), fmt.Sprintf(`{"spec":{%q:%d}}`, field, n+by))
+		})
+	}
+	l.step("scaling up", scale(2))
+	l.step("scaling down", scale(0))
+	l.step("a rollout", l.makers(func(p *plane, o *unstructured.Unstructured) error {
+		if o.GetKind() == "Job" { // its template is immutable
+			return nil
+		}
+		return p.patch(l, o.GetKind(), o.GetName(), `{"spec":{"template":{"metadata":{"annotations":{"rolled":"out"}}}}}`)
+	}))
+	l.step("applying again", l.applyAll)
+	l.step("patches", func(p *plane) error {
+		for _, o := range l.objects {
+			if err := p.patch(l, o.GetKind(), o.GetName(), `{"metadata":{"labels":{"team":"nuts"},"annotations":{"seen":"yes"}}}`); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lose deletes every pod. Controllers make others, and so does a JobManager, which
+// counts its attempts.
+func (l *life) lose() {
+	l.Helper()
+	l.step("the loss of all pods", func(p *plane) error {
+		for _, pod := range p.list(l, "Pod", p.namespace) {
+			if err := p.delete(l, "Pod", pod.GetName(), metav1.DeletePropagationBackground); err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+		}
+		for _, o := range l.objects {
+			if o.GetKind() != "Pod" {
+				continue
+			}
+			next := o.DeepCopy()
+			next.SetName(strings.TrimSuffix(o.GetName(), "-1") + "-2")
+			if err := p.apply(l, next); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// end deletes what is on top, with finalizers on everything, lets the finalizers go,
+// and clears away what stays behind.
+func (l *life) end(how metav1.DeletionPropagation) {
+	l.Helper()
+	finalize := l.all(func(p *plane, o *unstructured.Unstructured) error {
+		text, err := json.Marshal(append(o.GetFinalizers(), hold))
+		if err != nil {
+			return err
+		}
+		return p.patch(l, o.GetKind(), o.GetName(), fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, text))
+	})
+	l.step(string(how)+" deletion with finalizers", func(p *plane) error {
+		if err := finalize(p); err != nil {
+			return err
+		}
+		for _, o := range l.objects {
+			if len(o.GetOwnerReferences()) > 0 {
+				continue
+			}
+			if err := p.delete(l, o.GetKind(), o.GetName(), how); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	l.step("the removal of finalizers", l.all(func(p *plane, o *unstructured.Unstructured) error { return p.letGo(l, o) }))
+	l.step("clearing away", l.all(func(p *plane, o *unstructured.Unstructured) error {
+		return p.delete(l, o.GetKind(), o.GetName(), metav1.DeletePropagationBackground)
+	}))
+	for _, p := range []*plane{l.drey, l.alone} {
+		if left := l.look(p); len(left) > 0 {
+			l.Fatalf("after everything was deleted: %v", left)
+		}
+	}
+}
+
+const hold = "example.com/hold"
+
+// letGo removes our finalizer, and leaves those of others.
+func (p *plane) letGo(t testing.TB, o *unstructured.Unstructured) error {
+	t.Helper()
+	i := slices.Index(o.GetFinalizers(), hold)
+	if i < 0 {
+		return nil
+	}
+	patch := fmt.Sprintf(`[{"op":"test","path":"/metadata/finalizers/%[1]d","value":%[2]q},{"op":"remove","path":"/metadata/finalizers/%[1]d"}]`, i, hold)
+	_, err := p.api.Resource(resourceOf(o.GetKind())).Namespace(p.namespace).Patch(t.Context(), o.GetName(), types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
+
+// all does something to everything that there is of the kinds of a life. What is gone
+// by then is no fault.
+func (l *life) all(act func(*plane, *unstructured.Unstructured) error) func(*plane) error {
+	return func(p *plane) error {
+		for _, kind := range l.kinds() {
+			for _, o := range p.list(l, kind, p.namespace) {
+				if isRootCA(&o) {
+					continue
+				}
+				if err := act(p, &o); err != nil && !apierrors.IsNotFound(err) {
+					return fmt.Errorf("%s %s: %w", kind, o.GetName(), err)
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// makers does something to each object of the manifest that makes pods.
+func (l *life) makers(act func(*plane, *unstructured.Unstructured) error) func(*plane) error {
+	return func(p *plane) error {
+		for _, o := range l.objects {
+			switch o.GetKind() {
+			case "Deployment", "StatefulSet", "Job":
+				if err := act(p, o); err != nil {
+					return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
+				}
+			}
+		}
+		return nil
+	}
 }

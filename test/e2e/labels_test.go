@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// jobManager is the Deployment of a native application's JobManager: app is in
+// its selector.
+const jobManager = `
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: my-job
+  labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
+spec:
+  replicas: 1
+  selector:
+    matchLabels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
+  template:
+    metadata:
+      labels: {app: my-job, component: jobmanager, type: flink-native-kubernetes}
+    spec:
+      containers:
+        - name: flink-main-container
+          image: flink:2.2
+          command: [/docker-entrypoint.sh]
+          args: [bash, -c, kubernetes-jobmanager.sh kubernetes-application --job-id 7a0c0e1d2b3a49588776655443322110]
+`
+
+// TestSelectedLabelsStay says which labels there are in the end.
+func TestSelectedLabelsStay(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	for name, c := range map[string]struct {
+		manifest string
+		sets     int // ReplicaSets that there should be
+		want     map[string]string
+	}{
+		"a Deployment": {jobManager, 1, map[string]string{
+			"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes",
+			"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
+		}},
+		"a StatefulSet": {statefulSet, 0, map[string]string{
+			"app": "flink", "component": "jobmanager", "system": "ververica-platform", "vvpNamespace": "team-a", "sessionClusterName": "nuts",
+		}},
+		"a Job": {batchJob, 0, map[string]string{
+			"app": "flink", "component": "jobmanager", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "nuts",
+			"jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := w.Namespace(t)
+			w.register(t, "team-a", namespace)
+			w.mustKubectl(t, c.manifest, "apply", "-n", namespace, "-f", "-")
+			check := func() error { return onePod(w, t, namespace, c.sets, c.want) }
+			eventually(t, 20*time.Second, check)
+			first := w.list(t, "Pod", namespace)[0].GetUID()
+			time.Sleep(5 * time.Second) // a set that runs away has made dozens by then
+			if err := check(); err != nil {
+				t.Fatal(err)
+			}
+			if now := w.list(t, "Pod", namespace)[0].GetUID(); now != first {
+				t.Errorf("the pod %s was replaced by %s", first, now)
+			}
+		})
+	}
+}
+
+// statefulSet and batchJob are of the shape of Flink's documentation: app is in
+// the selector of the one, and of the other's Service.
+const (
+	statefulSet = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: nuts-jobmanager}
+spec:
+  serviceName: nuts
+  selector: {matchLabels: {app: flink, component: jobmanager}}
+  template:
+    metadata: {labels: {app: flink, component: jobmanager}}
+    spec: {containers: [{name: jobmanager, image: "flink:2.2", args: [jobmanager]}]}
+`
+	batchJob = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: nuts-jobmanager}
+spec:
+  template:
+    metadata: {labels: {app: flink, component: jobmanager}}
+    spec:
+      restartPolicy: OnFailure
+      containers: [{name: jobmanager, image: "flink:2.2", args: [standalone-job, --job-id, 7a0c0e1d2b3a49588776655443322110]}]
+`
+)
+
+// onePod holds when there is one pod, which its controller owns, with all of the
+// labels but those that controllers add.
+func onePod(w *world, t *testing.T, namespace string, wantSets int, want map[string]string) error {
+	sets, pods := w.list(t, "ReplicaSet", namespace), w.list(t, "Pod", namespace)
+	if len(sets) != wantSets || len(pods) != 1 {
+		return fmt.Errorf("there are %d ReplicaSets and %d pods, want %d and 1", len(sets), len(pods), wantSets)
+	}
+	labels := pods[0].GetLabels()
+	owner := metav1.GetControllerOf(&pods[0])
+	if owner == nil {
+		return errors.New("the pod has been orphaned")
+	}
+	root := owner.UID
+	if owner.Kind == "ReplicaSet" {
+		root = w.list(t, "Deployment", namespace)[0].GetUID()
+	}
+	for _, key := range []string{"deploymentId", "sessionClusterId"} {
+		if id, ok := labels[key]; ok && id != string(root) {
+			return fmt.Errorf("%s is %s, and the root %s", key, id, root)
+		}
+		delete(labels, key)
+	}
+	maps.DeleteFunc(labels, func(key, _ string) bool {
+		return key == "pod-template-hash" || key == "controller-revision-hash" || key == "controller-uid" || key == "job-name" || strings.Contains(key, "kubernetes.io/")
+	})
+	if !maps.Equal(labels, want) {
+		return fmt.Errorf("the pod has labels %v, want %v", labels, want)
+	}
+	return nil
+}
