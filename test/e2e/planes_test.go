@@ -96,7 +96,7 @@ func (l *life) settle(after string) {
 		}
 		d := difference(alone, drey)
 		switch {
-		case d == "" && time.Since(since) >= rest:
+		case d == "" && time.Since(since) >= calm:
 			l.Logf("%5.1fs %s", time.Since(began).Seconds(), after)
 			return
 		case time.Since(began) > limit && d == "":
@@ -108,9 +108,9 @@ func (l *life) settle(after string) {
 	}
 }
 
-// rest is how long nothing may happen before that counts as the end of it. A
+// calm is how long nothing may happen before that counts as the end of it. A
 // ReplicaSet that has lost its pod makes another within milliseconds.
-const rest = 600 * time.Millisecond
+const calm = 600 * time.Millisecond
 
 func difference(alone, drey []string) string {
 	count := map[string]int{}
