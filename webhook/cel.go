@@ -17,9 +17,9 @@ import (
 // medium strength.
 func celFlink(pod string) string {
 	anyContainer := func(holds string) string { return pod + ".spec.containers.exists(c, " + holds + ")" }
+	entryPoint := `(c.?command.orValue([]) + c.?args.orValue([])).exists(w, w.contains("kubernetes-jobmanager.sh") || w.contains("kubernetes-taskmanager.sh") || ` +
+		`w.contains("org.apache.flink.") && ["` + strings.Join(flink.EntryClasses(), `", "`) + `"].exists(name, w.contains(name)))`
 	const (
-		words         = `(c.?command.orValue([]) + c.?args.orValue([]))`
-		entryPoint    = words + `.exists(w, w.contains("kubernetes-jobmanager.sh") || w.contains("kubernetes-taskmanager.sh") || w.contains("org.apache.flink."))`
 		roleContainer = `c.name in ` + celRoles
 		roleArgs      = `[c.?args[?0].orValue(""), c.?command[?1].orValue("")].exists(w, w in ["jobmanager", "taskmanager", "standalone-job"])`
 		flinkImage    = `c.?image.orValue("").matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")` // a segment of the repository, tag and digest apart

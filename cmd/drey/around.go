@@ -37,6 +37,9 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 		return around{}, err
 	}
 	s.runs = a.owners.Runs
+	if err := a.owners.OnChange(s.keeper.Changed); err != nil {
+		return around{}, err
+	}
 	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
 		return around{}, err
 	}

@@ -30,7 +30,6 @@ import (
 )
 
 const (
-	self      = "system:serviceaccount:drey-system:drey"
 	namespace = "flink"
 )
 
@@ -38,7 +37,7 @@ const (
 var sieves = func() []apiserver.WebhookAccessor {
 	client := webhook.ByURL("https://drey", nil)
 	var all []apiserver.WebhookAccessor
-	mutating, validating := webhook.Mutating(client, nil), webhook.Validating(client, nil, self)
+	mutating, validating := webhook.Mutating(client, nil), webhook.Validating(client, nil)
 	for i := range mutating.Webhooks {
 		all = append(all, apiserver.NewMutatingWebhookAccessor(mutating.Webhooks[i].Name, mutating.Name, &mutating.Webhooks[i]))
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/flink"
 )
 
 const generated = 6_000
@@ -165,15 +166,15 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// unclear lists what CEL does not tell apart: which classes of org.apache.flink are
-// a cluster's; whether the image's entry point gets the first argument, or
+// unclear lists what CEL does not tell apart: whether a word only has the
+// name of a class in it; whether the image's entry point gets the first argument, or
 // something else that the command names; and two colons in an image, which is none.
 func unclear(o map[string]any) bool {
 	for _, c := range containers(o) {
 		command, args := words(c["command"]), words(c["args"])
 		named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
 		switch {
-		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool { return strings.Contains(w, "org.apache.flink.") }),
+		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool { return slices.ContainsFunc(flink.EntryClasses(), func(class string) bool { return strings.Contains(w, class) }) }),
 			named(command, 1), len(command) > 1 && named(args, 0), c["image"] == "flink:1:2":
 			return true
 		}

@@ -1,6 +1,7 @@
 package flink
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -95,6 +96,10 @@ var entryClasses = map[string]start{
 	"org.apache.flink.kubernetes.taskmanager.KubernetesTaskExecutorRunner":          {TaskManager, UnknownMode},
 	"org.apache.flink.runtime.taskexecutor.TaskManagerRunner":                       {TaskManager, UnknownMode},
 }
+
+// EntryClasses are the classes by which a process is known to be a JobManager or a
+// TaskManager, in order.
+func EntryClasses() []string { return slices.Sorted(maps.Keys(entryClasses)) }
 
 // Arguments of docker-entrypoint.sh in Flink's image. jobmanager starts a
 // session cluster, standalone-job an application.

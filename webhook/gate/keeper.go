@@ -77,8 +77,8 @@ func slim(object any) (any, error) {
 	return object, nil
 }
 
-// Changed has the mark of a namespace looked at: its targets have changed. It does
-// not wait.
+// Changed has the mark of a namespace looked at: its targets have changed, or what runs
+// there. It does not wait.
 func (k *Keeper) Changed(namespace string) {
 	if r := k.run.Load(); r != nil {
 		r.queue.Add(namespace)
@@ -138,7 +138,7 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 	}
 	k.marking.Lock()
 	defer k.marking.Unlock()
-	has, want := n.Labels[Mark], k.want(namespace, n.Labels[Mark])
+	has, want := n.Labels[Mark], k.want(namespace)
 	if want == Draining {
 		again = draining
 	}
@@ -152,13 +152,14 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 	return again, nil
 }
 
-// want is what the mark of a namespace should be; empty for none. What was never
-// marked does not drain.
-func (k *Keeper) want(namespace, has string) string {
+// want is what the mark of a namespace should be; empty for none. What was admitted
+// drains whether or not the namespace was ever marked: its target may have gone while
+// nobody kept marks.
+func (k *Keeper) want(namespace string) string {
 	switch {
 	case k.o.HasTarget(namespace):
 		return Registered
-	case has != "" && k.o.Runs(namespace):
+	case k.o.Runs(namespace):
 		return Draining
 	}
 	return ""

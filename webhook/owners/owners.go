@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -129,15 +130,37 @@ func (o *Owners) Live(id string) bool {
 	return false
 }
 
-// Runs tells whether something that drey has labelled, and that makes pods, is in a
-// namespace.
+// Runs tells whether something that was admitted is in a namespace: what makes pods, or
+// a custom resource of which an operator makes that.
 func (o *Owners) Runs(namespace string) bool {
-	for k, f := range o.followed {
-		if keys, err := f.informer.GetIndexer().IndexKeys(cache.NamespaceIndex, namespace); !k.custom && err == nil && len(keys) > 0 {
+	for _, f := range o.followed {
+		all, err := f.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+		if err == nil && slices.ContainsFunc(all, isAdmitted) {
 			return true
 		}
 	}
 	return false
+}
+
+func isAdmitted(object any) bool {
+	found, ok := object.(*kept)
+	return ok && found.Labels["vvpNamespace"] != ""
+}
+
+// OnChange has changed called with the namespace of whatever is followed and comes or
+// goes. Call it before Run; changed must not wait.
+func (o *Owners) OnChange(changed func(namespace string)) error {
+	tell := func(object any) {
+		if key, err := cache.DeletionHandlingObjectToName(object); err == nil {
+			changed(key.Namespace)
+		}
+	}
+	for _, f := range o.followed {
+		if _, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell, DeleteFunc: tell}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var (

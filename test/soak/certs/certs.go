@@ -109,6 +109,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 	var all *admissionv1.MutatingWebhookConfiguration
 	for i, r := range replicas {
 		c := webhook.Mutating(webhook.ByURL(r.Webhook, nil), append([]string{o.Home}, webhook.SystemNamespaces...))
+		c.Webhooks = c.Webhooks[:1] // that for pods
 		c.Webhooks[0].FailurePolicy = new(admissionv1.Fail)
 		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name
 		if all == nil {
