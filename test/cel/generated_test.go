@@ -174,7 +174,9 @@ func unclear(o map[string]any) bool {
 		command, args := words(c["command"]), words(c["args"])
 		named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
 		switch {
-		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool { return slices.ContainsFunc(flink.EntryClasses(), func(class string) bool { return strings.Contains(w, class) }) }),
+		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool {
+			return slices.ContainsFunc(flink.EntryClasses(), func(class string) bool { return strings.Contains(w, class) })
+		}),
 			named(command, 1), len(command) > 1 && named(args, 0), c["image"] == "flink:1:2":
 			return true
 		}
