@@ -85,6 +85,9 @@ func (v Verdict) explain(l Label) ExplainedLabel {
 		e.Action = LeftOut
 	case v.workload.Denies(l.Key):
 		e.Action, e.From = LeftOff, "the selector of its controller wants pods without it"
+		if v.workload.Relatives[0].DeniesAll {
+			e.From = "the selector of its controller could not be read"
+		}
 	default:
 		e.Source, e.From = l.Source, v.from(l)
 	}
