@@ -114,13 +114,30 @@ func (d *Drey) awaitUp(ctx context.Context) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	for {
+		err := d.ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-d.ended:
+			return fmt.Errorf("it ended: %w", d.err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (d *Drey) ready() error {
 	response, err := http.Get(d.Probes + "/readyz")
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz answered %s", response.Status)
+		body, _ := io.ReadAll(response.Body)
+		return fmt.Errorf("/readyz answered %s: %s", response.Status, body)
 	}
 	return nil
 }

@@ -1,0 +1,240 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/webhook/gate"
+)
+
+// Removal says what goes.
+type Removal struct {
+	Namespace string // drey's own
+	GatesOnly bool   // webhook configurations and policies alone: drey goes on
+	Purge     bool   // the registry, too: custom resources, their definitions, the volume
+}
+
+// Remove takes drey out: what calls it first, then the server, its rights, and its
+// namespace. What has one of drey's names and not its label is left alone. Labels on
+// pods stay, and so do the ServiceAccounts and roles of Flink jobs in the namespaces
+// of targets: what runs has need of them.
+func (r *Rollout) Remove(ctx context.Context, what Removal) error {
+	stages, err := everything(what.Namespace)
+	if err != nil {
+		return err
+	}
+	for _, stage := range slices.Backward(stages) {
+		if stage.Name != bundle.Gates && what.GatesOnly {
+			break
+		}
+		for _, o := range slices.Backward(stage.Objects) {
+			if o.GetKind() == "Namespace" {
+				if err := r.removeNamespace(ctx, o, what.Purge); err != nil {
+					return err
+				}
+				continue
+			}
+			if !what.Purge && (o.GetKind() == "CustomResourceDefinition" || o.GetKind() == "PersistentVolumeClaim") {
+				if _, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil {
+					r.tell(o.String(), "stays, for the registry is in it: --purge removes it")
+				}
+				continue
+			}
+			if err := r.remove(ctx, o); err != nil {
+				return err
+			}
+		}
+		if stage.Name == bundle.Server && !r.dry() { // no drey is left that would set them again
+			if err := r.awaitNoPods(ctx, what.Namespace); err != nil {
+				return err
+			}
+			if err := r.removeMarks(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// everything is what any variant may have installed.
+func everything(namespace string) ([]bundle.Stage, error) {
+	var all []bundle.Stage
+	for _, store := range []string{bundle.Kubernetes, bundle.Embedded} {
+		o := bundle.Defaults()
+		o.Namespace, o.Store, o.Replicas, o.Mode = namespace, store, 1, "audit" // which has the most policies
+		stages, err := bundle.Stages(o)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = stages
+			continue
+		}
+		for i, stage := range stages {
+			for _, o := range stage.Objects {
+				if !slices.ContainsFunc(all[i].Objects, func(have bundle.Object) bool {
+					return have.String() == o.String() && have.GetNamespace() == o.GetNamespace()
+				}) {
+					all[i].Objects = append(all[i].Objects, o)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// Names are all that Remove looks for, in its order, as kubectl has them: TYPE/NAME,
+// and the namespace, which may be empty.
+func Names(what Removal) ([][2]string, error) {
+	stages, err := everything(what.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	var all [][2]string
+	for _, stage := range slices.Backward(stages) {
+		if stage.Name != bundle.Gates && what.GatesOnly {
+			break
+		}
+		for _, o := range slices.Backward(stage.Objects) {
+			if kind := o.GetKind(); what.Purge || kind != "CustomResourceDefinition" && kind != "PersistentVolumeClaim" && kind != "Namespace" {
+				all = append(all, [2]string{o.String(), o.GetNamespace()})
+			}
+		}
+	}
+	return all, nil
+}
+
+const nameLabel = "app.kubernetes.io/name"
+
+func (r *Rollout) remove(ctx context.Context, o bundle.Object) error {
+	found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for %s: %w", o, err)
+	case o.GetKind() != "CustomResourceDefinition" && found.GetLabels()[nameLabel] != bundle.Name:
+		r.tell(o.String(), "is left alone, for it lacks the label "+nameLabel+"="+bundle.Name)
+		return nil
+	}
+	uid := found.GetUID()
+	err = r.of(o).Delete(ctx, o.GetName(), metav1.DeleteOptions{
+		PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &uid}, DryRun: r.dryRun,
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s: %w", o, err)
+	}
+	if r.dry() {
+		r.tell(o.String(), "would be removed")
+		return nil
+	}
+	r.tell(o.String(), "removed")
+	return nil
+}
+
+// removeNamespace removes drey's namespace, with the Secret and the leases that drey
+// made, unless it is somebody else's or has the registry's volume.
+func (r *Rollout) removeNamespace(ctx context.Context, o bundle.Object, purge bool) error {
+	volumes := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}).Namespace(o.GetName())
+	if _, err := volumes.Get(ctx, bundle.Name, metav1.GetOptions{}); err == nil && !purge {
+		r.tell(o.String(), "stays, for the volume of the registry is in it: --purge removes both")
+		return r.removeMade(ctx, o.GetName())
+	}
+	if found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && found.GetLabels()[nameLabel] != bundle.Name {
+		if err := r.removeMade(ctx, o.GetName()); err != nil {
+			return err
+		}
+	}
+	if err := r.remove(ctx, o); err != nil || r.dry() {
+		return err
+	}
+	return r.until(ctx, o.String()+" is still there", func() error {
+		switch found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return err
+		case found.GetDeletionTimestamp() == nil:
+			return nil // it was not drey's
+		}
+		return errors.New("something in it holds it: kubectl get namespace " + o.GetName() + " -o yaml says what")
+	})
+}
+
+// removeMade removes what drey itself made in a namespace that stays.
+func (r *Rollout) removeMade(ctx context.Context, namespace string) error {
+	for resource, names := range map[schema.GroupVersionResource][]string{
+		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: {bundle.Name, "drey-certs"},
+		{Version: "v1", Resource: "secrets"}:                              {"drey-certs"},
+	} {
+		for _, name := range names {
+			err := r.client.Resource(resource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{DryRun: r.dryRun})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("delete %s %s/%s: %w", resource.Resource, namespace, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Rollout) awaitNoPods(ctx context.Context, namespace string) error {
+	pods := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(namespace)
+	return r.until(ctx, "drey has not ended", func() error {
+		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: nameLabel + "=" + bundle.Name})
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("%d pods: kubectl get pods -n %s", len(list.Items), namespace)
+		}
+		return err
+	})
+}
+
+// removeMarks takes drey's mark off all namespaces. The API server may hold the
+// policy that keeps it for a moment longer.
+func (r *Rollout) removeMarks(ctx context.Context) error {
+	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	list, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: gate.Mark})
+	if err != nil {
+		return fmt.Errorf("list the marked namespaces: %w", err)
+	}
+	for _, n := range list.Items {
+		if err := r.until(ctx, "the mark of namespace "+n.GetName()+" stays", func() error { return r.removeMark(ctx, n) }); err != nil {
+			return err
+		}
+		r.tell("namespace/"+n.GetName(), "is not marked any more")
+	}
+	return nil
+}
+
+func (r *Rollout) removeMark(ctx context.Context, n unstructured.Unstructured) error {
+	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	_, err := namespaces.Patch(ctx, n.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"`+gate.Mark+`":null}}}`), metav1.PatchOptions{FieldManager: fieldManager})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// until waits for check to succeed.
+func (r *Rollout) until(ctx context.Context, failed string, check func() error) error {
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", failed, err)
+		case <-time.After(pause):
+		}
+	}
+}

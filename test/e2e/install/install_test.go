@@ -1,0 +1,536 @@
+// Package install has the test that drey lives by what its manifests give it: it is
+// installed by its own command, runs as the ServiceAccount that was made, does all
+// that it can, and is taken out again.
+package install
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/retry"
+
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/flink"
+)
+
+const auditPolicy = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: Metadata, users: ["system:serviceaccount:drey-system:drey"]}
+- {level: None}
+`
+
+type world struct {
+	*cluster.Cluster
+	client  kubernetes.Interface
+	program string
+	audit   string // file
+	drey    *drey.Drey
+	rest    string
+	token   string // of somebody who may do everything
+}
+
+func TestDreyLivesByWhatItsManifestsGiveIt(t *testing.T) {
+	w := newWorld(t)
+	before := w.inventory(t)
+	w.install(t)
+	w.giveFlinksKinds(t)
+	w.meetBeforeDrey(t)
+	w.start(t)
+	w.useAll(t)
+	if err := w.drey.Stop(); err != nil {
+		t.Error(err)
+	}
+	if log := w.drey.Log(); strings.Contains(log, "forbidden") {
+		t.Errorf("something was forbidden:\n%s", log)
+	}
+	used := w.used(t)
+	for _, r := range rules(t) {
+		if !used[r] {
+			t.Errorf("the right to %s is not needed, or not tried", r)
+		}
+	}
+	w.uninstall(t)
+	if after := w.inventory(t); !slices.Equal(before, after) {
+		t.Errorf("before there were\n%s\nand what is left now is\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	policy, log := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "audit.log")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program, err := drey.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.StartWith(t, cluster.Options{APIServerArgs: []string{"--audit-policy-file=" + policy, "--audit-log-path=" + log, "--audit-log-mode=blocking"}})
+	return &world{Cluster: c, client: kubernetes.NewForConfigOrDie(c.Config()), program: program, audit: log}
+}
+
+// install runs drey install. Its pods become ready when this says so, for there is no
+// kubelet; and nothing calls drey before.
+func (w *world) install(t *testing.T) {
+	t.Helper()
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--dry-run")
+	if _, err := w.client.CoreV1().Namespaces().Get(t.Context(), "drey-system", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Fatalf("--dry-run made something: %v", err)
+	}
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "3s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") {
+		t.Errorf("with no drey that becomes ready: %v\n%s", err, out)
+	}
+	if list, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) > 0 {
+		t.Errorf("what calls drey is there before drey is: %v %v", list.Items, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go w.beKubelet(ctx)
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey") {
+		t.Errorf("a second time: %s", out)
+	}
+}
+
+func (w *world) beKubelet(ctx context.Context) {
+	for ctx.Err() == nil {
+		pods, err := w.client.CoreV1().Pods("drey-system").List(ctx, metav1.ListOptions{})
+		if err == nil {
+			for _, p := range pods.Items {
+				p.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+				_, _ = w.client.CoreV1().Pods("drey-system").UpdateStatus(ctx, &p, metav1.UpdateOptions{}) // it is tried again
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// giveFlinksKinds has the cluster serve the custom resources that drey follows.
+func (w *world) giveFlinksKinds(t *testing.T) {
+	t.Helper()
+	for _, c := range flink.CustomResources {
+		w.apply(t, fmt.Sprintf(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]s.%[2]s}
+spec:
+  group: %[2]s
+  scope: Namespaced
+  names: {plural: %[1]s, singular: %[3]s, kind: %[4]s}
+  versions: [{name: %[5]s, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+`, c.Resource, c.Group, strings.ToLower(c.Kind), c.Kind, c.Version))
+		w.mustKubectl(t, "wait", "--for=condition=Established", "crd/"+c.Resource+"."+c.Group)
+	}
+}
+
+// meetBeforeDrey makes what drey finds when it comes: a pod that nobody labelled.
+func (w *world) meetBeforeDrey(t *testing.T) {
+	t.Helper()
+	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging, labels: {drey.dev/mode: audit}}}")
+	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: lenient, labels: {drey.dev/mode: audit}}}")
+	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sandbox}}")
+	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: team-a}}")
+	for _, namespace := range []string{"staging", "lenient", "sandbox"} {
+		w.mustKubectl(t, "wait", "--for=create", "serviceaccount/default", "-n", namespace)
+	}
+	w.apply(t, pod("staging", "missed", ""))
+}
+
+// pod is a JobManager of the YAML in Flink's documentation.
+func pod(namespace, name, owners string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s, labels: {component: jobmanager}, ownerReferences: [%s]}
+spec: {containers: [{name: jobmanager, image: flink:2.2, args: [standalone-job]}]}
+`, name, namespace, owners)
+}
+
+// start runs drey as its ServiceAccount, with the arguments of its Deployment but for
+// where it listens, and has the API server call it there.
+func (w *world) start(t *testing.T) {
+	t.Helper()
+	w.token = w.tokenOf(t, "kube-system", "admin")
+	w.mustKubectl(t, "create", "clusterrolebinding", "test-admin", "--clusterrole=cluster-admin", "--serviceaccount=kube-system:admin")
+	config, err := clientcmd.LoadFromFile(w.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range config.AuthInfos {
+		user.ClientCertificateData, user.ClientKeyData = nil, nil
+		user.Token = strings.TrimSpace(w.mustKubectl(t, "create", "token", "drey", "-n", "drey-system", "--duration=1h"))
+	}
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	d, err := w.client.AppsV1().Deployments("drey-system").Get(t.Context(), "drey", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--kubeconfig", kubeconfig, "--install-webhooks=false", "--namespace", "drey-system", "--drain", "1s",
+		"--certs-ca-lifetime", "45s", "--certs-lifetime", "45s", "--certs-settle", "1s"}
+	for _, a := range d.Spec.Template.Spec.Containers[0].Args[1:] {
+		if !strings.Contains(a, "-address=") {
+			args = append(args, a)
+		}
+	}
+	w.drey, err = drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, Pod: true, DataDir: t.TempDir(), Args: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = w.drey.Kill() // it may have ended
+		if t.Failed() {
+			t.Log(w.drey.Log())
+		}
+	})
+	w.rest = strings.Replace(w.drey.REST, "http:", "https:", 1)
+	w.redirect(t)
+}
+
+// redirect has the API server call the process instead of the Service.
+func (w *world) redirect(t *testing.T) {
+	t.Helper()
+	here := func(c *admissionv1.WebhookClientConfig) {
+		url := w.drey.Webhook + *c.Service.Path
+		c.URL, c.Service = &url, nil
+	}
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+		c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range c.Webhooks {
+			here(&c.Webhooks[i].ClientConfig)
+		}
+		_, err = api.Update(t.Context(), c, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		api := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+		c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range c.Webhooks {
+			here(&c.Webhooks[i].ClientConfig)
+		}
+		_, err = api.Update(t.Context(), c, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// useAll does, as people do, everything for which drey has a right.
+func (w *world) useAll(t *testing.T) {
+	t.Helper()
+	const in = "/api/v1/namespaces/default/"
+	w.call(t, 201, "POST", in+"deployment-targets", `{"metadata":{"name":"staging"},"spec":{"kubernetes":{"namespace":"staging"}}}`)
+	w.call(t, 201, "POST", in+"sessionclusters", `{"metadata":{"name":"s"},"spec":{"deploymentTargetName":"staging"}}`)
+	w.call(t, 201, "POST", in+"deployments", `{"metadata":{"name":"d"},"spec":{"deploymentTargetName":"staging"}}`)
+	w.call(t, 201, "POST", "/namespaces/v1/namespaces", `{"name":"team-a"}`)
+	w.call(t, 409, "DELETE", in+"deployment-targets/staging", "")
+
+	// What came before drey is labelled, and an event tells of it.
+	eventually(t, func() error {
+		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
+	})
+	// What comes now, is labelled at once; its owners are looked up, whatever they are.
+	owner := func(apiVersion, kind string) string {
+		return fmt.Sprintf(`{apiVersion: %s, kind: %s, name: o, uid: 7a0c0e1d-2b3a-4958-8776-655443322110, controller: true}`, apiVersion, kind)
+	}
+	owners := map[string]string{"statefulset": owner("apps/v1", "StatefulSet"), "job": owner("batch/v1", "Job"), "deployment": owner("apps/v1", "ReplicaSet")}
+	for _, c := range flink.CustomResources {
+		owners[strings.ToLower(c.Kind)] = owner(c.Group+"/"+c.Version, c.Kind)
+	}
+	for name, ref := range owners {
+		if strings.Contains(ref, "ReplicaSet") {
+			ref = strings.Replace(ref, "name: o", "name: o-6cb7f4b7d4", 1)
+		}
+		eventually(t, func() error {
+			out, err := w.kubectl(t, pod("staging", name, ref), "apply", "-f", "-", "-o", "json")
+			if err == nil && !strings.Contains(out, `"system": "ververica-platform"`) {
+				err = fmt.Errorf("no labels: %s", out)
+			}
+			w.kubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") //nolint:errcheck // it is an orphan
+			return err
+		})
+	}
+	// Where there is no target, nothing enters, or an event tells of it.
+	eventually(t, func() error {
+		out, err := w.kubectl(t, pod("sandbox", "stranger", ""), "apply", "-f", "-")
+		if err == nil || !strings.Contains(out, "has no DeploymentTarget") {
+			return fmt.Errorf("it was let in: %s", out)
+		}
+		return nil
+	})
+	for range 3 {
+		w.apply(t, pod("lenient", "tolerated", ""))
+		w.mustKubectl(t, "delete", "pod", "tolerated", "-n", "lenient", "--now")
+	}
+	w.call(t, 200, "GET", in+"jobs", "")
+	if code, body := w.ask(t, "GET", w.drey.Metrics+"/metrics", ""); code != 200 || !strings.Contains(body, "drey_targets 1") {
+		t.Errorf("metrics: %d %.200s", code, body)
+	}
+
+	// The registry, all verbs, all kinds.
+	for _, collection := range []string{"deployments/d", "sessionclusters/s"} {
+		w.call(t, 200, "PUT", in+collection, `{"metadata":{"labels":{"a":"b"}},"spec":{"deploymentTargetName":"staging"}}`)
+		w.call(t, 200, "DELETE", in+collection, "")
+	}
+	w.mustKubectl(t, "delete", "pod", "--all", "-n", "staging", "--now")
+	w.call(t, 200, "PUT", in+"deployment-targets/staging", `{"metadata":{"labels":{"a":"b"}},"spec":{"kubernetes":{"namespace":"staging"}}}`)
+	eventually(t, func() error {
+		if code, body := w.ask(t, "DELETE", w.rest+in+"deployment-targets/staging", ""); code != 200 {
+			return fmt.Errorf("%d %s", code, body)
+		}
+		return nil
+	})
+	// Certificates are renewed meanwhile.
+	eventually(t, func() error {
+		if n := strings.Count(w.drey.Log(), `"certificates changed"`); n < 3 {
+			return fmt.Errorf("the certificates have changed %d times", n)
+		}
+		return nil
+	})
+}
+
+// has tells whether a pod's JSON has a part.
+func (w *world) has(t *testing.T, namespace, name, part string) error {
+	t.Helper()
+	p, err := w.client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if text, _ := json.Marshal(p); !strings.Contains(string(text), part) {
+		return fmt.Errorf("pod %s has no %s: %v", name, part, p.Labels)
+	}
+	return nil
+}
+
+// used are the rights that drey has used, by the API server's audit log. One that it
+// lacked fails the test.
+func (w *world) used(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(w.audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		var e struct {
+			Verb           string
+			RequestURI     string
+			ObjectRef      struct{ APIGroup, Resource, Subresource, Namespace, Name string }
+			ResponseStatus struct{ Code int }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.ResponseStatus.Code == http.StatusForbidden {
+			t.Errorf("forbidden: %s %s", e.Verb, e.RequestURI)
+		}
+		resource := e.ObjectRef.Resource
+		if e.ObjectRef.Subresource != "" {
+			resource += "/" + e.ObjectRef.Subresource
+		}
+		used[right(e.Verb, e.ObjectRef.APIGroup, resource)] = true
+	}
+	return used
+}
+
+func right(verb, group, resource string) string {
+	return fmt.Sprintf("%s %s of group %q", verb, resource, group)
+}
+
+// rules are the rights that drey's ServiceAccount has.
+func rules(t *testing.T) []string {
+	t.Helper()
+	stages, err := bundle.Stages(bundle.Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, s := range stages {
+		for _, o := range s.Objects {
+			if k := o.GetKind(); k != "Role" && k != "ClusterRole" || o.GetName() == "drey-metrics" {
+				continue
+			}
+			var role rbacv1.ClusterRole
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range role.Rules {
+				for _, verb := range r.Verbs {
+					for _, resource := range r.Resources {
+						all[right(verb, r.APIGroups[0], resource)] = true
+					}
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// uninstall takes it out, first with the registry kept, then with all.
+func (w *world) uninstall(t *testing.T) {
+	t.Helper()
+	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--dry-run")
+	if _, err := w.client.AppsV1().Deployments("drey-system").Get(t.Context(), "drey", metav1.GetOptions{}); err != nil {
+		t.Fatalf("--dry-run removed something: %v", err)
+	}
+	for _, c := range flink.CustomResources {
+		w.mustKubectl(t, "delete", "crd", c.Resource+"."+c.Group)
+	}
+	w.mustKubectl(t, "delete", "clusterrolebinding/test-admin")
+	out := w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig())
+	first, last := strings.Index(out, "validatingwebhookconfiguration/drey removed"), strings.Index(out, "deployment/drey removed")
+	if first < 0 || last < first || !strings.Contains(out, "--purge") {
+		t.Errorf("what calls drey did not go first, or nobody says what stays:\n%s", out)
+	}
+	w.mustKubectl(t, "get", "deploymenttargets.drey.dev", "-A")
+	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge")
+	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge") // there is nothing left to do
+	for _, n := range []string{"staging", "lenient", "sandbox", "team-a"} {
+		if labels := w.mustKubectl(t, "get", "namespace", n, "-o", "jsonpath={.metadata.labels}"); strings.Contains(labels, "drey.dev/registered") {
+			t.Errorf("namespace %s is marked still: %s", n, labels)
+		}
+		w.mustKubectl(t, "delete", "namespace", n)
+	}
+	w.mustKubectl(t, "delete", "serviceaccount", "admin", "-n", "kube-system")
+}
+
+// inventory is what there is of the kinds that installing makes.
+func (w *world) inventory(t *testing.T) []string {
+	t.Helper()
+	out := w.mustKubectl(t, "get", "-A", "--ignore-not-found", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
+		"namespaces,crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,leases,secrets,"+
+			"mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings")
+	lines := slices.Sorted(strings.Lines(out))
+	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Lease/kube-system/") })
+}
+
+func (w *world) tokenOf(t *testing.T, namespace, name string) string {
+	t.Helper()
+	w.mustKubectl(t, "create", "serviceaccount", name, "-n", namespace)
+	return strings.TrimSpace(w.mustKubectl(t, "create", "token", name, "-n", namespace))
+}
+
+func (w *world) call(t *testing.T, want int, method, path, body string) {
+	t.Helper()
+	if code, text := w.ask(t, method, w.rest+path, body); code != want {
+		t.Fatalf("%s %s: %d, want %d: %s", method, path, code, want, text)
+	}
+}
+
+func (w *world) ask(t *testing.T, method, url, body string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+w.token)
+	response, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func (w *world) run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), w.program, args...).CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := w.run(t, args...)
+	if err != nil {
+		t.Fatalf("drey %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (w *world) kubectl(t *testing.T, manifest string, args ...string) (string, error) {
+	t.Helper()
+	cmd := w.KubectlCommand(t.Context(), args...)
+	cmd.Stdin = strings.NewReader(manifest)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustKubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, "", args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (w *world) apply(t *testing.T, manifest string) {
+	t.Helper()
+	if out, err := w.kubectl(t, manifest, "apply", "-f", "-"); err != nil {
+		t.Fatalf("%v: %s\n%s", err, out, manifest)
+	}
+}
+
+// eventually waits until check returns nil.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	const within = 60 * time.Second
+	deadline := time.Now().Add(within)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s: %v", within, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
