@@ -15,13 +15,20 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs manifests clean
+.PHONY: help build demo run control-plane binaries test test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs manifests image clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/drey
 	go build -ldflags '$(LDFLAGS)' -o bin/drey ./cmd/drey
+
+ARCH  ?= $(shell go env GOARCH)
+IMAGE ?= drey.dev/drey:$(VERSION)
+
+image: ## Build bin/drey-image.tar, an OCI image layout, and its SBOM; the same commit makes the same bytes
+	GOOS=linux GOARCH=$(ARCH) go build -ldflags '$(LDFLAGS)' -o bin/drey-linux-$(ARCH) ./cmd/drey
+	go run ./test/image/make -binary bin/drey-linux-$(ARCH) -arch $(ARCH) -name $(IMAGE) -version $(VERSION) -revision '$(COMMIT)' -created '$(DATE)' -out bin/drey-image.tar
 
 demo: binaries build ## Show the main job on a real control plane, and check it
 	@go build -o bin/demo ./test/demo

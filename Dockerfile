@@ -1,0 +1,13 @@
+# The image of `make image`, for those who would rather build it with Docker.
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+ARG TARGETARCH VERSION=dev
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 GOOS=linux GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /drey ./cmd/drey
+
+FROM scratch
+COPY --from=build --chmod=555 /drey /drey
+USER 65532:65532
+ENTRYPOINT ["/drey"]
