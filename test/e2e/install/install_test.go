@@ -58,6 +58,8 @@ type world struct {
 }
 
 func TestDreyLivesByWhatItsManifestsGiveIt(t *testing.T) {
+	// By default the client streams what it would list, if the API server can; not all can.
+	t.Setenv("KUBE_FEATURE_WatchListClient", "false")
 	w := newWorld(t)
 	before := w.inventory(t)
 	w.install(t)
@@ -141,7 +143,7 @@ func (w *world) giveFlinksKinds(t *testing.T) {
 		w.apply(t, fmt.Sprintf(`
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: %[1]s.%[2]s}
+metadata: {name: %[1]s.%[2]s, annotations: {api-approved.kubernetes.io: unapproved}}
 spec:
   group: %[2]s
   scope: Namespaced
@@ -275,7 +277,7 @@ func (w *world) useAll(t *testing.T) {
 	owner := func(apiVersion, kind string) string {
 		return fmt.Sprintf(`{apiVersion: %s, kind: %s, name: o, uid: 7a0c0e1d-2b3a-4958-8776-655443322110, controller: true}`, apiVersion, kind)
 	}
-	owners := map[string]string{"statefulset": owner("apps/v1", "StatefulSet"), "job": owner("batch/v1", "Job"), "deployment": owner("apps/v1", "ReplicaSet")}
+	owners := map[string]string{"statefulset": owner("apps/v1", "StatefulSet"), "job": owner("batch/v1", "Job"), "cronjob": owner("batch/v1", "CronJob"), "deployment": owner("apps/v1", "ReplicaSet")}
 	for _, c := range flink.CustomResources {
 		owners[strings.ToLower(c.Kind)] = owner(c.Group+"/"+c.Version, c.Kind)
 	}
