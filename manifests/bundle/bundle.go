@@ -5,6 +5,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -158,13 +159,11 @@ func (o *Options) definitions() ([]Object, error) {
 func labels() map[string]string { return map[string]string{"app.kubernetes.io/name": Name} }
 
 func with(a, b map[string]string) map[string]string {
-	for key, value := range b {
-		a[key] = value
-	}
+	maps.Copy(a, b)
 	return a
 }
 
 // meta is that of an object in drey's namespace.
-func (o *Options) meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: o.Namespace, Name: name, Labels: labels()}
+func (o *Options) meta() metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: o.Namespace, Name: Name, Labels: labels()}
 }

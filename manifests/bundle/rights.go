@@ -41,7 +41,7 @@ const (
 // rights are the ServiceAccount, its roles, and what binds them.
 func (o *Options) rights() ([]Object, error) {
 	all, err := convert(&corev1.ServiceAccount{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: o.meta(Name),
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: o.meta(),
 	})
 	if err != nil {
 		return nil, err

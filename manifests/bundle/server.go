@@ -43,7 +43,7 @@ func (o *Options) service() *corev1.Service {
 		return corev1.ServicePort{Name: name, Port: number, TargetPort: intstr.FromString(name), Protocol: corev1.ProtocolTCP}
 	}
 	return &corev1.Service{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: o.meta(Name),
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: o.meta(),
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP, Selector: labels(),
 			Ports: []corev1.ServicePort{port("webhooks", webhookServicePort), port("rest", restPort), port("metrics", metricsPort)},
@@ -63,7 +63,7 @@ func (o *Options) networkPolicy() *networkingv1.NetworkPolicy {
 	}
 	const https, apiServer, dns = 443, 6443, 53
 	return &networkingv1.NetworkPolicy{
-		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"}, ObjectMeta: o.meta(Name),
+		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"}, ObjectMeta: o.meta(),
 		Spec: networkingv1.NetworkPolicySpec{
 			PodSelector: metav1.LabelSelector{MatchLabels: labels()},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
@@ -77,7 +77,7 @@ func (o *Options) networkPolicy() *networkingv1.NetworkPolicy {
 
 func (o *Options) budget() *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
-		TypeMeta: metav1.TypeMeta{APIVersion: policyv1.SchemeGroupVersion.String(), Kind: "PodDisruptionBudget"}, ObjectMeta: o.meta(Name),
+		TypeMeta: metav1.TypeMeta{APIVersion: policyv1.SchemeGroupVersion.String(), Kind: "PodDisruptionBudget"}, ObjectMeta: o.meta(),
 		Spec: policyv1.PodDisruptionBudgetSpec{
 			MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels()},
 			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow), // a pod that does not serve holds up no node
@@ -87,7 +87,7 @@ func (o *Options) budget() *policyv1.PodDisruptionBudget {
 
 func (o *Options) volume() *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}, ObjectMeta: o.meta(Name),
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}, ObjectMeta: o.meta(),
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(o.VolumeSize)}},
@@ -97,7 +97,7 @@ func (o *Options) volume() *corev1.PersistentVolumeClaim {
 
 func (o *Options) deployment() *appsv1.Deployment {
 	d := &appsv1.Deployment{
-		TypeMeta: metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"}, ObjectMeta: o.meta(Name),
+		TypeMeta: metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"}, ObjectMeta: o.meta(),
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &o.Replicas, Selector: &metav1.LabelSelector{MatchLabels: labels()},
 			Strategy: appsv1.DeploymentStrategy{

@@ -32,7 +32,7 @@ func TestMetricsOnThePodsNetworkAreForThoseWhomRBACLetsReadThem(t *testing.T) {
 	w.mustKubectl(t, "", "create", "clusterrole", "read-metrics-"+home, "--verb=get", "--non-resource-url=/metrics")
 	w.mustKubectl(t, "", "create", "clusterrolebinding", "read-metrics-"+home, "--clusterrole=read-metrics-"+home, "--serviceaccount="+home+":prometheus")
 	t.Cleanup(func() {
-		w.kubectl(t, "", "delete", "clusterrole/read-metrics-"+home, "clusterrolebinding/read-metrics-"+home) //nolint:errcheck // the cluster goes, too
+		w.kubectl(t, "", "delete", "clusterrole/read-metrics-"+home, "clusterrolebinding/read-metrics-"+home) // the cluster goes, too
 	})
 	token := func(name string, args ...string) string {
 		return strings.TrimSpace(w.mustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))

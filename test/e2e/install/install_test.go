@@ -290,7 +290,7 @@ func (w *world) useAll(t *testing.T) {
 			if err == nil && !strings.Contains(out, `"system": "ververica-platform"`) {
 				err = fmt.Errorf("no labels: %s", out)
 			}
-			w.kubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") //nolint:errcheck // it is an orphan
+			w.kubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") // it is an orphan
 			return err
 		})
 	}
