@@ -1,0 +1,68 @@
+package manifests
+
+import (
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+
+	"drey.dev/drey/test/cluster"
+)
+
+// TestHelmInstallsUpgradesAndUninstalls does so on a real API server. What drey wrote
+// into the webhook configurations survives an upgrade.
+func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
+	c := cluster.Start(t)
+	kubectl := func(args ...string) string {
+		out, err := c.KubectlCommand(t.Context(), args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	kubectl("create", "namespace", "drey-system")
+	kubectl("label", "namespace", "drey-system", "pod-security.kubernetes.io/enforce=restricted")
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.KubeConfig, flags.Namespace = new(c.Kubeconfig()), new("drey-system")
+	var helm action.Configuration
+	if err := helm.Init(flags, "drey-system", "secret", func(string, ...any) {}); err != nil {
+		t.Fatal(err)
+	}
+	install := action.NewInstall(&helm)
+	install.ReleaseName, install.Namespace = "drey", "drey-system"
+	if _, err := install.Run(load(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	const path = "jsonpath={.webhooks[*].clientConfig.caBundle}"
+	kubectl("patch", "validatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "`+certificate+`"}]`)
+
+	values, err := chartutil.ReadValues([]byte("{mode: warn, replicas: 3, uninstallHook: {enabled: false}}")) // no kubelet runs the hook
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgrade := action.NewUpgrade(&helm)
+	upgrade.Namespace = "drey-system"
+	if _, err := upgrade.Run("drey", load(t), values); err != nil {
+		t.Fatal(err)
+	}
+	if got := kubectl("get", "validatingwebhookconfiguration", "drey", "-o", path); !strings.Contains(got, certificate) {
+		t.Errorf("the upgrade took the caBundle away: %q", got)
+	}
+	if got := kubectl("get", "validatingadmissionpolicybinding", "drey-gate", "-o", "jsonpath={.spec.validationActions}"); got != `["Warn"]` {
+		t.Errorf("the policy of the mode warn does %s", got)
+	}
+	if _, err := action.NewUninstall(&helm).Run("drey"); err != nil {
+		t.Fatal(err)
+	}
+	left := kubectl("get", "-A", "--ignore-not-found", "-o", "name", "-l", "app.kubernetes.io/name=drey",
+		"clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings")
+	if strings.TrimSpace(left) != "" {
+		t.Errorf("what is left: %s", left)
+	}
+	kubectl("get", "deploymenttargets.drey.dev", "-A") // the registry stays
+}
+
+// certificate is one in PEM, in base64: the API server takes nothing else.
+const certificate = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkVENDQVJ1Z0F3SUJBZ0lVYWR5bVQrUS9MRFZiRSs1SkttWUIwZFlxQTlnd0NnWUlLb1pJemowRUF3SXcKRHpFTk1Bc0dBMVVFQXd3RWRHVnpkREFnRncweU5qRXhNak14TmpRd05UbGFHQTh5TVRJMk1UQXpNREUyTkRBMQpPVm93RHpFTk1Bc0dBMVVFQXd3RWRHVnpkREJaTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5QXdFSEEwSUFCQ2c4CmFnc0xNTnUyT082alFFZDd5dFR5OUpDQUVtWkkyTTUzR3VTdG1kTVFYaThnUENFWHRXWEhMSGo5U0MyejZDL3kKQ2pvK3U5Q2JxeGtXYzFuZ0phT2pVekJSTUIwR0ExVWREZ1FXQkJUd0daSS9pQ3gwQ1RMaGk0TU05eVFZNTJTTgpmakFmQmdOVkhTTUVHREFXZ0JUd0daSS9pQ3gwQ1RMaGk0TU05eVFZNTJTTmZqQVBCZ05WSFJNQkFmOEVCVEFECkFRSC9NQW9HQ0NxR1NNNDlCQU1DQTBnQU1FVUNJUUNta3ZBZ1dZYy9mZlBZelZzeVF0cWFUVXRQUDl6TTUzWEIKbjROd3lsNkx3Z0lnU0kwWkl4U1lXQ2RmUlBZSDRxYUQ5UEFCS3I4ZTU1eEdpbDltZ0kxcU9vZz0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
