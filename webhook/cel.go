@@ -73,8 +73,7 @@ var celNeighbour = anyOf(celFlinkLabels("object"), celFlinkOwner)
 // celRelabels holds for an update that changes or removes a label by which a pod
 // is found, if drey has labelled the pod (verdict.DecideUpdate).
 const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
-	`(k in ["system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
-	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"]) && ` +
+	celFirm + ` && ` +
 	`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
 // celNotCluster holds for all but what empties a namespace that is being deleted,
@@ -87,6 +86,15 @@ const celNotCluster = `!(request.userInfo.username in ["system:serviceaccount:ku
 // its spec or the id that it states.
 const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
 	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
+
+// celFirm holds for the keys by which drey knows again what it has labelled.
+const celFirm = `(k in ["system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
+	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"])`
+
+// celLoses holds for an update that forgets labels of what drey has labelled
+// (verdict.Lost).
+const celLoses = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
+	celFirm + ` && !(k in object.metadata.?labels.orValue({})))`
 
 // celNotOperator holds for everything but the pods of Flink's operator.
 func celNotOperator(pod string) string {

@@ -28,6 +28,7 @@ const (
 	validateCronJobs  = "cronjobs.drey.dev"
 	validateCustom    = "custom-resources.drey.dev"
 	validatePodLabels = "pod-labels.drey.dev"
+	restoreLabels     = "restore-labels.drey.dev"
 	validateObjects   = "registry.drey.dev"
 )
 
@@ -81,6 +82,10 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 				{Name: "is-not-the-operator", Expression: celNotOperator("object")},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
+			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(workloads(), customResources()...)), []admissionv1.MatchCondition{
+				{Name: "loses-a-label", Expression: celLoses},
+				{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
+			})),
 		},
 	}
 }
@@ -102,8 +107,6 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 		}
 	}
 	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celFlinkOwner}
-	podLabels := rule("", "pods")
-	podLabels[0].Operations = []admissionv1.OperationType{admissionv1.Update}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
@@ -111,7 +114,7 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads(), append(conditions("object.spec.template"), fromCustom))),
 			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),
 			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
-			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, podLabels, []admissionv1.MatchCondition{
+			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), []admissionv1.MatchCondition{
 				{Name: "changes-a-label", Expression: celRelabels},
 				{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
 			})),
@@ -206,6 +209,14 @@ func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
 
 // PodConditions hold for the pods that are sent to drey.
 func PodConditions() []admissionv1.MatchCondition { return conditions("object") }
+
+// updates are the same rules, of what is there already.
+func updates(rules []admissionv1.RuleWithOperations) []admissionv1.RuleWithOperations {
+	for i := range rules {
+		rules[i].Operations = []admissionv1.OperationType{admissionv1.Update}
+	}
+	return rules
+}
 
 func conditions(pod string) []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{

@@ -267,3 +267,27 @@ func BenchmarkLabelPod(b *testing.B) {
 func sizeName(size int) string {
 	return map[int]string{1 << 10: "1KB", 10 << 10: "10KB", 100 << 10: "100KB"}[size]
 }
+
+// TestWorkloadsKeepTheLabelsThatAnUpdateForgets, and nothing else of theirs is touched.
+func TestWorkloadsKeepTheLabelsThatAnUpdateForgets(t *testing.T) {
+	handler := newHandlers(t, "default/myDeploymentTarget")[webhook.PathRestoreLabels]
+	old := map[string]any{"labels": map[string]any{"system": "ververica-platform", "vvpNamespace": "a", "mine": "x"}}
+	for rule, c := range map[string]struct {
+		metadata       map[string]any
+		verdict, patch string
+	}{
+		"all are forgotten":   {map[string]any{}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels","value":{"system":"ververica-platform","vvpNamespace":"a"}}]`},
+		"one is forgotten":    {map[string]any{"labels": map[string]any{"system": "ververica-platform"}}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels/vvpNamespace","value":"a"}]`},
+		"none is":             {map[string]any{"labels": map[string]any{"system": "x", "vvpNamespace": "b"}}, "NotConcerned", ""},
+		"it is being deleted": {map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotConcerned", ""},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			c.metadata["name"] = "p"
+			response := send(handler, updateOf(t, map[string]any{"kind": "Deployment", "metadata": c.metadata}, old))
+			a := readAnswer(t, response.Body.Bytes())
+			if got := a.AuditAnnotations["verdict"]; got != c.verdict || !a.Allowed || string(a.Patch) != c.patch {
+				t.Errorf("got %s, allowed: %t, patch %s; want %s %s", got, a.Allowed, a.Patch, c.verdict, c.patch)
+			}
+		})
+	}
+}

@@ -54,7 +54,7 @@ func (w *Webhooks) pass(uid, namespace, subResource string, concerned bool) (res
 	return answer, false
 }
 
-// labelled is a pod of which only the metadata matters.
+// labelled is an object of which only the metadata matters.
 type labelled struct {
 	Metadata metadata `json:"metadata"`
 }
@@ -72,6 +72,20 @@ func (w *Webhooks) keepLabels(_ context.Context, r *request[labelled]) response 
 	answer.reason = v.Reason
 	if !v.Allowed {
 		w.refuse(&answer, v, validatePodLabels, r.DryRun)
+	}
+	return answer
+}
+
+// restoreLabels gives back to a workload the labels that an update forgets.
+func (w *Webhooks) restoreLabels(_ context.Context, r *request[labelled]) response {
+	answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
+	if ok || r.Object.Metadata.Deletion != "" {
+		return answer
+	}
+	now := r.Object.Metadata.Labels
+	if lost := verdict.Lost(r.OldObject.Metadata.Labels, now); len(lost) > 0 {
+		answer.reason = verdict.LabelsRestored
+		answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(now) > 0, lost)
 	}
 	return answer
 }

@@ -112,6 +112,7 @@ const (
 	PathLabelPods         = "/label/pods"
 	PathLabelWorkloads    = "/label/workloads" // Deployments and the like, Services, ConfigMaps
 	PathLabelCustom       = "/label/custom-resources"
+	PathRestoreLabels     = "/label/restored"
 	PathValidateWorkloads = "/validate/workloads"
 	PathValidateCustom    = "/validate/custom-resources"
 	PathValidatePodLabels = "/validate/pod-labels"
@@ -124,6 +125,7 @@ func (w *Webhooks) Handlers() map[string]http.Handler {
 		PathLabelPods:         admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognise),
 		PathLabelWorkloads:    admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognise),
 		PathLabelCustom:       admit(w, labelCustom, purpose{labels: true}, (*custom).recognise),
+		PathRestoreLabels:     endpoint[labelled]{w, restoreLabels, w.restoreLabels},
 		PathValidateWorkloads: admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognise),
 		PathValidateCustom:    admit(w, validateCustom, purpose{gate: true}, (*custom).recognise),
 		PathValidatePodLabels: endpoint[labelled]{w, validatePodLabels, w.keepLabels},

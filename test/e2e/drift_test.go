@@ -2,149 +2,174 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"maps"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 )
 
 // manifestsOfAJob are what a GitOps tool would apply.
-var manifestsOfAJob = []string{jobManager, `
+const manifestsOfAJob = jobManager + `
+---
 apiVersion: v1
 kind: Service
 metadata: {name: my-job, labels: {app: my-job, type: flink-native-kubernetes}}
-spec: {ports: [{name: rpc, port: 6123}], selector: {app: my-job, component: jobmanager}}
-`, `
+spec: {ports: [{name: rpc, port: 6123, protocol: TCP}], selector: {app: my-job, component: jobmanager}}
+---
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: flink-config-my-job, labels: {app: my-job, type: flink-native-kubernetes}}
 data: {flink-conf.yaml: "parallelism.default: 2"}
-`, statefulSet}
+---` + statefulSet + `---` + batchJob + `---
+apiVersion: flink.apache.org/v1beta1
+kind: FlinkDeployment
+metadata: {name: orders}
+spec: {image: "flink:2.2", flinkVersion: v2_2, job: {jarURI: "local:///opt/flink/orders.jar"}}
+`
 
 // TestGitOpsSeesNoDrift applies the same manifests over and over, in every way that
-// people and tools do: what drey adds is in metadata.labels alone, is not taken away, and
-// makes nothing else change.
+// people and tools do: what drey adds is in metadata.labels alone, it is not taken
+// away, and nothing else changes.
 func TestGitOpsSeesNoDrift(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
-	for _, manifest := range manifestsOfAJob {
-		var desired map[string]any
-		if err := yaml.Unmarshal([]byte(manifest), &desired); err != nil {
-			t.Fatal(err)
-		}
-		o := unstructured.Unstructured{Object: desired}
-		t.Run(o.GetKind(), func(t *testing.T) {
+	for name, ways := range map[string][]way{
+		"client-side apply": {
+			{"apply", nil}, {"apply", nil},
+			{"label", []string{"team=nuts"}}, {"annotate", []string{"seen=yes"}}, {"apply", nil},
+			{"diff", nil}, {"apply", []string{"--server-side", "--force-conflicts", "--field-manager=argocd"}}, {"apply", nil},
+		},
+		"server-side apply": {
+			{"apply", []string{"--server-side", "--field-manager=argocd"}}, {"apply", []string{"--server-side", "--field-manager=argocd"}},
+			{"apply", []string{"--server-side", "--field-manager=flux"}}, {"diff", []string{"--server-side", "--field-manager=argocd"}},
+			{"label", []string{"team=nuts"}}, {"apply", []string{"--server-side", "--field-manager=argocd"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			namespace := w.Namespace(t)
+			namespace, file := w.Namespace(t), writeFile(t, manifestsOfAJob)
 			w.register(t, "team-a", namespace)
-			w.mustKubectl(t, manifest, "apply", "-n", namespace, "-f", "-")
-			first := w.get(t, o.GetKind(), namespace, o.GetName())
-			ours := first.GetLabels()
-			if ours["system"] != "ververica-platform" || ours["vvpNamespace"] != "team-a" {
-				t.Fatalf("drey has added nothing: %v", ours)
-			}
-			for _, way := range [][]string{
-				{"apply"}, {"apply", "--server-side", "--force-conflicts", "--field-manager=argocd"}, {"apply", "--server-side", "--field-manager=argocd"}, {"replace"}, {"apply"},
-			} {
-				out := w.mustKubectl(t, manifest, append(way, "-n", namespace, "-f", "-")...)
-				now := w.get(t, o.GetKind(), namespace, o.GetName())
-				if now.GetGeneration() != first.GetGeneration() {
-					t.Errorf("%v made generation %d of %d: %s", way, now.GetGeneration(), first.GetGeneration(), out)
+			var first map[string]*unstructured.Unstructured
+			for i, way := range ways {
+				w.mustKubectl(t, "", way.command(namespace, file)...)
+				now := w.live(t, namespace, file)
+				if first == nil {
+					first = now
 				}
-				if !reflect.DeepEqual(now.Object["spec"], first.Object["spec"]) || !reflect.DeepEqual(now.Object["data"], first.Object["data"]) {
-					t.Errorf("%v changed what is not metadata", way)
-				}
-				if way[0] == "replace" { // it means what it says: other labels are gone, and nobody fights for them
-					w.mustKubectl(t, "", "label", "-n", namespace, strings.ToLower(o.GetKind()), o.GetName(), "system=ververica-platform", "vvpNamespace=team-a")
-					continue
-				}
-				if labels := now.GetLabels(); labels["system"] != "ververica-platform" || labels["vvpNamespace"] != "team-a" {
-					t.Errorf("%v took labels away: %v", way, labels)
+				checkSame(t, i, way, first, now)
+				for key, o := range now {
+					if labels := o.GetLabels(); labels["system"] != "ververica-platform" || labels["vvpNamespace"] != "team-a" {
+						t.Errorf("after step %d, %v, %s has the labels %v", i, way, key, labels)
+					}
 				}
 			}
-			if diff := w.drift(t, o, namespace); diff != "" {
-				t.Errorf("a GitOps tool would see: %s", diff)
-			}
-			w.mustKubectl(t, "", "label", "-n", namespace, strings.ToLower(o.GetKind()), o.GetName(), "team=nuts")
-			w.mustKubectl(t, "", "annotate", "-n", namespace, strings.ToLower(o.GetKind()), o.GetName(), "seen=yes")
-			if diff := w.drift(t, o, namespace); diff != "" {
-				t.Errorf("after kubectl label a GitOps tool would see: %s", diff)
+			for key, o := range first {
+				for _, f := range o.GetManagedFields() {
+					if strings.Contains(f.FieldsV1.GetRawString(), `"f:vvpNamespace"`) {
+						t.Errorf("of %s, %s owns a label that it has never stated", key, f.Manager)
+					}
+				}
 			}
 		})
 	}
 }
 
-func (w *world) get(t testing.TB, kind, namespace, name string) *unstructured.Unstructured {
-	t.Helper()
-	text := w.mustKubectl(t, "", "get", strings.ToLower(kind), name, "-n", namespace, "-o", "json")
-	o := &unstructured.Unstructured{}
-	if err := json.Unmarshal([]byte(text), &o.Object); err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-// drift is what server-side apply of the manifest would change, as Argo CD and Flux
-// compute it: by a dry run, metadata that the manifest does not mention apart.
-func (w *world) drift(t testing.TB, desired unstructured.Unstructured, namespace string) string {
-	t.Helper()
-	text, err := json.Marshal(desired.Object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := w.mustKubectl(t, string(text), "apply", "--server-side", "--force-conflicts", "--field-manager=argocd", "--dry-run=server", "-n", namespace, "-f", "-", "-o", "json")
-	var would unstructured.Unstructured
-	if err := json.Unmarshal([]byte(out), &would.Object); err != nil {
-		t.Fatal(err)
-	}
-	live := w.get(t, desired.GetKind(), namespace, desired.GetName())
-	for _, o := range []*unstructured.Unstructured{&would, live} {
-		o.SetManagedFields(nil)
-		o.SetResourceVersion("")
-		delete(o.Object, "status")
-	}
-	if !maps.Equal(would.GetLabels(), live.GetLabels()) {
-		return fmt.Sprintf("labels %v become %v", live.GetLabels(), would.GetLabels())
-	}
-	if !reflect.DeepEqual(would.Object, live.Object) {
-		return fmt.Sprintf("%v becomes %v", live.Object, would.Object)
-	}
-	return ""
-}
-
-// TestDeletingAlwaysWorks, whatever holds an object, and whether or not its namespace
-// has a target.
-func TestDeletingAlwaysWorks(t *testing.T) {
+// TestAReplacementChangesNothing, though it states none of drey's labels: what makes
+// pods keeps them, since its pods are let in by them when their target vanishes. A
+// Service and a ConfigMap do not need theirs, and lose them.
+func TestAReplacementChangesNothing(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
-	for _, way := range []string{"background", "foreground", "orphan"} {
-		t.Run(way, func(t *testing.T) {
-			t.Parallel()
-			namespace := w.Namespace(t)
-			w.register(t, "default", namespace)
-			w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-			eventually(t, 20e9, func() error { return onlyPod(w, t, namespace) })
-			pod := w.list(t, "Pod", namespace)[0].GetName()
-			w.mustKubectl(t, "", "patch", "pod", pod, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
-			w.mustKubectl(t, "", "patch", "deployment", "my-job", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
-			w.mustKubectl(t, "", "delete", "deployment", "my-job", "-n", namespace, "--wait=false", "--cascade="+way)
-			w.mustKubectl(t, "", "delete", "pod", pod, "-n", namespace, "--wait=false", "--now")
-			// Somebody cleans up, and cares for no label.
-			w.mustKubectl(t, "", "patch", "pod", pod, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null,"labels":{"system":null,"vvpNamespace":"x"}}}`)
-			if out, err := w.kubectl(t, "", "patch", "deployment", "my-job", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`); err != nil && !strings.Contains(out, "not found") {
-				t.Fatal(out)
+	namespace, file := w.Namespace(t), writeFile(t, strings.Replace(manifestsOfAJob, batchJob+"---", "", 1)) // no Job can be replaced
+	w.register(t, "team-a", namespace)
+	w.mustKubectl(t, "", "apply", "-n", namespace, "-f", file)
+	first := w.live(t, namespace, file)
+	for i, way := range []way{{"replace", nil}, {"replace", nil}, {"apply", nil}} {
+		w.mustKubectl(t, "", way.command(namespace, file)...)
+		now := w.live(t, namespace, file)
+		checkSame(t, i, way, first, now)
+		for key, o := range now {
+			if kind := o.GetKind(); kind != "Service" && kind != "ConfigMap" && !maps.Equal(o.GetLabels(), first[key].GetLabels()) {
+				t.Errorf("step %d, %v, made labels %v of %s from %v", i, way, o.GetLabels(), key, first[key].GetLabels())
 			}
-			w.mustKubectl(t, "", "delete", "replicaset,pod", "--all", "-n", namespace, "--now")
-			eventually(t, 60e9, func() error {
-				if left := len(w.list(t, "Pod", namespace)) + len(w.list(t, "ReplicaSet", namespace)) + len(w.list(t, "Deployment", namespace)); left > 0 {
-					return fmt.Errorf("%d objects are left", left)
-				}
-				return nil
-			})
-		})
+		}
+	}
+	for _, pod := range w.list(t, "Pod", namespace) {
+		if pod.GetLabels()["system"] != "ververica-platform" {
+			t.Errorf("the pod %s has the labels %v", pod.GetName(), pod.GetLabels())
+		}
+	}
+}
+
+// TestADiffShowsWhatAPersonChanged, and nothing of drey's: so it is worth looking at.
+func TestADiffShowsWhatAPersonChanged(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	w.mustKubectl(t, manifestsOfAJob, "apply", "-n", namespace, "-f", "-")
+	changed := strings.Replace(manifestsOfAJob, "flink:2.2\n", "flink:2.3\n", 1)
+	if changed == manifestsOfAJob {
+		t.Fatal("nothing is changed")
+	}
+	out, err := w.kubectl(t, changed, "diff", "-n", namespace, "-f", "-")
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for line := range strings.Lines(out) {
+		changes := strings.HasPrefix(line, "+ ") || strings.HasPrefix(line, "- ")
+		if changes && !strings.Contains(line, "image:") && !strings.Contains(line, "generation:") {
+			t.Errorf("the diff shows %s", line)
+		}
+	}
+	if !strings.Contains(out, "flink:2.3") {
+		t.Error(out)
+	}
+}
+
+// way is a kubectl command on a file of manifests.
+type way struct {
+	verb string
+	more []string
+}
+
+func (w way) command(namespace, file string) []string {
+	return append([]string{w.verb, "-n", namespace, "-f", file}, w.more...)
+}
+
+// live is what there is of a file's objects, by kind and name.
+func (w *world) live(t testing.TB, namespace, file string) map[string]*unstructured.Unstructured {
+	t.Helper()
+	var list struct{ Items []map[string]any }
+	text := w.mustKubectl(t, "", "get", "-n", namespace, "-f", file, "-o", "json", "--show-managed-fields")
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Items) < 5 {
+		t.Fatalf("%v: %d objects in %s", err, len(list.Items), text)
+	}
+	all := map[string]*unstructured.Unstructured{}
+	for _, object := range list.Items {
+		o := &unstructured.Unstructured{Object: object}
+		all[o.GetKind()+" "+o.GetName()] = o
+	}
+	return all
+}
+
+// checkSame compares what a GitOps tool looks at: all but labels and annotations,
+// which many write, and the status.
+func checkSame(t testing.TB, step int, way way, before, now map[string]*unstructured.Unstructured) {
+	t.Helper()
+	for key, o := range before {
+		n := now[key]
+		if o.GetUID() != n.GetUID() || o.GetGeneration() != n.GetGeneration() {
+			t.Errorf("step %d, %v, made generation %d of %s of generation %d", step, way, n.GetGeneration(), key, o.GetGeneration())
+		}
+		for _, field := range []string{"spec", "data"} {
+			if !reflect.DeepEqual(o.Object[field], n.Object[field]) {
+				t.Errorf("step %d, %v, changed the %s of %s from %v to %v", step, way, field, key, o.Object[field], n.Object[field])
+			}
+		}
 	}
 }

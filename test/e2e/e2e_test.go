@@ -148,12 +148,12 @@ func init() {
 // create makes an object as a client with no opinions would.
 func (w *world) create(ctx context.Context, namespace string, object map[string]any, dryRun ...string) (*unstructured.Unstructured, error) {
 	o := &unstructured.Unstructured{Object: object}
-	return w.api.Resource(resourceOf(o.GetKind())).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
+	return w.api.Resource(resources[o.GetKind()]).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
 }
 
 func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstructured {
 	t.Helper()
-	l, err := w.api.Resource(resourceOf(kind)).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	l, err := w.api.Resource(resources[kind]).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

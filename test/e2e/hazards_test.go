@@ -34,9 +34,6 @@ func TestEveryFlavourLivesAsItDoesWithoutDrey(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := newLife(t, manifest)
-			for _, p := range []*plane{l.drey, l.alone} {
-				p.installOperators(t)
-			}
 			l.step("creation", l.applyAll)
 			l.checkLabelled()
 			l.change()
@@ -172,7 +169,7 @@ func (p *plane) letGo(t testing.TB, o *unstructured.Unstructured) error {
 		return nil
 	}
 	patch := fmt.Sprintf(`[{"op":"test","path":"/metadata/finalizers/%[1]d","value":%[2]q},{"op":"remove","path":"/metadata/finalizers/%[1]d"}]`, i, hold)
-	_, err := p.api.Resource(resourceOf(o.GetKind())).Namespace(p.namespace).Patch(t.Context(), o.GetName(), types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := p.api.Resource(resources[o.GetKind()]).Namespace(p.namespace).Patch(t.Context(), o.GetName(), types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 

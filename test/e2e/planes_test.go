@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,13 +41,13 @@ type plane struct {
 
 func newLife(t *testing.T, manifest []byte) *life {
 	t.Helper()
-	w, c := inWorld(t), cluster.Shared(t)
-	api, err := dynamic.NewForConfig(c.Config())
+	w := inWorld(t)
+	alone, err := withoutDrey(cluster.Shared(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &life{T: t, objects: documents(t, manifest), stated: map[string]bool{}}
-	l.drey, l.alone = &plane{w, w.Namespace(t)}, &plane{&world{Cluster: c, api: api}, c.Namespace(t)}
+	l.drey, l.alone = &plane{w, w.Namespace(t)}, &plane{alone, alone.Namespace(t)}
 	w.register(t, "team-a", l.drey.namespace)
 	for _, o := range l.objects {
 		template, _, _ := unstructured.NestedStringMap(o.Object, "spec", "template", "metadata", "labels")
@@ -56,6 +58,23 @@ func newLife(t *testing.T, manifest []byte) *life {
 		}
 	}
 	return l
+}
+
+var (
+	without     world
+	withoutOnce sync.Once
+	errWithout  error
+)
+
+// withoutDrey makes the shared cluster, which has never heard of drey, like the shared
+// world otherwise.
+func withoutDrey(c *cluster.Cluster) (*world, error) {
+	withoutOnce.Do(func() {
+		without.Cluster = c
+		without.api, errWithout = dynamic.NewForConfig(c.Config())
+		errWithout = errors.Join(errWithout, installCRDs(context.Background(), c))
+	})
+	return &without, errWithout
 }
 
 func documents(t testing.TB, manifest []byte) (all []*unstructured.Unstructured) {
@@ -246,24 +265,24 @@ func (p *plane) apply(t testing.TB, manifest *unstructured.Unstructured) error {
 	o := manifest.DeepCopy()
 	refs := o.GetOwnerReferences()
 	for i, r := range refs {
-		owner, err := p.api.Resource(resourceOf(r.Kind)).Namespace(p.namespace).Get(t.Context(), r.Name, metav1.GetOptions{})
+		owner, err := p.api.Resource(resources[r.Kind]).Namespace(p.namespace).Get(t.Context(), r.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		refs[i].UID = owner.GetUID()
 	}
 	o.SetOwnerReferences(refs)
-	_, err := p.api.Resource(resourceOf(o.GetKind())).Namespace(p.namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: "operator", Force: true})
+	_, err := p.api.Resource(resources[o.GetKind()]).Namespace(p.namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: "operator", Force: true})
 	return err
 }
 
 func (p *plane) patch(t testing.TB, kind, name, patch string) error {
 	t.Helper()
-	_, err := p.api.Resource(resourceOf(kind)).Namespace(p.namespace).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := p.api.Resource(resources[kind]).Namespace(p.namespace).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 
 func (p *plane) delete(t testing.TB, kind, name string, how metav1.DeletionPropagation) error {
 	t.Helper()
-	return p.api.Resource(resourceOf(kind)).Namespace(p.namespace).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &how})
+	return p.api.Resource(resources[kind]).Namespace(p.namespace).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &how})
 }

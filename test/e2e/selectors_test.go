@@ -143,22 +143,22 @@ func TestASelectorIsHeededWhoeverHasLabelledItsWorkload(t *testing.T) {
 	t.Parallel()
 	for name, play := range map[string]func(t *testing.T, w *world, namespace string) (pods int){
 		"a Deployment with labels like drey's, and without what drey may have noted": func(t *testing.T, w *world, namespace string) int {
-			w.mustKubectl(t, deploymentThatWantsNoID("picky", "{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
-			w.mustKubectl(t, deploymentThatWantsNoID("picky", "{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
+			w.mustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
+			w.mustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
 			return 2
 		},
 		"a ReplicaSet whose Deployment was replaced by another of its name": func(t *testing.T, w *world, namespace string) int {
-			w.mustKubectl(t, deploymentThatWantsNoID("picky", "{}", 1), "apply", "-n", namespace, "-f", "-")
+			w.mustKubectl(t, deploymentThatWantsNoID("{}", 1), "apply", "-n", namespace, "-f", "-")
 			eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
 			w.mustKubectl(t, "", "delete", "deployment", "picky", "-n", namespace, "--cascade=orphan")
-			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentThatWantsNoID("picky", "{}", 1))
+			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentThatWantsNoID("{}", 1))
 			w.mustKubectl(t, other, "apply", "-n", namespace, "-f", "-")
 			w.mustKubectl(t, "", "delete", "pod", "-n", namespace, "-l", "generation=old", "--now")
 			return 2
 		},
 		"a ReplicaSet that is called as if a Deployment beside it had made it": func(t *testing.T, w *world, namespace string) int {
-			w.mustKubectl(t, strings.Replace(deploymentThatWantsNoID("picky", "{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
-			set := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: picky", "name: picky-set", "generation: old", "generation: set").Replace(deploymentThatWantsNoID("picky", "{}", 1))
+			w.mustKubectl(t, strings.Replace(deploymentThatWantsNoID("{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
+			set := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: picky", "name: picky-set", "generation: old", "generation: set").Replace(deploymentThatWantsNoID("{}", 1))
 			w.mustKubectl(t, set, "apply", "-n", namespace, "-f", "-")
 			return 2
 		},
@@ -192,11 +192,11 @@ func TestASelectorIsHeededWhoeverHasLabelledItsWorkload(t *testing.T) {
 }
 
 // deploymentThatWantsNoID selects pods by the absence of a label that drey adds.
-func deploymentThatWantsNoID(name, labels string, replicas int) string {
+func deploymentThatWantsNoID(labels string, replicas int) string {
 	return fmt.Sprintf(`
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: %s, labels: %s}
+metadata: {name: picky, labels: %s}
 spec:
   replicas: %d
   selector:
@@ -205,5 +205,5 @@ spec:
   template:
     metadata: {labels: {generation: old, component: jobmanager}}
     spec: {containers: [{name: jobmanager, image: "flink:2.2", args: [standalone-job]}]}
-`, name, labels, replicas)
+`, labels, replicas)
 }

@@ -14,14 +14,10 @@ var firm = [...]string{
 // itself needs no exception: it only ever adds what is missing.
 func DecideUpdate(w flink.Workload, old map[string]string) Verdict {
 	v := Verdict{Allowed: true, Reason: NotConcerned, workload: w}
-	if old[LabelSystem] != System {
-		return v
-	}
-	for _, key := range firm {
-		v.compare(key, old)
-	}
-	if app := old[LabelApp]; app == AppJob || app == AppSessionCluster {
-		v.compare(LabelApp, old)
+	for _, l := range given(old) {
+		if after, is := w.Object.Labels[l.Key]; !is || after != l.Value {
+			v.was = append(v.was, l)
+		}
 	}
 	if len(v.was) > 0 {
 		return v.deny(LabelImmutable)
@@ -29,10 +25,32 @@ func DecideUpdate(w flink.Workload, old map[string]string) Verdict {
 	return v
 }
 
-func (v *Verdict) compare(key string, old map[string]string) {
-	before, was := old[key]
-	after, is := v.workload.Object.Labels[key]
-	if was && (!is || before != after) {
-		v.was = append(v.was, Label{Key: key, Value: before})
+// Lost returns the labels that an update of a workload forgets, and that its pods
+// need: when its target vanishes, they are let in because it carries them. Whoever
+// replaces a workload by its manifest does not mean to take that away. A label that is
+// set to another value is not lost.
+func Lost(old, now map[string]string) (lost []Label) {
+	for _, l := range given(old) {
+		if _, is := now[l.Key]; !is {
+			lost = append(lost, l)
+		}
 	}
+	return lost
+}
+
+// given are the labels by which drey knows again what it has labelled; none where it
+// has never been.
+func given(labels map[string]string) (all []Label) {
+	if labels[LabelSystem] != System {
+		return nil
+	}
+	for _, key := range firm {
+		if value, is := labels[key]; is {
+			all = append(all, Label{Key: key, Value: value})
+		}
+	}
+	if app := labels[LabelApp]; app == AppJob || app == AppSessionCluster {
+		all = append(all, Label{Key: LabelApp, Value: app})
+	}
+	return all
 }

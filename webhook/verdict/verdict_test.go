@@ -244,14 +244,6 @@ func TestDecideUpdate(t *testing.T) {
 		"a label becomes empty, and is a word": {ours, strings.Replace(ours, "jobId=j", "jobId=", 1), "deny LabelImmutable"},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			read := func(text string) map[string]string {
-				labels := map[string]string{}
-				for pair := range strings.FieldsSeq(text) {
-					key, value, _ := strings.Cut(pair, "=")
-					labels[key] = value
-				}
-				return labels
-			}
 			v := verdict.DecideUpdate(flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: read(c.after)}}, read(c.before))
 			if got := sentence(v); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
@@ -261,6 +253,38 @@ func TestDecideUpdate(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLost(t *testing.T) {
+	const ours = "app=flink-job system=ververica-platform vvpNamespace=a deploymentId=1"
+	for rule, c := range map[string]struct{ before, after, want string }{
+		"nothing is forgotten":                   {ours, ours + " x=1", ""},
+		"all is forgotten":                       {ours, "", "system=ververica-platform vvpNamespace=a deploymentId=1 app=flink-job"},
+		"what is set to another value is theirs": {ours, "system=x deploymentId=2 app=y", "vvpNamespace=a"},
+		"labels of others are theirs to forget":  {ours + " x=1", ours, ""},
+		"an app that its maker chose is theirs":  {"system=ververica-platform app=x", "system=ververica-platform", ""},
+		"where drey has never been":              {"deploymentId=1 app=flink-job", "", ""},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			var got []string
+			for _, l := range verdict.Lost(read(c.before), read(c.after)) {
+				got = append(got, l.Key+"="+l.Value)
+			}
+			if got := strings.Join(got, " "); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// read makes labels of "a=b c=d".
+func read(text string) map[string]string {
+	labels := map[string]string{}
+	for pair := range strings.FieldsSeq(text) {
+		key, value, _ := strings.Cut(pair, "=")
+		labels[key] = value
+	}
+	return labels
 }
 
 // TestNever holds for any workload among any targets: labels are only added,

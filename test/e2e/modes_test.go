@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestANamespaceSetsItsOwnMode, and changes it, without a restart.
+func TestANamespaceSetsItsOwnMode(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	const warned = "drey would refuse this"
+	try := func() (string, error) { // a new job each time, which is not kept
+		out, err := w.kubectl(t, jobManager, "create", "-n", namespace, "-f", "-", "-o", "name")
+		if err == nil {
+			w.mustKubectl(t, "", "delete", "deployment/my-job", "-n", namespace, "--wait=false")
+			eventually(t, 20*time.Second, func() error {
+				if n := len(w.list(t, "Deployment", namespace)); n > 0 {
+					return errors.New("it is still there")
+				}
+				return nil
+			})
+		}
+		return out, err
+	}
+	refused := func(out string, err error) error {
+		if err == nil || !strings.Contains(out, "has no DeploymentTarget") || strings.Contains(out, warned) {
+			return fmt.Errorf("not refused: %w %s", err, out)
+		}
+		return nil
+	}
+	for _, c := range []struct {
+		label string
+		want  func(out string, err error) error
+	}{
+		{"", refused},
+		{"drey.dev/mode=warn", func(out string, err error) error {
+			if err != nil || !strings.Contains(out, "Warning: "+warned) || !strings.Contains(out, "curl -X POST") {
+				return fmt.Errorf("no warning: %w %s", err, out)
+			}
+			return nil
+		}},
+		{"drey.dev/mode=audit", func(out string, err error) error {
+			if err != nil || strings.Contains(out, "Warning") {
+				return fmt.Errorf("not let in silently: %w %s", err, out)
+			}
+			return nil
+		}},
+		{"drey.dev/mode=loud", refused},
+		{"drey.dev/mode=enforce", refused},
+		{"drey.dev/mode=warn", func(_ string, err error) error { return err }},
+		{"drey.dev/mode-", refused},
+	} {
+		if c.label != "" {
+			w.mustKubectl(t, "", "label", "namespace", namespace, c.label, "--overwrite")
+		}
+		eventually(t, 20*time.Second, func() error { // the label arrives by a watch
+			if err := c.want(try()); err != nil {
+				return fmt.Errorf("after %q: %w", c.label, err)
+			}
+			return nil
+		})
+	}
+	eventually(t, 20*time.Second, func() error {
+		for _, e := range w.list(t, "Event", namespace) {
+			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "curl -X POST") {
+				return nil
+			}
+		}
+		return errors.New("no event tells of what was let in")
+	})
+	if log := w.drey.Log(); !strings.Contains(log, `namespace=`+namespace) || !strings.Contains(log, `is no mode`) {
+		t.Error("drey does not say that it has not understood a mode")
+	}
+}
