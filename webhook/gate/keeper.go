@@ -145,7 +145,7 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 	if has == want {
 		return again, nil
 	}
-	if err := k.patch(ctx, namespace, want); err != nil {
+	if _, err := k.patch(ctx, namespace, want); err != nil {
 		return 0, err
 	}
 	k.o.Log.Info("namespace marked", "namespace", namespace, "label", Mark, "value", want, "was", has)
@@ -173,50 +173,54 @@ func (k *Keeper) Set(ctx context.Context, namespace string) error {
 	}
 	k.marking.Lock()
 	defer k.marking.Unlock()
-	if err := k.patch(ctx, namespace, Registered); err != nil {
+	version, err := k.patch(ctx, namespace, Registered)
+	if err != nil || version == "" {
 		return err
 	}
-	return k.awaitSeen(ctx, namespace)
+	return k.awaitSeen(ctx, namespace, version)
 }
 
-// awaitSeen waits until the API server's own cache has the mark. The policy goes by
-// what that cache feeds, which has it a moment later.
-func (k *Keeper) awaitSeen(ctx context.Context, namespace string) error {
-	const pause = 5 * time.Millisecond
-	for {
-		n, err := k.o.Client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{ResourceVersion: "0"})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read namespace %s: %w", namespace, err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-		if n.Labels[Mark] == Registered {
-			return nil
-		}
+// awaitSeen waits until the API server's own cache has a version of a namespace. The
+// policy goes by what that cache feeds, which has it a moment later.
+func (k *Keeper) awaitSeen(ctx context.Context, namespace, version string) error {
+	// The API server answers from the cache once that is as new (Kubernetes, "API
+	// Concepts", resourceVersion "not older than"), and holds the request meanwhile.
+	_, err := k.o.Client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{ResourceVersion: version})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read namespace %s: %w", namespace, err)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(moment):
+		return nil
 	}
 }
 
-func (k *Keeper) patch(ctx context.Context, namespace, mark string) error {
+// moment is what the API server is given to tell its policies of a change that its own
+// cache has, which nothing can be asked about.
+const moment = 25 * time.Millisecond
+
+// patch writes a mark, and returns the version of the namespace that has it: empty if
+// there is no such namespace.
+func (k *Keeper) patch(ctx context.Context, namespace, mark string) (version string, err error) {
 	var value any
 	if mark != "" {
 		value = mark
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{Mark: value}}})
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = k.o.Client.Resource(namespaces).Patch(ctx, namespace, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "drey"})
+	n, err := k.o.Client.Resource(namespaces).Patch(ctx, namespace, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "drey"})
 	if apierrors.IsNotFound(err) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return fmt.Errorf("label namespace %s: %w", namespace, err)
+		return "", fmt.Errorf("label namespace %s: %w", namespace, err)
 	}
-	return nil
+	return n.ResourceVersion, nil
 }
