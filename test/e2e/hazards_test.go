@@ -153,7 +153,7 @@ func (l *life) end(how metav1.DeletionPropagation) {
 		return p.delete(l, o.GetKind(), o.GetName(), metav1.DeletePropagationBackground)
 	}))
 	for _, p := range []*plane{l.drey, l.alone} {
-		if left := l.look(p); len(left) > 0 {
+		if left, _ := l.look(p); len(left) > 0 {
 			l.Fatalf("after everything was deleted: %v", left)
 		}
 	}

@@ -109,13 +109,14 @@ func (l *life) settle(after string) {
 	const pause, limit = 200 * time.Millisecond, 60 * time.Second // each look is a dozen requests
 	before, since, began := "", time.Now(), time.Now()
 	for {
-		alone, drey := l.look(l.alone), l.look(l.drey)
+		alone, busy := l.look(l.alone)
+		drey, busyToo := l.look(l.drey)
 		if now := strings.Join(slices.Concat(alone, drey), "\n"); now != before {
 			before, since = now, time.Now()
 		}
 		d := difference(alone, drey)
 		switch {
-		case d == "" && time.Since(since) >= calm:
+		case d == "" && !busy && !busyToo && time.Since(since) >= calm:
 			l.Logf("%5.1fs %s", time.Since(began).Seconds(), after)
 			return
 		case time.Since(began) > limit && d == "":
@@ -150,8 +151,8 @@ func difference(alone, drey []string) string {
 
 // look lists what there is, a line for an object, without what must differ: names
 // that are drawn by lot, uids, times, and the labels that drey adds. On the way it
-// does the kubelet's work: pods run.
-func (l *life) look(p *plane) (lines []string) {
+// does the kubelet's work: pods run. busy says that a controller has work left.
+func (l *life) look(p *plane) (lines []string, busy bool) {
 	l.Helper()
 	for _, kind := range l.kinds() {
 		for _, o := range p.list(l, kind, p.namespace) {
@@ -161,11 +162,24 @@ func (l *life) look(p *plane) (lines []string) {
 			if kind == "Pod" {
 				p.run(l, &o)
 			}
-			lines = append(lines, l.essence(&o))
+			lines, busy = append(lines, l.essence(&o)), busy || hasWork(&o)
 		}
 	}
 	slices.Sort(lines)
-	return lines
+	return lines, busy
+}
+
+// hasWork tells of what makes pods whether its controller still has some to make: on a
+// busy machine that may take it longer than calm.
+func hasWork(o *unstructured.Unstructured) bool {
+	if kind := o.GetKind(); kind != "Deployment" && kind != "StatefulSet" && kind != "ReplicaSet" || o.GetDeletionTimestamp() != nil {
+		return false
+	}
+	number := func(fields ...string) int64 {
+		n, _, _ := unstructured.NestedInt64(o.Object, fields...)
+		return n
+	}
+	return number("status", "observedGeneration") != o.GetGeneration() || number("status", "readyReplicas") != number("spec", "replicas")
 }
 
 // isRootCA tells what Kubernetes itself puts into every namespace.

@@ -172,7 +172,7 @@ func pod(namespace, name, owners string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
-metadata: {name: %s, namespace: %s, labels: {component: jobmanager}, ownerReferences: [%s]}
+metadata: {name: %s, namespace: %s, labels: {component: jobmanager, pod-template-hash: 6cb7f4b7d4}, ownerReferences: [%s]}
 spec: {containers: [{name: jobmanager, image: flink:2.2, args: [standalone-job]}]}
 `, name, namespace, owners)
 }
@@ -277,7 +277,7 @@ func (w *world) useAll(t *testing.T) {
 	owner := func(apiVersion, kind string) string {
 		return fmt.Sprintf(`{apiVersion: %s, kind: %s, name: o, uid: 7a0c0e1d-2b3a-4958-8776-655443322110, controller: true}`, apiVersion, kind)
 	}
-	owners := map[string]string{"statefulset": owner("apps/v1", "StatefulSet"), "job": owner("batch/v1", "Job"), "cronjob": owner("batch/v1", "CronJob"), "deployment": owner("apps/v1", "ReplicaSet")}
+	owners := map[string]string{"statefulset": owner("apps/v1", "StatefulSet"), "daemonset": owner("apps/v1", "DaemonSet"), "job": owner("batch/v1", "Job"), "cronjob": owner("batch/v1", "CronJob"), "deployment": owner("apps/v1", "ReplicaSet")}
 	for _, c := range flink.CustomResources {
 		owners[strings.ToLower(c.Kind)] = owner(c.Group+"/"+c.Version, c.Kind)
 	}
