@@ -120,6 +120,7 @@ func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(regi
 		// One object after the other: all of them at once would be what most of
 		// the memory of a large registry goes to.
 		err := s.view(ctx, func(tx *bbolt.Tx) error {
+			defer forget(tx)
 			return each(tx, kind, "", func(o registry.Object) { observe(registry.Event{Change: registry.Added, Object: o}) })
 		})
 		if err == nil {

@@ -55,8 +55,13 @@ func (w *writing) put(key registry.Key, record []byte) error {
 		w.tally.remove(old)
 	}
 	w.tally.add(record)
+	b.FillPercent = fill
 	return b.Put(boltKey(key), record)
 }
+
+// fill is how full a page is left when it is split. Names come mostly in their order,
+// or in runs of it: half-full pages, bbolt's default, would stay so.
+const fill = 0.85
 
 // remove takes away an object that is there.
 func (w *writing) remove(key registry.Key) error {
