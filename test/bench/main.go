@@ -35,12 +35,11 @@ type settings struct {
 }
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "noop" {
-		if err := serveNoop(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "noop:", err)
+	if len(os.Args) == 3 {
+		if serve, ok := references[os.Args[1]]; ok {
+			fmt.Fprintln(os.Stderr, serve(os.Args[2]))
 			os.Exit(1)
 		}
-		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "registry" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -22,6 +22,13 @@ type figures struct {
 // measure calls do from each of n workers, over and over, for a time. worker
 // makes what do needs, once for each.
 func measure(ctx context.Context, n int, length time.Duration, worker func() (do func() error)) (figures, error) {
+	return measureAt(ctx, n, 0, length, worker)
+}
+
+// measureAt is measure with so many calls a second, of all workers together, or as many
+// as they get for 0. A call that has to wait for the one before it began when its turn
+// came.
+func measureAt(ctx context.Context, n, perSecond int, length time.Duration, worker func() (do func() error)) (figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, length, errOver)
 	defer cancel()
 	var (
@@ -36,8 +43,15 @@ func measure(ctx context.Context, n int, length time.Duration, worker func() (do
 		wait.Go(func() {
 			var mine []time.Duration
 			var err error
-			for ctx.Err() == nil && err == nil {
+			for turn := time.Now(); ctx.Err() == nil && err == nil; {
 				start := time.Now()
+				if perSecond > 0 {
+					turn = turn.Add(time.Duration(n) * time.Second / time.Duration(perSecond))
+					if start = turn; time.Until(turn) > 0 {
+						time.Sleep(time.Until(turn))
+						start = time.Now()
+					}
+				}
 				err = do()
 				mine = append(mine, time.Since(start))
 			}

@@ -16,7 +16,12 @@ import (
 	"time"
 
 	"drey.dev/drey/certs"
+	"drey.dev/drey/test/drey"
 )
+
+// references are the servers that drey is compared with, by the word that makes this
+// program one of them.
+var references = map[string]func(address string) error{"noop": serveNoop, "idle": serveIdle}
 
 // serveNoop is the reference: it reads the body of a review and allows it, with
 // the same TLS as drey, and nothing else that costs anything. It ends when its
@@ -51,6 +56,40 @@ func serveNoop(address string) error {
 	return server.Serve(tls.NewListener(listener, &tls.Config{
 		GetCertificate: c.GetCertificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
 	}))
+}
+
+// serveIdle answers every request with as many bytes as a target has, and does nothing
+// else. It ends with whoever started it.
+func serveIdle(address string) error {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	answer := bytes.Repeat([]byte("x"), 400)
+	server := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(answer)
+	})}
+	return server.ListenAndServe()
+}
+
+// startIdle starts serveIdle in a process of its own.
+func startIdle(ctx context.Context) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	address, err := drey.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.CommandContext(ctx, self, "idle", address), url: "http://" + address, log: &bytes.Buffer{}}
+	if _, err := p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return p, p.await(ctx, p.url)
 }
 
 // uid is the first in a review: the request's.

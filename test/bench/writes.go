@@ -135,8 +135,8 @@ func startEtcd(ctx context.Context, dir string) (*process, error) {
 }
 
 // putter makes workers that put keys by gRPC, which is HTTP/2 with five bytes
-// before the message: its client would weigh on drey's go.mod. The values are
-// as long as the objects that drey keeps.
+// before the message: its client would weigh on drey's go.mod. The values are no
+// longer than the objects that drey keeps.
 func (p *process) putter(next func() string) func() func() error {
 	value := bytes.Repeat([]byte("x"), 300)
 	return func() func() error {

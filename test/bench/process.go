@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"drey.dev/drey/test/drey"
+)
+
+// process is a drey or an etcd of the benchmark's.
+type process struct {
+	cmd *exec.Cmd
+	url string
+	log *bytes.Buffer
+}
+
+// startTimed starts drey and notes when it is ready and when it answers.
+func startTimed(ctx context.Context, program, dir string, m *started) (*process, error) {
+	rest, err := drey.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	probes, err := drey.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	p, err := startProcess(ctx, "http://"+rest, program, "serve", "--data-dir", dir, "--rest-address", rest, "--metrics-address", probes)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.await(ctx, "http://"+probes+"/readyz"); err != nil {
+		return nil, err
+	}
+	m.ready = time.Since(began)
+	if err := p.await(ctx, p.url+targetPath(0, 0)); err != nil {
+		return nil, err
+	}
+	m.answer = time.Since(began)
+	return p, nil
+}
+
+func startProcess(ctx context.Context, url, program string, args ...string) (*process, error) {
+	p := &process{cmd: exec.CommandContext(ctx, program, args...), url: url, log: &bytes.Buffer{}}
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	return p, p.cmd.Start()
+}
+
+// await asks until the answer is 200, and ends the process if it never is.
+func (p *process) await(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if err := get(ctx, http.DefaultClient, url); err == nil {
+			return nil
+		} else if ctx.Err() != nil {
+			return errors.Join(fmt.Errorf("%s is not up: %w", p.cmd.Path, err), p.stop(), errors.New(p.log.String()))
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
+	err := p.cmd.Wait()
+	if _, ended := errors.AsType[*exec.ExitError](err); ended {
+		return nil // etcd ends by the signal itself
+	}
+	return err
+}
+
+// reader makes workers that read what path says, each on a connection of its own.
+func (p *process) reader(path func() string) func() func() error {
+	return func() func() error {
+		client := &http.Client{Transport: &http.Transport{}}
+		return func() error { return get(context.Background(), client, p.url+path()) }
+	}
+}
+
+func get(ctx context.Context, client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	return roundTrip(client, request, http.StatusOK)
+}
+
+func roundTrip(client *http.Client, request *http.Request, want int) error {
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != want {
+		err = fmt.Errorf("%s %s: %s: %s", request.Method, request.URL, response.Status, body)
+	}
+	return err
+}
+
+// memoryOf is what /proc says of a process, in MiB.
+func memoryOf(pid int) (map[string]float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return nil, fmt.Errorf("memory is read from /proc, which this system does not have: %w", err)
+	}
+	found := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		name, rest, _ := strings.Cut(line, ":")
+		if kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64); err == nil {
+			found[name] = kib / 1024
+		}
+	}
+	return found, nil
+}
