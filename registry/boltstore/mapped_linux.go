@@ -12,6 +12,6 @@ import (
 func forget(tx *bbolt.Tx) {
 	if size := tx.Size(); size <= mapped {
 		// It is advice: where it is not taken, more memory is resident.
-		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, tx.DB().Info().Data, uintptr(size), syscall.MADV_DONTNEED)
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, tx.DB().Info().Data, uintptr(size), syscall.MADV_DONTNEED) //nolint:gosec // a size is not negative
 	}
 }
