@@ -132,6 +132,10 @@ func receive(r *http.Request) ([]byte, error) {
 // readBody reads JSON or YAML, as the Content-Type says; JSON if it says
 // nothing.
 func readBody(r *http.Request) (body, error) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return body{}, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
+			fmt.Sprintf("the Content-Encoding is %q: send the body as it is, without a Content-Encoding", coding)}
+	}
 	isYAML, err := readsAsYAML(r.Method, r.Header.Get("Content-Type"))
 	if err != nil {
 		return body{}, err
