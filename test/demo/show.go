@@ -79,13 +79,13 @@ func (s *show) runApplication(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.record("Pod of Deployment top-speed", jobManager[0], map[string]string{"app": "top-speed", "component": "jobmanager", "type": "flink-native-kubernetes"},
-		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": "top-speed", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110"})
-
 	uid, err := s.output(ctx, "get", "deployment", "top-speed", "-n", "staging", "-o", "jsonpath={.metadata.uid}")
 	if err != nil {
 		return err
 	}
+	s.record("Pod of Deployment top-speed", jobManager[0], map[string]string{"app": "top-speed", "component": "jobmanager", "type": "flink-native-kubernetes"},
+		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": "top-speed", "deploymentId": uid, "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110"})
+
 	if err := s.apply(ctx, "staging", "taskmanager.yaml", strings.NewReplacer("UID", uid)); err != nil {
 		return err
 	}
@@ -107,8 +107,12 @@ func (s *show) runSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	uid, err := s.output(ctx, "get", "deployment", "playground-jobmanager", "-n", "staging", "-o", "jsonpath={.metadata.uid}")
+	if err != nil {
+		return err
+	}
 	s.record("Pod of Deployment playground-jobmanager", jobManager[0], map[string]string{"app": "flink", "component": "jobmanager"},
-		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "sessionClusterName": "playground"})
+		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "sessionClusterName": "playground", "sessionClusterId": uid})
 	taskManagers, err := s.pods(ctx, "app=flink,component=taskmanager", 2)
 	if err != nil {
 		return err
