@@ -72,13 +72,17 @@ func scale(ctx context.Context, s registrySettings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, nothing.stop()) }()
-	var idle []figures
+	var idle, idlePaced []figures
 	for round := range s.rounds {
 		f, err := measure(ctx, 8, s.each, nothing.reader(func() string { return targetPath(0, 0) }))
 		if err != nil {
 			return err
 		}
-		idle = append(idle, f)
+		paced, err := measureAt(ctx, 8, pace, s.each, nothing.reader(func() string { return targetPath(0, 0) }))
+		if err != nil {
+			return err
+		}
+		idle, idlePaced = append(idle, f), append(idlePaced, paced)
 		for _, side := range sides {
 			if err := side.measure(ctx, s); err != nil {
 				return err
@@ -102,6 +106,7 @@ func scale(ctx context.Context, s registrySettings) (err error) {
 	fmt.Println()
 	fmt.Fprintln(table, "targets\tcall\tcalls/s\tp50\tp99\t")
 	fmt.Fprintf(table, "\tGET of a server that does nothing\t%s\t\n", middle(idle).columns())
+	fmt.Fprintf(table, "\tGET of a server that does nothing, %d a second\t%s\t\n", pace, middle(idlePaced).columns())
 	for _, x := range sides {
 		for _, row := range []struct {
 			call  string
