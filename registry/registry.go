@@ -20,6 +20,7 @@ type Registry struct {
 	home      string
 	workloads Workloads
 	known     *directory
+	index     *Index
 	announce  func(context.Context, Object)
 	now       func() time.Time
 
@@ -40,7 +41,7 @@ type Options struct {
 	Namespaces []string
 	// Workloads says what runs in the cluster; nil: nothing.
 	Workloads Workloads
-	// Index follows the store along with the registry; nil: there is none.
+	// Index follows the store along with the registry; nil: nobody else needs it.
 	Index *Index
 	// Announce is called with each target that was made, before whoever made it
 	// hears of that; nil: nobody is.
@@ -53,18 +54,16 @@ func New(ctx context.Context, store Store, o Options) (*Registry, error) {
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
-	observe := r.known.observe
-	if o.Index != nil {
-		observe = func(e Event) { r.known.observe(e); o.Index.observe(e) }
+	if r.index = o.Index; r.index == nil {
+		r.index = NewIndex(o.Home)
 	}
+	observe := func(e Event) { r.known.observe(e); r.index.observe(e) }
 	for _, kind := range append([]Kind{Namespace}, indexed...) {
 		if err := store.Watch(ctx, kind, observe); err != nil {
 			return nil, fmt.Errorf("read the registry: %w", err)
 		}
 	}
-	if o.Index != nil {
-		o.Index.synced.Store(true)
-	}
+	r.index.synced.Store(true)
 	for _, name := range append([]string{DefaultNamespace}, o.Namespaces...) {
 		if _, err := r.CreateNamespace(ctx, name); err != nil && ReasonOf(err) != ReasonAlreadyExists {
 			return nil, err

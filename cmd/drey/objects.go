@@ -23,6 +23,7 @@ type objectKind struct {
 	command    string // plural: drey targets list
 	collection string // in the path
 	columns    []column
+	referable  bool // others may refer to it, and so hold it
 }
 
 type column struct {
@@ -52,16 +53,16 @@ type object struct {
 var objectKinds = []objectKind{
 	{"DeploymentTarget", "targets", "deployment-targets", []column{
 		{"KUBERNETES NAMESPACE", func(o object) string { return orElse(o.Spec.Kubernetes.Namespace, "<drey's own>") }},
-	}},
+	}, true},
 	{"Deployment", "deployments", "deployments", []column{
 		{"TARGET", func(o object) string { return orElse(o.Spec.TargetName, o.Spec.TargetID) }},
 		{"SESSION CLUSTER", func(o object) string { return o.Spec.SessionCluster }},
 		{"DISPLAY NAME", func(o object) string { return o.Metadata.DisplayName }},
-	}},
+	}, false},
 	{"SessionCluster", "sessionclusters", "sessionclusters", []column{
 		{"TARGET", func(o object) string { return orElse(o.Spec.TargetName, o.Spec.TargetID) }},
 		{"DISPLAY NAME", func(o object) string { return o.Metadata.DisplayName }},
-	}},
+	}, true},
 }
 
 func orElse(value, otherwise string) string {
@@ -209,17 +210,28 @@ func (c *client) apply(cmd *cobra.Command, k objectKind, document []byte) error 
 }
 
 func newDelete(k objectKind, c *client) *cobra.Command {
-	return &cobra.Command{
+	var format output
+	var preview bool
+	cmd := &cobra.Command{
 		Use: "delete NAME...", Short: fmt.Sprintf("Remove %ss", k.kind), Args: usage(cobra.MinimumNArgs(1)), ValidArgsFunction: c.completeName(k),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {
+				if preview {
+					errs = append(errs, c.preview(cmd, k, name, format))
+					continue
+				}
 				answer, _, err := c.do(cmd.Context(), http.MethodDelete, c.path(k.collection, name), nil)
 				errs = append(errs, report(cmd.OutOrStdout(), k, answer, "deleted", err))
 			}
 			return errors.Join(errs...)
 		},
 	}
+	if k.referable {
+		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("change nothing: say what holds it, and what would be refused afterwards; ends with %d if something holds it", exitRefused))
+		format.bind(cmd)
+	}
+	return cmd
 }
 
 // report says in one line what was done to an object.

@@ -64,6 +64,9 @@ func New(o Options) http.Handler {
 		}
 		s.route(r, "/api/v1/namespaces/{namespace}/"+path, subject{kind: kind}, methods{http.MethodGet: c.list, http.MethodPost: c.post})
 		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", subject{kind: kind, one: "name"}, one)
+		if referable[kind] {
+			s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}/references", subject{kind: kind, one: "name"}, methods{http.MethodGet: c.references})
+		}
 	}
 	s.route(r, "/api/v1/namespaces/{namespace}/jobs", subject{kind: registry.Job}, methods{http.MethodGet: s.listJobs})
 	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", subject{kind: registry.Job, one: "id"}, methods{http.MethodGet: s.getJob})
