@@ -41,7 +41,7 @@ func newCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServeCommand(), newExplainCommand(), newCheckCommand(), newAuditCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(),
+	root.AddCommand(newServeCommand(), newExplainCommand(), newCheckCommand(), newAuditCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
 		newInstallCommand(), newUninstallCommand(), newStatusCommand())
 	for _, k := range objectKinds {
 		root.AddCommand(newObjectCommand(k))

@@ -1,0 +1,155 @@
+package kubestore_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/boltstore"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+)
+
+// TestMigration moves a registry from its file into the cluster, is killed on the way,
+// goes on, and moves it back.
+func TestMigration(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t) // it reads all of the registry
+	if err := kubestore.Install(t.Context(), c.Config()); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Cluster: c}
+	dir := t.TempDir()
+	program, err := drey.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const targets = 401 // with myDeploymentTarget
+	data := filepath.Join(dir, "data")
+	ids := fillFile(t, data, targets-1)
+	migrate := func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"migrate", "--kubeconfig", c.Kubeconfig()}, args...)...)
+		return cmd
+	}
+	must := func(want string, args ...string) {
+		t.Helper()
+		out, err := migrate(args...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Fatalf("drey migrate %s: %v\n%s\nwant %q", strings.Join(args, " "), err, out, want)
+		}
+	}
+	there := func() int {
+		t.Helper()
+		return strings.Count(w.mustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A", "-o", "name"), "\n")
+	}
+
+	must(fmt.Sprintf("DeploymentTarget   %d       0       0           0", targets), "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
+	if n := there(); n != 0 {
+		t.Fatalf("--dry-run made %d targets", n)
+	}
+	// There is no Kubernetes namespace team-a yet.
+	out, err := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "kubectl create namespace team-a") {
+		t.Fatalf("%v %s", err, out)
+	}
+	w.mustKubectl(t, "", "create", "namespace", "team-a")
+
+	broken := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data)
+	var said bytes.Buffer
+	broken.Stdout, broken.Stderr = &said, &said
+	if err := broken.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); there() < 20 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := broken.Process.Kill(); err != nil {
+		t.Fatalf("it was over already: %v %s", err, &said)
+	}
+	_ = broken.Wait() // it was killed
+	some := there()
+	if some == 0 || some == targets {
+		t.Fatalf("killed on the way, it has made %d targets", some)
+	}
+	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", data)
+	must("\n0 of 0 are copied\nAll of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", data)
+	if n := there(); n != targets {
+		t.Fatalf("there are %d targets", n)
+	}
+	if got := w.mustKubectl(t, "", "get", "vdep", "one", "-n", "team-a", "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`); got != ids["one"] {
+		t.Errorf("the Deployment has the id %q, and had %q", got, ids["one"])
+	}
+
+	// And back.
+	back := filepath.Join(dir, "back")
+	must("DeploymentTarget", "--from", "kubernetes", "--to", "bolt", "--data-dir", back, "--dry-run")
+	if _, err := os.Stat(back); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("--dry-run made something: %v", err)
+	}
+	must("All of it is there, and the same.", "--from", "kubernetes", "--to", "bolt", "--data-dir", back)
+	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", back)
+
+	// Somebody changes one: nothing is overwritten, and nothing else written.
+	w.mustKubectl(t, "", "label", "vdep", "one", "-n", "team-a", "team=oaks", "--overwrite")
+	w.mustKubectl(t, "", "delete", "dt", "target-0007", "-n", "team-a")
+	out, err = migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), `Deployment "one" in platform namespace "team-a" is there already, and is another: its labels`) {
+		t.Errorf("%v %s", err, out)
+	}
+	if n := there(); n != targets-1 {
+		t.Errorf("there are %d targets", n)
+	}
+
+	// While drey has the file, nothing is read from it.
+	store, err := boltstore.Open(filepath.Join(data, "registry.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if out, err := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput(); err == nil || !strings.Contains(string(out), "stop the other drey") {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
+// fillFile makes a registry in a file by the registry's rules, and returns the ids of
+// its Deployments.
+func fillFile(t *testing.T, data string, targets int) map[string]string {
+	t.Helper()
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store, err := boltstore.Open(filepath.Join(data, "registry.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := registry.New(t.Context(), store, registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{}
+	add := func(kind registry.Kind, name, spec string) {
+		o, err := rules.Create(t.Context(), registry.Object{Kind: kind, Spec: []byte(spec), Metadata: registry.Metadata{Namespace: "team-a", Name: name, Labels: map[string]string{"team": "nuts"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[name] = o.Metadata.ID
+	}
+	for i := range targets {
+		add(registry.DeploymentTarget, fmt.Sprintf("target-%04d", i), fmt.Sprintf(`{"kubernetes":{"namespace":"n-%d"}}`, i))
+	}
+	add(registry.DeploymentTarget, "myDeploymentTarget", `{"kubernetes":{"namespace":"jobs"}}`)
+	add(registry.SessionCluster, "shared", `{"deploymentTargetName":"target-0001"}`)
+	add(registry.Deployment, "one", `{"deploymentTargetName":"target-0002","big":12345678901234567890.10}`)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
