@@ -30,7 +30,7 @@ The exit code is 1 if anything would be refused.`,
 			if len(q.files) == 0 {
 				return &exitError{exitUsage, fmt.Errorf("say what to check with -f: a file, a directory, or - for standard input")}
 			}
-			known, err := q.registry(cmd.Context(), cmd.InOrStdin())
+			known, err := q.registry(cmd.Context(), cmd)
 			if err != nil {
 				return err
 			}

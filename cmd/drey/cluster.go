@@ -144,7 +144,7 @@ func (s *service) control(ctx context.Context, repairer *repair.Repairer, fail c
 
 // address is where a denial sends people to register a target.
 func (s *service) address() verdict.Registry {
-	return verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off()}
+	return verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off(), InCluster: s.options.store == storeKubernetes}
 }
 
 // hosts are the names by which the API server may call the webhooks.

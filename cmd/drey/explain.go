@@ -8,11 +8,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/owners"
 	"drey.dev/drey/webhook/verdict"
@@ -37,7 +41,7 @@ of --targets.`,
 			if (len(args) == 1) == (len(q.files) > 0) {
 				return &exitError{exitUsage, errors.New("say what to explain: KIND/NAME for an object of the cluster, or -f FILE")}
 			}
-			known, err := q.registry(cmd.Context(), cmd.InOrStdin())
+			known, err := q.registry(cmd.Context(), cmd)
 			if err != nil {
 				return err
 			}
@@ -67,6 +71,9 @@ type question struct {
 	targets    []string
 	namespace  string // the Kubernetes namespace of what does not say
 	kubeconfig string
+
+	inCluster bool  // the registry is the cluster's
+	noCluster error // why it is not
 }
 
 func (q *question) bind(cmd *cobra.Command) {
@@ -78,23 +85,52 @@ func (q *question) bind(cmd *cobra.Command) {
 
 func (q *question) bindRegistry(cmd *cobra.Command) {
 	q.client.bindServer(cmd)
-	cmd.Flags().StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: ask the server)")
+	cmd.Flags().StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: those of --server, if it is given; of the cluster, if it keeps them; of a drey on this machine)")
 }
 
-// registry is that of --targets, or else of the running drey.
-func (q *question) registry(ctx context.Context, stdin io.Reader) (snapshot, error) {
+// registry is that of --targets; else of the drey that --server or its environment
+// names; else, if the cluster that kubectl would use keeps one, that; else of a drey on
+// this machine.
+func (q *question) registry(ctx context.Context, cmd *cobra.Command) (snapshot, error) {
 	if len(q.targets) > 0 {
-		objects, err := readRegistry(stdin, q.targets)
+		objects, err := readRegistry(cmd.InOrStdin(), q.targets)
 		if err != nil {
 			return snapshot{}, err
 		}
 		return snapshotOf(ctx, podNamespace(), objects)
 	}
+	if !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
+		objects, err := q.clusterRegistry(ctx, cmd.ErrOrStderr())
+		if err == nil {
+			q.inCluster = true
+			return snapshotOf(ctx, podNamespace(), objects)
+		}
+		q.noCluster = err
+	}
 	objects, err := q.client.fetchRegistry(ctx)
 	if err != nil {
+		if q.noCluster != nil {
+			err = fmt.Errorf("%w. The cluster's own was not read either: %w", err, q.noCluster)
+		}
 		return snapshot{}, err
 	}
 	return snapshotOf(ctx, podNamespace(), objects)
+}
+
+// clusterRegistry reads the registry that the cluster keeps, and says so: another may
+// have been meant.
+func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]registry.Object, error) {
+	config, err := personsConfig(q.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	objects, err := kubestore.Objects(ctx, config)
+	if err == nil {
+		fmt.Fprintf(notes, "The targets are those in the cluster at %s.\n", config.Host)
+	}
+	return objects, err
 }
 
 // offline explains what the files hold of kinds that drey is asked about.
@@ -129,7 +165,7 @@ func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, o
 }
 
 func (q *question) address() verdict.Registry {
-	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken()}
+	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken(), InCluster: q.inCluster}
 }
 
 // live explains one object of the cluster, with its owners.

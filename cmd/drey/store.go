@@ -51,7 +51,7 @@ func openStore(ctx context.Context, o serveOptions, config *clusterclient.Config
 	}
 	store, err = kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, ReportStatus: true, Log: log})
 	if err != nil {
-		return nil, nil, errors.Join(err, errors.New("the cluster must know drey's objects first: kubectl apply --server-side -f manifests/crds"))
+		return nil, nil, errors.Join(err, errors.New("the cluster must know drey's objects first: kubectl apply --server-side -k manifests/crds"))
 	}
 	return store, nil, nil
 }

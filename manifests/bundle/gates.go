@@ -17,7 +17,7 @@ func (o *Options) gates() ([]Object, error) {
 	typed := []any{webhook.Mutating(client, exclude), webhook.Validating(client, exclude)}
 	policies, bindings := gate.Policies(gate.Options{
 		Exclude: exclude, Mode: o.Mode, Self: fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name),
-		Register: verdict.Registry{URL: o.RESTURL, AsksWho: true}.Command("NAMESPACE", registry.DefaultNamespace),
+		Register: verdict.Registry{URL: o.RESTURL, AsksWho: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	for _, p := range policies {
 		p.Labels = labels()

@@ -14,6 +14,7 @@ import (
 
 	"drey.dev/drey/manifests"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
 )
 
 var update = flag.Bool("update", false, "write the files that are made from this package, as make manifests does")
@@ -52,6 +53,7 @@ func generated(t *testing.T) map[string][]byte {
 		"overlays/cert-manager/deployment.yaml": patch(t, certManager),
 		"overlays/embedded/deployment.yaml":     patch(t, embedded),
 		"overlays/embedded/volume.yaml":         documents(t, pick(t, embedded, Server, "PersistentVolumeClaim")),
+		"overlays/embedded/gate.yaml":           documents(t, named(pick(t, embedded, Gates, "ValidatingAdmissionPolicy"), gate.PodPolicy)),
 	}
 	for path, text := range templates(t) {
 		files["chart/templates/"+path] = text
@@ -93,8 +95,14 @@ func templates(t *testing.T) map[string][]byte {
 	withTargets.TargetNamespaces = []string{target}
 	inTargets := slices.DeleteFunc(pick(t, withTargets, Rights), func(o Object) bool { return o.GetNamespace() != target })
 
+	isGate := func(o Object) bool { return o.GetName() == gate.PodPolicy }
 	policies := pick(t, o, Gates, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy")
-	gates := text(policies)
+	gates := text(slices.DeleteFunc(slices.Clone(policies), isGate))
+	for _, store := range []string{Kubernetes, Embedded} { // it says how a target is registered
+		o.Store, o.Replicas = store, 1
+		gates += when(fmt.Sprintf("eq .Values.store.type %q", store), "---\n"+text(named(pick(t, o, Gates, "ValidatingAdmissionPolicy"), gate.PodPolicy)))
+	}
+	o.Store = Kubernetes
 	for _, mode := range []webhook.Mode{webhook.Enforce, webhook.Warn, webhook.Audit} {
 		o.Mode = mode
 		gates += when(fmt.Sprintf("eq .Values.mode %q", mode), "---\n"+text(pick(t, o, Gates, "ValidatingAdmissionPolicyBinding")))

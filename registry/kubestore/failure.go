@@ -43,7 +43,7 @@ func failure(ctx context.Context, doing string, err error) error {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "), apierrors.IsUnauthorized(err):
 		return refuse(registry.ReasonClusterUnavailable, "drey has no right to %s: %s. Give its ServiceAccount the right, then try again", doing, status.Status().Message)
 	case apierrors.IsNotFound(err):
-		return refuse(registry.ReasonClusterUnavailable, "the cluster does not know drey's objects: kubectl apply --server-side -f manifests/crds")
+		return refuse(registry.ReasonClusterUnavailable, "the cluster does not know drey's objects: kubectl apply --server-side -k manifests/crds")
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return refuse(registry.ReasonInvalidSpec, "the cluster, which keeps the registry, refuses to %s: %s", doing, status.Status().Message)
 	}

@@ -12,10 +12,12 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Registry is how people reach the REST API, by which they register a target.
+// Registry is how people register a target: with kubectl, where the cluster keeps the
+// registry, else over REST.
 type Registry struct {
-	URL     string // such as http://127.0.0.1:8080
-	AsksWho bool   // they need a token
+	URL       string // of the REST API, such as http://127.0.0.1:8080
+	AsksWho   bool   // it takes a token
+	InCluster bool
 }
 
 // Message words a denial for the person who has to act on it: which
@@ -82,16 +84,23 @@ func registerCommand(w flink.Workload, r Registry, platform string) string {
 
 // Command registers a Kubernetes namespace as a target of a platform namespace.
 func (r Registry) Command(kubernetesNamespace, platformNamespace string) string {
-	body, _ := json.Marshal(map[string]any{ // strings only: it cannot fail
-		"metadata": map[string]string{"name": kubernetesNamespace},
-		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}},
-	})
+	platformNamespace = shellSafe(platformNamespace, registry.DefaultNamespace)
+	metadata := map[string]string{"name": kubernetesNamespace}
+	target := map[string]any{"metadata": metadata, "spec": map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}}}
+	if r.InCluster {
+		metadata["namespace"] = platformNamespace
+		target["apiVersion"], target["kind"] = "drey.dev/v1", registry.DeploymentTarget
+	}
+	body, _ := json.Marshal(target) // strings only: it cannot fail
+	if r.InCluster {
+		return fmt.Sprintf("echo '%s' | kubectl apply -f -", body)
+	}
 	who := ""
 	if r.AsksWho {
 		who = ` -H "Authorization: Bearer $DREY_TOKEN"`
 	}
 	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets%s -H 'Content-Type: application/json' -d '%s'",
-		r.URL, shellSafe(platformNamespace, registry.DefaultNamespace), who, body)
+		r.URL, platformNamespace, who, body)
 }
 
 // labelCommand sets a label of a workload's pods, or takes it off if the value is

@@ -398,4 +398,8 @@ func TestTheCommandOfADenialHasTheTokenThatItNeeds(t *testing.T) {
 	if want := `curl -X POST https://drey.example/api/v1/namespaces/default/deployment-targets -H "Authorization: Bearer $DREY_TOKEN" -H`; !strings.Contains(message, want) {
 		t.Errorf("no %s in %s", want, message)
 	}
+	message = decide(t, w, "").Message(verdict.Registry{URL: "https://drey.example", AsksWho: true, InCluster: true})
+	if want := `Register it: echo '{"apiVersion":"drey.dev/v1","kind":"DeploymentTarget","metadata":{"name":"sandbox","namespace":"default"},"spec":{"kubernetes":{"namespace":"sandbox"}}}' | kubectl apply -f - ;`; !strings.Contains(message, want) {
+		t.Errorf("no %s in %s", want, message)
+	}
 }
