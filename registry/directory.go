@@ -1,6 +1,9 @@
 package registry
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // directory knows from memory which platform namespaces there are, and which
 // object has an id. The store's watch feeds it.
@@ -56,6 +59,43 @@ func (d *directory) resolve(key Key) Key {
 		}
 	}
 	return key
+}
+
+// resolve is the directory's, but that of what nobody here has heard of the store is
+// asked, if another process may have made it a moment ago.
+func (r *Registry) resolve(ctx context.Context, key Key) (Key, error) {
+	resolved := r.known.resolve(key)
+	if _, shared := r.store.(SharedStore); !shared || resolved != key || !kinds[key.Kind].byID || !isUUID(key.Name) && freeNames.MatchString(key.Name) {
+		return resolved, nil
+	}
+	return r.search(ctx, key)
+}
+
+// byID finds an object of a kind and a platform namespace by its id.
+func (r *Registry) byID(ctx context.Context, kind Kind, namespace, id string) (Key, bool, error) {
+	key, ok := r.known.byID(id)
+	if _, shared := r.store.(SharedStore); !ok && shared {
+		var err error
+		if key, err = r.search(ctx, Key{kind, namespace, id}); err != nil {
+			return key, false, err
+		}
+		ok = key.Name != id
+	}
+	return key, ok && key.Kind == kind && key.Namespace == namespace, nil
+}
+
+// search finds an object by its id or by free text among all that there are.
+func (r *Registry) search(ctx context.Context, key Key) (Key, error) {
+	all, err := r.store.List(Current(ctx), key.Kind, key.Namespace)
+	if err != nil {
+		return key, err
+	}
+	for _, o := range all {
+		if o.Metadata.ID == key.Name || o.Metadata.DisplayName == key.Name && o.Metadata.Name == slug(key.Name) {
+			return o.Key(), nil
+		}
+	}
+	return key, nil
 }
 
 // byID returns the key of the object with an id.

@@ -128,8 +128,8 @@ func (r *Registry) checkReferences(ctx context.Context, o Object) error {
 func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, error) {
 	key := Key{ref.kind, namespace, ref.name}
 	if ref.id != "" {
-		known, ok := r.known.byID(ref.id)
-		return ok && known.Kind == ref.kind && known.Namespace == namespace, nil
+		_, ok, err := r.byID(ctx, ref.kind, namespace, ref.id)
+		return ok, err
 	}
 	// The platform namespace need not be known yet: kubectl may have made its first
 	// object a moment ago.

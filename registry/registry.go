@@ -120,7 +120,11 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 	if err := r.checkPlace(key); err != nil {
 		return Object{}, err
 	}
-	o, err := r.store.Get(ctx, r.known.resolve(key))
+	resolved, err := r.resolve(ctx, key)
+	if err != nil {
+		return Object{}, err
+	}
+	o, err := r.store.Get(ctx, resolved)
 	if errors.Is(err, ErrNotFound) {
 		return Object{}, notFound(key)
 	}
@@ -168,7 +172,10 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 	r.guard.RLock()
 	defer r.guard.RUnlock()
 	addressed := o.Key()
-	key := r.known.resolve(addressed)
+	key, err := r.resolve(ctx, addressed)
+	if err != nil {
+		return Object{}, Unchanged, err
+	}
 	if key == addressed && kinds[o.Kind].byID && isUUID(key.Name) { // the server gives ids: an unknown one makes nothing
 		return Object{}, Unchanged, notFound(key)
 	}

@@ -56,9 +56,11 @@ func (r *Registry) confirmReferences(ctx context.Context, o Object, undo func() 
 	for _, ref := range refs {
 		key := Key{ref.kind, o.Metadata.Namespace, ref.name}
 		if ref.id != "" {
-			key, _ = r.known.byID(ref.id)
+			if key, _, err = r.byID(ctx, ref.kind, o.Metadata.Namespace, ref.id); err != nil {
+				return err
+			}
 		}
-		err := shared.Confirm(ctx, key, ref.id)
+		err = shared.Confirm(ctx, key, ref.id)
 		if errors.Is(err, ErrNotFound) {
 			// Whoever changed the object since has looked at what it refers to.
 			if err := undo(); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
