@@ -15,7 +15,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-install test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs manifests image clean
+.PHONY: help build demo run control-plane binaries test test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs soak-replicas manifests image clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the fir
 	@go run ./test/cluster/control-plane build >/dev/null
 
 test: binaries ## Run all tests, those on a real control plane included
-	go test -timeout 9m ./...
+	go test -timeout 9m $$(go list ./... | grep -v /test/e2e/replicas)
 	go test -C test/gen -count=1 .
 	go test -C test/cel -count=1 .
 	go test -C test/e2e/rest -count=1 .
@@ -56,6 +56,9 @@ test: binaries ## Run all tests, those on a real control plane included
 test-install: binaries ## Run the tests with Helm and with cert-manager's own controllers
 	go test -C test/manifests -count=1 -timeout 9m .
 	go test -C test/certmanager -count=1 -timeout 9m .
+
+test-replicas: binaries ## Kill and restart replicas, API server and etcd under clients and pods: minutes
+	go test -count=1 -timeout 9m ./test/e2e/replicas
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
@@ -104,6 +107,9 @@ soak-crash: build ## Kill drey 200 times among writes, and check each time that 
 soak-certs: binaries ## Rotate CA and certificate every 20 s for 5 minutes under 200 pods a second, with and without cert-manager
 	go test -count=1 -timeout 9m -v -run NoCallFails ./test/e2e -soak 5m
 	go test -C test/certmanager -count=1 -timeout 9m -v -run NoCallFails . -soak 5m
+
+soak-replicas: binaries ## The same for longer: 10 rounds of restarts under 200 pods a second, a minute's outage, two minutes of kills
+	go test -count=1 -timeout 20m -v ./test/e2e/replicas -rounds 10 -rate 200 -outage 60s -chaos 2m
 
 clean: ## Remove what was built here; the cache stays
 	rm -rf bin .drey

@@ -19,10 +19,11 @@ import (
 // Load is what to make.
 type Load struct {
 	Config    *rest.Config
-	Namespace string        // it has to have its ServiceAccount
-	Rate      int           // pods a second
-	For       time.Duration // how long
-	Label     string        // the label that a webhook has to have added
+	Namespace string          // it has to have its ServiceAccount
+	Rate      int             // pods a second
+	For       time.Duration   // how long, at most
+	Until     <-chan struct{} // it ends when this is closed; nil: never before For
+	Label     string          // the label that a webhook has to have added
 }
 
 // Report is what came of a load.
@@ -88,19 +89,24 @@ func Run(ctx context.Context, l Load) (Report, error) {
 			_ = client.CoreV1().Pods(l.Namespace).DeleteCollection(sweeping, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{})
 		}
 	})
+	finish := func() (Report, error) {
+		stop()
+		calls.Wait()
+		slices.Sort(took)
+		if len(took) > 0 {
+			r.Median, r.P99 = took[len(took)/2], took[len(took)*99/100]
+		}
+		return r, nil
+	}
 	began, end := time.Now(), time.After(l.For)
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return r, ctx.Err()
+		case <-l.Until:
+			return finish()
 		case <-end:
-			stop()
-			calls.Wait()
-			slices.Sort(took)
-			if len(took) > 0 {
-				r.Median, r.P99 = took[len(took)/2], took[len(took)*99/100]
-			}
-			return r, nil
+			return finish()
 		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(l.Rate)))):
 		}
 		select {

@@ -1,0 +1,270 @@
+// Package replicas has the tests of several drey that serve one registry, which the
+// cluster keeps, behind balancers that follow their readiness.
+package replicas
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/test/balancer"
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/verdict"
+)
+
+var (
+	rounds = flag.Int("rounds", 1, "how often all replicas are restarted, one after the other")
+	rate   = flag.Int("rate", 40, "pods a second meanwhile")
+	outage = flag.Duration("outage", 8*time.Second, "how long the API server is away, or drey")
+	chaos  = flag.Duration("chaos", 15*time.Second, "how long replicas, API server and etcd are killed")
+)
+
+func TestMain(m *testing.M) {
+	// Each request has a connection of its own, and so goes to the next replica.
+	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
+	os.Exit(m.Run())
+}
+
+// world is a control plane on which drey runs as its manifests run it, but for who
+// carries the packets.
+type world struct {
+	*cluster.Cluster
+	client         kubernetes.Interface
+	program        string
+	webhooks, rest *balancer.Balancer
+
+	mu       sync.Mutex
+	replicas []*replica
+	dirs     int
+}
+
+type replica struct {
+	*drey.Drey
+	webhooks, rest balancer.Backend
+}
+
+func newWorld(t *testing.T, replicas int) *world {
+	t.Helper()
+	w := &world{Cluster: cluster.Start(t)}
+	w.client = kubernetes.NewForConfigOrDie(w.Config())
+	var err error
+	if w.program, err = drey.Build(t.Context(), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []**balancer.Balancer{&w.webhooks, &w.rest} {
+		if *b, err = balancer.New(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { (*b).Close() })
+	}
+	if err := kubestore.Install(t.Context(), w.Config()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-system"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.register(t)
+	t.Cleanup(func() {
+		for _, r := range w.replicas {
+			if err := r.Stop(); err != nil {
+				t.Error(err)
+			}
+			if t.Failed() {
+				lines := strings.Split(r.Log(), "\n")
+				t.Log("a replica said last:\n" + strings.Join(lines[max(0, len(lines)-15):], "\n"))
+			}
+		}
+	})
+	for range replicas {
+		w.start(t)
+	}
+	w.await(t, replicas)
+	return w
+}
+
+// register has the API server call the balancer, and installs the policies.
+func (w *world) register(t *testing.T) {
+	t.Helper()
+	exclude := append([]string{"drey-system"}, webhook.SystemNamespaces...)
+	client := webhook.ByURL("https://"+w.webhooks.Address(), nil)
+	mutating, validating := webhook.Mutating(client, exclude), webhook.Validating(client, exclude)
+	for i := range mutating.Webhooks {
+		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // this machine has other work
+	}
+	api := w.client.AdmissionregistrationV1()
+	who, err := api.RESTClient().Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var self struct {
+		Status struct{ UserInfo struct{ Username string } }
+	}
+	if err := json.Unmarshal(who, &self); err != nil {
+		t.Fatal(err)
+	}
+	policies, bindings := gate.Policies(gate.Options{
+		Exclude: exclude, Mode: webhook.Enforce, Self: self.Status.UserInfo.Username,
+		Register: verdict.Registry{InCluster: true}.Command("NAMESPACE", "default"),
+	})
+	_, err = api.MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
+	_, errValidating := api.ValidatingWebhookConfigurations().Create(t.Context(), validating, metav1.CreateOptions{})
+	err = errors.Join(err, errValidating)
+	for _, p := range policies {
+		_, errPolicy := api.ValidatingAdmissionPolicies().Create(t.Context(), p, metav1.CreateOptions{})
+		err = errors.Join(err, errPolicy)
+	}
+	for _, b := range bindings {
+		_, errBinding := api.ValidatingAdmissionPolicyBindings().Create(t.Context(), b, metav1.CreateOptions{})
+		err = errors.Join(err, errBinding)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failClosed makes a call for a pod that fails be seen: the pod is not made.
+func (w *world) failClosed(t *testing.T) {
+	t.Helper()
+	api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Webhooks[0].FailurePolicy = new(admissionv1.Fail)
+	if _, err := api.Update(t.Context(), c, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts a replica and puts it behind the balancers.
+func (w *world) start(t *testing.T) {
+	t.Helper()
+	w.mu.Lock()
+	w.dirs++
+	dir := filepath.Join(w.Dir(), fmt.Sprintf("replica-%d", w.dirs))
+	w.mu.Unlock()
+	d, err := drey.Start(context.Background(), drey.Options{
+		Program: w.program, Cluster: w.Cluster, DataDir: dir, Pod: true,
+		Args: []string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--drain", "2s"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := func(base string) balancer.Backend {
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return balancer.Backend{Address: u.Host, Ready: d.Probes + "/readyz"}
+	}
+	r := &replica{Drey: d, webhooks: behind(d.Webhook), rest: behind(d.REST)}
+	w.webhooks.Add(r.webhooks)
+	w.rest.Add(r.rest)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.replicas = append(w.replicas, r)
+
+}
+
+// gone forgets a replica that was stopped or killed.
+func (w *world) gone(r *replica) {
+	w.webhooks.Remove(r.webhooks)
+	w.rest.Remove(r.rest)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, other := range w.replicas {
+		if other == r {
+			w.replicas = append(w.replicas[:i:i], w.replicas[i+1:]...)
+			return
+		}
+	}
+}
+
+// await waits until so many replicas take connections.
+func (w *world) await(t *testing.T, replicas int) {
+	t.Helper()
+	eventually(t, 60*time.Second, func() error {
+		if a, b := w.webhooks.Ready(), w.rest.Ready(); a != replicas || b != replicas {
+			return fmt.Errorf("%d and %d replicas are ready, want %d", a, b, replicas)
+		}
+		return nil
+	})
+}
+
+// url is that of the REST API behind the balancer.
+func (w *world) url() string { return "http://" + w.rest.Address() }
+
+func (w *world) kubectl(t testing.TB, manifest string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := w.KubectlCommand(ctx, args...)
+	cmd.Stdin = strings.NewReader(manifest)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, manifest, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// call makes a request of the REST API. status is 0 if there was no answer.
+func call(ctx context.Context, method, url, body string) (status int, header http.Header, answer string) {
+	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err.Error()
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, nil, err.Error()
+	}
+	return response.StatusCode, response.Header, string(text)
+}
+
+func targetBody(name, namespace string) string {
+	return fmt.Sprintf(`{"metadata":{"name":%q},"spec":{"kubernetes":{"namespace":%q}}}`, name, namespace)
+}
+
+func eventually(t testing.TB, limit time.Duration, f func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s: %v", limit, err)
+		}
+	}
+}
