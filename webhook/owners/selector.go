@@ -41,7 +41,9 @@ func (o *Owners) denied(ctx context.Context, pod *flink.Object) (keys []string, 
 	controller, err := o.whole(ctx, k, pod.Namespace, ref.Name)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && string(controller.GetUID()) != ref.UID:
-		return nil, false // it is gone: nobody claims the pod
+		// It is gone, and a uid does not come back: nobody claims its pods.
+		o.denials.Add(ref.UID, []string(nil), denialAge)
+		return nil, false
 	case err != nil:
 		o.log.Warn("selector not read: a pod goes without labels", "namespace", pod.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
 		return nil, true
