@@ -15,7 +15,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry fuzz soak-crash soak-certs soak-replicas manifests image clean
+.PHONY: help build demo run control-plane binaries test test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ bench: binaries build ## Measure drey beside a do-nothing webhook and the built-
 bench-registry: binaries build ## Measure the registry at 100,000 targets, beside etcd and the API server
 	@go build -o bin/bench ./test/bench
 	@bin/bench registry
+
+bench-cluster: binaries build ## Measure drey with 10 and with 10,000 targets in the cluster
+	@go build -o bin/bench ./test/bench
+	@bin/bench cluster
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)

@@ -3,7 +3,8 @@
 // All of it runs in one go on one machine, in turn, several times over: what
 // counts is the ratios, and of the figures the medians.
 //
-// bench registry does the same for the registry: see registryMain.
+// bench registry does the same for the registry, and bench cluster for a registry in the
+// cluster: see registryMain and clusterMain.
 package main
 
 import (
@@ -34,6 +35,9 @@ type settings struct {
 	others  int // Deployments that are not Flink's
 }
 
+// others are the benchmarks beside the main one.
+var others = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain}
+
 func main() {
 	if len(os.Args) == 3 {
 		if serve, ok := references[os.Args[1]]; ok {
@@ -41,14 +45,16 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	if len(os.Args) > 1 && os.Args[1] == "registry" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		context.AfterFunc(ctx, stop)
-		if err := registryMain(ctx, os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench registry:", err)
-			os.Exit(1)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if len(os.Args) > 1 {
+		if measure, ok := others[os.Args[1]]; ok {
+			if err := measure(ctx, os.Args[2:]); err != nil {
+				fmt.Fprintf(os.Stderr, "bench %s: %v\n", os.Args[1], err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 5, "times that everything is measured; medians are printed")
@@ -57,8 +63,6 @@ func main() {
 	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
 	flag.IntVar(&s.others, "others", 10_000, "Deployments that are not Flink's, among which memory is measured")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
 	if err := run(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
