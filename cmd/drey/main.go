@@ -42,7 +42,7 @@ func newCommand() *cobra.Command {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newServeCommand(), newExplainCommand(), newCheckCommand(), newAuditCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
-		newInstallCommand(), newUninstallCommand(), newStatusCommand())
+		newInstallCommand(), newUninstallCommand(), newStatusCommand(), newDoctorCommand())
 	for _, k := range objectKinds {
 		root.AddCommand(newObjectCommand(k))
 	}

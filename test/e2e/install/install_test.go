@@ -183,18 +183,7 @@ func (w *world) start(t *testing.T) {
 	t.Helper()
 	w.token = w.tokenOf(t, "kube-system", "admin")
 	w.mustKubectl(t, "create", "clusterrolebinding", "test-admin", "--clusterrole=cluster-admin", "--serviceaccount=kube-system:admin")
-	config, err := clientcmd.LoadFromFile(w.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, user := range config.AuthInfos {
-		user.ClientCertificateData, user.ClientKeyData = nil, nil
-		user.Token = strings.TrimSpace(w.mustKubectl(t, "create", "token", "drey", "-n", "drey-system", "--duration=1h"))
-	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := w.ownKubeconfig(t)
 	d, err := w.client.AppsV1().Deployments("drey-system").Get(t.Context(), "drey", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -218,6 +207,24 @@ func (w *world) start(t *testing.T) {
 	})
 	w.rest = strings.Replace(w.drey.REST, "http:", "https:", 1)
 	w.redirect(t)
+}
+
+// ownKubeconfig is that of drey's ServiceAccount.
+func (w *world) ownKubeconfig(t *testing.T) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(w.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range config.AuthInfos {
+		user.ClientCertificateData, user.ClientKeyData = nil, nil
+		user.Token = strings.TrimSpace(w.mustKubectl(t, "create", "token", "drey", "-n", "drey-system", "--duration=1h"))
+	}
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	return kubeconfig
 }
 
 // redirect has the API server call the process instead of the Service.

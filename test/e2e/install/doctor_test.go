@@ -1,0 +1,133 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/test/drey"
+)
+
+// TestDoctorFindsWhatIsBroken, says what mends it, and finds it mended after that.
+func TestDoctorFindsWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if out, err := w.doctor(t); err == nil || !strings.Contains(out, "drey is not in namespace drey-system") {
+		t.Fatalf("where there is none: %v %s", err, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go w.beKubelet(ctx)
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	// There is no kubelet, and so no address of a pod: the Service leads to what this says.
+	_, err := w.client.DiscoveryV1().EndpointSlices("drey-system").Create(t.Context(), &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Name: "drey-test", Labels: map[string]string{"kubernetes.io/service-name": "drey", "endpointslice.kubernetes.io/managed-by": "test"}},
+		AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.255.0.1"}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: t.TempDir(), Args: []string{"--kubeconfig", w.ownKubeconfig(t), "--namespace", "drey-system", "--install-webhooks=false", "--store", "kubernetes", "--certs", "self-signed"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			if err := d.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	healthy := func() error {
+		out, err := w.doctor(t)
+		if err != nil || strings.Contains(out, "WARN") {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		return nil
+	}
+	eventually(t, healthy)
+
+	for _, fault := range []struct {
+		name, want string
+		breaks     []string // a kubectl command
+		manifest   string
+		mend       string // finds the command in what doctor prints; empty: the one after the arrow
+	}{
+		{"a binding is deleted", "FAIL  objects", []string{"delete", "validatingadmissionpolicybinding", "drey-gate"}, "", `-> drey (install [^(]+)`},
+		{"a webhook is altered", "webhooks[0].failurePolicy", []string{"patch", "mutatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`}, "", `-> drey (install [^(]+)`},
+		{"a right is taken away", "clusterrole/drey is not what this version writes", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
+		{"a mode is none", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
+		{"a target leads nowhere", "points at namespace nowhere", []string{"apply", "-f", "-"}, "{apiVersion: drey.dev/v1, kind: DeploymentTarget, metadata: {name: t, namespace: default}, spec: {kubernetes: {namespace: nowhere}}}", `-> kubectl (create namespace nowhere)`},
+	} {
+		if out, err := w.kubectl(t, fault.manifest, fault.breaks...); err != nil {
+			t.Fatal(out)
+		}
+		out, _ := w.doctor(t) // whether it fails is for each to say
+		found := regexp.MustCompile(fault.mend).FindStringSubmatch(out)
+		if !strings.Contains(out, fault.want) || found == nil {
+			t.Errorf("%s: %s", fault.name, out)
+			continue
+		}
+		command := strings.Fields(found[1])
+		if command[0] == "install" {
+			w.mustRun(t, append(command, "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")...)
+		} else {
+			w.mustKubectl(t, command...)
+		}
+		eventually(t, healthy)
+	}
+
+	// What has no command that a test can run.
+	w.apply(t, `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: mesh}
+webhooks:
+- name: inject.example.com
+  failurePolicy: Fail
+  sideEffects: None
+  admissionReviewVersions: [v1]
+  clientConfig: {url: "https://127.0.0.1:1"}
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods], scope: Namespaced}]
+`)
+	if out, err := w.doctor(t); err != nil || !strings.Contains(out, "inject.example.com of validatingwebhookconfiguration/mesh") {
+		t.Errorf("a webhook that would keep drey from starting: %v %s", err, out)
+	}
+	w.mustKubectl(t, "delete", "validatingwebhookconfiguration", "mesh")
+	stopped = true
+	if err := d.Stop(); err != nil {
+		t.Error(err)
+	}
+	w.mustKubectl(t, "delete", "secret", "drey-certs", "-n", "drey-system")
+	out, err := w.run(t, "doctor", "--kubeconfig", w.Kubeconfig(), "-o", "json")
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("nobody leads, and doctor ends with %v", err)
+	}
+	var said struct {
+		Findings []struct{ Check, Level, Message, Fix string }
+	}
+	if err := json.Unmarshal([]byte(out[:strings.LastIndex(out, "}")+1]), &said); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	levels := map[string]string{}
+	for _, f := range said.Findings {
+		levels[f.Check] = f.Level
+	}
+	if levels["leader"] != "FAIL" || levels["certificate"] != "WARN" || levels["objects"] != "OK" {
+		t.Errorf("%v", said)
+	}
+}
+
+func (w *world) doctor(t *testing.T) (string, error) {
+	t.Helper()
+	return w.run(t, "doctor", "--kubeconfig", w.Kubeconfig())
+}
