@@ -116,6 +116,7 @@ func TestWhatIsBehindFlags(t *testing.T) {
 metrics:
   serviceMonitor: {enabled: true, labels: {release: prometheus}}
   prometheusRule: {enabled: true}
+  dashboard: {enabled: true}
   clusterRoleBinding: {serviceAccount: prometheus, namespace: monitoring}
 certs: {mode: cert-manager}
 imagePullSecrets: [{name: pull}]

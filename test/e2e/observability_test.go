@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook"
+)
+
+// TestAlertsAndDashboardAskForWhatThereIs: each metric, and each label of it, is one
+// that a real drey exports.
+func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t)
+	d, err := drey.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--namespace", "default", "--certs", "self-signed", "--install-webhooks=false"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.Register(t.Context(), "default", "flink", "flink"); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	ask := func(body string) {
+		t.Helper()
+		response, err := client.Post(d.Webhook+webhook.PathLabelPods, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+	}
+	const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":%q,"kind":{"version":"v1","kind":"Pod"},"object":` +
+		`{"metadata":{"name":"p","labels":{"app":"my-job","component":"jobmanager","type":"flink-native-kubernetes","deploymentName":"mine"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`
+	ask(fmt.Sprintf(review, "flink"))
+	ask(fmt.Sprintf(review, "elsewhere"))
+	ask("no review")
+	eventually(t, 20*time.Second, func() error {
+		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["drey_leading"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil {
+			return fmt.Errorf("some metrics are not there yet")
+		}
+		return nil
+	})
+	exported := scrape(t, d.Metrics+"/metrics")
+
+	asked := map[string]bool{}
+	for what, expr := range expressions(t) {
+		names := regexp.MustCompile(`\b(?:drey|process)_[a-z_]+`).FindAllString(expr, -1)
+		if len(names) == 0 {
+			t.Errorf("%s asks for nothing of drey's: %s", what, expr)
+		}
+		known := []string{"le", "instance"} // a histogram's, and Prometheus' own
+		for _, name := range names {
+			asked[name] = true
+			labels, ok := exported[name]
+			if !ok {
+				t.Errorf("%s asks for %s, which drey does not export", what, name)
+			}
+			known = append(known, labels...)
+		}
+		for _, used := range regexp.MustCompile(`(?:by|on) \(([^)]*)\)|([a-z]+)=~?"`).FindAllStringSubmatch(expr, -1) {
+			for label := range strings.SplitSeq(used[1]+used[2], ",") {
+				if label = strings.TrimSpace(label); !slices.Contains(known, label) {
+					t.Errorf("%s asks for the label %q, which none of %v has: %s", what, label, names, expr)
+				}
+			}
+		}
+	}
+	for name := range exported {
+		if base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count"); strings.HasPrefix(name, "drey_") && !asked[name] && !asked[base+"_bucket"] {
+			t.Errorf("neither alerts nor dashboard show %s", name)
+		}
+	}
+}
+
+// expressions are those of the alerts and of the dashboard, by where they stand.
+func expressions(t *testing.T) map[string]string {
+	t.Helper()
+	read := func(file string, into any) {
+		text, err := os.ReadFile("../../manifests/chart/files/" + file)
+		if err == nil {
+			err = yaml.UnmarshalStrict(text, into)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	all := map[string]string{}
+	var alerts struct {
+		Groups []struct {
+			Name  string `json:"name"`
+			Rules []struct {
+				Alert       string            `json:"alert"`
+				Expr        string            `json:"expr"`
+				For         string            `json:"for"`
+				Labels      map[string]string `json:"labels"`
+				Annotations map[string]string `json:"annotations"`
+			} `json:"rules"`
+		} `json:"groups"`
+	}
+	read("alerts.yaml", &alerts)
+	for _, g := range alerts.Groups {
+		for _, r := range g.Rules {
+			all["alert "+r.Alert] = r.Expr
+			if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.For == "" {
+				t.Errorf("the alert %s does not say how bad it is, what it means and what to do", r.Alert)
+			}
+		}
+	}
+	text, err := os.ReadFile("../../manifests/chart/files/dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			ID      int
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&dashboard); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range dashboard.Panels {
+		for i, target := range p.Targets {
+			all[fmt.Sprintf("panel %q %d", p.Title, i)] = target.Expr
+		}
+	}
+	if len(all) < 20 {
+		t.Errorf("only %d expressions were found", len(all))
+	}
+	return all
+}
+
+// scrape returns the label names of each series that there is, by its name.
+func scrape(t *testing.T, url string) map[string][]string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		series, _, _ := strings.Cut(line, " ")
+		name, labels, _ := strings.Cut(series, "{")
+		all[name] = []string{}
+		for _, found := range regexp.MustCompile(`([a-z_]+)="`).FindAllStringSubmatch(labels, -1) {
+			all[name] = append(all[name], found[1])
+		}
+	}
+	return all
+}
