@@ -15,13 +15,14 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image clean
+.PHONY: help build demo run control-plane binaries test test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build bin/drey
+build: ## Build bin/drey, and bin/kubectl-drey, which is the same
 	go build -ldflags '$(LDFLAGS)' -o bin/drey ./cmd/drey
+	@ln -sf drey bin/kubectl-drey
 
 ARCH  ?= $(shell go env GOARCH)
 IMAGE ?= drey.dev/drey:$(VERSION)
@@ -29,6 +30,13 @@ IMAGE ?= drey.dev/drey:$(VERSION)
 image: ## Build bin/drey-image.tar, an OCI image layout, and its SBOM; the same commit makes the same bytes
 	GOOS=linux GOARCH=$(ARCH) go build -ldflags '$(LDFLAGS)' -o bin/drey-linux-$(ARCH) ./cmd/drey
 	go run ./test/image/make -binary bin/drey-linux-$(ARCH) -arch $(ARCH) -name $(IMAGE) -version $(VERSION) -revision '$(COMMIT)' -created '$(DATE)' -out bin/drey-image.tar
+
+KREW_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+KREW_URL ?= https://example.com/drey/$(VERSION)
+
+krew: ## Pack bin/krew: archives of the kubectl plugin, and its manifest; VERSION=v0.1.0 KREW_URL=where they will be
+	@for p in $(KREW_PLATFORMS); do echo "Compiling for $$p."; GOOS=$${p%/*} GOARCH=$${p#*/} go build -ldflags '$(LDFLAGS)' -o bin/krew/drey-$${p%/*}-$${p#*/} ./cmd/drey || exit; done
+	go run ./test/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
 
 demo: binaries build ## Show the main job on a real control plane, and check it
 	@go build -o bin/demo ./test/demo

@@ -80,6 +80,7 @@ type client struct {
 	token     string
 	authority string
 	namespace string
+	cluster   *http.Client // of the registry in the cluster, once it was asked
 }
 
 // bind gives a command the flags that say where the server is. The environment
@@ -91,7 +92,7 @@ func (c *client) bind(cmd *cobra.Command) {
 
 func (c *client) bindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), "http://127.0.0.1:8080"), "base URL of drey's REST API ($DREY_SERVER)")
+	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), defaultServer()), "base URL of drey's REST API, or "+serverCluster+" for the registry in the cluster that kubectl would use ($DREY_SERVER)")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
 	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "file with the CA of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: those of the system)")
 }
@@ -113,10 +114,14 @@ func (c *client) path(collection string, name ...string) string {
 func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if base, err := url.Parse(c.server); err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
+	server := c.server
+	if server == serverCluster {
+		server = "http://localhost"
+	}
+	if base, err := url.Parse(server); err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
 		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server is %q: give a base URL, such as http://127.0.0.1:8080", c.server)}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.server, "/")+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(server, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server %s: %w", c.server, err)}
 	}
@@ -129,11 +134,14 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	caller, err := c.http()
+	caller, err := c.caller()
 	if err != nil {
 		return nil, 0, &exitError{exitUsage, err}
 	}
 	response, err := caller.Do(request)
+	if err != nil && c.server == serverCluster {
+		return nil, 0, &exitError{exitUnavailable, errors.Unwrap(err)} // which says no URL
+	}
 	if err != nil {
 		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("drey does not answer: %w. Is it running? Say where with --server or $DREY_SERVER", err)}
 	}
@@ -148,8 +156,14 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	return answer, response.StatusCode, nil
 }
 
-// http trusts the CA that was given, if one was.
-func (c *client) http() (*http.Client, error) {
+// caller is the cluster's registry itself, or trusts the CA that was given, if one was.
+func (c *client) caller() (*http.Client, error) {
+	if c.server == serverCluster {
+		if c.cluster == nil {
+			c.cluster = &http.Client{Transport: &inCluster{}}
+		}
+		return c.cluster, nil
+	}
 	if c.authority == "" {
 		return http.DefaultClient, nil
 	}

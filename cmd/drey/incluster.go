@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/registry/rest"
+	"drey.dev/drey/registry/workloads"
+)
+
+// serverCluster is what --server is for the registry in the cluster that kubectl would
+// use: no drey is asked, and the person's own rights count.
+const serverCluster = "cluster"
+
+// isPlugin tells whether kubectl runs this program, as `kubectl drey`.
+func isPlugin() bool {
+	return strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "kubectl-drey"
+}
+
+// defaultServer is what is asked where nobody says what.
+func defaultServer() string {
+	if isPlugin() {
+		return serverCluster
+	}
+	return "http://127.0.0.1:8080"
+}
+
+// inCluster answers requests of the REST API by the registry's rules over the cluster's
+// own objects: the same words as drey's, without one. It is opened with the first.
+type inCluster struct {
+	once    sync.Once
+	handler http.Handler
+	err     error
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *inCluster) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.once.Do(func() { c.handler, c.err = openCluster(r.Context()) })
+	if c.err != nil {
+		return nil, c.err
+	}
+	w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
+	c.handler.ServeHTTP(w, r)
+	return &http.Response{
+		StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), Header: w.header,
+		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r, ProtoMajor: 1, ProtoMinor: 1,
+	}, nil
+}
+
+func openCluster(ctx context.Context) (http.Handler, error) {
+	config, err := personsConfig("")
+	if err != nil {
+		return nil, err
+	}
+	store, err := kubestore.Open(ctx, config, kubestore.Options{Log: slog.New(slog.DiscardHandler)}) // it goes with the process
+	if err != nil {
+		return nil, fmt.Errorf("the registry in the cluster at %s cannot be read: %w", config.Host, err)
+	}
+	running, err := workloads.New(config)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := registry.New(context.WithoutCancel(ctx), store, registry.Options{Home: podNamespace(), Workloads: running})
+	if err != nil {
+		return nil, err
+	}
+	return rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler), Build: rest.Build{Version: version, Time: date, Commit: commit}}), nil
+}
+
+// answerBuffer keeps an answer.
+type answerBuffer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *answerBuffer) Header() http.Header         { return w.header }
+func (w *answerBuffer) WriteHeader(status int)      { w.status = status }
+func (w *answerBuffer) Write(b []byte) (int, error) { return w.body.Write(b) }
