@@ -221,7 +221,8 @@ func (l *life) essence(o *unstructured.Unstructured) string {
 		delete(o.Object["spec"].(map[string]any), "clusterIPs")
 	}
 	for _, field := range []string{"observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "unavailableReplicas", "currentReplicas", "active", "ready", "phase"} {
-		if value, ok, _ := unstructured.NestedFieldNoCopy(o.Object, "status", field); ok {
+		// What is being deleted loses its pods while its controller still counts them, or not.
+		if value, ok, _ := unstructured.NestedFieldNoCopy(o.Object, "status", field); ok && o.GetDeletionTimestamp() == nil {
 			e["status."+field] = value
 		}
 	}

@@ -281,8 +281,10 @@ func (w *world) useAll(t *testing.T) {
 		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
 	})
 	// What comes now, is labelled at once; its owners are looked up, whatever they are.
+	uid := 0 // each has its own, by which drey remembers it
 	owner := func(apiVersion, kind string) string {
-		return fmt.Sprintf(`{apiVersion: %s, kind: %s, name: o, uid: 7a0c0e1d-2b3a-4958-8776-655443322110, controller: true}`, apiVersion, kind)
+		uid++
+		return fmt.Sprintf(`{apiVersion: %s, kind: %s, name: o, uid: 7a0c0e1d-2b3a-4958-8776-%012d, controller: true}`, apiVersion, kind, uid)
 	}
 	owners := map[string]string{"statefulset": owner("apps/v1", "StatefulSet"), "daemonset": owner("apps/v1", "DaemonSet"), "job": owner("batch/v1", "Job"), "cronjob": owner("batch/v1", "CronJob"), "deployment": owner("apps/v1", "ReplicaSet")}
 	for _, c := range flink.CustomResources {
