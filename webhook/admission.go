@@ -32,7 +32,14 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // where there is a connection
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
-	answer, reason, fault := e.answer(r, buffer)
+	ctx, ended := r.Context(), (func(string))(nil)
+	if e.trace != nil {
+		ctx, ended = e.trace(r, e.name)
+	}
+	answer, reason, fault := e.answer(ctx, r, buffer)
+	if ended != nil {
+		ended(string(reason))
+	}
 	if fault != nil {
 		e.metrics.rejected(e.name, fault.status)
 		e.log.Warn("review not answered", "webhook", e.name, "status", fault.status, "error", fault.message)
@@ -51,7 +58,7 @@ type fault struct {
 	message string
 }
 
-func (e endpoint[T]) answer(r *http.Request, buffer *[]byte) ([]byte, verdict.Reason, *fault) {
+func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte) ([]byte, verdict.Reason, *fault) {
 	if !e.known.Synced() {
 		return nil, "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
 	}
@@ -64,7 +71,7 @@ func (e endpoint[T]) answer(r *http.Request, buffer *[]byte) ([]byte, verdict.Re
 	if err != nil {
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
-	answer := e.decide(r.Context(), req)
+	answer := e.decide(ctx, req)
 	*buffer = answer.append(body[:0]) // decoding copied what it kept
 	return *buffer, answer.reason, nil
 }

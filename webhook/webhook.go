@@ -49,8 +49,13 @@ type Options struct {
 	Observe     func(Denial)                // is told of what the mode Audit lets pass; must not wait; nil: nobody is
 	Metrics     prometheus.Registerer       // nil: none are kept
 	Objects     *Objects                    // drey's own objects in the cluster; nil: it has none
+	Trace       Trace                       // is told of each review; nil: nobody is
 	ReadTimeout time.Duration               // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
 }
+
+// Trace begins to trace a review that a webhook is sent. What follows is done with the
+// context that it returns, and ended is called with what came of it.
+type Trace func(r *http.Request, webhook string) (ctx context.Context, ended func(verdict string))
 
 // Webhooks holds what the handlers share.
 type Webhooks struct {
@@ -62,6 +67,7 @@ type Webhooks struct {
 	observe     func(Denial)
 	objects     *Objects
 	metrics     *metrics
+	trace       Trace
 	readTimeout time.Duration
 }
 
@@ -69,7 +75,7 @@ type Webhooks struct {
 func New(o Options) *Webhooks {
 	w := &Webhooks{
 		known: known{o.Registry, o.Owners}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
-		metrics: newMetrics(o.Metrics), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+		metrics: newMetrics(o.Metrics), trace: o.Trace, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 	}
 	if w.mode == nil {
 		w.mode = func(string) Mode { return Enforce }

@@ -35,6 +35,7 @@ type serveOptions struct {
 	store              string
 	createNamespaces   bool
 	certs              certOptions
+	traces             traceOptions
 }
 
 func newServeCommand() *cobra.Command {
@@ -82,6 +83,7 @@ either, drey serves the registry alone.`,
 	f.StringVar(&o.store, "store", storeEmbedded, "where the registry is kept: embedded (in a file of --data-dir; one process alone) or kubernetes (as custom resources of the cluster; any number of processes)")
 	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "with --store kubernetes: make the Kubernetes namespace of a new platform namespace if there is none")
 	f.StringVar(&o.mode, "mode", string(webhook.Enforce), "what becomes of a workload that may not run: enforce refuses it, warn lets it pass with a warning, audit lets it pass and writes an event; the label "+webhook.ModeLabel+" of a namespace overrides it there")
+	o.traces.bind(f)
 	o.certs.bind(f)
 	return c
 }
@@ -115,7 +117,7 @@ func (o *serveOptions) complete() error {
 	if o.namespace == "" {
 		o.namespace = podNamespace()
 	}
-	if err := o.certs.check(); err != nil {
+	if err := errors.Join(o.certs.check(), o.traces.check()); err != nil {
 		return err
 	}
 	host, _, err := net.SplitHostPort(o.webhookAddress)

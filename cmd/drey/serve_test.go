@@ -171,6 +171,8 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"a drain that is over already":     {[]string{"--drain", "-1s"}, []string{"--drain", "0s"}},
 		"an address without a port":        {[]string{"--rest-address", "127.0.0.1"}, []string{"--rest-address", "port"}},
 		"webhooks by the URL of no host":   {[]string{"--install-webhooks"}, []string{"--webhook-address 127.0.0.1:9443"}},
+		"traces to no URL":                 {[]string{"--traces-endpoint", "collector:4318"}, []string{"--traces-endpoint", "http://otel-collector:4318"}},
+		"more traces than requests":        {[]string{"--traces-endpoint", "http://c:4318/v1/traces", "--traces-ratio", "2"}, []string{"--traces-ratio", "0 to 1"}},
 		"webhooks without a cluster":       {append(free, "--install-webhooks", "--webhook-address", "127.0.0.1:9443"), []string{"--install-webhooks", "--kubeconfig"}},
 		"an address that is taken":         {[]string{"--rest-address", taken.Addr().String()}, []string{"address already in use"}},
 		"a file that another process has":  {append(free, "--data-dir", used), []string{"another process", "--data-dir"}},

@@ -39,6 +39,7 @@ type service struct {
 	index    *registry.Index
 	rules    *registry.Registry // over the store
 	rest     http.Handler
+	traces   *traces                     // nil: nobody wants any
 	keeper   *gate.Keeper                // of the marks; nil without a cluster
 	runs     func(namespace string) bool // whether what was admitted runs there
 
@@ -67,6 +68,10 @@ func newService(ctx context.Context, o serveOptions, log *slog.Logger, out io.Wr
 	}
 	s := &service{options: o, log: log, out: out, cluster: config, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.traces, err = newTraces(ctx, o.traces); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.traces.close)
 	if s.store, s.embedded, err = openStore(ctx, o, config, log); err != nil {
 		return nil, err
 	}
@@ -126,7 +131,7 @@ func (s *service) start(ctx context.Context, fail context.CancelCauseFunc) error
 	if err != nil {
 		return err
 	}
-	if err := s.serveHTTP(fail, s.options.restAddress, s.rest, secure); err != nil {
+	if err := s.serveHTTP(fail, s.options.restAddress, s.traces.rest(s.rest), secure); err != nil {
 		return fmt.Errorf("REST API: %w", err)
 	}
 	if err := s.serveOperations(fail); err != nil {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/collector"
 	"drey.dev/drey/test/drey"
 	"drey.dev/drey/webhook"
 )
@@ -26,7 +27,10 @@ import (
 func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	d, err := drey.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--namespace", "default", "--certs", "self-signed", "--install-webhooks=false"}})
+	traces := collector.New(t)
+	d, err := drey.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{
+		"--namespace", "default", "--certs", "self-signed", "--install-webhooks=false", "--traces-endpoint", traces.URL, "--traces-ratio", "0",
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +42,17 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	if err := d.Register(t.Context(), "default", "flink", "flink"); err != nil {
 		t.Fatal(err)
 	}
+	const traced = "4bf92f3577b34da6a3ce929d0e0e4736"
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	ask := func(body string) {
 		t.Helper()
-		response, err := client.Post(d.Webhook+webhook.PathLabelPods, "application/json", strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.Webhook+webhook.PathLabelPods, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Traceparent", "00-"+traced+"-00f067aa0ba902b7-01") // whoever calls traces it
+		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,6 +70,17 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 		return nil
 	})
 	exported := scrape(t, d.Metrics+"/metrics")
+	eventually(t, 10*time.Second, func() error { // they are sent together, every two seconds
+		review, ok := traces.Find("label-pods.drey.dev")
+		lookup, too := traces.Find("owners")
+		if !ok || !too || review.Trace != traced || lookup.Trace != traced || review.Attributes["drey.verdict"] != "HasTarget" || lookup.Attributes["k8s.namespace.name"] != "flink" || review.Attributes["service.name"] != "drey" {
+			return fmt.Errorf("the spans are %+v and %+v", review, lookup)
+		}
+		return nil
+	})
+	if span, ok := traces.Find("REST POST"); ok {
+		t.Errorf("nobody traces the REST request, and none is to be: %+v", span)
+	}
 
 	asked := map[string]bool{}
 	for what, expr := range expressions(t) {

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"drey.dev/drey/test/collector"
+	"drey.dev/drey/test/drey"
+)
+
+// TestRequestsAreTraced, and drey stops in time though its collector is away.
+func TestRequestsAreTraced(t *testing.T) {
+	traces := collector.New(t)
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: t.TempDir(), Args: []string{"--traces-endpoint", traces.URL, "--traces-ratio", "1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Register(t.Context(), "default", "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Call(t.Context(), http.MethodGet, "/api/v1/namespaces/default/deployment-targets/none", nil); err == nil {
+		t.Fatal("what is not there is answered")
+	}
+	if err := d.Stop(); err != nil { // which sends what is left
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"REST POST": "201", "REST GET": "404"} {
+		if span, ok := traces.Find(name); !ok || span.Attributes["http.response.status_code"] != want || span.Attributes["url.path"] == "" || span.Parent != "" {
+			t.Errorf("%s: %+v", name, span)
+		}
+	}
+
+	d, err = drey.Start(t.Context(), drey.Options{Program: program, DataDir: t.TempDir(), Args: []string{"--traces-endpoint", "http://127.0.0.1:1/v1/traces", "--traces-ratio", "1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if err := d.Register(t.Context(), "default", fmt.Sprintf("t%d", i), "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	if err := d.Stop(); err != nil || time.Since(began) > 15*time.Second {
+		t.Errorf("%v, after %s", err, time.Since(began))
+	}
+}
