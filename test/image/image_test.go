@@ -187,3 +187,25 @@ func parse(t *testing.T, text []byte, into any) {
 		t.Fatalf("%v: %s", err, text)
 	}
 }
+
+// TestTheDockerfileMakesTheSame: the flags of the Makefile, and the user of the image.
+func TestTheDockerfileMakesTheSame(t *testing.T) {
+	read := func(file string) string {
+		text, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	dockerfile, makefile := read("Dockerfile"), read("Makefile")
+	_, flags, _ := strings.Cut(makefile, "LDFLAGS := ")
+	flags, _, _ = strings.Cut(flags, "\n")
+	for _, want := range []string{
+		strings.NewReplacer("$(VERSION)", "$VERSION", "$(COMMIT)", "$COMMIT", "$(DATE)", "$DATE").Replace(flags),
+		"CGO_ENABLED=0", "-trimpath -buildvcs=false", "FROM scratch", "USER " + image.User, `ENTRYPOINT ["/drey"]`,
+	} {
+		if !strings.Contains(dockerfile, want) {
+			t.Errorf("the Dockerfile has no %s", want)
+		}
+	}
+}
