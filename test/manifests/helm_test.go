@@ -53,6 +53,20 @@ func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 	if got := kubectl("get", "validatingadmissionpolicybinding", "drey-gate", "-o", "jsonpath={.spec.validationActions}"); got != `["Warn"]` {
 		t.Errorf("the policy of the mode warn does %s", got)
 	}
+	rollback := action.NewRollback(&helm)
+	rollback.Version = 1
+	if err := rollback.Run("drey"); err != nil {
+		t.Fatal(err)
+	}
+	if got := kubectl("get", "validatingadmissionpolicybinding", "drey-gate", "-o", "jsonpath={.spec.validationActions}"); got != `["Deny"]` {
+		t.Errorf("back in the mode enforce, the policy does %s", got)
+	}
+	if got := kubectl("get", "validatingwebhookconfiguration", "drey", "-o", path); !strings.Contains(got, certificate) {
+		t.Errorf("the way back took the caBundle away: %q", got)
+	}
+	if got := kubectl("get", "deployment", "drey", "-n", "drey-system", "-o", "jsonpath={.spec.replicas}"); got != "2" {
+		t.Errorf("after the way back there are %s replicas", got)
+	}
 	if _, err := action.NewUninstall(&helm).Run("drey"); err != nil {
 		t.Fatal(err)
 	}

@@ -290,7 +290,8 @@ func TestAnotherLeads(t *testing.T) {
 }
 
 // TestNoCallFailsWhileReplicasAreRestarted as a Deployment does it: one more comes,
-// and when it is ready one goes.
+// and when it is ready one goes. It is an upgrade, and the way back: what calls drey is
+// applied anew, too.
 func TestNoCallFailsWhileReplicasAreRestarted(t *testing.T) {
 	const replicas = 3
 	w := newWorld(t, replicas)
@@ -319,9 +320,12 @@ func TestNoCallFailsWhileReplicasAreRestarted(t *testing.T) {
 		report, errLoad = pods.Run(ctx, load)
 	}()
 	began := time.Now()
-	for range *rounds {
+	for round := range *rounds {
+		// Every other time it is another version, as far as a flag makes one: to it and back.
+		version := []string{"--mode", []string{"warn", "enforce"}[round%2]}
+		w.reconfigure(t, int32(9+round%2))
 		for _, old := range slices.Clone(w.replicas) {
-			w.start(t)
+			w.start(t, version...)
 			w.await(t, replicas+1)
 			if err := old.Stop(); err != nil {
 				t.Error(err)

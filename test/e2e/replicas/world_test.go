@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/test/balancer"
@@ -156,8 +157,28 @@ func (w *world) failClosed(t *testing.T) {
 	}
 }
 
+// reconfigure changes what calls drey, as the manifests of another version do.
+func (w *world) reconfigure(t *testing.T, timeout int32) {
+	t.Helper()
+	api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the leader writes the caBundle
+		c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range c.Webhooks {
+			c.Webhooks[i].TimeoutSeconds = new(timeout)
+		}
+		_, err = api.Update(t.Context(), c, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // start starts a replica and puts it behind the balancers.
-func (w *world) start(t *testing.T) {
+func (w *world) start(t *testing.T, more ...string) {
 	t.Helper()
 	w.mu.Lock()
 	w.dirs++
@@ -165,7 +186,7 @@ func (w *world) start(t *testing.T) {
 	w.mu.Unlock()
 	d, err := drey.Start(context.Background(), drey.Options{
 		Program: w.program, Cluster: w.Cluster, DataDir: dir, Pod: true,
-		Args: []string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--drain", "2s"},
+		Args: append([]string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--drain", "2s"}, more...),
 	})
 	if err != nil {
 		t.Fatal(err)
