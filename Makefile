@@ -55,13 +55,14 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the fir
 	@go run ./test/cluster/control-plane build >/dev/null
 
 test: binaries ## Run all tests, those on a real control plane included
-	go test -timeout 9m $$(go list ./... | grep -v /test/e2e/replicas)
+	go test -timeout 9m $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install)
 	go test -C test/gen -count=1 .
 	go test -C test/cel -count=1 .
 	go test -C test/e2e/rest -count=1 .
 
 # What these read lies outside of their modules, where go test does not see it change.
-test-install: binaries ## Run the tests with Helm and with cert-manager's own controllers
+test-install: binaries ## Install, upgrade and remove drey, by itself and with Helm; and with cert-manager's own controllers
+	go test -timeout 9m ./test/e2e/install
 	go test -C test/manifests -count=1 -timeout 9m .
 	go test -C test/certmanager -count=1 -timeout 9m .
 

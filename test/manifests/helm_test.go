@@ -32,13 +32,17 @@ func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 	}
 	install := action.NewInstall(&helm)
 	install.ReleaseName, install.Namespace = "drey", "drey-system"
-	if _, err := install.Run(load(t), nil); err != nil {
+	withoutHook, err := chartutil.ReadValues([]byte("{uninstallHook: {enabled: false}}")) // no kubelet runs it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := install.Run(load(t), withoutHook); err != nil {
 		t.Fatal(err)
 	}
 	const path = "jsonpath={.webhooks[*].clientConfig.caBundle}"
 	kubectl("patch", "validatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "`+certificate+`"}]`)
 
-	values, err := chartutil.ReadValues([]byte("{mode: warn, replicas: 3, uninstallHook: {enabled: false}}")) // no kubelet runs the hook
+	values, err := chartutil.ReadValues([]byte("{mode: warn, replicas: 3, uninstallHook: {enabled: false}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
