@@ -32,7 +32,7 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	if err != nil {
 		return around{}, err
 	}
-	var a around
+	a := around{recorder: s.recorder}
 	if a.owners, err = owners.New(s.cluster, s.log); err != nil {
 		return around{}, err
 	}
@@ -41,9 +41,6 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 		return around{}, err
 	}
 	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
-		return around{}, err
-	}
-	if a.recorder, err = newRecorder(ctx, s.cluster); err != nil {
 		return around{}, err
 	}
 	s.parts.Go(func() { a.owners.Run(ctx) })

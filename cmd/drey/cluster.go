@@ -65,7 +65,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		stop()
 		return err
 	}
-	exclude := s.excluded()
+	exclude := s.options.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, Observe: around.tell,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,

@@ -29,7 +29,7 @@ func (s *service) newKeeper() (*gate.Keeper, error) {
 	}
 	return gate.NewKeeper(gate.KeeperOptions{
 		Client: client, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 },
-		Runs: func(namespace string) bool { return s.runs(namespace) }, Exclude: s.excluded(), Log: s.log,
+		Runs: func(namespace string) bool { return s.runs(namespace) }, Exclude: s.options.excluded(), Log: s.log,
 	}), nil
 }
 
@@ -69,7 +69,7 @@ func (s *service) installPolicies(ctx context.Context) error {
 		return err
 	}
 	policies, bindings := gate.Policies(gate.Options{
-		Exclude: s.excluded(), Mode: mode, Self: self, Register: s.address().Command("NAMESPACE", registry.DefaultNamespace),
+		Exclude: s.options.excluded(), Mode: mode, Self: self, Register: s.address().Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	options := metav1.PatchOptions{FieldManager: "drey", Force: new(true)}
 	for _, p := range policies {

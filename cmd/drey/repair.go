@@ -42,15 +42,15 @@ func (s *service) newRepairer(a around) (*repair.Repairer, error) {
 		return nil, err
 	}
 	return repair.New(repair.Options{
-		Inspector: &repair.Inspector{Client: client, Owners: a.owners, Known: everKnown{s.index, a.owners}, Exclude: s.excluded()},
+		Inspector: &repair.Inspector{Client: client, Owners: a.owners, Known: everKnown{s.index, a.owners}, Exclude: s.options.excluded()},
 		Pods:      pods, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 },
 		Observe: repairEvents(a.recorder, s.address()), Log: s.log, Metrics: s.metrics,
 	}), nil
 }
 
 // excluded are the Kubernetes namespaces that drey leaves alone.
-func (s *service) excluded() []string {
-	return append([]string{s.options.namespace}, webhook.SystemNamespaces...)
+func (o serveOptions) excluded() []string {
+	return append([]string{o.namespace}, webhook.SystemNamespaces...)
 }
 
 // repairWhile repairs until ctx ends, and looks anew at each namespace that gets a

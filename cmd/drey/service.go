@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	clusterclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
@@ -34,6 +35,7 @@ type service struct {
 	metrics *prometheus.Registry
 
 	cluster  *clusterclient.Config // nil: there is none
+	recorder record.EventRecorder  // nil: there is no cluster
 	store    registry.Store
 	embedded *boltstore.Store // the same; nil if the cluster keeps it
 	index    *registry.Index
@@ -72,8 +74,15 @@ func newService(ctx context.Context, o serveOptions, log *slog.Logger, out io.Wr
 		return nil, err
 	}
 	s.closers = append(s.closers, s.traces.close)
-	if s.store, s.embedded, err = openStore(ctx, o, config, log); err != nil {
-		return nil, err
+	if config != nil {
+		life, end := context.WithCancel(context.WithoutCancel(ctx)) // it ends in its turn, by close
+		s.closers = append(s.closers, func() error { end(); return nil })
+		if s.recorder, err = newRecorder(life, config); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	if err := s.openStore(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	s.closers = append(s.closers, s.store.Close)
 	s.index = registry.NewIndex(o.namespace)

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
-	clusterclient "k8s.io/client-go/rest"
-
-	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/webhook/gate"
 )
 
 // The places where the registry may be kept.
@@ -33,25 +30,40 @@ func (o *serveOptions) checkStore() error {
 	return nil
 }
 
-// openStore opens the registry. embedded is nil if the cluster keeps it.
-func openStore(ctx context.Context, o serveOptions, config *clusterclient.Config, log *slog.Logger) (store registry.Store, embedded *boltstore.Store, err error) {
+// openStore opens the registry.
+func (s *service) openStore(ctx context.Context) (err error) {
+	o := s.options
 	if o.store == storeEmbedded {
-		embedded, err = boltstore.Open(registryFile(o.dataDir))
-		return embedded, embedded, err
+		s.embedded, err = boltstore.Open(registryFile(o.dataDir))
+		s.store = s.embedded
+		return err
 	}
-	if config == nil {
-		return nil, nil, fmt.Errorf("--store %s needs a cluster: give --kubeconfig", storeKubernetes)
+	if s.cluster == nil {
+		return fmt.Errorf("--store %s needs a cluster: give --kubeconfig", storeKubernetes)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if o.installWebhooks {
-		if err := kubestore.Install(ctx, config); err != nil {
-			return nil, nil, err
+		if err := kubestore.Install(ctx, s.cluster); err != nil {
+			return err
 		}
 	}
-	store, err = kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, ReportStatus: true, Log: log})
+	s.store, err = kubestore.Open(ctx, s.cluster, kubestore.Options{
+		CreateNamespaces: o.createNamespaces, ReportStatus: true, Home: o.namespace, Serves: o.serves, Tell: s.recorder.Event, Log: s.log,
+	})
 	if err != nil {
-		return nil, nil, errors.Join(err, errors.New("the cluster must know drey's objects first: kubectl apply --server-side -k manifests/crds"))
+		return errors.Join(err, errors.New("the cluster must know drey's objects first: kubectl apply --server-side -k manifests/crds"))
 	}
-	return store, nil, nil
+	return nil
+}
+
+// serves says why Flink cannot be let into a Kubernetes namespace that is there.
+func (o serveOptions) serves(namespace string, labels map[string]string) error {
+	switch {
+	case slices.Contains(o.excluded(), namespace):
+		return fmt.Errorf("drey leaves Kubernetes namespace %q alone, which is its own or the system's: make a target that points elsewhere", namespace)
+	case labels[gate.Mark] != gate.Registered:
+		return fmt.Errorf("Kubernetes namespace %q does not have the label %s=%s yet, which drey sets: if that lasts, its log says why", namespace, gate.Mark, gate.Registered) //nolint:staticcheck // it begins with a name
+	}
+	return nil
 }

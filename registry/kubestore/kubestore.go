@@ -40,6 +40,18 @@ type Options struct {
 	// knows of them. That needs the right to update their status.
 	ReportStatus bool
 
+	// Home is the Kubernetes namespace that drey runs in, where a target without one
+	// points. Empty: nobody can say whether such a target is ready.
+	Home string
+
+	// Serves says, with ReportStatus, why Flink cannot be let into a Kubernetes
+	// namespace that is there, by its labels; nil if it can. Nil: it can anywhere.
+	Serves func(namespace string, labels map[string]string) error
+
+	// Tell is called, with ReportStatus, when a target is ready no more, or is again:
+	// with what an event about it has. It must not wait. Nil: nobody is told.
+	Tell func(about runtime.Object, eventType, reason, message string)
+
 	// Log is told what goes wrong in the background. Nil means slog.Default().
 	Log *slog.Logger
 }
@@ -88,6 +100,7 @@ const (
 // and delete what is written.
 func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
 	s := &Store{mirror: newMirror(), options: o, log: o.Log}
+	s.home, s.serves = o.Home, o.Serves
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -22,13 +22,17 @@ type mirror struct {
 	feed *registry.Feed
 	note func(types.UID) // an object whose status may have to change; nil: nobody cares
 
+	home   string                                                 // what a target without a namespace means
+	serves func(namespace string, labels map[string]string) error // nil: every namespace is served
+
 	mu         sync.RWMutex
 	records    map[types.UID]*record
 	shown      map[registry.Key]*record
 	claims     map[claim][]*record // best first
 	references map[reference]int   // how many objects name a target so
 	namespaces map[string]*namespace
-	inside     map[string]int // how many objects are in a Kubernetes namespace
+	pointing   map[string]map[types.UID]bool // targets, by the Kubernetes namespace that they point at
+	inside     map[string]int                // how many objects are in a Kubernetes namespace
 	seen       map[registry.Kind]uint64
 	changed    chan struct{} // closed, and replaced, with every change
 }
@@ -57,7 +61,7 @@ type reference struct{ namespace, name, id string }
 func newMirror() *mirror {
 	return &mirror{
 		feed: &registry.Feed{}, records: map[types.UID]*record{}, shown: map[registry.Key]*record{}, claims: map[claim][]*record{},
-		references: map[reference]int{}, namespaces: map[string]*namespace{}, inside: map[string]int{},
+		references: map[reference]int{}, namespaces: map[string]*namespace{}, pointing: map[string]map[types.UID]bool{}, inside: map[string]int{},
 		seen: map[registry.Kind]uint64{}, changed: make(chan struct{}),
 	}
 }
@@ -174,6 +178,7 @@ func (m *mirror) replace(old, rec *record) {
 func (m *mirror) list(rec *record) {
 	m.records[rec.object.GetUID()] = rec
 	m.inside[rec.view.Metadata.Namespace]++
+	m.point(rec, true)
 	if r, ok := rec.refersTo(); ok {
 		m.references[r]++
 	}
@@ -190,6 +195,7 @@ func (m *mirror) list(rec *record) {
 func (m *mirror) unlist(rec *record) {
 	delete(m.records, rec.object.GetUID())
 	decrement(m.inside, rec.view.Metadata.Namespace)
+	m.point(rec, false)
 	if r, ok := rec.refersTo(); ok {
 		decrement(m.references, r)
 	}
@@ -287,9 +293,11 @@ func (m *mirror) wake() {
 	m.changed = make(chan struct{})
 }
 
-func (m *mirror) noteStatus(rec *record) {
+func (m *mirror) noteStatus(rec *record) { m.noteUID(rec.object.GetUID()) }
+
+func (m *mirror) noteUID(uid types.UID) {
 	if m.note != nil {
-		m.note(rec.object.GetUID())
+		m.note(uid)
 	}
 }
 

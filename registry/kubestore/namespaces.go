@@ -39,6 +39,7 @@ type namespace struct {
 	created  time.Time
 	labelled bool
 	shown    bool // as a platform namespace
+	hurdle   hurdle
 }
 
 // view is a platform namespace as the registry shows it. Nothing of it ever
@@ -74,8 +75,14 @@ func (m *mirror) publishNamespace(name string) {
 }
 
 func (m *mirror) putNamespace(o metav1.Object) {
-	n := &namespace{uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labelled: o.GetLabels()[LabelPlatform] == "true"}
-	if old := m.namespaces[n.name]; old != nil {
+	n := &namespace{
+		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labelled: o.GetLabels()[LabelPlatform] == "true", hurdle: m.hurdleOf(o),
+	}
+	old := m.namespaces[n.name]
+	if old == nil || old.hurdle != n.hurdle {
+		m.notePointing(n.name)
+	}
+	if old != nil {
 		if old.uid == n.uid {
 			n.shown = old.shown
 		} else {
@@ -89,6 +96,7 @@ func (m *mirror) putNamespace(o metav1.Object) {
 func (m *mirror) removeNamespace(name string) {
 	n := m.namespaces[name]
 	delete(m.namespaces, name)
+	m.notePointing(name)
 	if n != nil && n.shown {
 		m.feed.Publish(registry.Event{Change: registry.Deleted, Object: n.view()})
 	}
@@ -135,6 +143,11 @@ func (i namespaceInbox) Replace(list []any, version string) error {
 	for name := range i.namespaces {
 		if !there[name] {
 			i.removeNamespace(name)
+		}
+	}
+	if i.seen[registry.Namespace] == 0 {
+		for uid := range i.records {
+			i.noteUID(uid)
 		}
 	}
 	i.sawKind(registry.Namespace, parseVersion(version))

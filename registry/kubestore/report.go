@@ -6,12 +6,14 @@ import (
 	"reflect"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
+	"drey.dev/drey/registry"
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
@@ -54,30 +56,59 @@ func (r *reporter) run(ctx context.Context) {
 
 // report writes one object's status if it says something else.
 func (r *reporter) report(ctx context.Context, uid types.UID) error {
-	o, res := r.due(uid)
+	o, res, before := r.due(uid)
 	if o == nil {
 		return nil
 	}
-	return r.store.ask(ctx, fmt.Sprintf("update the status of %s %s/%s", res.plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
+	written := false
+	err := r.store.ask(ctx, fmt.Sprintf("update the status of %s %s/%s", res.plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
 		err := r.store.request("PUT").Namespace(o.GetNamespace()).Resource(res.plural).Name(o.GetName()).SubResource("status").Body(o).Do(ctx).Error()
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 			return nil // it has changed, or is gone: the watch brings that
 		}
+		written = err == nil
 		return err
 	})
+	if written && r.store.options.Tell != nil { // of several replicas, one has written it
+		r.tell(o, before, readiness(res.status(o)))
+	}
+	return err
+}
+
+// tell tells of a target that is ready no more, or is again.
+func (r *reporter) tell(o object, before, after *metav1.Condition) {
+	if _, ok := o.(*v1.DeploymentTarget); !ok || after == nil {
+		return
+	}
+	lost := after.Status != metav1.ConditionTrue && (before == nil || before.Reason != after.Reason)
+	regained := after.Status == metav1.ConditionTrue && before != nil && before.Status != metav1.ConditionTrue
+	if !lost && !regained {
+		return
+	}
+	eventType := corev1.EventTypeWarning
+	if regained {
+		eventType = corev1.EventTypeNormal
+	}
+	about := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID()}}
+	about.SetGroupVersionKind(v1.GroupVersion.WithKind("DeploymentTarget"))
+	r.store.options.Tell(about, eventType, after.Reason, after.Message)
+}
+
+func readiness(s *v1.Status) *metav1.Condition {
+	return meta.FindStatusCondition(s.Conditions, v1.Ready)
 }
 
 // due returns an object with the status that it should have, or nil if it has
-// that.
-func (r *reporter) due(uid types.UID) (object, *resource) {
+// that; and the condition Ready that it has, if it has one.
+func (r *reporter) due(uid types.UID) (o object, res *resource, before *metav1.Condition) {
 	m := r.store.mirror
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	rec := m.records[uid]
-	if rec == nil || rec.object.GetDeletionTimestamp() != nil {
-		return nil, nil
+	if rec == nil || rec.object.GetDeletionTimestamp() != nil || m.seen[registry.Namespace] == 0 {
+		return nil, nil, nil
 	}
-	o := rec.object.DeepCopyObject().(object)
+	o = rec.object.DeepCopyObject().(object)
 	s := rec.status(o)
 	s.ObservedGeneration = o.GetGeneration()
 	s.Name = rec.view.Metadata.Name
@@ -85,6 +116,12 @@ func (r *reporter) due(uid types.UID) (object, *resource) {
 	ready := metav1.Condition{Type: v1.Ready, Status: metav1.ConditionTrue, Reason: v1.Registered, Message: "REST shows it"}
 	if rec.shown != nil {
 		s.ID = rec.shown.Metadata.ID
+		if at := m.pointsAt(rec); at != "" {
+			ready.Message = fmt.Sprintf("REST shows it, and Flink may run in Kubernetes namespace %q", at)
+		}
+		if h := m.hurdleFor(rec); h != (hurdle{}) {
+			ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, h.reason, h.message
+		}
 	} else {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1.NameTaken, m.whyTaken(rec)
 	}
@@ -103,9 +140,9 @@ func (r *reporter) due(uid types.UID) (object, *resource) {
 		meta.SetStatusCondition(&s.Conditions, c)
 	}
 	if reflect.DeepEqual(o, rec.object) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return o, rec.resource
+	return o, rec.resource, readiness(rec.status(rec.object))
 }
 
 func (m *mirror) whyTaken(rec *record) string {

@@ -4,7 +4,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // The types of the conditions in a status.
 const (
-	// Ready: the object is in the registry, and REST shows it.
+	// Ready: the object is in the registry, and REST shows it; of a target, also
+	// that Flink may run where it points.
 	Ready = "Ready"
 	// Referenced: something in the registry names the target.
 	Referenced = "Referenced"
@@ -12,10 +13,13 @@ const (
 
 // The reasons of these conditions.
 const (
-	Registered    = "Registered"    // Ready: true
-	NameTaken     = "NameTaken"     // Ready: false, an older object has the same name in REST
-	InUse         = "InUse"         // Referenced: true
-	NotReferenced = "NotReferenced" // Referenced: false
+	Registered           = "Registered"           // Ready: true
+	NameTaken            = "NameTaken"            // Ready: false, an older object has the same name in REST
+	NamespaceMissing     = "NamespaceMissing"     // Ready: false, the target points at a Kubernetes namespace that does not exist
+	NamespaceTerminating = "NamespaceTerminating" // Ready: false, that namespace is being deleted
+	NamespaceNotServed   = "NamespaceNotServed"   // Ready: false, drey does not work there, or not yet
+	InUse                = "InUse"                // Referenced: true
+	NotReferenced        = "NotReferenced"        // Referenced: false
 )
 
 // Status is what the status of every kind has.

@@ -12,6 +12,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="References",type=integer,JSONPath=`.status.references`,description="How many Deployments and SessionClusters of drey name this target."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready, or is not."
 // +kubebuilder:printcolumn:name="REST-Name",type=string,priority=1,JSONPath=`.status.name`,description="The name in the REST API."
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
 // +kubebuilder:validation:XValidation:rule="has(self.spec.name) || self.metadata.name.matches('^[0-9a-z-]{1,250}$')",message="metadata.name is also the name in the REST API, which has no dots and at most 250 characters: choose another, or put the name for REST into spec.name"

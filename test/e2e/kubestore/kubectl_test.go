@@ -235,7 +235,7 @@ func TestANameThatKubernetesCannotHoldIsSeenByKubectl(t *testing.T) {
 	}
 	eventually(t, func() error {
 		out := w.mustKubectl(t, "", "get", "dt", "-n", ns, "-o", "wide")
-		if !regexp.MustCompile(`mydeploymenttarget\.[0-9a-f]{20} +jobs +0 +True +\S+ +myDeploymentTarget +22222222-2222-4333-8444-555555555555`).MatchString(out) {
+		if !regexp.MustCompile(`mydeploymenttarget\.[0-9a-f]{20} +jobs +0 +False +\S+ +NamespaceMissing +myDeploymentTarget +22222222-2222-4333-8444-555555555555`).MatchString(out) {
 			return fmt.Errorf("%s", out)
 		}
 		return nil
@@ -249,7 +249,7 @@ func TestKubectlShowsTheObjects(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{ReportStatus: true})
 	ns := w.Namespace(t)
-	w.mustKubectl(t, targetYAML("staging", "", "flink")+`---
+	w.mustKubectl(t, targetYAML("staging", "", ns)+`---
 apiVersion: drey.dev/v1
 kind: Deployment
 metadata: {name: top-speed}
@@ -263,7 +263,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 	eventually(t, func() error {
 		out := w.mustKubectl(t, "", "get", "drey", "-n", ns)
 		for _, want := range []string{
-			`NAME +TARGET-NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +flink +2 +True`,
+			`NAME +TARGET-NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +` + ns + ` +2 +True`,
 			`NAME +TARGET +STATE +READY +AGE\n`, `deployment.drey.dev/top-speed +staging +RUNNING +True`, `sessioncluster.drey.dev/cluster +staging +STOPPED +True`,
 		} {
 			if !regexp.MustCompile(want).MatchString(out) {

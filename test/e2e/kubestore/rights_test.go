@@ -36,7 +36,7 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	}
 	s := w.openAs(t, config, kubestore.Options{ReportStatus: true})
 	ns := w.Namespace(t)
-	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
+	o, err := s.Create(t.Context(), storetest.Target(ns, "a", ns))
 	if err != nil {
 		t.Fatal(err)
 	}
