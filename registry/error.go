@@ -25,6 +25,7 @@ const (
 	ReasonNotSupported             Reason = "NotSupported"             // the store that drey was started with has no such thing
 	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
 	ReasonClaimForbidden           Reason = "ClaimForbidden"           // who registers the target may not run pods in its Kubernetes namespace
+	ReasonForbidden                Reason = "Forbidden"                // who asks may not do that in the cluster
 	ReasonIDTaken                  Reason = "IDTaken"                  // the object states the id of something else
 )
 

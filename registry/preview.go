@@ -50,6 +50,10 @@ func (r *Registry) closes(target Object) string {
 			others = true
 		}
 	}
+	if r.partial && !others {
+		return fmt.Sprintf("new Flink workloads in Kubernetes namespace %s, unless a target of another platform namespace, which you may not see, points there",
+			quote(namespace))
+	}
 	if others {
 		return fmt.Sprintf("new Flink workloads in Kubernetes namespace %s that belong to platform namespace %s: only others have targets there",
 			quote(namespace), quote(target.Metadata.Namespace))

@@ -22,6 +22,7 @@ type Registry struct {
 	known     *directory
 	index     *Index
 	announce  func(context.Context, Object)
+	partial   bool
 	now       func() time.Time
 
 	// guard keeps references whole within this process, and [SharedStore]
@@ -46,11 +47,13 @@ type Options struct {
 	// Announce is called with each target that was made, before whoever made it
 	// hears of that; nil: nobody is.
 	Announce func(context.Context, Object)
+	// Partial says that the store may not show all platform namespaces there are.
+	Partial bool
 }
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, home: o.Home, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, now: time.Now}
+	r := &Registry{store: store, home: o.Home, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}

@@ -66,7 +66,6 @@ ever removed.`,
 	q.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&q.namespace, "namespace", "n", "", "look in this Kubernetes namespace alone")
-	f.StringVar(&q.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
 	f.BoolVar(&mend, "repair", false, "add the labels that are missing")
 	f.BoolVar(&dryRun, "dry-run", false, "with --repair: say what would be added, and add nothing")
 	f.StringVarP(&format, "output", "o", "table", "table or json")
@@ -75,7 +74,7 @@ ever removed.`,
 
 // inspector looks at the cluster as the person may.
 func (q *question) inspector(known snapshot) (*repair.Inspector, error) {
-	config, err := personsConfig(q.kubeconfig)
+	config, err := q.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func TestCheckSaysWhatItCannotRead(t *testing.T) {
 		{[]string{"explain"}, exitUsage, "say what to explain"},
 		{[]string{"explain", "pod/a", "-f", at("none.yaml")}, exitUsage, "say what to explain"},
 		{[]string{"explain", "-f", at("none.yaml"), "--targets", at("targets.yaml")}, exitFailure, "nothing in"},
-		{[]string{"explain", "secret/a", "--targets", at("targets.yaml"), "--kubeconfig", at("absent")}, exitFailure, "--kubeconfig"},
+		{[]string{"explain", "secret/a", "--targets", at("targets.yaml"), "--kubeconfig", at("absent")}, exitUsage, "--kubeconfig"},
 	} {
 		if out, code := runDrey(t, "", c.args); code != c.code || !strings.Contains(out, c.says) {
 			t.Errorf("drey %s: %d %s\nwant %d with %q", strings.Join(c.args, " "), code, out, c.code, c.says)

@@ -18,6 +18,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"drey.dev/drey/registry"
 )
 
 // Exit codes, for scripts.
@@ -39,11 +41,14 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 // exitCode is what main ends with.
-func exitCode(err error) int {
+func exitCode(err error) int { return cmp.Or(codeOf(err), exitFailure) }
+
+// codeOf is the exit code that an error has of its own, or 0.
+func codeOf(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
-	return exitFailure
+	return 0
 }
 
 // usage gives the errors of an argument check their exit code.
@@ -79,21 +84,34 @@ type client struct {
 	server    string
 	token     string
 	authority string
-	namespace string
-	cluster   *http.Client // of the registry in the cluster, once it was asked
+	namespace string         // empty: see platform
+	kubectl   kubectlCluster // for serverCluster
+	cluster   *http.Client   // of the registry in it, once it was asked
 }
 
 // bind gives a command the flags that say where the server is. The environment
 // says it for those that are not given.
 func (c *client) bind(cmd *cobra.Command) {
 	c.bindServer(cmd)
-	cmd.PersistentFlags().StringVarP(&c.namespace, "namespace", "n", cmp.Or(os.Getenv("DREY_NAMESPACE"), "default"), "platform namespace ($DREY_NAMESPACE)")
+	cmd.PersistentFlags().StringVarP(&c.namespace, "namespace", "n", os.Getenv("DREY_NAMESPACE"), "platform namespace ($DREY_NAMESPACE; default: default or, with --server "+serverCluster+", that of kubectl's context)")
+}
+
+// platform is the platform namespace that is meant.
+func (c *client) platform() string {
+	switch {
+	case c.namespace != "":
+		return c.namespace
+	case c.server == serverCluster:
+		return c.kubectl.namespace()
+	}
+	return registry.DefaultNamespace
 }
 
 func (c *client) bindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), defaultServer()), "base URL of drey's REST API, or "+serverCluster+" for the registry in the cluster that kubectl would use ($DREY_SERVER)")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
+	c.kubectl.bind(f)
 	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "file with the CA of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: those of the system)")
 }
 
@@ -101,7 +119,7 @@ func (c *client) hasToken() bool { return cmp.Or(c.token, os.Getenv("DREY_TOKEN"
 
 // path is that of a collection, or of one object in it.
 func (c *client) path(collection string, name ...string) string {
-	elements := []string{"/api/v1/namespaces", url.PathEscape(c.namespace), collection}
+	elements := []string{"/api/v1/namespaces", url.PathEscape(c.platform()), collection}
 	for _, n := range name {
 		elements = append(elements, url.PathEscape(n))
 	}
@@ -140,7 +158,8 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	}
 	response, err := caller.Do(request)
 	if err != nil && c.server == serverCluster {
-		return nil, 0, &exitError{exitUnavailable, errors.Unwrap(err)} // which says no URL
+		err = errors.Unwrap(err) // which says no URL
+		return nil, 0, &exitError{cmp.Or(codeOf(err), exitUnavailable), err}
 	}
 	if err != nil {
 		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("drey does not answer: %w. Is it running? Say where with --server or $DREY_SERVER", err)}
@@ -160,7 +179,7 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 func (c *client) caller() (*http.Client, error) {
 	if c.server == serverCluster {
 		if c.cluster == nil {
-			c.cluster = &http.Client{Transport: &inCluster{}}
+			c.cluster = &http.Client{Transport: &inCluster{kubectl: c.kubectl, platform: c.platform()}}
 		}
 		return c.cluster, nil
 	}

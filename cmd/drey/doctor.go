@@ -33,7 +33,8 @@ import (
 )
 
 func newDoctorCommand() *cobra.Command {
-	var kubeconfig, namespace, format string
+	var kubectl kubectlCluster
+	var namespace, format string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong with a drey in the cluster, and say what mends it",
@@ -48,7 +49,7 @@ The exit code is 1 if something does not work.`,
 			if format != "table" && format != "json" {
 				return &exitError{exitUsage, fmt.Errorf("-o is %q: use table or json", format)}
 			}
-			config, err := personsConfig(kubeconfig)
+			config, err := kubectl.config()
 			if err != nil {
 				return err
 			}
@@ -75,7 +76,7 @@ The exit code is 1 if something does not work.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	kubectl.bind(f)
 	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
 	f.StringVarP(&format, "output", "o", "table", "table or json")
 	return cmd
@@ -280,7 +281,7 @@ func examineTargets(ctx context.Context, config *clusterclient.Config, f *doctor
 		f.NoTargets = errors.New("they are in drey's own file")
 		return
 	}
-	all, err := kubestore.Objects(ctx, config)
+	all, err := kubestore.Objects(ctx, config, "")
 	if err != nil {
 		f.NoTargets = err
 		return

@@ -58,7 +58,6 @@ of --targets.`,
 		},
 	}
 	q.bind(cmd)
-	cmd.Flags().StringVar(&q.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
 	return cmd
 }
@@ -66,11 +65,10 @@ of --targets.`,
 // question is what explain and check have in common: what they look at, and which
 // registry they ask.
 type question struct {
-	client     client
-	files      []string
-	targets    []string
-	namespace  string // the Kubernetes namespace of what does not say
-	kubeconfig string
+	client    client
+	files     []string
+	targets   []string
+	namespace string // the Kubernetes namespace of what does not say; empty: see place
 
 	inCluster bool  // the registry is the cluster's
 	noCluster error // why it is not
@@ -80,8 +78,11 @@ func (q *question) bind(cmd *cobra.Command) {
 	q.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&q.files, "filename", "f", nil, "file or directory with manifests in YAML or JSON; - is standard input; may be given many times")
-	f.StringVarP(&q.namespace, "namespace", "n", "default", "Kubernetes namespace of what does not say where it is")
+	f.StringVarP(&q.namespace, "namespace", "n", "", "Kubernetes namespace of what does not say where it is (default: that of kubectl's context)")
 }
+
+// place is the Kubernetes namespace of what does not say where it is.
+func (q *question) place() string { return cmp.Or(q.namespace, q.client.kubectl.namespace()) }
 
 func (q *question) bindRegistry(cmd *cobra.Command) {
 	q.client.bindServer(cmd)
@@ -120,15 +121,21 @@ func (q *question) registry(ctx context.Context, cmd *cobra.Command) (snapshot, 
 // clusterRegistry reads the registry that the cluster keeps, and says so: another may
 // have been meant.
 func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]registry.Object, error) {
-	config, err := personsConfig(q.kubeconfig)
+	config, err := q.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	objects, err := kubestore.Objects(ctx, config)
+	objects, err := kubestore.Objects(ctx, config, "")
 	if err == nil {
 		fmt.Fprintf(notes, "The targets are those in the cluster at %s.\n", config.Host)
+	}
+	if registry.ReasonOf(err) == registry.ReasonForbidden {
+		platform := q.place()
+		if objects, err = kubestore.Objects(ctx, config, platform); err == nil {
+			fmt.Fprintf(notes, "The targets are those of platform namespace %s in the cluster at %s: you may not list those of others, which may have some for the same Kubernetes namespace.\n", platform, config.Host)
+		}
 	}
 	return objects, err
 }
@@ -157,7 +164,7 @@ func (q *question) offline(stdin io.Reader, known verdict.Known) ([]verdict.Expl
 
 // decide decides on a manifest. ok is false where drey would not be asked.
 func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, ok bool, err error) {
-	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.namespace), m.text)
+	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.place()), m.text)
 	if err != nil {
 		return v, false, fmt.Errorf("%s: %w", m.file, err)
 	}
@@ -170,15 +177,15 @@ func (q *question) address() verdict.Registry {
 
 // live explains one object of the cluster, with its owners.
 func (q *question) live(ctx context.Context, which string, known snapshot) ([]verdict.Explanation, error) {
-	config, err := personsConfig(q.kubeconfig)
+	config, err := q.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
-	m, err := getObject(ctx, config, q.namespace, which)
+	m, err := getObject(ctx, config, q.place(), which)
 	if err != nil {
 		return nil, err
 	}
-	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, q.namespace, m.text)
+	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, q.place(), m.text)
 	if err != nil || !ok {
 		return nil, errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s: drey is not asked about such objects", which)})
 	}

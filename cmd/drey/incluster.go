@@ -38,6 +38,9 @@ func defaultServer() string {
 // inCluster answers requests of the REST API by the registry's rules over the cluster's
 // own objects: the same words as drey's, without one. It is opened with the first.
 type inCluster struct {
+	kubectl  kubectlCluster
+	platform string // the platform namespace that is asked about
+
 	once    sync.Once
 	handler http.Handler
 	err     error
@@ -45,7 +48,7 @@ type inCluster struct {
 
 // RoundTrip implements http.RoundTripper.
 func (c *inCluster) RoundTrip(r *http.Request) (*http.Response, error) {
-	c.once.Do(func() { c.handler, c.err = openCluster(r.Context()) })
+	c.once.Do(func() { c.handler, c.err = c.open(r.Context()) })
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -57,12 +60,22 @@ func (c *inCluster) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func openCluster(ctx context.Context) (http.Handler, error) {
-	config, err := personsConfig("")
+// open reads the registry: that of all platform namespaces, or of the one that is asked
+// about, if the person may not see others.
+func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
+	config, err := c.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
-	store, err := kubestore.Open(ctx, config, kubestore.Options{Log: slog.New(slog.DiscardHandler)}) // it goes with the process
+	o := kubestore.Options{Person: true, Log: slog.New(slog.DiscardHandler)}
+	store, err := kubestore.Open(ctx, config, o) // it goes with the process
+	if registry.ReasonOf(err) == registry.ReasonForbidden {
+		o.Only = c.platform
+		store, err = kubestore.Open(ctx, config, o)
+	}
+	if registry.ReasonOf(err) == registry.ReasonForbidden {
+		return nil, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w. Whoever administers namespace %s can give you the right", config.Host, err, c.platform)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the registry in the cluster at %s cannot be read: %w", config.Host, err)
 	}
@@ -70,7 +83,10 @@ func openCluster(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := registry.New(context.WithoutCancel(ctx), store, registry.Options{Home: podNamespace(), Workloads: running})
+	// What a person writes passes drey's webhook, which keeps references whole among
+	// all who write: the person need not have the right to drey's marks.
+	unshared := struct{ registry.Store }{store}
+	rules, err := registry.New(context.WithoutCancel(ctx), unshared, registry.Options{Home: podNamespace(), Workloads: running, Partial: o.Only != ""})
 	if err != nil {
 		return nil, err
 	}

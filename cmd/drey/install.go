@@ -18,14 +18,14 @@ import (
 
 // where says on which cluster to work, and how.
 type where struct {
-	kubeconfig    string
+	kubectl       kubectlCluster
 	timeout       time.Duration
 	dryRun, print bool
 }
 
 func (w *where) bind(cmd *cobra.Command, printed string) {
 	f := cmd.Flags()
-	f.StringVar(&w.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	w.kubectl.bind(f)
 	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "how long it may take")
 	f.BoolVar(&w.dryRun, "dry-run", false, "have the API server check all of it, and change nothing")
 	f.BoolVar(&w.print, "print", false, printed)
@@ -33,7 +33,7 @@ func (w *where) bind(cmd *cobra.Command, printed string) {
 }
 
 func (w *where) rollout(out io.Writer) (*rollout.Rollout, error) {
-	config, err := personsConfig(w.kubeconfig)
+	config, err := w.kubectl.config()
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -15,15 +16,36 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// personsConfig reaches the cluster as kubectl would.
-func personsConfig(kubeconfig string) (*clusterclient.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+// kubectlCluster is the cluster that kubectl would reach.
+type kubectlCluster struct{ kubeconfig, context string }
+
+func (k *kubectlCluster) bind(f *pflag.FlagSet) {
+	f.StringVar(&k.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	f.StringVar(&k.context, "context", "", "context of the kubeconfig (default: the current one)")
+}
+
+// config says how to reach it.
+func (k kubectlCluster) config() (*clusterclient.Config, error) {
+	config, err := k.loader().ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("reach the cluster: %w. Say which with --kubeconfig or $KUBECONFIG", err)
+		return nil, &exitError{exitUsage, fmt.Errorf("reach the cluster: %w. Say which with --kubeconfig, $KUBECONFIG or --context", err)}
 	}
 	return config, nil
+}
+
+// namespace is that of the context, as for kubectl: default, if it says none or cannot be read.
+func (k kubectlCluster) namespace() string {
+	namespace, _, err := k.loader().Namespace()
+	if err != nil {
+		return "default"
+	}
+	return namespace
+}
+
+func (k kubectlCluster) loader() clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = k.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: k.context})
 }
 
 // lookups are the kinds that explain can look up, by the names that kubectl has for

@@ -21,7 +21,7 @@ import (
 type migrateOptions struct {
 	from, to         string
 	dataDir          string
-	kubeconfig       string
+	kubectl          kubectlCluster
 	dryRun           bool
 	createNamespaces bool
 }
@@ -44,7 +44,7 @@ off, and run again. Nothing is written if anything there differs.`,
 	f.StringVar(&o.from, "from", "", "where the registry is: bolt or kubernetes")
 	f.StringVar(&o.to, "to", "", "where it is to be: kubernetes or bolt")
 	bindDataDir(cmd, &o.dataDir)
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	o.kubectl.bind(f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be copied, and copy nothing")
 	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "make the Kubernetes namespace of a platform namespace where there is none")
 	return cmd
@@ -103,11 +103,11 @@ func (o *migrateOptions) open(ctx context.Context, where string, mayMake bool) (
 		}
 		return store, err
 	}
-	config, err := personsConfig(o.kubeconfig)
+	config, err := o.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
-	store, err := kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, Log: slog.New(slog.DiscardHandler)})
+	store, err := kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, Person: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, fmt.Errorf("%w. The cluster must know drey's objects first: drey install, or kubectl apply --server-side -k manifests/crds", err)
 	}

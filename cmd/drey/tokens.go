@@ -37,7 +37,7 @@ func newTokensCommand() *cobra.Command {
 }
 
 func (c *client) tokenPath(name ...string) string {
-	elements := []string{"/apitokens/v1/namespaces", url.PathEscape(c.namespace), "apitokens"}
+	elements := []string{"/apitokens/v1/namespaces", url.PathEscape(c.platform()), "apitokens"}
 	for _, n := range name {
 		elements = append(elements, url.PathEscape(n))
 	}

@@ -19,8 +19,9 @@ import (
 //
 // What passes by itself, or when somebody gives drey a right, is refused with
 // [registry.ReasonClusterUnavailable]; what the cluster will not have with
-// [registry.ReasonInvalidSpec].
-func failure(ctx context.Context, doing string, err error) error {
+// [registry.ReasonInvalidSpec]; what a person may not do, see [Options], with
+// [registry.ReasonForbidden].
+func (o Options) failure(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -40,6 +41,8 @@ func failure(ctx context.Context, doing string, err error) error {
 	case isNamespaceMissing(err):
 		name := status.Status().Details.Name
 		return refuse(registry.ReasonNotFound, "could not %s: Kubernetes namespace %q does not exist, and the cluster keeps what is in a platform namespace in the Kubernetes namespace of its name: kubectl create namespace %s", doing, name, name)
+	case o.Person && apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "):
+		return refuse(registry.ReasonForbidden, "you may not %s: %s", doing, status.Status().Message)
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "), apierrors.IsUnauthorized(err):
 		return refuse(registry.ReasonClusterUnavailable, "drey has no right to %s: %s. Give its ServiceAccount the right, then try again", doing, status.Status().Message)
 	case apierrors.IsNotFound(err):

@@ -36,6 +36,15 @@ type Options struct {
 	// platform namespace, where there is none. Otherwise it is refused.
 	CreateNamespaces bool
 
+	// Only is the platform namespace that the store reads and writes, for those who may
+	// not list the objects of others; empty: all of them.
+	Only string
+
+	// Person says that the store acts for a person, with that person's rights: what is
+	// forbidden is refused with [registry.ReasonForbidden]. Else it acts for drey, and
+	// that passes when somebody gives drey the right.
+	Person bool
+
 	// ReportStatus lets the store write into the status of the objects what it
 	// knows of them. That needs the right to update their status.
 	ReportStatus bool
@@ -97,7 +106,8 @@ const (
 //
 // It needs the right to list and watch namespaces, and deploymenttargets,
 // deployments and sessionclusters of drey.dev; and of those, to create, update
-// and delete what is written.
+// and delete what is written. With [Options.Only] it needs these in one namespace,
+// and none to namespaces.
 func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
 	s := &Store{mirror: newMirror(), options: o, log: o.Log}
 	s.home, s.serves = o.Home, o.Serves
@@ -120,7 +130,15 @@ func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
 	}
 	for _, r := range resources { // a watch would try for ever, and not say why
 		if err := s.ask(ctx, "list "+r.plural, func(ctx context.Context) error {
-			return s.request("GET").Resource(r.plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
+			return s.request("GET").NamespaceIfScoped(o.Only, o.Only != "").Resource(r.plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if o.Only == "" {
+		if err := s.ask(ctx, "list namespaces", func(ctx context.Context) error {
+			_, err := s.metadata.Resource(namespaceResource).List(ctx, metav1.ListOptions{Limit: 1})
+			return err
 		}); err != nil {
 			return nil, err
 		}
@@ -156,7 +174,12 @@ func newClient(config *rest.Config) (*rest.RESTClient, error) {
 // follow starts the watches, and returns when each has brought all that there
 // is.
 func (s *Store) follow(ctx, life context.Context) error {
-	reflectors := map[registry.Kind]*cache.Reflector{registry.Namespace: s.namespaceReflector()}
+	reflectors := map[registry.Kind]*cache.Reflector{}
+	if s.options.Only == "" {
+		reflectors[registry.Namespace] = s.namespaceReflector()
+	} else {
+		s.presume(s.options.Only)
+	}
 	for kind, r := range resources {
 		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.empty(), inbox{s.mirror, r}, reflectorOptions("registry/"+r.plural))
 	}
@@ -180,7 +203,7 @@ func reflectorOptions(name string) cache.ReflectorOptions {
 }
 
 func (s *Store) listWatch(r *resource) cache.ListerWatcher {
-	return cache.NewFilteredListWatchFromClient(s.objects, r.plural, metav1.NamespaceAll, func(*metav1.ListOptions) {})
+	return cache.NewFilteredListWatchFromClient(s.objects, r.plural, s.options.Only, func(*metav1.ListOptions) {})
 }
 
 // Close implements registry.Store.
@@ -203,7 +226,7 @@ func (s *Store) usable(ctx context.Context) error {
 func (s *Store) ask(ctx context.Context, doing string, request func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return failure(ctx, doing, request(bounded))
+	return s.options.failure(ctx, doing, request(bounded))
 }
 
 // request begins a request. The client repeats one whose connection broke or that

@@ -166,6 +166,14 @@ func (s *Store) namespaceReflector() *cache.Reflector {
 	}, &metav1.PartialObjectMetadata{}, namespaceInbox{s.mirror}, reflectorOptions("registry/namespaces"))
 }
 
+// presume shows a platform namespace that the store cannot ask about: whoever reads
+// what is in it finds out.
+func (s *Store) presume(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{LabelPlatform: "true"}}})
+}
+
 func (s *Store) getNamespace(key registry.Key) (registry.Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -180,6 +188,9 @@ func (s *Store) createNamespace(ctx context.Context, name string) (registry.Obje
 	if _, err := s.getNamespace(registry.Key{Kind: registry.Namespace, Name: name}); err == nil {
 		return registry.Object{}, registry.ErrExists
 	}
+	if s.options.Only != "" && name == registry.DefaultNamespace {
+		return registry.Object{}, registry.ErrExists // it always is one, seen or not
+	}
 	made, err := s.label(ctx, name, "true")
 	if apierrors.IsNotFound(err) && s.options.CreateNamespaces {
 		made, err = s.makeNamespace(ctx, name)
@@ -192,7 +203,7 @@ func (s *Store) createNamespace(ctx context.Context, name string) (registry.Obje
 		return registry.Object{}, &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
 			"drey has no right to make %q a platform namespace; whoever may edit the Kubernetes namespace can: kubectl label namespace %s %s=true", name, name, LabelPlatform)}
 	case err != nil:
-		return registry.Object{}, failure(ctx, "label namespace "+name, err)
+		return registry.Object{}, s.options.failure(ctx, "label namespace "+name, err)
 	}
 	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
 	n := namespace{uid: made.GetUID(), name: name, created: made.GetCreationTimestamp().Time}
@@ -216,7 +227,7 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 		return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
 			"drey has no right to remove the label of platform namespace %q; whoever may edit the Kubernetes namespace can: kubectl label namespace %s %s-", name, name, LabelPlatform)}
 	case err != nil:
-		return failure(ctx, "remove the label of namespace "+name, err)
+		return s.options.failure(ctx, "remove the label of namespace "+name, err)
 	}
 	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labelled }, func() {})
 	return nil

@@ -16,17 +16,18 @@ import (
 var ErrNotServed = errors.New("the cluster does not serve drey's objects")
 
 // Objects reads the registry in a cluster once: targets, Deployments and
-// SessionClusters, of all platform namespaces. It takes the right to list them, and
-// leaves no watch behind. The error may be [ErrNotServed].
-func Objects(ctx context.Context, config *rest.Config) ([]registry.Object, error) {
-	s := &Store{mirror: newMirror(), log: slog.New(slog.DiscardHandler)}
+// SessionClusters, of one platform namespace or, if it is empty, of all. It takes the
+// right to list them, and leaves no watch behind. The error may be [ErrNotServed], or
+// refused with [registry.ReasonForbidden].
+func Objects(ctx context.Context, config *rest.Config, namespace string) ([]registry.Object, error) {
+	s := &Store{mirror: newMirror(), log: slog.New(slog.DiscardHandler), options: Options{Person: true}}
 	var err error
 	if s.objects, err = newClient(config); err != nil {
 		return nil, err
 	}
 	var all []registry.Object
 	for _, kind := range []registry.Kind{registry.DeploymentTarget, registry.SessionCluster, registry.Deployment} {
-		found, err := s.listLive(ctx, resources[kind], "")
+		found, err := s.listLive(ctx, resources[kind], namespace)
 		switch {
 		case apierrors.IsNotFound(err):
 			return nil, ErrNotServed

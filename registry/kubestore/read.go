@@ -56,6 +56,7 @@ func inOrder(list []registry.Object) {
 // listLive lists what the API server has at this moment, and shows of it what
 // the mirror would.
 func (s *Store) listLive(ctx context.Context, r *resource, namespace string) ([]registry.Object, error) {
+	namespace = cmp.Or(namespace, s.options.Only)
 	if namespace != "" && !isPathSegment(namespace) {
 		return []registry.Object{}, nil
 	}

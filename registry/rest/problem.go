@@ -16,7 +16,7 @@ import (
 const (
 	ReasonBadRequest           registry.Reason = "BadRequest"
 	ReasonUnauthorized         registry.Reason = "Unauthorized"
-	ReasonForbidden            registry.Reason = "Forbidden"
+	ReasonForbidden                            = registry.ReasonForbidden
 	ReasonTooLarge             registry.Reason = "BodyTooLarge"
 	ReasonUnsupportedMediaType registry.Reason = "UnsupportedMediaType"
 	ReasonMethodNotAllowed     registry.Reason = "MethodNotAllowed"
@@ -54,6 +54,7 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonNamespaceInUse:           http.StatusConflict,
 	registry.ReasonNotSupported:             http.StatusConflict,
 	registry.ReasonClaimForbidden:           http.StatusForbidden,
+	registry.ReasonForbidden:                http.StatusForbidden,
 	registry.ReasonIDTaken:                  http.StatusConflict,
 }
 

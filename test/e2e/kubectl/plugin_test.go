@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
 	"drey.dev/drey/test/drey"
 )
 
@@ -18,28 +21,7 @@ import (
 func TestKubectlDrey(t *testing.T) {
 	w := inWorld(t)
 	namespace := w.Namespace(t)
-	dir := t.TempDir()
-	program, err := drey.Build(t.Context(), dir)
-	if err == nil {
-		err = os.Symlink(program, filepath.Join(dir, "kubectl-drey"))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := func(input string, args ...string) (string, int) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, w.Kubectl(), append([]string{"drey"}, args...)...)
-		cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig(), "PATH="+dir+":"+os.Getenv("PATH"))
-		cmd.Stdin = strings.NewReader(input)
-		out, err := cmd.CombinedOutput()
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-			return string(out), exit.ExitCode()
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		return string(out), 0
-	}
+	run := w.plugin(t, w.Kubeconfig())
 	const home = "default"
 	for _, step := range []struct {
 		args  string
@@ -71,3 +53,96 @@ func TestKubectlDrey(t *testing.T) {
 		}
 	}
 }
+
+// plugin returns what runs kubectl with drey as its plugin, and a kubeconfig; it returns
+// what is printed, and the exit code.
+func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args ...string) (string, int) {
+	t.Helper()
+	dir := t.TempDir()
+	program, err := drey.Build(t.Context(), dir)
+	if err == nil {
+		err = os.Symlink(program, filepath.Join(dir, "kubectl-drey"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(input string, args ...string) (string, int) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, w.Kubectl(), append([]string{"drey"}, args...)...)
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+dir+":"+os.Getenv("PATH"))
+		cmd.Stdin = strings.NewReader(input)
+		out, err := cmd.CombinedOutput()
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			return string(out), exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		return string(out), 0
+	}
+}
+
+// TestKubectlDreyWithTheRightsOfOneNamespace has somebody use the plugin who may write
+// drey's objects in one namespace, see pods there, and nothing else anywhere.
+func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
+	w := inWorld(t)
+	mine, others := w.Namespace(t), w.Namespace(t)
+	w.mustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")
+	w.mustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")
+	k := api.NewConfig()
+	k.Clusters["here"] = &api.Cluster{Server: w.Config().Host, CertificateAuthorityData: w.Config().CAData}
+	k.AuthInfos["me"] = &api.AuthInfo{Token: strings.TrimSpace(w.mustKubectl(t, "", "create", "token", "developer", "-n", mine))}
+	k.Contexts["mine"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: mine}
+	k.Contexts["elsewhere"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: others}
+	k.CurrentContext = "mine"
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*k, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	run := w.plugin(t, kubeconfig)
+	for _, step := range []struct {
+		args  string
+		input string
+		code  int
+		says  string
+	}{
+		{"targets create staging --kubernetes-namespace " + mine, "", 0, "deploymenttarget/staging created"},
+		{"targets create theirs --kubernetes-namespace " + others, "", 4, "may not create pods"},
+		{"targets list", "", 0, "staging"},
+		{"targets get staging -o yaml", "", 0, "namespace: " + mine},
+		{"deployments apply -f -", "metadata: {name: plug}\nspec: {deploymentTargetName: staging}\n", 0, "deployment/plug created"},
+		{"deployments apply -f -", "metadata: {name: other}\nspec: {deploymentTargetName: theirs}\n", 4, "there is no DeploymentTarget"},
+		{"targets delete staging --preview", "", 4, "unless a target of another platform namespace, which you may not see"},
+		{"targets delete staging", "", 4, `something refers to it: Deployment "plug"`},
+		{"explain -f -", deniedDeployment, 0, "HasTarget"},
+		{"explain -f -", deniedDeployment, 0, "you may not list those of others"},
+		{"targets list --context elsewhere", "", 4, "cannot list resource"},
+		{"targets list -n " + others, "", 4, "Whoever administers namespace " + others + " can give you the right"},
+		{"targets list --context none", "", 2, "--context"},
+		{"deployments delete plug", "", 0, "deployment/plug deleted"},
+		{"targets delete staging", "", 0, "deploymenttarget/staging deleted"},
+	} {
+		if out, code := run(step.input, strings.Fields(step.args)...); code != step.code || !strings.Contains(out, step.says) {
+			t.Errorf("kubectl drey %s ends with %d: %s\nwant %d and %q", step.args, code, out, step.code, step.says)
+		}
+	}
+}
+
+const onlyThere = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: developer, namespace: HOME}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: developer, namespace: HOME}
+rules:
+- {apiGroups: [drey.dev], resources: [deploymenttargets, deployments, sessionclusters], verbs: [get, list, watch, create, update, delete]}
+- {apiGroups: [""], resources: [pods], verbs: [get, list, create]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: developer, namespace: HOME}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: developer}
+subjects: [{kind: ServiceAccount, name: developer, namespace: HOME}]
+`
