@@ -32,7 +32,7 @@ func (k everKnown) Live(id string) bool { return k.live.Live(id) }
 // newRepairer prepares what labels pods that were missed.
 func (s *service) newRepairer(a around) (*repair.Repairer, error) {
 	config := clusterclient.CopyConfig(s.cluster)
-	config.QPS, config.Burst = 100, 200
+	config.QPS, config.Burst = 150, 300
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err

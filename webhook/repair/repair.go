@@ -24,7 +24,7 @@ type Options struct {
 	Pods      metadata.Interface                    // by which pods are followed
 	HasTarget func(kubernetesNamespace string) bool // whether pods there are to have labels
 	Observe   func(Event)                           // is told of what was done and found; must not wait; nil: nobody is
-	PerSecond float64                               // pods looked at; 0 means 20
+	PerSecond float64                               // pods looked at; 0 means 50
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // nil: none are kept
 }
@@ -53,7 +53,7 @@ type Repairer struct {
 // New makes a Repairer, which does nothing before it is run.
 func New(o Options) *Repairer {
 	if o.PerSecond == 0 {
-		o.PerSecond = 20
+		o.PerSecond = 50
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
