@@ -25,7 +25,7 @@ func (o Options) failure(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
 	cause := fmt.Errorf("%s: %w", doing, err)
@@ -35,7 +35,7 @@ func (o Options) failure(ctx context.Context, doing string, err error) error {
 	status := apierrors.APIStatus(nil)
 	switch {
 	case !errors.As(err, &status):
-		return refuse(registry.ReasonClusterUnavailable, "the API server, which keeps the registry, could not be asked to %s: try again", doing)
+		return refuse(registry.ReasonClusterUnavailable, "the API server, which keeps the registry, could not be asked to %s, or did not answer in time: try again", doing)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return refuse(registry.ReasonNotFound, "could not %s: the Kubernetes namespace is being deleted", doing)
 	case isNamespaceMissing(err):

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -23,6 +24,7 @@ type door struct {
 	throttle *access.Throttle
 	places   *places // for requests
 	lookups  *places // for those of which it has yet to be found out whose they are
+	patience time.Duration
 	log      *slog.Logger
 }
 
@@ -128,7 +130,9 @@ func (d door) guard(about subject, method string, handle func(*http.Request) (an
 				return a, err
 			}
 		}
-		return handle(r)
+		ctx, cancel := context.WithTimeout(r.Context(), d.patience)
+		defer cancel()
+		return handle(r.WithContext(ctx))
 	}
 }
 

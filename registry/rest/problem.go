@@ -81,7 +81,11 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 		}
 		return &problem{statusOf[e.Reason], e.Reason, e.Message}
 	}
-	if errors.Is(err, registry.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.WarnContext(r.Context(), "request took too long", "method", r.Method, "path", r.URL.Path, "error", err)
+		return &problem{http.StatusServiceUnavailable, ReasonUnavailable, "the registry's store did not answer in time: GET the object, for a change may have been made or not, then try again"}
+	}
+	if errors.Is(err, registry.ErrClosed) || errors.Is(err, context.Canceled) {
 		return &problem{http.StatusServiceUnavailable, ReasonUnavailable, "drey is shutting down or too busy: try again"}
 	}
 	s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +37,11 @@ type Options struct {
 	// Access, one caller has at most a quarter of them, and what concerns one
 	// platform namespace half.
 	AtOnce int
+
+	// Patience is how long the registry may take over a request that has been
+	// received; 0 means 15 s. Then the answer is 503, and whether a write took place is
+	// for the client to look at.
+	Patience time.Duration
 }
 
 // New returns the whole API as a handler.
@@ -43,7 +49,7 @@ func New(o Options) http.Handler {
 	atOnce := cmp.Or(o.AtOnce, 256)
 	s := &server{
 		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), requests: slog.LevelDebug,
-		door: door{access: o.Access, throttle: access.NewThrottle(), places: newPlaces(atOnce), lookups: newPlaces(atOnce), log: o.Log},
+		door: door{access: o.Access, throttle: access.NewThrottle(), places: newPlaces(atOnce), lookups: newPlaces(atOnce), patience: cmp.Or(o.Patience, 15*time.Second), log: o.Log},
 	}
 	if o.AccessLog {
 		s.requests = slog.LevelInfo

@@ -2,10 +2,13 @@ package rest_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
@@ -33,5 +36,38 @@ func TestWhoIsToldThatTheClusterIsAwayIsToldWhenToTryAgain(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
 		t.Errorf("got %s, Retry-After %q", response.Status, response.Header.Get("Retry-After"))
+	}
+}
+
+// stuck is a store whose backend never answers a target's write.
+type stuck struct{ *memstore.Store }
+
+func (s stuck) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
+	if o.Kind == registry.Namespace {
+		return s.Store.Create(ctx, o)
+	}
+	<-ctx.Done()
+	return registry.Object{}, ctx.Err()
+}
+
+func TestARequestHasOneTimeLimitHoweverOftenTheStoreIsAsked(t *testing.T) {
+	r, err := registry.New(t.Context(), stuck{memstore.New()}, registry.Options{Namespaces: []string{"team"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Patience: 50 * time.Millisecond}))
+	defer server.Close()
+	response, err := http.Post(server.URL+"/api/v1/namespaces/team/deployment-targets", "application/json",
+		strings.NewReader(`{"metadata":{"name":"a"},"spec":{"kubernetes":{"namespace":"b"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var said struct{ Reason, Message string }
+	if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" || said.Reason != "Unavailable" || !strings.Contains(said.Message, "GET the object") {
+		t.Errorf("got %s, Retry-After %q, %+v", response.Status, response.Header.Get("Retry-After"), said)
 	}
 }
