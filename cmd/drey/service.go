@@ -74,6 +74,9 @@ func newService(ctx context.Context, o serveOptions, log *slog.Logger, out io.Wr
 		return nil, err
 	}
 	s.closers = append(s.closers, s.traces.close)
+	if config != nil && s.traces != nil {
+		config.Wrap(s.traces.calls)
+	}
 	if config != nil {
 		life, end := context.WithCancel(context.WithoutCancel(ctx)) // it ends in its turn, by close
 		s.closers = append(s.closers, func() error { end(); return nil })
@@ -125,7 +128,7 @@ func (s *service) newRegistry() (*registry.Registry, error) {
 			return nil, err
 		}
 	}
-	return registry.New(context.Background(), s.store, o)
+	return registry.New(context.Background(), s.traces.store(s.store), o)
 }
 
 // start brings up every part. fail is called when one of them ends by itself

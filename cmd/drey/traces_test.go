@@ -32,6 +32,11 @@ func TestRequestsAreTraced(t *testing.T) {
 		}
 	}
 
+	write, ok := traces.Find("store create")
+	if request, _ := traces.Find("REST POST"); !ok || write.Attributes["drey.name"] != "a" || write.Parent != request.ID {
+		t.Errorf("store create: %+v", write)
+	}
+
 	d, err = drey.Start(t.Context(), drey.Options{Program: program, DataDir: t.TempDir(), Args: []string{"--traces-endpoint", "http://127.0.0.1:1/v1/traces", "--traces-ratio", "1"}})
 	if err != nil {
 		t.Fatal(err)

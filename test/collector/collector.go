@@ -20,6 +20,7 @@ import (
 type Span struct {
 	Name       string
 	Trace      string // its id, in hex
+	ID         string // in hex
 	Parent     string // id of the span above it, in hex; empty: none
 	Attributes map[string]string
 }
@@ -59,7 +60,7 @@ func (c *Collector) keep(sent *collecttrace.ExportTraceServiceRequest) {
 	for _, r := range sent.GetResourceSpans() {
 		for _, s := range r.GetScopeSpans() {
 			for _, span := range s.GetSpans() {
-				kept := Span{Name: span.GetName(), Trace: hex.EncodeToString(span.GetTraceId()), Parent: hex.EncodeToString(span.GetParentSpanId()), Attributes: map[string]string{}}
+				kept := Span{Name: span.GetName(), Trace: hex.EncodeToString(span.GetTraceId()), ID: hex.EncodeToString(span.GetSpanId()), Parent: hex.EncodeToString(span.GetParentSpanId()), Attributes: map[string]string{}}
 				for _, a := range append(span.GetAttributes(), r.GetResource().GetAttributes()...) {
 					kept.Attributes[a.GetKey()] = text(a.GetValue())
 				}

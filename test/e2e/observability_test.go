@@ -42,21 +42,10 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	if err := d.Register(t.Context(), "default", "flink", "flink"); err != nil {
 		t.Fatal(err)
 	}
-	const traced = "4bf92f3577b34da6a3ce929d0e0e4736"
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	ask := func(body string) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.Webhook+webhook.PathLabelPods, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Traceparent", "00-"+traced+"-00f067aa0ba902b7-01") // whoever calls traces it
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
+		traced(t, client, d.Webhook+webhook.PathLabelPods, body)
 	}
 	const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":%q,"kind":{"version":"v1","kind":"Pod"},"object":` +
 		`{"metadata":{"name":"p","labels":{"app":"my-job","component":"jobmanager","type":"flink-native-kubernetes","deploymentName":"mine"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`
@@ -73,7 +62,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	eventually(t, 10*time.Second, func() error { // they are sent together, every two seconds
 		review, ok := traces.Find("label-pods.drey.dev")
 		lookup, too := traces.Find("owners")
-		if !ok || !too || review.Trace != traced || lookup.Trace != traced || review.Attributes["drey.verdict"] != "HasTarget" || lookup.Attributes["k8s.namespace.name"] != "flink" || review.Attributes["service.name"] != "drey" {
+		if !ok || !too || review.Trace != traceID || lookup.Trace != traceID || review.Attributes["drey.verdict"] != "HasTarget" || lookup.Attributes["k8s.namespace.name"] != "flink" || review.Attributes["service.name"] != "drey" {
 			return fmt.Errorf("the spans are %+v and %+v", review, lookup)
 		}
 		return nil
@@ -81,6 +70,16 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	if span, ok := traces.Find("REST POST"); ok {
 		t.Errorf("nobody traces the REST request, and none is to be: %+v", span)
 	}
+	traced(t, http.DefaultClient, d.REST+"/api/v1/namespaces/default/deployment-targets", `{"metadata":{"name":"traced"},"spec":{"kubernetes":{"namespace":"elsewhere"}}}`)
+	eventually(t, 10*time.Second, func() error { // down to the call by which the namespace is marked
+		request, _ := traces.Find("REST POST")
+		write, _ := traces.Find("store create")
+		mark, _ := traces.Find("API PATCH")
+		if request.Trace != traceID || write.Parent != request.ID || mark.Parent != request.ID || mark.Attributes["url.path"] != "/api/v1/namespaces/elsewhere" {
+			return fmt.Errorf("the spans are %+v, %+v and %+v", request, write, mark)
+		}
+		return nil
+	})
 
 	asked := map[string]bool{}
 	for what, expr := range expressions(t) {
@@ -110,6 +109,25 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 			t.Errorf("neither alerts nor dashboard show %s", name)
 		}
 	}
+}
+
+// traceID is the trace of what [traced] asks for.
+const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+// traced posts as somebody who traces the request.
+func traced(t *testing.T, client *http.Client, url, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Traceparent", "00-"+traceID+"-00f067aa0ba902b7-01")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
 }
 
 // expressions are those of the alerts and of the dashboard, by where they stand.
