@@ -27,6 +27,10 @@ var _ registry.Workloads = (*Cluster)(nil)
 // New returns what runs in the cluster of a client configuration. It needs the
 // right to list pods in the namespaces of the targets.
 func New(config *rest.Config) (*Cluster, error) {
+	config = rest.CopyConfig(config)
+	if config.QPS == 0 { // one list for each Kubernetes namespace of a platform namespace, and somebody waits
+		config.QPS, config.Burst = 100, 200
+	}
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
