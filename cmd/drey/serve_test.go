@@ -228,14 +228,6 @@ func startWith(t *testing.T, dataDir string, args ...string) *drey.Drey {
 
 func get(t *testing.T, url string) string {
 	t.Helper()
-	response, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	_, body := ask(t, url)
+	return body
 }

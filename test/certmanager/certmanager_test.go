@@ -21,6 +21,7 @@ import (
 	"drey.dev/drey/certs"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 	soak "drey.dev/drey/test/soak/certs"
 	"drey.dev/drey/webhook"
 )
@@ -129,7 +130,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 	parts.Go(func() { _ = m.Lead(ctx) })
 	t.Cleanup(func() { stop(); parts.Wait() })
 
-	eventually(t, func() error {
+	eventually.OK(t, 30*time.Second, func() error {
 		if err := m.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl describe certificate -n "+home) {
 			return fmt.Errorf("got %v, want where to look", err)
 		}
@@ -142,7 +143,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-ca", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, m.Ready)
+	eventually.OK(t, 30*time.Second, m.Ready)
 
 	// Both are replaced by hand, as the docs say, and what is trusted stays so.
 	before, err := m.GetCertificate(nil)
@@ -157,7 +158,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 		if err := client.CoreV1().Secrets(home).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, func() error {
+		eventually.OK(t, 30*time.Second, func() error {
 			if err := m.Ready(); err != nil {
 				t.Fatalf("what was trusted is not any more: %v", err)
 			}
@@ -171,7 +172,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 			return nil
 		})
 	}
-	eventually(t, func() error {
+	eventually.OK(t, 30*time.Second, func() error {
 		if err := m.Ready(); err != nil {
 			t.Fatalf("what was trusted is not any more: %v", err)
 		}
@@ -207,18 +208,5 @@ func grant(t *testing.T, client kubernetes.Interface, namespace, user string) {
 	}
 	if _, err := rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: name, Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
 	}
 }

@@ -60,6 +60,31 @@ func (c *Cluster) reportTo(t testing.TB) {
 	}
 }
 
+// kubectlLimit is how long one kubectl may take.
+const kubectlLimit = time.Minute
+
+// RunKubectl runs kubectl with a text on its standard input, and returns all that it
+// prints.
+func (c *Cluster) RunKubectl(t testing.TB, input string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), kubectlLimit)
+	defer cancel()
+	cmd := c.KubectlCommand(ctx, args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// MustKubectl is RunKubectl of what is to succeed.
+func (c *Cluster) MustKubectl(t testing.TB, input string, args ...string) string {
+	t.Helper()
+	out, err := c.RunKubectl(t, input, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
 // namespaceLimit is how long a namespace may take to get its ServiceAccount,
 // which is a matter of milliseconds.
 const namespaceLimit = 30 * time.Second

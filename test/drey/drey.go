@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"drey.dev/drey/test/cluster"
@@ -98,6 +99,17 @@ func Start(ctx context.Context, o Options) (*Drey, error) {
 		return nil, errors.Join(fmt.Errorf("start drey: %w\n%s", err, d.Log()), d.Kill())
 	}
 	return d, nil
+}
+
+// ReportTo has the log of a test that fails end with what drey said last.
+func (d *Drey) ReportTo(t testing.TB) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			const most = 40
+			lines := strings.Split(d.Log(), "\n")
+			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-most):], "\n"))
+		}
+	})
 }
 
 // awaitUp waits for the line that drey logs when all of it works: readiness

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestTheClustersRBACGovernsTheRegistry asks as ServiceAccounts of the cluster,
@@ -34,9 +35,9 @@ func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
 		}
 	})
 	home := w.Namespace(t)
-	w.mustKubectl(t, strings.ReplaceAll(rbac, "HOME", home), "apply", "-f", "-")
+	w.MustKubectl(t, strings.ReplaceAll(rbac, "HOME", home), "apply", "-f", "-")
 	token := func(name string, args ...string) string {
-		return strings.TrimSpace(w.mustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))
+		return strings.TrimSpace(w.MustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))
 	}
 	call := func(method, path, token, body string) (int, string) {
 		request, err := http.NewRequestWithContext(t.Context(), method, d.REST+path, strings.NewReader(body))
@@ -90,8 +91,8 @@ func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
 	}
 
 	t.Run("whose rights are taken away is out within seconds", func(t *testing.T) {
-		w.mustKubectl(t, "", "delete", "rolebinding", "viewer", "-n", "team-a")
-		eventually(t, 20*time.Second, func() error {
+		w.MustKubectl(t, "", "delete", "rolebinding", "viewer", "-n", "team-a")
+		eventually.OK(t, 20*time.Second, func() error {
 			if status, body := call("GET", "/api/v1/namespaces/team-a/deployment-targets", viewer, ""); status != http.StatusForbidden {
 				return fmt.Errorf("got %d: %s", status, body)
 			}

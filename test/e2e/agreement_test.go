@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
 )
@@ -47,7 +48,7 @@ func TestTheGateAgreesWithTheVerdict(t *testing.T) {
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "jm", "labels": map[string]any{"type": "flink-native-kubernetes"}},
 		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2"}}},
 	}
-	eventually(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
+	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
 		if !gate(closed, stranger) {
 			return errors.New("the policy is not there yet")
 		}

@@ -32,6 +32,7 @@ import (
 	"drey.dev/drey/certs/rotation"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 	soak "drey.dev/drey/test/soak/certs"
 	"drey.dev/drey/webhook"
 )
@@ -76,7 +77,7 @@ func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := runCerts(ctx, t, c.Config(), home)
-	eventually(t, 10*time.Second, func() error {
+	eventually.OK(t, 10*time.Second, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl delete secret -n "+home+" drey-certs") {
 			return fmt.Errorf("got %w, want the command that removes the Secret", err)
 		}
@@ -85,7 +86,7 @@ func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-certs", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl label validatingwebhookconfiguration drey app.kubernetes.io/name=drey") {
 			return fmt.Errorf("got %w, want the command that labels the configuration", err)
 		}
@@ -94,7 +95,7 @@ func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
 	if now, err := configurations.Get(t.Context(), "drey", metav1.GetOptions{}); err != nil || now.ResourceVersion != kept.ResourceVersion {
 		t.Errorf("the configuration has changed: %v, %v", now, err)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if now, err := client.CoreV1().Secrets(home).Get(t.Context(), "drey-certs", metav1.GetOptions{}); err != nil || now.UID == foreign.UID {
 			return fmt.Errorf("drey has not made its Secret: %w", err)
 		}
@@ -103,7 +104,7 @@ func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
 	if out, err := c.KubectlCommand(t.Context(), "label", "validatingwebhookconfiguration", "drey", "app.kubernetes.io/name=drey").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "192.0.2.1") {
 			return fmt.Errorf("got %w, want that the certificate is for another host", err)
 		}
@@ -145,7 +146,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 		}
 	}
 	s := runCerts(t.Context(), t, user, home)
-	eventually(t, 20*time.Second, s.Ready)
+	eventually.OK(t, 20*time.Second, s.Ready)
 	before, err := s.GetCertificate(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +154,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-certs", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, func() error {
+	eventually.OK(t, 30*time.Second, func() error {
 		if err := s.Ready(); err != nil {
 			t.Fatalf("what was trusted is not any more: %v", err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestDeletingAlwaysWorks, whether or not its namespace has a target, with drey or
@@ -36,18 +37,18 @@ func TestDeletingAlwaysWorks(t *testing.T) {
 		for range ways {
 			namespace := w.Namespace(t)
 			w.register(t, "default", namespace)
-			w.mustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-")
-			eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
-			w.mustKubectl(t, "", "patch", "pod", w.list(t, "Pod", namespace)[0].GetName(), "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
+			w.MustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-")
+			eventually.OK(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+			w.MustKubectl(t, "", "patch", "pod", w.list(t, "Pod", namespace)[0].GetName(), "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
 			spaces[i] = append(spaces[i], namespace)
 		}
 	}
 	unregistered := func() string {
 		namespace := w.Namespace(t)
-		if out := w.mustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-"); strings.Count(out, "Warning: drey would refuse this") != 2 {
+		if out := w.MustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-"); strings.Count(out, "Warning: drey would refuse this") != 2 {
 			t.Errorf("the mode of the installation warns of nothing: %s", out)
 		}
-		eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+		eventually.OK(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
 		return namespace
 	}
 	for i := range spaces {
@@ -55,9 +56,9 @@ func TestDeletingAlwaysWorks(t *testing.T) {
 	}
 	ways = append(ways, "background")
 	strict := w.Namespace(t) // has a mode of its own
-	w.mustKubectl(t, "", "label", "namespace", strict, "drey.dev/mode=enforce")
-	eventually(t, 10*time.Second, func() error {
-		if out, err := w.kubectl(t, jobManager, "create", "--dry-run=server", "-n", strict, "-f", "-"); err == nil {
+	w.MustKubectl(t, "", "label", "namespace", strict, "drey.dev/mode=enforce")
+	eventually.OK(t, 10*time.Second, func() error {
+		if out, err := w.RunKubectl(t, jobManager, "create", "--dry-run=server", "-n", strict, "-f", "-"); err == nil {
 			return fmt.Errorf("let in: %s", out)
 		}
 		return nil
@@ -90,20 +91,20 @@ var heldDeployment = strings.Replace(jobManager, "  name: my-job\n", "  name: my
 func (w *world) deleteAll(t *testing.T, namespace, way string) {
 	t.Helper()
 	const release = `{"metadata":{"finalizers":null,"labels":{"system":null,"vvpNamespace":"x","deploymentId":null}}}`
-	w.mustKubectl(t, "", "delete", "deployment/my-job", "flinkdeployment/orders", "-n", namespace, "--wait=false", "--cascade="+way)
-	w.mustKubectl(t, "", "delete", "pod", "--all", "-n", namespace, "--wait=false", "--now")
+	w.MustKubectl(t, "", "delete", "deployment/my-job", "flinkdeployment/orders", "-n", namespace, "--wait=false", "--cascade="+way)
+	w.MustKubectl(t, "", "delete", "pod", "--all", "-n", namespace, "--wait=false", "--now")
 	for _, kind := range []string{"Pod", "Deployment", "FlinkDeployment", "ReplicaSet"} {
 		for _, o := range w.list(t, kind, namespace) {
 			if o.GetDeletionTimestamp() == nil || len(o.GetFinalizers()) == 0 {
 				continue
 			}
-			if out, err := w.kubectl(t, "", "patch", strings.ToLower(kind), o.GetName(), "-n", namespace, "--type=merge", "-p", release); err != nil && !strings.Contains(out, "not found") {
+			if out, err := w.RunKubectl(t, "", "patch", strings.ToLower(kind), o.GetName(), "-n", namespace, "--type=merge", "-p", release); err != nil && !strings.Contains(out, "not found") {
 				t.Errorf("%s: %s", way, out)
 			}
 		}
 	}
-	w.mustKubectl(t, "", "delete", "deployment,replicaset,pod,flinkdeployment", "--all", "-n", namespace, "--now", "--wait=false")
-	eventually(t, 60*time.Second, func() error {
+	w.MustKubectl(t, "", "delete", "deployment,replicaset,pod,flinkdeployment", "--all", "-n", namespace, "--now", "--wait=false")
+	eventually.OK(t, 60*time.Second, func() error {
 		for _, kind := range []string{"Pod", "ReplicaSet", "Deployment", "FlinkDeployment"} {
 			if left := w.list(t, kind, namespace); len(left) > 0 {
 				return fmt.Errorf("%s deletion in %s: of %s, %d are left: %v", way, namespace, kind, len(left), left[0].Object["metadata"])

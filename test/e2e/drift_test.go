@@ -55,7 +55,7 @@ func TestGitOpsSeesNoDrift(t *testing.T) {
 			w.register(t, "team-a", namespace)
 			var first map[string]*unstructured.Unstructured
 			for i, way := range ways {
-				w.mustKubectl(t, "", way.command(namespace, file)...)
+				w.MustKubectl(t, "", way.command(namespace, file)...)
 				now := w.live(t, namespace, file)
 				if first == nil {
 					first = now
@@ -86,10 +86,10 @@ func TestAReplacementChangesNothing(t *testing.T) {
 	t.Parallel()
 	namespace, file := w.Namespace(t), writeFile(t, strings.Replace(manifestsOfAJob, batchJob+"---", "", 1)) // no Job can be replaced
 	w.register(t, "team-a", namespace)
-	w.mustKubectl(t, "", "apply", "-n", namespace, "-f", file)
+	w.MustKubectl(t, "", "apply", "-n", namespace, "-f", file)
 	first := w.live(t, namespace, file)
 	for i, way := range []way{{"replace", nil}, {"replace", nil}, {"apply", nil}} {
-		w.mustKubectl(t, "", way.command(namespace, file)...)
+		w.MustKubectl(t, "", way.command(namespace, file)...)
 		now := w.live(t, namespace, file)
 		checkSame(t, i, way, first, now)
 		for key, o := range now {
@@ -111,12 +111,12 @@ func TestADiffShowsWhatAPersonChanged(t *testing.T) {
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
-	w.mustKubectl(t, manifestsOfAJob, "apply", "-n", namespace, "-f", "-")
+	w.MustKubectl(t, manifestsOfAJob, "apply", "-n", namespace, "-f", "-")
 	changed := strings.Replace(manifestsOfAJob, "flink:2.2\n", "flink:2.3\n", 1)
 	if changed == manifestsOfAJob {
 		t.Fatal("nothing is changed")
 	}
-	out, err := w.kubectl(t, changed, "diff", "-n", namespace, "-f", "-")
+	out, err := w.RunKubectl(t, changed, "diff", "-n", namespace, "-f", "-")
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -145,7 +145,7 @@ func (w way) command(namespace, file string) []string {
 func (w *world) live(t testing.TB, namespace, file string) map[string]*unstructured.Unstructured {
 	t.Helper()
 	var list struct{ Items []map[string]any }
-	text := w.mustKubectl(t, "", "get", "-n", namespace, "-f", file, "-o", "json", "--show-managed-fields")
+	text := w.MustKubectl(t, "", "get", "-n", namespace, "-f", file, "-o", "json", "--show-managed-fields")
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Items) < 5 {
 		t.Fatalf("%v: %d objects in %s", err, len(list.Items), text)
 	}

@@ -12,18 +12,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/installed"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -36,7 +36,14 @@ type world struct {
 
 // shared is the world that most tests use; each has namespaces of its own.
 var shared = sync.OnceValues(func() (*world, error) {
-	c, err := cluster.New(context.Background(), cluster.Options{})
+	dir, err := os.MkdirTemp("", "drey-audit-")
+	if err != nil {
+		return nil, err
+	}
+	if audit, err = installed.NewAudit(dir); err != nil {
+		return nil, err
+	}
+	c, err := cluster.New(context.Background(), cluster.Options{APIServerArgs: audit.APIServerArgs()})
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +54,10 @@ var shared = sync.OnceValues(func() (*world, error) {
 	return started, err
 })
 
-// started is the shared world once a test has asked for it.
-var started *world
+var (
+	started *world           // the shared one, once a test has asked for it
+	audit   *installed.Audit // of its drey, which has the rights that its manifests give
+)
 
 func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
 	api, err := dynamic.NewForConfig(c.Config())
@@ -62,8 +71,11 @@ func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
 	return &world{c, d, api}, nil
 }
 
+// newDrey runs drey on a cluster as its manifests do, with the registry in a file.
 func newDrey(ctx context.Context, c *cluster.Cluster) (*drey.Drey, error) {
-	return drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"}})
+	b := bundle.Defaults()
+	b.Store, b.Replicas = bundle.Embedded, 1
+	return installed.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"}}, b)
 }
 
 func TestMain(m *testing.M) {
@@ -73,7 +85,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	if started != nil {
-		if err := errors.Join(started.drey.Stop(), started.Stop()); err != nil {
+		if err := errors.Join(started.drey.Stop(), audit.Forbidden(), audit.Remove(), started.Stop()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -88,12 +100,7 @@ func inWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			lines := strings.Split(w.drey.Log(), "\n")
-			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-20):], "\n"))
-		}
-	})
+	w.drey.ReportTo(t)
 	return w
 }
 
@@ -103,25 +110,6 @@ func (w *world) register(t testing.TB, platformNamespace, namespace string) {
 	if err := w.drey.Register(t.Context(), platformNamespace, namespace, namespace); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// kubectl runs kubectl with a manifest on its standard input, and returns what
-// it printed.
-func (w *world) kubectl(t testing.TB, manifest string, args ...string) (string, error) {
-	t.Helper()
-	cmd := w.KubectlCommand(t.Context(), args...)
-	cmd.Stdin = strings.NewReader(manifest)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) string {
-	t.Helper()
-	out, err := w.kubectl(t, manifest, args...)
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
 }
 
 // resources of the kinds that the tests use.
@@ -158,22 +146,6 @@ func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstru
 		t.Fatal(err)
 	}
 	return l.Items
-}
-
-// eventually waits until check returns nil.
-func eventually(t testing.TB, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %v", within, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 }
 
 // clone copies an object, as far as JSON goes.

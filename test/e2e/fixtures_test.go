@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	clusterclient "k8s.io/client-go/rest"
 
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
 	decide "drey.dev/drey/webhook/verdict"
@@ -127,7 +128,7 @@ func (w *world) establish(t *testing.T, namespace string, object map[string]any)
 	wanted := &unstructured.Unstructured{Object: clone(t, object)}
 	wanted.SetUID("")
 	var made *unstructured.Unstructured
-	eventually(t, 5*time.Second, func() (err error) {
+	eventually.OK(t, 5*time.Second, func() (err error) {
 		made, err = w.create(t.Context(), namespace, wanted.DeepCopy().Object)
 		return err
 	})

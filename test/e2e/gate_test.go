@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 )
 
 const bareFlinkPod = `
@@ -26,12 +27,12 @@ func TestTheGateHoldsWhileDreyIsDown(t *testing.T) {
 	}
 	registered, other, lenient := w.Namespace(t), w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", registered)
-	w.mustKubectl(t, "", "label", "namespace", lenient, "drey.dev/mode=warn")
+	w.MustKubectl(t, "", "label", "namespace", lenient, "drey.dev/mode=warn")
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
-		out, err := w.kubectl(t, fmt.Sprintf(bareFlinkPod, "refused"), "create", "--dry-run=server", "-n", other, "-f", "-")
+	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
+		out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "refused"), "create", "--dry-run=server", "-n", other, "-f", "-")
 		if err == nil {
 			return fmt.Errorf("let in: %s", out)
 		}
@@ -40,9 +41,9 @@ func TestTheGateHoldsWhileDreyIsDown(t *testing.T) {
 		}
 		return nil
 	})
-	w.mustKubectl(t, fmt.Sprintf(bareFlinkPod, "marked"), "create", "-n", registered, "-f", "-")
-	w.mustKubectl(t, fmt.Sprintf(bareFlinkPod, "lenient"), "create", "-n", lenient, "-f", "-")
-	w.mustKubectl(t, "", "run", "web", "-n", other, "--image=nginx")
+	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "marked"), "create", "-n", registered, "-f", "-")
+	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "lenient"), "create", "-n", lenient, "-f", "-")
+	w.MustKubectl(t, "", "run", "web", "-n", other, "--image=nginx")
 }
 
 // TestTheMarkIsDreysAlone: who could set it would open a namespace.
@@ -52,7 +53,7 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 	namespace, other := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", namespace)
 	mark := func(name string) string {
-		return w.mustKubectl(t, "", "get", "namespace", name, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`)
+		return w.MustKubectl(t, "", "get", "namespace", name, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`)
 	}
 	if got := mark(namespace); got != "true" {
 		t.Errorf("a namespace that has just got a target is marked %q", got)
@@ -69,16 +70,17 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 		if args[0] == "replace" {
 			manifest = strings.Replace(manifest, other+"-x", other, 1)
 		}
-		if out, err := w.kubectl(t, manifest, append(admin, args...)...); err == nil || !strings.Contains(out, "drey alone sets it") {
+		if out, err := w.RunKubectl(t, manifest, append(admin, args...)...); err == nil || !strings.Contains(out, "drey alone sets it") {
 			t.Errorf("a cluster admin may try %s: %v %s", what, err, out)
 		}
 	}
-	w.mustKubectl(t, "", append(admin, "label", "namespace", namespace, "team=nuts")...) // all else is theirs
+	w.MustKubectl(t, "", append(admin, "label", "namespace", namespace, "team=nuts")...) // all else is theirs
 
 	// What drey's own user did by mistake is put right.
-	w.mustKubectl(t, "", "label", "namespace", namespace, "drey.dev/registered-")
-	w.mustKubectl(t, "", "label", "namespace", other, "drey.dev/registered=true")
-	eventually(t, 5*time.Second, func() error {
+	const self = "--as=system:serviceaccount:drey-system:drey"
+	w.MustKubectl(t, "", self, "label", "namespace", namespace, "drey.dev/registered-")
+	w.MustKubectl(t, "", self, "label", "namespace", other, "drey.dev/registered=true")
+	eventually.OK(t, 5*time.Second, func() error {
 		if a, b := mark(namespace), mark(other); a != "true" || b != "" {
 			return fmt.Errorf("marks %q and %q", a, b)
 		}
@@ -88,14 +90,14 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 	// A namespace that comes after its target is marked when it comes.
 	late := other + "-late"
 	w.register(t, "team-a", late)
-	w.mustKubectl(t, "", "create", "namespace", late)
-	eventually(t, 5*time.Second, func() error {
+	w.MustKubectl(t, "", "create", "namespace", late)
+	eventually.OK(t, 5*time.Second, func() error {
 		if got := mark(late); got != "true" {
 			return fmt.Errorf("marked %q", got)
 		}
 		return nil
 	})
-	w.mustKubectl(t, "", "delete", "namespace", late, "--wait=false")
+	w.MustKubectl(t, "", "delete", "namespace", late, "--wait=false")
 }
 
 // TestAMarkedNamespaceDrains: its target is gone, and what was admitted there keeps
@@ -105,18 +107,17 @@ func TestAMarkedNamespaceDrains(t *testing.T) {
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "default", namespace)
-	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+	w.runJobManager(t, namespace)
 	w.loseTarget(t, namespace)
 	is := func(want string) func() error {
 		return func() error {
-			if got := w.mustKubectl(t, "", "get", "namespace", namespace, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != want {
+			if got := w.MustKubectl(t, "", "get", "namespace", namespace, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != want {
 				return fmt.Errorf("marked %q, want %q", got, want)
 			}
 			return nil
 		}
 	}
-	eventually(t, 5*time.Second, is("draining"))
-	w.mustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
-	eventually(t, 60*time.Second, is(""))
+	eventually.OK(t, 5*time.Second, is("draining"))
+	w.MustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
+	eventually.OK(t, 60*time.Second, is(""))
 }

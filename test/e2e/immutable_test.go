@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/eventually"
 )
 
 // TestLabelsOfARunningPodAreFirm does by hand what would make tools lose a running job.
@@ -13,11 +15,10 @@ func TestLabelsOfARunningPodAreFirm(t *testing.T) {
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
-	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+	w.runJobManager(t, namespace)
 	pod := w.list(t, "Pod", namespace)[0].GetName()
 	do := func(args ...string) (string, error) { // the administrator, who here is also the user that drey is
-		return w.kubectl(t, "", append(args, "-n", namespace)...)
+		return w.RunKubectl(t, "", append(args, "-n", namespace)...)
 	}
 
 	for what, args := range map[string][]string{
@@ -52,7 +53,7 @@ func TestLabelsOfARunningPodAreFirm(t *testing.T) {
 
 	// What is missing may come, and then stays.
 	bare := fmt.Sprintf(bareFlinkPod, "bare")
-	w.mustKubectl(t, bare, "create", "-n", namespace, "-f", "-")
+	w.MustKubectl(t, bare, "create", "-n", namespace, "-f", "-")
 	if out, err := do("label", "pod", "bare", "jobId=7a0c0e1d-2b3a-4958-8776-655443322110"); err != nil {
 		t.Error(out)
 	}
@@ -70,7 +71,7 @@ func TestLabelsOfARunningPodAreFirm(t *testing.T) {
 	if out, err := do("patch", "pod", pod, "--type=merge", "-p", `{"metadata":{"finalizers":null,"labels":{"system":null}}}`); err != nil {
 		t.Errorf("a finalizer cannot go: %s", out)
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		for _, p := range w.list(t, "Pod", namespace) {
 			if p.GetName() == pod {
 				return fmt.Errorf("it is still there: %v", p.Object["metadata"])

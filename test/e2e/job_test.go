@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestADenialIsUndoneByTheCommandThatItPrints applies a JobManager where Flink
@@ -21,7 +22,7 @@ func TestADenialIsUndoneByTheCommandThatItPrints(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
-	out, err := w.kubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	out, err := w.RunKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
 	if err == nil {
 		t.Fatalf("it was let in: %s", out)
 	}
@@ -31,8 +32,8 @@ func TestADenialIsUndoneByTheCommandThatItPrints(t *testing.T) {
 		}
 	}
 	post(t, out)
-	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error {
+	w.MustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	eventually.OK(t, 20*time.Second, func() error {
 		if pods := w.list(t, "Pod", namespace); len(pods) != 1 {
 			return fmt.Errorf("%d pods, want 1", len(pods))
 		}
@@ -66,12 +67,12 @@ func TestAnAmbiguityIsSettledByTheCommandThatItPrints(t *testing.T) {
 	w.register(t, "team-a", namespace)
 	w.register(t, "team-b", namespace)
 	file := writeFile(t, jobManager)
-	out, err := w.kubectl(t, "", "apply", "-n", namespace, "-f", file)
+	out, err := w.RunKubectl(t, "", "apply", "-n", namespace, "-f", file)
 	if err == nil || !strings.Contains(out, "team-a, team-b") {
 		t.Fatalf("got %v: %s", err, out)
 	}
 	w.shell(t, strings.Replace(settle(t, out), "FILE", file, 1))
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		pods := w.list(t, "Pod", namespace)
 		if len(pods) != 1 || pods[0].GetLabels()["vvpNamespace"] != "team-a" {
 			return fmt.Errorf("got %d pods: %v", len(pods), pods)
@@ -87,11 +88,10 @@ func TestATargetOfASecondPlatformNamespaceDisturbsNoJob(t *testing.T) {
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "team-b", namespace)
-	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+	w.runJobManager(t, namespace)
 	w.register(t, "team-a", namespace)
-	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=3")
-	eventually(t, 20*time.Second, func() error {
+	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=3")
+	eventually.OK(t, 20*time.Second, func() error {
 		pods := w.list(t, "Pod", namespace)
 		for _, pod := range pods {
 			if got := pod.GetLabels()["vvpNamespace"]; got != "team-b" {
@@ -113,6 +113,13 @@ func settle(t *testing.T, text string) string {
 		t.Fatalf("no kubectl command in: %s", text)
 	}
 	return found[1]
+}
+
+// runJobManager makes a Deployment of one JobManager, and waits for its pod.
+func (w *world) runJobManager(t *testing.T, namespace string) {
+	t.Helper()
+	w.MustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
+	eventually.OK(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
 }
 
 func onlyPod(w *world, t *testing.T, namespace string) error {
@@ -158,8 +165,7 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "default", namespace)
-	w.mustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+	w.runJobManager(t, namespace)
 	path := "/api/v1/namespaces/default/deployment-targets/" + namespace
 	if _, err := w.drey.Call(t.Context(), http.MethodDelete, path, nil); err == nil || !strings.Contains(err.Error(), `Kubernetes Deployment \"my-job\"`) {
 		t.Errorf("a target on which a job runs is not held by it: %v", err)
@@ -173,19 +179,19 @@ func TestLifeGoesOnWithoutATarget(t *testing.T) {
 	if _, err := w.create(t.Context(), namespace, taskManager(w.list(t, "Deployment", namespace)[0].GetUID())); err != nil {
 		t.Errorf("a running job cannot recover: %v", err)
 	}
-	w.mustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "example.com/seen=yes")
-	w.mustKubectl(t, "", "annotate", "-n", namespace, "deployment/my-job", "example.com/seen=yes")
-	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=0")
-	w.mustKubectl(t, "", "delete", "-n", namespace, "pod/my-job-taskmanager-1-1", "--wait=false")
-	w.mustKubectl(t, "", "patch", "-n", namespace, "pod/my-job-taskmanager-1-1", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
-	w.mustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
-	eventually(t, 60*time.Second, func() error {
+	w.MustKubectl(t, "", "label", "-n", namespace, "pod", "--all", "example.com/seen=yes")
+	w.MustKubectl(t, "", "annotate", "-n", namespace, "deployment/my-job", "example.com/seen=yes")
+	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=0")
+	w.MustKubectl(t, "", "delete", "-n", namespace, "pod/my-job-taskmanager-1-1", "--wait=false")
+	w.MustKubectl(t, "", "patch", "-n", namespace, "pod/my-job-taskmanager-1-1", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	w.MustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
+	eventually.OK(t, 60*time.Second, func() error {
 		if pods, sets := len(w.list(t, "Pod", namespace)), len(w.list(t, "ReplicaSet", namespace)); pods+sets > 0 {
 			return fmt.Errorf("%d pods and %d ReplicaSets are left", pods, sets)
 		}
 		return nil
 	})
-	if out, err := w.kubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err == nil {
+	if out, err := w.RunKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err == nil {
 		t.Errorf("a new job was let in: %s", out)
 	}
 }
@@ -207,14 +213,14 @@ func taskManager(deployment types.UID) map[string]any {
 // it has hold it. The pods that come back are those of a running job.
 func (w *world) loseTarget(t *testing.T, namespace string) {
 	t.Helper()
-	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=0")
-	w.mustKubectl(t, "", "delete", "-n", namespace, "pod", "--all", "--now")
-	eventually(t, 20*time.Second, func() error {
+	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=0")
+	w.MustKubectl(t, "", "delete", "-n", namespace, "pod", "--all", "--now")
+	eventually.OK(t, 20*time.Second, func() error {
 		_, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/default/deployment-targets/"+namespace, nil)
 		return err
 	})
-	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=1")
-	eventually(t, 20*time.Second, func() error {
+	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=1")
+	eventually.OK(t, 20*time.Second, func() error {
 		if err := onlyPod(w, t, namespace); err != nil {
 			return err
 		}
@@ -238,22 +244,21 @@ func TestWhileDreyIsDown(t *testing.T) {
 	t.Cleanup(func() { _ = w.drey.Stop() }) // it may have been killed
 	registered := w.Namespace(t)
 	w.register(t, "default", registered)
-	w.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
-	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, registered) })
+	w.runJobManager(t, registered)
 
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	other := w.Namespace(t)
-	w.mustKubectl(t, "", "create", "-n", other, "deployment", "web", "--image=nginx")
-	eventually(t, 20*time.Second, func() error { return onlyPod(w, t, other) })
-	if out, err := w.kubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil {
+	w.MustKubectl(t, "", "create", "-n", other, "deployment", "web", "--image=nginx")
+	eventually.OK(t, 20*time.Second, func() error { return onlyPod(w, t, other) })
+	if out, err := w.RunKubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil {
 		t.Errorf("the gate stood open: %s", out)
 	}
-	w.mustKubectl(t, jobManager, "apply", "-n", "kube-system", "-f", "-") // what the cluster needs to live is never held up
+	w.MustKubectl(t, jobManager, "apply", "-n", "kube-system", "-f", "-") // what the cluster needs to live is never held up
 	lost := w.list(t, "Pod", registered)[0].GetName()
-	w.mustKubectl(t, "", "delete", "-n", registered, "pod", lost)
-	eventually(t, 20*time.Second, func() error {
+	w.MustKubectl(t, "", "delete", "-n", registered, "pod", lost)
+	eventually.OK(t, 20*time.Second, func() error {
 		if pods := w.list(t, "Pod", registered); len(pods) != 1 || pods[0].GetName() == lost {
 			return fmt.Errorf("the JobManager's pod is not replaced: %d pods", len(pods))
 		}
@@ -262,8 +267,8 @@ func TestWhileDreyIsDown(t *testing.T) {
 	if _, err := w.create(t.Context(), registered, taskManager(w.list(t, "Deployment", registered)[0].GetUID())); err != nil {
 		t.Errorf("the job gets no TaskManager: %v", err)
 	}
-	w.mustKubectl(t, "", "annotate", "-n", registered, "deployment/my-job", "example.com/seen=yes")
-	w.mustKubectl(t, "", "delete", "-n", registered, "deployment/my-job")
+	w.MustKubectl(t, "", "annotate", "-n", registered, "deployment/my-job", "example.com/seen=yes")
+	w.MustKubectl(t, "", "delete", "-n", registered, "deployment/my-job")
 
 	again, err := newWorld(t.Context(), c)
 	if err != nil {
@@ -282,8 +287,8 @@ func TestWhileDreyIsDown(t *testing.T) {
 	if err := json.Unmarshal(text, &list); err != nil || len(list.Items) != 1 {
 		t.Errorf("after a crash the registry has %s (%v), want one target", text, err)
 	}
-	again.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
-	if out, err := again.kubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil || !strings.Contains(out, "has no DeploymentTarget") {
+	again.MustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
+	if out, err := again.RunKubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil || !strings.Contains(out, "has no DeploymentTarget") {
 		t.Errorf("got %v: %s", err, out)
 	}
 }

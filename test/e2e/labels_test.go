@@ -9,6 +9,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/test/eventually"
 )
 
 // jobManager is the Deployment of a native application's JobManager: app is in
@@ -59,9 +61,9 @@ func TestSelectedLabelsStay(t *testing.T) {
 			t.Parallel()
 			namespace := w.Namespace(t)
 			w.register(t, "team-a", namespace)
-			w.mustKubectl(t, c.manifest, "apply", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, c.manifest, "apply", "-n", namespace, "-f", "-")
 			check := func() error { return onePod(w, t, namespace, c.sets, c.want) }
-			eventually(t, 20*time.Second, check)
+			eventually.OK(t, 20*time.Second, check)
 			first := w.list(t, "Pod", namespace)[0].GetUID()
 			time.Sleep(5 * time.Second) // a set that runs away has made dozens by then
 			if err := check(); err != nil {

@@ -27,15 +27,15 @@ func TestMetricsOnThePodsNetworkAreForThoseWhomRBACLetsReadThem(t *testing.T) {
 		}
 	})
 	for _, name := range []string{"prometheus", "stranger"} {
-		w.mustKubectl(t, "", "create", "serviceaccount", name, "-n", home)
+		w.MustKubectl(t, "", "create", "serviceaccount", name, "-n", home)
 	}
-	w.mustKubectl(t, "", "create", "clusterrole", "read-metrics-"+home, "--verb=get", "--non-resource-url=/metrics")
-	w.mustKubectl(t, "", "create", "clusterrolebinding", "read-metrics-"+home, "--clusterrole=read-metrics-"+home, "--serviceaccount="+home+":prometheus")
+	w.MustKubectl(t, "", "create", "clusterrole", "read-metrics-"+home, "--verb=get", "--non-resource-url=/metrics")
+	w.MustKubectl(t, "", "create", "clusterrolebinding", "read-metrics-"+home, "--clusterrole=read-metrics-"+home, "--serviceaccount="+home+":prometheus")
 	t.Cleanup(func() {
-		w.kubectl(t, "", "delete", "clusterrole/read-metrics-"+home, "clusterrolebinding/read-metrics-"+home) // the cluster goes, too
+		w.RunKubectl(t, "", "delete", "clusterrole/read-metrics-"+home, "clusterrolebinding/read-metrics-"+home) // the cluster goes, too
 	})
 	token := func(name string, args ...string) string {
-		return strings.TrimSpace(w.mustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))
+		return strings.TrimSpace(w.MustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/eventually"
 )
 
 // TestANamespaceSetsItsOwnMode, and changes it, without a restart.
@@ -15,10 +17,10 @@ func TestANamespaceSetsItsOwnMode(t *testing.T) {
 	namespace := w.Namespace(t)
 	const warned = "drey would refuse this"
 	try := func() (string, error) { // a new job each time, which is not kept
-		out, err := w.kubectl(t, jobManager, "create", "-n", namespace, "-f", "-", "-o", "name")
+		out, err := w.RunKubectl(t, jobManager, "create", "-n", namespace, "-f", "-", "-o", "name")
 		if err == nil {
-			w.mustKubectl(t, "", "delete", "deployment/my-job", "-n", namespace, "--wait=false")
-			eventually(t, 20*time.Second, func() error {
+			w.MustKubectl(t, "", "delete", "deployment/my-job", "-n", namespace, "--wait=false")
+			eventually.OK(t, 20*time.Second, func() error {
 				if n := len(w.list(t, "Deployment", namespace)); n > 0 {
 					return errors.New("it is still there")
 				}
@@ -56,16 +58,16 @@ func TestANamespaceSetsItsOwnMode(t *testing.T) {
 		{"drey.dev/mode-", refused},
 	} {
 		if c.label != "" {
-			w.mustKubectl(t, "", "label", "namespace", namespace, c.label, "--overwrite")
+			w.MustKubectl(t, "", "label", "namespace", namespace, c.label, "--overwrite")
 		}
-		eventually(t, 20*time.Second, func() error { // the label arrives by a watch
+		eventually.OK(t, 20*time.Second, func() error { // the label arrives by a watch
 			if err := c.want(try()); err != nil {
 				return fmt.Errorf("after %q: %w", c.label, err)
 			}
 			return nil
 		})
 	}
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		for _, e := range w.list(t, "Event", namespace) {
 			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "curl -X POST") {
 				return nil

@@ -19,6 +19,7 @@ import (
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/collector"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/webhook"
 )
 
@@ -52,14 +53,14 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	ask(fmt.Sprintf(review, "flink"))
 	ask(fmt.Sprintf(review, "elsewhere"))
 	ask("no review")
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["drey_leading"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil {
 			return fmt.Errorf("some metrics are not there yet")
 		}
 		return nil
 	})
 	exported := scrape(t, d.Metrics+"/metrics")
-	eventually(t, 10*time.Second, func() error { // they are sent together, every two seconds
+	eventually.OK(t, 10*time.Second, func() error { // they are sent together, every two seconds
 		review, ok := traces.Find("label-pods.drey.dev")
 		lookup, too := traces.Find("owners")
 		if !ok || !too || review.Trace != traceID || lookup.Trace != traceID || review.Attributes["drey.verdict"] != "HasTarget" || lookup.Attributes["k8s.namespace.name"] != "flink" || review.Attributes["service.name"] != "drey" {
@@ -71,7 +72,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 		t.Errorf("nobody traces the REST request, and none is to be: %+v", span)
 	}
 	traced(t, http.DefaultClient, d.REST+"/api/v1/namespaces/default/deployment-targets", `{"metadata":{"name":"traced"},"spec":{"kubernetes":{"namespace":"elsewhere"}}}`)
-	eventually(t, 10*time.Second, func() error { // down to the call by which the namespace is marked
+	eventually.OK(t, 10*time.Second, func() error { // down to the call by which the namespace is marked
 		request, _ := traces.Find("REST POST")
 		write, _ := traces.Find("store create")
 		mark, _ := traces.Find("API PATCH")

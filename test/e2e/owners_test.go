@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/owners"
 )
@@ -59,7 +60,7 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	go finder.Run(t.Context())
-	eventually(t, 20*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if !finder.Synced() {
 			return fmt.Errorf("not synced")
 		}
@@ -68,9 +69,9 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 
 	w := &world{Cluster: c, api: api}
 	for _, kind := range flink.CustomResources {
-		w.mustKubectl(t, crd(kind), "apply", "-f", "-")
+		w.MustKubectl(t, crd(kind), "apply", "-f", "-")
 	}
-	w.mustKubectl(t, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
 	namespace := w.Namespace(t)
 	create := func(resource schema.GroupVersionResource, apiVersion, kind, name string, owner *metav1.OwnerReference, spec map[string]any) *unstructured.Unstructured {
 		t.Helper()
@@ -119,7 +120,7 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 	if !finder.Live(string(below.GetUID())) || finder.Live("u") {
 		t.Error("what lives is not known, or what does not is")
 	}
-	eventually(t, 40*time.Second, func() error { // a reflector tries a kind that was absent every half a minute at last
+	eventually.OK(t, 40*time.Second, func() error { // a reflector tries a kind that was absent every half a minute at last
 		if !finder.Live(string(child.GetUID())) {
 			return fmt.Errorf("the FlinkDeployment is not followed")
 		}

@@ -13,6 +13,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/repair"
 )
@@ -28,15 +29,15 @@ func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
 	}
 	registered, later := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", registered)
-	w.mustKubectl(t, "", "label", "namespace", later, "drey.dev/mode=audit") // else the gate would hold, drey or no drey
-	w.mustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
+	w.MustKubectl(t, "", "label", "namespace", later, "drey.dev/mode=audit") // else the gate would hold, drey or no drey
+	w.MustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	w.mustKubectl(t, "", "scale", "deployment/my-job", "-n", registered, "--replicas=20")
-	w.mustKubectl(t, "", "run", "web", "-n", registered, "--image=nginx")
-	w.mustKubectl(t, "", "run", "bare", "-n", later, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
-	eventually(t, 20*time.Second, func() error {
+	w.MustKubectl(t, "", "scale", "deployment/my-job", "-n", registered, "--replicas=20")
+	w.MustKubectl(t, "", "run", "web", "-n", registered, "--image=nginx")
+	w.MustKubectl(t, "", "run", "bare", "-n", later, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
+	eventually.OK(t, 20*time.Second, func() error {
 		if n := len(w.list(t, "Pod", registered)); n != 21 {
 			return fmt.Errorf("there are %d pods", n)
 		}
@@ -47,19 +48,19 @@ func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.drey.Stop()
-	eventually(t, 30*time.Second, func() error { return w.labelled(t, registered, 20) })
+	eventually.OK(t, 30*time.Second, func() error { return w.labelled(t, registered, 20) })
 	if err := w.labelled(t, later, 1); err == nil {
 		t.Error("a pod of a namespace without a target was labelled")
 	}
-	eventually(t, 10*time.Second, func() error {
-		out := w.mustKubectl(t, "", "get", "events", "-n", later, "--field-selector", "reason=NoDeploymentTarget")
+	eventually.OK(t, 10*time.Second, func() error {
+		out := w.MustKubectl(t, "", "get", "events", "-n", later, "--field-selector", "reason=NoDeploymentTarget")
 		if !strings.Contains(out, "pod/bare") || !strings.Contains(out, "curl -X POST") {
 			return errors.New("no event tells of the pod: " + out)
 		}
 		return nil
 	})
 	w.register(t, "team-a", later)
-	eventually(t, 20*time.Second, func() error { return w.labelled(t, later, 1) })
+	eventually.OK(t, 20*time.Second, func() error { return w.labelled(t, later, 1) })
 	for _, p := range w.list(t, "Pod", registered) {
 		if p.GetName() == "web" && len(p.GetLabels()) != 1 {
 			t.Errorf("what is not Flink's has the labels %v", p.GetLabels())
@@ -87,14 +88,14 @@ func TestRepairOverwritesNothing(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t) // without a target: drey itself does not repair it
-	w.mustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
+	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
 	api, err := dynamic.NewForConfig(w.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	inspector := &repair.Inspector{Client: api, Owners: nobody{}, Known: targetFor(t, namespace)}
-	eventually(t, 5*time.Second, func() error { // the mode arrives by a watch
-		out, err := w.kubectl(t, "", "run", "bare", "-n", namespace, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
+	eventually.OK(t, 5*time.Second, func() error { // the mode arrives by a watch
+		out, err := w.RunKubectl(t, "", "run", "bare", "-n", namespace, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
 		if err != nil {
 			return errors.New(out)
 		}
@@ -111,18 +112,18 @@ func TestRepairOverwritesNothing(t *testing.T) {
 	if len(f.Missing()) == 0 {
 		t.Fatal("nothing is missing")
 	}
-	w.mustKubectl(t, "", "label", "pod", "bare", "-n", namespace, "vvpNamespace=mine")
+	w.MustKubectl(t, "", "label", "pod", "bare", "-n", namespace, "vvpNamespace=mine")
 	if err := inspector.Label(t.Context(), f); !errors.Is(err, repair.ErrChanged) {
 		t.Errorf("got %v", err)
 	}
-	w.mustKubectl(t, "", "label", "pod", "bare", "-n", namespace, "vvpNamespace-")
+	w.MustKubectl(t, "", "label", "pod", "bare", "-n", namespace, "vvpNamespace-")
 	if err := inspector.Label(t.Context(), look()); err != nil {
 		t.Fatal(err)
 	}
 	if missing := look().Missing(); len(missing) != 0 {
 		t.Errorf("%v are still missing", missing)
 	}
-	w.mustKubectl(t, "", "delete", "pod", "bare", "-n", namespace, "--now")
+	w.MustKubectl(t, "", "delete", "pod", "bare", "-n", namespace, "--now")
 	if err := inspector.Label(t.Context(), f); err != nil && !errors.Is(err, repair.ErrChanged) {
 		t.Errorf("a pod that is gone: %v", err)
 	}

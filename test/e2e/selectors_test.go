@@ -11,6 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"drey.dev/drey/test/eventually"
 )
 
 var (
@@ -57,7 +59,7 @@ func TestNoSelectorMakesAWorkloadRunAway(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, 60*time.Second, check)
+	eventually.OK(t, 60*time.Second, check)
 	versions := func() (all []string) {
 		for _, p := range w.list(t, "Pod", namespace) {
 			all = append(all, string(p.GetUID()))
@@ -143,23 +145,23 @@ func TestASelectorIsHeededWhoeverHasLabelledItsWorkload(t *testing.T) {
 	t.Parallel()
 	for name, play := range map[string]func(t *testing.T, w *world, namespace string) (pods int){
 		"a Deployment with labels like drey's, and without what drey may have noted": func(t *testing.T, w *world, namespace string) int {
-			w.mustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
-			w.mustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
 			return 2
 		},
 		"a ReplicaSet whose Deployment was replaced by another of its name": func(t *testing.T, w *world, namespace string) int {
-			w.mustKubectl(t, deploymentThatWantsNoID("{}", 1), "apply", "-n", namespace, "-f", "-")
-			eventually(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
-			w.mustKubectl(t, "", "delete", "deployment", "picky", "-n", namespace, "--cascade=orphan")
+			w.MustKubectl(t, deploymentThatWantsNoID("{}", 1), "apply", "-n", namespace, "-f", "-")
+			eventually.OK(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+			w.MustKubectl(t, "", "delete", "deployment", "picky", "-n", namespace, "--cascade=orphan")
 			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentThatWantsNoID("{}", 1))
-			w.mustKubectl(t, other, "apply", "-n", namespace, "-f", "-")
-			w.mustKubectl(t, "", "delete", "pod", "-n", namespace, "-l", "generation=old", "--now")
+			w.MustKubectl(t, other, "apply", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, "", "delete", "pod", "-n", namespace, "-l", "generation=old", "--now")
 			return 2
 		},
 		"a ReplicaSet that is called as if a Deployment beside it had made it": func(t *testing.T, w *world, namespace string) int {
-			w.mustKubectl(t, strings.Replace(deploymentThatWantsNoID("{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, strings.Replace(deploymentThatWantsNoID("{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
 			set := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: picky", "name: picky-set", "generation: old", "generation: set").Replace(deploymentThatWantsNoID("{}", 1))
-			w.mustKubectl(t, set, "apply", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, set, "apply", "-n", namespace, "-f", "-")
 			return 2
 		},
 	} {
@@ -180,7 +182,7 @@ func TestASelectorIsHeededWhoeverHasLabelledItsWorkload(t *testing.T) {
 				}
 				return nil
 			}
-			eventually(t, 20*time.Second, check)
+			eventually.OK(t, 20*time.Second, check)
 			for range 6 {
 				time.Sleep(500 * time.Millisecond)
 				if err := check(); err != nil {

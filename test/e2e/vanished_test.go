@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestJobsOutliveTheirTarget loses the registry under jobs of every kind: they get
@@ -39,11 +40,11 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 		}
 	}
 	// A tool has replaced one by a manifest that has none of drey's labels.
-	w.mustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavours/docs-session.yaml", "--force", "--grace-period=0")
-	w.mustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavours/docs-session.yaml")
+	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavours/docs-session.yaml", "--force", "--grace-period=0")
+	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavours/docs-session.yaml")
 	const want = 16
 	var before map[string]int
-	eventually(t, 40*time.Second, func() (err error) {
+	eventually.OK(t, 40*time.Second, func() (err error) {
 		before, err = p.identities(t, want)
 		return err
 	})
@@ -64,7 +65,7 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 	})
 
 	// All pods are lost: controllers make others, and so do JobManagers.
-	w.mustKubectl(t, "", "delete", "pod", "--all", "-n", namespace, "--now", "--wait=false")
+	w.MustKubectl(t, "", "delete", "pod", "--all", "-n", namespace, "--now", "--wait=false")
 	for _, flavour := range []string{"native", "operator-native"} {
 		for _, o := range flavourObjects(t, flavour) {
 			if o.GetKind() != "Pod" {
@@ -76,20 +77,20 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, 60*time.Second, func() error {
+	eventually.OK(t, 60*time.Second, func() error {
 		after, err := p.identities(t, want)
 		if err == nil && !maps.Equal(before, after) {
 			err = fmt.Errorf("the pods were\n%v\nand are\n%v", before, after)
 		}
 		return err
 	})
-	w.mustKubectl(t, "", "scale", "-n", namespace, "deployment/clicks-taskmanager", "--replicas=4")
-	eventually(t, 30*time.Second, func() error {
+	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/clicks-taskmanager", "--replicas=4")
+	eventually.OK(t, 30*time.Second, func() error {
 		_, err := p.identities(t, want+2)
 		return err
 	})
 	// The operator upgrades a job: it deletes its Deployment, and makes it anew.
-	w.mustKubectl(t, "", "delete", "deployment", "clicks", "-n", namespace)
+	w.MustKubectl(t, "", "delete", "deployment", "clicks", "-n", namespace)
 	for _, o := range flavourObjects(t, "operator-standalone") {
 		if o.GetKind() == "Deployment" && o.GetName() == "clicks" {
 			if err := p.apply(t, o); err != nil {
@@ -97,7 +98,7 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, 30*time.Second, func() error {
+	eventually.OK(t, 30*time.Second, func() error {
 		_, err := p.identities(t, want+2)
 		return err
 	})
@@ -107,16 +108,16 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 		for _, manifest := range []string{
 			strings.ReplaceAll(jobManager, "my-job", "new-job"), statefulSet, strings.ReplaceAll(heldCustom, "orders", "new-orders"), fmt.Sprintf(bareFlinkPod, "new-pod"),
 		} {
-			if out, err := w.kubectl(t, manifest, "create", "-n", namespace, "-f", "-"); err == nil || !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", namespace)) {
+			if out, err := w.RunKubectl(t, manifest, "create", "-n", namespace, "-f", "-"); err == nil || !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", namespace)) {
 				t.Errorf("something new in %s: %v %s", namespace, err, out)
 			}
 		}
 	}
 
 	w.register(t, "team-b", namespace)
-	w.mustKubectl(t, strings.ReplaceAll(jobManager, "my-job", "new-job"), "create", "-n", namespace, "-f", "-")
-	w.mustKubectl(t, "", "delete", "flinkdeployment,flinkcluster,deployment,statefulset,job,pod", "--all", "-n", namespace, "--now", "--wait=false")
-	eventually(t, 60*time.Second, func() error {
+	w.MustKubectl(t, strings.ReplaceAll(jobManager, "my-job", "new-job"), "create", "-n", namespace, "-f", "-")
+	w.MustKubectl(t, "", "delete", "flinkdeployment,flinkcluster,deployment,statefulset,job,pod", "--all", "-n", namespace, "--now", "--wait=false")
+	eventually.OK(t, 60*time.Second, func() error {
 		_, err := p.identities(t, 0)
 		return err
 	})

@@ -13,7 +13,10 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/installed"
 )
 
 // TestDoctorFindsWhatIsBroken, says what mends it, and finds it mended after that.
@@ -35,7 +38,11 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: t.TempDir(), Args: []string{"--kubeconfig", w.ownKubeconfig(t), "--namespace", "drey-system", "--install-webhooks=false", "--store", "kubernetes", "--certs", "self-signed"}})
+	kubeconfig, err := installed.Kubeconfig(t.Context(), w.Cluster, bundle.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: t.TempDir(), Args: []string{"--kubeconfig", kubeconfig, "--namespace", "drey-system", "--install-webhooks=false", "--store", "kubernetes", "--certs", "self-signed"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +61,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, healthy)
+	eventually.OK(t, soon, healthy)
 
 	for _, fault := range []struct {
 		name, want string
@@ -68,7 +75,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		{"a mode is none", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
 		{"a target leads nowhere", "points at namespace nowhere", []string{"apply", "-f", "-"}, "{apiVersion: drey.dev/v1, kind: DeploymentTarget, metadata: {name: t, namespace: default}, spec: {kubernetes: {namespace: nowhere}}}", `-> kubectl (create namespace nowhere)`},
 	} {
-		if out, err := w.kubectl(t, fault.manifest, fault.breaks...); err != nil {
+		if out, err := w.RunKubectl(t, fault.manifest, fault.breaks...); err != nil {
 			t.Fatal(out)
 		}
 		out, _ := w.doctor(t) // whether it fails is for each to say
@@ -81,9 +88,9 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		if command[0] == "install" {
 			w.mustRun(t, append(command, "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")...)
 		} else {
-			w.mustKubectl(t, command...)
+			w.MustKubectl(t, "", command...)
 		}
-		eventually(t, healthy)
+		eventually.OK(t, soon, healthy)
 	}
 
 	// What has no command that a test can run.
@@ -102,12 +109,12 @@ webhooks:
 	if out, err := w.doctor(t); err != nil || !strings.Contains(out, "inject.example.com of validatingwebhookconfiguration/mesh") {
 		t.Errorf("a webhook that would keep drey from starting: %v %s", err, out)
 	}
-	w.mustKubectl(t, "delete", "validatingwebhookconfiguration", "mesh")
+	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration", "mesh")
 	stopped = true
 	if err := d.Stop(); err != nil {
 		t.Error(err)
 	}
-	w.mustKubectl(t, "delete", "secret", "drey-certs", "-n", "drey-system")
+	w.MustKubectl(t, "", "delete", "secret", "drey-certs", "-n", "drey-system")
 	out, err := w.run(t, "doctor", "--kubeconfig", w.Kubeconfig(), "-o", "json")
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("nobody leads, and doctor ends with %v", err)

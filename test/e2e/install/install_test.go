@@ -4,8 +4,6 @@
 package install
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -13,49 +11,39 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/util/retry"
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/installed"
 	"drey.dev/drey/webhook/flink"
 )
-
-const auditPolicy = `
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
-rules:
-- {level: Metadata, users: ["system:serviceaccount:drey-system:drey"]}
-- {level: None}
-`
 
 type world struct {
 	*cluster.Cluster
 	client  kubernetes.Interface
 	program string
-	audit   string // file
+	audit   *installed.Audit
 	drey    *drey.Drey
 	rest    string
 	token   string // of somebody who may do everything
 }
+
+// soon is how long what comes about by itself may take.
+const soon = 60 * time.Second
 
 func TestDreyLivesByWhatItsManifestsGiveIt(t *testing.T) {
 	// By default the client streams what it would list, if the API server can; not all can.
@@ -88,16 +76,16 @@ func TestDreyLivesByWhatItsManifestsGiveIt(t *testing.T) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	policy, log := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "audit.log")
-	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+	audit, err := installed.NewAudit(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	program, err := drey.Build(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := cluster.StartWith(t, cluster.Options{APIServerArgs: []string{"--audit-policy-file=" + policy, "--audit-log-path=" + log, "--audit-log-mode=blocking"}})
-	return &world{Cluster: c, client: kubernetes.NewForConfigOrDie(c.Config()), program: program, audit: log}
+	c := cluster.StartWith(t, cluster.Options{APIServerArgs: audit.APIServerArgs()})
+	return &world{Cluster: c, client: kubernetes.NewForConfigOrDie(c.Config()), program: program, audit: audit}
 }
 
 // install runs drey install. Its pods become ready when this says so, for there is no
@@ -150,7 +138,7 @@ spec:
   names: {plural: %[1]s, singular: %[3]s, kind: %[4]s}
   versions: [{name: %[5]s, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 `, c.Resource, c.Group, strings.ToLower(c.Kind), c.Kind, c.Version))
-		w.mustKubectl(t, "wait", "--for=condition=Established", "crd/"+c.Resource+"."+c.Group)
+		w.MustKubectl(t, "", "wait", "--for=condition=Established", "crd/"+c.Resource+"."+c.Group)
 	}
 }
 
@@ -162,7 +150,7 @@ func (w *world) meetBeforeDrey(t *testing.T) {
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sandbox}}")
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: team-a}}")
 	for _, namespace := range []string{"staging", "lenient", "sandbox"} {
-		w.mustKubectl(t, "wait", "--for=create", "serviceaccount/default", "-n", namespace)
+		w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
 	}
 	w.apply(t, pod("staging", "missed", ""))
 }
@@ -182,8 +170,11 @@ spec: {containers: [{name: jobmanager, image: flink:2.2, args: [standalone-job]}
 func (w *world) start(t *testing.T) {
 	t.Helper()
 	w.token = w.tokenOf(t, "kube-system", "admin")
-	w.mustKubectl(t, "create", "clusterrolebinding", "test-admin", "--clusterrole=cluster-admin", "--serviceaccount=kube-system:admin")
-	kubeconfig := w.ownKubeconfig(t)
+	w.MustKubectl(t, "", "create", "clusterrolebinding", "test-admin", "--clusterrole=cluster-admin", "--serviceaccount=kube-system:admin")
+	kubeconfig, err := installed.Kubeconfig(t.Context(), w.Cluster, bundle.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
 	d, err := w.client.AppsV1().Deployments("drey-system").Get(t.Context(), "drey", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -206,62 +197,7 @@ func (w *world) start(t *testing.T) {
 		}
 	})
 	w.rest = strings.Replace(w.drey.REST, "http:", "https:", 1)
-	w.redirect(t)
-}
-
-// ownKubeconfig is that of drey's ServiceAccount.
-func (w *world) ownKubeconfig(t *testing.T) string {
-	t.Helper()
-	config, err := clientcmd.LoadFromFile(w.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, user := range config.AuthInfos {
-		user.ClientCertificateData, user.ClientKeyData = nil, nil
-		user.Token = strings.TrimSpace(w.mustKubectl(t, "create", "token", "drey", "-n", "drey-system", "--duration=1h"))
-	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
-		t.Fatal(err)
-	}
-	return kubeconfig
-}
-
-// redirect has the API server call the process instead of the Service.
-func (w *world) redirect(t *testing.T) {
-	t.Helper()
-	here := func(c *admissionv1.WebhookClientConfig) {
-		url := w.drey.Webhook + *c.Service.Path
-		c.URL, c.Service = &url, nil
-	}
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-		c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		for i := range c.Webhooks {
-			here(&c.Webhooks[i].ClientConfig)
-		}
-		_, err = api.Update(t.Context(), c, metav1.UpdateOptions{})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		api := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-		c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		for i := range c.Webhooks {
-			here(&c.Webhooks[i].ClientConfig)
-		}
-		_, err = api.Update(t.Context(), c, metav1.UpdateOptions{})
-		return err
-	})
-	if err != nil {
+	if err := installed.Gates(t.Context(), w.Cluster, bundle.Defaults(), w.drey.Webhook); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -277,7 +213,7 @@ func (w *world) useAll(t *testing.T) {
 	w.call(t, 409, "DELETE", in+"deployment-targets/staging", "")
 
 	// What came before drey is labelled, and an event tells of it.
-	eventually(t, func() error {
+	eventually.OK(t, soon, func() error {
 		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
 	})
 	// What comes now, is labelled at once; its owners are looked up, whatever they are.
@@ -294,18 +230,18 @@ func (w *world) useAll(t *testing.T) {
 		if strings.Contains(ref, "ReplicaSet") {
 			ref = strings.Replace(ref, "name: o", "name: o-6cb7f4b7d4", 1)
 		}
-		eventually(t, func() error {
-			out, err := w.kubectl(t, pod("staging", name, ref), "apply", "-f", "-", "-o", "json")
+		eventually.OK(t, soon, func() error {
+			out, err := w.RunKubectl(t, pod("staging", name, ref), "apply", "-f", "-", "-o", "json")
 			if err == nil && !strings.Contains(out, `"system": "ververica-platform"`) {
 				err = fmt.Errorf("no labels: %s", out)
 			}
-			w.kubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") // it is an orphan
+			w.RunKubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") // it is an orphan
 			return err
 		})
 	}
 	// Where there is no target, nothing enters, or an event tells of it.
-	eventually(t, func() error {
-		out, err := w.kubectl(t, pod("sandbox", "stranger", ""), "apply", "-f", "-")
+	eventually.OK(t, soon, func() error {
+		out, err := w.RunKubectl(t, pod("sandbox", "stranger", ""), "apply", "-f", "-")
 		if err == nil || !strings.Contains(out, "has no DeploymentTarget") {
 			return fmt.Errorf("it was let in: %s", out)
 		}
@@ -313,7 +249,7 @@ func (w *world) useAll(t *testing.T) {
 	})
 	for range 3 {
 		w.apply(t, pod("lenient", "tolerated", ""))
-		w.mustKubectl(t, "delete", "pod", "tolerated", "-n", "lenient", "--now")
+		w.MustKubectl(t, "", "delete", "pod", "tolerated", "-n", "lenient", "--now")
 	}
 	w.call(t, 200, "GET", in+"jobs", "")
 	if code, body := w.ask(t, "GET", w.drey.Metrics+"/metrics", ""); code != 200 || !strings.Contains(body, "drey_targets 1") {
@@ -325,16 +261,16 @@ func (w *world) useAll(t *testing.T) {
 		w.call(t, 200, "PUT", in+collection, `{"metadata":{"labels":{"a":"b"}},"spec":{"deploymentTargetName":"staging"}}`)
 		w.call(t, 200, "DELETE", in+collection, "")
 	}
-	w.mustKubectl(t, "delete", "pod", "--all", "-n", "staging", "--now")
+	w.MustKubectl(t, "", "delete", "pod", "--all", "-n", "staging", "--now")
 	w.call(t, 200, "PUT", in+"deployment-targets/staging", `{"metadata":{"labels":{"a":"b"}},"spec":{"kubernetes":{"namespace":"staging"}}}`)
-	eventually(t, func() error {
+	eventually.OK(t, soon, func() error {
 		if code, body := w.ask(t, "DELETE", w.rest+in+"deployment-targets/staging", ""); code != 200 {
 			return fmt.Errorf("%d %s", code, body)
 		}
 		return nil
 	})
 	// Certificates are renewed meanwhile.
-	eventually(t, func() error {
+	eventually.OK(t, soon, func() error {
 		if n := strings.Count(w.drey.Log(), `"certificates changed"`); n < 3 {
 			return fmt.Errorf("the certificates have changed %d times", n)
 		}
@@ -355,33 +291,23 @@ func (w *world) has(t *testing.T, namespace, name, part string) error {
 	return nil
 }
 
-// used are the rights that drey has used, by the API server's audit log. One that it
-// lacked fails the test.
+// used are the rights that drey has used. One that it lacked fails the test.
 func (w *world) used(t *testing.T) map[string]bool {
 	t.Helper()
-	text, err := os.ReadFile(w.audit)
+	if err := w.audit.Forbidden(); err != nil {
+		t.Error(err)
+	}
+	calls, err := w.audit.Calls()
 	if err != nil {
 		t.Fatal(err)
 	}
 	used := map[string]bool{}
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		var e struct {
-			Verb           string
-			RequestURI     string
-			ObjectRef      struct{ APIGroup, Resource, Subresource, Namespace, Name string }
-			ResponseStatus struct{ Code int }
+	for _, c := range calls {
+		resource := c.ObjectRef.Resource
+		if c.ObjectRef.Subresource != "" {
+			resource += "/" + c.ObjectRef.Subresource
 		}
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			t.Fatal(err)
-		}
-		if e.ResponseStatus.Code == http.StatusForbidden {
-			t.Errorf("forbidden: %s %s", e.Verb, e.RequestURI)
-		}
-		resource := e.ObjectRef.Resource
-		if e.ObjectRef.Subresource != "" {
-			resource += "/" + e.ObjectRef.Subresource
-		}
-		used[right(e.Verb, e.ObjectRef.APIGroup, resource)] = true
+		used[right(c.Verb, c.ObjectRef.APIGroup, resource)] = true
 	}
 	return used
 }
@@ -427,30 +353,30 @@ func (w *world) uninstall(t *testing.T) {
 		t.Fatalf("--dry-run removed something: %v", err)
 	}
 	for _, c := range flink.CustomResources {
-		w.mustKubectl(t, "delete", "crd", c.Resource+"."+c.Group)
+		w.MustKubectl(t, "", "delete", "crd", c.Resource+"."+c.Group)
 	}
-	w.mustKubectl(t, "delete", "clusterrolebinding/test-admin")
+	w.MustKubectl(t, "", "delete", "clusterrolebinding/test-admin")
 	out := w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig())
 	first, last := strings.Index(out, "validatingwebhookconfiguration/drey removed"), strings.Index(out, "deployment/drey removed")
 	if first < 0 || last < first || !strings.Contains(out, "--purge") {
 		t.Errorf("what calls drey did not go first, or nobody says what stays:\n%s", out)
 	}
-	w.mustKubectl(t, "get", "deploymenttargets.drey.dev", "-A")
+	w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A")
 	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge")
 	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge") // there is nothing left to do
 	for _, n := range []string{"staging", "lenient", "sandbox", "team-a"} {
-		if labels := w.mustKubectl(t, "get", "namespace", n, "-o", "jsonpath={.metadata.labels}"); strings.Contains(labels, "drey.dev/registered") {
+		if labels := w.MustKubectl(t, "", "get", "namespace", n, "-o", "jsonpath={.metadata.labels}"); strings.Contains(labels, "drey.dev/registered") {
 			t.Errorf("namespace %s is marked still: %s", n, labels)
 		}
-		w.mustKubectl(t, "delete", "namespace", n)
+		w.MustKubectl(t, "", "delete", "namespace", n)
 	}
-	w.mustKubectl(t, "delete", "serviceaccount", "admin", "-n", "kube-system")
+	w.MustKubectl(t, "", "delete", "serviceaccount", "admin", "-n", "kube-system")
 }
 
 // inventory is what there is of the kinds that installing makes.
 func (w *world) inventory(t *testing.T) []string {
 	t.Helper()
-	out := w.mustKubectl(t, "get", "-A", "--ignore-not-found", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
+	out := w.MustKubectl(t, "", "get", "-A", "--ignore-not-found", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
 		"namespaces,crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,leases,secrets,"+
 			"mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings")
 	lines := slices.Sorted(strings.Lines(out))
@@ -459,8 +385,8 @@ func (w *world) inventory(t *testing.T) []string {
 
 func (w *world) tokenOf(t *testing.T, namespace, name string) string {
 	t.Helper()
-	w.mustKubectl(t, "create", "serviceaccount", name, "-n", namespace)
-	return strings.TrimSpace(w.mustKubectl(t, "create", "token", name, "-n", namespace))
+	w.MustKubectl(t, "", "create", "serviceaccount", name, "-n", namespace)
+	return strings.TrimSpace(w.MustKubectl(t, "", "create", "token", name, "-n", namespace))
 }
 
 func (w *world) call(t *testing.T, want int, method, path, body string) {
@@ -505,43 +431,9 @@ func (w *world) mustRun(t *testing.T, args ...string) string {
 	return out
 }
 
-func (w *world) kubectl(t *testing.T, manifest string, args ...string) (string, error) {
-	t.Helper()
-	cmd := w.KubectlCommand(t.Context(), args...)
-	cmd.Stdin = strings.NewReader(manifest)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (w *world) mustKubectl(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := w.kubectl(t, "", args...)
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
-}
-
 func (w *world) apply(t *testing.T, manifest string) {
 	t.Helper()
-	if out, err := w.kubectl(t, manifest, "apply", "-f", "-"); err != nil {
+	if out, err := w.RunKubectl(t, manifest, "apply", "-f", "-"); err != nil {
 		t.Fatalf("%v: %s\n%s", err, out, manifest)
-	}
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	const within = 60 * time.Second
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %v", within, err)
-		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/eventually"
 )
 
 // TestANamespaceAdminCannotClaimAnotherNamespace: over kubectl and REST alike, and
@@ -17,7 +19,7 @@ func TestANamespaceAdminCannotClaimAnotherNamespace(t *testing.T) {
 	alice := w.admin(t, mine)
 	denial := fmt.Sprintf("%s may not create pods in Kubernetes namespace %q, so they may not register a target for it either. ", alice.name, other)
 
-	w.mustKubectl(t, targetYAML("own", "", mine), alice.as(mine, "apply", "-f", "-")...)
+	w.MustKubectl(t, targetYAML("own", "", mine), alice.as(mine, "apply", "-f", "-")...)
 	out := w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...)
 	w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 	w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "--server-side", "-f", "-")...)
@@ -62,8 +64,8 @@ func TestANamespaceAdminCannotClaimAnotherNamespace(t *testing.T) {
 	if said, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v %s", command, err, said)
 	}
-	eventually(t, 10*time.Second, func() error {
-		if said, err := w.kubectl(t, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...); err != nil {
+	eventually.OK(t, 10*time.Second, func() error {
+		if said, err := w.RunKubectl(t, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...); err != nil {
 			return fmt.Errorf("%w: %s", err, said)
 		}
 		if status, said := alice.call(t, http.MethodPut, path+"/rest-foreign", body("rest-foreign", other)); status != 201 && status != 200 {
@@ -79,16 +81,16 @@ func TestANamespaceAdminCannotSetTheMark(t *testing.T) {
 	mine := w.Namespace(t)
 	alice := w.admin(t, mine)
 	w.refused(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
-	w.mustKubectl(t, "", "create", "role", "namespace-editor", "-n", mine, "--verb=get,update,patch", "--resource=namespaces")
-	w.mustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
-	eventually(t, 5*time.Second, func() error {
-		out, err := w.kubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
+	w.MustKubectl(t, "", "create", "role", "namespace-editor", "-n", mine, "--verb=get,update,patch", "--resource=namespaces")
+	w.MustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
+	eventually.OK(t, 5*time.Second, func() error {
+		out, err := w.RunKubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 		if err == nil || !strings.Contains(out, "drey alone sets it") {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	if got := w.mustKubectl(t, "", "get", "namespace", mine, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != "" {
+	if got := w.MustKubectl(t, "", "get", "namespace", mine, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != "" {
 		t.Errorf("marked %q", got)
 	}
 }
@@ -118,25 +120,25 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 	w := inWorld(t)
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice, bob := w.admin(t, mine), w.admin(t, other)
-	w.mustKubectl(t, targetYAML("own", "", mine)+objectYAML("Deployment", "old", "deploymentTargetName: own"), alice.as(mine, "apply", "-f", "-")...)
-	w.mustKubectl(t, targetYAML("own", "", other), bob.as(other, "apply", "-f", "-")...)
+	w.MustKubectl(t, targetYAML("own", "", mine)+objectYAML("Deployment", "old", "deploymentTargetName: own"), alice.as(mine, "apply", "-f", "-")...)
+	w.MustKubectl(t, targetYAML("own", "", other), bob.as(other, "apply", "-f", "-")...)
 	status, said := bob.call(t, "POST", "/api/v1/namespaces/"+other+"/deployments", `{"metadata":{"name":"job"},"spec":{"deploymentTargetName":"own"}}`)
 	if status != 201 {
 		t.Fatalf("%d %s", status, said.Message)
 	}
 	var ids = map[string]string{
-		"of a Deployment registered by REST": w.mustKubectl(t, "", "get", "vdep", "job", "-n", other, "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`),
+		"of a Deployment registered by REST": w.MustKubectl(t, "", "get", "vdep", "job", "-n", other, "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`),
 	}
-	w.mustKubectl(t, objectYAML("Deployment", "by-hand", "deploymentTargetName: own"), bob.as(other, "apply", "-f", "-")...)
-	ids["of a Deployment registered by kubectl"] = w.mustKubectl(t, "", "get", "vdep", "by-hand", "-n", other, "-o", "jsonpath={.metadata.uid}")
-	eventually(t, 20*time.Second, func() error { // until drey has seen the target that kubectl made
-		out, err := w.kubectl(t, flinkYAML("running", ""), bob.as(other, "apply", "-f", "-")...)
+	w.MustKubectl(t, objectYAML("Deployment", "by-hand", "deploymentTargetName: own"), bob.as(other, "apply", "-f", "-")...)
+	ids["of a Deployment registered by kubectl"] = w.MustKubectl(t, "", "get", "vdep", "by-hand", "-n", other, "-o", "jsonpath={.metadata.uid}")
+	eventually.OK(t, 20*time.Second, func() error { // until drey has seen the target that kubectl made
+		out, err := w.RunKubectl(t, flinkYAML("running", ""), bob.as(other, "apply", "-f", "-")...)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	ids["of another's Kubernetes Deployment"] = w.mustKubectl(t, "", "get", "deployment.apps", "running", "-n", other, "-o", "jsonpath={.metadata.uid}")
+	ids["of another's Kubernetes Deployment"] = w.MustKubectl(t, "", "get", "deployment.apps", "running", "-n", other, "-o", "jsonpath={.metadata.uid}")
 
 	for whose, id := range ids {
 		t.Run(strings.ReplaceAll(whose, " ", "_"), func(t *testing.T) {
@@ -144,8 +146,8 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 				t.Fatalf("the id is %q", id)
 			}
 			const conflict = "which is the id of something else"
-			eventually(t, 10*time.Second, func() error { // what kubectl made is known a moment later
-				out, err := w.kubectl(t, strings.NewReplacer("KEY", "deploymentId", "ID", id).Replace(flinkPod), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+			eventually.OK(t, 10*time.Second, func() error { // what kubectl made is known a moment later
+				out, err := w.RunKubectl(t, strings.NewReplacer("KEY", "deploymentId", "ID", id).Replace(flinkPod), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 				if err == nil || !strings.Contains(out, conflict) {
 					return fmt.Errorf("%w: %s", err, out)
 				}
@@ -161,7 +163,7 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 			w.refused(t, taken, "", alice.as(mine, "annotate", "dt", "own", "drey.dev/id="+id)...)
 		})
 	}
-	w.mustKubectl(t, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id=11111111-2222-4333-8444-555555555555")...) // nobody's: brought from elsewhere
+	w.MustKubectl(t, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id=11111111-2222-4333-8444-555555555555")...) // nobody's: brought from elsewhere
 }
 
 func flinkYAML(name, labels string) string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 )
 
 const deniedDeployment = `
@@ -64,8 +65,8 @@ func TestADenialIsUndoneByKubectl(t *testing.T) {
 			t.Errorf("drey %s: %v %s", args[0], err, out)
 		}
 	}
-	eventually(t, 10*time.Second, func() error { // drey hears of it by a watch
-		if out, err := w.kubectl(t, deniedDeployment, "apply", "-n", namespace, "-f", "-"); err != nil {
+	eventually.OK(t, 10*time.Second, func() error { // drey hears of it by a watch
+		if out, err := w.RunKubectl(t, deniedDeployment, "apply", "-n", namespace, "-f", "-"); err != nil {
 			return fmt.Errorf("%w %s", err, out)
 		}
 		return nil
@@ -74,5 +75,5 @@ func TestADenialIsUndoneByKubectl(t *testing.T) {
 	if out, err := run(deniedDeployment, program, "explain", "-f", "-", "-n", namespace, "--server", "http://127.0.0.1:1"); err == nil || !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "in the cluster at") {
 		t.Errorf("%v %s", err, out)
 	}
-	w.mustKubectl(t, "", "delete", "dt", namespace, "-n", "default")
+	w.MustKubectl(t, "", "delete", "dt", namespace, "-n", "default")
 }

@@ -49,7 +49,7 @@ func TestKubectlDrey(t *testing.T) {
 			t.Errorf("kubectl drey %s ends with %d: %s\nwant %d and %q", step.args, code, out, step.code, step.says)
 		}
 		if step.args == "deployments apply -f -" {
-			w.mustKubectl(t, "", "get", "vdep", "plug", "-n", home) // it is what others see
+			w.MustKubectl(t, "", "get", "vdep", "plug", "-n", home) // it is what others see
 		}
 	}
 }
@@ -87,11 +87,11 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
 	w := inWorld(t)
 	mine, others := w.Namespace(t), w.Namespace(t)
-	w.mustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")
-	w.mustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")
+	w.MustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")
+	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")
 	k := api.NewConfig()
 	k.Clusters["here"] = &api.Cluster{Server: w.Config().Host, CertificateAuthorityData: w.Config().CAData}
-	k.AuthInfos["me"] = &api.AuthInfo{Token: strings.TrimSpace(w.mustKubectl(t, "", "create", "token", "developer", "-n", mine))}
+	k.AuthInfos["me"] = &api.AuthInfo{Token: strings.TrimSpace(w.MustKubectl(t, "", "create", "token", "developer", "-n", mine))}
 	k.Contexts["mine"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: mine}
 	k.Contexts["elsewhere"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: others}
 	k.CurrentContext = "mine"

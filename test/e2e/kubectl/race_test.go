@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"drey.dev/drey/certs"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestNoTargetIsDeletedByKubectlUnderADeployment forces the worst moments: drey
@@ -25,8 +26,8 @@ func TestNoTargetIsDeletedByKubectlUnderADeployment(t *testing.T) {
 		t.Run(fmt.Sprintf("when_it_is_looked_at_for_the_%d._time", moment+1), func(t *testing.T) {
 			ns := w.Namespace(t)
 			alice := w.admin(t, ns)
-			w.mustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "other", "state: CANCELLED"), "apply", "-n", ns, "-f", "-")
-			eventually(t, 5*time.Second, func() error {
+			w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "other", "state: CANCELLED"), "apply", "-n", ns, "-f", "-")
+			eventually.OK(t, 5*time.Second, func() error {
 				if status, said := alice.call(t, "GET", "/api/v1/namespaces/"+ns+"/deployment-targets/staging", ""); status != 200 {
 					return fmt.Errorf("%d %+v", status, said)
 				}
@@ -39,8 +40,8 @@ func TestNoTargetIsDeletedByKubectlUnderADeployment(t *testing.T) {
 					created, _ = alice.call(t, "POST", "/api/v1/namespaces/"+ns+"/deployments", `{"metadata":{"name":"job"},"spec":{"deploymentTargetName":"staging"}}`)
 				}
 			})
-			out, err := w.kubectl(t, "", alice.as(ns, "delete", "dt", "staging")...)
-			_, gone := w.kubectl(t, "", "get", "dt", "staging", "-n", ns)
+			out, err := w.RunKubectl(t, "", alice.as(ns, "delete", "dt", "staging")...)
+			_, gone := w.RunKubectl(t, "", "get", "dt", "staging", "-n", ns)
 			switch {
 			case created == 201 && (err == nil || gone != nil):
 				t.Errorf("the target was deleted under a Deployment: %v %s", err, out)
@@ -92,7 +93,7 @@ func (w *world) holdUpDeletions(t *testing.T, namespace string, hold func(look i
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.mustKubectl(t, string(configuration), "apply", "-f", "-")
+	w.MustKubectl(t, string(configuration), "apply", "-f", "-")
 	t.Cleanup(func() {
 		_ = w.KubectlCommand(context.Background(), "delete", "validatingwebhookconfiguration", "hold-up-"+namespace).Run()
 		server.Close()

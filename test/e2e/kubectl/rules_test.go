@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/eventually"
 )
 
 // TestAReferencedObjectIsNotDeleted: kubectl is told what REST says, word by word.
@@ -15,7 +17,7 @@ func TestAReferencedObjectIsNotDeleted(t *testing.T) {
 	w := inWorld(t)
 	ns, flink := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, ns)
-	w.mustKubectl(t, targetYAML("staging", "", flink)+targetYAML("by-name", "My_Target", flink+"-2")+targetYAML("free", "", flink)+
+	w.MustKubectl(t, targetYAML("staging", "", flink)+targetYAML("by-name", "My_Target", flink+"-2")+targetYAML("free", "", flink)+
 		objectYAML("SessionCluster", "cluster", "deploymentTargetName: staging")+
 		objectYAML("Deployment", "one", "sessionClusterName: cluster")+
 		objectYAML("Deployment", "two", "deploymentTargetName: staging")+
@@ -26,7 +28,7 @@ func TestAReferencedObjectIsNotDeleted(t *testing.T) {
 		{"vsc", "cluster", "sessionclusters/cluster", `Deployment "one"`},
 	} {
 		var said problem
-		eventually(t, 5*time.Second, func() error { // REST has a read of its own
+		eventually.OK(t, 5*time.Second, func() error { // REST has a read of its own
 			var status int
 			if status, said = alice.call(t, http.MethodDelete, "/api/v1/namespaces/"+ns+"/"+c.path, ""); status != http.StatusConflict {
 				return fmt.Errorf("%d %+v", status, said)
@@ -39,14 +41,14 @@ func TestAReferencedObjectIsNotDeleted(t *testing.T) {
 		for _, args := range [][]string{{"delete", c.kind, c.name}, {"delete", c.kind, c.name, "--dry-run=server"}, {"delete", c.kind, c.name, "--force"}, {"delete", c.kind, "--all"}} {
 			w.refused(t, "denied the request: "+said.Message, "", alice.as(ns, args...)...)
 		}
-		w.mustKubectl(t, "", "get", c.kind, c.name, "-n", ns)
+		w.MustKubectl(t, "", "get", c.kind, c.name, "-n", ns)
 	}
 	w.refused(t, `SessionCluster "cluster"`, targetYAML("staging", "", flink), alice.as(ns, "replace", "--force", "-f", "-")...)
 
-	w.mustKubectl(t, "", alice.as(ns, "delete", "vdep", "--all")...)
-	w.mustKubectl(t, "", alice.as(ns, "delete", "vsc", "cluster")...)
-	w.mustKubectl(t, "", alice.as(ns, "delete", "dt", "staging", "--dry-run=server")...)
-	w.mustKubectl(t, "", alice.as(ns, "delete", "dt", "staging", "by-name")...)
+	w.MustKubectl(t, "", alice.as(ns, "delete", "vdep", "--all")...)
+	w.MustKubectl(t, "", alice.as(ns, "delete", "vsc", "cluster")...)
+	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "staging", "--dry-run=server")...)
+	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "staging", "by-name")...)
 }
 
 // TestWhatRunsHoldsItsTarget against kubectl too.
@@ -54,17 +56,17 @@ func TestWhatRunsHoldsItsTarget(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	alice := w.admin(t, ns)
-	w.mustKubectl(t, targetYAML("own", "", ns), alice.as(ns, "apply", "-f", "-")...)
-	eventually(t, 20*time.Second, func() error {
-		out, err := w.kubectl(t, strings.ReplaceAll(strings.Replace(flinkPod, ", KEY: ID", "", 1), "thief", "job"), alice.as(ns, "apply", "-f", "-")...)
+	w.MustKubectl(t, targetYAML("own", "", ns), alice.as(ns, "apply", "-f", "-")...)
+	eventually.OK(t, 20*time.Second, func() error {
+		out, err := w.RunKubectl(t, strings.ReplaceAll(strings.Replace(flinkPod, ", KEY: ID", "", 1), "thief", "job"), alice.as(ns, "apply", "-f", "-")...)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
 	w.refused(t, `cannot be deleted while something refers to it: Pod "job"`, "", alice.as(ns, "delete", "dt", "own")...)
-	w.mustKubectl(t, "", alice.as(ns, "delete", "pod", "job", "--force")...)
-	w.mustKubectl(t, "", alice.as(ns, "delete", "dt", "own")...)
+	w.MustKubectl(t, "", alice.as(ns, "delete", "pod", "job", "--force")...)
+	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "own")...)
 }
 
 // TestReferencesLeadSomewhere: what REST refuses, kubectl is refused.
@@ -77,17 +79,17 @@ func TestReferencesLeadSomewhere(t *testing.T) {
 	w.refused(t, unknown, objectYAML("SessionCluster", "a", "deploymentTargetName: nowhere"), alice.as(ns, "apply", "--server-side", "-f", "-")...)
 	w.refused(t, "spec.deploymentTargetId: there is no", objectYAML("Deployment", "a", "deploymentTargetId: 11111111-2222-4333-8444-555555555555"), alice.as(ns, "apply", "-f", "-")...)
 	w.refused(t, `there is no SessionCluster "nowhere"`, objectYAML("Deployment", "a", "sessionClusterName: nowhere"), alice.as(ns, "apply", "-f", "-")...)
-	w.mustKubectl(t, objectYAML("Deployment", "without", "state: CANCELLED"), alice.as(ns, "apply", "-f", "-")...)
+	w.MustKubectl(t, objectYAML("Deployment", "without", "state: CANCELLED"), alice.as(ns, "apply", "-f", "-")...)
 
 	// One file has both, and nobody waits in between.
 	for i := range 5 {
 		fresh := w.Namespace(t)
-		w.mustKubectl(t, targetYAML("staging", "", ns)+objectYAML("SessionCluster", "c", "deploymentTargetName: staging")+
+		w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("SessionCluster", "c", "deploymentTargetName: staging")+
 			objectYAML("Deployment", "d", "deploymentTargetName: staging, sessionClusterName: c"), "apply", "-n", fresh, "-f", "-")
-		w.mustKubectl(t, targetYAML("upper", "Upper_"+fmt.Sprint(i), ns), "apply", "-n", fresh, "-f", "-")
+		w.MustKubectl(t, targetYAML("upper", "Upper_"+fmt.Sprint(i), ns), "apply", "-n", fresh, "-f", "-")
 	}
 
-	w.mustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "job", "state: RUNNING, deploymentTargetName: staging"), alice.as(ns, "apply", "-f", "-")...)
+	w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "job", "state: RUNNING, deploymentTargetName: staging"), alice.as(ns, "apply", "-f", "-")...)
 	const job = `state: RUNNING, deploymentTargetName: %s, parallelism: %d`
 	moved := func(target string, n int) string { return objectYAML("Deployment", "job", fmt.Sprintf(job, target, n)) }
 	w.refused(t, unknown, moved("nowhere", 1), alice.as(ns, "apply", "-f", "-")...)
@@ -98,18 +100,18 @@ func TestReferencesLeadSomewhere(t *testing.T) {
 	for _, args := range [][]string{
 		{"apply", "-f", "-"}, {"replace", "-f", "-"}, {"apply", "--server-side", "--force-conflicts", "-f", "-"}, {"apply", "--dry-run=server", "-f", "-"},
 	} {
-		w.mustKubectl(t, moved("staging", len(args)), alice.as(ns, args...)...)
+		w.MustKubectl(t, moved("staging", len(args)), alice.as(ns, args...)...)
 	}
 	edit := w.KubectlCommand(t.Context(), alice.as(ns, "edit", "vdep", "job")...)
 	edit.Env = append(edit.Environ(), `KUBE_EDITOR=sed -i s/RUNNING/SUSPENDED/`)
 	if out, err := edit.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	if got := w.mustKubectl(t, "", alice.as(ns, "get", "vdep", "job", "-o", "jsonpath={.spec.state}")...); got != "SUSPENDED" {
+	if got := w.MustKubectl(t, "", alice.as(ns, "get", "vdep", "job", "-o", "jsonpath={.spec.state}")...); got != "SUSPENDED" {
 		t.Errorf("after kubectl edit the state is %q", got)
 	}
-	w.mustKubectl(t, "", alice.as(ns, "label", "vdep", "job", "team=nuts")...)
-	w.mustKubectl(t, "", alice.as(ns, "patch", "vdep", "job", "--subresource=status", "--type=merge", "-p", `{"status":{"name":"x"}}`)...)
+	w.MustKubectl(t, "", alice.as(ns, "label", "vdep", "job", "team=nuts")...)
+	w.MustKubectl(t, "", alice.as(ns, "patch", "vdep", "job", "--subresource=status", "--type=merge", "-p", `{"status":{"name":"x"}}`)...)
 }
 
 // TestWhatIsBeingDeletedIsLeftAlone: else a finalizer could not go.
@@ -117,12 +119,12 @@ func TestWhatIsBeingDeletedIsLeftAlone(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	held := strings.Replace(targetYAML("held", "", ns), "{name: held", "{finalizers: [example.com/hold], name: held", 1)
-	w.mustKubectl(t, held, "apply", "-n", ns, "-f", "-")
-	w.mustKubectl(t, "", "delete", "dt", "held", "-n", ns, "--wait=false")
-	w.mustKubectl(t, "", "delete", "dt", "held", "-n", ns, "--wait=false")
-	w.mustKubectl(t, "", "annotate", "dt", "held", "-n", ns, "a=b")
-	w.mustKubectl(t, "", "patch", "dt", "held", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":[]}}`)
-	if out := w.mustKubectl(t, "", "get", "dt", "-n", ns); !strings.Contains(out, "No resources found") {
+	w.MustKubectl(t, held, "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, "", "delete", "dt", "held", "-n", ns, "--wait=false")
+	w.MustKubectl(t, "", "delete", "dt", "held", "-n", ns, "--wait=false")
+	w.MustKubectl(t, "", "annotate", "dt", "held", "-n", ns, "a=b")
+	w.MustKubectl(t, "", "patch", "dt", "held", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":[]}}`)
+	if out := w.MustKubectl(t, "", "get", "dt", "-n", ns); !strings.Contains(out, "No resources found") {
 		t.Error(out)
 	}
 }
@@ -131,9 +133,9 @@ func TestWhatIsBeingDeletedIsLeftAlone(t *testing.T) {
 func TestANameInRESTIsGivenOnce(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
-	w.mustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
-	eventually(t, 5*time.Second, func() error {
-		out, err := w.kubectl(t, targetYAML("another", "My_Target", ns), "create", "--dry-run=server", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
+	eventually.OK(t, 5*time.Second, func() error {
+		out, err := w.RunKubectl(t, targetYAML("another", "My_Target", ns), "create", "--dry-run=server", "-n", ns, "-f", "-")
 		if err == nil {
 			return fmt.Errorf("let in: %s", out)
 		}
@@ -144,8 +146,8 @@ func TestANameInRESTIsGivenOnce(t *testing.T) {
 		return nil
 	})
 	w.refused(t, "AlreadyExists", targetYAML("one", "My_Target", ns), "create", "-n", ns, "-f", "-") // as the API server says it
-	w.mustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
-	w.mustKubectl(t, targetYAML("another", "my_target", ns), "apply", "-n", ns, "-f", "-") // not the same
+	w.MustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("another", "my_target", ns), "apply", "-n", ns, "-f", "-") // not the same
 }
 
 // TestANamespaceGoesWithItsObjects, whatever refers to what.
@@ -153,9 +155,9 @@ func TestANamespaceGoesWithItsObjects(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	fillWithReferences(t, w, ns)
-	w.mustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
-	eventually(t, 10*time.Second, func() error {
-		if out := w.mustKubectl(t, "", "get", "dt,vdep,vsc", "-n", ns); !strings.Contains(out, "No resources found") {
+	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
+	eventually.OK(t, 10*time.Second, func() error {
+		if out := w.MustKubectl(t, "", "get", "dt,vdep,vsc", "-n", ns); !strings.Contains(out, "No resources found") {
 			return fmt.Errorf("%s", out)
 		}
 		return nil
@@ -164,7 +166,7 @@ func TestANamespaceGoesWithItsObjects(t *testing.T) {
 
 func fillWithReferences(t *testing.T, w *world, ns string) {
 	t.Helper()
-	w.mustKubectl(t, targetYAML("staging", "", ns)+objectYAML("SessionCluster", "cluster", "deploymentTargetName: staging")+
+	w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("SessionCluster", "cluster", "deploymentTargetName: staging")+
 		objectYAML("Deployment", "job", "sessionClusterName: cluster, deploymentTargetName: staging"), "apply", "-n", ns, "-f", "-")
 }
 
@@ -175,7 +177,7 @@ func TestWhileDreyIsDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.reportTo(t)
+	w.drey.ReportTo(t)
 	t.Cleanup(func() {
 		if err := w.Stop(); err != nil {
 			t.Error(err)
@@ -189,9 +191,9 @@ func TestWhileDreyIsDown(t *testing.T) {
 	const down = `failed calling webhook "registry.drey.dev"`
 	w.refused(t, down, "", "delete", "dt", "staging", "-n", ns)
 	w.refused(t, down, targetYAML("another", "", ns), "apply", "-n", ns, "-f", "-")
-	w.mustKubectl(t, "", "label", "vdep", "job", "team=nuts", "-n", ns)
-	w.mustKubectl(t, "", "delete", "vdep", "job", "-n", ns) // nothing refers to it
-	w.mustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
+	w.MustKubectl(t, "", "label", "vdep", "job", "team=nuts", "-n", ns)
+	w.MustKubectl(t, "", "delete", "vdep", "job", "-n", ns) // nothing refers to it
+	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
 }
 
 // TestKubectlWatchesAndDescribes drey's objects.
@@ -209,17 +211,17 @@ func TestKubectlWatchesAndDescribes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { cancel(); _ = watch.Wait() }()
-	w.mustKubectl(t, targetYAML("staging", "", ns), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("staging", "", ns), "apply", "-n", ns, "-f", "-")
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || line != "deploymenttarget.drey.dev/staging\n" {
 		t.Errorf("watched %q, %v", line, err)
 	}
-	w.mustKubectl(t, "", "wait", "--for=condition=Ready", "dt/staging", "-n", ns, "--timeout=10s")
-	if out := w.mustKubectl(t, "", "describe", "dt", "staging", "-n", ns); !strings.Contains(out, "REST shows it") || !strings.Contains(out, "Namespace:  "+ns) {
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/staging", "-n", ns, "--timeout=10s")
+	if out := w.MustKubectl(t, "", "describe", "dt", "staging", "-n", ns); !strings.Contains(out, "REST shows it") || !strings.Contains(out, "Namespace:  "+ns) {
 		t.Error(out)
 	}
 	for _, path := range []string{"deploymenttargets.drey.dev.spec.kubernetes", "deployments.drey.dev.spec", "sessionclusters.drey.dev.status"} {
-		if out := w.mustKubectl(t, "", "explain", path); !strings.Contains(out, "DESCRIPTION") {
+		if out := w.MustKubectl(t, "", "explain", path); !strings.Contains(out, "DESCRIPTION") {
 			t.Error(out)
 		}
 	}
@@ -230,7 +232,7 @@ func TestKubectlWatchesAndDescribes(t *testing.T) {
 func TestDreysOwnNamespaceAsTarget(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
-	out := w.mustKubectl(t, targetYAML("home", "", ""), "apply", "-n", ns, "-f", "-")
+	out := w.MustKubectl(t, targetYAML("home", "", ""), "apply", "-n", ns, "-f", "-")
 	if !strings.Contains(out, "Warning: ") || !strings.Contains(out, `"drey-system", the Kubernetes namespace that drey itself runs in`) {
 		t.Error(out)
 	}

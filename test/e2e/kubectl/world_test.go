@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -142,44 +141,14 @@ func inWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.reportTo(t)
+	w.drey.ReportTo(t)
 	return w
-}
-
-func (w *world) reportTo(t *testing.T) {
-	t.Cleanup(func() {
-		if t.Failed() {
-			lines := strings.Split(w.drey.Log(), "\n")
-			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-20):], "\n"))
-		}
-	})
-}
-
-// kubectl runs kubectl with a manifest on its standard input, and returns what it
-// printed.
-func (w *world) kubectl(t testing.TB, manifest string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := w.KubectlCommand(ctx, args...)
-	cmd.Stdin = strings.NewReader(manifest)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) string {
-	t.Helper()
-	out, err := w.kubectl(t, manifest, args...)
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
 }
 
 // refused runs kubectl, and fails the test unless it is refused in these words.
 func (w *world) refused(t testing.TB, want, manifest string, args ...string) string {
 	t.Helper()
-	out, err := w.kubectl(t, manifest, args...)
+	out, err := w.RunKubectl(t, manifest, args...)
 	if err == nil || !strings.Contains(out, want) {
 		t.Errorf("kubectl %s: %v\n%s\nwant %s", strings.Join(args, " "), err, out, want)
 	}
@@ -197,8 +166,8 @@ type person struct {
 // it too, but nothing elsewhere.
 func (w *world) admin(t testing.TB, namespace string) person {
 	t.Helper()
-	w.mustKubectl(t, strings.ReplaceAll(namespaceAdmin, "HOME", namespace), "apply", "-f", "-")
-	return person{w, "system:serviceaccount:" + namespace + ":admin", strings.TrimSpace(w.mustKubectl(t, "", "create", "token", "admin", "-n", namespace))}
+	w.MustKubectl(t, strings.ReplaceAll(namespaceAdmin, "HOME", namespace), "apply", "-f", "-")
+	return person{w, "system:serviceaccount:" + namespace + ":admin", strings.TrimSpace(w.MustKubectl(t, "", "create", "token", "admin", "-n", namespace))}
 }
 
 const namespaceAdmin = `
@@ -257,22 +226,6 @@ func (p person) call(t testing.TB, method, path, body string) (status int, said 
 		t.Fatalf("%s %s: %v: %s", method, path, err, text)
 	}
 	return response.StatusCode, said
-}
-
-// eventually waits until check returns nil.
-func eventually(t testing.TB, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %v", within, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 }
 
 // targetYAML is a target. restName and namespace may be empty.

@@ -22,6 +22,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestErrorsSayWhatToDo asks of the cluster what it does not give.
@@ -169,7 +170,7 @@ func TestWhileTheAPIServerIsAwayReadsGoOnAndWritesSaySo(t *testing.T) {
 		}
 	}
 	g.shut.Store(false)
-	eventually(t, func() error { _, err := s.Create(t.Context(), storetest.Target(ns, "b", "flink")); return err })
+	eventually.OK(t, soon, func() error { _, err := s.Create(t.Context(), storetest.Target(ns, "b", "flink")); return err })
 }
 
 // TestAWriteIsReadEvenWhileTheWatchIsSilent: a write is durable although the
@@ -193,7 +194,7 @@ func TestAWriteIsReadEvenWhileTheWatchIsSilent(t *testing.T) {
 		t.Errorf("List: %v, %v", l, err)
 	}
 	g.silent.Store(false)
-	eventually(t, func() error {
+	eventually.OK(t, soon, func() error {
 		g.shut.Store(true) // now from memory alone
 		defer g.shut.Store(false)
 		_, err := s.Get(t.Context(), o.Key())
@@ -264,7 +265,7 @@ func TestReplicasAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, r := range replicas {
-		eventually(t, func() error {
+		eventually.OK(t, soon, func() error {
 			got, err := r.List(t.Context(), registry.Deployment, ns)
 			if err != nil {
 				return err
@@ -294,7 +295,7 @@ func TestPlatformNamespacesAreKubernetesNamespaces(t *testing.T) {
 	}
 	is := func(want bool) {
 		t.Helper()
-		eventually(t, func() error {
+		eventually.OK(t, soon, func() error {
 			_, err := s.Get(t.Context(), registry.Key{Kind: registry.Namespace, Name: ns})
 			all, listErr := s.List(t.Context(), registry.Namespace, "")
 			listed := false
@@ -311,9 +312,9 @@ func TestPlatformNamespacesAreKubernetesNamespaces(t *testing.T) {
 		})
 	}
 	is(false)
-	w.mustKubectl(t, targetYAML("a", "", "flink"), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("a", "", "flink"), "apply", "-n", ns, "-f", "-")
 	is(true)
-	w.mustKubectl(t, "", "delete", "dt", "a", "-n", ns)
+	w.MustKubectl(t, "", "delete", "dt", "a", "-n", ns)
 	is(false)
 	made, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns}})
 	if err != nil || made.Metadata.Name != ns || made.Metadata.ResourceVersion != 1 {
@@ -327,7 +328,7 @@ func TestPlatformNamespacesAreKubernetesNamespaces(t *testing.T) {
 		t.Error(err)
 	}
 	is(false)
-	w.mustKubectl(t, "", "label", "namespace", ns, "drey.dev/platform=true")
+	w.MustKubectl(t, "", "label", "namespace", ns, "drey.dev/platform=true")
 	is(true)
 	if got, want := seen.text(), strings.TrimSuffix(strings.Repeat("Added "+ns+", Deleted "+ns+", ", 2)+"Added "+ns, ", "); got != want {
 		t.Errorf("observed %s, want %s", got, want)
@@ -338,7 +339,7 @@ func TestPlatformNamespacesAreKubernetesNamespaces(t *testing.T) {
 	t.Run("told to, drey makes the Kubernetes namespace", func(t *testing.T) {
 		s := w.open(t, kubestore.Options{CreateNamespaces: true})
 		made, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "made-by-drey"}})
-		if err != nil || made.Metadata.ID != w.mustKubectl(t, "", "get", "namespace", "made-by-drey", "-o", "jsonpath={.metadata.uid}") {
+		if err != nil || made.Metadata.ID != w.MustKubectl(t, "", "get", "namespace", "made-by-drey", "-o", "jsonpath={.metadata.uid}") {
 			t.Errorf("%+v, %v", made, err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestAdmissionFindsWhatKubectlMakes feeds the index that webhooks ask.
@@ -19,7 +20,7 @@ func TestAdmissionFindsWhatKubectlMakes(t *testing.T) {
 	flink := ns + "-flink"
 	wantTargets := func(want string) {
 		t.Helper()
-		eventually(t, func() error {
+		eventually.OK(t, soon, func() error {
 			var got string
 			for _, target := range index.Targets(flink) {
 				got += target.String() + " "
@@ -30,10 +31,10 @@ func TestAdmissionFindsWhatKubectlMakes(t *testing.T) {
 			return nil
 		})
 	}
-	w.mustKubectl(t, targetYAML("staging", "", flink)+"---\n"+targetYAML("other", "myOther", flink), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("staging", "", flink)+"---\n"+targetYAML("other", "myOther", flink), "apply", "-n", ns, "-f", "-")
 	wantTargets(ns + "/myOther " + ns + "/staging ")
-	w.mustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
+	w.MustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
 	wantTargets(ns + "/myOther ")
-	w.mustKubectl(t, "", "delete", "namespace", ns, "--wait=false")
+	w.MustKubectl(t, "", "delete", "namespace", ns, "--wait=false")
 	wantTargets("")
 }

@@ -11,19 +11,8 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/test/eventually"
 )
-
-// eventually waits until a check is content.
-func eventually(t testing.TB, check func() error) {
-	t.Helper()
-	var err error
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
-	}
-	t.Fatal(err)
-}
 
 func target(namespace, name string) registry.Key {
 	return registry.Key{Kind: registry.DeploymentTarget, Namespace: namespace, Name: name}
@@ -33,7 +22,7 @@ func target(namespace, name string) registry.Key {
 func get(t testing.TB, s registry.Store, key registry.Key, like func(registry.Object) bool) registry.Object {
 	t.Helper()
 	var o registry.Object
-	eventually(t, func() (err error) {
+	eventually.OK(t, soon, func() (err error) {
 		if o, err = s.Get(t.Context(), key); err == nil && !like(o) {
 			err = fmt.Errorf("%+v is not it", o)
 		}
@@ -48,7 +37,7 @@ func TestWhatKubectlMakesHasTheShapeOfREST(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
-	w.mustKubectl(t, `
+	w.MustKubectl(t, `
 apiVersion: drey.dev/v1
 kind: DeploymentTarget
 metadata: {name: staging, labels: {env: test}, annotations: {note: by hand}}
@@ -61,7 +50,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 `, "apply", "-n", ns, "-f", "-")
 
 	o := get(t, s, target(ns, "staging"), anything)
-	uid := w.mustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.metadata.uid}")
+	uid := w.MustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.metadata.uid}")
 	if o.Metadata.ID != uid || o.Metadata.Labels["env"] != "test" || len(o.Metadata.Annotations) != 1 || o.Metadata.Annotations["note"] != "by hand" {
 		t.Errorf("metadata: %+v", o.Metadata)
 	}
@@ -85,7 +74,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 			{"label", "dt", "staging", "team-"},
 		} {
 			before := get(t, s, target(ns, "staging"), anything)
-			w.mustKubectl(t, "", append(args, "-n", ns)...)
+			w.MustKubectl(t, "", append(args, "-n", ns)...)
 			after := get(t, s, target(ns, "staging"), func(o registry.Object) bool { return o.Metadata.ResourceVersion != before.Metadata.ResourceVersion })
 			if was, ok := seen[after.Metadata.ResourceVersion]; ok || after.Metadata.ResourceVersion <= 0 {
 				t.Errorf("%v: version %d, as after %s", args, after.Metadata.ResourceVersion, was)
@@ -104,13 +93,13 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 		if _, err := s.Update(t.Context(), o, expected); !errors.Is(err, registry.ErrConflict) {
 			t.Errorf("the same again: %v", err)
 		}
-		annotations := w.mustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.metadata.annotations}")
+		annotations := w.MustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.metadata.annotations}")
 		if !strings.Contains(annotations, "last-applied-configuration") || strings.Contains(annotations, `"note":"by hand"`) {
 			t.Errorf("annotations: %s", annotations)
 		}
 	})
 	t.Run("two stores say the same version, and so does one that starts later", func(t *testing.T) {
-		w.mustKubectl(t, "", "label", "dt", "staging", "x=y", "-n", ns)
+		w.MustKubectl(t, "", "label", "dt", "staging", "x=y", "-n", ns)
 		isNew := func(o registry.Object) bool { return o.Metadata.Labels["x"] == "y" }
 		a, b := get(t, s, target(ns, "staging"), isNew), get(t, w.open(t, kubestore.Options{}), target(ns, "staging"), isNew)
 		if a.Metadata.ResourceVersion != b.Metadata.ResourceVersion {
@@ -118,8 +107,8 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 		}
 	})
 	t.Run("deleted by kubectl, it is gone", func(t *testing.T) {
-		w.mustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
-		eventually(t, func() error {
+		w.MustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
+		eventually.OK(t, soon, func() error {
 			if o, err := s.Get(t.Context(), target(ns, "staging")); !errors.Is(err, registry.ErrNotFound) {
 				return fmt.Errorf("got %+v, %w", o, err)
 			}
@@ -133,7 +122,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 func TestTheClusterRefuses(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
-	w.mustKubectl(t, targetYAML("staging", "", "flink"), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("staging", "", "flink"), "apply", "-n", ns, "-f", "-")
 	for name, c := range map[string]struct{ yaml, want string }{
 		"another target namespace":          {targetYAML("staging", "", "other"), "the spec of a DeploymentTarget cannot be changed: create a target of another name"},
 		"the removal of a target namespace": {targetYAML("staging", "", ""), "cannot be changed"},
@@ -151,13 +140,13 @@ func TestTheClusterRefuses(t *testing.T) {
 		"a reference that is no name":       {"apiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {deploymentTargetName: 5}", "spec.deploymentTargetName"},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			out, err := w.kubectl(t, c.yaml, "apply", "-n", ns, "-f", "-")
+			out, err := w.RunKubectl(t, c.yaml, "apply", "-n", ns, "-f", "-")
 			if err == nil || !strings.Contains(out, c.want) {
 				t.Errorf("%v: %s\nwant %q", err, out, c.want)
 			}
 		})
 	}
-	w.mustKubectl(t, "", "label", "dt", "staging", "env=test", "-n", ns) // may change
+	w.MustKubectl(t, "", "label", "dt", "staging", "env=test", "-n", ns) // may change
 }
 
 func targetYAML(name, restName, namespace string) string {
@@ -190,8 +179,8 @@ spec:
   kubernetes:
     namespace: jobs
 `
-	w.mustKubectl(t, example, "apply", "-n", ns, "-f", "-")
-	w.mustKubectl(t, example, "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, example, "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, example, "apply", "-n", ns, "-f", "-")
 	o := get(t, s, target(ns, "myDeploymentTarget"), anything)
 	if o.Metadata.Name != "myDeploymentTarget" || string(o.Spec) != `{"kubernetes":{"namespace":"jobs"}}` {
 		t.Errorf("%+v %s", o.Metadata, o.Spec)
@@ -208,7 +197,7 @@ spec:
 	if err := s.Delete(t.Context(), o.Key(), o.Metadata.ResourceVersion); err != nil {
 		t.Error(err)
 	}
-	if out := w.mustKubectl(t, "", "get", "dt", "-n", ns); !strings.Contains(out, "No resources found") {
+	if out := w.MustKubectl(t, "", "get", "dt", "-n", ns); !strings.Contains(out, "No resources found") {
 		t.Error(out)
 	}
 }
@@ -233,14 +222,14 @@ func TestANameThatKubernetesCannotHoldIsSeenByKubectl(t *testing.T) {
 	if made.Metadata.ID != "22222222-2222-4333-8444-555555555555" || len(made.Metadata.Labels) != 3 || len(made.Metadata.Annotations) != 4 || made.Metadata.Annotations["drey.dev/id"] != "mine" || made.Metadata.ResourceVersion != 1 {
 		t.Errorf("%+v", made.Metadata)
 	}
-	eventually(t, func() error {
-		out := w.mustKubectl(t, "", "get", "dt", "-n", ns, "-o", "wide")
+	eventually.OK(t, soon, func() error {
+		out := w.MustKubectl(t, "", "get", "dt", "-n", ns, "-o", "wide")
 		if !regexp.MustCompile(`mydeploymenttarget\.[0-9a-f]{20} +jobs +0 +False +\S+ +NamespaceMissing +myDeploymentTarget +22222222-2222-4333-8444-555555555555`).MatchString(out) {
 			return fmt.Errorf("%s", out)
 		}
 		return nil
 	})
-	if out := w.mustKubectl(t, "", "get", "dt", "-n", ns, "-l", "env=test", "-o", "name"); !strings.HasPrefix(out, "deploymenttarget.drey.dev/mydeploymenttarget.") {
+	if out := w.MustKubectl(t, "", "get", "dt", "-n", ns, "-l", "env=test", "-o", "name"); !strings.HasPrefix(out, "deploymenttarget.drey.dev/mydeploymenttarget.") {
 		t.Error(out)
 	}
 }
@@ -249,7 +238,7 @@ func TestKubectlShowsTheObjects(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{ReportStatus: true})
 	ns := w.Namespace(t)
-	w.mustKubectl(t, targetYAML("staging", "", ns)+`---
+	w.MustKubectl(t, targetYAML("staging", "", ns)+`---
 apiVersion: drey.dev/v1
 kind: Deployment
 metadata: {name: top-speed}
@@ -260,8 +249,8 @@ kind: SessionCluster
 metadata: {name: cluster}
 spec: {state: STOPPED, deploymentTargetName: staging}
 `, "apply", "-n", ns, "-f", "-")
-	eventually(t, func() error {
-		out := w.mustKubectl(t, "", "get", "drey", "-n", ns)
+	eventually.OK(t, soon, func() error {
+		out := w.MustKubectl(t, "", "get", "drey", "-n", ns)
 		for _, want := range []string{
 			`NAME +TARGET-NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +` + ns + ` +2 +True`,
 			`NAME +TARGET +STATE +READY +AGE\n`, `deployment.drey.dev/top-speed +staging +RUNNING +True`, `sessioncluster.drey.dev/cluster +staging +STOPPED +True`,
@@ -273,16 +262,16 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 		return nil
 	})
 	for _, args := range [][]string{{"get", "vdep,vsc,dt"}, {"wait", "--for=condition=Referenced", "dt/staging"}} {
-		w.mustKubectl(t, "", append(args, "-n", ns)...)
+		w.MustKubectl(t, "", append(args, "-n", ns)...)
 	}
-	if out := w.mustKubectl(t, "", "explain", "deploymenttargets.spec.kubernetes.namespace"); !strings.Contains(out, "in which Flink may run") {
+	if out := w.MustKubectl(t, "", "explain", "deploymenttargets.spec.kubernetes.namespace"); !strings.Contains(out, "in which Flink may run") {
 		t.Error(out)
 	}
 	t.Run("a status is no change of the object", func(t *testing.T) {
 		before := get(t, s, target(ns, "staging"), anything)
-		w.mustKubectl(t, "", "delete", "vdep,vsc", "--all", "-n", ns)
-		eventually(t, func() error {
-			if out := w.mustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.status.references}"); out != "0" {
+		w.MustKubectl(t, "", "delete", "vdep,vsc", "--all", "-n", ns)
+		eventually.OK(t, soon, func() error {
+			if out := w.MustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.status.references}"); out != "0" {
 				return fmt.Errorf("references: %s", out)
 			}
 			return nil
@@ -304,12 +293,12 @@ func TestOfTwoObjectsOfOneNameTheOlderIsShown(t *testing.T) {
 	if err := s.Watch(t.Context(), registry.DeploymentTarget, seen.observe(ns)); err != nil {
 		t.Fatal(err)
 	}
-	w.mustKubectl(t, targetYAML("one", "My_Target", "first"), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("one", "My_Target", "first"), "apply", "-n", ns, "-f", "-")
 	older := get(t, s, target(ns, "My_Target"), anything)
 	time.Sleep(time.Until(older.Metadata.CreatedAt.Add(1100 * time.Millisecond))) // times in Kubernetes are in seconds
-	w.mustKubectl(t, targetYAML("another", "My_Target", "second"), "apply", "-n", ns, "-f", "-")
-	eventually(t, func() error {
-		out := w.mustKubectl(t, "", "get", "dt", "another", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")]}`)
+	w.MustKubectl(t, targetYAML("another", "My_Target", "second"), "apply", "-n", ns, "-f", "-")
+	eventually.OK(t, soon, func() error {
+		out := w.MustKubectl(t, "", "get", "dt", "another", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")]}`)
 		if !strings.Contains(out, "NameTaken") || !strings.Contains(out, `deploymenttargets.drey.dev one is older and has the name \"My_Target\"`) {
 			return fmt.Errorf("%s", out)
 		}
@@ -341,11 +330,11 @@ func TestAnIDThatIsTakenIsNobodyElses(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
-	w.mustKubectl(t, targetYAML("a", "", "flink"), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("a", "", "flink"), "apply", "-n", ns, "-f", "-")
 	owner := get(t, s, target(ns, "a"), anything).Metadata.ID
-	w.mustKubectl(t, strings.Replace(targetYAML("b", "", "flink"), "{name: b", "{annotations: {drey.dev/id: "+owner+"}, name: b", 1), "apply", "-n", ns, "-f", "-")
-	w.mustKubectl(t, strings.Replace(targetYAML("c", "", "flink"), "{name: c", "{annotations: {drey.dev/id: nonsense}, name: c", 1), "apply", "-n", ns, "-f", "-")
-	uids := strings.Fields(w.mustKubectl(t, "", "get", "dt", "b", "c", "-n", ns, "-o", "jsonpath={.items[*].metadata.uid}"))
+	w.MustKubectl(t, strings.Replace(targetYAML("b", "", "flink"), "{name: b", "{annotations: {drey.dev/id: "+owner+"}, name: b", 1), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, strings.Replace(targetYAML("c", "", "flink"), "{name: c", "{annotations: {drey.dev/id: nonsense}, name: c", 1), "apply", "-n", ns, "-f", "-")
+	uids := strings.Fields(w.MustKubectl(t, "", "get", "dt", "b", "c", "-n", ns, "-o", "jsonpath={.items[*].metadata.uid}"))
 	b, c := get(t, s, target(ns, "b"), anything), get(t, s, target(ns, "c"), anything)
 	if b.Metadata.ID != uids[0] || c.Metadata.ID != uids[1] || get(t, s, target(ns, "a"), anything).Metadata.ID != owner {
 		t.Errorf("ids: %s %s, want %s", b.Metadata.ID, c.Metadata.ID, uids)

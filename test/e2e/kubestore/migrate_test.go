@@ -48,7 +48,7 @@ func TestMigration(t *testing.T) {
 	}
 	there := func() int {
 		t.Helper()
-		return strings.Count(w.mustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A", "-o", "name"), "\n")
+		return strings.Count(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A", "-o", "name"), "\n")
 	}
 
 	must(fmt.Sprintf("DeploymentTarget   %d       0       0           0", targets), "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
@@ -60,7 +60,7 @@ func TestMigration(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "kubectl create namespace team-a") {
 		t.Fatalf("%v %s", err, out)
 	}
-	w.mustKubectl(t, "", "create", "namespace", "team-a")
+	w.MustKubectl(t, "", "create", "namespace", "team-a")
 
 	broken := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data)
 	var said bytes.Buffer
@@ -84,7 +84,7 @@ func TestMigration(t *testing.T) {
 	if n := there(); n != targets {
 		t.Fatalf("there are %d targets", n)
 	}
-	if got := w.mustKubectl(t, "", "get", "vdep", "one", "-n", "team-a", "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`); got != ids["one"] {
+	if got := w.MustKubectl(t, "", "get", "vdep", "one", "-n", "team-a", "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`); got != ids["one"] {
 		t.Errorf("the Deployment has the id %q, and had %q", got, ids["one"])
 	}
 
@@ -98,8 +98,8 @@ func TestMigration(t *testing.T) {
 	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", back)
 
 	// Somebody changes one: nothing is overwritten, and nothing else written.
-	w.mustKubectl(t, "", "label", "vdep", "one", "-n", "team-a", "team=oaks", "--overwrite")
-	w.mustKubectl(t, "", "delete", "dt", "target-0007", "-n", "team-a")
+	w.MustKubectl(t, "", "label", "vdep", "one", "-n", "team-a", "team=oaks", "--overwrite")
+	w.MustKubectl(t, "", "delete", "dt", "target-0007", "-n", "team-a")
 	out, err = migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), `Deployment "one" in platform namespace "team-a" is there already, and is another: its labels`) {
 		t.Errorf("%v %s", err, out)

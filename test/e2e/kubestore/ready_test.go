@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestReadySaysWhetherFlinkMayRunThere follows a target while its Kubernetes namespace
@@ -29,27 +30,27 @@ func TestReadySaysWhetherFlinkMayRunThere(t *testing.T) {
 	at := ns + "-flink"
 	becomes := func(want string) {
 		t.Helper()
-		eventually(t, func() error {
+		eventually.OK(t, soon, func() error {
 			const ready = `jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.reason}: {.message}{end}`
-			if out := w.mustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", ready); !strings.HasPrefix(out, want) {
+			if out := w.MustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", ready); !strings.HasPrefix(out, want) {
 				return fmt.Errorf("Ready is %q, not %q", out, want)
 			}
 			return nil
 		})
 	}
-	w.mustKubectl(t, targetYAML("staging", "", at), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("staging", "", at), "apply", "-n", ns, "-f", "-")
 	becomes(fmt.Sprintf("False NamespaceMissing: Kubernetes namespace %q does not exist: kubectl create namespace %s", at, at))
-	w.mustKubectl(t, "", "create", "namespace", at)
+	w.MustKubectl(t, "", "create", "namespace", at)
 	becomes(fmt.Sprintf("True Registered: REST shows it, and Flink may run in Kubernetes namespace %q", at))
-	w.mustKubectl(t, "", "label", "namespace", at, "closed=true")
+	w.MustKubectl(t, "", "label", "namespace", at, "closed=true")
 	becomes("False NamespaceNotServed: it is closed")
-	w.mustKubectl(t, "", "label", "namespace", at, "closed-")
+	w.MustKubectl(t, "", "label", "namespace", at, "closed-")
 	becomes("True Registered")
-	w.mustKubectl(t, "", "create", "configmap", "held", "-n", at)
-	w.mustKubectl(t, "", "patch", "configmap", "held", "-n", at, "-p", `{"metadata":{"finalizers":["example.com/held"]}}`)
-	w.mustKubectl(t, "", "delete", "namespace", at, "--wait=false")
+	w.MustKubectl(t, "", "create", "configmap", "held", "-n", at)
+	w.MustKubectl(t, "", "patch", "configmap", "held", "-n", at, "-p", `{"metadata":{"finalizers":["example.com/held"]}}`)
+	w.MustKubectl(t, "", "delete", "namespace", at, "--wait=false")
 	becomes("False NamespaceTerminating")
-	w.mustKubectl(t, "", "patch", "configmap", "held", "-n", at, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	w.MustKubectl(t, "", "patch", "configmap", "held", "-n", at, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	becomes("False NamespaceMissing")
 
 	want := []string{

@@ -8,6 +8,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestACrashOfTheAPIServerLosesNothing kills it, and makes changes that the
@@ -28,16 +29,16 @@ func TestACrashOfTheAPIServerLosesNothing(t *testing.T) {
 	if err := w.RestartAPIServer(t.Context(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	w.mustKubectl(t, "", "delete", "dt", "deleted", "-n", ns)
-	w.mustKubectl(t, targetYAML("new", "", "flink"), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, "", "delete", "dt", "deleted", "-n", ns)
+	w.MustKubectl(t, targetYAML("new", "", "flink"), "apply", "-n", ns, "-f", "-")
 	get(t, s, target(ns, "new"), anything)
 	kept, err := s.Get(t.Context(), target(ns, "kept"))
 	if err != nil || kept.Metadata.ResourceVersion != 1 {
 		t.Errorf("%+v, %v", kept, err)
 	}
-	eventually(t, func() error { _, err := s.Update(t.Context(), kept, 1); return err })
+	eventually.OK(t, soon, func() error { _, err := s.Update(t.Context(), kept, 1); return err })
 	const want = "Added kept flink, Added deleted flink, Deleted deleted flink, Added new flink, Modified kept flink"
-	eventually(t, func() error {
+	eventually.OK(t, soon, func() error {
 		if got := seen.text(); got != want {
 			return fmt.Errorf("observed %s, want %s", got, want)
 		}

@@ -10,6 +10,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
+	"drey.dev/drey/test/eventually"
 )
 
 // TestTheDocumentedRightsSuffice runs a store as a user that has the rights which
@@ -25,11 +26,11 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	if !ok {
 		t.Fatal("docs/kubernetes.md lists no rights")
 	}
-	if out, err := w.kubectl(t, "", "create", "namespace", "drey-system"); err != nil && !strings.Contains(out, "AlreadyExists") {
+	if out, err := w.RunKubectl(t, "", "create", "namespace", "drey-system"); err != nil && !strings.Contains(out, "AlreadyExists") {
 		t.Fatal(out)
 	}
-	w.mustKubectl(t, "apiVersion: rbac.authorization.k8s.io/v1\n"+role, "apply", "-f", "-")
-	w.mustKubectl(t, "", "create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=drey")
+	w.MustKubectl(t, "apiVersion: rbac.authorization.k8s.io/v1\n"+role, "apply", "-f", "-")
+	w.MustKubectl(t, "", "create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=drey")
 	config, err := w.NewUser("drey")
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +48,8 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	if err := s.Confirm(t.Context(), o.Key(), o.Metadata.ID); err != nil {
 		t.Error(err)
 	}
-	eventually(t, func() error {
-		if out := w.mustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
+	eventually.OK(t, soon, func() error {
+		if out := w.MustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
 			return fmt.Errorf("Ready is %q", out)
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
+	"drey.dev/drey/test/eventually"
 )
 
 // rules returns the registry's rules over a store of its own: a replica.
@@ -32,9 +33,9 @@ func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
 	a, b := w.rules(t), w.rules(t)
 	ns := w.Namespace(t)
 	home := storetest.Target(ns, "home", "flink")
-	w.mustKubectl(t, targetYAML("home", "", "flink"), "apply", "-n", ns, "-f", "-")
+	w.MustKubectl(t, targetYAML("home", "", "flink"), "apply", "-n", ns, "-f", "-")
 	get(t, w.open(t, kubestore.Options{}), home.Key(), anything)
-	eventually(t, func() error {
+	eventually.OK(t, soon, func() error {
 		_, errA := a.GetNamespace(t.Context(), ns)
 		_, errB := b.GetNamespace(t.Context(), ns)
 		return errors.Join(errA, errB)
@@ -121,16 +122,16 @@ func TestAReferenceThatAppearsDuringTheCheckIsSeen(t *testing.T) {
 	if got, err := s.Get(registry.Current(t.Context()), o.Key()); err != nil || got.Metadata.ResourceVersion != 1 {
 		t.Errorf("after a deletion that did not happen: %+v, %v", got.Metadata, err)
 	}
-	if out := w.mustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", "jsonpath={.status.deleting}"); out != "" {
+	if out := w.MustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", "jsonpath={.status.deleting}"); out != "" {
 		t.Errorf("the mark is still there: %s", out)
 	}
 
 	t.Run("a mark whose author died is in nobody's way", func(t *testing.T) {
-		w.mustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
+		w.MustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
 		if err := other.Confirm(t.Context(), o.Key(), ""); err != nil {
 			t.Error(err)
 		}
-		w.mustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
+		w.MustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
 		if err := s.DeleteIf(t.Context(), o.Key(), 1, func(context.Context) error { return nil }); err != nil {
 			t.Error(err)
 		}

@@ -4,7 +4,6 @@ package kubestore_test
 import (
 	"context"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +43,9 @@ var shared = sync.OnceValues(func() (*world, error) {
 	return &world{c, objects}, err
 })
 
+// soon is how long what comes about by itself may take.
+const soon = 20 * time.Second
+
 var started *cluster.Cluster
 
 func TestMain(m *testing.M) {
@@ -82,26 +84,6 @@ func (w *world) openAs(t testing.TB, config *rest.Config, o kubestore.Options) *
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
-}
-
-// kubectl runs kubectl with an input, and returns what it prints.
-func (w *world) kubectl(t testing.TB, input string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := w.KubectlCommand(ctx, args...)
-	cmd.Stdin = strings.NewReader(input)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (w *world) mustKubectl(t testing.TB, input string, args ...string) string {
-	t.Helper()
-	out, err := w.kubectl(t, input, args...)
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
 }
 
 // TestStore runs the suite beside a second store, which reports status all the

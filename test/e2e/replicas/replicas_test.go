@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/exchange"
 	"drey.dev/drey/test/pods"
 )
@@ -113,7 +114,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		t.Error("too few writes to tell")
 	}
 
-	there := strings.Fields(w.mustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-n", "default", "-o", "jsonpath={.items[*].metadata.name}"))
+	there := strings.Fields(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-n", "default", "-o", "jsonpath={.items[*].metadata.name}"))
 	slices.Sort(there)
 	for _, name := range acknowledged {
 		if _, ok := slices.BinarySearch(there, name); !ok {
@@ -122,7 +123,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	}
 	// What was not answered may be there or not; for all alike.
 	for _, r := range w.replicas {
-		eventually(t, 20*time.Second, func() error {
+		eventually.OK(t, 20*time.Second, func() error {
 			status, _, list := call(t.Context(), http.MethodGet, r.REST+targets, "")
 			if n := strings.Count(list, `"kind":"DeploymentTarget",`); status != http.StatusOK || n != len(there) {
 				return fmt.Errorf("a replica lists %d targets, with status %d; the cluster has %d", n, status, len(there))
@@ -142,7 +143,7 @@ func TestWhileTheAPIServerIsAway(t *testing.T) {
 		t.Fatal(status, answer)
 	}
 	for _, r := range w.replicas {
-		eventually(t, 10*time.Second, func() error {
+		eventually.OK(t, 10*time.Second, func() error {
 			if status, _, answer := call(t.Context(), http.MethodGet, r.REST+targets+"/kept", ""); status != http.StatusOK {
 				return fmt.Errorf("%d %s", status, answer)
 			}
@@ -186,7 +187,7 @@ func TestWhileTheAPIServerIsAway(t *testing.T) {
 	}
 	writes.Wait()
 	resume()
-	eventually(t, 60*time.Second, func() error {
+	eventually.OK(t, 60*time.Second, func() error {
 		status, _, answer := call(t.Context(), http.MethodPut, w.url()+targets+"/later", targetBody("later", "later"))
 		if status != http.StatusCreated && status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, answer)
@@ -209,8 +210,8 @@ func TestWhileAllOfDreyIsAway(t *testing.T) {
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("t", registered)); status != http.StatusCreated {
 		t.Fatal(status, answer)
 	}
-	eventually(t, 10*time.Second, func() error { // the API server learns of a policy, and of whom to trust, within a second or so
-		if out, err := w.kubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", other, "-f", "-"); err == nil {
+	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy, and of whom to trust, within a second or so
+		if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", other, "-f", "-"); err == nil {
 			return fmt.Errorf("let in: %s", out)
 		}
 		return nil
@@ -227,16 +228,16 @@ func TestWhileAllOfDreyIsAway(t *testing.T) {
 		fmt.Fprintf(&all, flinkPod, fmt.Sprintf("my-job-taskmanager-1-%d", i))
 	}
 	began := time.Now()
-	w.mustKubectl(t, all.String(), "create", "-n", registered, "-f", "-")
+	w.MustKubectl(t, all.String(), "create", "-n", registered, "-f", "-")
 	t.Logf("%d pods made in %s without drey", n, time.Since(began).Round(time.Millisecond))
-	if out, err := w.kubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "-n", other, "-f", "-"); err == nil || !strings.Contains(out, "drey-gate") || !strings.Contains(out, "kubectl apply -f -") {
+	if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "-n", other, "-f", "-"); err == nil || !strings.Contains(out, "drey-gate") || !strings.Contains(out, "kubectl apply -f -") {
 		t.Errorf("where there is no target: %v %s", err, out)
 	}
 	time.Sleep(time.Until(began.Add(*outage)))
 
 	w.start(t)
 	back := time.Now()
-	eventually(t, 60*time.Second, func() error {
+	eventually.OK(t, 60*time.Second, func() error {
 		found, err := w.client.CoreV1().Pods(registered).List(t.Context(), metav1.ListOptions{LabelSelector: "system=ververica-platform,vvpNamespace=default"})
 		if err == nil && len(found.Items) != n {
 			err = fmt.Errorf("%d of %d pods are labelled", len(found.Items), n)
@@ -266,7 +267,7 @@ func TestAnotherLeads(t *testing.T) {
 		{"is asked to stop", func(r *replica) error { return r.Stop() }, 8 * time.Second},
 		{"is killed", func(r *replica) error { return r.Kill() }, 40 * time.Second}, // its Lease holds for 15 s
 	} {
-		eventually(t, 40*time.Second, func() error {
+		eventually.OK(t, 40*time.Second, func() error {
 			if leader() == nil {
 				return errors.New("nobody leads")
 			}
@@ -278,7 +279,7 @@ func TestAnotherLeads(t *testing.T) {
 		}
 		w.gone(old)
 		began := time.Now()
-		eventually(t, c.within, func() error {
+		eventually.OK(t, c.within, func() error {
 			if leader() == nil {
 				return fmt.Errorf("nobody leads after the leader %s", c.how)
 			}
@@ -300,9 +301,9 @@ func TestNoCallFailsWhileReplicasAreRestarted(t *testing.T) {
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("t", namespace)); status != http.StatusCreated {
 		t.Fatal(status, answer)
 	}
-	eventually(t, 20*time.Second, func() error { // all know the target
+	eventually.OK(t, 20*time.Second, func() error { // all know the target
 		for range 2 * replicas {
-			if out, err := w.kubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", namespace, "-f", "-"); err != nil {
+			if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", namespace, "-f", "-"); err != nil {
 				return fmt.Errorf("%w %s", err, out)
 			}
 		}

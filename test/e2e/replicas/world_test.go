@@ -28,6 +28,7 @@ import (
 	"drey.dev/drey/test/balancer"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/gate"
 	"drey.dev/drey/webhook/verdict"
@@ -87,12 +88,9 @@ func newWorld(t *testing.T, replicas int) *world {
 	w.register(t)
 	t.Cleanup(func() {
 		for _, r := range w.replicas {
+			r.ReportTo(t)
 			if err := r.Stop(); err != nil {
 				t.Error(err)
-			}
-			if t.Failed() {
-				lines := strings.Split(r.Log(), "\n")
-				t.Log("a replica said last:\n" + strings.Join(lines[max(0, len(lines)-15):], "\n"))
 			}
 		}
 	})
@@ -224,7 +222,7 @@ func (w *world) gone(r *replica) {
 // await waits until so many replicas take connections.
 func (w *world) await(t *testing.T, replicas int) {
 	t.Helper()
-	eventually(t, 60*time.Second, func() error {
+	eventually.OK(t, 60*time.Second, func() error {
 		if a, b := w.webhooks.Ready(), w.rest.Ready(); a != replicas || b != replicas {
 			return fmt.Errorf("%d and %d replicas are ready, want %d", a, b, replicas)
 		}
@@ -234,25 +232,6 @@ func (w *world) await(t *testing.T, replicas int) {
 
 // url is that of the REST API behind the balancer.
 func (w *world) url() string { return "http://" + w.rest.Address() }
-
-func (w *world) kubectl(t testing.TB, manifest string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := w.KubectlCommand(ctx, args...)
-	cmd.Stdin = strings.NewReader(manifest)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (w *world) mustKubectl(t testing.TB, manifest string, args ...string) string {
-	t.Helper()
-	out, err := w.kubectl(t, manifest, args...)
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
-}
 
 // call makes a request of the REST API. status is 0 if there was no answer.
 func call(ctx context.Context, method, url, body string) (status int, header http.Header, answer string) {
@@ -275,17 +254,4 @@ func call(ctx context.Context, method, url, body string) (status int, header htt
 
 func targetBody(name, namespace string) string {
 	return fmt.Sprintf(`{"metadata":{"name":%q},"spec":{"kubernetes":{"namespace":%q}}}`, name, namespace)
-}
-
-func eventually(t testing.TB, limit time.Duration, f func() error) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %v", limit, err)
-		}
-	}
 }

@@ -90,13 +90,10 @@ func Start(t *testing.T, c *cluster.Cluster, program string, args []string) *dre
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.ReportTo(t)
 	t.Cleanup(func() {
 		if err := d.Stop(); err != nil {
 			t.Error(err)
-		}
-		if t.Failed() {
-			lines := strings.Split(d.Log(), "\n")
-			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
 	})
 	return d

@@ -1,0 +1,89 @@
+package installed
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Audit is the API server's record of what drey's ServiceAccount asked of it.
+type Audit struct{ dir string }
+
+// NewAudit prepares one in a directory.
+func NewAudit(dir string) (*Audit, error) {
+	a := &Audit{dir}
+	return a, os.WriteFile(a.policy(), []byte(auditPolicy), 0o600)
+}
+
+const auditPolicy = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: Metadata, users: ["system:serviceaccount:drey-system:drey"]}
+- {level: None}
+`
+
+func (a *Audit) policy() string { return filepath.Join(a.dir, "audit-policy.yaml") }
+func (a *Audit) log() string    { return filepath.Join(a.dir, "audit.log") }
+
+// Remove removes it.
+func (a *Audit) Remove() error { return os.RemoveAll(a.dir) }
+
+// APIServerArgs are those by which the API server keeps it.
+func (a *Audit) APIServerArgs() []string {
+	return []string{"--audit-policy-file=" + a.policy(), "--audit-log-path=" + a.log(), "--audit-log-mode=blocking"}
+}
+
+// Call is a request that was made.
+type Call struct {
+	Verb        string
+	RequestURI  string
+	ObjectRef   struct{ APIGroup, Resource, Subresource, Namespace, Name string }
+	Annotations map[string]string
+}
+
+// forbidden tells whether the authorizer refused it, rather than an admission plugin,
+// as those of a namespace that is being deleted do.
+func (c Call) forbidden() bool { return c.Annotations["authorization.k8s.io/decision"] == "forbid" }
+
+// Calls are all of them so far.
+func (a *Audit) Calls() ([]Call, error) {
+	f, err := os.Open(a.log())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []Call
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c Call
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, lines.Err()
+}
+
+// Forbidden is an error that names what drey lacked the right to; nil if it had all.
+func (a *Audit) Forbidden() error {
+	calls, err := a.Calls()
+	if err != nil {
+		return err
+	}
+	if len(calls) == 0 {
+		return errors.New("the API server has no record of drey")
+	}
+	var errs []error
+	for _, c := range calls {
+		if c.forbidden() {
+			errs = append(errs, fmt.Errorf("forbidden: %s %s", c.Verb, c.RequestURI))
+		}
+	}
+	return errors.Join(errs...)
+}
