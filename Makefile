@@ -61,10 +61,11 @@ test: binaries ## Run all tests, those on a real control plane included
 	go test -C test/e2e/rest -count=1 .
 
 # What these read lies outside of their modules, where go test does not see it change.
-test-install: binaries ## Install, upgrade and remove drey, by itself and with Helm; and with cert-manager's own controllers
+test-install: binaries ## Install, upgrade and remove drey, by itself and with Helm; with cert-manager's own controllers, and as a plugin by krew
 	go test -timeout 9m ./test/e2e/install
 	go test -C test/manifests -count=1 -timeout 9m .
 	go test -C test/certmanager -count=1 -timeout 9m .
+	go test -C test/krew/validate -count=1 -timeout 9m .
 
 test-replicas: binaries ## Kill and restart replicas, API server and etcd under clients and pods: minutes
 	go test -count=1 -timeout 9m ./test/e2e/replicas
