@@ -52,7 +52,7 @@ func (r *Registry) claimIfAbsent(ctx context.Context, o Object) (claimed bool, e
 	if _, asked := ctx.Value(claimantKey{}).(Claimant); !asked || o.Kind != DeploymentTarget {
 		return false, nil
 	}
-	if o, err = r.admit(o); err != nil {
+	if o, err = r.admit(ctx, o); err != nil {
 		return false, err
 	}
 	if _, err := r.store.Get(ctx, o.Key()); !errors.Is(err, ErrNotFound) {

@@ -25,7 +25,7 @@ type RunningJob struct {
 // cluster there are none. Refused with [ReasonNotFound] (the platform
 // namespace).
 func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]Object, error) {
-	if err := r.checkNamespace(namespace); err != nil {
+	if err := r.checkNamespace(ctx, namespace); err != nil {
 		return nil, err
 	}
 	targets, err := r.store.List(ctx, DeploymentTarget, namespace)

@@ -82,16 +82,22 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 }
 
 // checkPlace refuses a key in a platform namespace that does not exist.
-func (r *Registry) checkPlace(key Key) error {
+func (r *Registry) checkPlace(ctx context.Context, key Key) error {
 	if key.Namespace == Everywhere && kinds[key.Kind].everywhere {
 		return nil
 	}
-	return r.checkNamespace(key.Namespace)
+	return r.checkNamespace(ctx, key.Namespace)
 }
 
-func (r *Registry) checkNamespace(namespace string) error {
+// checkNamespace answers from memory, but that of what nobody here has heard of the
+// store is asked, if another process may have made it a moment ago.
+func (r *Registry) checkNamespace(ctx context.Context, namespace string) error {
 	if r.known.hasNamespace(namespace) {
 		return nil
+	}
+	if _, shared := r.store.(SharedStore); shared && checkNamespaceName(namespace) {
+		_, err := r.GetNamespace(ctx, namespace)
+		return err
 	}
 	return noNamespace(namespace)
 }

@@ -101,7 +101,7 @@ const (
 // List returns the objects of a kind in a platform namespace whose labels
 // match, ordered by name.
 func (r *Registry) List(ctx context.Context, kind Kind, namespace string, selector labels.Selector) ([]Object, error) {
-	if err := r.checkPlace(Key{Kind: kind, Namespace: namespace}); err != nil {
+	if err := r.checkPlace(ctx, Key{Kind: kind, Namespace: namespace}); err != nil {
 		return nil, err
 	}
 	all, err := r.store.List(ctx, kind, namespace)
@@ -120,7 +120,7 @@ func (r *Registry) List(ctx context.Context, kind Kind, namespace string, select
 // Get returns one object, by its name or, where its kind allows that, its id.
 // Refused with [ReasonNotFound] if it is not there.
 func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
-	if err := r.checkPlace(key); err != nil {
+	if err := r.checkPlace(ctx, key); err != nil {
 		return Object{}, err
 	}
 	resolved, err := r.resolve(ctx, key)
@@ -141,7 +141,7 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 // [ReasonClaimForbidden].
 func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 	ctx = Current(ctx)
-	o, err := r.admit(o)
+	o, err := r.admit(ctx, o)
 	if err != nil {
 		return Object{}, err
 	}
@@ -150,7 +150,7 @@ func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 	}
 	r.guard.RLock()
 	defer r.guard.RUnlock()
-	if err := r.checkPlace(o.Key()); err != nil { // it may have gone meanwhile
+	if err := r.checkPlace(ctx, o.Key()); err != nil { // it may have gone meanwhile
 		return Object{}, err
 	}
 	if err := r.checkReferences(ctx, o); err != nil {
@@ -183,7 +183,7 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 		return Object{}, Unchanged, notFound(key)
 	}
 	o.Metadata.Name = key.Name
-	o, err = r.admit(o)
+	o, err = r.admit(ctx, o)
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
@@ -307,8 +307,8 @@ func (r *Registry) Warnings(o Object) []string {
 
 // admit checks an object that a client sent and brings it into the form in
 // which it is kept.
-func (r *Registry) admit(o Object) (Object, error) {
-	if err := r.checkPlace(o.Key()); err != nil {
+func (r *Registry) admit(ctx context.Context, o Object) (Object, error) {
+	if err := r.checkPlace(ctx, o.Key()); err != nil {
 		return Object{}, err
 	}
 	rules := kinds[o.Kind]

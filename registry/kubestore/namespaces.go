@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -172,82 +170,4 @@ func (s *Store) presume(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.putNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{LabelPlatform: "true"}}})
-}
-
-func (s *Store) getNamespace(key registry.Key) (registry.Object, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if n := s.namespaces[key.Name]; key.Kind == registry.Namespace && key.Namespace == "" && n != nil && n.shown {
-		return n.view(), nil
-	}
-	return registry.Object{}, registry.ErrNotFound
-}
-
-// createNamespace makes a Kubernetes namespace a platform namespace.
-func (s *Store) createNamespace(ctx context.Context, name string) (registry.Object, error) {
-	if _, err := s.getNamespace(registry.Key{Kind: registry.Namespace, Name: name}); err == nil {
-		return registry.Object{}, registry.ErrExists
-	}
-	if s.options.Only != "" && name == registry.DefaultNamespace {
-		return registry.Object{}, registry.ErrExists // it always is one, seen or not
-	}
-	made, err := s.label(ctx, name, "true")
-	if apierrors.IsNotFound(err) && s.options.CreateNamespaces {
-		made, err = s.makeNamespace(ctx, name)
-	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return registry.Object{}, &registry.Error{Reason: registry.ReasonNotFound, Message: fmt.Sprintf(
-			"Kubernetes namespace %q does not exist, and the cluster keeps a platform namespace in the Kubernetes namespace of its name: kubectl create namespace %s, then try again", name, name)}
-	case apierrors.IsForbidden(err):
-		return registry.Object{}, &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey has no right to make %q a platform namespace; whoever may edit the Kubernetes namespace can: kubectl label namespace %s %s=true", name, name, LabelPlatform)}
-	case err != nil:
-		return registry.Object{}, s.options.failure(ctx, "label namespace "+name, err)
-	}
-	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
-	n := namespace{uid: made.GetUID(), name: name, created: made.GetCreationTimestamp().Time}
-	return n.view(), nil
-}
-
-// deleteNamespace makes a Kubernetes namespace one like others. It deletes
-// nothing.
-func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32) error {
-	n, err := s.getNamespace(registry.Key{Kind: registry.Namespace, Name: name})
-	if err != nil {
-		return err
-	}
-	if n.Metadata.ResourceVersion != expected {
-		return registry.ErrConflict
-	}
-	switch _, err := s.label(ctx, name, nil); {
-	case apierrors.IsNotFound(err):
-		return registry.ErrNotFound
-	case apierrors.IsForbidden(err):
-		return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey has no right to remove the label of platform namespace %q; whoever may edit the Kubernetes namespace can: kubectl label namespace %s %s-", name, name, LabelPlatform)}
-	case err != nil:
-		return s.options.failure(ctx, "remove the label of namespace "+name, err)
-	}
-	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labelled }, func() {})
-	return nil
-}
-
-func (s *Store) label(ctx context.Context, name string, value any) (metav1.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{LabelPlatform: value}}})
-	if err != nil {
-		return nil, err
-	}
-	return s.metadata.Resource(namespaceResource).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-}
-
-func (s *Store) makeNamespace(ctx context.Context, name string) (metav1.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-	o.SetName(name)
-	o.SetLabels(map[string]string{LabelPlatform: "true"})
-	return s.dynamic.Resource(namespaceResource).Create(ctx, o, metav1.CreateOptions{})
 }

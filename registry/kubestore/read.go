@@ -98,7 +98,7 @@ func (s *Store) Get(ctx context.Context, key registry.Key) (registry.Object, err
 		return registry.Object{}, err
 	}
 	if resources[key.Kind] == nil {
-		return s.getNamespace(key)
+		return s.getNamespace(ctx, key)
 	}
 	s.mu.RLock()
 	rec := s.shown[key]

@@ -160,3 +160,46 @@ func TestAReferenceThatAppearsDuringTheCheckIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// TestAPlatformNamespaceIsThereForAllAtOnce that one replica made, and gone that one
+// removed: for what is decided by it, no replica waits for its watch.
+func TestAPlatformNamespaceIsThereForAllAtOnce(t *testing.T) {
+	w := inWorld(t)
+	a, b := w.rules(t), w.rules(t)
+	for range 10 {
+		name := w.Namespace(t)
+		target := storetest.Target(name, "t", "flink")
+		for _, step := range []struct {
+			what string
+			do   func() error
+			want registry.Reason
+		}{
+			{"use one that nobody made", func() error { _, err := b.Create(t.Context(), target); return err }, registry.ReasonNotFound},
+			{"make it", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
+			{"make it elsewhere", func() error { _, err := b.CreateNamespace(t.Context(), name); return err }, registry.ReasonAlreadyExists},
+			{"use it elsewhere", func() error { _, err := b.Create(t.Context(), target); return err }, ""},
+			{"remove what is in use", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNamespaceInUse},
+			{"empty it", func() error { _, err := a.Delete(t.Context(), target.Key(), registry.Precondition{}); return err }, ""},
+			{"remove it elsewhere", func() error { _, _, err := b.DeleteNamespace(t.Context(), name); return err }, ""},
+			{"remove it twice", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNotFound},
+			{"make it again", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
+		} {
+			if err := step.do(); registry.ReasonOf(err) != step.want || step.want == "" && err != nil {
+				t.Fatalf("%s: %v, want %q", step.what, err, step.want)
+			}
+		}
+	}
+}
+
+// TestWhatKubectlPutsIntoANamespaceMakesItAPlatformNamespace for all at once, too.
+func TestWhatKubectlPutsIntoANamespaceMakesItAPlatformNamespace(t *testing.T) {
+	w := inWorld(t)
+	b := w.rules(t)
+	for range 5 {
+		name := w.Namespace(t)
+		w.MustKubectl(t, targetYAML("by-kubectl", "", "flink"), "apply", "-n", name, "-f", "-")
+		if _, err := b.GetNamespace(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
