@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -68,34 +69,43 @@ func (r *Registry) resolve(ctx context.Context, key Key) (Key, error) {
 	if _, shared := r.store.(SharedStore); !shared || resolved != key || !kinds[key.Kind].byID || !isUUID(key.Name) && freeNames.MatchString(key.Name) {
 		return resolved, nil
 	}
-	return r.search(ctx, key)
+	hasID := func(o Object) bool { return o.Metadata.ID == key.Name }
+	found, ok, err := r.search(ctx, key.Kind, key.Namespace, hasID, func(o Object) bool { return answersTo(o, key.Name) })
+	if !ok {
+		found = key
+	}
+	return found, err
 }
 
 // byID finds an object of a kind and a platform namespace by its id.
 func (r *Registry) byID(ctx context.Context, kind Kind, namespace, id string) (Key, bool, error) {
 	key, ok := r.known.byID(id)
-	if _, shared := r.store.(SharedStore); !ok && shared {
-		var err error
-		if key, err = r.search(ctx, Key{kind, namespace, id}); err != nil {
-			return key, false, err
-		}
-		ok = key.Name != id
+	if _, shared := r.store.(SharedStore); ok || !shared {
+		return key, ok && key.Kind == kind && key.Namespace == namespace, nil
 	}
-	return key, ok && key.Kind == kind && key.Namespace == namespace, nil
+	return r.search(ctx, kind, namespace, func(o Object) bool { return o.Metadata.ID == id })
 }
 
-// search finds an object by its id or by free text among all that there are.
-func (r *Registry) search(ctx context.Context, key Key) (Key, error) {
-	all, err := r.store.List(Current(ctx), key.Kind, key.Namespace)
+// search finds an object among all that there are: the first that matches, by the
+// first of the ways to match that any does.
+func (r *Registry) search(ctx context.Context, kind Kind, namespace string, ways ...func(Object) bool) (Key, bool, error) {
+	all, err := r.store.List(Current(ctx), kind, namespace)
 	if err != nil {
-		return key, err
+		return Key{}, false, err
 	}
-	for _, o := range all {
-		if o.Metadata.ID == key.Name || o.Metadata.DisplayName == key.Name && o.Metadata.Name == slug(key.Name) {
-			return o.Key(), nil
+	for _, matches := range ways {
+		if i := slices.IndexFunc(all, matches); i >= 0 {
+			return all[i].Key(), true, nil
 		}
 	}
-	return key, nil
+	return Key{}, false, nil
+}
+
+// answersTo tells whether a client may address an object so: by its name or, where its
+// kind allows that, by its id or the free text that older clients call a name.
+func answersTo(o Object, address string) bool {
+	m := o.Metadata
+	return address == m.Name || kinds[o.Kind].byID && (address == m.ID || address == m.DisplayName && m.Name == slug(address))
 }
 
 // byID returns the key of the object with an id.
@@ -113,6 +123,14 @@ func (d *directory) hasNamespace(name string) bool {
 }
 
 // SameName reports whether two ways to address an object mean the same one.
-func (r *Registry) SameName(kind Kind, namespace, a, b string) bool {
-	return a == b || r.known.resolve(Key{kind, namespace, a}) == r.known.resolve(Key{kind, namespace, b})
+func (r *Registry) SameName(ctx context.Context, kind Kind, namespace, a, b string) (bool, error) {
+	if a == b {
+		return true, nil
+	}
+	first, err := r.resolve(ctx, Key{kind, namespace, a})
+	if err != nil {
+		return false, err
+	}
+	second, err := r.resolve(ctx, Key{kind, namespace, b})
+	return first == second, err
 }

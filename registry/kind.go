@@ -133,3 +133,15 @@ func refersByName(spec json.RawMessage) ([]ref, error) {
 	}
 	return refs, nil
 }
+
+// isTo tells whether a reference from the same platform namespace is to an object. Its
+// id or free text may stand where a name is meant.
+func (r ref) isTo(o Object) bool {
+	switch {
+	case r.kind != o.Kind:
+		return false
+	case r.id != "":
+		return r.id == o.Metadata.ID
+	}
+	return answersTo(o, r.name)
+}

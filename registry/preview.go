@@ -15,7 +15,8 @@ type Preview struct {
 // PreviewDelete says what [Registry.Delete] would do, and does nothing. Refused with
 // [ReasonNotFound], and with [ReasonClusterUnavailable] as the deletion would be.
 func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) {
-	o, err := r.Get(Current(ctx), key)
+	ctx = Current(ctx)
+	o, err := r.Get(ctx, key)
 	if err != nil {
 		return Preview{}, err
 	}

@@ -56,7 +56,7 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 				return nil, fmt.Errorf("read to what %s refers: %w", name(c.Key()), err)
 			}
 			for _, ref := range refs {
-				if r.refersTo(ref, o) {
+				if ref.isTo(o) {
 					found = append(found, Reference{string(kind), c.Metadata.Name})
 					break
 				}
@@ -64,18 +64,6 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 		}
 	}
 	return found, nil
-}
-
-// refersTo tells whether a reference from the same platform namespace is to an
-// object. What find takes for a name, its id or free text, is one here too.
-func (r *Registry) refersTo(to ref, o Object) bool {
-	if to.kind != o.Kind {
-		return false
-	}
-	if to.id != "" {
-		return to.id == o.Metadata.ID
-	}
-	return r.known.resolve(Key{to.kind, o.Metadata.Namespace, to.name}) == o.Key()
 }
 
 // running lists the live workloads that stand on a target: those of its
@@ -125,19 +113,28 @@ func (r *Registry) checkReferences(ctx context.Context, o Object) error {
 	return nil
 }
 
+// find tells whether what a reference is to is there.
 func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, error) {
-	key := Key{ref.kind, namespace, ref.name}
-	if ref.id != "" {
-		_, ok, err := r.byID(ctx, ref.kind, namespace, ref.id)
+	key, ok, err := r.locate(ctx, namespace, ref)
+	if !ok || err != nil || ref.id != "" {
 		return ok, err
 	}
 	// The platform namespace need not be known yet: kubectl may have made its first
 	// object a moment ago.
-	_, err := r.store.Get(ctx, r.known.resolve(key))
+	_, err = r.store.Get(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// locate returns the key that a reference means; false if it is an id that nothing has.
+func (r *Registry) locate(ctx context.Context, namespace string, ref ref) (Key, bool, error) {
+	if ref.id != "" {
+		return r.byID(ctx, ref.kind, namespace, ref.id)
+	}
+	key, err := r.resolve(ctx, Key{ref.kind, namespace, ref.name})
+	return key, err == nil, err
 }
 
 // checkUnreferenced refuses to let an object go while something stands on it.

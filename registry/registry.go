@@ -266,7 +266,8 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 // with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
 // something stands on it.
 func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
-	current, err := r.Get(Current(ctx), key)
+	ctx = Current(ctx)
+	current, err := r.Get(ctx, key)
 	if err != nil {
 		return Object{}, err
 	}
@@ -278,7 +279,7 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 	r.guard.Lock()
 	defer r.guard.Unlock()
 	for {
-		current, err := r.Get(Current(ctx), key)
+		current, err := r.Get(ctx, key)
 		if err != nil {
 			return Object{}, err
 		}

@@ -54,14 +54,14 @@ func (r *Registry) confirmReferences(ctx context.Context, o Object, undo func() 
 		return err
 	}
 	for _, ref := range refs {
-		key := Key{ref.kind, o.Metadata.Namespace, ref.name}
-		if ref.id != "" {
-			if key, _, err = r.byID(ctx, ref.kind, o.Metadata.Namespace, ref.id); err != nil {
-				return err
-			}
+		key, found, err := r.locate(ctx, o.Metadata.Namespace, ref)
+		if err != nil {
+			return err
 		}
-		err = shared.Confirm(ctx, key, ref.id)
-		if errors.Is(err, ErrNotFound) {
+		if found {
+			err = shared.Confirm(ctx, key, ref.id)
+		}
+		if !found || errors.Is(err, ErrNotFound) {
 			// Whoever changed the object since has looked at what it refers to.
 			if err := undo(); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
 				return fmt.Errorf("undo the write of %s, whose %s was deleted meanwhile: %w", name(o.Key()), ref.kind, err)

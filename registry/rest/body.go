@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func (c collection) read(r *http.Request) (registry.Object, int32, error) {
 	if err := text.decode(&doc); err != nil {
 		return registry.Object{}, 0, err
 	}
-	o, err := c.address(doc, mux.Vars(r))
+	o, err := c.address(r.Context(), doc, mux.Vars(r))
 	return o, doc.Metadata.ResourceVersion, err
 }
 
@@ -64,7 +65,7 @@ func (c collection) readPatch(r *http.Request) ([]byte, error) {
 
 // merge applies a merge patch to an object, as its clients see it, and reads the
 // outcome as if they had sent it whole.
-func (c collection) merge(current registry.Object, patch []byte) (registry.Object, int32, error) {
+func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (registry.Object, int32, error) {
 	whole, err := encode(toDocument(current))
 	if err != nil {
 		return registry.Object{}, 0, err
@@ -77,13 +78,13 @@ func (c collection) merge(current registry.Object, patch []byte) (registry.Objec
 	if err := (body{json: merged, isYAML: true}).decode(&doc); err != nil {
 		return registry.Object{}, 0, err
 	}
-	o, err := c.address(doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
+	o, err := c.address(ctx, doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
 	return o, doc.Metadata.ResourceVersion, err
 }
 
 // address makes the sent document an object at the place that the path names,
 // and refuses one that says it belongs elsewhere.
-func (c collection) address(doc sent, path map[string]string) (registry.Object, error) {
+func (c collection) address(ctx context.Context, doc sent, path map[string]string) (registry.Object, error) {
 	if doc.Kind != "" && doc.Kind != string(c.kind) {
 		return registry.Object{}, badRequest("kind is %q, this path takes a %s: correct it or leave it out", doc.Kind, c.kind)
 	}
@@ -94,8 +95,14 @@ func (c collection) address(doc sent, path map[string]string) (registry.Object, 
 		return registry.Object{}, badRequest("metadata.namespace is %q, the path says %q: make them agree, or leave it out", ns, path["namespace"])
 	}
 	name, named := path["name"]
-	if named && doc.Metadata.Name != "" && !c.registry.SameName(c.kind, path["namespace"], doc.Metadata.Name, name) {
-		return registry.Object{}, badRequest("metadata.name is %q, the path says %q: make them agree, or leave it out", doc.Metadata.Name, name)
+	if named && doc.Metadata.Name != "" {
+		same, err := c.registry.SameName(ctx, c.kind, path["namespace"], doc.Metadata.Name, name)
+		if err != nil {
+			return registry.Object{}, err
+		}
+		if !same {
+			return registry.Object{}, badRequest("metadata.name is %q, the path says %q: make them agree, or leave it out", doc.Metadata.Name, name)
+		}
 	}
 	if !named {
 		name = doc.Metadata.Name

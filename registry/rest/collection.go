@@ -147,7 +147,7 @@ func (c collection) patch(r *http.Request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		o, version, err := c.merge(current, change)
+		o, version, err := c.merge(r.Context(), current, change)
 		if err != nil {
 			return answer{}, err
 		}
