@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/repair"
 	"drey.dev/drey/webhook/verdict"
@@ -129,13 +130,16 @@ const removeCommand = "kubectl delete mutatingwebhookconfiguration/drey validati
 // control does what one process of a cluster does for all: until ctx ends.
 func (s *service) control(ctx context.Context, repairer *repair.Repairer, fail context.CancelCauseFunc) {
 	var parts sync.WaitGroup
+	if store, ok := s.store.(*kubestore.Store); ok {
+		parts.Go(func() { store.Report(ctx) })
+	}
 	parts.Go(func() {
-		if err := s.keepMarks(ctx); err != nil {
+		if err := s.keepMarks(ctx); err != nil && ctx.Err() == nil {
 			fail(fmt.Errorf("marks: %w", err))
 		}
 	})
 	parts.Go(func() {
-		if err := s.repairWhile(ctx, repairer); err != nil {
+		if err := s.repairWhile(ctx, repairer); err != nil && ctx.Err() == nil {
 			fail(fmt.Errorf("repair: %w", err))
 		}
 	})

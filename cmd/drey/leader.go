@@ -22,7 +22,7 @@ const leaseName = "drey"
 // lead runs work while this process leads, until ctx ends: alone if it has a file of
 // its own, else when it holds the Lease. Webhooks and REST are served by all.
 func (s *service) lead(ctx context.Context, work func(context.Context)) error {
-	leading := prometheus.NewGauge(prometheus.GaugeOpts{Name: "drey_leading", Help: "1 while this replica keeps the marks of namespaces and repairs, else 0."})
+	leading := prometheus.NewGauge(prometheus.GaugeOpts{Name: "drey_leading", Help: "1 while this replica keeps the marks of namespaces and the status of targets, and repairs, else 0."})
 	if err := s.metrics.Register(leading); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (s *service) openStore(ctx context.Context) (err error) {
 		}
 	}
 	s.store, err = kubestore.Open(ctx, s.cluster, kubestore.Options{
-		CreateNamespaces: o.createNamespaces, ReportStatus: true, Home: o.namespace, Serves: o.serves, Tell: s.recorder.Event, Log: s.log,
+		CreateNamespaces: o.createNamespaces, Home: o.namespace, Serves: o.serves, Tell: s.recorder.Event, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, errors.New("the cluster must know drey's objects first: kubectl apply --server-side -k manifests/crds"))

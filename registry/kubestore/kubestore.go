@@ -45,19 +45,15 @@ type Options struct {
 	// that passes when somebody gives drey the right.
 	Person bool
 
-	// ReportStatus lets the store write into the status of the objects what it
-	// knows of them. That needs the right to update their status.
-	ReportStatus bool
-
 	// Home is the Kubernetes namespace that drey runs in, where a target without one
 	// points. Empty: nobody can say whether such a target is ready.
 	Home string
 
-	// Serves says, with ReportStatus, why Flink cannot be let into a Kubernetes
+	// Serves says, for [Store.Report], why Flink cannot be let into a Kubernetes
 	// namespace that is there, by its labels; nil if it can. Nil: it can anywhere.
 	Serves func(namespace string, labels map[string]string) error
 
-	// Tell is called, with ReportStatus, when a target is ready no more, or is again:
+	// Tell is called by [Store.Report] when a target is ready no more, or is again:
 	// with what an event about it has. It must not wait. Nil: nobody is told.
 	Tell func(about runtime.Object, eventType, reason, message string)
 
@@ -86,7 +82,6 @@ type Store struct {
 	dynamic  dynamic.Interface
 	stop     context.CancelFunc
 	closed   atomic.Bool
-	reporter *reporter
 	unseen   unseen
 }
 
@@ -145,11 +140,6 @@ func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
 	}
 	var life context.Context
 	life, s.stop = context.WithCancel(context.Background())
-	if o.ReportStatus {
-		s.reporter = newReporter(s)
-		s.note = s.reporter.note
-		go s.reporter.run(life)
-	}
 	if err := s.follow(ctx, life); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("read the registry in the cluster: %w", err)

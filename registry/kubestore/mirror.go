@@ -20,7 +20,7 @@ import (
 // there is one for each kind.
 type mirror struct {
 	feed *registry.Feed
-	note func(types.UID) // an object whose status may have to change; nil: nobody cares
+	note func(types.UID) // an object whose status may have to change; nil: nobody cares; under mu
 
 	home   string                                                 // what a target without a namespace means
 	serves func(namespace string, labels map[string]string) error // nil: every namespace is served

@@ -17,9 +17,26 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-// reporter writes into the status of the objects what the mirror knows of them.
-// All replicas may do so at once: what they write is the same, and nothing is
-// written that is there already.
+// Report writes into the status of the objects what the store knows of them, until ctx
+// ends; nothing is written that is there already. Run it in one process of a cluster:
+// what several know differs for moments, and each would correct the others.
+//
+// It needs the right to update the status of the objects.
+func (s *Store) Report(ctx context.Context) {
+	r := newReporter(s)
+	s.mu.Lock()
+	s.note = r.note
+	for uid := range s.records {
+		r.note(uid)
+	}
+	s.mu.Unlock()
+	r.run(ctx)
+	s.mu.Lock()
+	s.note = nil
+	s.mu.Unlock()
+}
+
+// reporter writes status, an object at a time.
 type reporter struct {
 	store *Store
 	queue workqueue.TypedRateLimitingInterface[types.UID]
@@ -35,10 +52,7 @@ func newReporter(s *Store) *reporter {
 func (r *reporter) note(uid types.UID) { r.queue.AddAfter(uid, 100*time.Millisecond) }
 
 func (r *reporter) run(ctx context.Context) {
-	go func() {
-		<-ctx.Done()
-		r.queue.ShutDown()
-	}()
+	context.AfterFunc(ctx, r.queue.ShutDown)
 	for {
 		uid, ended := r.queue.Get()
 		if ended {
@@ -69,7 +83,7 @@ func (r *reporter) report(ctx context.Context, uid types.UID) error {
 		written = err == nil
 		return err
 	})
-	if written && r.store.options.Tell != nil { // of several replicas, one has written it
+	if written && r.store.options.Tell != nil {
 		r.tell(o, before, readiness(res.status(o)))
 	}
 	return err
@@ -80,7 +94,8 @@ func (r *reporter) tell(o object, before, after *metav1.Condition) {
 	if _, ok := o.(*v1.DeploymentTarget); !ok || after == nil {
 		return
 	}
-	lost := after.Status != metav1.ConditionTrue && (before == nil || before.Reason != after.Reason)
+	isNew := before == nil && after.Reason == v1.NamespaceNotServed // which passes, as a rule, before anybody looks
+	lost := after.Status != metav1.ConditionTrue && (before == nil || before.Reason != after.Reason) && !isNew
 	regained := after.Status == metav1.ConditionTrue && before != nil && before.Status != metav1.ConditionTrue
 	if !lost && !regained {
 		return

@@ -19,7 +19,7 @@ import (
 func TestClientsOfRESTSeeNoDifference(t *testing.T) {
 	w := inWorld(t)
 	w.empty(t)
-	rules, err := registry.New(t.Context(), w.open(t, kubestore.Options{CreateNamespaces: true, ReportStatus: true}), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
+	rules, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{CreateNamespaces: true}), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

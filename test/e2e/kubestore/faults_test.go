@@ -214,7 +214,10 @@ func TestReplicasAgree(t *testing.T) {
 	}
 	replicas := make([]*replica, 3)
 	for i := range replicas {
-		r := &replica{Store: w.open(t, kubestore.Options{ReportStatus: i != 0}), view: map[registry.Key]registry.Object{}}
+		r := &replica{Store: w.open(t, kubestore.Options{}), view: map[registry.Key]registry.Object{}}
+		if i == 0 {
+			go r.Report(t.Context())
+		}
 		replicas[i] = r
 		if err := r.Watch(t.Context(), registry.Deployment, func(e registry.Event) {
 			r.mu.Lock()

@@ -204,7 +204,7 @@ spec:
 
 func TestANameThatKubernetesCannotHoldIsSeenByKubectl(t *testing.T) {
 	w := inWorld(t)
-	s := w.open(t, kubestore.Options{ReportStatus: true})
+	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	made, err := s.Create(t.Context(), registry.Object{
 		Kind: registry.DeploymentTarget,
@@ -236,7 +236,7 @@ func TestANameThatKubernetesCannotHoldIsSeenByKubectl(t *testing.T) {
 
 func TestKubectlShowsTheObjects(t *testing.T) {
 	w := inWorld(t)
-	s := w.open(t, kubestore.Options{ReportStatus: true})
+	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", ns)+`---
 apiVersion: drey.dev/v1
@@ -287,7 +287,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 
 func TestOfTwoObjectsOfOneNameTheOlderIsShown(t *testing.T) {
 	w := inWorld(t)
-	s := w.open(t, kubestore.Options{ReportStatus: true})
+	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	var seen events
 	if err := s.Watch(t.Context(), registry.DeploymentTarget, seen.observe(ns)); err != nil {

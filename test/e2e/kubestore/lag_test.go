@@ -37,7 +37,10 @@ func TestAReplicaThatHearsLateDecidesByWhatIs(t *testing.T) {
 		if i == 1 { // a write returns when its own replica has heard of it: two late ones would be in step
 			config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return late{next} }
 		}
-		store := w.openAs(t, config, kubestore.Options{CreateNamespaces: true, ReportStatus: true})
+		store := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
+		if i == 0 {
+			go store.Report(t.Context())
+		}
 		rules, err := registry.New(t.Context(), store, registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
 		if err != nil {
 			t.Fatal(err)

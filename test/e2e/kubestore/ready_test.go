@@ -21,7 +21,7 @@ func TestReadySaysWhetherFlinkMayRunThere(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	told := notes{of: ns}
-	w.open(t, kubestore.Options{ReportStatus: true, Tell: told.add, Serves: func(_ string, labels map[string]string) error {
+	w.reporting(t, kubestore.Options{Tell: told.add, Serves: func(_ string, labels map[string]string) error {
 		if labels["closed"] == "true" {
 			return errors.New("it is closed")
 		}

@@ -35,7 +35,8 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := w.openAs(t, config, kubestore.Options{ReportStatus: true})
+	s := w.openAs(t, config, kubestore.Options{})
+	go s.Report(t.Context())
 	ns := w.Namespace(t)
 	o, err := s.Create(t.Context(), storetest.Target(ns, "a", ns))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // rules returns the registry's rules over a store of its own: a replica.
 func (w *world) rules(t *testing.T) *registry.Registry {
 	t.Helper()
-	r, err := registry.New(t.Context(), w.open(t, kubestore.Options{ReportStatus: true}), registry.Options{Home: "drey-system"})
+	r, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{}), registry.Options{Home: "drey-system"})
 	if err != nil {
 		t.Fatal(err)
 	}

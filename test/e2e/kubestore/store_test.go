@@ -86,6 +86,15 @@ func (w *world) openAs(t testing.TB, config *rest.Config, o kubestore.Options) *
 	return s
 }
 
+// reporting returns a store that keeps the status of the objects, as that of the replica
+// does which leads.
+func (w *world) reporting(t testing.TB, o kubestore.Options) *kubestore.Store {
+	t.Helper()
+	s := w.open(t, o)
+	go s.Report(t.Context())
+	return s
+}
+
 // TestStore runs the suite beside a second store, which reports status all the
 // while: writes that REST does not show must not disturb.
 func TestStore(t *testing.T) {
@@ -98,7 +107,7 @@ func TestStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.open(t, kubestore.Options{ReportStatus: true})
+	w.reporting(t, kubestore.Options{})
 	storetest.Run(t, func(t testing.TB) registry.Store {
 		w.empty(t)
 		return w.open(t, kubestore.Options{})
