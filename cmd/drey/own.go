@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/reviews"
@@ -25,7 +26,9 @@ func (s *service) ownObjects() (*webhook.Objects, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := metadata.NewForConfig(s.cluster)
+	config := rest.CopyConfig(s.cluster)
+	config.QPS, config.Burst = 200, 400 // reviews wait for it
+	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
