@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +32,7 @@ type KeeperOptions struct {
 // of a cluster; [Keeper.Set] may be called in all.
 type Keeper struct {
 	o       KeeperOptions
-	marking sync.Mutex // one decides and marks at a time: else a mark that was just set could be taken off again
+	marking chan struct{} // is full while one decides and marks: else a mark that was just set could be taken off again
 	run     atomic.Pointer[run]
 }
 
@@ -41,17 +40,19 @@ type Keeper struct {
 type run struct {
 	informer cache.SharedIndexInformer
 	queue    workqueue.TypedRateLimitingInterface[string]
+	doubted  map[string]time.Time // namespaces whose mark is to go, since when; of the one goroutine of Run
 }
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
 // NewKeeper makes a Keeper, which follows nothing before it is run.
-func NewKeeper(o KeeperOptions) *Keeper { return &Keeper{o: o} }
+func NewKeeper(o KeeperOptions) *Keeper { return &Keeper{o: o, marking: make(chan struct{}, 1)} }
 
 func (k *Keeper) newRun() (*run, error) {
 	r := &run{
 		informer: metadatainformer.NewFilteredMetadataInformer(k.o.Client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
 		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
+		doubted:  map[string]time.Time{},
 	}
 	if err := r.informer.SetTransform(slim); err != nil {
 		return nil, err
@@ -84,6 +85,13 @@ func (k *Keeper) Changed(namespace string) {
 		r.queue.Add(namespace)
 	}
 }
+
+// patience is how long the API server may take over one mark.
+const patience = 10 * time.Second
+
+// doubt is how long a namespace is without a target before its mark goes: another
+// process may have made a target, and marked, of which this one has not heard.
+const doubt = 2 * time.Second
 
 // draining is how often a namespace without a target is asked whether anything runs
 // there still.
@@ -129,16 +137,26 @@ func (k *Keeper) next(ctx context.Context, r *run) bool {
 // keep brings one mark to what it should be, and says when to look again.
 func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time.Duration, err error) {
 	object, ok, err := r.informer.GetIndexer().GetByKey(namespace)
-	if err != nil || !ok || slices.Contains(k.o.Exclude, namespace) {
+	n, _ := object.(*metav1.PartialObjectMetadata)
+	if err != nil || !ok || n.DeletionTimestamp != nil || slices.Contains(k.o.Exclude, namespace) {
+		delete(r.doubted, namespace)
 		return 0, err
 	}
-	n := object.(*metav1.PartialObjectMetadata)
-	if n.DeletionTimestamp != nil {
-		return 0, nil
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := k.begin(ctx); err != nil {
+		return 0, err
 	}
-	k.marking.Lock()
-	defer k.marking.Unlock()
+	defer k.end()
 	has, want := n.Labels[Mark], k.want(namespace)
+	if has != Registered || want == Registered {
+		delete(r.doubted, namespace)
+	} else if since, ok := r.doubted[namespace]; !ok || time.Since(since) < doubt {
+		if !ok {
+			r.doubted[namespace] = time.Now()
+		}
+		return doubt, nil
+	}
 	if want == Draining {
 		again = draining
 	}
@@ -151,6 +169,18 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 	k.o.Log.Info("namespace marked", "namespace", namespace, "label", Mark, "value", want, "was", has)
 	return again, nil
 }
+
+// begin waits until nobody else decides and marks. end has to follow.
+func (k *Keeper) begin(ctx context.Context) error {
+	select {
+	case k.marking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait to mark a namespace: %w", ctx.Err())
+	}
+}
+
+func (k *Keeper) end() { <-k.marking }
 
 // want is what the mark of a namespace should be; empty for none. What was admitted
 // drains whether or not the namespace was ever marked: its target may have gone while
@@ -171,9 +201,11 @@ func (k *Keeper) Set(ctx context.Context, namespace string) error {
 	if slices.Contains(k.o.Exclude, namespace) {
 		return nil
 	}
-	k.marking.Lock()
-	defer k.marking.Unlock()
+	if err := k.begin(ctx); err != nil {
+		return err
+	}
 	version, err := k.patch(ctx, namespace, Registered)
+	k.end()
 	if err != nil || version == "" {
 		return err
 	}
