@@ -172,7 +172,7 @@ func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, o
 }
 
 func (q *question) address() verdict.Registry {
-	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken(), InCluster: q.inCluster}
+	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken(), InCluster: q.inCluster || q.client.server == serverCluster}
 }
 
 // live explains one object of the cluster, with its owners.
