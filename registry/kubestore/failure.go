@@ -43,6 +43,8 @@ func (o Options) failure(ctx context.Context, doing string, err error) error {
 		return refuse(registry.ReasonNotFound, "could not %s: Kubernetes namespace %q does not exist, and the cluster keeps what is in a platform namespace in the Kubernetes namespace of its name: kubectl create namespace %s", doing, name, name)
 	case o.Person && apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "):
 		return refuse(registry.ReasonForbidden, "you may not %s: %s", doing, status.Status().Message)
+	case o.Person && apierrors.IsForbidden(err): // drey's webhook, or another's
+		return refuse(registry.ReasonForbidden, "the cluster, which keeps the registry, refuses to %s: %s", doing, status.Status().Message)
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "), apierrors.IsUnauthorized(err):
 		return refuse(registry.ReasonClusterUnavailable, "drey has no right to %s: %s. Give its ServiceAccount the right, then try again", doing, status.Status().Message)
 	case apierrors.IsNotFound(err):
