@@ -14,6 +14,10 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/webhook"
@@ -46,6 +50,10 @@ ever removed.`,
 			if err != nil {
 				return err
 			}
+			unseen, err := q.skipUnseen(inspector)
+			if err != nil {
+				return err
+			}
 			a := audit{Findings: []auditFinding{}}
 			var found []repair.Finding
 			err = inspector.Scan(cmd.Context(), q.namespace, func(f repair.Finding) {
@@ -54,8 +62,17 @@ ever removed.`,
 					found = append(found, f)
 				}
 			})
+			if apierrors.IsForbidden(err) {
+				if q.namespace == "" {
+					err = fmt.Errorf("%w. Look in a namespace of your own: -n NAMESPACE", err)
+				}
+				return &exitError{exitRefused, err}
+			}
 			if err != nil {
 				return err
+			}
+			if kinds := unseen(); len(kinds) > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "You may not list %s: what there is of them was not looked at.\n", strings.Join(kinds, ", "))
 			}
 			for _, f := range found {
 				a.Findings = append(a.Findings, q.report(cmd.Context(), inspector, f, mend, dryRun))
@@ -88,6 +105,34 @@ func (q *question) inspector(known snapshot) (*repair.Inspector, error) {
 		return nil, err
 	}
 	return &repair.Inspector{Client: client, Owners: finder, Known: known, Exclude: webhook.SystemNamespaces}, nil
+}
+
+// skipUnseen has a scan go on without Flink's custom resources of those kinds that the
+// person may not list: who administers one namespace seldom may. unseen are those of
+// them that the cluster serves.
+func (q *question) skipUnseen(i *repair.Inspector) (unseen func() []string, err error) {
+	config, err := q.client.kubectl.config()
+	if err != nil {
+		return nil, err
+	}
+	served, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	var kinds []string
+	i.Skip = func(r schema.GroupVersionResource, err error) bool {
+		if !apierrors.IsForbidden(err) {
+			return false
+		}
+		list, err := served.ServerResourcesForGroupVersion(r.GroupVersion().String())
+		if err != nil && !apierrors.IsNotFound(err) {
+			kinds = append(kinds, r.GroupResource().String()) // it may be
+		} else if err == nil && slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }) {
+			kinds = append(kinds, r.GroupResource().String())
+		}
+		return true
+	}
+	return func() []string { return kinds }, nil
 }
 
 // audit is the report.

@@ -31,6 +31,10 @@ type Inspector struct {
 	Owners  Owners
 	Known   verdict.Known
 	Exclude []string // Kubernetes namespaces that are left alone
+
+	// Skip tells whether a scan may go on without Flink's custom resources of a kind
+	// that cannot be listed; nil: never.
+	Skip func(resource schema.GroupVersionResource, err error) bool
 }
 
 // Finding is an object and what would become of it if it came now.

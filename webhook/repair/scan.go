@@ -21,22 +21,27 @@ const page = 200
 // that the cluster does not serve have nothing.
 func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Finding)) error {
 	for _, resource := range scanned {
-		if err := i.scan(ctx, resource, namespace, visit); err != nil {
+		err := i.scan(ctx, resource, namespace, visit)
+		if err != nil && i.Skip != nil && slices.Contains(customResources, resource) && i.Skip(resource, err) {
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("list %s: %w", resource.Resource, err)
 		}
 	}
 	return nil
 }
 
-var scanned = func() []schema.GroupVersionResource {
-	all := []schema.GroupVersionResource{
-		{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "statefulsets"},
-		{Group: "batch", Version: "v1", Resource: "jobs"}, {Group: "batch", Version: "v1", Resource: "cronjobs"},
-	}
+var scanned = slices.Concat([]schema.GroupVersionResource{
+	{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	{Group: "batch", Version: "v1", Resource: "jobs"}, {Group: "batch", Version: "v1", Resource: "cronjobs"},
+}, customResources, []schema.GroupVersionResource{pods})
+
+var customResources = func() (all []schema.GroupVersionResource) {
 	for _, c := range flink.CustomResources {
 		all = append(all, schema.GroupVersionResource{Group: c.Group, Version: c.Version, Resource: c.Resource})
 	}
-	return append(all, pods)
+	return all
 }()
 
 func (i *Inspector) scan(ctx context.Context, resource schema.GroupVersionResource, namespace string, visit func(Finding)) error {
