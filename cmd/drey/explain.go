@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -70,8 +71,9 @@ type question struct {
 	targets   []string
 	namespace string // the Kubernetes namespace of what does not say; empty: see place
 
-	inCluster bool  // the registry is the cluster's
-	noCluster error // why it is not
+	inCluster bool   // the registry is the cluster's
+	noCluster error  // why it is not
+	platform  string // the platform namespace that alone the person may see; empty: they see all
 }
 
 func (q *question) bind(cmd *cobra.Command) {
@@ -83,6 +85,18 @@ func (q *question) bind(cmd *cobra.Command) {
 
 // place is the Kubernetes namespace of what does not say where it is.
 func (q *question) place() string { return cmp.Or(q.namespace, q.client.kubectl.namespace()) }
+
+// platforms are the platform namespaces that may be meant by somebody who may not see
+// all of them: that which was asked about, and those in which they work.
+func (q *question) platforms() []string {
+	all := []string{q.place()}
+	for _, n := range []string{os.Getenv("DREY_NAMESPACE"), q.client.kubectl.namespace()} {
+		if n != "" && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
 
 func (q *question) bindRegistry(cmd *cobra.Command) {
 	q.client.bindServer(cmd)
@@ -100,11 +114,19 @@ func (q *question) registry(ctx context.Context, cmd *cobra.Command) (snapshot, 
 		}
 		return snapshotOf(ctx, podNamespace(), objects)
 	}
-	if !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
+	asked := q.client.server == serverCluster
+	if asked || !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
 		objects, err := q.clusterRegistry(ctx, cmd.ErrOrStderr())
 		if err == nil {
 			q.inCluster = true
 			return snapshotOf(ctx, podNamespace(), objects)
+		}
+		if asked {
+			code := cmp.Or(codeOf(err), exitUnavailable)
+			if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
+				code, err = exitRefused, refusal
+			}
+			return snapshot{}, &exitError{code, fmt.Errorf("%w. Or give --targets FILE", err)}
 		}
 		q.noCluster = err
 	}
@@ -132,9 +154,18 @@ func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]regi
 		fmt.Fprintf(notes, "The targets are those in the cluster at %s.\n", config.Host)
 	}
 	if registry.ReasonOf(err) == registry.ReasonForbidden {
-		platform := q.place()
-		if objects, err = kubestore.Objects(ctx, config, platform); err == nil {
-			fmt.Fprintf(notes, "The targets are those of platform namespace %s in the cluster at %s: you may not list those of others, which may have some for the same Kubernetes namespace.\n", platform, config.Host)
+		var read []string
+		for _, platform := range q.platforms() {
+			some, refusal := kubestore.Objects(ctx, config, platform)
+			if refusal == nil {
+				objects, read = append(objects, some...), append(read, platform)
+			} else if registry.ReasonOf(refusal) != registry.ReasonForbidden {
+				return nil, refusal
+			}
+		}
+		if len(read) > 0 {
+			err, q.platform = nil, read[0]
+			fmt.Fprintf(notes, "The targets are those of platform namespace %s in the cluster at %s: you may not list those of others, which may have some for the same Kubernetes namespace.\n", strings.Join(read, " and "), config.Host)
 		}
 	}
 	return objects, err
@@ -172,7 +203,7 @@ func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, o
 }
 
 func (q *question) address() verdict.Registry {
-	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken(), InCluster: q.inCluster || q.client.server == serverCluster}
+	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken(), InCluster: q.inCluster || q.client.server == serverCluster, Platform: q.platform}
 }
 
 // live explains one object of the cluster, with its owners.

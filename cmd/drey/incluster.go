@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,8 +74,8 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 		o.Only = c.platform
 		store, err = kubestore.Open(ctx, config, o)
 	}
-	if registry.ReasonOf(err) == registry.ReasonForbidden {
-		return nil, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w. Whoever administers namespace %s can give you the right", config.Host, err, c.platform)}
+	if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
+		return nil, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w. Whoever administers namespace %s can give you the right", config.Host, refusal, c.platform)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the registry in the cluster at %s cannot be read: %w", config.Host, err)

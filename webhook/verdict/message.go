@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -18,6 +19,7 @@ type Registry struct {
 	URL       string // of the REST API, such as http://127.0.0.1:8080
 	AsksWho   bool   // it takes a token
 	InCluster bool
+	Platform  string // the platform namespace of who asks, where nothing says which; empty: default
 }
 
 // Message words a denial for the person who has to act on it: which
@@ -30,7 +32,7 @@ func (v Verdict) Message(r Registry) string {
 	switch v.Reason {
 	case NoDeploymentTarget:
 		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
-			namespace, registerCommand(w, r, statedPlatform(w)), evidence(w))
+			namespace, registerCommand(w, r, cmp.Or(statedPlatform(w), r.Platform)), evidence(w))
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of the platform namespaces %s, and nothing says whose this is. "+
 			"Set the label %s of its pods to one of them: %s . %s",

@@ -83,7 +83,8 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 }
 
 // TestKubectlDreyWithTheRightsOfOneNamespace has somebody use the plugin who may write
-// drey's objects in one namespace, see pods there, and nothing else anywhere.
+// drey's objects in one namespace, see pods and what makes them there, and nothing else
+// anywhere.
 func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
 	w := inWorld(t)
 	mine, others := w.Namespace(t), w.Namespace(t)
@@ -108,6 +109,7 @@ func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
 	}{
 		{"targets create staging --kubernetes-namespace " + mine, "", 0, "deploymenttarget/staging created"},
 		{"targets create theirs --kubernetes-namespace " + others, "", 4, "may not create pods"},
+		{"targets create theirs --kubernetes-namespace " + others, "", 4, "(Forbidden)"},
 		{"targets list", "", 0, "staging"},
 		{"targets get staging -o yaml", "", 0, "namespace: " + mine},
 		{"deployments apply -f -", "metadata: {name: plug}\nspec: {deploymentTargetName: staging}\n", 0, "deployment/plug created"},
@@ -116,6 +118,11 @@ func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
 		{"targets delete staging", "", 4, `something refers to it: Deployment "plug"`},
 		{"explain -f -", deniedDeployment, 0, "HasTarget"},
 		{"explain -f -", deniedDeployment, 0, "you may not list those of others"},
+		{"explain -f - -n " + others, deniedDeployment, 0, "you may not list those of others"},
+		{"explain -f - -n " + others, deniedDeployment, 0, `"namespace":"` + mine + `"`},
+		{"explain -f - --context elsewhere", deniedDeployment, 4, "cannot list resource"},
+		{"audit", "", 4, "-n NAMESPACE"},
+		{"audit -n " + mine, "", 0, "0 findings"},
 		{"targets list --context elsewhere", "", 4, "cannot list resource"},
 		{"targets list -n " + others, "", 4, "Whoever administers namespace " + others + " can give you the right"},
 		{"targets list --context none", "", 2, "--context"},
@@ -139,6 +146,7 @@ metadata: {name: developer, namespace: HOME}
 rules:
 - {apiGroups: [drey.dev], resources: [deploymenttargets, deployments, sessionclusters], verbs: [get, list, watch, create, update, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [get, list, create]}
+- {apiGroups: [apps, batch], resources: [deployments, statefulsets, jobs, cronjobs], verbs: [list]} # for audit alone
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
