@@ -11,6 +11,9 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
@@ -126,7 +129,39 @@ func (o *migrateOptions) foresee(ctx context.Context, out io.Writer, from, to re
 	if err != nil {
 		return err
 	}
-	return printPlan(out, steps)
+	if err := printPlan(out, steps); err != nil {
+		return err
+	}
+	return o.printHomeless(ctx, out, steps)
+}
+
+// printHomeless names the platform namespaces that cannot be copied yet: there is no
+// Kubernetes namespace to keep them in.
+func (o *migrateOptions) printHomeless(ctx context.Context, out io.Writer, steps []migration.Step) error {
+	if o.to != storeKubernetes || o.createNamespaces {
+		return nil
+	}
+	config, err := o.kubectl.config()
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		if s.State != migration.Missing || s.Object.Kind != registry.Namespace {
+			continue
+		}
+		name := s.Object.Metadata.Name
+		_, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			fmt.Fprintf(out, "Platform namespace %q cannot be copied yet, for there is no Kubernetes namespace of its name: kubectl create namespace %s, or give --create-namespaces.\n", name, name)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *migrateOptions) migrate(ctx context.Context, out io.Writer, from, to registry.Store) error {

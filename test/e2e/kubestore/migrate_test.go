@@ -52,6 +52,7 @@ func TestMigration(t *testing.T) {
 	}
 
 	must(fmt.Sprintf("DeploymentTarget   %d       0       0           0", targets), "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
+	must("kubectl create namespace team-a, or give --create-namespaces", "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
 	if n := there(); n != 0 {
 		t.Fatalf("--dry-run made %d targets", n)
 	}
