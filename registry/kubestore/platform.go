@@ -118,8 +118,10 @@ func (s *Store) createNamespace(ctx context.Context, name string) (registry.Obje
 func (s *Store) begin(ctx context.Context, name string) (metav1.Object, error) {
 	live, err := s.platform(ctx, name)
 	var made metav1.Object
+	var first string // what somebody has to do who may, before there is something to label
 	switch {
 	case errors.Is(err, registry.ErrNotFound) && s.options.CreateNamespaces:
+		first = "kubectl create namespace " + name + " && "
 		if made, err = s.makeNamespace(ctx, name); apierrors.IsAlreadyExists(err) {
 			return nil, registry.ErrConflict
 		}
@@ -138,7 +140,7 @@ func (s *Store) begin(ctx context.Context, name string) (metav1.Object, error) {
 		return nil, registry.ErrConflict
 	case apierrors.IsForbidden(err):
 		return nil, &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey has no right to make %q a platform namespace; whoever may edit the Kubernetes namespace can: kubectl label namespace %s %s=true", name, name, LabelPlatform)}
+			"drey has no right to make %q a platform namespace; whoever may edit the Kubernetes namespace can: %skubectl label namespace %s %s=true", name, first, name, LabelPlatform)}
 	}
 	return made, s.options.failure(ctx, "label namespace "+name, err)
 }

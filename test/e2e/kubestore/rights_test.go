@@ -65,4 +65,9 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	if registry.ReasonOf(err) != registry.ReasonNotSupported || !strings.Contains(err.Error(), "kubectl label namespace "+ns+" drey.dev/platform=true") {
 		t.Errorf("without the right to patch namespaces: %v", err)
 	}
+	makes := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
+	_, err = makes.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns + "-none"}})
+	if registry.ReasonOf(err) != registry.ReasonNotSupported || !strings.Contains(err.Error(), "kubectl create namespace "+ns+"-none && kubectl label namespace "+ns+"-none") {
+		t.Errorf("without the right to create namespaces: %v", err)
+	}
 }
