@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +42,10 @@ func (r *Registry) checkClaim(ctx context.Context, o Object) error {
 	}
 	if may {
 		return nil
+	}
+	if namespace == r.home || slices.Contains(r.unserved, namespace) { // nobody should be given more rights there
+		return refuse(ReasonClaimForbidden, "%s may not create pods in Kubernetes namespace %s, so they may not register a target for it either. "+
+			"Register one for a namespace of your own: drey leaves this one alone, which is its own or the system's", who.Name(), quote(namespace))
 	}
 	return refuse(ReasonClaimForbidden, "%s may not create pods in Kubernetes namespace %s, so they may not register a target for it either. "+
 		"Register one for a namespace of your own, or have an admin of the cluster grant the right: %s", who.Name(), quote(namespace), grantCommand(who.Name(), namespace))

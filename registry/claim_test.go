@@ -102,6 +102,28 @@ func TestADeniedClaimSaysWhatMendsIt(t *testing.T) {
 	}
 }
 
+// TestADeniedClaimOfTheSystemsNamespaceGrantsNothing: nobody is to be told how to get
+// rights there.
+func TestADeniedClaimOfTheSystemsNamespaceGrantsNothing(t *testing.T) {
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Unserved: []string{"kube-system"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range []string{"", "drey-system", "kube-system"} {
+		_, err := r.Create(registry.ClaimedBy(t.Context(), claimant{name: "alice"}), target("default", "a", namespace))
+		if registry.ReasonOf(err) != registry.ReasonClaimForbidden || strings.Contains(err.Error(), "rolebinding") || !strings.Contains(err.Error(), "namespace of your own") {
+			t.Errorf("%q: %v", namespace, err)
+		}
+	}
+	o, err := r.Create(t.Context(), target("default", "a", "kube-system"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Warnings(o); len(got) != 1 || !strings.Contains(got[0], "points elsewhere") {
+		t.Errorf("warnings: %q", got)
+	}
+}
+
 // TestAnIDIsNobodyElses: kubectl may bring one along, but not that of another.
 func TestAnIDIsNobodyElses(t *testing.T) {
 	r := newRegistry(t, memstore.New(), "team-a")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 type Registry struct {
 	store     Store
 	home      string
+	unserved  []string
 	workloads Workloads
 	known     *directory
 	index     *Index
@@ -36,6 +38,8 @@ type Registry struct {
 type Options struct {
 	// Home is the Kubernetes namespace that drey runs in.
 	Home string
+	// Unserved are Kubernetes namespaces, beside Home, that drey leaves alone.
+	Unserved []string
 	// Namespaces are platform namespaces that are made if they are not there,
 	// beside [DefaultNamespace].
 	Namespaces []string
@@ -52,7 +56,7 @@ type Options struct {
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, home: o.Home, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, now: time.Now}
+	r := &Registry{store: store, home: o.Home, unserved: o.Unserved, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
@@ -194,9 +198,16 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 
 // Warnings says what is allowed but unwise about a kept object.
 func (r *Registry) Warnings(o Object) []string {
-	if o.Kind == DeploymentTarget && r.home != "" && targetNamespace(o, r.home) == r.home {
+	if o.Kind != DeploymentTarget {
+		return nil
+	}
+	switch namespace := targetNamespace(o, r.home); {
+	case namespace != "" && namespace == r.home:
 		return []string{fmt.Sprintf(
 			"%s points at %q, the Kubernetes namespace that drey itself runs in: keep the platform and its jobs in separate namespaces", name(o.Key()), r.home)}
+	case slices.Contains(r.unserved, namespace):
+		return []string{fmt.Sprintf(
+			"%s points at %q, a Kubernetes namespace of the system's, which drey leaves alone: make a target that points elsewhere", name(o.Key()), namespace)}
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/workloads"
+	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/gate"
 )
 
@@ -123,7 +124,7 @@ func (s *service) newRegistry() (*registry.Registry, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Workloads, o.Announce = running, s.markAtOnce
+		o.Workloads, o.Announce, o.Unserved = running, s.markAtOnce, webhook.SystemNamespaces
 		if s.keeper, err = s.newKeeper(); err != nil {
 			return nil, err
 		}
