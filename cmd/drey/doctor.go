@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -103,7 +105,7 @@ func printFindings(out io.Writer, format string, found []doctor.Finding) error {
 func examine(ctx context.Context, config *clusterclient.Config, namespace string) (doctor.Facts, error) {
 	o := bundle.Defaults()
 	o.Namespace = namespace
-	f := doctor.Facts{Now: time.Now(), Version: version, Options: o, Live: map[string]*unstructured.Unstructured{}, Unread: map[string]error{}, Leases: map[string]doctor.Lease{}}
+	f := doctor.Facts{Now: time.Now(), Version: version, Options: o, Live: map[string]*unstructured.Unstructured{}, Unread: map[string]error{}, Unknown: map[string]error{}, Leases: map[string]doctor.Lease{}}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return f, err
@@ -143,7 +145,9 @@ func examine(ctx context.Context, config *clusterclient.Config, namespace string
 		}
 	}
 	examineTargets(ctx, config, &f)
-	return f, errors.Join(examineServer(ctx, client, &f), examineOthers(ctx, client, &f))
+	examineServer(ctx, client, &f)
+	examineOthers(ctx, client, &f)
+	return f, nil
 }
 
 // optionsOf reads how drey was installed from the arguments that it runs with.
@@ -164,11 +168,12 @@ func optionsOf(o bundle.Options, args []string) bundle.Options {
 	return o
 }
 
-func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) error {
+func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) {
 	namespace := f.Options.Namespace
 	endpoints, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + bundle.Name})
 	if err != nil {
-		return fmt.Errorf("read where the Service leads: %w", err)
+		f.Unknown["server"] = err
+		endpoints = &discoveryv1.EndpointSliceList{}
 	}
 	for _, s := range endpoints.Items {
 		for _, e := range s.Endpoints {
@@ -179,7 +184,8 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	leases, err := client.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("read who leads: %w", err)
+		f.Unknown["leader"] = err
+		leases = &coordinationv1.LeaseList{}
 	}
 	for _, l := range leases.Items {
 		if l.Spec.RenewTime != nil && l.Spec.LeaseDurationSeconds != nil && cmp.Or(deref(l.Spec.HolderIdentity), "") != "" {
@@ -191,17 +197,19 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 		f.Secret = certs.ServingName
 	}
 	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, f.Secret, metav1.GetOptions{})
-	if err != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		return
+	case err != nil:
 		f.Unreadable = err
-		return nil
+		return
+	case f.Secret == certs.SecretName && secret.Labels[certs.ManagedByLabel] != certs.Owner:
+		f.Foreign = true
+		return
 	}
-	chain := parseCertificates(secret.Data["tls.crt"])
-	if len(chain) == 0 {
-		f.Unreadable = errors.New("it has no certificate in tls.crt")
-		return nil
+	if chain := parseCertificates(secret.Data["tls.crt"]); len(chain) > 0 {
+		f.Leaf, f.CA = chain[0], parseCertificates(secret.Data["ca.crt"])
 	}
-	f.Leaf, f.CA = chain[0], parseCertificates(secret.Data["ca.crt"])
-	return nil
 }
 
 func deref(s *string) string {
@@ -223,10 +231,11 @@ func parseCertificates(text []byte) (all []*x509.Certificate) {
 	}
 }
 
-func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) error {
+func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) {
 	namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("read the namespaces: %w", err)
+		f.Unknown["deadlock"], f.Unknown["modes"], f.Unknown["targets"] = err, err, err
+		return
 	}
 	f.Namespaces = map[string]map[string]string{}
 	for _, n := range namespaces.Items {
@@ -242,7 +251,8 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("read the webhooks of others: %w", err)
+		f.Unknown["deadlock"] = err
+		return
 	}
 	for _, c := range mutating.Items {
 		for _, w := range c.Webhooks {
@@ -253,7 +263,8 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("read the webhooks of others: %w", err)
+		f.Unknown["deadlock"] = err
+		return
 	}
 	for _, c := range validating.Items {
 		for _, w := range c.Webhooks {
@@ -262,7 +273,6 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 			}
 		}
 	}
-	return nil
 }
 
 // isAskedAboutPods tells whether a rule is of new pods.

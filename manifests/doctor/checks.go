@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"drey.dev/drey/certs"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/gate"
@@ -28,6 +30,10 @@ func (d *diagnosis) again() string {
 
 // mayDiffer are the kinds whose objects people make their own.
 var mayDiffer = []string{"Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace"}
+
+// gates are the kinds by which the API server asks drey, or decides by itself: what is
+// there beyond what drey writes may narrow them, so that they hold nothing any more.
+var gates = []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 // mayLack are those without which drey does its work.
 var mayLack = []string{"PodDisruptionBudget", "NetworkPolicy"}
@@ -47,34 +53,44 @@ func (d *diagnosis) objects() {
 		case live == nil:
 			d.add(check, Fail, fmt.Sprintf("%s is not there", want), d.again())
 		case !slices.Contains(mayDiffer, want.GetKind()):
-			if at := difference(want.Unstructured, live); at != "" {
-				level := Fail
+			if at, added := difference(want.Unstructured, live); at != "" {
+				level, fix := Fail, d.again()
 				if slices.Contains(mayLack, want.GetKind()) {
 					level = Warn
 				}
-				d.add(check, level, fmt.Sprintf("%s is not what this version writes, at %s", want, at), d.again())
+				if added && slices.Contains(gates, want.GetKind()) { // applying takes away nothing of what others stated
+					fix = fmt.Sprintf("kubectl delete %s, and then %s", want, fix)
+				}
+				d.add(check, level, fmt.Sprintf("%s is not what this version writes, at %s", want, at), fix)
 			}
 		}
 	}
 	d.ok(check, fmt.Sprintf("all %d are there, and as this version writes them", len(d.Expected)))
 }
 
-// difference is the path of the first field that is wanted and is another. What is
-// there beyond that is others', and the caBundle is looked at by itself.
-func difference(want, live *unstructured.Unstructured) string {
+// difference is the path of the first field that is another than is wanted, and whether
+// it is there beyond what is wanted. That is others' own, except in gates. The caBundle
+// is looked at by itself.
+func difference(want, live *unstructured.Unstructured) (at string, added bool) {
+	c := comparison{exact: slices.Contains(gates, want.GetKind())}
 	for _, field := range slices.Sorted(maps.Keys(want.Object)) {
 		switch field {
 		case "apiVersion", "kind", "metadata", "status":
 			continue
 		}
-		if at := differs(want.Object[field], live.Object[field], field); at != "" {
-			return at
+		if at := c.differs(want.Object[field], live.Object[field], field); at != "" {
+			return at, c.added
 		}
 	}
-	return ""
+	return "", false
 }
 
-func differs(want, live any, path string) string {
+type comparison struct {
+	exact bool // what is there beyond what is wanted differs, too
+	added bool // what differs is there beyond what is wanted
+}
+
+func (c *comparison) differs(want, live any, path string) string {
 	switch w := want.(type) {
 	case map[string]any:
 		l, _ := live.(map[string]any)
@@ -82,18 +98,25 @@ func differs(want, live any, path string) string {
 			if key == "caBundle" {
 				continue
 			}
-			if at := differs(w[key], l[key], path+"."+key); at != "" {
+			if at := c.differs(w[key], l[key], path+"."+key); at != "" {
 				return at
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(l)) {
+			if _, wanted := w[key]; !wanted && c.exact && narrows(l[key]) {
+				c.added = true
+				return path + "." + key
 			}
 		}
 		return ""
 	case []any:
 		l, _ := live.([]any)
 		if len(w) != len(l) {
+			c.added = len(l) > len(w)
 			return path
 		}
 		for i := range w {
-			if at := differs(w[i], l[i], fmt.Sprintf("%s[%d]", path, i)); at != "" {
+			if at := c.differs(w[i], l[i], fmt.Sprintf("%s[%d]", path, i)); at != "" {
 				return at
 			}
 		}
@@ -103,6 +126,19 @@ func differs(want, live any, path string) string {
 		return path
 	}
 	return ""
+}
+
+// narrows tells whether a field that nobody wants is more than a default of the API
+// server's: selectors, conditions and what is excluded are objects or lists, with
+// something in them.
+func narrows(live any) bool {
+	switch l := live.(type) {
+	case map[string]any:
+		return len(l) > 0
+	case []any:
+		return len(l) > 0
+	}
+	return false
 }
 
 func (d *diagnosis) server() {
@@ -116,7 +152,7 @@ func (d *diagnosis) server() {
 	case d.Desired == 1 && d.Options.Store != bundle.Embedded:
 		d.add(check, Warn, "there is one replica: while its node is drained, Flink's Deployments are refused", fmt.Sprintf("kubectl scale -n %s deployment/%s --replicas=2", d.Options.Namespace, bundle.Name))
 	}
-	if d.Ready > 0 && d.Endpoints == 0 {
+	if d.Ready > 0 && d.Endpoints == 0 && !d.unknown(check) {
 		d.add(check, Fail, fmt.Sprintf("the Service %s leads to no pod, though some are ready: its selector is not theirs", bundle.Name),
 			fmt.Sprintf("kubectl get service %s -n %s -o yaml, beside kubectl get pods -n %s --show-labels; or %s", bundle.Name, d.Options.Namespace, d.Options.Namespace, d.again()))
 	}
@@ -142,11 +178,14 @@ func (d *diagnosis) leaders() {
 		d.ok(check, "there is one process")
 		return
 	}
+	if d.unknown(check) {
+		return
+	}
 	lease, ok := d.Leases["drey"]
 	logs := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"lease\"", d.Options.Namespace, bundle.Name)
 	switch {
 	case !ok:
-		d.add(check, Fail, "no replica has ever led: namespaces are not marked, and pods without labels do not get them", logs)
+		d.add(check, Fail, "no replica leads: namespaces are not marked, and pods without labels do not get them", logs)
 	case d.Now.Sub(lease.Renewed) > lease.For+patience:
 		d.add(check, Fail, fmt.Sprintf("no replica leads; the last did %s ago: namespaces are not marked, and pods without labels do not get them", d.Now.Sub(lease.Renewed).Round(time.Second)), logs)
 	}
@@ -155,13 +194,21 @@ func (d *diagnosis) leaders() {
 
 func (d *diagnosis) certificate() {
 	const check = "certificate"
-	if d.Unreadable != nil {
-		d.add(check, Warn, fmt.Sprintf("Secret %s cannot be read: %v", d.Secret, d.Unreadable), "have somebody run drey doctor who may read it; the metrics drey_certificate_expiry_timestamp_seconds say when it ends, too")
-		return
-	}
 	renew := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"certificate\"", d.Options.Namespace, bundle.Name)
 	if d.Options.Certs == bundle.CertManager {
 		renew = fmt.Sprintf("kubectl describe certificate -n %s", d.Options.Namespace)
+	}
+	switch {
+	case d.Foreign:
+		d.add(check, Fail, fmt.Sprintf("Secret %s is not drey's, for it lacks the label %s=%s: drey leaves it alone, and has no certificate", d.Secret, certs.ManagedByLabel, certs.Owner),
+			fmt.Sprintf("kubectl delete secret -n %s %s, if nobody needs it", d.Options.Namespace, d.Secret))
+		return
+	case d.Leaf == nil && d.Unreadable == nil:
+		d.add(check, Warn, fmt.Sprintf("there is no certificate in Secret %s", d.Secret), renew)
+		return
+	case d.Unreadable != nil:
+		d.add(check, Warn, fmt.Sprintf("Secret %s cannot be read: %v", d.Secret, d.Unreadable), "have somebody run drey doctor who may read it; the metrics drey_certificate_expiry_timestamp_seconds say when it ends, too")
+		return
 	}
 	for _, one := range append([]*x509.Certificate{d.Leaf}, d.CA...) {
 		what := "CA"
@@ -179,7 +226,7 @@ func (d *diagnosis) certificate() {
 		}
 	}
 	if service := d.service(); d.Leaf.VerifyHostname(service) != nil {
-		d.add(check, Fail, fmt.Sprintf("the serving certificate is for %s, and the API server calls %s", strings.Join(d.Leaf.DNSNames, ", "), service), renew)
+		d.add(check, Fail, fmt.Sprintf("the serving certificate is for %s, and the API server calls %s", cmp.Or(strings.Join(d.Leaf.DNSNames, ", "), "no name"), service), renew)
 	}
 	d.ok(check, fmt.Sprintf("it ends in %s", days(d.Leaf.NotAfter.Sub(d.Now))))
 }
@@ -201,7 +248,7 @@ func (d *diagnosis) trust() {
 	n := 0
 	for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
 		live := d.Live[Key(kind, "", webhook.ConfigurationName)]
-		if live == nil || d.Leaf == nil {
+		if live == nil {
 			continue
 		}
 		webhooks, _, _ := unstructured.NestedSlice(live.Object, "webhooks")
@@ -212,12 +259,20 @@ func (d *diagnosis) trust() {
 			n++
 			pem, _ := base64.StdEncoding.DecodeString(text) // what is none trusts nothing
 			roots := x509.NewCertPool()
-			roots.AppendCertsFromPEM(pem)
-			if _, err := d.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: d.Now, DNSName: d.service()}); err != nil {
-				d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the certificate that is served: %v", name, err),
-					fmt.Sprintf("kubectl rollout restart -n %s deployment/%s: the replica that leads writes it; and take the caBundle out of what GitOps applies", d.Options.Namespace, bundle.Name))
+			some := roots.AppendCertsFromPEM(pem)
+			restart := fmt.Sprintf("kubectl rollout restart -n %s deployment/%s: the replica that leads writes it; and take the caBundle out of what GitOps applies", d.Options.Namespace, bundle.Name)
+			switch {
+			case !some:
+				d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the certificate that is served: it has no caBundle", name), restart)
+			case d.Leaf != nil:
+				if _, err := d.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: d.Now, DNSName: d.service()}); err != nil {
+					d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the certificate that is served: %v", name, err), restart)
+				}
 			}
 		}
+	}
+	if d.Leaf == nil {
+		d.ok(check, fmt.Sprintf("%d webhooks have one; whether it trusts what is served, only the certificate tells", n))
 	}
 	d.ok(check, fmt.Sprintf("%d webhooks trust what is served", n))
 }
@@ -225,6 +280,9 @@ func (d *diagnosis) trust() {
 // deadlocks looks for who would keep drey's pods from starting.
 func (d *diagnosis) deadlocks() {
 	const check = "deadlock"
+	if d.unknown(check) {
+		return
+	}
 	for _, w := range d.Others {
 		if w.Fails && w.Pods && w.Home {
 			d.add(check, Warn, fmt.Sprintf("the webhook %s of %s is asked about pods in %s, and refuses them while it does not answer: then drey cannot start", w.Name, w.Configuration, d.Options.Namespace),
@@ -236,6 +294,9 @@ func (d *diagnosis) deadlocks() {
 
 func (d *diagnosis) modes() {
 	const check = "modes"
+	if d.unknown(check) {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Namespaces)) {
 		mode, ok := d.Namespaces[name][webhook.ModeLabel]
 		if !ok {
@@ -254,6 +315,9 @@ func (d *diagnosis) marks() {
 	const check = "targets"
 	if d.NoTargets != nil {
 		d.add(check, Warn, fmt.Sprintf("the targets cannot be read: %v", d.NoTargets), "have somebody run drey doctor who may list deploymenttargets.drey.dev; with --store embedded they are in drey's file: drey targets list")
+		return
+	}
+	if d.unknown(check) {
 		return
 	}
 	excluded := append([]string{d.Options.Namespace}, webhook.SystemNamespaces...)

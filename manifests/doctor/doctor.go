@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"crypto/x509"
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -39,6 +40,7 @@ type Facts struct {
 	Expected []bundle.Object
 	Live     map[string]*unstructured.Unstructured // by Key; absent: not there
 	Unread   map[string]error                      // by Key: it could not be read
+	Unknown  map[string]error                      // by check: what it goes by could not be read
 
 	Ready, Desired int64 // replicas
 	Endpoints      int   // that are ready
@@ -47,7 +49,8 @@ type Facts struct {
 	Secret     string // that has the certificate
 	Leaf       *x509.Certificate
 	CA         []*x509.Certificate
-	Unreadable error // why the certificate is not known
+	Foreign    bool  // the Secret is not drey's
+	Unreadable error // why the certificate is not known, if the Secret is there
 	Others     []Webhook
 	Namespaces map[string]map[string]string // labels, by name
 	Targets    []Target
@@ -94,6 +97,15 @@ type diagnosis struct {
 
 func (d *diagnosis) add(check string, level Level, message, fix string) {
 	d.found = append(d.found, Finding{check, level, message, fix})
+}
+
+// unknown says that what a check goes by could not be read, if that is so.
+func (d *diagnosis) unknown(check string) bool {
+	err := d.Unknown[check]
+	if err != nil {
+		d.add(check, Warn, fmt.Sprintf("it cannot be looked at: %v", err), "have somebody run drey doctor who may read it")
+	}
+	return err != nil
 }
 
 // ok says that a check has found nothing, unless it has.

@@ -111,24 +111,45 @@ func TestEachFault(t *testing.T) {
 		message string
 		fix     string
 	}{
-		"it is not installed":   {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "not in namespace drey-system", "drey install -n drey-system"},
-		"a policy is gone":      {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate is not there", "drey install -n drey-system --image " + bundle.Image},
-		"a budget is gone":      {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "helm upgrade"},
-		"a webhook fails open":  {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
+		"it is not installed":  {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "not in namespace drey-system", "drey install -n drey-system"},
+		"a policy is gone":     {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate is not there", "drey install -n drey-system --image " + bundle.Image},
+		"a budget is gone":     {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "helm upgrade"},
+		"a webhook fails open": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
+		"a webhook is narrowed": {func(f *doctor.Facts) {
+			first(f)["objectSelector"] = map[string]any{"matchLabels": map[string]any{"never": "x"}}
+		}, doctor.Fail, "objects", "webhooks[0].objectSelector", "kubectl delete mutatingwebhookconfiguration/drey, and then drey install"},
+		"a policy is narrowed": {func(f *doctor.Facts) {
+			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["matchResources"] = map[string]any{"matchPolicy": "Equivalent", "namespaceSelector": map[string]any{"matchLabels": map[string]any{"never": "x"}}}
+		}, doctor.Fail, "objects", "spec.matchResources", "kubectl delete validatingadmissionpolicybinding/drey-gate, and then drey install"},
+		"a policy audits, too": {func(f *doctor.Facts) {
+			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["validationActions"] = []any{"Audit", "Deny"}
+		}, doctor.Fail, "objects", "spec.validationActions", "kubectl delete validatingadmissionpolicybinding/drey-gate, and then drey install"},
+		"the API server's defaults": {func(f *doctor.Facts) {
+			first(f)["objectSelector"], first(f)["later"] = map[string]any{}, "default"
+		}, doctor.OK, "", "", ""},
 		"a right is taken away": {func(f *doctor.Facts) { f.Live["ClusterRole//drey"].Object["rules"] = []any{} }, doctor.Fail, "objects", "clusterrole/drey is not what this version writes, at rules", "drey install"},
 		"a role may not be read": {func(f *doctor.Facts) {
 			delete(f.Live, "ClusterRole//drey")
 			f.Unread = map[string]error{"ClusterRole//drey": errors.New("forbidden")}
 		}, doctor.Warn, "objects", "cannot be read: forbidden", "somebody"},
-		"people change their own":      {func(f *doctor.Facts) { f.Live["Deployment/drey-system/drey"].Object["spec"] = map[string]any{} }, doctor.OK, "", "", ""},
-		"no replica is ready":          {func(f *doctor.Facts) { f.Ready, f.Endpoints = 0, 0 }, doctor.Fail, "server", "none of 2 replicas is ready", "kubectl describe pods -n drey-system"},
-		"one replica is not":           {func(f *doctor.Facts) { f.Ready, f.Endpoints = 1, 1 }, doctor.Warn, "server", "1 of 2", "kubectl logs -n drey-system"},
-		"there is one replica":         {func(f *doctor.Facts) { f.Ready, f.Desired = 1, 1 }, doctor.Warn, "server", "one replica", "kubectl scale -n drey-system deployment/drey --replicas=2"},
-		"the Service leads nowhere":    {func(f *doctor.Facts) { f.Endpoints = 0 }, doctor.Fail, "server", "leads to no pod", "kubectl get service drey"},
-		"another version":              {func(f *doctor.Facts) { f.Version = "v0.2.0" }, doctor.Warn, "version", "this program is v0.2.0", "drey install --image"},
-		"nobody has led":               {func(f *doctor.Facts) { f.Leases = nil }, doctor.Fail, "leader", "ever led", "kubectl logs"},
-		"nobody leads any more":        {func(f *doctor.Facts) { f.Now = f.Now.Add(time.Hour) }, doctor.Fail, "leader", "the last did 1h0m5s ago", "kubectl logs"},
-		"the Secret may not be read":   {func(f *doctor.Facts) { f.Leaf, f.CA, f.Unreadable = nil, nil, errors.New("forbidden") }, doctor.Warn, "certificate", "Secret drey-certs cannot be read: forbidden", "drey_certificate_expiry_timestamp_seconds"},
+		"people change their own":       {func(f *doctor.Facts) { f.Live["Deployment/drey-system/drey"].Object["spec"] = map[string]any{} }, doctor.OK, "", "", ""},
+		"no replica is ready":           {func(f *doctor.Facts) { f.Ready, f.Endpoints = 0, 0 }, doctor.Fail, "server", "none of 2 replicas is ready", "kubectl describe pods -n drey-system"},
+		"one replica is not":            {func(f *doctor.Facts) { f.Ready, f.Endpoints = 1, 1 }, doctor.Warn, "server", "1 of 2", "kubectl logs -n drey-system"},
+		"there is one replica":          {func(f *doctor.Facts) { f.Ready, f.Desired = 1, 1 }, doctor.Warn, "server", "one replica", "kubectl scale -n drey-system deployment/drey --replicas=2"},
+		"the Service leads nowhere":     {func(f *doctor.Facts) { f.Endpoints = 0 }, doctor.Fail, "server", "leads to no pod", "kubectl get service drey"},
+		"another version":               {func(f *doctor.Facts) { f.Version = "v0.2.0" }, doctor.Warn, "version", "this program is v0.2.0", "drey install --image"},
+		"nobody has led":                {func(f *doctor.Facts) { f.Leases = nil }, doctor.Fail, "leader", "no replica leads: ", "kubectl logs"},
+		"nobody leads any more":         {func(f *doctor.Facts) { f.Now = f.Now.Add(time.Hour) }, doctor.Fail, "leader", "the last did 1h0m5s ago", "kubectl logs"},
+		"the Secret may not be read":    {func(f *doctor.Facts) { f.Leaf, f.CA, f.Unreadable = nil, nil, errors.New("forbidden") }, doctor.Warn, "certificate", "Secret drey-certs cannot be read: forbidden", "drey_certificate_expiry_timestamp_seconds"},
+		"there is no Secret":            {func(f *doctor.Facts) { f.Leaf, f.CA = nil, nil }, doctor.Warn, "certificate", "no certificate in Secret drey-certs", "kubectl logs"},
+		"the Secret is somebody else's": {func(f *doctor.Facts) { f.Leaf, f.CA, f.Foreign = nil, nil, true }, doctor.Fail, "certificate", "Secret drey-certs is not drey's", "kubectl delete secret -n drey-system drey-certs"},
+		"no caBundle, no certificate": {func(f *doctor.Facts) {
+			f.Leaf, f.CA, f.Unreadable = nil, nil, errors.New("forbidden")
+			delete(first(f)["clientConfig"].(map[string]any), "caBundle")
+		}, doctor.Warn, "certificate", "forbidden", "somebody"},
+		"leases may not be read":       {func(f *doctor.Facts) { f.Leases, f.Unknown = nil, map[string]error{"leader": errors.New("forbidden")} }, doctor.Warn, "leader", "forbidden", "somebody"},
+		"endpoints may not be read":    {func(f *doctor.Facts) { f.Endpoints, f.Unknown = 0, map[string]error{"server": errors.New("forbidden")} }, doctor.Warn, "server", "forbidden", "somebody"},
+		"webhooks may not be read":     {func(f *doctor.Facts) { f.Unknown = map[string]error{"deadlock": errors.New("forbidden")} }, doctor.Warn, "deadlock", "forbidden", "somebody"},
 		"a marked namespace is nobody": {func(f *doctor.Facts) { f.Targets = nil }, doctor.Warn, "targets", "namespace flink is marked, and has no target", "kubectl logs"},
 		"a mark is missing":            {func(f *doctor.Facts) { f.Namespaces["flink"] = nil }, doctor.Fail, "targets", "namespace flink has a target and lacks the mark", "kubectl logs"},
 		"a target leads nowhere":       {func(f *doctor.Facts) { delete(f.Namespaces, "flink") }, doctor.Warn, "targets", "points at namespace flink, which is not there", "kubectl create namespace flink"},
