@@ -48,8 +48,16 @@ const fieldManager = "drey-install"
 
 // Apply applies the stages, one after the other: definitions are established, and the
 // server is ready, before the next. An error leaves what was applied: Apply again goes
-// on from there.
+// on from there. Nothing is applied if something of the cluster's has one of drey's names
+// and is not drey's.
 func (r *Rollout) Apply(ctx context.Context, stages []bundle.Stage) error {
+	for _, stage := range stages {
+		for _, o := range stage.Objects {
+			if err := r.isFree(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
 	for _, stage := range stages {
 		for _, o := range stage.Objects {
 			if err := r.apply(ctx, o); err != nil {
@@ -68,7 +76,26 @@ func (r *Rollout) Apply(ctx context.Context, stages []bundle.Stage) error {
 	return nil
 }
 
+// isFree looks whether an object may be applied: of what is the cluster's, somebody may
+// have another of the name, into which drey's would be merged.
+func (r *Rollout) isFree(ctx context.Context, o bundle.Object) error {
+	if o.GetNamespace() != "" || o.GetKind() == "Namespace" || o.GetKind() == "CustomResourceDefinition" {
+		return nil
+	}
+	found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for %s: %w", o, err)
+	case found.GetLabels()[nameLabel] != bundle.Name:
+		return fmt.Errorf("%[1]s is not drey's, for it lacks the label %[2]s=%[3]s, and nothing was changed. If nobody needs it: kubectl delete %[1]s. If it is drey's all the same: kubectl label %[1]s %[2]s=%[3]s", o, nameLabel, bundle.Name)
+	}
+	return nil
+}
+
 func (r *Rollout) apply(ctx context.Context, o bundle.Object) error {
+	before, _ := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}) // for people alone: it is applied in any case
 	kept, err := r.of(o).Apply(ctx, o.GetName(), o.Unstructured, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: r.dryRun})
 	switch {
 	case r.dry() && apierrors.IsNotFound(err) && o.GetNamespace() != "":
@@ -78,12 +105,21 @@ func (r *Rollout) apply(ctx context.Context, o bundle.Object) error {
 		return fmt.Errorf("apply %s: %w", o, err)
 	case r.dry():
 		r.tell(o.String(), "would be applied")
-	case kept.GetGeneration() <= 1 && time.Since(kept.GetCreationTimestamp().Time) < time.Minute:
+	case before == nil || changed(before, kept):
 		r.tell(o.String(), "applied")
 	default:
 		r.tell(o.String(), "up to date")
 	}
 	return nil
+}
+
+// changed tells whether what is asked for has changed: of kinds without a generation,
+// whether anything has.
+func changed(before, after *unstructured.Unstructured) bool {
+	if after.GetGeneration() > 0 {
+		return before.GetGeneration() != after.GetGeneration()
+	}
+	return before.GetResourceVersion() != after.GetResourceVersion()
 }
 
 func (r *Rollout) of(o bundle.Object) dynamic.ResourceInterface {

@@ -96,7 +96,7 @@ func (w *world) install(t *testing.T) {
 	if _, err := w.client.CoreV1().Namespaces().Get(t.Context(), "drey-system", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Fatalf("--dry-run made something: %v", err)
 	}
-	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "3s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") {
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "8s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") {
 		t.Errorf("with no drey that becomes ready: %v\n%s", err, out)
 	}
 	if list, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) > 0 {
@@ -105,8 +105,15 @@ func (w *world) install(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go w.beKubelet(ctx)
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
-	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey") {
+	w.apply(t, "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: drey}}")
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); err == nil || strings.Contains(out, "applied") || !strings.Contains(out, "kubectl delete validatingwebhookconfiguration/drey") {
+		t.Errorf("where somebody else has the name: %v\n%s", err, out)
+	}
+	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey")
+	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey applied") {
+		t.Errorf("the first time: %s", out)
+	}
+	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); strings.Contains(out, " applied") || !strings.Contains(out, "validatingwebhookconfiguration/drey up to date") {
 		t.Errorf("a second time: %s", out)
 	}
 }
