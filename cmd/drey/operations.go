@@ -83,6 +83,11 @@ func (s *service) readiness() error {
 		return errors.New("drey is stopping")
 	}
 	if !s.up.Load() {
+		if serving := s.serving.Load(); serving != nil {
+			if err := (*serving).Ready(); err != nil {
+				return fmt.Errorf("drey is starting: %w", err)
+			}
+		}
 		return errors.New("drey is starting")
 	}
 	if !s.index.Synced() {

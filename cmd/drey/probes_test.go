@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -63,4 +64,23 @@ func ask(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, string(body)
+}
+
+// foreign is a certificate that does not come, since its Secret is somebody else's.
+type foreign struct{ certificates }
+
+func (foreign) Ready() error {
+	return errors.New("the Secret is not drey's: kubectl delete secret drey-certs")
+}
+
+// TestWhileItStartsItSaysWhatItWaitsFor: a pod that does not become ready is asked why.
+func TestWhileItStartsItSaysWhatItWaitsFor(t *testing.T) {
+	s := new(service)
+	if err := s.readiness(); err == nil || err.Error() != "drey is starting" {
+		t.Errorf("with nothing to wait for: %v", err)
+	}
+	s.share(foreign{})
+	if err := s.readiness(); err == nil || !strings.Contains(err.Error(), "drey is starting: the Secret is not drey's: kubectl delete secret") {
+		t.Errorf("without a certificate: %v", err)
+	}
 }
