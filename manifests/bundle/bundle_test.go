@@ -82,6 +82,23 @@ func TestRightsAreTheLeast(t *testing.T) {
 	}
 }
 
+// TestTheRulesOfTheRegistryHoldForKubectl where the cluster keeps it: else whoever may
+// create a target in one namespace could let Flink into any other. A drey that keeps it
+// in a file does not answer such a call.
+func TestTheRulesOfTheRegistryHoldForKubectl(t *testing.T) {
+	for store, want := range map[string]bool{Kubernetes: true, Embedded: false} {
+		o := Defaults()
+		o.Store, o.Replicas = store, 1
+		found := false
+		for _, w := range pick(t, o, Gates, "ValidatingWebhookConfiguration")[0].Object["webhooks"].([]any) {
+			found = found || w.(map[string]any)["name"] == "registry.drey.dev"
+		}
+		if found != want {
+			t.Errorf("%s: there is a webhook for drey's own objects: %t, want %t", store, found, want)
+		}
+	}
+}
+
 func TestWhatCallsDreyComesLast(t *testing.T) {
 	stages, err := Stages(Defaults())
 	if err != nil {

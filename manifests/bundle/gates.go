@@ -14,9 +14,14 @@ import (
 func (o *Options) gates() ([]Object, error) {
 	exclude := append([]string{o.Namespace}, webhook.SystemNamespaces...)
 	client := webhook.ByService(o.Namespace, Name, webhookServicePort)
-	typed := []any{webhook.Mutating(client, exclude), webhook.Validating(client, exclude)}
+	self := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name)
+	validating := webhook.Validating(client, exclude)
+	if o.Store == Kubernetes {
+		validating.Webhooks = append(validating.Webhooks, webhook.ValidatingObjects(client, self))
+	}
+	typed := []any{webhook.Mutating(client, exclude), validating}
 	policies, bindings := gate.Policies(gate.Options{
-		Exclude: exclude, Mode: o.Mode, Self: fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name),
+		Exclude: exclude, Mode: o.Mode, Self: self,
 		Register: verdict.Registry{URL: o.RESTURL, AsksWho: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	for _, p := range policies {

@@ -54,6 +54,7 @@ func generated(t *testing.T) map[string][]byte {
 		"overlays/embedded/deployment.yaml":     patch(t, embedded),
 		"overlays/embedded/volume.yaml":         documents(t, pick(t, embedded, Server, "PersistentVolumeClaim")),
 		"overlays/embedded/gate.yaml":           documents(t, named(pick(t, embedded, Gates, "ValidatingAdmissionPolicy"), gate.PodPolicy)),
+		"overlays/embedded/webhooks.yaml":       lacking(t, base, embedded),
 	}
 	for path, text := range templates(t) {
 		files["chart/templates/"+path] = text
@@ -95,9 +96,17 @@ func templates(t *testing.T) map[string][]byte {
 	withTargets.TargetNamespaces = []string{target}
 	inTargets := slices.DeleteFunc(pick(t, withTargets, Rights), func(o Object) bool { return o.GetNamespace() != target })
 
+	withFile := o
+	withFile.Store, withFile.Replicas = Embedded, 1
+	validating := text(pick(t, withFile, Gates, "ValidatingWebhookConfiguration"))
+	ownObjects, ok := strings.CutPrefix(text(pick(t, o, Gates, "ValidatingWebhookConfiguration")), validating)
+	if !ok {
+		t.Fatal("the webhook for drey's own objects is not the last")
+	}
 	isGate := func(o Object) bool { return o.GetName() == gate.PodPolicy }
-	policies := pick(t, o, Gates, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy")
-	gates := text(slices.DeleteFunc(slices.Clone(policies), isGate))
+	gates := text(pick(t, o, Gates, "MutatingWebhookConfiguration")) + "---\n" +
+		validating + when(`eq .Values.store.type "kubernetes"`, ownObjects) + "---\n" +
+		text(slices.DeleteFunc(pick(t, o, Gates, "ValidatingAdmissionPolicy"), isGate))
 	for _, store := range []string{Kubernetes, Embedded} { // it says how a target is registered
 		o.Store, o.Replicas = store, 1
 		gates += when(fmt.Sprintf("eq .Values.store.type %q", store), "---\n"+text(named(pick(t, o, Gates, "ValidatingAdmissionPolicy"), gate.PodPolicy)))
@@ -119,6 +128,28 @@ func templates(t *testing.T) map[string][]byte {
 				"{{- range .Values.rbac.additionalNamespaces }}\n---\n"+strings.ReplaceAll(text(inTargets), target, "{{ . }}")+"{{- end }}\n")),
 		"gates.yaml": []byte(header + gates),
 	}
+}
+
+// lacking is the patch that takes away the validating webhooks of one variant that
+// another does not have.
+func lacking(t *testing.T, from, to Options) []byte {
+	t.Helper()
+	names := func(o Options) (all []string) {
+		for _, w := range pick(t, o, Gates, "ValidatingWebhookConfiguration")[0].Object["webhooks"].([]any) {
+			all = append(all, w.(map[string]any)["name"].(string))
+		}
+		return all
+	}
+	kept := names(to)
+	gone := slices.DeleteFunc(names(from), func(name string) bool { return slices.Contains(kept, name) })
+	if len(gone) == 0 {
+		t.Fatal("nothing is taken away")
+	}
+	text := header + "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata:\n  name: drey\nwebhooks:\n"
+	for _, name := range gone {
+		text += "- $patch: delete\n  name: " + name + "\n"
+	}
+	return []byte(text)
 }
 
 // pick returns the objects of a stage, of all kinds or of some.

@@ -65,17 +65,21 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 
 	for _, fault := range []struct {
 		name, want string
-		breaks     []string // a kubectl command
-		manifest   string
-		mend       string // finds the command in what doctor prints; empty: the one after the arrow
+		breaks     []string // a kubectl command; nil: a target is registered
+		target     string   // the namespace to which that points
+		mend       string   // finds the command in what doctor prints; empty: the one after the arrow
 	}{
 		{"a binding is deleted", "FAIL  objects", []string{"delete", "validatingadmissionpolicybinding", "drey-gate"}, "", `-> drey (install [^(]+)`},
 		{"a webhook is altered", "webhooks[0].failurePolicy", []string{"patch", "mutatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`}, "", `-> drey (install [^(]+)`},
 		{"a right is taken away", "clusterrole/drey is not what this version writes", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
 		{"a mode is none", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
-		{"a target leads nowhere", "points at namespace nowhere", []string{"apply", "-f", "-"}, "{apiVersion: drey.dev/v1, kind: DeploymentTarget, metadata: {name: t, namespace: default}, spec: {kubernetes: {namespace: nowhere}}}", `-> kubectl (create namespace nowhere)`},
+		{"a target leads nowhere", "points at namespace nowhere", nil, "nowhere", `-> kubectl (create namespace nowhere)`},
 	} {
-		if out, err := w.RunKubectl(t, fault.manifest, fault.breaks...); err != nil {
+		if fault.breaks == nil { // over REST, for nobody leads the API server to the Service
+			if err := d.Register(t.Context(), "default", "t", fault.target); err != nil {
+				t.Fatal(err)
+			}
+		} else if out, err := w.RunKubectl(t, "", fault.breaks...); err != nil {
 			t.Fatal(out)
 		}
 		out, _ := w.doctor(t) // whether it fails is for each to say

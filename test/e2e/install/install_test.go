@@ -263,6 +263,15 @@ func (w *world) useAll(t *testing.T) {
 		t.Errorf("metrics: %d %.200s", code, body)
 	}
 
+	// The rules of REST hold for kubectl, too.
+	const target = "{apiVersion: drey.dev/v1, kind: DeploymentTarget, metadata: {name: byhand, namespace: default}, spec: {kubernetes: {namespace: team-a}}}"
+	const lost = "{apiVersion: drey.dev/v1, kind: Deployment, metadata: {name: lost, namespace: default}, spec: {deploymentTargetName: nowhere}}"
+	if out, err := w.RunKubectl(t, lost, "apply", "-f", "-"); err == nil || !strings.Contains(out, `"registry.drey.dev" denied the request`) || !strings.Contains(out, "there is no DeploymentTarget") {
+		t.Errorf("a reference that leads nowhere: %v %s", err, out)
+	}
+	w.apply(t, target)
+	w.MustKubectl(t, "", "delete", "deploymenttargets.drey.dev", "byhand", "-n", "default")
+
 	// The registry, all verbs, all kinds.
 	for _, collection := range []string{"deployments/d", "sessionclusters/s"} {
 		w.call(t, 200, "PUT", in+collection, `{"metadata":{"labels":{"a":"b"}},"spec":{"deploymentTargetName":"staging"}}`)
