@@ -17,6 +17,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/test/cluster"
@@ -41,12 +42,10 @@ func TestNoCallFailsWhileCertManagerRotates(t *testing.T) {
 	}
 	home := c.Namespace(t)
 	client := cmclient.NewForConfigOrDie(c.Config())
-	ctx, stop := context.WithTimeout(t.Context(), *soakFor)
-	defer stop()
 	soak.Run(t, soak.Options{
 		Cluster: c, Program: program, Home: home, Args: []string{"--namespace", home, "--certs-settle", "1s"},
 		For: *soakFor, Rotations: int(*soakFor / (22 * time.Second)),
-		Meanwhile: func() {
+		Meanwhile: func(ctx context.Context) {
 			for tick := time.Tick(20 * time.Second); ctx.Err() == nil; {
 				for _, name := range []string{"drey-ca", certs.ServingName} {
 					if err := renew(ctx, client, home, name); err != nil && ctx.Err() == nil {
@@ -69,16 +68,21 @@ func TestNoCallFailsWhileCertManagerRotates(t *testing.T) {
 // renew has a certificate issued anew, and waits until it is.
 func renew(ctx context.Context, client cmclient.Interface, namespace, name string) error {
 	all := client.CertmanagerV1().Certificates(namespace)
-	c, err := all.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
+	var revision *int
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // cert-manager writes the status, too
+		c, err := all.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		revision = c.Status.Revision
+		now := metav1.Now()
+		c.Status.Conditions = append(c.Status.Conditions, cmapi.CertificateCondition{
+			Type: cmapi.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: "ManuallyTriggered", LastTransitionTime: &now, ObservedGeneration: c.Generation,
+		})
+		_, err = all.UpdateStatus(ctx, c, metav1.UpdateOptions{})
 		return err
-	}
-	revision := c.Status.Revision
-	now := metav1.Now()
-	c.Status.Conditions = append(c.Status.Conditions, cmapi.CertificateCondition{
-		Type: cmapi.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: "ManuallyTriggered", LastTransitionTime: &now, ObservedGeneration: c.Generation,
 	})
-	if _, err := all.UpdateStatus(ctx, c, metav1.UpdateOptions{}); err != nil {
+	if err != nil {
 		return err
 	}
 	for {

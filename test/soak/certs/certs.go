@@ -3,12 +3,14 @@
 package certs
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,8 +34,8 @@ type Options struct {
 	Home      string // the namespace that drey counts as its own
 	Args      []string
 	For       time.Duration
-	Rotations int    // how many of the CA, and of the serving certificate, each replica must see at least
-	Meanwhile func() // called when the load begins; nil: nothing
+	Rotations int                   // how many of the CA, and of the serving certificate, each replica must see at least
+	Meanwhile func(context.Context) // called when the load begins, and waited for when it ends, as ctx does; nil: nothing
 }
 
 // Run runs it. A call that fails fails the test.
@@ -48,10 +50,14 @@ func Run(t *testing.T, o Options) {
 		}
 		awaitReady(t, r)
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	var meanwhile sync.WaitGroup
 	if o.Meanwhile != nil {
-		go o.Meanwhile()
+		meanwhile.Go(func() { o.Meanwhile(ctx) })
 	}
 	report, err := pods.Run(t.Context(), pods.Load{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
+	stop()
+	meanwhile.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
