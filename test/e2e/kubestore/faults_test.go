@@ -1,7 +1,6 @@
 package kubestore_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -181,9 +180,7 @@ func TestAWriteIsReadEvenWhileTheWatchIsSilent(t *testing.T) {
 	s := w.openAs(t, config, kubestore.Options{})
 	ns := w.Namespace(t)
 	g.silent.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // rather than all of the store's patience
-	defer cancel()
-	o, err := s.Create(ctx, storetest.Target(ns, "a", "flink"))
+	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
 	if err != nil {
 		t.Fatal(err)
 	}
