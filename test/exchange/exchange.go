@@ -136,26 +136,40 @@ func (r *run) begin() {
 	}
 }
 
-// end removes what the file left.
+// end removes what the file left. A replica may not list all of it yet.
 func (r *run) end() {
 	for _, place := range r.places {
-		for _, collection := range []string{"deployments", "sessionclusters", "deployment-targets"} {
-			path := "/api/v1/namespaces/" + place[1] + "/" + collection
-			_, text := r.do(http.MethodGet, path, nil, "")
-			var list struct {
-				Items []struct{ Metadata struct{ Name string } }
-			}
-			if err := json.Unmarshal(text, &list); err != nil {
-				r.Errorf("%s: %v: %s", path, err, text)
-			}
-			for _, o := range list.Items {
-				r.do(http.MethodDelete, path+"/"+o.Metadata.Name, nil, "")
-			}
+		began := time.Now()
+		response, text := r.remove(place[1])
+		isGone := func() bool {
+			return response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNotFound && place[0] == "team-b"
 		}
-		if response, text := r.do(http.MethodDelete, "/namespaces/v1/namespaces/"+place[1], nil, ""); response.StatusCode != http.StatusOK && place[0] != "team-b" {
+		for !isGone() && time.Since(began) < r.Patience {
+			time.Sleep(10 * time.Millisecond)
+			response, text = r.remove(place[1])
+		}
+		if !isGone() {
 			r.Errorf("remove platform namespace %s: %s %s", place[1], response.Status, text)
 		}
 	}
+}
+
+// remove removes a platform namespace with what is listed there, and returns the answer.
+func (r *run) remove(namespace string) (*http.Response, []byte) {
+	for _, collection := range []string{"deployments", "sessionclusters", "deployment-targets"} {
+		path := "/api/v1/namespaces/" + namespace + "/" + collection
+		_, text := r.do(http.MethodGet, path, nil, "")
+		var list struct {
+			Items []struct{ Metadata struct{ Name string } }
+		}
+		if err := json.Unmarshal(text, &list); err != nil {
+			r.Errorf("%s: %v: %s", path, err, text)
+		}
+		for _, o := range list.Items {
+			r.do(http.MethodDelete, path+"/"+o.Metadata.Name, nil, "")
+		}
+	}
+	return r.do(http.MethodDelete, "/namespaces/v1/namespaces/"+namespace, nil, "")
 }
 
 // send makes the request that a text describes and returns the answer as text.
