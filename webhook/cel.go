@@ -76,6 +76,14 @@ const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "verve
 	celFirm + ` && ` +
 	`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
+// celClaims holds for an update that sets a label which says whose a workload is, or
+// has those that are there believed (verdict.Claims).
+const celClaims = `["system", "vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.?labels.orValue({}) && ` +
+	`(!(k in oldObject.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
+
+// celLabelled holds for what drey has labelled, or what says so.
+var celLabelled = celLabel("object", "system") + ` == "ververica-platform"`
+
 // celNotCluster holds for all but what empties a namespace that is being deleted,
 // and what deletes objects whose owner is gone: under their own ServiceAccounts, or
 // as the controller manager.

@@ -20,16 +20,18 @@ var labels = map[string]string{"app.kubernetes.io/name": "drey"}
 
 // The webhooks, by the names under which kubectl shows their denials.
 const (
-	labelPods         = "label-pods.drey.dev"
-	labelWorkloads    = "label-workloads.drey.dev"
-	labelNeighbours   = "label-neighbours.drey.dev"
-	labelCustom       = "label-custom-resources.drey.dev"
-	validateWorkloads = "workloads.drey.dev"
-	validateCronJobs  = "cronjobs.drey.dev"
-	validateCustom    = "custom-resources.drey.dev"
-	validatePodLabels = "pod-labels.drey.dev"
-	restoreLabels     = "restore-labels.drey.dev"
-	validateObjects   = "registry.drey.dev"
+	labelPods            = "label-pods.drey.dev"
+	labelWorkloads       = "label-workloads.drey.dev"
+	labelNeighbours      = "label-neighbours.drey.dev"
+	labelCustom          = "label-custom-resources.drey.dev"
+	validateWorkloads    = "workloads.drey.dev"
+	validateCronJobs     = "cronjobs.drey.dev"
+	validateCustom       = "custom-resources.drey.dev"
+	validatePodLabels    = "pod-labels.drey.dev"
+	validateLabels       = "workload-labels.drey.dev"
+	validateCustomLabels = "custom-resource-labels.drey.dev"
+	restoreLabels        = "restore-labels.drey.dev"
+	validateObjects      = "registry.drey.dev"
 )
 
 // SystemNamespaces are never sent to drey: a cluster must be able to start and
@@ -82,10 +84,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 				{Name: "is-not-the-operator", Expression: celNotOperator("object")},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
-			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(workloads(), customResources()...)), []admissionv1.MatchCondition{
-				{Name: "loses-a-label", Expression: celLoses},
-				{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
-			})),
+			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(workloads(), customResources()...)), relabels(celLoses))),
 		},
 	}
 }
@@ -114,10 +113,9 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads(), append(conditions("object.spec.template"), fromCustom))),
 			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),
 			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
-			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), []admissionv1.MatchCondition{
-				{Name: "changes-a-label", Expression: celRelabels},
-				{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
-			})),
+			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabelled, celFlink("object"))))))),
+			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(allOf(celClaims, celLabelled)))),
+			webhook(validateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabelled)))),
 		},
 	}
 }
@@ -205,6 +203,14 @@ func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
 			Scope: new(admissionv1.NamespacedScope),
 		},
 	}}
+}
+
+// relabels are the conditions of an update that changes labels so.
+func relabels(how string) []admissionv1.MatchCondition {
+	return []admissionv1.MatchCondition{
+		{Name: "changes-a-label", Expression: how},
+		{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
+	}
 }
 
 // PodConditions hold for the pods that are sent to drey.

@@ -54,26 +54,34 @@ func (w *Webhooks) pass(uid, namespace, subResource string, concerned bool) (res
 	return answer, false
 }
 
+// keep is the handler of a webhook that is asked about updates. What is being deleted
+// is left alone: a finalizer that cannot go holds the object for ever.
+func keep[T any, P interface {
+	*T
+	described() *metadata
+	recognise(*request[T]) flink.Workload
+}](w *Webhooks, name string) http.Handler {
+	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
+		answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
+		if ok || P(r.Object).described().Deletion != "" {
+			return answer
+		}
+		f, old := P(r.Object).recognise(r), P(r.OldObject).described().Labels
+		if verdict.Claims(old, f.Object.Labels) {
+			f = w.know(ctx, f)
+		}
+		v := verdict.DecideUpdate(f, old, w.known)
+		answer.reason = v.Reason
+		if !v.Allowed {
+			w.refuse(&answer, v, name, r.DryRun)
+		}
+		return answer
+	}}
+}
+
 // labelled is an object of which only the metadata matters.
 type labelled struct {
 	Metadata metadata `json:"metadata"`
-}
-
-// keepLabels decides on updates of pods. What is being deleted is left alone:
-// a finalizer that cannot go holds the pod for ever.
-func (w *Webhooks) keepLabels(_ context.Context, r *request[labelled]) response {
-	answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
-	if ok || r.Object.Metadata.Deletion != "" {
-		return answer
-	}
-	o := r.Object.Metadata.object("Pod", r.Namespace)
-	o.Pod.Labels = o.Labels
-	v := verdict.DecideUpdate(flink.Recognise(&o), r.OldObject.Metadata.Labels)
-	answer.reason = v.Reason
-	if !v.Allowed {
-		w.refuse(&answer, v, validatePodLabels, r.DryRun)
-	}
-	return answer
 }
 
 // restoreLabels gives back to a workload the labels that an update forgets.

@@ -67,6 +67,10 @@ type pod struct {
 	Spec     podSpec  `json:"spec"`
 }
 
+func (p *pod) described() *metadata      { return &p.Metadata }
+func (w *workload) described() *metadata { return &w.Metadata }
+func (c *custom) described() *metadata   { return &c.Metadata }
+
 func (p *pod) recognise(r *request[pod]) flink.Workload {
 	o := p.Metadata.object("Pod", r.Namespace)
 	o.Pod = p.template()

@@ -115,26 +115,30 @@ func (w *Webhooks) know(ctx context.Context, f flink.Workload) flink.Workload {
 
 // The paths at which the handlers are served.
 const (
-	PathLabelPods         = "/label/pods"
-	PathLabelWorkloads    = "/label/workloads" // Deployments and the like, Services, ConfigMaps
-	PathLabelCustom       = "/label/custom-resources"
-	PathRestoreLabels     = "/label/restored"
-	PathValidateWorkloads = "/validate/workloads"
-	PathValidateCustom    = "/validate/custom-resources"
-	PathValidatePodLabels = "/validate/pod-labels"
-	PathValidateObjects   = "/validate/registry" // with Options.Objects
+	PathLabelPods            = "/label/pods"
+	PathLabelWorkloads       = "/label/workloads" // Deployments and the like, Services, ConfigMaps
+	PathLabelCustom          = "/label/custom-resources"
+	PathRestoreLabels        = "/label/restored"
+	PathValidateWorkloads    = "/validate/workloads"
+	PathValidateCustom       = "/validate/custom-resources"
+	PathValidatePodLabels    = "/validate/pod-labels"
+	PathValidateLabels       = "/validate/labels" // of what makes pods
+	PathValidateCustomLabels = "/validate/custom-resource-labels"
+	PathValidateObjects      = "/validate/registry" // with Options.Objects
 )
 
 // Handlers returns the handlers by path.
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	all := map[string]http.Handler{
-		PathLabelPods:         admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognise),
-		PathLabelWorkloads:    admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognise),
-		PathLabelCustom:       admit(w, labelCustom, purpose{labels: true}, (*custom).recognise),
-		PathRestoreLabels:     endpoint[labelled]{w, restoreLabels, w.restoreLabels},
-		PathValidateWorkloads: admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognise),
-		PathValidateCustom:    admit(w, validateCustom, purpose{gate: true}, (*custom).recognise),
-		PathValidatePodLabels: endpoint[labelled]{w, validatePodLabels, w.keepLabels},
+		PathLabelPods:            admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognise),
+		PathLabelWorkloads:       admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognise),
+		PathLabelCustom:          admit(w, labelCustom, purpose{labels: true}, (*custom).recognise),
+		PathRestoreLabels:        endpoint[labelled]{w, restoreLabels, w.restoreLabels},
+		PathValidateWorkloads:    admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognise),
+		PathValidateCustom:       admit(w, validateCustom, purpose{gate: true}, (*custom).recognise),
+		PathValidatePodLabels:    keep[pod](w, validatePodLabels),
+		PathValidateLabels:       keep[workload](w, validateLabels),
+		PathValidateCustomLabels: keep[custom](w, validateCustomLabels),
 	}
 	if w.objects != nil {
 		all[PathValidateObjects] = endpoint[jsontext.Value]{w, validateObjects, w.keepRules}

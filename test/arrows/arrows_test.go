@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"certs":                  {"certs/rotation"},
 	"certs/rotation":         {},
 	"manifests":              {},
-	"manifests/doctor":       {"manifests/bundle", "webhook", "webhook/gate"},
+	"manifests/doctor":       {"certs", "manifests/bundle", "webhook", "webhook/gate"},
 	"manifests/rollout":      {"manifests/bundle", "webhook/gate"},
 	"manifests/bundle":       {"certs", "manifests", "registry", "webhook", "webhook/flink", "webhook/gate", "webhook/verdict"},
 	"registry":               {},

@@ -1,6 +1,11 @@
 package verdict
 
-import "drey.dev/drey/webhook/flink"
+import (
+	"slices"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
+)
 
 // claim returns the label by which a workload claims the identity of another:
 // an id that belongs to something else, in the registry or in the cluster. own is
@@ -12,25 +17,70 @@ import "drey.dev/drey/webhook/flink"
 func claim(w flink.Workload, own string, known Known) (Label, bool) {
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
 		for _, id := range [...]string{w.Object.Labels[key], w.Object.Pod.Labels[key]} {
-			switch {
-			case id == "", id == own, isOwn(w, id):
-			default:
-				if _, registered := known.ByID(id); registered || known.Live(id) {
-					return Label{Key: key, Value: id}, true
-				}
+			if isAnothers(w, id, own, known) {
+				return Label{Key: key, Value: id}, true
 			}
 		}
 	}
 	return Label{}, false
 }
 
-// isOwn holds for the uids of the workload and of its owners.
+// Claims tells whether an update sets labels that say whose a workload is, or has them
+// believed: then [DecideUpdate] has to know the workload's owners.
+func Claims(old, now map[string]string) bool {
+	return slices.ContainsFunc([]string{LabelPlatformNamespace, LabelDeploymentID, LabelSessionClusterID}, func(key string) bool { return claimsAnew(key, old, now) })
+}
+
+func claimsAnew(key string, old, now map[string]string) bool {
+	sets := func(key string) bool {
+		was, had := old[key]
+		is, has := now[key]
+		return has && (!had || is != was)
+	}
+	_, has := now[key]
+	return has && (sets(key) || sets(LabelSystem))
+}
+
+// decideClaims denies an update by which a workload gets the identity of another: its
+// own labels would be wrong, and those of its pods, which are let in with what their
+// owner carries. Unlike for a pod that is made, no job waits for it.
+func (v Verdict) decideClaims(old map[string]string, known Known) Verdict {
+	w, now := v.workload, v.workload.Object.Labels
+	targets, owner := known.Targets(w.Object.Namespace), admittedOwner(w)
+	v.isUpdate = true
+	if stated := now[LabelPlatformNamespace]; claimsAnew(LabelPlatformNamespace, old, now) && stated != owner[LabelPlatformNamespace] &&
+		!slices.ContainsFunc(targets, func(t registry.Target) bool { return t.PlatformNamespace == stated }) {
+		v.conflict = Label{Key: LabelPlatformNamespace, Value: stated}
+		return v.deny(LabelConflict)
+	}
+	v.platform = platformNamespace(w, owner, targets, known)
+	v.link(known)
+	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
+		if claimsAnew(key, old, now) && isAnothers(w, now[key], v.registered.ID, known) {
+			v.conflict = Label{Key: key, Value: now[key]}
+			return v.deny(LabelConflict)
+		}
+	}
+	return v
+}
+
+// isAnothers holds for an id that something else has.
+func isAnothers(w flink.Workload, id, own string, known Known) bool {
+	if id == "" || id == own || isOwn(w, id) {
+		return false
+	}
+	_, registered := known.ByID(id)
+	return registered || known.Live(id)
+}
+
+// isOwn holds for the uids of the workload and of its owners, and for what those carry
+// that were admitted: see decideClaims.
 func isOwn(w flink.Workload, id string) bool {
 	if id == w.Object.UID || id == w.Root.UID {
 		return true
 	}
 	for _, r := range w.Relatives {
-		if r.UID == id || r.Labels[LabelDeploymentID] == id || r.Labels[LabelSessionClusterID] == id {
+		if r.UID == id || r.Labels[LabelSystem] == System && (r.Labels[LabelDeploymentID] == id || r.Labels[LabelSessionClusterID] == id) {
 			return true
 		}
 	}

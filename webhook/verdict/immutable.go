@@ -8,19 +8,26 @@ var firm = [...]string{
 	LabelSystem, LabelPlatformNamespace, LabelDeploymentID, LabelDeploymentName, LabelJobID, LabelSessionClusterID, LabelSessionClusterName,
 }
 
-// DecideUpdate decides on a change to the pod of a workload whose labels were
-// old. A pod on which drey has never been is none of its business; neither is an
-// app that its maker chose. The caller keeps apart what is being deleted. Drey
-// itself needs no exception: it only ever adds what is missing.
-func DecideUpdate(w flink.Workload, old map[string]string) Verdict {
+// DecideUpdate decides on a change to a workload whose labels were old. Whatever is there
+// of firm labels stays on a pod while it lives, unless drey has never been on it; an app
+// that its maker chose may change. What makes pods may be relabelled. Neither gets the
+// identity of another: see decideClaims. The caller keeps apart what is being deleted.
+// Drey itself needs no exception: it only ever adds what is missing, and the workload's
+// own.
+func DecideUpdate(w flink.Workload, old map[string]string, known Known) Verdict {
 	v := Verdict{Allowed: true, Reason: NotConcerned, workload: w}
-	for _, l := range given(old) {
-		if after, is := w.Object.Labels[l.Key]; !is || after != l.Value {
-			v.was = append(v.was, l)
+	if w.Object.Kind == "Pod" {
+		for _, l := range given(old) {
+			if after, is := w.Object.Labels[l.Key]; !is || after != l.Value {
+				v.was = append(v.was, l)
+			}
 		}
 	}
 	if len(v.was) > 0 {
 		return v.deny(LabelImmutable)
+	}
+	if w.Recognised() && Claims(old, w.Object.Labels) {
+		return v.decideClaims(old, known)
 	}
 	return v
 }

@@ -47,6 +47,10 @@ func (v Verdict) Message(r Registry) string {
 
 func (v Verdict) conflictMessage(r Registry) string {
 	w, l := v.workload, v.conflict
+	if v.isUpdate {
+		return fmt.Sprintf("%s %q in namespace %q may not get the label %s=%s, which is not its own: leave that out, and drey gives it its own. kubectl drey explain %s/%s -n %s says what that is",
+			w.Object.Kind, w.Object.Name, w.Object.Namespace, l.Key, l.Value, strings.ToLower(w.Object.Kind), w.Object.Name, w.Object.Namespace)
+	}
 	if l.Key == LabelPlatformNamespace {
 		return fmt.Sprintf("the label %s says %q, and that platform namespace has no DeploymentTarget for namespace %q: only %s has. "+
 			"Take the label off, and drey sets it: %s ; or register one: %s . %s",

@@ -46,6 +46,7 @@ type Verdict struct {
 	unlinked   string  // a link that it states and that leads nowhere
 	conflict   Label   // with which it claims what is another's
 	was        []Label // that an update would change or remove
+	isUpdate   bool    // by which the conflict would come
 	registered registry.Registered
 }
 

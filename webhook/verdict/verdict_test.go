@@ -244,11 +244,60 @@ func TestDecideUpdate(t *testing.T) {
 		"a label becomes empty, and is a word": {ours, strings.Replace(ours, "jobId=j", "jobId=", 1), "deny LabelImmutable"},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			v := verdict.DecideUpdate(flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: read(c.after)}}, read(c.before))
+			v := verdict.DecideUpdate(flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: read(c.after)}}, read(c.before), nil)
 			if got := sentence(v); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 			if message := v.Message(verdict.Registry{}); v.Allowed != (message == "") || !v.Allowed && !strings.Contains(message, "kubectl delete pod p -n flink") {
+				t.Errorf("message %q", message)
+			}
+		})
+	}
+}
+
+// TestDecideClaims has labels come to a pod that runs. ID(name) stands for the id of a
+// registered object.
+func TestDecideClaims(t *testing.T) {
+	for _, kind := range []string{"Pod", "Deployment"} {
+		t.Run(kind, func(t *testing.T) { testClaims(t, kind) })
+	}
+}
+
+func testClaims(t *testing.T, kind string) {
+	t.Helper()
+	owner := flink.Relative{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
+	for rule, c := range map[string]struct{ world, before, comes, want string }{
+		"its owner's uid may come":                             {"a/x live:uid-nuts", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-nuts", "allow NotConcerned"},
+		"the id as which it is registered may come":            {"a/x D:a/nuts@x", "system=ververica-platform vvpNamespace=a", "deploymentId=ID(a/nuts)", "allow NotConcerned"},
+		"an id that nobody has may come":                       {"a/x", "system=ververica-platform", "deploymentId=restored", "allow NotConcerned"},
+		"a job's id may come":                                  {"a/x", "system=ververica-platform", "jobId=j", "allow NotConcerned"},
+		"the uid of another workload may not":                  {"a/x live:uid-other", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-other", "deny LabelConflict"},
+		"nor as the id of what it is not":                      {"a/x live:uid-other", "system=ververica-platform vvpNamespace=a", "sessionClusterId=uid-other", "deny LabelConflict"},
+		"nor the id of what is registered elsewhere":           {"a/x a/y@other D:a/payments@y", "system=ververica-platform", "deploymentId=ID(a/payments)", "deny LabelConflict"},
+		"nor to a pod on which drey has never been":            {"a/x live:uid-other", "", "deploymentId=uid-other", "deny LabelConflict"},
+		"nor when its target is gone":                          {"live:uid-other", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-other", "deny LabelConflict"},
+		"a platform namespace that has no target here may not": {"a/x", "system=ververica-platform", "vvpNamespace=b", "deny LabelConflict"},
+		"one that has may come":                                {"a/x", "", "vvpNamespace=a", "allow NotConcerned"},
+		"another label may come to a pod that carries a claim": {"a/x live:uid-other", "deploymentId=uid-other", "vvpNamespace=a", "allow NotConcerned"},
+		"where no target is, no platform namespace may come":   {"", "", "vvpNamespace=a", "deny LabelConflict"},
+		"an id may not be set to another's":                    {"a/x live:uid-other", "deploymentId=mine", "deploymentId=uid-other", "deny LabelConflict"},
+		"what is another's is not believed later":              {"a/x live:uid-other", "system=x deploymentId=uid-other", "system=ververica-platform deploymentId=uid-other", "deny LabelConflict"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			k, ids := known(t, c.world)
+			for name, id := range ids {
+				c.comes = strings.ReplaceAll(c.comes, "ID("+name+")", id)
+			}
+			labels := read(c.before + " " + c.comes)
+			w := flink.Workload{
+				Object:   &flink.Object{Kind: kind, Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}},
+				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavour: flink.Docs,
+			}.With([]flink.Relative{owner}, true)
+			v := verdict.DecideUpdate(w, read(c.before), k)
+			if got := sentence(v); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if message := v.Message(verdict.Registry{}); v.Allowed != (message == "") || !v.Allowed && !strings.Contains(message, "leave that out") {
 				t.Errorf("message %q", message)
 			}
 		})

@@ -140,6 +140,7 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 	})
 	ids["of another's Kubernetes Deployment"] = w.MustKubectl(t, "", "get", "deployment.apps", "running", "-n", other, "-o", "jsonpath={.metadata.uid}")
 
+	w.MustKubectl(t, strings.NewReplacer(", KEY: ID", "", "thief", "runs").Replace(flinkPod)+"---"+flinkYAML("runs", ""), alice.as(mine, "create", "-f", "-")...)
 	for whose, id := range ids {
 		t.Run(strings.ReplaceAll(whose, " ", "_"), func(t *testing.T) {
 			if len(id) != 36 {
@@ -154,6 +155,17 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 				return nil
 			})
 			w.refused(t, conflict, flinkYAML("thief", ", deploymentId: "+id), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+
+			// Neither later: for a pod, nor by what makes pods, whose labels they are let in by.
+			const notOwn = "which is not its own"
+			for _, key := range []string{"deploymentId", "sessionClusterId"} {
+				w.refused(t, notOwn, "", alice.as(mine, "label", "pod", "runs", key+"="+id)...)
+				w.refused(t, notOwn, "", alice.as(mine, "label", "deployment.apps", "runs", key+"="+id, "--overwrite")...)
+			}
+			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "system=mine", "--overwrite")...)
+			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId="+id, "--overwrite")...) // nobody believes it
+			w.refused(t, notOwn, "", alice.as(mine, "label", "deployment.apps", "runs", "system=ververica-platform", "--overwrite")...)
+			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId-", "system=ververica-platform", "--overwrite")...)
 
 			const taken = "states the id"
 			annotated := strings.Replace(objectYAML("Deployment", "thief", "deploymentTargetName: own"), "{name: thief", "{annotations: {drey.dev/id: "+id+"}, name: thief", 1)
