@@ -46,6 +46,10 @@ ever removed.`,
 			if err != nil {
 				return err
 			}
+			if mend && q.platform != "" {
+				return &exitError{exitRefused, fmt.Errorf("--repair would go by the targets of platform namespace %s alone, and what runs may be another's: "+
+					"let somebody repair who may list deploymenttargets, deployments and sessionclusters of drey.dev in all namespaces", q.platform)}
+			}
 			inspector, err := q.inspector(known)
 			if err != nil {
 				return err
@@ -54,7 +58,7 @@ ever removed.`,
 			if err != nil {
 				return err
 			}
-			a := audit{Findings: []auditFinding{}}
+			a := audit{Findings: []auditFinding{}, Only: q.platform}
 			var found []repair.Finding
 			err = inspector.Scan(cmd.Context(), q.namespace, func(f repair.Finding) {
 				a.Workloads++
@@ -139,6 +143,7 @@ func (q *question) skipUnseen(i *repair.Inspector) (unseen func() []string, err 
 type audit struct {
 	Workloads int            `json:"workloads"` // of Flink's that were looked at
 	Findings  []auditFinding `json:"findings"`
+	Only      string         `json:"onlyPlatformNamespace,omitempty"` // by whose targets alone it was decided
 }
 
 type auditFinding struct {

@@ -123,6 +123,8 @@ func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
 		{"explain -f - --context elsewhere", deniedDeployment, 4, "cannot list resource"},
 		{"audit", "", 4, "-n NAMESPACE"},
 		{"audit -n " + mine, "", 0, "0 findings"},
+		{"audit -o json -n " + mine, "", 0, `"onlyPlatformNamespace": "` + mine + `"`},
+		{"audit --repair --dry-run -n " + mine, "", 4, "in all namespaces"},
 		{"targets list --context elsewhere", "", 4, "cannot list resource"},
 		{"targets list -n " + others, "", 4, "Whoever administers namespace " + others + " can give you the right"},
 		{"targets list --context none", "", 2, "--context"},
