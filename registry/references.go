@@ -12,9 +12,16 @@ import (
 type Reference struct {
 	Kind string // Deployment, SessionCluster; or Kubernetes Deployment, Pod and the like for what runs
 	Name string
+
+	Namespace string // the Kubernetes namespace of what runs
 }
 
-func (r Reference) String() string { return fmt.Sprintf("%s %s", r.Kind, quote(r.Name)) }
+func (r Reference) String() string {
+	if r.Namespace != "" {
+		return fmt.Sprintf("%s %s in Kubernetes namespace %s", r.Kind, quote(r.Name), quote(r.Namespace))
+	}
+	return fmt.Sprintf("%s %s", r.Kind, quote(r.Name))
+}
 
 // Workloads says what of Flink runs in the cluster.
 type Workloads interface {
@@ -57,7 +64,7 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 			}
 			for _, ref := range refs {
 				if ref.isTo(o) {
-					found = append(found, Reference{string(kind), c.Metadata.Name})
+					found = append(found, Reference{Kind: string(kind), Name: c.Metadata.Name})
 					break
 				}
 			}
@@ -83,6 +90,9 @@ func (r *Registry) running(ctx context.Context, target Object) ([]Reference, err
 	found, err := r.workloads.Running(ctx, namespace, target.Metadata.Namespace)
 	if err != nil {
 		return nil, untold(namespace, err)
+	}
+	for i := range found {
+		found[i].Namespace = namespace
 	}
 	return found, nil
 }

@@ -34,7 +34,7 @@ func (c *client) preview(cmd *cobra.Command, k objectKind, name string, format o
 // references are what the server says of an object that is to go.
 type references struct {
 	Metadata struct{ Name string }
-	Items    []struct{ Kind, Name string }
+	Items    []struct{ Kind, Name, KubernetesNamespace string }
 	Refused  []string `json:"refusedAfterwards"`
 }
 
@@ -46,7 +46,11 @@ func (r *references) print(w io.Writer, k objectKind) error {
 		table := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 		fmt.Fprintln(table, "KIND\tNAME")
 		for _, item := range r.Items {
-			fmt.Fprintf(table, "%s\t%s\n", printable(item.Kind), printable(item.Name))
+			fmt.Fprintf(table, "%s\t%s", printable(item.Kind), printable(item.Name))
+			if item.KubernetesNamespace != "" {
+				fmt.Fprintf(table, " in Kubernetes namespace %s", printable(item.KubernetesNamespace))
+			}
+			fmt.Fprintln(table)
 		}
 		if err := table.Flush(); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"sort"
 	"strconv"
+	"unicode/utf8"
 
 	"drey.dev/drey/registry"
 )
@@ -30,7 +31,7 @@ func readQuery(r *http.Request) (url.Values, error) {
 func page(objects []registry.Object, query url.Values) (cut []registry.Object, next string, err error) {
 	if token := query.Get("continue"); token != "" {
 		last, err := base64.RawURLEncoding.DecodeString(token)
-		if err != nil {
+		if err != nil || !utf8.Valid(last) {
 			return nil, "", badRequest("continue is %q: send back metadata.continue of the page before, or leave it out", token)
 		}
 		behind := sort.Search(len(objects), func(i int) bool { return objects[i].Metadata.Name > string(last) })

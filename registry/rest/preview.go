@@ -22,6 +22,8 @@ type preview struct {
 type reference struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
+
+	Namespace string `json:"kubernetesNamespace,omitempty"` // of what runs
 }
 
 // references says what holds an object, and what its deletion would mean.
