@@ -6,12 +6,16 @@ package installed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
@@ -21,6 +25,7 @@ import (
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // Start gives the cluster what a bundle has, but for the Deployment, in whose place it
@@ -51,7 +56,7 @@ func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, e
 
 // Gates applies a bundle's webhook configurations, with the webhooks at a base URL
 // instead of the Service, and its policies; and waits until drey has given the
-// configurations its caBundle.
+// configurations its caBundle, and decides on what comes.
 func Gates(ctx context.Context, c *cluster.Cluster, b bundle.Options, url string) error {
 	here := func(webhook map[string]any) error {
 		path, _, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
@@ -63,7 +68,10 @@ func Gates(ctx context.Context, c *cluster.Cluster, b bundle.Options, url string
 	if err := apply(ctx, c, b, bundle.Gates, here); err != nil {
 		return err
 	}
-	return awaitTrust(ctx, c)
+	if err := awaitTrust(ctx, c); err != nil {
+		return err
+	}
+	return awaitVerdict(ctx, c)
 }
 
 // apply applies the objects of one stage, with each webhook changed.
@@ -129,6 +137,48 @@ func awaitTrust(ctx context.Context, c *cluster.Cluster) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// awaitVerdict waits until the API server calls drey, and trusts it: it learns of a
+// configuration a second or so after that was written. Both configurations are
+// tried: a pod is decided on by the one, a Deployment by the other.
+func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
+	client, err := kubernetes.NewForConfig(c.Config())
+	if err != nil {
+		return err
+	}
+	flink := metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{"app": "drey-await", "component": "jobmanager", "type": "flink-native-kubernetes"}}
+	pod := corev1.PodSpec{Containers: []corev1.Container{{Name: "flink-main-container", Image: "flink:2.2"}}}
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, create := range []func() (metav1.Object, error){
+		func() (metav1.Object, error) {
+			return client.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, &corev1.Pod{ObjectMeta: flink, Spec: pod}, dryRun)
+		},
+		func() (metav1.Object, error) {
+			return client.AppsV1().Deployments(metav1.NamespaceDefault).Create(ctx, &appsv1.Deployment{ObjectMeta: flink, Spec: appsv1.DeploymentSpec{
+				Selector: &metav1.LabelSelector{MatchLabels: flink.Labels}, Template: corev1.PodTemplateSpec{ObjectMeta: flink, Spec: pod},
+			}}, dryRun)
+		},
+	} {
+		for {
+			o, err := create()
+			if err == nil && o.GetLabels()[verdict.LabelSystem] == verdict.System {
+				break
+			}
+			// The policies say the same, without drey.
+			if err != nil && strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "has no DeploymentTarget") {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("drey does not decide on what comes: %w", errors.Join(ctx.Err(), err))
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	return nil
 }
 
 // Kubeconfig writes the kubeconfig of drey's ServiceAccount, and returns its path.
