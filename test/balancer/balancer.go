@@ -157,7 +157,9 @@ func (b *Balancer) serve(client net.Conn) {
 		server, err := net.DialTimeout("tcp", backend.Address, time.Second)
 		if err != nil {
 			b.mu.Lock()
-			b.all[backend] = false
+			if _, ok := b.all[backend]; ok { // it was not removed meanwhile
+				b.all[backend] = false
+			}
 			b.mu.Unlock()
 			continue
 		}
