@@ -78,10 +78,11 @@ func startIdle(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := drey.FreeAddress()
+	addresses, err := drey.FreeAddresses(1)
 	if err != nil {
 		return nil, err
 	}
+	address := addresses[0]
 	p := &process{cmd: exec.CommandContext(ctx, self, "idle", address), url: "http://" + address, log: &bytes.Buffer{}}
 	if _, err := p.cmd.StdinPipe(); err != nil {
 		return nil, err

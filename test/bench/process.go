@@ -25,14 +25,11 @@ type process struct {
 
 // startTimed starts drey and notes when it is ready and when it answers.
 func startTimed(ctx context.Context, program, dir string, m *started) (*process, error) {
-	rest, err := drey.FreeAddress()
+	addresses, err := drey.FreeAddresses(2)
 	if err != nil {
 		return nil, err
 	}
-	probes, err := drey.FreeAddress()
-	if err != nil {
-		return nil, err
-	}
+	rest, probes := addresses[0], addresses[1]
 	began := time.Now()
 	p, err := startProcess(ctx, "http://"+rest, program, "serve", "--data-dir", dir, "--rest-address", rest, "--metrics-address", probes)
 	if err != nil {

@@ -117,14 +117,11 @@ func startEtcd(ctx context.Context, dir string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := drey.FreeAddress()
+	addresses, err := drey.FreeAddresses(2)
 	if err != nil {
 		return nil, err
 	}
-	peer, err := drey.FreeAddress()
-	if err != nil {
-		return nil, err
-	}
+	client, peer := addresses[0], addresses[1]
 	p, err := startProcess(ctx, "http://"+client, filepath.Join(programs, "etcd"), "--name=bench", "--data-dir="+dir, "--log-level=warn",
 		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client, "--listen-peer-urls=http://"+peer,
 		"--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=bench=http://"+peer)

@@ -47,7 +47,8 @@ type Drey struct {
 	release func() error
 }
 
-// Start runs drey and returns once it says that it is ready.
+// Start runs drey and returns once it says that it is ready. It tries again when an
+// address that was free has been taken meanwhile.
 func Start(ctx context.Context, o Options) (*Drey, error) {
 	if o.Program == "" {
 		program, err := Build(ctx, o.DataDir)
@@ -56,13 +57,18 @@ func Start(ctx context.Context, o Options) (*Drey, error) {
 		}
 		o.Program = program
 	}
-	var addresses [4]string
-	for i := range addresses {
-		address, err := FreeAddress()
-		if err != nil {
-			return nil, err
+	for attempt := 1; ; attempt++ {
+		d, err := start(ctx, o)
+		if err == nil || attempt == 3 || !strings.Contains(err.Error(), "address already in use") {
+			return d, err
 		}
-		addresses[i] = address
+	}
+}
+
+func start(ctx context.Context, o Options) (*Drey, error) {
+	addresses, err := FreeAddresses(4)
+	if err != nil {
+		return nil, err
 	}
 	d := &Drey{
 		REST: "http://" + addresses[0], Metrics: "http://" + addresses[1], Probes: "http://" + addresses[1], Webhook: "https://" + addresses[2],
@@ -237,13 +243,17 @@ func openSource(ctx context.Context) error {
 	return nil
 }
 
-// FreeAddress is an address on loopback that nobody listens on now.
-func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// FreeAddresses are n different addresses on loopback that nobody listens on now.
+func FreeAddresses(n int) (addresses []string, err error) {
+	for range n {
+		listener, errListen := net.Listen("tcp", "127.0.0.1:0")
+		if errListen != nil {
+			return nil, errListen
+		}
+		defer func() { err = errors.Join(err, listener.Close()) }() // not before all are chosen
+		addresses = append(addresses, listener.Addr().String())
 	}
-	return listener.Addr().String(), listener.Close()
+	return addresses, nil
 }
 
 // buffer keeps what a process writes while others read it.
