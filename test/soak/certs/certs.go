@@ -66,8 +66,8 @@ func Run(t *testing.T, o Options) {
 		t.Errorf("calls failed: %s", strings.Join(report.Errors, "\n"))
 	}
 	want := int(o.For.Seconds()) * Rate * 9 / 10
-	if o.For <= time.Minute {
-		want /= 3 // among other tests it is there for what fails, not for the rate
+	if o.For < time.Minute {
+		want = 100 // among other tests it is there for what fails, not for the rate
 	}
 	if report.Created < want {
 		t.Errorf("%d pods were created, want %d: this machine is too slow to show anything", report.Created, want)
