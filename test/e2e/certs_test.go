@@ -239,11 +239,18 @@ users:
 	}
 	t.Cleanup(func() { _ = d.Stop() })
 	namespace := c.Namespace(t)
-	cmd := c.KubectlCommand(t.Context(), "apply", "-n", namespace, "-f", "-")
-	cmd.Stdin = strings.NewReader(jobManager)
-	// The denial is drey's own: it answered.
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "has no DeploymentTarget") {
-		t.Errorf("got %v: %s", err, out)
+	isDenied := func(args ...string) error {
+		cmd := c.KubectlCommand(t.Context(), append([]string{"apply", "-n", namespace, "-f", "-"}, args...)...)
+		cmd.Stdin = strings.NewReader(jobManager)
+		// The denial is drey's own: it answered.
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "has no DeploymentTarget") {
+			return fmt.Errorf("got %w: %s", err, out)
+		}
+		return nil
+	}
+	eventually.OK(t, 30*time.Second, func() error { return isDenied("--dry-run=server") }) // the API server learns of a webhook within a second or so
+	if err := isDenied(); err != nil {
+		t.Error(err)
 	}
 	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	response, err := stranger.Post(d.Webhook+webhook.PathValidateWorkloads, "application/json", strings.NewReader("{}"))
