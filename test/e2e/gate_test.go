@@ -80,7 +80,7 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 	const self = "--as=system:serviceaccount:drey-system:drey"
 	w.MustKubectl(t, "", self, "label", "namespace", namespace, "drey.dev/registered-")
 	w.MustKubectl(t, "", self, "label", "namespace", other, "drey.dev/registered=true")
-	eventually.OK(t, 5*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if a, b := mark(namespace), mark(other); a != "true" || b != "" {
 			return fmt.Errorf("marks %q and %q", a, b)
 		}
@@ -91,7 +91,7 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 	late := other + "-late"
 	w.register(t, "team-a", late)
 	w.MustKubectl(t, "", "create", "namespace", late)
-	eventually.OK(t, 5*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		if got := mark(late); got != "true" {
 			return fmt.Errorf("marked %q", got)
 		}
@@ -117,7 +117,7 @@ func TestAMarkedNamespaceDrains(t *testing.T) {
 			return nil
 		}
 	}
-	eventually.OK(t, 5*time.Second, is("draining"))
+	eventually.OK(t, 20*time.Second, is("draining"))
 	w.MustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
 	eventually.OK(t, 60*time.Second, is(""))
 }

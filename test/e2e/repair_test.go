@@ -94,7 +94,7 @@ func TestRepairOverwritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	inspector := &repair.Inspector{Client: api, Owners: nobody{}, Known: targetFor(t, namespace)}
-	eventually.OK(t, 5*time.Second, func() error { // the mode arrives by a watch
+	eventually.OK(t, 20*time.Second, func() error { // the mode arrives by a watch
 		out, err := w.RunKubectl(t, "", "run", "bare", "-n", namespace, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
 		if err != nil {
 			return errors.New(out)

@@ -83,7 +83,7 @@ func TestANamespaceAdminCannotSetTheMark(t *testing.T) {
 	w.refused(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 	w.MustKubectl(t, "", "create", "role", "namespace-editor", "-n", mine, "--verb=get,update,patch", "--resource=namespaces")
 	w.MustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
-	eventually.OK(t, 5*time.Second, func() error {
+	eventually.OK(t, 20*time.Second, func() error {
 		out, err := w.RunKubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 		if err == nil || !strings.Contains(out, "drey alone sets it") {
 			return fmt.Errorf("%w: %s", err, out)

@@ -16,19 +16,19 @@ func TestATargetTellsOfItsNamespace(t *testing.T) {
 	home := w.Namespace(t)
 	at := home + "-flink"
 	w.MustKubectl(t, targetYAML("early", "", at), "apply", "-n", home, "-f", "-")
-	w.MustKubectl(t, "", "wait", "--for=condition=Ready=False", "dt/early", "-n", home, "--timeout=10s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready=False", "dt/early", "-n", home, "--timeout=30s")
 	if out := w.MustKubectl(t, "", "get", "dt", "early", "-n", home, "-o", "wide"); !strings.Contains(out, "NamespaceMissing") {
 		t.Error(out)
 	}
 	describes(t, w, home, "Warning  NamespaceMissing", "kubectl create namespace "+at)
 	w.MustKubectl(t, "", "create", "namespace", at)
-	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/early", "-n", home, "--timeout=10s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/early", "-n", home, "--timeout=30s")
 	describes(t, w, home, "Normal   Registered", fmt.Sprintf("Flink may run in Kubernetes namespace %q", at))
 
 	for _, closed := range []string{"kube-system", "drey-system"} { // which drey leaves alone
 		name := "at-" + closed
 		w.MustKubectl(t, targetYAML(name, "", closed), "apply", "-n", home, "-f", "-")
-		w.MustKubectl(t, "", "wait", "--for=condition=Ready=False", "dt/"+name, "-n", home, "--timeout=10s")
+		w.MustKubectl(t, "", "wait", "--for=condition=Ready=False", "dt/"+name, "-n", home, "--timeout=30s")
 		if out := w.MustKubectl(t, "", "get", "dt", name, "-n", home, "-o", "yaml"); !strings.Contains(out, "reason: NamespaceNotServed") || !strings.Contains(out, "point") {
 			t.Error(out)
 		}
