@@ -35,6 +35,14 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	eventually.OK(t, soon, func() error { // the rights hold a moment after they were given
+		s, err := kubestore.Open(t.Context(), config, kubestore.Options{})
+		if err != nil {
+			return err
+		}
+		s.Close()
+		return nil
+	})
 	s := w.openAs(t, config, kubestore.Options{})
 	go s.Report(t.Context())
 	ns := w.Namespace(t)
