@@ -56,9 +56,12 @@ func TestReadySaysWhetherFlinkMayRunThere(t *testing.T) {
 	want := []string{
 		"Warning NamespaceMissing", "Normal Registered", "Warning NamespaceNotServed", "Normal Registered", "Warning NamespaceTerminating", "Warning NamespaceMissing",
 	}
-	if got := told.all(); !slices.Equal(got, want) {
-		t.Errorf("told %q, want %q", got, want)
-	}
+	eventually.OK(t, soon, func() error { // it is told once it is written
+		if got := told.all(); !slices.Equal(got, want) {
+			return fmt.Errorf("told %q, want %q", got, want)
+		}
+		return nil
+	})
 }
 
 // notes are what a store tells of the targets of a platform namespace.
