@@ -43,8 +43,21 @@ func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
 	deployment := func(name, target string) registry.Object {
 		return registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: ns, Name: name}, Spec: json.RawMessage(fmt.Sprintf(`{"deploymentTargetName":%q}`, target))}
 	}
+	deletion := time.Minute // how long one takes, at best
+	for range 3 {
+		measured := storetest.Target(ns, "measured", "flink")
+		if _, err := a.Create(t.Context(), measured); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := b.Delete(t.Context(), measured.Key(), registry.Precondition{}); err != nil {
+			t.Fatal(err)
+		}
+		deletion = min(deletion, time.Since(began))
+	}
 	created, deleted, undone := 0, 0, 0
-	for i := range 40 {
+	const rounds = 40
+	for i := range rounds {
 		name := fmt.Sprintf("t%d", i)
 		target := storetest.Target(ns, name, "flink")
 		if _, err := a.Create(t.Context(), target); err != nil {
@@ -59,7 +72,7 @@ func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
 		var wait sync.WaitGroup
 		var createErr, deleteErr error
 		wait.Go(func() {
-			time.Sleep(time.Duration(i/2*12) * time.Millisecond) // a deletion takes about 100 ms, for it lists
+			time.Sleep(2 * deletion * time.Duration(i/2) / (rounds/2 - 1))
 			if moves {
 				_, _, createErr = a.Put(t.Context(), deployment(name, name), registry.Precondition{})
 			} else {
@@ -93,7 +106,7 @@ func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
 			undone++
 		}
 	}
-	t.Logf("%d created or moved, %d deleted, %d refused or undone", created, deleted, undone)
+	t.Logf("a deletion took %s; %d created or moved, %d deleted, %d refused or undone", deletion.Round(time.Millisecond), created, deleted, undone)
 	if created == 0 || deleted == 0 {
 		t.Errorf("%d created, %d deleted: the two never met", created, deleted)
 	}
