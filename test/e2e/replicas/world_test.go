@@ -35,7 +35,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 1, "how often all replicas are restarted, one after the other")
+	rounds = flag.Int("rounds", 2, "how often all replicas are restarted, one after the other: to another version, and back")
 	rate   = flag.Int("rate", 40, "pods a second meanwhile")
 	outage = flag.Duration("outage", 8*time.Second, "how long the API server is away, or drey")
 	chaos  = flag.Duration("chaos", 15*time.Second, "how long replicas, API server and etcd are killed")
