@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 )
 
 // program is the binary that the tests run.
@@ -81,7 +82,14 @@ func TestAcknowledgedTargetsSurviveACrash(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(300 * time.Millisecond)
+	eventually.OK(t, 30*time.Second, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(acknowledged) < 8 {
+			return fmt.Errorf("only %d writes were acknowledged", len(acknowledged))
+		}
+		return nil
+	})
 	if err := d.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +99,6 @@ func TestAcknowledgedTargetsSurviveACrash(t *testing.T) {
 		if !strings.Contains(list, `"name":"`+name+`"`) {
 			t.Errorf("%s was acknowledged and is lost", name)
 		}
-	}
-	if len(acknowledged) < 8 {
-		t.Errorf("only %d writes were acknowledged: nothing was tested", len(acknowledged))
 	}
 }
 
