@@ -146,7 +146,7 @@ func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 
 // TestASlowSenderIsCutOff: the webhooks' port is open to whoever reaches it.
 func TestASlowSenderIsCutOff(t *testing.T) {
-	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 50 * time.Millisecond}).Handlers()
+	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 500 * time.Millisecond}).Handlers()
 	server := httptest.NewServer(handlers[webhook.PathLabelPods])
 	defer server.Close()
 	body, w := io.Pipe()
@@ -163,7 +163,7 @@ func TestASlowSenderIsCutOff(t *testing.T) {
 
 	// The next review on a connection has its time anew.
 	for range 3 {
-		time.Sleep(30 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 		response, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(reviewOf(t, pod(), "flink")))
 		if err != nil || response.StatusCode != http.StatusOK {
 			t.Fatalf("%v, %v", response, err)
