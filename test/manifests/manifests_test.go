@@ -25,6 +25,7 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/webhook"
 )
 
@@ -229,24 +230,14 @@ func TestTheServerTakesItAllWithoutAWarning(t *testing.T) {
 			apply("--server-side")
 			apply("--server-side") // and again
 			// The controllers made a pod, so nothing of the restricted level is missing.
-			var pods string
-			for range 100 {
-				out, err := c.KubectlCommand(t.Context(), "get", "pods", "-n", "drey-system", "-l", "app.kubernetes.io/name=drey", "-o", "name").Output()
-				if err != nil {
-					t.Fatal(err)
+			eventually.OK(t, time.Minute, func() error {
+				pods, err := c.KubectlCommand(t.Context(), "get", "pods", "-n", "drey-system", "-l", "app.kubernetes.io/name=drey", "-o", "name").Output()
+				if err == nil && len(pods) == 0 {
+					events, _ := c.KubectlCommand(t.Context(), "get", "events", "-n", "drey-system").CombinedOutput()
+					err = fmt.Errorf("no pod was made:\n%s", events)
 				}
-				if pods = string(out); pods != "" {
-					break
-				}
-				if err := t.Context().Err(); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if pods == "" {
-				events, _ := c.KubectlCommand(t.Context(), "get", "events", "-n", "drey-system").CombinedOutput()
-				t.Fatalf("no pod was made:\n%s", events)
-			}
+				return err
+			})
 		})
 	}
 }
