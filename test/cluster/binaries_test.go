@@ -81,13 +81,23 @@ func TestOneBuildAtATime(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "control-plane", "key")
 	var builds atomic.Int64
-	var said [3]bytes.Buffer
+	var said [3]line
+	wait := func() (n int) {
+		for i := range said {
+			if strings.Contains(said[i].String(), "waiting for another process") {
+				n++
+			}
+		}
+		return n
+	}
 	var group sync.WaitGroup
 	for i := range said {
 		group.Go(func() {
 			err := fill(t.Context(), dir, &said[i], func(into string) error {
 				builds.Add(1)
-				time.Sleep(300 * time.Millisecond)
+				for deadline := time.Now().Add(30 * time.Second); wait() < len(said)-1 && time.Now().Before(deadline); {
+					time.Sleep(10 * time.Millisecond) // until the others are there
+				}
 				if complete(dir) == nil {
 					t.Error("the programs are there before they are built")
 				}
@@ -100,16 +110,30 @@ func TestOneBuildAtATime(t *testing.T) {
 		})
 	}
 	group.Wait()
-	var all string
-	for i := range said {
-		all += said[i].String()
-	}
-	if builds.Load() != 1 || strings.Count(all, "waiting for another process") != len(said)-1 {
-		t.Errorf("%d builds, and %q; want one build, and the others to say that they wait", builds.Load(), all)
+	if builds.Load() != 1 || wait() != len(said)-1 {
+		t.Errorf("%d builds, and %d say that they wait; want one build, and the others to say so", builds.Load(), wait())
 	}
 	if err := complete(dir); err != nil {
 		t.Error(err)
 	}
+}
+
+// line is what somebody has said, for others to read meanwhile.
+type line struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *line) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *line) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // A build that fails leaves nothing that passes for one that did not.
