@@ -17,6 +17,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 )
 
 var secretPattern = regexp.MustCompile(`drey_[0-9A-Za-z_.-]{40,}`)
@@ -98,11 +99,12 @@ func TestOnTheNetworkWithTLSAndAuthANewCertificateIsServedWithoutARestart(t *tes
 		}
 		return err
 	}
-	for deadline := time.Now().Add(15 * time.Second); served(second) != nil; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the new certificate is not served: %v\n%s", served(second), d.Log())
+	eventually.OK(t, 15*time.Second, func() error {
+		if err := served(second); err != nil {
+			return fmt.Errorf("the new certificate is not served: %w\n%s", err, d.Log())
 		}
-	}
+		return nil
+	})
 	if served(first) == nil {
 		t.Error("the old certificate is trusted still: nothing was tested")
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/test/eventually"
 )
 
 func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
@@ -28,14 +31,15 @@ func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
 	return client
 }
 
-// eventually fails the test unless done says so within the limit.
-func eventually(t *testing.T, limit time.Duration, what string, done func() bool) {
+// waitFor fails the test unless done says so within the limit.
+func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	for began := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(began) > limit {
-			t.Fatalf("%s: not within %s", what, limit)
+	eventually.OK(t, limit, func() error {
+		if !done() {
+			return fmt.Errorf("%s: not yet", what)
 		}
-	}
+		return nil
+	})
 }
 
 // A cluster on its own: how long it takes, what it leaves.
@@ -131,7 +135,7 @@ func TestRBAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "rights of the group", func() bool { return list() == nil })
+	waitFor(t, 10*time.Second, "rights of the group", func() bool { return list() == nil })
 }
 
 // A user's certificate is good for the API server only.
@@ -222,7 +226,7 @@ func TestNamespaceTakesPods(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	eventually(t, 20*time.Second, "the namespace goes with its test", func() bool {
+	waitFor(t, 20*time.Second, "the namespace goes with its test", func() bool {
 		_, err := c.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})

@@ -19,7 +19,7 @@ func TestControllers(t *testing.T) {
 	makeDeployment(t, c, namespace)
 
 	var pod corev1.Pod
-	eventually(t, 20*time.Second, "the Deployment's pod", func() bool {
+	waitFor(t, 20*time.Second, "the Deployment's pod", func() bool {
 		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(pods.Items) == 0 {
 			return false
@@ -46,7 +46,7 @@ func TestControllers(t *testing.T) {
 	if err := c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "the collection of ReplicaSet and pod", func() bool {
+	waitFor(t, 30*time.Second, "the collection of ReplicaSet and pod", func() bool {
 		sets, err := c.client.AppsV1().ReplicaSets(namespace).List(t.Context(), metav1.ListOptions{})
 		pods, err2 := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && err2 == nil && len(sets.Items)+len(pods.Items) == 0
@@ -82,7 +82,7 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	makeDeployment(t, c, namespace)
-	eventually(t, 30*time.Second, "a pod after the restarts", func() bool {
+	waitFor(t, 30*time.Second, "a pod after the restarts", func() bool {
 		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && len(pods.Items) == 1
 	})

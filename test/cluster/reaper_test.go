@@ -123,7 +123,7 @@ func TestNoTraceAfter(t *testing.T) {
 			if err := cmd.Wait(); err == nil || err.Error() != test.ending {
 				t.Fatalf("the parent ended with %v; want %s\n%s", err, test.ending, &stderr)
 			}
-			eventually(t, 5*time.Second, "no process and no file left", left.gone)
+			waitFor(t, 5*time.Second, "no process and no file left", left.gone)
 		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/pods"
 	"drey.dev/drey/webhook"
 )
@@ -133,15 +134,12 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 // awaitReady waits until the API server trusts the replica.
 func awaitReady(t *testing.T, d *drey.Drey) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		code, body := readiness(t, d)
-		if code == http.StatusOK {
-			return
+	eventually.OK(t, time.Minute, func() error {
+		if code, body := readiness(t, d); code != http.StatusOK {
+			return fmt.Errorf("not ready: %s", body)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not ready: %s", body)
-		}
-	}
+		return nil
+	})
 }
 
 func readiness(t *testing.T, d *drey.Drey) (code int, body string) {
