@@ -187,7 +187,7 @@ func (w *world) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"--kubeconfig", kubeconfig, "--install-webhooks=false", "--namespace", "drey-system", "--drain", "1s",
-		"--certs-ca-lifetime", "45s", "--certs-lifetime", "45s", "--certs-settle", "1s"}
+		"--certs-ca-lifetime", "90s", "--certs-lifetime", "90s", "--certs-settle", "1s"}
 	for _, a := range d.Spec.Template.Spec.Containers[0].Args[1:] {
 		if !strings.Contains(a, "-address=") {
 			args = append(args, a)
@@ -255,7 +255,13 @@ func (w *world) useAll(t *testing.T) {
 		return nil
 	})
 	for range 3 {
-		w.apply(t, pod("lenient", "tolerated", ""))
+		eventually.OK(t, soon, func() error { // it passes by the namespace's mode, which arrives by a watch
+			out, err := w.RunKubectl(t, pod("lenient", "tolerated", ""), "apply", "-f", "-")
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		})
 		w.MustKubectl(t, "", "delete", "pod", "tolerated", "-n", "lenient", "--now")
 	}
 	w.call(t, 200, "GET", in+"jobs", "")
@@ -286,7 +292,7 @@ func (w *world) useAll(t *testing.T) {
 		return nil
 	})
 	// Certificates are renewed meanwhile.
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, 2*soon, func() error {
 		if n := strings.Count(w.drey.Log(), `"certificates changed"`); n < 3 {
 			return fmt.Errorf("the certificates have changed %d times", n)
 		}
