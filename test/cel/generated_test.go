@@ -13,6 +13,7 @@ import (
 
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
 )
 
 const generated = 6_000
@@ -210,12 +211,13 @@ func words(list any) []string {
 	return all
 }
 
-// TestLabelsThatChange: CEL sends exactly those updates that Go refuses.
+// TestLabelsThatChange: CEL sends exactly those updates that Go refuses, or looks at
+// because they say whose a workload is.
 func TestLabelsThatChange(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(3, 4))}
 	handler := newCode(t)[0][webhook.PathValidatePodLabels]
 	keys := []string{"app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}
-	refused := 0
+	refused, claims := 0, 0
 	for range generated {
 		old, labels := map[string]any{}, map[string]any{}
 		for range g.IntN(5) {
@@ -242,16 +244,35 @@ func TestLabelsThatChange(t *testing.T) {
 		}
 		allowed, _ := ask(t, handler, "UPDATE", pod, before)
 		passed := slices.Contains(called(t, admission.Update, pod, before), webhook.PathValidatePodLabels)
-		if passed == allowed || leaving && !allowed {
-			t.Fatalf("from %v to %v, being deleted: %t: CEL sends it: %t, Go allows it: %t", old, labels, leaving, passed, allowed)
+		claimed := !leaving && labels["system"] == "ververica-platform" && verdict.Claims(stringMap(old), stringMap(labels))
+		if passed != (!allowed || claimed) || leaving && !allowed {
+			t.Fatalf("from %v to %v, being deleted: %t: CEL sends it: %t, Go allows it: %t, it claims something: %t", old, labels, leaving, passed, allowed, claimed)
 		}
 		if !allowed {
 			refused++
 		}
+		if claimed {
+			claims++
+		}
+		pod["apiVersion"], pod["kind"], before["apiVersion"], before["kind"] = "apps/v1", "Deployment", "apps/v1", "Deployment"
+		if passed := slices.Contains(called(t, admission.Update, pod, before), webhook.PathValidateLabels); passed != claimed {
+			t.Fatalf("of a Deployment, from %v to %v, being deleted: %t: CEL sends it: %t, it claims something: %t", old, labels, leaving, passed, claimed)
+		}
+	}
+	if claims < generated/20 || claims > generated*19/20 {
+		t.Errorf("%d of %d updates claim something: they show little", claims, generated)
 	}
 	if refused < generated/10 || refused > generated*9/10 {
 		t.Errorf("%d of %d updates are refused: they show little", refused, generated)
 	}
+}
+
+func stringMap(m map[string]any) map[string]string {
+	all := map[string]string{}
+	for k, v := range m {
+		all[k] = v.(string)
+	}
+	return all
 }
 
 func (g generator) labelled(labels map[string]any) map[string]any {
