@@ -67,7 +67,7 @@ test-install: binaries ## Install, upgrade and remove drey, by itself and with H
 	go test -C test/certmanager -count=1 -timeout 9m .
 	go test -C test/krew/validate -count=1 -timeout 9m .
 
-test-replicas: binaries ## Kill and restart replicas, API server and etcd under clients and pods: minutes
+test-replicas: binaries ## Kill and restart replicas, API server and etcd, and rotate certificates, under clients and pods: minutes
 	go test -count=1 -timeout 9m ./test/e2e/replicas
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
@@ -119,7 +119,7 @@ soak-crash: build ## Kill drey 200 times among writes, and check each time that 
 	@bin/crash
 
 soak-certs: binaries ## Rotate CA and certificate every 20 s for 5 minutes under 200 pods a second, with and without cert-manager
-	go test -count=1 -timeout 9m -v -run NoCallFails ./test/e2e -soak 5m
+	go test -count=1 -timeout 9m -v -run NoCallFailsWhileCertificates ./test/e2e/replicas -soak 5m
 	go test -C test/certmanager -count=1 -timeout 9m -v -run NoCallFails . -soak 5m
 
 soak-replicas: binaries ## The same for longer: 10 rounds of restarts under 200 pods a second, a minute's outage, two minutes of kills
