@@ -56,7 +56,6 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the fir
 
 test: binaries ## Run all tests, those on a real control plane included
 	go test -timeout 9m $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install)
-	go test -C test/gen -count=1 .
 	go test -C test/cel -count=1 .
 	go test -C test/e2e/rest -count=1 .
 
@@ -79,9 +78,10 @@ test-unit: ## Run the tests that need no control plane: seconds
 test-race: binaries ## Run all tests with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
-lint: ## Check style and find likely defects
+lint: ## Check style, find likely defects, and see that what is generated is up to date
 	@echo "Compiling the linter, if it has changed: minutes, the first time."
 	$(LINT) run --allow-serial-runners ./...
+	go test -C test/gen -count=1 .
 
 fmt: ## Format the code as lint wants it
 	$(LINT) fmt ./...
