@@ -25,6 +25,12 @@ func TestClientsOfRESTSeeNoDifference(t *testing.T) {
 	}
 	server := httptest.NewServer(rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(server.Close)
+	play(t, &exchange.Player{URL: server.URL, AnyOrder: true})
+}
+
+// play plays the exchanges of registry/rest.
+func play(t *testing.T, p *exchange.Player) {
+	t.Helper()
 	files, err := filepath.Glob("../../../registry/rest/testdata/*.http")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no exchanges found: %v", err)
@@ -34,7 +40,7 @@ func TestClientsOfRESTSeeNoDifference(t *testing.T) {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {
-			(&exchange.Player{URL: server.URL, AnyOrder: true}).Play(t, file)
+			p.Play(t, file)
 		})
 	}
 }
