@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
@@ -242,6 +243,15 @@ func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
 	}
 	defer store.Close()
 	r := newRegistry(t, store)
+	alone := target("default", "alone", "staging")
+	if _, err := r.Create(t.Context(), alone); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := r.Delete(t.Context(), alone.Key(), registry.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	deletion := time.Since(began)
 	outcomes := map[string]int{}
 	for i := range 1000 {
 		staging := target("default", fmt.Sprint("staging-", i), "staging")
@@ -256,7 +266,12 @@ func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
 		var created, deleted error
 		var both sync.WaitGroup
 		racers := []func(){
-			func() { _, created = r.Create(t.Context(), deployment) },
+			func() {
+				if i%4 >= 2 { // a deletion looks first at what runs: it would come second always on a slow machine
+					time.Sleep(rand.N(2 * deletion))
+				}
+				_, created = r.Create(t.Context(), deployment)
+			},
 			func() { _, deleted = r.Delete(t.Context(), staging.Key(), registry.Precondition{}) },
 		}
 		both.Go(racers[i%2]) // the one that is started last tends to be first
