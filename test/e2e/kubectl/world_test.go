@@ -11,16 +11,14 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
-
+	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/installed"
 )
 
 // world is a control plane that keeps the registry, with drey on it.
@@ -39,94 +37,31 @@ var shared = sync.OnceValues(func() (*world, error) {
 // started is the shared world once a test has asked for it.
 var started *world
 
-// newWorld runs drey as a user of its own, for whom alone the webhook does not
-// hold: the administrator of these tests is checked like others.
+// newWorld runs drey as its manifests do, as its own ServiceAccount, for whom alone the
+// webhook does not hold: the administrator of these tests is checked like others.
 func newWorld(ctx context.Context) (*world, error) {
-	c, err := cluster.New(ctx, cluster.Options{})
+	dir, err := os.MkdirTemp("", "drey-audit-")
 	if err != nil {
 		return nil, err
 	}
-	const user = "drey-itself"
-	rights, err := documentedRights()
+	if audit, err = installed.NewAudit(dir); err != nil {
+		return nil, err
+	}
+	c, err := cluster.New(ctx, cluster.Options{APIServerArgs: audit.APIServerArgs()})
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []struct {
-		manifest string
-		args     []string
-	}{
-		{"", []string{"create", "namespace", "drey-system"}}, // where its Lease is
-		{rights + otherRights, []string{"apply", "-f", "-"}},
-		{"", []string{"create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=" + user}},
-		{"", []string{"create", "clusterrolebinding", "drey-others", "--clusterrole=drey-others", "--user=" + user}},
-		{"", []string{"create", "rolebinding", "drey-lease", "-n", "drey-system", "--role=drey-lease", "--user=" + user}},
-	} {
-		cmd := c.KubectlCommand(ctx, step.args...)
-		cmd.Stdin = strings.NewReader(step.manifest)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("kubectl %v: %w: %s", step.args, err, out)
-		}
-	}
-	kubeconfig, err := kubeconfigOf(c, user)
-	if err != nil {
-		return nil, err
-	}
-	d, err := drey.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--kubeconfig", kubeconfig, "--store", "kubernetes", "--rest-auth", "cluster"}})
+	d, err := installed.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster"}}, bundle.Defaults())
 	return &world{c, d}, err
 }
 
-// documentedRights are those that docs/kubernetes.md lists first.
-func documentedRights() (string, error) {
-	text, err := os.ReadFile("../../../docs/kubernetes.md")
-	if err != nil {
-		return "", err
-	}
-	const start = "```yaml\n"
-	_, rest, _ := strings.Cut(string(text), start+"apiVersion: rbac.authorization.k8s.io/v1\n")
-	rights, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		return "", errors.New("docs/kubernetes.md lists no rights")
-	}
-	return "apiVersion: rbac.authorization.k8s.io/v1\n" + rights, nil
-}
-
-// otherRights are what docs/install.md says of drey's other parts.
-const otherRights = `
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: drey-others}
-rules:
-- apiGroups: [admissionregistration.k8s.io]
-  resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations, validatingadmissionpolicies, validatingadmissionpolicybindings]
-  verbs: [create, patch]
-- {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, create, patch]}
-- {apiGroups: [apps], resources: [deployments, statefulsets, replicasets], verbs: [get, list, watch]}
-- {apiGroups: [batch], resources: [jobs, cronjobs], verbs: [get, list, watch]}
-- {apiGroups: [flink.apache.org, flinkoperator.k8s.io, flink.k8s.io], resources: ["*"], verbs: [get, list, watch]}
-- {apiGroups: [""], resources: [pods], verbs: [get, list, watch, patch]}
-- {apiGroups: [""], resources: [namespaces], verbs: [get, list, watch, patch]}
-- {apiGroups: [""], resources: [events], verbs: [create, patch]}
-`
-
-func kubeconfigOf(c *cluster.Cluster, user string) (string, error) {
-	config, err := c.NewUser(user)
-	if err != nil {
-		return "", err
-	}
-	k := api.NewConfig()
-	k.Clusters[user] = &api.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
-	k.AuthInfos[user] = &api.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
-	k.Contexts[user] = &api.Context{Cluster: user, AuthInfo: user}
-	k.CurrentContext = user
-	path := filepath.Join(c.Dir(), user+".kubeconfig")
-	return path, clientcmd.WriteToFile(*k, path)
-}
+// audit is the API server's record of what the shared world's drey was refused.
+var audit *installed.Audit
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if started != nil {
-		if err := errors.Join(started.drey.Stop(), started.Stop()); err != nil {
+		if err := errors.Join(started.drey.Stop(), audit.Forbidden(), audit.Remove(), started.Stop()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
