@@ -114,16 +114,12 @@ func Names(what Removal) ([][2]string, error) {
 	return all, nil
 }
 
-const nameLabel = "app.kubernetes.io/name"
-
 func (r *Rollout) remove(ctx context.Context, o bundle.Object) error {
-	found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
+	found, err := r.find(ctx, o)
 	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look for %s: %w", o, err)
-	case o.GetKind() != "CustomResourceDefinition" && found.GetLabels()[nameLabel] != bundle.Name:
+	case err != nil || found == nil:
+		return err
+	case o.GetKind() != "CustomResourceDefinition" && !isDreys(found):
 		r.tell(o.String(), "is left alone, for it lacks the label "+nameLabel+"="+bundle.Name)
 		return nil
 	}
@@ -150,7 +146,7 @@ func (r *Rollout) removeNamespace(ctx context.Context, o bundle.Object, purge bo
 		r.tell(o.String(), "stays, for the volume of the registry is in it: --purge removes both")
 		return r.removeMade(ctx, o.GetName())
 	}
-	if found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && found.GetLabels()[nameLabel] != bundle.Name {
+	if found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && !isDreys(found) {
 		if err := r.removeMade(ctx, o.GetName()); err != nil {
 			return err
 		}

@@ -82,20 +82,36 @@ func (r *Rollout) isFree(ctx context.Context, o bundle.Object) error {
 	if o.GetNamespace() != "" || o.GetKind() == "Namespace" || o.GetKind() == "CustomResourceDefinition" {
 		return nil
 	}
-	found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look for %s: %w", o, err)
-	case found.GetLabels()[nameLabel] != bundle.Name:
+	found, err := r.find(ctx, o)
+	if err != nil {
+		return err
+	}
+	if found != nil && !isDreys(found) {
 		return fmt.Errorf("%[1]s is not drey's, for it lacks the label %[2]s=%[3]s, and nothing was changed. If nobody needs it: kubectl delete %[1]s. If it is drey's all the same: kubectl label %[1]s %[2]s=%[3]s", o, nameLabel, bundle.Name)
 	}
 	return nil
 }
 
+// find returns what the cluster has of an object's name; nil if nothing.
+func (r *Rollout) find(ctx context.Context, o bundle.Object) (*unstructured.Unstructured, error) {
+	found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look for %s: %w", o, err)
+	}
+	return found, nil
+}
+
+const nameLabel = "app.kubernetes.io/name"
+
+func isDreys(found *unstructured.Unstructured) bool {
+	return found.GetLabels()[nameLabel] == bundle.Name
+}
+
 func (r *Rollout) apply(ctx context.Context, o bundle.Object) error {
-	before, _ := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}) // for people alone: it is applied in any case
+	before, _ := r.find(ctx, o) // for people alone: it is applied in any case
 	kept, err := r.of(o).Apply(ctx, o.GetName(), o.Unstructured, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: r.dryRun})
 	switch {
 	case r.dry() && apierrors.IsNotFound(err) && o.GetNamespace() != "":
