@@ -40,7 +40,7 @@ func (r *Registry) AllowDelete(ctx context.Context, o Object) error {
 	return r.checkUnreferenced(Current(ctx), o, r.References)
 }
 
-// checkID refuses an object that states the id of another: what runs is labelled
+// checkID refuses an object that states the id of another: what runs is labeled
 // with these ids, and found by them.
 func (r *Registry) checkID(o Object) error {
 	if other, ok := r.known.byID(o.Metadata.ID); ok && other != o.Key() {

@@ -36,9 +36,9 @@ func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 	if _, err := r.Create(ctx, target("default", "own", "hers")); err != nil {
 		t.Error(err)
 	}
-	relabelled := target("default", "foreign", "theirs")
-	relabelled.Metadata.Labels = map[string]string{"team": "nuts"}
-	if _, outcome, err := r.Put(ctx, relabelled, registry.Precondition{}); err != nil || outcome != registry.Replaced {
+	relabeled := target("default", "foreign", "theirs")
+	relabeled.Metadata.Labels = map[string]string{"team": "nuts"}
+	if _, outcome, err := r.Put(ctx, relabeled, registry.Precondition{}); err != nil || outcome != registry.Replaced {
 		t.Errorf("%v, %v", outcome, err)
 	}
 	if _, err := r.Create(ctx, registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: "default", Name: "job"}, Spec: []byte(`{"deploymentTargetName":"foreign"}`)}); err != nil {

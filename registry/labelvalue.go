@@ -10,7 +10,7 @@ import (
 const maxValue = 63
 
 // LabelValue turns a name, which may be any text, into a label value that a
-// person recognises: lower case, hyphens for whatever is not a letter or a
+// person recognizes: lower case, hyphens for whatever is not a letter or a
 // digit. A name that lost something other than ASCII punctuation, or that was
 // cut, ends in eight hex digits of its SHA-256, so that two names do not share
 // a value by accident. A valid label value in lower case stays as it is.

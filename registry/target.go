@@ -33,7 +33,7 @@ type Target struct {
 func (t Target) String() string { return t.PlatformNamespace + "/" + t.Name }
 
 // parseTargetSpec reads the spec of a target. A field it does not know is an
-// error: a misspelt namespace would silently mean drey's own.
+// error: a misspelled namespace would silently mean drey's own.
 func parseTargetSpec(raw json.RawMessage) (TargetSpec, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err == nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // The API server evaluates these CEL expressions before it calls drey: what is
-// no Flink workload costs no call. They say the same as flink.Recognise; where
+// no Flink workload costs no call. They say the same as flink.Recognize; where
 // they differ they let more pass, never less, and a test holds the two against
 // each other.
 
@@ -65,13 +65,13 @@ var celFlinkOwner = func() string {
 	return `object.metadata.?ownerReferences.orValue([]).exists(o, o.apiVersion.split("/")[0] + "/" + o.kind in [` + strings.Join(known, ", ") + `])`
 }()
 
-// celNeighbour holds for a Service or a ConfigMap of a Flink cluster: Flink, its
+// celNeighbor holds for a Service or a ConfigMap of a Flink cluster: Flink, its
 // operators and charts label theirs. Others are not told apart from what belongs to
 // nobody's cluster.
-var celNeighbour = anyOf(celFlinkLabels("object"), celFlinkOwner)
+var celNeighbor = anyOf(celFlinkLabels("object"), celFlinkOwner)
 
 // celRelabels holds for an update that changes or removes a label by which a pod
-// is found, if drey has labelled the pod (verdict.DecideUpdate).
+// is found, if drey has labeled the pod (verdict.DecideUpdate).
 const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
 	celFirm + ` && ` +
 	`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
@@ -81,8 +81,8 @@ const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "verve
 const celClaims = `["system", "vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.?labels.orValue({}) && ` +
 	`(!(k in oldObject.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
-// celLabelled holds for what drey has labelled, or what says so.
-var celLabelled = celLabel("object", "system") + ` == "ververica-platform"`
+// celLabeled holds for what drey has labeled, or what says so.
+var celLabeled = celLabel("object", "system") + ` == "ververica-platform"`
 
 // celNotCluster holds for all but what empties a namespace that is being deleted,
 // and what deletes objects whose owner is gone: under their own ServiceAccounts, or
@@ -95,11 +95,11 @@ const celNotCluster = `!(request.userInfo.username in ["system:serviceaccount:ku
 const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
 	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
 
-// celFirm holds for the keys by which drey knows again what it has labelled.
+// celFirm holds for the keys by which drey knows again what it has labeled.
 const celFirm = `(k in ["system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
 	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"])`
 
-// celLoses holds for an update that forgets labels of what drey has labelled
+// celLoses holds for an update that forgets labels of what drey has labeled
 // (verdict.Lost).
 const celLoses = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
 	celFirm + ` && !(k in object.metadata.?labels.orValue({})))`

@@ -22,7 +22,7 @@ var labels = map[string]string{"app.kubernetes.io/name": "drey"}
 const (
 	labelPods            = "label-pods.drey.dev"
 	labelWorkloads       = "label-workloads.drey.dev"
-	labelNeighbours      = "label-neighbours.drey.dev"
+	labelNeighbors       = "label-neighbours.drey.dev"
 	labelCustom          = "label-custom-resources.drey.dev"
 	validateWorkloads    = "workloads.drey.dev"
 	validateCronJobs     = "cronjobs.drey.dev"
@@ -79,8 +79,8 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 		Webhooks: []admissionv1.MutatingWebhook{
 			webhook(labelPods, PathLabelPods, shape(exclude, rule("", "pods"), conditions("object"))),
 			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
-			webhook(labelNeighbours, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
-				{Name: "is-flink", Expression: celNeighbour},
+			webhook(labelNeighbors, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
+				{Name: "is-flink", Expression: celNeighbor},
 				{Name: "is-not-the-operator", Expression: celNotOperator("object")},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
@@ -113,9 +113,9 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads(), append(conditions("object.spec.template"), fromCustom))),
 			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),
 			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
-			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabelled, celFlink("object"))))))),
-			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(allOf(celClaims, celLabelled)))),
-			webhook(validateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabelled)))),
+			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))))))),
+			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(allOf(celClaims, celLabeled)))),
+			webhook(validateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabeled)))),
 		},
 	}
 }

@@ -16,20 +16,20 @@ type purpose struct {
 }
 
 // admit is the handler of a webhook that is asked about what is being made.
-// recognise looks at the object of a request.
-func admit[T any](w *Webhooks, name string, p purpose, recognise func(*T, *request[T]) flink.Workload) http.Handler {
+// recognize looks at the object of a request.
+func admit[T any](w *Webhooks, name string, p purpose, recognize func(*T, *request[T]) flink.Workload) http.Handler {
 	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
 		if answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "CREATE"); ok {
 			return answer
 		}
-		v := verdict.Decide(w.know(ctx, recognise(r.Object, r)), w.known)
+		v := verdict.Decide(w.know(ctx, recognize(r.Object, r)), w.known)
 		answer := response{uid: r.UID, allowed: true, reason: v.Reason}
 		switch {
 		case !v.Allowed && p.gate:
 			w.refuse(&answer, v, name, r.DryRun)
 		case v.Allowed && p.labels:
 			answer.kept = v.Kept
-			w.metrics.labelled(v)
+			w.metrics.labeled(v)
 			if len(v.Add) > 0 {
 				answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(v.Object().Labels) > 0, v.Add)
 			}
@@ -59,14 +59,14 @@ func (w *Webhooks) pass(uid, namespace, subResource string, concerned bool) (res
 func keep[T any, P interface {
 	*T
 	described() *metadata
-	recognise(*request[T]) flink.Workload
+	recognize(*request[T]) flink.Workload
 }](w *Webhooks, name string) http.Handler {
 	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
 		answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
 		if ok || P(r.Object).described().Deletion != "" {
 			return answer
 		}
-		f, old := P(r.Object).recognise(r), P(r.OldObject).described().Labels
+		f, old := P(r.Object).recognize(r), P(r.OldObject).described().Labels
 		if verdict.Claims(old, f.Object.Labels) {
 			f = w.know(ctx, f)
 		}
@@ -79,13 +79,13 @@ func keep[T any, P interface {
 	}}
 }
 
-// labelled is an object of which only the metadata matters.
-type labelled struct {
+// labeled is an object of which only the metadata matters.
+type labeled struct {
 	Metadata metadata `json:"metadata"`
 }
 
 // restoreLabels gives back to a workload the labels that an update forgets.
-func (w *Webhooks) restoreLabels(_ context.Context, r *request[labelled]) response {
+func (w *Webhooks) restoreLabels(_ context.Context, r *request[labeled]) response {
 	answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
 	if ok || r.Object.Metadata.Deletion != "" {
 		return answer

@@ -63,7 +63,7 @@ func (m *metrics) rejected(webhook string, status int) {
 	m.faults.WithLabelValues(webhook, strconv.Itoa(status)).Inc()
 }
 
-func (m *metrics) labelled(v verdict.Verdict) {
+func (m *metrics) labeled(v verdict.Verdict) {
 	for _, l := range v.Add {
 		m.added.WithLabelValues(l.Key).Inc()
 	}

@@ -71,10 +71,10 @@ func (p *pod) described() *metadata      { return &p.Metadata }
 func (w *workload) described() *metadata { return &w.Metadata }
 func (c *custom) described() *metadata   { return &c.Metadata }
 
-func (p *pod) recognise(r *request[pod]) flink.Workload {
+func (p *pod) recognize(r *request[pod]) flink.Workload {
 	o := p.Metadata.object("Pod", r.Namespace)
 	o.Pod = p.template()
-	return flink.Recognise(&o)
+	return flink.Recognize(&o)
 }
 
 // workload is a Deployment, a StatefulSet, a Job or a CronJob; or a Service or a
@@ -91,7 +91,7 @@ type workload struct {
 	} `json:"spec"`
 }
 
-func (w *workload) recognise(r *request[workload]) flink.Workload {
+func (w *workload) recognize(r *request[workload]) flink.Workload {
 	o := w.Metadata.object(r.Kind.Kind, r.Namespace)
 	switch r.Kind.Kind {
 	case "Service", "ConfigMap":
@@ -101,11 +101,11 @@ func (w *workload) recognise(r *request[workload]) flink.Workload {
 	default:
 		o.Pod = w.Spec.Template.template()
 	}
-	return flink.Recognise(&o)
+	return flink.Recognize(&o)
 }
 
 // custom is a custom resource of Flink's. Its spec has not been checked against
-// its schema when it is labelled, so what is not of the expected type is skipped.
+// its schema when it is labeled, so what is not of the expected type is skipped.
 type custom struct {
 	Metadata metadata       `json:"metadata"`
 	Spec     jsontext.Value `json:"spec"`
@@ -123,12 +123,12 @@ type customSpec struct {
 	} `json:"template"` // of a FlinkBlueGreenDeployment
 }
 
-func (c *custom) recognise(r *request[custom]) flink.Workload {
+func (c *custom) recognize(r *request[custom]) flink.Workload {
 	o := c.Metadata.object(r.Kind.Kind, r.Namespace)
 	var spec customSpec
 	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // as far as it goes
 	o.Pod.Labels, o.Pod.Annotations = spec.PodTemplate.Metadata.Labels, spec.PodTemplate.Metadata.Annotations
-	return flink.RecogniseCustom(&o, flink.ModeOf(o.Kind, isThere(spec.Job) || isThere(spec.Template.Spec.Job)))
+	return flink.RecognizeCustom(&o, flink.ModeOf(o.Kind, isThere(spec.Job) || isThere(spec.Template.Spec.Job)))
 }
 
 func isThere(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }

@@ -61,7 +61,7 @@ func TestEachFixtureHasItsGolden(t *testing.T) {
 }
 
 // TestWhatIsDeniedPassesInTheOtherModes: the same message comes as a warning, or
-// is told to who observes, and nothing is labelled.
+// is told to who observes, and nothing is labeled.
 func TestWhatIsDeniedPassesInTheOtherModes(t *testing.T) {
 	denied := 0
 	for _, c := range fixtures.All(t) {

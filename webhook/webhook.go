@@ -101,7 +101,7 @@ const patience = time.Second
 
 // know adds what the cluster knows of a workload's owners.
 func (w *Webhooks) know(ctx context.Context, f flink.Workload) flink.Workload {
-	if w.known.owners == nil || !f.Recognised() {
+	if w.known.owners == nil || !f.Recognized() {
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -130,12 +130,12 @@ const (
 // Handlers returns the handlers by path.
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	all := map[string]http.Handler{
-		PathLabelPods:            admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognise),
-		PathLabelWorkloads:       admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognise),
-		PathLabelCustom:          admit(w, labelCustom, purpose{labels: true}, (*custom).recognise),
-		PathRestoreLabels:        endpoint[labelled]{w, restoreLabels, w.restoreLabels},
-		PathValidateWorkloads:    admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognise),
-		PathValidateCustom:       admit(w, validateCustom, purpose{gate: true}, (*custom).recognise),
+		PathLabelPods:            admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognize),
+		PathLabelWorkloads:       admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognize),
+		PathLabelCustom:          admit(w, labelCustom, purpose{labels: true}, (*custom).recognize),
+		PathRestoreLabels:        endpoint[labeled]{w, restoreLabels, w.restoreLabels},
+		PathValidateWorkloads:    admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognize),
+		PathValidateCustom:       admit(w, validateCustom, purpose{gate: true}, (*custom).recognize),
 		PathValidatePodLabels:    keep[pod](w, validatePodLabels),
 		PathValidateLabels:       keep[workload](w, validateLabels),
 		PathValidateCustomLabels: keep[custom](w, validateCustomLabels),

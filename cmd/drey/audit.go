@@ -31,7 +31,7 @@ func newAuditCommand() *cobra.Command {
 	var mend, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Report what runs in the cluster that the webhooks would not have let in, or have labelled",
+		Short: "Report what runs in the cluster that the webhooks would not have let in, or have labeled",
 		Long: `Look at all of Flink that is in the cluster, and report what runs where it may not,
 and the pods that lack labels. Nothing is changed without --repair, and nothing is
 ever removed.`,
@@ -151,7 +151,7 @@ type auditFinding struct {
 	Namespace string   `json:"namespace"`
 	Name      string   `json:"name"`
 	Root      string   `json:"root,omitempty"`
-	Finding   string   `json:"finding"` // the reason of a denial, or Unlabelled
+	Finding   string   `json:"finding"` // the reason of a denial, or Unlabeled
 	Missing   []string `json:"missing,omitempty"`
 	Message   string   `json:"message,omitempty"`
 	Result    string   `json:"result,omitempty"` // of --repair
@@ -167,15 +167,15 @@ func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Fin
 	if f.Misplaced() {
 		return r
 	}
-	r.Finding = "Unlabelled"
+	r.Finding = "Unlabeled"
 	for _, l := range f.Missing() {
 		r.Missing = append(r.Missing, l.Key+"="+l.Value)
 	}
 	switch {
 	case mend && dryRun:
-		r.Result = "would be labelled"
+		r.Result = "would be labeled"
 	case mend:
-		r.Result = "labelled"
+		r.Result = "labeled"
 		if err := i.Label(ctx, f); err != nil {
 			r.Result = err.Error()
 		}

@@ -29,7 +29,7 @@ func newExplainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain KIND/NAME | explain -f FILE",
 		Short: "Say what drey makes of a workload, and why",
-		Long: `Say what drey makes of a workload: what it was recognised by, who owns it, where
+		Long: `Say what drey makes of a workload: what it was recognized by, who owns it, where
 each label comes from, and whether it may run.
 
 KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f takes
@@ -195,7 +195,7 @@ func (q *question) offline(stdin io.Reader, known verdict.Known) ([]verdict.Expl
 
 // decide decides on a manifest. ok is false where drey would not be asked.
 func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, ok bool, err error) {
-	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.place()), m.text)
+	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.place()), m.text)
 	if err != nil {
 		return v, false, fmt.Errorf("%s: %w", m.file, err)
 	}
@@ -216,7 +216,7 @@ func (q *question) live(ctx context.Context, which string, known snapshot) ([]ve
 	if err != nil {
 		return nil, err
 	}
-	w, ok, err := webhook.Recognise(m.APIVersion, m.Kind, q.place(), m.text)
+	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, q.place(), m.text)
 	if err != nil || !ok {
 		return nil, errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s: drey is not asked about such objects", which)})
 	}
@@ -225,7 +225,7 @@ func (q *question) live(ctx context.Context, which string, known snapshot) ([]ve
 		return nil, err
 	}
 	known.owners = finder
-	if w.Recognised() {
+	if w.Recognized() {
 		w = w.With(finder.Of(ctx, w.Object))
 	}
 	return []verdict.Explanation{verdict.Decide(w, known).Explain(q.address())}, nil
@@ -261,7 +261,7 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 		}
 	}
 	row("verdict", orElse(map[bool]string{true: "allowed"}[e.Allowed], "denied")+": "+string(e.Reason))
-	row("recognised", describe(e))
+	row("recognized", describe(e))
 	row("by", e.Signals...)
 	row("owners", e.Owners...)
 	if err := w.Flush(); err != nil {
@@ -284,10 +284,10 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 	return nil
 }
 
-// describe says what was recognised.
+// describe says what was recognized.
 func describe(e verdict.Explanation) string {
 	var words []string
-	for _, word := range []string{e.Flavour, e.Mode, e.Role} {
+	for _, word := range []string{e.Flavor, e.Mode, e.Role} {
 		if word != "" {
 			words = append(words, word)
 		}

@@ -33,7 +33,7 @@ func main() {
 func newCommand() *cobra.Command {
 	root := onlyGroups(&cobra.Command{
 		Use:           "drey",
-		Short:         "Where Flink may run in a Kubernetes cluster, and how what runs there is labelled",
+		Short:         "Where Flink may run in a Kubernetes cluster, and how what runs there is labeled",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,

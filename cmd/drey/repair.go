@@ -77,8 +77,8 @@ func repairEvents(recorder record.EventRecorder, address verdict.Registry) func(
 			TypeMeta:   metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
 			ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name, UID: types.UID(e.UID)},
 		}
-		if len(e.Labelled) > 0 {
-			recorder.Event(pod, corev1.EventTypeNormal, "Labelled", "it came without labels, and got "+joinLabels(e.Labelled))
+		if len(e.Labeled) > 0 {
+			recorder.Event(pod, corev1.EventTypeNormal, "Labeled", "it came without labels, and got "+joinLabels(e.Labeled))
 			return
 		}
 		recorder.Event(pod, corev1.EventTypeWarning, string(e.Verdict.Reason), eventMessage("it is left alone, but would not be let in: "+e.Verdict.Message(address)))

@@ -176,16 +176,16 @@ func podNamespace() string {
 	return "drey-system"
 }
 
-// run starts the parts of the service, waits until signalled ends or one of them
-// fails, and stops them in reverse. What is not started yet when signalled ends
+// run starts the parts of the service, waits until signaled ends or one of them
+// fails, and stops them in reverse. What is not started yet when signaled ends
 // never is.
-func (s *service) run(signalled context.Context) (err error) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(signalled))
+func (s *service) run(signaled context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(signaled))
 	defer cancel(nil)
 	defer func() { err = errors.Join(err, s.close()) }()
-	started := context.AfterFunc(signalled, func() { cancel(context.Canceled) })
+	started := context.AfterFunc(signaled, func() { cancel(context.Canceled) })
 	if err := s.start(ctx, cancel); err != nil {
-		if signalled.Err() != nil {
+		if signaled.Err() != nil {
 			s.log.Info("stopping: drey was not up yet", "while", err)
 			return nil
 		}
@@ -194,7 +194,7 @@ func (s *service) run(signalled context.Context) (err error) {
 	started()
 	select {
 	case <-ctx.Done():
-	case <-signalled.Done():
+	case <-signaled.Done():
 		s.drain(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {

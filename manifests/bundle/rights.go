@@ -95,7 +95,7 @@ func clusterRules() []rule {
 		all = append(all, allow("Custom resources of "+c.Group+", which own Deployments and pods.", watching, c.Group, c.Resource))
 	}
 	return append(all,
-		allow("Events tell of pods that were labelled later, of targets whose namespace is missing, and of what the modes warn and audit let pass.", []string{"create", "patch"}, "", "events"),
+		allow("Events tell of pods that were labeled later, of targets whose namespace is missing, and of what the modes warn and audit let pass.", []string{"create", "patch"}, "", "events"),
 		allow("Whose token a request to the REST API or to /metrics shows.", creating, "authentication.k8s.io", "tokenreviews"),
 		allow("What its holder may do.", creating, "authorization.k8s.io", "subjectaccessreviews"),
 		allow("The caBundle of drey's own webhooks, when its certificate changes.", append(watching[:3:3], "patch"),

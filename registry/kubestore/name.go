@@ -13,7 +13,7 @@ var plainNames = regexp.MustCompile(`^[0-9a-z]([0-9a-z-]{0,248}[0-9a-z])?$`)
 
 // objectName returns the metadata.name under which an object of a name is kept:
 // the name itself where Kubernetes can hold it, else what of it a person would
-// recognise, a dot, and 20 hex digits of the name's SHA-256:
+// recognize, a dot, and 20 hex digits of the name's SHA-256:
 // myDeploymentTarget is mydeploymenttarget.eefb4b1f6f901df587ca.
 //
 // No two names share one. Names in the REST API have no dot, so one of the first

@@ -32,12 +32,12 @@ var namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "na
 
 // namespace is a Kubernetes namespace.
 type namespace struct {
-	uid      types.UID
-	name     string
-	created  time.Time
-	labelled bool
-	shown    bool // as a platform namespace
-	hurdle   hurdle
+	uid     types.UID
+	name    string
+	created time.Time
+	labeled bool
+	shown   bool // as a platform namespace
+	hurdle  hurdle
 }
 
 // view is a platform namespace as the registry shows it. Nothing of it ever
@@ -61,7 +61,7 @@ func (m *mirror) publishNamespace(name string) {
 	if n == nil {
 		return // what is inside it was told first
 	}
-	is := n.labelled || name == registry.DefaultNamespace || m.inside[name] > 0
+	is := n.labeled || name == registry.DefaultNamespace || m.inside[name] > 0
 	switch {
 	case is && !n.shown:
 		n.shown = true
@@ -74,7 +74,7 @@ func (m *mirror) publishNamespace(name string) {
 
 func (m *mirror) putNamespace(o metav1.Object) {
 	n := &namespace{
-		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labelled: o.GetLabels()[LabelPlatform] == "true", hurdle: m.hurdleOf(o),
+		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labeled: o.GetLabels()[LabelPlatform] == "true", hurdle: m.hurdleOf(o),
 	}
 	old := m.namespaces[n.name]
 	if old == nil || old.hurdle != n.hurdle {

@@ -163,7 +163,7 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 	case err != nil:
 		return s.options.failure(ctx, "remove the label of namespace "+name, err)
 	}
-	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labelled }, func() {})
+	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labeled }, func() {})
 	return nil
 }
 

@@ -88,7 +88,7 @@ func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespace, platformNamespa
 // limit is how long the API server may take: somebody waits for the answer.
 const limit = 10 * time.Second
 
-// eachPod calls f with every pod that drey has labelled, that has not ended and
+// eachPod calls f with every pod that drey has labeled, that has not ended and
 // that the selector finds.
 func (c *Cluster) eachPod(ctx context.Context, namespace, selector string, f func(*metav1.PartialObjectMetadata)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)

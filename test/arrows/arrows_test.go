@@ -53,7 +53,7 @@ var mustNot = []struct {
 	why       string
 }{
 	{[]string{"webhook/flink", "webhook/verdict"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "os/exec"},
-		"recognising and deciding are functions of plain values: no I/O, no client"},
+		"recognizing and deciding are functions of plain values: no I/O, no client"},
 	{[]string{"registry", "registry/access"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "go.etcd.io/bbolt", "github.com/gorilla/mux"},
 		"the domain knows neither the wire nor a backend"},
 	{[]string{"registry/rest"}, []string{"go.etcd.io/bbolt", "k8s.io/client-go"},
@@ -102,7 +102,7 @@ func TestPureCodeStaysPure(t *testing.T) {
 	for _, name := range []string{"webhook/flink", "webhook/verdict"} {
 		for _, imported := range all[name].Imports {
 			if slices.Contains([]string{"context", "io", "log", "log/slog", "os", "sync", "time"}, imported) {
-				t.Errorf("%s imports %s: recognising and deciding depend on their arguments alone", name, imported)
+				t.Errorf("%s imports %s: recognizing and deciding depend on their arguments alone", name, imported)
 			}
 		}
 	}

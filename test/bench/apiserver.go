@@ -21,7 +21,7 @@ type scene struct {
 	name    string
 	objects []*unstructured.Unstructured // installed for the measurement
 	pod     map[string]any
-	labels  bool // whether the pod comes back labelled
+	labels  bool // whether the pod comes back labeled
 	noop    bool // whether the do-nothing webhook is asked
 }
 
@@ -123,8 +123,8 @@ func (s *stage) create(ctx context.Context, scene scene) error {
 		return err
 	}
 	labels := made.GetLabels()
-	labelled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default" && labels["deploymentName"] == "top-speed"
-	if labelled != scene.labels {
+	labeled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default" && labels["deploymentName"] == "top-speed"
+	if labeled != scene.labels {
 		return fmt.Errorf("the pod has the labels %v", labels)
 	}
 	return nil

@@ -51,7 +51,7 @@ func direct(ctx context.Context, s settings, servers []server) (ratio, resident 
 			if resident, err = residentMemory(server.pid); err != nil {
 				return 0, 0, err
 			}
-			pairs := make([]figures, s.rounds) // of neighbours in time: the machine's speed drifts
+			pairs := make([]figures, s.rounds) // of neighbors in time: the machine's speed drifts
 			for r := range pairs {
 				pairs[r].perSecond = found[i][r].perSecond / found[0][r].perSecond
 			}

@@ -237,7 +237,7 @@ func TestLabelsThatChange(t *testing.T) {
 				labels[key] = g.of("a", "b", "flink-job", "")
 			}
 		}
-		pod, before := g.labelled(labels), g.labelled(old)
+		pod, before := g.labeled(labels), g.labeled(old)
 		leaving := g.one(10)
 		if leaving {
 			pod["metadata"].(map[string]any)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -275,7 +275,7 @@ func stringMap(m map[string]any) map[string]string {
 	return all
 }
 
-func (g generator) labelled(labels map[string]any) map[string]any {
+func (g generator) labeled(labels map[string]any) map[string]any {
 	metadata := map[string]any{"name": "a"}
 	if len(labels) > 0 || g.one(2) {
 		metadata["labels"] = labels

@@ -173,7 +173,7 @@ func (s *show) record(object string, pod pod, before, added map[string]string) {
 	want := maps.Clone(before)
 	maps.Copy(want, added)
 	s.expect(maps.Equal(after, want), "%s should have the labels %s, and has %s", object, list(want), list(after))
-	verdict := "allowed, labelled"
+	verdict := "allowed, labeled"
 	if maps.Equal(before, after) {
 		verdict = "left alone"
 	}

@@ -23,7 +23,7 @@ import (
 const corpus = "../../../shared/corpus"
 
 // TestCorpus applies manifests of Flink's operator, with its real CRDs: in a
-// registered namespace they are accepted and labelled, and their specs are as
+// registered namespace they are accepted and labeled, and their specs are as
 // without drey; in another they are refused, with the command that helps.
 func TestCorpus(t *testing.T) {
 	manifests := readCorpus(t)

@@ -15,14 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestEveryFlavourLivesAsItDoesWithoutDrey plays the life of every flavour in
-// testdata/flavours beside the same life on a control plane without drey: after every
+// TestEveryFlavorLivesAsItDoesWithoutDrey plays the life of every flavor in
+// testdata/flavors beside the same life on a control plane without drey: after every
 // step there are as many ReplicaSets, pods, orphans, revisions and generations, with
 // the same templates, selectors and owners. A webhook that overwrites app makes a
 // ReplicaSet lose its pod, and make another, for ever: that was measured.
-func TestEveryFlavourLivesAsItDoesWithoutDrey(t *testing.T) {
+func TestEveryFlavorLivesAsItDoesWithoutDrey(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/flavours/*.yaml")
+	files, err := filepath.Glob("testdata/flavors/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
@@ -35,7 +35,7 @@ func TestEveryFlavourLivesAsItDoesWithoutDrey(t *testing.T) {
 			}
 			l := newLife(t, manifest)
 			l.step("creation", l.applyAll)
-			l.checkLabelled()
+			l.checkLabeled()
 			l.change()
 			l.lose()
 			l.end(metav1.DeletePropagationBackground)
@@ -56,15 +56,15 @@ func (l *life) applyAll(p *plane) error {
 	return nil
 }
 
-// checkLabelled makes sure that drey is there at all.
-func (l *life) checkLabelled() {
+// checkLabeled makes sure that drey is there at all.
+func (l *life) checkLabeled() {
 	l.Helper()
 	for _, pod := range l.drey.list(l, "Pod", l.drey.namespace) {
 		if labels := pod.GetLabels(); labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "team-a" {
 			return
 		}
 	}
-	l.Error("drey has labelled no pod")
+	l.Error("drey has labeled no pod")
 }
 
 // change scales, rolls out, applies again and patches.

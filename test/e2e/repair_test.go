@@ -18,9 +18,9 @@ import (
 	"drey.dev/drey/webhook/repair"
 )
 
-// TestPodsThatCameWhileDreyWasDownAreLabelled: those that a running job made, those
+// TestPodsThatCameWhileDreyWasDownAreLabeled: those that a running job made, those
 // of a namespace that gets a target later, and nobody else's.
-func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
+func TestPodsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	w, err := newWorld(t.Context(), c)
@@ -48,9 +48,9 @@ func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.drey.Stop()
-	eventually.OK(t, 30*time.Second, func() error { return w.labelled(t, registered, 20) })
-	if err := w.labelled(t, later, 1); err == nil {
-		t.Error("a pod of a namespace without a target was labelled")
+	eventually.OK(t, 30*time.Second, func() error { return w.labeled(t, registered, 20) })
+	if err := w.labeled(t, later, 1); err == nil {
+		t.Error("a pod of a namespace without a target was labeled")
 	}
 	eventually.OK(t, 10*time.Second, func() error {
 		out := w.MustKubectl(t, "", "get", "events", "-n", later, "--field-selector", "reason=NoDeploymentTarget")
@@ -60,7 +60,7 @@ func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
 		return nil
 	})
 	w.register(t, "team-a", later)
-	eventually.OK(t, 20*time.Second, func() error { return w.labelled(t, later, 1) })
+	eventually.OK(t, 20*time.Second, func() error { return w.labeled(t, later, 1) })
 	for _, p := range w.list(t, "Pod", registered) {
 		if p.GetName() == "web" && len(p.GetLabels()) != 1 {
 			t.Errorf("what is not Flink's has the labels %v", p.GetLabels())
@@ -68,8 +68,8 @@ func TestPodsThatCameWhileDreyWasDownAreLabelled(t *testing.T) {
 	}
 }
 
-// labelled says whether so many of a namespace's pods are.
-func (w *world) labelled(t testing.TB, namespace string, want int) error {
+// labeled says whether so many of a namespace's pods are.
+func (w *world) labeled(t testing.TB, namespace string, want int) error {
 	n := 0
 	for _, p := range w.list(t, "Pod", namespace) {
 		if labels := p.GetLabels(); labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "team-a" {
@@ -77,7 +77,7 @@ func (w *world) labelled(t testing.TB, namespace string, want int) error {
 		}
 	}
 	if n != want {
-		return fmt.Errorf("%d pods of %s are labelled, want %d", n, namespace, want)
+		return fmt.Errorf("%d pods of %s are labeled, want %d", n, namespace, want)
 	}
 	return nil
 }

@@ -138,9 +138,9 @@ func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 	return map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}, pods
 }
 
-// TestASelectorIsHeededWhoeverHasLabelledItsWorkload: drey looks at the workload of a
+// TestASelectorIsHeededWhoeverHasLabeledItsWorkload: drey looks at the workload of a
 // pod, and not at what stands beside it, or was there before under its name.
-func TestASelectorIsHeededWhoeverHasLabelledItsWorkload(t *testing.T) {
+func TestASelectorIsHeededWhoeverHasLabeledItsWorkload(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	for name, play := range map[string]func(t *testing.T, w *world, namespace string) (pods int){

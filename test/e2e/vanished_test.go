@@ -31,17 +31,17 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 	namespace, other := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-b", namespace)
 	p := &plane{w, namespace}
-	flavours := []string{"native", "operator-native", "operator-standalone", "docs-application", "spotify"}
-	for _, flavour := range flavours {
-		for _, o := range flavourObjects(t, flavour) {
+	flavors := []string{"native", "operator-native", "operator-standalone", "docs-application", "spotify"}
+	for _, flavor := range flavors {
+		for _, o := range flavorObjects(t, flavor) {
 			if err := p.apply(t, o); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	// A tool has replaced one by a manifest that has none of drey's labels.
-	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavours/docs-session.yaml", "--force", "--grace-period=0")
-	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavours/docs-session.yaml")
+	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavors/docs-session.yaml", "--force", "--grace-period=0")
+	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavors/docs-session.yaml")
 	const want = 16
 	var before map[string]int
 	eventually.OK(t, 40*time.Second, func() (err error) {
@@ -66,8 +66,8 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 
 	// All pods are lost: controllers make others, and so do JobManagers.
 	w.MustKubectl(t, "", "delete", "pod", "--all", "-n", namespace, "--now", "--wait=false")
-	for _, flavour := range []string{"native", "operator-native"} {
-		for _, o := range flavourObjects(t, flavour) {
+	for _, flavor := range []string{"native", "operator-native"} {
+		for _, o := range flavorObjects(t, flavor) {
 			if o.GetKind() != "Pod" {
 				continue
 			}
@@ -91,7 +91,7 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 	})
 	// The operator upgrades a job: it deletes its Deployment, and makes it anew.
 	w.MustKubectl(t, "", "delete", "deployment", "clicks", "-n", namespace)
-	for _, o := range flavourObjects(t, "operator-standalone") {
+	for _, o := range flavorObjects(t, "operator-standalone") {
 		if o.GetKind() == "Deployment" && o.GetName() == "clicks" {
 			if err := p.apply(t, o); err != nil {
 				t.Errorf("the operator cannot upgrade a job: %v", err)
@@ -123,9 +123,9 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 	})
 }
 
-func flavourObjects(t testing.TB, name string) []*unstructured.Unstructured {
+func flavorObjects(t testing.TB, name string) []*unstructured.Unstructured {
 	t.Helper()
-	manifest, err := os.ReadFile(filepath.Join("testdata", "flavours", name+".yaml"))
+	manifest, err := os.ReadFile(filepath.Join("testdata", "flavors", name+".yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func Pack(r Release, platforms []string, dir string) error {
 	}
 	m := Manifest{APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: map[string]string{"name": Plugin}, Spec: Spec{
 		Version: r.Version, Homepage: r.URL,
-		ShortDescription: "Where Flink may run, and how it is labelled",
+		ShortDescription: "Where Flink may run, and how it is labeled",
 		Description: "Registers where Apache Flink may run in a cluster, explains what drey's\nwebhooks make of a workload and why, checks manifests in a pipeline, and\n" +
 			"reports what runs where it may not:\n\n  kubectl drey targets list\n  kubectl drey explain pod/NAME -n NAMESPACE\n  kubectl drey check -f DIR\n  kubectl drey audit\n",
 	}}

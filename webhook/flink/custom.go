@@ -46,11 +46,11 @@ func ModeOf(kind string, hasJob bool) Mode {
 	return Session
 }
 
-// RecogniseCustom looks at a custom resource of Flink's: that it is one is
+// RecognizeCustom looks at a custom resource of Flink's: that it is one is
 // enough. A FlinkSessionJob is a job in another's cluster, and has no mode of its
 // own.
-func RecogniseCustom(o *Object, mode Mode) Workload {
-	w := Workload{Object: o, Flavour: Custom, Mode: mode, Strength: Strong, Signals: FlinkKind, Root: root(o)}
+func RecognizeCustom(o *Object, mode Mode) Workload {
+	w := Workload{Object: o, Flavor: Custom, Mode: mode, Strength: Strong, Signals: FlinkKind, Root: root(o)}
 	w.Identity = Identity{ID: w.Root.UID, Name: w.clusterName()}
 	return w
 }

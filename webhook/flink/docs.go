@@ -10,8 +10,8 @@ import "strings"
 // or a StatefulSet. Charts and hand-made YAML are mostly like it.
 
 //
-// It must be recognised without Ververica Platform's labels, which drey itself
-// adds: an object's flavour and name stay the same once it is labelled.
+// It must be recognized without Ververica Platform's labels, which drey itself
+// adds: an object's flavor and name stay the same once it is labeled.
 
 func isDocs(_ *Object, e evidence) bool {
 	return e.signals.some(roleSignals) && (e.signals&^VervericaLabels).strength() >= Medium

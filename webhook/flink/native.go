@@ -3,7 +3,7 @@ package flink
 import "strings"
 
 // Native Kubernetes mode (Flink's Native Kubernetes documentation; its operator
-// uses the same): every object is labelled app=<cluster-id>, component and
+// uses the same): every object is labeled app=<cluster-id>, component and
 // type=flink-native-kubernetes, and the JobManager's process makes its
 // TaskManagers as bare pods that the JobManager's Deployment controls.
 
@@ -45,5 +45,5 @@ func clusterIDProperty(o *Object) string {
 // madeByJobManager holds for a native TaskManager pod: a Deployment controls
 // it, without a ReplicaSet between, which no controller of Kubernetes does.
 func madeByJobManager(w *Workload) bool {
-	return w.Object.Kind == "Pod" && w.Flavour == Native && w.Role == TaskManager && w.Root.Kind == "Deployment" && w.Root.UID != ""
+	return w.Object.Kind == "Pod" && w.Flavor == Native && w.Role == TaskManager && w.Root.Kind == "Deployment" && w.Root.UID != ""
 }

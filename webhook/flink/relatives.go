@@ -32,7 +32,7 @@ func (r Relative) isFlink() bool { return Owner{APIVersion: r.APIVersion, Kind: 
 // workload's own identity is not known: an id that turns out wrong could not be
 // taken back.
 func (w Workload) With(relatives []Relative, complete bool) Workload {
-	if !w.Recognised() {
+	if !w.Recognized() {
 		return w
 	}
 	w.Relatives = relatives
@@ -97,14 +97,14 @@ func rootOf(relatives []Relative) Relative {
 	return top
 }
 
-// clusterName is what the flavour calls the cluster, or a custom resource's own
+// clusterName is what the flavor calls the cluster, or a custom resource's own
 // name.
 func (w Workload) clusterName() string {
 	if isCustomResource(w.Root.Kind) {
 		return w.Root.Name
 	}
-	for _, f := range flavours {
-		if f.flavour == w.Flavour {
+	for _, f := range flavors {
+		if f.flavor == w.Flavor {
 			return f.clusterName(w.Object, w.Root)
 		}
 	}

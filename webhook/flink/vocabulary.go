@@ -1,17 +1,17 @@
 package flink
 
-// Flavour is what made a workload, as far as its shape shows.
-type Flavour string
+// Flavor is what made a workload, as far as its shape shows.
+type Flavor string
 
-// The flavours.
+// The flavors.
 const (
-	Native     Flavour = "native"     // Flink's own Kubernetes integration, by hand or by its operator
-	Standalone Flavour = "standalone" // Flink's operator with mode: standalone
-	Docs       Flavour = "docs"       // the YAML of Flink's documentation, and what is like it
-	Ververica  Flavour = "ververica"  // Ververica Platform, and whatever carries its labels
-	Lyft       Flavour = "lyft"       // lyft's operator
-	Custom     Flavour = "custom"     // a custom resource of Flink's, which an operator turns into one of the above
-	Other      Flavour = "other"      // Flink by a strong signal, of a shape that none of the above has
+	Native     Flavor = "native"     // Flink's own Kubernetes integration, by hand or by its operator
+	Standalone Flavor = "standalone" // Flink's operator with mode: standalone
+	Docs       Flavor = "docs"       // the YAML of Flink's documentation, and what is like it
+	Ververica  Flavor = "ververica"  // Ververica Platform, and whatever carries its labels
+	Lyft       Flavor = "lyft"       // lyft's operator
+	Custom     Flavor = "custom"     // a custom resource of Flink's, which an operator turns into one of the above
+	Other      Flavor = "other"      // Flink by a strong signal, of a shape that none of the above has
 )
 
 // Mode is how a Flink cluster takes jobs.

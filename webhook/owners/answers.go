@@ -8,7 +8,7 @@ import (
 )
 
 // answers are those of the API server to what is not followed. They are kept
-// briefly: a Deployment that drey has not labelled makes many pods at once, and
+// briefly: a Deployment that drey has not labeled makes many pods at once, and
 // its owners do not change.
 type answers struct {
 	recent *cache.LRUExpireCache

@@ -61,9 +61,9 @@ type followed struct{ informer cache.SharedIndexInformer }
 
 const byUID = "uid"
 
-// labelled selects what drey has labelled: of the Deployments, StatefulSets and
+// labeled selects what drey has labeled: of the Deployments, StatefulSets and
 // Jobs of a cluster, only those come over the wire, and stay in memory.
-const labelled = "system=ververica-platform"
+const labeled = "system=ververica-platform"
 
 func (o *Owners) follow(k kind) (*followed, error) {
 	indexers := cache.Indexers{byUID: func(object any) ([]string, error) {
@@ -77,7 +77,7 @@ func (o *Owners) follow(k kind) (*followed, error) {
 		informer = dynamicinformer.NewFilteredDynamicInformer(o.dynamic, k.resource(), metav1.NamespaceAll, 0, indexers, nil).Informer()
 	} else {
 		informer = metadatainformer.NewFilteredMetadataInformer(o.metadata, k.resource(), metav1.NamespaceAll, 0, indexers, func(l *metav1.ListOptions) {
-			l.LabelSelector = labelled
+			l.LabelSelector = labeled
 		}).Informer()
 	}
 	if err := informer.SetTransform(func(object any) (any, error) {

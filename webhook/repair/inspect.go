@@ -76,11 +76,11 @@ func (i *Inspector) look(ctx context.Context, o *unstructured.Unstructured) (Fin
 	if err != nil {
 		return Finding{}, err
 	}
-	w, _, err := webhook.Recognise(o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), text)
+	w, _, err := webhook.Recognize(o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), text)
 	if err != nil {
 		return Finding{}, err
 	}
-	if w.Recognised() {
+	if w.Recognized() {
 		w = w.With(i.Owners.Of(ctx, w.Object))
 	}
 	return Finding{

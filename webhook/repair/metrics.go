@@ -12,7 +12,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m := metrics{
 		registerer: r,
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "drey_repaired_pods_total", Help: "Pods that were labelled after they had come without.",
+			Name: "drey_repaired_pods_total", Help: "Pods that were labeled after they had come without.",
 		}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "drey_repair_failures_total", Help: "Attempts to label a pod that failed, and are made again.",
@@ -34,7 +34,7 @@ func (m metrics) follow(r *Repairer) {
 	}, func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return float64(len(r.unlabelled))
+		return float64(len(r.unlabeled))
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "drey_repair_queue_length", Help: "Pods that are to be looked at.",
 	}, func() float64 { return float64(r.queues.Load().pods.Len()) }))

@@ -33,7 +33,7 @@ type Options struct {
 type Event struct {
 	Namespace, Name string
 	UID             string
-	Labelled        []verdict.Label // that were missing
+	Labeled         []verdict.Label // that were missing
 	Verdict         verdict.Verdict
 }
 
@@ -45,9 +45,9 @@ type Repairer struct {
 	queues  atomic.Pointer[queues] // of the present run, or the one before
 	metrics metrics
 
-	looked     *utilcache.LRUExpireCache // uids of pods that have nothing to be repaired
-	mu         sync.Mutex
-	unlabelled map[cache.ObjectName]bool // known to lack labels, and not labelled yet
+	looked    *utilcache.LRUExpireCache // uids of pods that have nothing to be repaired
+	mu        sync.Mutex
+	unlabeled map[cache.ObjectName]bool // known to lack labels, and not labeled yet
 }
 
 // New makes a Repairer, which does nothing before it is run.
@@ -60,7 +60,7 @@ func New(o Options) *Repairer {
 	}
 	r := &Repairer{
 		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
-		looked: utilcache.NewLRUExpireCache(mostLooked), unlabelled: make(map[cache.ObjectName]bool),
+		looked: utilcache.NewLRUExpireCache(mostLooked), unlabeled: make(map[cache.ObjectName]bool),
 	}
 	r.queues.Store(newQueues())
 	r.metrics.follow(r)
@@ -92,7 +92,7 @@ func (r *Repairer) Run(ctx context.Context) {
 	q := newQueues()
 	r.queues.Store(q)
 	r.mu.Lock()
-	clear(r.unlabelled)
+	clear(r.unlabeled)
 	r.mu.Unlock()
 	var wait sync.WaitGroup
 	defer wait.Wait()
@@ -154,7 +154,7 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 	r.note(pod, len(missing) > 0)
 	e := Event{Namespace: pod.Namespace, Name: pod.Name, UID: string(f.UID), Verdict: f.Verdict}
 	switch {
-	case !f.Verdict.Workload().Recognised():
+	case !f.Verdict.Workload().Recognized():
 		r.looked.Add(f.UID, true, time.Hour) // its spec stays as it is
 	case len(missing) == 0:
 		r.looked.Add(f.UID, true, time.Minute) // its job may become known
@@ -168,20 +168,20 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 		}
 		r.note(pod, false)
 		r.metrics.repaired.Inc()
-		e.Labelled = missing
+		e.Labeled = missing
 		r.o.Observe(e)
 		r.o.Log.Info("pod repaired", "namespace", pod.Namespace, "name", pod.Name, "labels", len(missing))
 	}
 	return nil
 }
 
-func (r *Repairer) note(pod cache.ObjectName, unlabelled bool) {
+func (r *Repairer) note(pod cache.ObjectName, unlabeled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if unlabelled {
-		r.unlabelled[pod] = true
+	if unlabeled {
+		r.unlabeled[pod] = true
 	} else {
-		delete(r.unlabelled, pod)
+		delete(r.unlabeled, pod)
 	}
 }
 

@@ -63,7 +63,7 @@ func (i *Inspector) scan(ctx context.Context, resource schema.GroupVersionResour
 			if err != nil {
 				return fmt.Errorf("%s/%s: %w", o.GetNamespace(), o.GetName(), err)
 			}
-			if f.Verdict.Workload().Recognised() {
+			if f.Verdict.Workload().Recognized() {
 				visit(f)
 			}
 		}

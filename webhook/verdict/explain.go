@@ -19,7 +19,7 @@ type Explanation struct {
 
 	Strength string   `json:"strength"` // none, weak, medium or strong
 	Signals  []string `json:"signals"`
-	Flavour  string   `json:"flavour,omitempty"`
+	Flavor   string   `json:"flavor,omitempty"`
 	Mode     string   `json:"mode,omitempty"`
 	Role     string   `json:"role,omitempty"`
 	Owners   []string `json:"owners,omitempty"` // nearest first
@@ -53,7 +53,7 @@ const (
 	LeftOff  Action = "leave off" // a selector wants it absent
 )
 
-// Explain says what was recognised by which signal, which source gave which label,
+// Explain says what was recognized by which signal, which source gave which label,
 // and which rule denied.
 func (v Verdict) Explain(r Registry) Explanation {
 	w := v.workload
@@ -61,7 +61,7 @@ func (v Verdict) Explain(r Registry) Explanation {
 		Kind: w.Object.Kind, Namespace: w.Object.Namespace, Name: w.Object.Name,
 		Allowed: v.Allowed, Reason: v.Reason, Message: v.Message(r), Warning: v.Warning(),
 		Strength: w.Strength.String(), Signals: w.Signals.Names(),
-		Flavour: string(w.Flavour), Mode: string(w.Mode), Role: string(w.Role),
+		Flavor: string(w.Flavor), Mode: string(w.Mode), Role: string(w.Role),
 		PlatformNamespace: v.platform.name,
 	}
 	if e.Name == "" && w.Object.GenerateName != "" {

@@ -10,7 +10,7 @@ var firm = [...]string{
 
 // DecideUpdate decides on a change to a workload whose labels were old. Whatever is there
 // of firm labels stays on a pod while it lives, unless drey has never been on it; an app
-// that its maker chose may change. What makes pods may be relabelled. Neither gets the
+// that its maker chose may change. What makes pods may be relabeled. Neither gets the
 // identity of another: see decideClaims. The caller keeps apart what is being deleted.
 // Drey itself needs no exception: it only ever adds what is missing, and the workload's
 // own.
@@ -26,7 +26,7 @@ func DecideUpdate(w flink.Workload, old map[string]string, known Known) Verdict 
 	if len(v.was) > 0 {
 		return v.deny(LabelImmutable)
 	}
-	if w.Recognised() && Claims(old, w.Object.Labels) {
+	if w.Recognized() && Claims(old, w.Object.Labels) {
 		return v.decideClaims(old, known)
 	}
 	return v
@@ -45,7 +45,7 @@ func Lost(old, now map[string]string) (lost []Label) {
 	return lost
 }
 
-// given are the labels by which drey knows again what it has labelled; none where it
+// given are the labels by which drey knows again what it has labeled; none where it
 // has never been.
 func given(labels map[string]string) (all []Label) {
 	if labels[LabelSystem] != System {

@@ -121,9 +121,9 @@ func labelCommand(w flink.Workload, key, value string) string {
 	root := shellSafe(w.Root.Name, "NAME")
 	_, below := w.Object.Pod.Labels[key]
 	switch o := w.Object; {
-	case value == "" && !below && o.Kind != "Pod", value != "" && w.Flavour == flink.Custom:
+	case value == "" && !below && o.Kind != "Pod", value != "" && w.Flavor == flink.Custom:
 		return localPatch(labels, o.Namespace)
-	case w.Flavour == flink.Custom:
+	case w.Flavor == flink.Custom:
 		return localPatch(`{"spec":{"podTemplate":`+labels+`}}`, o.Namespace)
 	case w.Root.Kind == "FlinkDeployment":
 		return fmt.Sprintf(`kubectl patch flinkdeployment %s -n %s --type merge -p '{"spec":{"podTemplate":%s}}'`, root, o.Namespace, labels)

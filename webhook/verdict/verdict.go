@@ -64,7 +64,7 @@ func Decide(w flink.Workload, known Known) Verdict {
 	case w.Strength == flink.None:
 		v.Reason = NotFlink
 		return v
-	case !w.Recognised():
+	case !w.Recognized():
 		v.Reason = WeakSignal
 		return v
 	}
@@ -101,7 +101,7 @@ func (v Verdict) deny(reason Reason) Verdict {
 // Object is what was decided on.
 func (v Verdict) Object() *flink.Object { return v.workload.Object }
 
-// Workload is what was recognised.
+// Workload is what was recognized.
 func (v Verdict) Workload() flink.Workload { return v.workload }
 
 // Root is the topmost owner of it that is known.
@@ -113,6 +113,6 @@ func (v Verdict) Warning() string {
 	if !v.Allowed || v.unlinked == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s says %q, and no such object is registered in platform namespace %q for namespace %q: it is labelled by its own name and id",
+	return fmt.Sprintf("%s says %q, and no such object is registered in platform namespace %q for namespace %q: it is labeled by its own name and id",
 		linkKey(v.workload.Mode), v.unlinked, v.platform.name, v.workload.Object.Namespace)
 }

@@ -213,7 +213,7 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 			}
 			w := flink.Workload{
 				Object:   &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}},
-				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavour: flink.Docs, Root: flink.Root{Kind: "Deployment", Name: "nuts"}, Identity: flink.Identity{Name: "nuts"},
+				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavor: flink.Docs, Root: flink.Root{Kind: "Deployment", Name: "nuts"}, Identity: flink.Identity{Name: "nuts"},
 			}.With(c.owners, !c.incomplete)
 			v := verdict.Decide(w, k)
 			got := sentence(v)
@@ -291,7 +291,7 @@ func testClaims(t *testing.T, kind string) {
 			labels := read(c.before + " " + c.comes)
 			w := flink.Workload{
 				Object:   &flink.Object{Kind: kind, Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}},
-				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavour: flink.Docs,
+				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavor: flink.Docs,
 			}.With([]flink.Relative{owner}, true)
 			v := verdict.DecideUpdate(w, read(c.before), k)
 			if got := sentence(v); got != c.want {
@@ -364,7 +364,7 @@ func TestNever(t *testing.T) {
 			o.Owners = []flink.Owner{{APIVersion: pick("apps/v1", "flink.apache.org/v1beta1"), Kind: pick("ReplicaSet", "Deployment", "FlinkDeployment", "Job"), Name: pick("a-1", "", "$(reboot)"), UID: pick("", "u", "not valid"), Controller: rng.IntN(2) == 0}}
 		}
 		list := worlds[rng.IntN(len(worlds))]
-		v := verdict.Decide(flink.Recognise(o), list)
+		v := verdict.Decide(flink.Recognize(o), list)
 		for _, l := range v.Add {
 			if _, there := labels[l.Key]; there {
 				t.Fatalf("%v: adds %s, which is there", o, l.Key)
@@ -374,7 +374,7 @@ func TestNever(t *testing.T) {
 			}
 			labels[l.Key] = l.Value
 		}
-		if again := verdict.Decide(flink.Recognise(o), list); again.Allowed != v.Allowed || again.Reason != v.Reason || len(again.Add) > 0 {
+		if again := verdict.Decide(flink.Recognize(o), list); again.Allowed != v.Allowed || again.Reason != v.Reason || len(again.Add) > 0 {
 			t.Fatalf("%v: first %s, then %s", o, sentence(v), sentence(again))
 		}
 		message := v.Message(verdict.Registry{URL: "http://127.0.0.1:8080"})
@@ -413,7 +413,7 @@ func BenchmarkDecide(b *testing.B) {
 	o := &flink.Object{Kind: "Pod", Namespace: "flink", GenerateName: "my-job-6d4b9c-", Labels: map[string]string{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"},
 		Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "my-job-6d4b9c", Controller: true}}}
 	o.Pod = flink.Pod{Labels: o.Labels, Containers: []flink.Container{{Name: "flink-main-container", Image: "flink:2.2", Args: []string{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}}}}
-	w := flink.Recognise(o).With([]flink.Relative{
+	w := flink.Recognize(o).With([]flink.Relative{
 		{APIVersion: "apps/v1", Kind: "Deployment", Name: "my-job", UID: "0b0b0b0b-0000-4000-8000-000000000002"},
 		{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "my-job", UID: "0b0b0b0b-0000-4000-8000-000000000001", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"},
 	}, true)
@@ -442,7 +442,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func TestTheCommandOfADenialHasTheTokenThatItNeeds(t *testing.T) {
-	w := flink.Recognise(&flink.Object{Kind: "Deployment", Namespace: "sandbox", Name: "x", Pod: flink.Pod{Labels: map[string]string{"type": "flink-native-kubernetes", "component": "jobmanager"}}})
+	w := flink.Recognize(&flink.Object{Kind: "Deployment", Namespace: "sandbox", Name: "x", Pod: flink.Pod{Labels: map[string]string{"type": "flink-native-kubernetes", "component": "jobmanager"}}})
 	message := decide(t, w, "").Message(verdict.Registry{URL: "https://drey.example", AsksWho: true})
 	if want := `curl -X POST https://drey.example/api/v1/namespaces/default/deployment-targets -H "Authorization: Bearer $DREY_TOKEN" -H`; !strings.Contains(message, want) {
 		t.Errorf("no %s in %s", want, message)

@@ -53,6 +53,6 @@ const (
 	FromTarget    Source = "target"     // the only platform namespace with a target in the namespace
 	FromRegistry  Source = "registered" // the Deployment or SessionCluster in the registry
 	FromOwner     Source = "owner"      // an owner that was admitted
-	FromRoot      Source = "root"       // the root owner, or what the flavour calls the cluster
+	FromRoot      Source = "root"       // the root owner, or what the flavor calls the cluster
 	FromJob       Source = "job"        // the custom resource's status, --job-id, or another operator's label
 )

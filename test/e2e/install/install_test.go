@@ -149,7 +149,7 @@ spec:
 	}
 }
 
-// meetBeforeDrey makes what drey finds when it comes: a pod that nobody labelled.
+// meetBeforeDrey makes what drey finds when it comes: a pod that nobody labeled.
 func (w *world) meetBeforeDrey(t *testing.T) {
 	t.Helper()
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging, labels: {drey.dev/mode: audit}}}")
@@ -219,11 +219,11 @@ func (w *world) useAll(t *testing.T) {
 	w.call(t, 201, "POST", "/namespaces/v1/namespaces", `{"name":"team-a"}`)
 	w.call(t, 409, "DELETE", in+"deployment-targets/staging", "")
 
-	// What came before drey is labelled, and an event tells of it.
+	// What came before drey is labeled, and an event tells of it.
 	eventually.OK(t, soon, func() error {
 		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
 	})
-	// What comes now, is labelled at once; its owners are looked up, whatever they are.
+	// What comes now, is labeled at once; its owners are looked up, whatever they are.
 	uid := 0 // each has its own, by which drey remembers it
 	owner := func(apiVersion, kind string) string {
 		uid++

@@ -132,7 +132,7 @@ func TestTheClusterRefuses(t *testing.T) {
 		"two names where one would do":      {targetYAML("a", "b", "flink"), "leave spec.name out"},
 		"free text for a name":              {targetYAML("a", "my target", "flink"), "use 1 to 250 characters of 0-9, a-z, A-Z, hyphen and underscore"},
 		"a namespace that cannot be":        {targetYAML("a", "", "Flink_Jobs"), "not the name of a Kubernetes namespace"},
-		"a misspelt field":                  {strings.Replace(targetYAML("a", "", "flink"), "{namespace", "{namspace", 1), `unknown field "spec.kubernetes.namspace"`},
+		"a misspelled field":                {strings.Replace(targetYAML("a", "", "flink"), "{namespace", "{namspace", 1), `unknown field "spec.kubernetes.namspace"`},
 		"no spec":                           {"apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: a}", "spec: Required value"},
 		"no kubernetes":                     {"apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: a}\nspec: {}", "spec.kubernetes: Required value"},
 		"a Deployment's name with a dot":    {"apiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: a.b}\nspec: {}", "use 1 to 63 characters of 0-9, a-z and hyphen"},

@@ -211,7 +211,7 @@ const flinkPod = `{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {app:
 `
 
 // TestWhileAllOfDreyIsAway 200 pods come where they may, and none where not; then all
-// of them are labelled.
+// of them are labeled.
 func TestWhileAllOfDreyIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -249,11 +249,11 @@ func TestWhileAllOfDreyIsAway(t *testing.T) {
 	eventually.OK(t, 60*time.Second, func() error {
 		found, err := w.client.CoreV1().Pods(registered).List(t.Context(), metav1.ListOptions{LabelSelector: "system=ververica-platform,vvpNamespace=default"})
 		if err == nil && len(found.Items) != n {
-			err = fmt.Errorf("%d of %d pods are labelled", len(found.Items), n)
+			err = fmt.Errorf("%d of %d pods are labeled", len(found.Items), n)
 		}
 		return err
 	})
-	t.Logf("all labelled %s after drey was back", time.Since(back).Round(100*time.Millisecond))
+	t.Logf("all labeled %s after drey was back", time.Since(back).Round(100*time.Millisecond))
 }
 
 // TestAnotherLeads when the leader is killed, and when it is asked to stop.

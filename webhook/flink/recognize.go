@@ -1,5 +1,5 @@
-// Package flink recognises Flink workloads among Kubernetes objects, and names
-// their flavour, mode and identity. It does so from the objects it is given:
+// Package flink recognizes Flink workloads among Kubernetes objects, and names
+// their flavor, mode and identity. It does so from the objects it is given:
 // it asks nobody.
 package flink
 
@@ -12,7 +12,7 @@ import (
 // that it is not to be treated as Flink's; then only Signals is of interest.
 type Workload struct {
 	Object   *Object
-	Flavour  Flavour
+	Flavor   Flavor
 	Mode     Mode
 	Role     Role
 	Strength Strength
@@ -35,11 +35,11 @@ type Identity struct {
 	JobID string // a UUID with hyphens, or what stands there if it is no hex
 }
 
-// Recognised says that the signals are enough to act on.
-func (w Workload) Recognised() bool { return w.Strength >= Medium }
+// Recognized says that the signals are enough to act on.
+func (w Workload) Recognized() bool { return w.Strength >= Medium }
 
-// Recognise looks at one object.
-func Recognise(o *Object) Workload {
+// Recognize looks at one object.
+func Recognize(o *Object) Workload {
 	if o.Pod.Labels[labelName] == nameOperator { // it carries "flink" everywhere
 		return Workload{Object: o}
 	}
@@ -48,14 +48,14 @@ func Recognise(o *Object) Workload {
 	}
 	e := gather(o)
 	w := Workload{Object: o, Signals: e.signals, Strength: e.signals.strength()}
-	if !w.Recognised() {
+	if !w.Recognized() {
 		return w
 	}
 	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
 	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(e.jobID)}
-	for _, f := range flavours {
+	for _, f := range flavors {
 		if f.is(o, e) {
-			w.Flavour = f.flavour
+			w.Flavor = f.flavor
 			break
 		}
 	}
@@ -64,10 +64,10 @@ func Recognise(o *Object) Workload {
 	return w
 }
 
-// flavours in the order in which they are asked: the surest first. Each is a
+// flavors in the order in which they are asked: the surest first. Each is a
 // file of its own.
-var flavours = []struct {
-	flavour     Flavour
+var flavors = []struct {
+	flavor      Flavor
 	is          func(*Object, evidence) bool
 	clusterName func(*Object, Root) string
 }{

@@ -98,12 +98,12 @@ func TestStrength(t *testing.T) {
 		"type=flink-native-kubernetes mirror:":                                    none,
 	} {
 		t.Run(line, func(t *testing.T) {
-			w := flink.Recognise(build(line))
+			w := flink.Recognize(build(line))
 			if w.Strength != want {
 				t.Errorf("strength %d by %v, want %d", w.Strength, w.Signals.Names(), want)
 			}
-			if w.Recognised() != (want >= medium) {
-				t.Errorf("Recognised() is %t", w.Recognised())
+			if w.Recognized() != (want >= medium) {
+				t.Errorf("Recognized() is %t", w.Recognized())
 			}
 		})
 	}
@@ -141,8 +141,8 @@ func TestModeRoleAndName(t *testing.T) {
 		"component=jobmanager c:jobmanager args:jobmanager owner:apps/v1:ReplicaSet:x-1 owned:flink.apache.org/v1beta1:FlinkDeployment:y": "docs session jobmanager y",
 	} {
 		t.Run(line, func(t *testing.T) {
-			w := flink.Recognise(build(line))
-			if got := strings.Join([]string{string(w.Flavour), string(w.Mode), string(w.Role), w.Identity.Name}, " "); got != want {
+			w := flink.Recognize(build(line))
+			if got := strings.Join([]string{string(w.Flavor), string(w.Mode), string(w.Role), w.Identity.Name}, " "); got != want {
 				t.Errorf("got %q, want %q (by %v)", got, want, w.Signals.Names())
 			}
 		})
@@ -161,7 +161,7 @@ func TestJobID(t *testing.T) {
 		docs + "args:standalone-job,--job-idea,7a0c0e1d2b3a49588776655443322110":   "",
 	} {
 		t.Run(line, func(t *testing.T) {
-			if got := flink.Recognise(build(line)).Identity.JobID; got != want {
+			if got := flink.Recognize(build(line)).Identity.JobID; got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -179,7 +179,7 @@ func TestRoot(t *testing.T) {
 		"owner:apps/v1:Deployment:d owned:flink.apache.org/v1beta1:FlinkDeployment:f": {Kind: "FlinkDeployment", Name: "f", UID: "uid-f"},
 	} {
 		t.Run(line, func(t *testing.T) {
-			if got := flink.Recognise(build("c:flink-main-container " + line)).Root; got != want {
+			if got := flink.Recognize(build("c:flink-main-container " + line)).Root; got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
@@ -197,14 +197,14 @@ func TestMadeByJobManager(t *testing.T) {
 		"app=a component=taskmanager type=flink-standalone-kubernetes owner:apps/v1:Deployment:a": false,
 	} {
 		t.Run(line, func(t *testing.T) {
-			if got := flink.Recognise(build(line)).MadeByJobManager; got != want {
+			if got := flink.Recognize(build(line)).MadeByJobManager; got != want {
 				t.Errorf("got %t", got)
 			}
 		})
 	}
 	deployment := build(taskManager + "owner:apps/v1:Deployment:a")
 	deployment.Kind = "Deployment"
-	if flink.Recognise(deployment).MadeByJobManager {
+	if flink.Recognize(deployment).MadeByJobManager {
 		t.Error("holds for a Deployment")
 	}
 }

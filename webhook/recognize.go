@@ -8,17 +8,17 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Recognise looks at an object, in JSON, as the webhook would that is sent it. ok is
+// Recognize looks at an object, in JSON, as the webhook would that is sent it. ok is
 // false for objects of kinds that no webhook is sent. namespace is where the object
 // is to be, whatever it says.
-func Recognise(apiVersion, kind, namespace string, object []byte) (w flink.Workload, ok bool, err error) {
+func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workload, ok bool, err error) {
 	switch {
 	case kind == "Pod":
-		w, err = recognise(kind, namespace, object, (*pod).recognise)
+		w, err = recognize(kind, namespace, object, (*pod).recognize)
 	case gates(apiVersion, kind), apiVersion == "v1" && (kind == "Service" || kind == "ConfigMap"):
-		w, err = recognise(kind, namespace, object, (*workload).recognise)
+		w, err = recognize(kind, namespace, object, (*workload).recognize)
 	case flink.IsCustomResource(apiVersion, kind):
-		w, err = recognise(kind, namespace, object, (*custom).recognise)
+		w, err = recognize(kind, namespace, object, (*custom).recognize)
 	default:
 		return w, false, nil
 	}
@@ -35,7 +35,7 @@ func gates(apiVersion, kind string) bool {
 	return false
 }
 
-func recognise[T any](kind, namespace string, object []byte, look func(*T, *request[T]) flink.Workload) (flink.Workload, error) {
+func recognize[T any](kind, namespace string, object []byte, look func(*T, *request[T]) flink.Workload) (flink.Workload, error) {
 	r := request[T]{Kind: kindName{kind}, Namespace: namespace, Object: new(T)}
 	if err := jsonv2.Unmarshal(object, r.Object, decodeOptions); err != nil {
 		return flink.Workload{}, fmt.Errorf("this is not a readable %s: %w", kind, err)
