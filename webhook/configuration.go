@@ -81,7 +81,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
 			webhook(labelNeighbors, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
 				{Name: "is-flink", Expression: celNeighbor},
-				{Name: "is-not-the-operator", Expression: celNotOperator("object")},
+				{Name: "is-not-the-operator", Expression: anyOf(celNotNamedOperator("object"), celTypeLabel("object"))},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
 			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(workloads(), customResources()...)), relabels(celLoses))),
@@ -213,8 +213,13 @@ func relabels(how string) []admissionv1.MatchCondition {
 	}
 }
 
-// PodConditions hold for the pods that are sent to drey.
-func PodConditions() []admissionv1.MatchCondition { return conditions("object") }
+// PolicyConditions hold for the pods of Flink's that the API server itself can tell:
+// those that the built-in policy denies in a namespace without a target.
+func PolicyConditions() []admissionv1.MatchCondition {
+	all := conditions("object")
+	all[0].Expression, all[1].Expression = celRunsFlink("object"), celSurelyNotOperator("object")
+	return all
+}
 
 // updates are the same rules, of what is there already.
 func updates(rules []admissionv1.RuleWithOperations) []admissionv1.RuleWithOperations {

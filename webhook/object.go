@@ -36,29 +36,34 @@ type podSpec struct {
 }
 
 type container struct {
-	Name    string   `json:"name"`
-	Image   string   `json:"image"`
-	Command []string `json:"command"`
-	Args    []string `json:"args"`
-	Env     envNames `json:"env"`
+	Name    string    `json:"name"`
+	Image   string    `json:"image"`
+	Command []string  `json:"command"`
+	Args    []string  `json:"args"`
+	Env     variables `json:"env"`
 }
 
 type named struct {
 	Name string `json:"name"`
 }
 
-// envNames are the names of a container's variables if one of them may be
-// Flink's. A container has hundreds of variables more often than one of those,
-// so the text is searched before it is decoded: most of a large pod is this.
-type envNames []named
+// variables are those of a container if one of them may be Flink's. A container has
+// hundreds of variables more often than one of those, so the text is searched
+// before it is decoded: most of a large pod is this.
+type variables []variable
+
+type variable struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (e *envNames) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+func (v *variables) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	value, err := d.ReadValue()
-	if err != nil || !bytes.Contains(value, []byte("FLINK_")) {
+	if err != nil || !bytes.Contains(value, []byte("FLINK_")) && !bytes.Contains(value, []byte(`"ROLE"`)) {
 		return err
 	}
-	return jsonv2.Unmarshal(value, (*[]named)(e), decodeOptions)
+	return jsonv2.Unmarshal(value, (*[]variable)(v), decodeOptions)
 }
 
 // pod is a Pod, and the template in everything that makes pods.
@@ -152,7 +157,13 @@ func (m *metadata) object(kind, namespace string) flink.Object {
 func (p *pod) template() flink.Pod {
 	t := flink.Pod{Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations, Containers: make([]flink.Container, len(p.Spec.Containers)), Volumes: names(p.Spec.Volumes)}
 	for i, c := range p.Spec.Containers {
-		t.Containers[i] = flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, Env: names(c.Env)}
+		t.Containers[i] = flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
+		for _, v := range c.Env {
+			t.Containers[i].Env = append(t.Containers[i].Env, v.Name)
+			if v.Name == "ROLE" {
+				t.Containers[i].Role = v.Value
+			}
+		}
 	}
 	return t
 }

@@ -1,9 +1,6 @@
 package flink
 
-import (
-	"iter"
-	"strings"
-)
+import "strings"
 
 // Object is what recognition reads of a Kubernetes object: a pod, or something
 // that makes pods.
@@ -34,21 +31,7 @@ type Container struct {
 	Command []string
 	Args    []string
 	Env     []string // the names
-}
-
-// words are those of every command line, in order.
-func (p *Pod) words() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i := range p.Containers {
-			for _, words := range [][]string{p.Containers[i].Command, p.Containers[i].Args} {
-				for _, word := range words {
-					if !yield(word) {
-						return
-					}
-				}
-			}
-		}
-	}
+	Role    string   // the value of the variable ROLE
 }
 
 // Owner is an owner reference.

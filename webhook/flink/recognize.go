@@ -4,6 +4,7 @@
 package flink
 
 import (
+	"cmp"
 	"encoding/hex"
 	"strings"
 )
@@ -23,6 +24,8 @@ type Workload struct {
 	// Relatives are its owners as far as they are known, nearest first.
 	Relatives []Relative
 
+	clusterID string // kubernetes.cluster-id, where a process states it
+
 	// MadeByJobManager marks the TaskManager pod that a running JobManager
 	// made for itself. Refusing it would put its job into a restart loop.
 	MadeByJobManager bool
@@ -40,19 +43,20 @@ func (w Workload) Recognized() bool { return w.Strength >= Medium }
 
 // Recognize looks at one object.
 func Recognize(o *Object) Workload {
-	if o.Pod.Labels[labelName] == nameOperator { // it carries "flink" everywhere
-		return Workload{Object: o}
-	}
-	if _, mirror := o.Annotations[annotationMirror]; mirror { // the kubelet's: nothing could change it
+	if _, mirror := o.Annotations[annotationMirror]; mirror && o.Kind == "Pod" { // the kubelet's: nothing could change it
 		return Workload{Object: o}
 	}
 	e := gather(o)
+	if o.Pod.Labels[labelName] == nameOperator && !e.signals.some(processSignals) { // it carries "flink" everywhere
+		return Workload{Object: o}
+	}
 	w := Workload{Object: o, Signals: e.signals, Strength: e.signals.strength()}
 	if !w.Recognized() {
 		return w
 	}
 	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
-	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(e.jobID)}
+	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobLabel))}
+	w.clusterID = e.clusterID
 	for _, f := range flavors {
 		if f.is(o, e) {
 			w.Flavor = f.flavor
@@ -69,17 +73,18 @@ func Recognize(o *Object) Workload {
 var flavors = []struct {
 	flavor      Flavor
 	is          func(*Object, evidence) bool
-	clusterName func(*Object, Root) string
+	clusterName func(Workload, Root) string
 }{
 	{Native, isNative, nativeName},
 	{Standalone, isStandalone, standaloneName},
 	{Lyft, isLyft, lyftName},
+	{Statefun, isStatefun, statefunName},
 	{Docs, isDocs, docsName},
 	{Ververica, isVerverica, rootName},
 	{Other, func(*Object, evidence) bool { return true }, rootName},
 }
 
-func rootName(_ *Object, root Root) string { return root.Name }
+func rootName(_ Workload, root Root) string { return root.Name }
 
 func isCustomResource(kind string) bool {
 	_, ok := customResources[kind]

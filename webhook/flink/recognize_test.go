@@ -94,8 +94,10 @@ func TestStrength(t *testing.T) {
 		"args:history-server image:flink env:FLINK_PROPERTIES":                weak,
 		"image:apache/flink":                                                  weak,
 
-		"app.kubernetes.io/name=flink-kubernetes-operator c:flink-main-container": none,
-		"type=flink-native-kubernetes mirror:":                                    none,
+		"app.kubernetes.io/name=flink-kubernetes-operator image:flink component=jobmanager": none,
+		"app.kubernetes.io/name=flink-kubernetes-operator c:flink-main-container":           strong,
+		"app.kubernetes.io/name=flink-kubernetes-operator args:taskmanager.sh,start":        strong,
+		"type=flink-native-kubernetes mirror:":                                              none,
 	} {
 		t.Run(line, func(t *testing.T) {
 			w := flink.Recognize(build(line))
@@ -120,7 +122,7 @@ func TestModeRoleAndName(t *testing.T) {
 		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-taskmanager.sh+-Dweb.tmpdir=/tmp/x":                                    "native session taskmanager a",
 		"app=a type=flink-native-kubernetes args:bash,-c,kubernetes-taskmanager.sh+-Dweb.tmpdir=/tmp/x+-Dexecution.target=embedded":        "native application taskmanager a",
 		"args:bash,-c,kubernetes-jobmanager.sh+kubernetes-session+-Dkubernetes.cluster-id=b":                                               "native session jobmanager b",
-		"app=flink-job type=flink-native-kubernetes args:kubernetes-jobmanager.sh+kubernetes-session owner:apps/v1:ReplicaSet:flink-job-5": "native session jobmanager flink-job",
+		"app=flink-job type=flink-native-kubernetes args:kubernetes-jobmanager.sh,kubernetes-session owner:apps/v1:ReplicaSet:flink-job-5": "native session jobmanager flink-job",
 		"app=a component=taskmanager type=flink-native-kubernetes sessionClusterName=s":                                                    "native session taskmanager a",
 		"app=a component=taskmanager type=flink-native-kubernetes jobId=j":                                                                 "native  taskmanager a",
 		// by the operator, standalone

@@ -105,7 +105,7 @@ func (w Workload) clusterName() string {
 	}
 	for _, f := range flavors {
 		if f.flavor == w.Flavor {
-			return f.clusterName(w.Object, w.Root)
+			return f.clusterName(w, w.Root)
 		}
 	}
 	return w.Root.Name

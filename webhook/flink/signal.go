@@ -1,10 +1,6 @@
 package flink
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Signals is a set of what in an object points at Flink.
 type Signals uint32
@@ -14,30 +10,41 @@ const (
 	TypeLabel       Signals = 1 << iota // strong: type is flink-native-kubernetes or flink-standalone-kubernetes
 	FlinkOwner                          // strong: owned by a Flink custom resource
 	MainContainer                       // strong: a container named flink-main-container
-	EntryPoint                          // strong: runs a script or a class that only Flink's processes have
+	EntryPoint                          // strong: starts a script or a class of Flink's
 	VervericaLabels                     // strong: system and app of Ververica Platform
-	RoleLabel                           // component is jobmanager or taskmanager
+	RoleLabel                           // component is jobmanager, taskmanager, or ends so
 	RoleContainer                       // a container of such a name
-	RoleArgs                            // args of Flink's docker-entrypoint.sh
+	RoleArgs                            // a role for the entry point of Flink's image
 	AppNameLabel                        // app.kubernetes.io/name is flink
-	AppRoleLabel                        // app.kubernetes.io/component is jobmanager or taskmanager
+	AppRoleLabel                        // app.kubernetes.io/component, like component
 	FlinkEnv                            // FLINK_MODE or FLINK_PROPERTIES is set
 	ConfigVolume                        // a volume named flink-config-volume
 	LyftLabels                          // flink-app and flink-deployment-type, of lyft's operator
 	FlinkKind                           // strong: it is a custom resource of Flink's
 	FlinkImage                          // weak: the image's repository has the segment flink
+	FlinkWord                           // weak: a segment of the image's repository has the word flink
+	Wrapped                             // docker-entrypoint.sh with a role, or a start of Flink as the arguments of an unknown program
+	RolePart                            // a role within component or app.kubernetes.io/component
+	StatefunRole                        // ROLE is master or worker, as the image of Stateful Functions has it
+	StatefunName                        // the word statefun in the image's name or in the label app
+	OtherProgram                        // against Flink: a container runs a client, or a server beside a cluster
 )
 
 const (
-	strongSignals = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
-	roleSignals   = RoleLabel | RoleContainer | RoleArgs | AppRoleLabel
+	strongSignals  = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
+	processSignals = TypeLabel | MainContainer | EntryPoint // of a JobManager or a TaskManager itself
+	roleSignals    = RoleLabel | RoleContainer | AppRoleLabel | startSignals
+	startSignals   = RoleArgs | Wrapped
+	flinkSignals   = FlinkImage | FlinkWord | FlinkEnv | ConfigVolume | AppNameLabel
 )
 
 var signalNames = []string{
 	"the label type", "a Flink custom resource as owner", "the container flink-main-container", "a Flink entry point",
 	"the labels system and app", "the label component", "a container named jobmanager or taskmanager", "arguments of Flink's entry point script",
 	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "FLINK_MODE or FLINK_PROPERTIES", "the volume flink-config-volume",
-	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink",
+	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink", "an image with flink in its name",
+	"Flink's entry point script", "jobmanager or taskmanager within the label component", "ROLE of Stateful Functions", "statefun in a name",
+	"a Flink client, or a server beside a cluster",
 }
 
 // Names says in words what the set holds, for people.
@@ -54,59 +61,30 @@ func (s Signals) Names() []string {
 func (s Signals) has(wanted Signals) bool  { return s&wanted == wanted }
 func (s Signals) some(wanted Signals) bool { return s&wanted != 0 }
 
-// strength weighs a set. Words that other products use too count only when
+// strength weighs a set. The process that is started comes first, then the image,
+// then labels and names, which other products use too: those count only when
 // something says both which process of a Flink cluster this is and that it is
-// Flink's: a history server or a SQL gateway has the second and not the first.
+// Flink's. A history server, a SQL gateway or a client has the second and not the
+// first.
 func (s Signals) strength() Strength {
 	switch {
 	case s.some(strongSignals):
 		return Strong
-	case s.has(LyftLabels),
-		s.has(RoleLabel) && s.some(RoleContainer|RoleArgs|FlinkImage),
+	case s.has(LyftLabels):
+		return Medium
+	case s.has(OtherProgram) && !s.some(startSignals|RoleContainer|StatefunRole):
+	case s.some(RoleLabel|AppRoleLabel) && s.some(RoleContainer|startSignals|FlinkImage),
 		s.has(AppRoleLabel) && s.has(AppNameLabel),
 		s.some(roleSignals) && s.some(FlinkEnv|ConfigVolume),
-		s.has(RoleArgs) && s.has(FlinkImage):
+		s.some(startSignals) && s.some(flinkSignals|RolePart),
+		s.has(Wrapped) && s.has(RoleContainer),
+		s.has(StatefunRole) && s.some(StatefunName|flinkSignals):
 		return Medium
-	case s != 0:
+	}
+	if s&^OtherProgram != 0 {
 		return Weak
 	}
 	return None
-}
-
-// The scripts of native mode. What the JobManager's is told says its mode.
-const (
-	scriptJobManager  = "kubernetes-jobmanager.sh"
-	scriptTaskManager = "kubernetes-taskmanager.sh"
-	toldApplication   = "kubernetes-application"
-	toldSession       = "kubernetes-session"
-)
-
-// start is what a process shows by how it is started.
-type start struct {
-	role Role
-	mode Mode
-}
-
-// entryClasses are those that only a JobManager or a TaskManager starts with.
-var entryClasses = map[string]start{
-	"org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint": {JobManager, Application},
-	"org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint":     {JobManager, Session},
-	"org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint":  {JobManager, Application},
-	"org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint":        {JobManager, Session},
-	"org.apache.flink.kubernetes.taskmanager.KubernetesTaskExecutorRunner":          {TaskManager, UnknownMode},
-	"org.apache.flink.runtime.taskexecutor.TaskManagerRunner":                       {TaskManager, UnknownMode},
-}
-
-// EntryClasses are the classes by which a process is known to be a JobManager or a
-// TaskManager, in order.
-func EntryClasses() []string { return slices.Sorted(maps.Keys(entryClasses)) }
-
-// Arguments of docker-entrypoint.sh in Flink's image. jobmanager starts a
-// session cluster, standalone-job an application.
-var roleArgs = map[string]start{
-	"jobmanager":     {JobManager, Session},
-	"standalone-job": {JobManager, Application},
-	"taskmanager":    {TaskManager, UnknownMode},
 }
 
 // evidence is what one pass over an object found.
@@ -114,7 +92,12 @@ type evidence struct {
 	signals Signals
 	role    Role
 	mode    Mode
-	jobID   string // as written
+	name    nameRole // what labels and containers are called; after what a process shows
+
+	native    bool   // Flink's own Kubernetes integration starts a process
+	clusterID string // kubernetes.cluster-id of a process
+	jobID     string // --job-id of a process
+	jobLabel  string // the job in another operator's label
 
 	// Properties that a native JobManager writes on the command line of its
 	// TaskManagers: those in which its own configuration differs from the file.
@@ -139,6 +122,7 @@ func gather(o *Object) evidence {
 	if slices.Contains(o.Pod.Volumes, configVolume) {
 		e.signals |= ConfigVolume
 	}
+	e.learn(e.name.role, UnknownMode)
 	switch {
 	case e.role != TaskManager:
 	case e.embedded:
@@ -147,6 +131,7 @@ func gather(o *Object) evidence {
 		e.learn(UnknownRole, Session)
 	}
 	e.learn(UnknownRole, statedMode(o.Pod.Labels))
+	e.learn(UnknownRole, e.name.mode)
 	return e
 }
 
@@ -167,103 +152,81 @@ func (e *evidence) readLabels(labels map[string]string) {
 	case typeNative, typeStandalone:
 		e.signals |= TypeLabel
 	}
-	if app := labels[labelApp]; labels[labelSystem] == systemVerverica && (app == appJob || app == appSession) {
+	app := labels[labelApp]
+	if labels[labelSystem] == systemVerverica && (app == appJob || app == appSession) {
 		e.signals |= VervericaLabels
-	}
-	if role, ok := roleOf(labels[labelComponent]); ok {
-		e.signals |= RoleLabel
-		e.role = role
 	}
 	if labels[labelLyftApp] != "" && labels[labelLyftType] != "" {
 		e.signals |= LyftLabels
-		role, _ := roleOf(labels[labelLyftType])
-		e.learn(role, Application) // it has no sessions
+		e.readName(labels[labelLyftType], LyftLabels, LyftLabels)
+		e.learn(UnknownRole, Application) // it has no sessions
 	}
+	e.readName(labels[labelComponent], RoleLabel, RolePart)
+	e.readName(labels[labelAppComponent], AppRoleLabel, RolePart)
 	if labels[labelName] == nameFlink {
 		e.signals |= AppNameLabel
 	}
-	if role, ok := roleOf(labels[labelAppComponent]); ok {
-		e.signals |= AppRoleLabel
-		e.learn(role, UnknownMode)
+	if hasWord(app, nameStatefun) || hasWord(labels[labelName], nameStatefun) {
+		e.signals |= StatefunName
 	}
-	e.jobID = labels[labelJobIDSpotify]
+	e.jobLabel = labels[labelJobIDSpotify]
 }
 
+// readName reads what may be the name of a role, or have it within. Each is a signal.
+func (e *evidence) readName(name string, signal, partial Signals) {
+	switch n := nameRoleOf(name); {
+	case n.role == UnknownRole:
+	case n.whole:
+		e.signals |= signal
+		e.name.learn(n)
+	default:
+		e.signals |= partial
+		e.name.learn(n)
+	}
+}
+
+// readContainer reads first what a container runs. The name of a client, or of a
+// server beside a cluster, counts for nothing.
 func (e *evidence) readContainer(c *Container) {
 	if c.Name == mainContainer {
 		e.signals |= MainContainer
 	}
-	if role, ok := roleOf(c.Name); ok {
-		e.signals |= RoleContainer
-		e.learn(role, UnknownMode)
+	f := find(c.Command, c.Args)
+	switch f.kind {
+	case otherProgram:
+		e.signals |= OtherProgram
+		e.readImage(c.Image)
+		return
+	case byRole:
+		e.signals |= RoleArgs
+	case wrapped, byEntryPoint:
+		e.signals |= Wrapped
+	case started:
+		e.signals |= EntryPoint
 	}
-	if hasSegment(c.Image, nameFlink) {
-		e.signals |= FlinkImage
-	}
+	p := f.process
+	e.learn(p.role, p.mode)
+	e.native = e.native || p.native
+	e.readArguments(p.args)
+	e.readName(c.Name, RoleContainer, 0)
+	e.readImage(c.Image)
 	if slices.Contains(c.Env, "FLINK_MODE") || slices.Contains(c.Env, "FLINK_PROPERTIES") {
 		e.signals |= FlinkEnv
 	}
-	if s, ok := roleArgs[entryPointArg(c)]; ok {
-		e.signals |= RoleArgs
-		e.learn(s.role, s.mode)
-	}
-	last := e.readCommand("", c.Command)
-	e.readCommand(last, c.Args)
+	e.readStatefun(c)
 }
 
-// entryPointArg is the first thing that docker-entrypoint.sh is told.
-func entryPointArg(c *Container) string {
-	if len(c.Command) > 1 && strings.HasSuffix(c.Command[0], "docker-entrypoint.sh") {
-		return c.Command[1]
-	}
-	if len(c.Args) > 0 {
-		return c.Args[0]
-	}
-	return ""
-}
-
-// readCommand looks for entry points, and for what they are told. A shell's
-// script is one argument with many words, so it goes by words. It returns the
-// last one, which may be what the next arguments belong to.
-func (e *evidence) readCommand(before string, arguments []string) string {
-	for _, argument := range arguments {
-		for word := range strings.FieldsSeq(argument) {
-			word = strings.Trim(word, `'"`)
-			e.readWord(before, word)
-			before = word
-		}
-	}
-	return before
-}
-
-func (e *evidence) readWord(before, word string) {
-	class, isClass := entryClasses[word]
-	id, isID := strings.CutPrefix(word, "--job-id=")
+func (e *evidence) readImage(image string) {
+	repository := repositoryOf(image)
 	switch {
-	case isClass:
-		e.enter(class)
-	case strings.Contains(word, scriptJobManager):
-		e.enter(start{role: JobManager})
-	case strings.Contains(word, scriptTaskManager):
-		e.enter(start{role: TaskManager})
-	case word == toldApplication && strings.Contains(before, scriptJobManager):
-		e.learn(JobManager, Application)
-	case word == toldSession && strings.Contains(before, scriptJobManager):
-		e.learn(JobManager, Session)
-	case word == "-Dexecution.target=embedded":
-		e.embedded = true
-	case strings.HasPrefix(word, "-Dweb.tmpdir="):
-		e.rendered = true
-	case isID:
-		e.jobID = id
-	case before == "--job-id":
-		e.jobID = word
+	case hasSegment(repository, nameFlink):
+		e.signals |= FlinkImage
+	case hasWord(repository, nameFlink):
+		e.signals |= FlinkWord
 	}
-}
-
-func (e *evidence) enter(s start) {
-	e.signals |= EntryPoint
-	e.learn(s.role, s.mode)
+	if hasWord(repository, nameStatefun) {
+		e.signals |= StatefunName
+	}
 }
 
 // learn keeps what is known already.
@@ -274,27 +237,4 @@ func (e *evidence) learn(role Role, mode Mode) {
 	if e.mode == UnknownMode {
 		e.mode = mode
 	}
-}
-
-func roleOf(word string) (Role, bool) {
-	switch r := Role(word); r {
-	case JobManager, TaskManager:
-		return r, true
-	}
-	return UnknownRole, false
-}
-
-// hasSegment reports whether an image's repository has the segment, tag and
-// digest apart.
-func hasSegment(image, segment string) bool {
-	image, _, _ = strings.Cut(image, "@")
-	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-		image = image[:colon]
-	}
-	for s := range strings.SplitSeq(image, "/") {
-		if s == segment {
-			return true
-		}
-	}
-	return false
 }

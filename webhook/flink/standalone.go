@@ -8,8 +8,8 @@ import "strings"
 
 func isStandalone(o *Object, _ evidence) bool { return o.Pod.Labels[labelType] == typeStandalone }
 
-func standaloneName(o *Object, root Root) string {
-	if app := o.Pod.Labels[labelApp]; app != "" {
+func standaloneName(w Workload, root Root) string {
+	if app := w.Object.Pod.Labels[labelApp]; app != "" {
 		return app
 	}
 	return strings.TrimSuffix(root.Name, "-taskmanager")

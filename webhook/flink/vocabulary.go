@@ -10,6 +10,7 @@ const (
 	Docs       Flavor = "docs"       // the YAML of Flink's documentation, and what is like it
 	Ververica  Flavor = "ververica"  // Ververica Platform, and whatever carries its labels
 	Lyft       Flavor = "lyft"       // lyft's operator
+	Statefun   Flavor = "statefun"   // Stateful Functions
 	Custom     Flavor = "custom"     // a custom resource of Flink's, which an operator turns into one of the above
 	Other      Flavor = "other"      // Flink by a strong signal, of a shape that none of the above has
 )

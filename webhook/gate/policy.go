@@ -81,7 +81,7 @@ func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 				NamespaceSelector: notIn(o.Exclude),
 				ResourceRules:     rules([]admissionv1.OperationType{admissionv1.Create}, "pods", admissionv1.NamespacedScope),
 			},
-			MatchConditions: webhook.PodConditions(),
+			MatchConditions: webhook.PolicyConditions(),
 			Validations: []admissionv1.Validation{{
 				Expression: fmt.Sprintf("%s || %s || (%s)", marked, lenient, ofAJob),
 				MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +

@@ -1,0 +1,187 @@
+package flink
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// argv splits a line at blanks; a word in brackets is one argument, blanks included.
+func argv(line string) (all []string) {
+	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
+		if after, ok := strings.CutPrefix(line, "["); ok {
+			word, rest, _ := strings.Cut(after, "]")
+			all, line = append(all, word), rest
+			continue
+		}
+		word, rest, _ := strings.Cut(line, " ")
+		all, line = append(all, word), rest
+	}
+	return all
+}
+
+func TestFind(t *testing.T) {
+	const (
+		taskManagerRunner = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+		real              = "kubernetes-taskmanager.sh -Djobmanager.rpc.address='a.b' -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1' -D taskmanager.cpu.cores=1.0"
+	)
+	for _, c := range []struct {
+		command, args string
+		want          string // kind role mode
+	}{
+		// Flink's scripts as the program
+		{"/opt/flink/bin/standalone-job.sh", "start-foreground -Djobmanager.rpc.address=a", "started jobmanager application"},
+		{"/opt/flink/bin/taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"jobmanager.sh", "start-foreground cluster", "started jobmanager session"},
+		{"/opt/flink/bin/taskmanager.sh", "stop", "other"},
+		{"bin/start-cluster.sh", "", "started jobmanager session"},
+		{"/opt/flink/bin/flink-console.sh", "taskexecutor --configDir /c", "started taskmanager"},
+		{"flink-console.sh kubernetes-application", "", "started jobmanager application"},
+		{"flink-console.sh historyserver", "", "other"},
+		{"flink-daemon.sh start standalonejob", "", "started jobmanager application"},
+		{"flink-daemon.sh stop standalonejob", "", "other"},
+		{"kubernetes-jobmanager.sh kubernetes-session", "", "started jobmanager session"},
+		{"/opt/my-jobmanager.sh start", "", "nothing"},
+
+		// the entry point of the image
+		{"", "jobmanager", "role jobmanager session"},
+		{"", "standalone-job --job-id x", "role jobmanager application"},
+		{"/docker-entrypoint.sh", "taskmanager", "entry point taskmanager"},
+		{"/docker-entrypoint.sh bash -c", "[" + real + "]", "started taskmanager"},
+		{"", "bash -c [kubernetes-jobmanager.sh kubernetes-application]", "started jobmanager application"},
+		{"", "/opt/flink/bin/taskmanager.sh start-foreground", "started taskmanager"},
+		{"", "history-server", "other"},
+		{"", "flink run -m a:8081 /x.jar", "other"},
+		{"/docker-entrypoint.sh", "", "nothing"},
+		{"scheduler", "jobmanager", "nothing"},
+
+		// shells
+		{"bash -ec [bin/jobmanager.sh start-foreground cluster]", "", "started jobmanager session"},
+		{"/bin/sh -c", "[exec /docker-entrypoint.sh taskmanager]", "entry point taskmanager"},
+		{"bash -c", "[sleep 5 && cp /a/* /b/ && exec /docker-entrypoint.sh jobmanager]", "entry point jobmanager session"},
+		{"bash -euo pipefail -c", "[export A=1; exec \"$FLINK_HOME/bin/taskmanager.sh\" start-foreground]", "started taskmanager"},
+		{"bash -c", "[if [ -f /x ]", "nothing"},
+		{"sh -c", "[if test -f /x; then exec ${FLINK_HOME:-/opt/flink}/bin/standalone-job.sh start-foreground; fi]", "started jobmanager application"},
+		{"sh -c", "[exec \"$@\"] -- /docker-entrypoint.sh standalone-job", "entry point jobmanager application"},
+		{"sh -c", "[until nc -z a 1; do sleep 1; done; kubernetes-taskmanager.sh -D a=b]", "started taskmanager"},
+		{"sh -c", "[FLINK_ENV_JAVA_OPTS='-Xmx1g -Da=\"b c\"' taskmanager.sh start-foreground]", "started taskmanager"},
+		{"sh -c", "[exec $JAVA_RUN $JVM_ARGS -classpath \"$CP\" " + taskManagerRunner + " --configDir /c]", "started taskmanager"},
+		{"sh -c", "[java -cp \"/opt/flink/lib/*\" " + taskManagerRunner + "]", "started taskmanager"},
+		{"sh -c", "[eval 'taskmanager.sh start-foreground']", "started taskmanager"},
+		{"sh -c", "[sh -c \"sh -c 'taskmanager.sh start'\"]", "started taskmanager"},
+		{"su flink -c", "[taskmanager.sh start-foreground]", "started taskmanager"},
+		{"bash /opt/flink/bin/jobmanager.sh start-foreground", "", "started jobmanager session"},
+		{"bash -x /opt/flink/bin/jobmanager.sh start-foreground", "", "started jobmanager session"},
+		{"bash -c", "[taskmanager.sh start & tail -f /opt/flink/log/*]", "started taskmanager"},
+		{"bash -c", "[flink run-application -t kubernetes-application local:///a.jar]", "other"},
+		{"bash -c", "[zsh-only syntax ((( ; taskmanager.sh start-foreground]", "started taskmanager"}, // does not parse
+		{"bash -c", "[" + strings.Repeat("echo a; ", 8<<10) + "taskmanager.sh start-foreground]", "started taskmanager"},
+
+		// programs that run others
+		{"tini -g -- /docker-entrypoint.sh", "taskmanager", "entry point taskmanager"},
+		{"dumb-init /opt/flink/bin/taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"gosu flink", "taskmanager.sh start-foreground", "started taskmanager"},
+		{"env -u X A=/x/jobmanager.sh taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"timeout -s 9 3600 nice -n 5 taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"sh -c", "[exec -a flink taskmanager.sh start-foreground]", "started taskmanager"},
+		{"java -Xmx1g -cp /opt/flink/lib/*", taskManagerRunner, "started taskmanager"},
+		{"java -cp x org.apache.flink.statefun.flink.launcher.StatefulFunctionsClusterEntryPoint", "", "started jobmanager application"},
+		{"java -cp x org.apache.flink.runtime.webmonitor.history.HistoryServer", "", "other"},
+		{"java -jar /lint.jar " + taskManagerRunner, "", "nothing"},
+		{"java -cp x example.Lint " + taskManagerRunner, "", "nothing"},
+
+		// a start as the arguments of an unknown program
+		{"/wait-for-mesh.sh /docker-entrypoint.sh", "standalone-job --job-classname x", "wrapped jobmanager application"},
+		{"/vault/vault-env /opt/flink/bin/taskmanager.sh start-foreground", "", "wrapped taskmanager"},
+		{"/custom-entry.sh", "bash -c [" + real + "]", "wrapped taskmanager"},
+		{"sh -c", "[/wait.sh a:1 -- /docker-entrypoint.sh taskmanager]", "wrapped taskmanager"},
+		{"/wait.sh java -cp x", taskManagerRunner, "wrapped taskmanager"},
+
+		// no start
+		{"sh -c", "[pgrep -f " + taskManagerRunner + " | xargs -n1 jstack]", "nothing"},
+		{"sh -c", "[for p in $(pgrep -f " + taskManagerRunner + " ); do jcmd $p Thread.print; done]", "nothing"},
+		{"pgrep", "-f " + taskManagerRunner, "nothing"},
+		{"shellcheck", "/src/bin/kubernetes-taskmanager.sh", "mentioned taskmanager"},
+		{"cat /opt/flink/bin/taskmanager.sh", "", "mentioned taskmanager"},
+		{"sh -c", "[grep -q x /opt/flink/bin/taskmanager.sh || exit 1]", "mentioned taskmanager"},
+		{"sh -c", "[echo 'run taskmanager.sh start-foreground'; echo \"; taskmanager.sh start\"]", "nothing"},
+		{"sh -c", "[cat <<E > /start.sh\ntaskmanager.sh start-foreground\nE\n]", "nothing"},
+		{"sh -c", "[# taskmanager.sh start-foreground\nsleep 1]", "nothing"},
+		{"", "", "nothing"},
+		{"sh", "", "nothing"},
+		{"sh -c", "", "nothing"},
+		{"env", "A=B", "nothing"},
+	} {
+		t.Run(c.command+" "+c.args[:min(len(c.args), 100)], func(t *testing.T) {
+			f := find(argv(c.command), argv(c.args))
+			kind := [...]string{"nothing", "other", "mentioned", "wrapped", "role", "entry point", "started"}[f.kind]
+			if got := strings.TrimSpace(fmt.Sprintf("%s %s %s", kind, f.process.role, f.process.mode)); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A command line that runs itself through many programs ends the search, and costs
+// no more than its size.
+func TestFindBounds(t *testing.T) {
+	if f := find(strings.Fields(strings.Repeat("exec ", 100)), []string{"taskmanager.sh"}); f.kind != nothing {
+		t.Errorf("found %v", f)
+	}
+	script := "taskmanager.sh start"
+	for range 12 {
+		script = fmt.Sprintf("sh -c %q", script)
+	}
+	if f := find([]string{"sh", "-c", script}, nil); f.kind != nothing {
+		t.Errorf("found %v", f)
+	}
+	for _, deep := range []string{"$(", "(", "{ ", "if ", "\"$(", "((", "`", "${a:-", "while "} {
+		find([]string{"sh", "-c", strings.Repeat(deep, 3<<20/len(deep))}, nil)
+	}
+}
+
+// FuzzFind shows that no command line makes the search panic, and that a command
+// which is not parsed as a script has the words that the parser sees.
+func FuzzFind(f *testing.F) {
+	f.Add("sh", "-c", "exec /docker-entrypoint.sh \"$@\"")
+	f.Add("bash", "-ec", "if a; then `b` $(c); fi <<E\nx\nE\n")
+	f.Add("sh", "-c", "taskmanager.sh start 'a b'c''")
+	f.Add("", "jobmanager", "--job-id=1")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		find([]string{a, b, c}, nil)
+		if strings.ContainsAny(c, special+"=\x00\r\v\f") || !utf8.ValidString(c) || strings.ContainsFunc(c, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return
+		}
+		file, err := syntax.NewParser().Parse(strings.NewReader(c), "")
+		if err != nil || len(file.Stmts) != 1 {
+			return
+		}
+		call, ok := file.Stmts[0].Cmd.(*syntax.CallExpr)
+		if !ok || file.Stmts[0].Negated {
+			return
+		}
+		if got, want := unquoted(c), argvOf(call.Args, nil); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, the parser %q", c, got, want)
+		}
+	})
+}
+
+func BenchmarkFind(b *testing.B) {
+	for name, script := range map[string]string{
+		"plain":  "kubernetes-jobmanager.sh kubernetes-application",
+		"quoted": "kubernetes-taskmanager.sh -Djobmanager.memory.off-heap.size=134217728b -Djobmanager.rpc.address='my-job.default' -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1' -D taskmanager.memory.network.max=134217730b -D taskmanager.memory.framework.heap.size=134217728b -D taskmanager.memory.managed.size=536870920b -D taskmanager.cpu.cores=1.0 -D taskmanager.memory.task.heap.size=402653174b -Dtaskmanager.resource-id='my-job-taskmanager-1-1'",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			command, args := []string{"/docker-entrypoint.sh"}, []string{"bash", "-c", script}
+			for b.Loop() {
+				find(command, args)
+			}
+		})
+	}
+}

@@ -1,0 +1,144 @@
+package flink
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// process is a JobManager or a TaskManager, as its command line starts it.
+type process struct {
+	role   Role
+	mode   Mode
+	native bool     // Flink's own Kubernetes integration starts it
+	args   []string // what follows the script, the class or the role
+}
+
+// scripts are the programs of Flink's bin folder that start a process.
+var scripts = map[string]func(args []string) (process, bool){
+	"kubernetes-jobmanager.sh":  nativeJobManager,
+	"kubernetes-taskmanager.sh": runs(process{role: TaskManager, native: true}),
+	"jobmanager.sh":             starts(process{role: JobManager, mode: Session}),
+	"standalone-job.sh":         starts(process{role: JobManager, mode: Application}),
+	"taskmanager.sh":            starts(process{role: TaskManager}),
+	"start-cluster.sh":          runs(process{role: JobManager, mode: Session}),
+	"flink-console.sh":          service,
+	"flink-daemon.sh":           daemon,
+}
+
+// services are the first arguments of flink-console.sh and flink-daemon.sh that
+// start a JobManager or a TaskManager.
+var services = map[string]process{
+	"standalonesession":      {role: JobManager, mode: Session},
+	"standalonejob":          {role: JobManager, mode: Application},
+	"taskexecutor":           {role: TaskManager},
+	"kubernetes-session":     {role: JobManager, mode: Session, native: true},
+	"kubernetes-application": {role: JobManager, mode: Application, native: true},
+	"kubernetes-taskmanager": {role: TaskManager, native: true},
+}
+
+// classes are the main classes of JobManagers and TaskManagers, those of Stateful
+// Functions and of past versions included.
+var classes = map[string]process{
+	"org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint": {role: JobManager, mode: Application, native: true},
+	"org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint":     {role: JobManager, mode: Session, native: true},
+	"org.apache.flink.kubernetes.taskmanager.KubernetesTaskExecutorRunner":          {role: TaskManager, native: true},
+	"org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint":  {role: JobManager, mode: Application},
+	"org.apache.flink.container.entrypoint.StandaloneJobClusterEntryPoint":          {role: JobManager, mode: Application},
+	"org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint":        {role: JobManager, mode: Session},
+	"org.apache.flink.runtime.taskexecutor.TaskManagerRunner":                       {role: TaskManager},
+	"org.apache.flink.statefun.flink.launcher.StatefulFunctionsClusterEntryPoint":   {role: JobManager, mode: Application},
+}
+
+// Classes are the main classes of JobManagers and TaskManagers, in order.
+func Classes() []string { return slices.Sorted(maps.Keys(classes)) }
+
+// Scripts are the names of the programs that start a JobManager or a TaskManager,
+// in order.
+func Scripts() []string { return slices.Sorted(maps.Keys(scripts)) }
+
+// roles are the first arguments of the entry point of Flink's image
+// (docker-entrypoint.sh) that start a JobManager or a TaskManager.
+var roles = map[string]process{
+	"jobmanager":     {role: JobManager, mode: Session},
+	"standalone-job": {role: JobManager, mode: Application},
+	"taskmanager":    {role: TaskManager},
+}
+
+// entryPoint is the entry point of Flink's image. It runs other first arguments
+// than the roles as a command.
+const entryPoint = "docker-entrypoint.sh"
+
+// others are the programs and roles of Flink's image that are neither a JobManager
+// nor a TaskManager: clients and servers beside a cluster.
+var others = map[string]bool{
+	"flink": true, "flink.sh": true, "pyflink-shell.sh": true, "sql-client.sh": true, "sql-gateway.sh": true, "historyserver.sh": true,
+	"kubernetes-session.sh": true, "yarn-session.sh": true, "history-server": true, "help": true,
+}
+
+// runs is a script that starts a process whatever its arguments are.
+func runs(p process) func([]string) (process, bool) {
+	return func(args []string) (process, bool) {
+		p := p
+		p.args = args
+		return p, true
+	}
+}
+
+// starts is a script whose first argument is start, start-foreground, or stop.
+func starts(p process) func([]string) (process, bool) {
+	return func(args []string) (process, bool) {
+		if len(args) > 0 && strings.HasPrefix(args[0], "stop") {
+			return process{}, false
+		}
+		return runs(p)(args)
+	}
+}
+
+func nativeJobManager(args []string) (process, bool) {
+	p := process{role: JobManager, native: true, args: args}
+	if len(args) > 0 {
+		switch args[0] {
+		case "kubernetes-application":
+			p.mode = Application
+		case "kubernetes-session":
+			p.mode = Session
+		}
+	}
+	return p, true
+}
+
+func service(args []string) (process, bool) {
+	if len(args) == 0 {
+		return process{}, false
+	}
+	p, ok := services[args[0]]
+	p.args = args[1:]
+	return p, ok
+}
+
+func daemon(args []string) (process, bool) {
+	if len(args) == 0 || args[0] != "start" {
+		return process{}, false
+	}
+	return service(args[1:])
+}
+
+// isDistinct reports whether nothing but a start of Flink looks like this command:
+// the name of a script alone is also an argument of a linter, or of a search.
+func isDistinct(argv []string) bool {
+	var first string
+	if len(argv) > 1 {
+		first = argv[1]
+	}
+	switch path.Base(argv[0]) {
+	case "jobmanager.sh", "taskmanager.sh", "standalone-job.sh":
+		return strings.HasPrefix(first, "start")
+	case "kubernetes-jobmanager.sh":
+		return strings.HasPrefix(first, "kubernetes-")
+	case "kubernetes-taskmanager.sh":
+		return strings.HasPrefix(first, "-D")
+	}
+	return true
+}

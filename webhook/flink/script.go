@@ -1,0 +1,159 @@
+package flink
+
+import (
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// The bounds of what is parsed as a shell script. A script beyond them is read by
+// words: the parser's stack grows with the depth of its input.
+const (
+	maxScript   = 32 << 10 // bytes
+	maxBrackets = 256      // opening ones
+)
+
+// eachCommand calls yield with the words of every simple command in a shell script,
+// quotes removed and expansions replaced by [expansion], until yield returns false.
+// positional are the parameters $1 and up.
+func eachCommand(script string, positional []string, yield func(argv []string) bool) {
+	if !strings.ContainsAny(script, special) {
+		yield(unquoted(script))
+		return
+	}
+	if len(script) > maxScript || strings.Count(script, "(")+strings.Count(script, "{")+strings.Count(script, "`") > maxBrackets {
+		eachLine(script, yield)
+		return
+	}
+	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	if err != nil {
+		eachLine(script, yield)
+		return
+	}
+	more := true
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if call, ok := n.(*syntax.CallExpr); ok && more && len(call.Args) > 0 {
+			more = yield(argvOf(call.Args, positional))
+		}
+		return more
+	})
+}
+
+// special are the bytes by which a script is more than one command of plain words
+// and of words in single quotes, as Flink writes the command line of a TaskManager.
+const special = "\"\\$`;&|<>(){}#*?[]~!\n"
+
+// unquoted splits such a command.
+func unquoted(command string) []string {
+	if !strings.Contains(command, "'") {
+		return strings.Fields(command)
+	}
+	var words []string
+	word, inWord, inQuotes := make([]byte, 0, 64), false, false
+	for i := range len(command) {
+		switch c := command[i]; {
+		case c == '\'':
+			inQuotes, inWord = !inQuotes, true
+		case !inQuotes && (c == ' ' || c == '\t'):
+			if inWord {
+				words, word, inWord = append(words, string(word)), word[:0], false
+			}
+		default:
+			word, inWord = append(word, c), true
+		}
+	}
+	if inWord {
+		words = append(words, string(word))
+	}
+	return words
+}
+
+// expansion stands for what a shell puts in place of a variable or a command. It is
+// no part of any name.
+const expansion = "\x00"
+
+func argvOf(words []*syntax.Word, positional []string) []string {
+	argv := make([]string, 0, len(words)+len(positional))
+	var b strings.Builder
+	for _, w := range words {
+		if isAllParameters(w) {
+			argv = append(argv, positional...)
+			continue
+		}
+		b.Reset()
+		for _, part := range w.Parts {
+			writePart(&b, part)
+		}
+		argv = append(argv, b.String())
+	}
+	return argv
+}
+
+// isAllParameters reports whether a word is $@, $*, or one of them in quotes.
+func isAllParameters(w *syntax.Word) bool {
+	if len(w.Parts) != 1 {
+		return false
+	}
+	part := w.Parts[0]
+	if quoted, ok := part.(*syntax.DblQuoted); ok && len(quoted.Parts) == 1 {
+		part = quoted.Parts[0]
+	}
+	p, ok := part.(*syntax.ParamExp)
+	return ok && p.Param != nil && (p.Param.Value == "@" || p.Param.Value == "*")
+}
+
+func writePart(b *strings.Builder, part syntax.WordPart) {
+	switch part := part.(type) {
+	case *syntax.Lit:
+		writeLiteral(b, part.Value, false)
+	case *syntax.SglQuoted:
+		b.WriteString(part.Value)
+	case *syntax.DblQuoted:
+		for _, inner := range part.Parts {
+			if lit, ok := inner.(*syntax.Lit); ok {
+				writeLiteral(b, lit.Value, true)
+				continue
+			}
+			writePart(b, inner)
+		}
+	default:
+		b.WriteString(expansion)
+	}
+}
+
+// writeLiteral removes the backslashes that quote: in double quotes those before
+// $, `, ", \ and a newline alone.
+func writeLiteral(b *strings.Builder, text string, quoted bool) {
+	for {
+		i := strings.IndexByte(text, '\\')
+		if i < 0 || i+1 == len(text) {
+			b.WriteString(text)
+			return
+		}
+		b.WriteString(text[:i])
+		next := text[i+1]
+		if quoted && !strings.ContainsRune("$`\"\\\n", rune(next)) {
+			b.WriteByte('\\')
+		}
+		if next != '\n' {
+			b.WriteByte(next)
+		}
+		text = text[i+2:]
+	}
+}
+
+// eachLine reads a script that is not parsed: what stands between separators is
+// taken for a command.
+func eachLine(script string, yield func(argv []string) bool) {
+	for line := range strings.FieldsFuncSeq(script, func(r rune) bool { return strings.ContainsRune(";&|(){}`\n", r) }) {
+		words := strings.Fields(line)
+		for i, w := range words {
+			words[i] = quotes.Replace(w)
+		}
+		if len(words) > 0 && !yield(words) {
+			return
+		}
+	}
+}
+
+var quotes = strings.NewReplacer("'", "", `"`, "")
