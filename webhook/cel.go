@@ -33,7 +33,7 @@ const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue(
 	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
 
 // celFirm holds for the keys by which drey knows again what it has labeled.
-const celFirm = `(k in ["system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
+const celFirm = `(k in ["drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
 	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"])`
 
 // celLoses holds for an update that forgets labels of what drey has labeled

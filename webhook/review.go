@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -118,7 +119,7 @@ func (r response) append(b []byte) []byte {
 	}
 	for _, l := range r.kept {
 		b = append(b, `,"kept-`...)
-		b = append(b, l.Key...)
+		b = append(b, strings.ReplaceAll(l.Key, "/", "-")...) // the API server prefixes the key with the webhook's name and a slash
 		b = append(b, `":`...)
 		b = appendString(b, l.Value)
 	}
@@ -146,7 +147,7 @@ func appendLabelsPatch(b []byte, hasLabels bool, add []verdict.Label) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, `{"op":"add","path":"/metadata/labels/`...)
-		b = append(b, l.Key...) // our own keys: nothing in them to escape
+		b = append(b, strings.ReplaceAll(l.Key, "/", "~1")...) // our own keys: nothing else in them to escape
 		b = append(b, `","value":`...)
 		b = append(appendString(b, l.Value), '}')
 	}

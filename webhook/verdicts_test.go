@@ -285,6 +285,7 @@ func patched(t testing.TB, object map[string]any, a answer) map[string]any {
 	for _, o := range operations {
 		present, _ := metadata["labels"].(map[string]any)
 		key, isKey := strings.CutPrefix(o.Path, "/metadata/labels/")
+		key = strings.ReplaceAll(key, "~1", "/")
 		switch {
 		case o.Op != "add":
 			t.Errorf("the patch has the operation %q", o.Op)

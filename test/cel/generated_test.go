@@ -230,7 +230,7 @@ func words(list any) []string {
 func TestLabelsThatChange(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(3, 4))}
 	handler := newCode(t)[0][webhook.PathValidatePodLabels]
-	keys := []string{"app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}
+	keys := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}
 	refused, claims := 0, 0
 	for range generated {
 		old, labels := map[string]any{}, map[string]any{}

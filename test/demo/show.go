@@ -84,7 +84,7 @@ func (s *show) runApplication(ctx context.Context) error {
 		return err
 	}
 	s.record("Pod of Deployment top-speed", jobManager[0], map[string]string{"app": "top-speed", "component": "jobmanager", "type": "flink-native-kubernetes"},
-		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": "top-speed", "deploymentId": uid, "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110"})
+		map[string]string{"drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "default", "deploymentName": "top-speed", "deploymentId": uid, "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110"})
 
 	if err := s.apply(ctx, "staging", "taskmanager.yaml", strings.NewReplacer("UID", uid)); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (s *show) runApplication(ctx context.Context) error {
 		return err
 	}
 	s.record("Pod top-speed-taskmanager-1-1", taskManager[0], map[string]string{"app": "top-speed", "component": "taskmanager", "type": "flink-native-kubernetes"},
-		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": "top-speed", "deploymentId": uid})
+		map[string]string{"drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "default", "deploymentName": "top-speed", "deploymentId": uid})
 	return nil
 }
 

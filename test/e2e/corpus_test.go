@@ -75,9 +75,9 @@ func corpusLabels(manifest map[string]any) map[string]string {
 	switch {
 	case u.GetKind() == "FlinkSessionJob":
 	case hasJob:
-		labels["app"], labels["deploymentName"] = "flink-job", registry.LabelValue(u.GetName())
+		labels["app"], labels["drey.dev/app"], labels["deploymentName"] = "flink-job", "flink-job", registry.LabelValue(u.GetName())
 	default:
-		labels["app"], labels["sessionClusterName"] = "flink-session-cluster", registry.LabelValue(u.GetName())
+		labels["app"], labels["drey.dev/app"], labels["sessionClusterName"] = "flink-session-cluster", "flink-session-cluster", registry.LabelValue(u.GetName())
 	}
 	return labels
 }

@@ -313,7 +313,7 @@ func (v verdict) label(t *testing.T, object map[string]any) {
 			maps.Copy(labels, m)
 			continue
 		}
-		labels[strings.TrimPrefix(o.Path, "/metadata/labels/")] = o.Value
+		labels[strings.ReplaceAll(strings.TrimPrefix(o.Path, "/metadata/labels/"), "~1", "/")] = o.Value
 	}
 	object["metadata"].(map[string]any)["labels"] = labels
 }

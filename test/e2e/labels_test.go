@@ -47,13 +47,13 @@ func TestSelectedLabelsStay(t *testing.T) {
 	}{
 		"a Deployment": {jobManager, 1, map[string]string{
 			"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes",
-			"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
+			"drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
 		}},
 		"a StatefulSet": {statefulSet, 0, map[string]string{
-			"app": "flink", "component": "jobmanager", "system": "ververica-platform", "vvpNamespace": "team-a", "sessionClusterName": "nuts",
+			"app": "flink", "component": "jobmanager", "drey.dev/app": "flink-session-cluster", "system": "ververica-platform", "vvpNamespace": "team-a", "sessionClusterName": "nuts",
 		}},
 		"a Job": {batchJob, 0, map[string]string{
-			"app": "flink", "component": "jobmanager", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "nuts",
+			"app": "flink", "component": "jobmanager", "drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "nuts",
 			"jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
 		}},
 	} {

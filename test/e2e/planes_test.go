@@ -238,7 +238,7 @@ func (l *life) labels(o *unstructured.Unstructured) map[string]string {
 	labels := o.GetLabels()
 	maps.DeleteFunc(labels, func(key, value string) bool {
 		switch key {
-		case "app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName":
+		case "app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName":
 			return !l.stated[key+"="+value]
 		case "controller-uid", "batch.kubernetes.io/controller-uid", "job-name", "batch.kubernetes.io/job-name":
 			// The API server shares the map of a Job's template with its metadata until

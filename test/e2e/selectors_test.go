@@ -87,7 +87,7 @@ func TestNoSelectorMakesAWorkloadRunAway(t *testing.T) {
 func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	name := fmt.Sprintf("w%d", number)
-	ours := []string{"app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"}
+	ours := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"}
 	values := []string{"flink-job", "flink-session-cluster", "ververica-platform", "team-a", "x", name}
 	template := labels.Set{"number": name}
 	for range rng.IntN(3) {

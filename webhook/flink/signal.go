@@ -139,9 +139,9 @@ func gather(o *Object) evidence {
 // shows: a cluster id, which is the app of native mode, may be any word.
 func statedMode(labels map[string]string) Mode {
 	switch {
-	case labels[labelApp] == appJob, labels[labelDeploymentID] != "", labels[labelDeploymentName] != "":
+	case labels[labelKind] == appJob, labels[labelApp] == appJob, labels[labelDeploymentID] != "", labels[labelDeploymentName] != "":
 		return Application
-	case labels[labelApp] == appSession, labels[labelSessionClusterID] != "", labels[labelSessionClusterName] != "":
+	case labels[labelKind] == appSession, labels[labelApp] == appSession, labels[labelSessionClusterID] != "", labels[labelSessionClusterName] != "":
 		return Session
 	}
 	return UnknownMode

@@ -59,6 +59,7 @@ const (
 	typeStandalone    = "flink-standalone-kubernetes"
 	labelComponent    = "component"
 	labelApp          = "app"
+	labelKind         = "drey.dev/app"
 	labelSystem       = "system"
 	systemVerverica   = "ververica-platform"
 	appJob            = "flink-job"

@@ -5,7 +5,7 @@ import "drey.dev/drey/webhook/flink"
 // firm are the labels by which a running pod is found. Whatever is there stays
 // while the pod lives; what is missing may come.
 var firm = [...]string{
-	LabelSystem, LabelPlatformNamespace, LabelDeploymentID, LabelDeploymentName, LabelJobID, LabelSessionClusterID, LabelSessionClusterName,
+	LabelKind, LabelSystem, LabelPlatformNamespace, LabelDeploymentID, LabelDeploymentName, LabelJobID, LabelSessionClusterID, LabelSessionClusterName,
 }
 
 // DecideUpdate decides on a change to a workload whose labels were old. Whatever is there

@@ -9,7 +9,7 @@ import (
 // has. A label without a source is left out; one that is there stays.
 func (v *Verdict) label(owner map[string]string) {
 	have := v.workload.Object.Labels
-	var buffer [6]Label
+	var buffer [7]Label
 	v.Add = make([]Label, 0, len(buffer))
 	for _, l := range v.wanted(buffer[:0], owner) {
 		l = v.asItsPods(l)
@@ -43,16 +43,16 @@ func (v *Verdict) asItsPods(l Label) Label {
 // wanted appends the labels of the identity table. Whoever does not know its
 // mode gets what both modes have in common.
 func (v *Verdict) wanted(list []Label, owner map[string]string) []Label {
-	list = append(list, Label{LabelApp, "", FromMode}, Label{LabelSystem, System, Constant}, Label{LabelPlatformNamespace, v.platform.name, v.platform.source})
+	list = append(list, Label{LabelApp, "", FromMode}, Label{LabelKind, "", FromMode}, Label{LabelSystem, System, Constant}, Label{LabelPlatformNamespace, v.platform.name, v.platform.source})
 	switch v.workload.Mode {
 	case flink.Application:
-		list[0].Value = AppJob
+		list[0].Value, list[1].Value = AppJob, AppJob
 		list = append(list, v.id(LabelDeploymentID, owner), v.name(LabelDeploymentName, owner))
 		if makesPodsOfOneJob(v.workload.Object.Kind) {
 			list = append(list, Label{LabelJobID, v.workload.Identity.JobID, FromJob})
 		}
 	case flink.Session:
-		list[0].Value = AppSessionCluster
+		list[0].Value, list[1].Value = AppSessionCluster, AppSessionCluster
 		list = append(list, v.id(LabelSessionClusterID, owner), v.name(LabelSessionClusterName, owner))
 	}
 	return list

@@ -84,12 +84,12 @@ func TestDecide(t *testing.T) {
 		"also where there is a target":                          {flink.Workload{}, nil, "default/a", "allow NotFlink"},
 		"a weak signal is left alone":                           {flink.Workload{Strength: flink.Weak}, nil, "", "allow WeakSignal"},
 		"no target, no Flink":                                   {jobManager, nil, "", "deny NoDeploymentTarget"},
-		"an application":                                        {jobManager, nil, "default/a", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1"},
-		"a session cluster has no job":                          {session, nil, "default/a", "allow HasTarget app=flink-session-cluster system=ververica-platform vvpNamespace=default sessionClusterId=id-1 sessionClusterName=my-session"},
+		"an application":                                        {jobManager, nil, "default/a", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1"},
+		"a session cluster has no job":                          {session, nil, "default/a", "allow HasTarget app=flink-session-cluster drey.dev/app=flink-session-cluster system=ververica-platform vvpNamespace=default sessionClusterId=id-1 sessionClusterName=my-session"},
 		"an unknown mode gets what both have":                   {unknown, nil, "default/a", "allow HasTarget system=ververica-platform vvpNamespace=default"},
-		"labels that are there stay":                            {jobManager, map[string]string{"app": "mine", "jobId": "other"}, "default/a", "allow HasTarget system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job kept:app=mine kept:jobId=other"},
-		"an empty label is there too":                           {jobManager, map[string]string{"app": ""}, "default/a", "allow HasTarget system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1 kept:app="},
-		"labels as they should be are no conflict":              {jobManager, map[string]string{"app": "flink-job", "system": "ververica-platform"}, "default/a", "allow HasTarget vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1"},
+		"labels that are there stay":                            {jobManager, map[string]string{"app": "mine", "jobId": "other"}, "default/a", "allow HasTarget drey.dev/app=flink-job system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job kept:app=mine kept:jobId=other"},
+		"an empty label is there too":                           {jobManager, map[string]string{"app": ""}, "default/a", "allow HasTarget drey.dev/app=flink-job system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1 kept:app="},
+		"labels as they should be are no conflict":              {jobManager, map[string]string{"app": "flink-job", "system": "ververica-platform"}, "default/a", "allow HasTarget drey.dev/app=flink-job vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1"},
 		"two platform namespaces, and nothing says which":       {jobManager, nil, "a/x b/y", "deny AmbiguousTarget"},
 		"two platform namespaces, and the pod says":             {unknown, map[string]string{"vvpNamespace": "b"}, "a/x b/y", "allow HasTarget system=ververica-platform"},
 		"two platform namespaces, and the pod says a third":     {jobManager, map[string]string{"vvpNamespace": "c"}, "a/x b/y", "deny LabelConflict"},
@@ -97,8 +97,8 @@ func TestDecide(t *testing.T) {
 		"a running job's TaskManager without a target":          {recovering, nil, "", "allow RunningJob system=ververica-platform"},
 		"a running job's TaskManager where it is ambiguous":     {recovering, nil, "a/x b/y", "allow RunningJob system=ververica-platform"},
 		"a running job's TaskManager with a target":             {recovering, nil, "a/x", "allow HasTarget system=ververica-platform vvpNamespace=a"},
-		"an id that is no label value is left out":              {flink.Workload{Strength: flink.Strong, Mode: flink.Application, Identity: flink.Identity{ID: "no id", Name: "a", JobID: "not hex!"}}, nil, "a/x", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=a deploymentName=a"},
-		"a workload without identity gets what does not say it": {flink.Workload{Strength: flink.Strong, Mode: flink.Application}, nil, "a/x", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=a"},
+		"an id that is no label value is left out":              {flink.Workload{Strength: flink.Strong, Mode: flink.Application, Identity: flink.Identity{ID: "no id", Name: "a", JobID: "not hex!"}}, nil, "a/x", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a deploymentName=a"},
+		"a workload without identity gets what does not say it": {flink.Workload{Strength: flink.Strong, Mode: flink.Application}, nil, "a/x", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			c.workload.Object = &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: c.labels, Pod: flink.Pod{Labels: c.labels}}
@@ -112,12 +112,12 @@ func TestDecide(t *testing.T) {
 func TestAnIDIsAClaim(t *testing.T) {
 	k, ids := known(t, "team-a/x team-b/far@elsewhere D:team-a/nuts@x D:team-b/acorn@far live:uid-9")
 	for rule, c := range map[string]struct{ id, want string }{
-		"of what is registered here, it is a link":             {ids["team-a/nuts"], "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=nuts"},
+		"of what is registered here, it is a link":             {ids["team-a/nuts"], "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=nuts"},
 		"of what is registered elsewhere, it is another's":     {ids["team-b/acorn"], "deny LabelConflict"},
 		"of what runs, it is another's":                        {"uid-9", "deny LabelConflict"},
-		"its own, it is the truth":                             {"uid-1", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a"},
-		"of nobody, it stays":                                  {"uid-8", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a kept:deploymentId=uid-8"},
-		"of nobody and no label value, it is the API server's": {"no id", "allow HasTarget app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a kept:deploymentId=no id"},
+		"its own, it is the truth":                             {"uid-1", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a"},
+		"of nobody, it stays":                                  {"uid-8", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a kept:deploymentId=uid-8"},
+		"of nobody and no label value, it is the API server's": {"no id", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=team-a deploymentName=a kept:deploymentId=no id"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			labels := map[string]string{"deploymentId": c.id}
@@ -158,7 +158,7 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 	admitted.Labels = map[string]string{"system": "ververica-platform", "vvpNamespace": "a", "deploymentId": "uid-before", "deploymentName": "before"}
 	linked := custom
 	linked.Annotations = map[string]string{"drey.dev/deployment": "payments"}
-	const app, all = "app=flink-job system=ververica-platform vvpNamespace=a", "app=flink-job system=ververica-platform vvpNamespace=a deploymentId="
+	const app, all = "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a", "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a deploymentId="
 	for rule, c := range map[string]struct {
 		world      string
 		owners     []flink.Relative
@@ -193,7 +193,7 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 
 		"its target is gone, and its owner was admitted":             {"", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
 		"also where another platform namespace has come":             {"b/y", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
-		"also if its template states where it was":                   {"b/y", []flink.Relative{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
+		"also if its template states where it was":                   {"b/y", []flink.Relative{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job drey.dev/app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
 		"its target is gone, and its owner was never admitted":       {"", []flink.Relative{plain}, false, "", "deny NoDeploymentTarget"},
 		"a running job is not asked whose id its new pods carry":     {"live:uid-other", []flink.Relative{admitted}, false, "deploymentId=uid-other", "allow RunningJob " + app + " deploymentName=before kept:deploymentId=uid-other"},
 		"its target is gone, and its owners could not be looked up ": {"", nil, true, "", "deny NoDeploymentTarget"},

@@ -1,7 +1,10 @@
 package verdict
 
-// Labels that drey adds, in the words of Ververica Platform.
+// Labels that drey adds, in the words of Ververica Platform. [LabelKind] has the
+// value of [LabelApp] under a key of drey's own, since Flink's app is a selector and
+// stays: by it all jobs, or all session clusters, are found.
 const (
+	LabelKind               = "drey.dev/app"
 	LabelApp                = "app"
 	LabelSystem             = "system"
 	LabelPlatformNamespace  = "vvpNamespace"
@@ -12,7 +15,7 @@ const (
 	LabelSessionClusterName = "sessionClusterName"
 )
 
-// Values of [LabelApp] and [LabelSystem].
+// Values of [LabelApp], [LabelKind] and [LabelSystem].
 const (
 	AppJob            = "flink-job"
 	AppSessionCluster = "flink-session-cluster"
