@@ -29,6 +29,8 @@ type Workload struct {
 	// MadeByJobManager marks the TaskManager pod that a running JobManager
 	// made for itself. Refusing it would put its job into a restart loop.
 	MadeByJobManager bool
+
+	startedWithJob bool // Identity.JobID is of the process's own command line
 }
 
 // Identity is who a workload is. What the objects do not show is empty.
@@ -57,6 +59,7 @@ func Recognize(o *Object) Workload {
 	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
 	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobLabel))}
 	w.clusterID = e.clusterID
+	w.startedWithJob = e.jobID != ""
 	for _, f := range flavors {
 		if f.is(o, e) {
 			w.Flavor = f.flavor

@@ -170,6 +170,28 @@ func TestJobID(t *testing.T) {
 	}
 }
 
+// TestJobIDOfRelatives: the process's own command line comes before the custom
+// resource's status, and that before another operator's label.
+func TestJobIDOfRelatives(t *testing.T) {
+	const docs, own, label, status = "component=jobmanager c:jobmanager args:standalone-job", "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
+	raw := func(id string) string { return strings.ReplaceAll(id, "-", "") }
+	for rule, c := range map[string]struct{ line, status, want string }{
+		"the command line alone":             {docs + ",--job-id," + raw(own), "", own},
+		"the command line before the status": {docs + ",--job-id," + raw(own), raw(status), own},
+		"the command line before the label":  {docs + ",--job-id," + raw(own) + " flinkoperator.k8s.io/job-id=" + raw(label), "", own},
+		"the status before the label":        {docs + " flinkoperator.k8s.io/job-id=" + raw(label), raw(status), status},
+		"the label at last":                  {docs + " flinkoperator.k8s.io/job-id=" + raw(label), "", label},
+		"an empty option is none":            {docs + ",--job-id=", raw(status), status},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			cluster := flink.Relative{APIVersion: "flinkoperator.k8s.io/v1beta1", Kind: "FlinkCluster", Name: "a", UID: "u", Mode: flink.Application, JobID: c.status}
+			if got := flink.Recognize(build(c.line)).With([]flink.Relative{cluster}, true).Identity.JobID; got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestRoot(t *testing.T) {
 	for line, want := range map[string]flink.Root{
 		"": {},

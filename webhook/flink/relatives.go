@@ -67,14 +67,15 @@ func (w Workload) Denies(key string) bool {
 	return nearest.DeniesAll || slices.Contains(nearest.Denied, key)
 }
 
-// learn takes over what relatives know of a cluster's mode and job. What a custom
-// resource says comes before what labels say.
+// learn takes over the mode and the job of a cluster from its relatives. A custom
+// resource comes before labels. The id on the process's own command line comes before
+// both: right after an upgrade the status still has the previous job.
 func (w *Workload) learn(relatives []Relative) {
 	for _, r := range relatives {
 		if w.Mode == UnknownMode {
 			w.Mode = r.Mode
 		}
-		if r.JobID != "" && r.Mode != Session {
+		if r.JobID != "" && r.Mode != Session && !w.startedWithJob {
 			w.Identity.JobID = jobID(r.JobID)
 		}
 	}

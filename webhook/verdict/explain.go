@@ -135,7 +135,7 @@ func (v Verdict) from(l Label) string {
 		}
 		return fmt.Sprintf("%q, which the cluster is called by", w.Identity.Name)
 	case FromJob:
-		return "the custom resource's status, --job-id, or another operator's label"
+		return "--job-id, the custom resource's status, or another operator's label"
 	}
 	return ""
 }

@@ -57,5 +57,5 @@ const (
 	FromRegistry  Source = "registered" // the Deployment or SessionCluster in the registry
 	FromOwner     Source = "owner"      // an owner that was admitted
 	FromRoot      Source = "root"       // the root owner, or what the flavor calls the cluster
-	FromJob       Source = "job"        // the custom resource's status, --job-id, or another operator's label
+	FromJob       Source = "job"        // --job-id, the custom resource's status, or another operator's label
 )
