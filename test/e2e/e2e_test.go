@@ -123,12 +123,13 @@ var resources = map[string]schema.GroupVersionResource{
 	"ReplicaSet":         {Group: "apps", Version: "v1", Resource: "replicasets"},
 	"StatefulSet":        {Group: "apps", Version: "v1", Resource: "statefulsets"},
 	"ControllerRevision": {Group: "apps", Version: "v1", Resource: "controllerrevisions"},
+	"DaemonSet":          {Group: "apps", Version: "v1", Resource: "daemonsets"},
 	"Job":                {Group: "batch", Version: "v1", Resource: "jobs"},
 	"CronJob":            {Group: "batch", Version: "v1", Resource: "cronjobs"},
 }
 
 func init() {
-	for _, r := range flink.CustomResources {
+	for _, r := range append(flink.CustomResources, rollouts) {
 		resources[r.Kind] = schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}
 	}
 }

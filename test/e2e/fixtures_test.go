@@ -161,7 +161,9 @@ func whole(object map[string]any) {
 	spec := map[string]any{"containers": []any{map[string]any{"name": "main", "image": "example.com/owner:1"}}}
 	template := map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}
 	switch object["kind"] {
-	case "Deployment", "StatefulSet":
+	case "DaemonSet": // there are no nodes
+		object["spec"] = map[string]any{"selector": map[string]any{"matchLabels": labels}, "template": template}
+	case "Deployment", "StatefulSet", "ReplicaSet":
 		object["spec"] = map[string]any{"replicas": int64(0), "selector": map[string]any{"matchLabels": labels}, "template": template}
 	case "Job":
 		spec["restartPolicy"] = "OnFailure"

@@ -134,17 +134,106 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 	}
 	lone := *pod
 	lone.Owners = []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "lone-abc", UID: "u", Controller: true}}
-	if relatives, complete := finder.Of(t.Context(), &lone); !complete || names(relatives) != "ReplicaSet lone-abc" {
-		t.Errorf("a ReplicaSet of nobody: %s, complete %t", names(relatives), complete)
+	if relatives, complete := finder.Of(t.Context(), &lone); complete || names(relatives) != "~ReplicaSet lone-abc" {
+		t.Errorf("a ReplicaSet that is not there: %+v, complete %t", relatives, complete)
 	}
 }
 
 func names(relatives []flink.Relative) string {
 	var all []string
 	for _, r := range relatives {
-		all = append(all, r.Kind+" "+r.Name)
+		mark := ""
+		if r.Unverified {
+			mark = "~"
+		}
+		all = append(all, mark+r.Kind+" "+r.Name)
 	}
 	return strings.Join(all, ", ")
+}
+
+// TestPodsOfARolloutHaveOneIdentity has two ReplicaSets of a Rollout make pods, as its
+// controller does at each revision. Drey has no right to read Rollouts at first. Then
+// somebody grants that to a reader, who finds what controls the Rollout.
+func TestPodsOfARolloutHaveOneIdentity(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	app := w.owned(t, namespace, "Rollout", "shop", nil)
+	rollout := w.owned(t, namespace, "Rollout", "nuts", app)
+	for _, revision := range []string{"5c7d", "6b8f"} {
+		labels := map[string]any{"rollouts-pod-template-hash": revision, "component": "jobmanager"}
+		set := map[string]any{
+			"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": map[string]any{"name": "nuts-" + revision, "labels": labels},
+			"spec": map[string]any{
+				"replicas": int64(1), "selector": map[string]any{"matchLabels": labels},
+				"template": map[string]any{"metadata": map[string]any{"labels": labels}, "spec": map[string]any{"containers": []any{
+					map[string]any{"name": "jobmanager", "image": "flink:2.2", "args": []any{"standalone-job"}},
+				}}},
+			},
+		}
+		(&unstructured.Unstructured{Object: set}).SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(rollout, rollout.GroupVersionKind())})
+		if _, err := w.create(t.Context(), namespace, set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pods []unstructured.Unstructured
+	eventually.OK(t, 20*time.Second, func() error {
+		if pods = w.list(t, "Pod", namespace); len(pods) != 2 {
+			return fmt.Errorf("%d pods, want 2", len(pods))
+		}
+		return nil
+	})
+	for _, pod := range pods {
+		if got := pod.GetLabels(); got["deploymentId"] != string(rollout.GetUID()) || got["deploymentName"] != "nuts" {
+			t.Errorf("pod %s has the labels %v, want the Rollout's uid %s and name", pod.GetName(), got, rollout.GetUID())
+		}
+	}
+
+	pod := &flink.Object{Kind: "Pod", Namespace: namespace, Labels: pods[0].GetLabels(), Owners: []flink.Owner{{
+		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: pods[0].GetOwnerReferences()[0].Name, UID: string(pods[0].GetOwnerReferences()[0].UID), Controller: true,
+	}}}
+	pod.Pod.Labels = pod.Labels
+	for user, c := range map[string]struct{ grant, want string }{
+		"without": {"replicasets.apps", "ReplicaSet " + pod.Owners[0].Name + ", ~Rollout nuts"},
+		"with":    {"replicasets.apps,rollouts.argoproj.io", "ReplicaSet " + pod.Owners[0].Name + ", Rollout nuts, Rollout shop"},
+	} {
+		user += "-" + namespace
+		config, err := w.NewUser(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.MustKubectl(t, "", "create", "role", user, "-n", namespace, "--verb=get", "--resource="+c.grant)
+		w.MustKubectl(t, "", "create", "rolebinding", user, "-n", namespace, "--role="+user, "--user="+user)
+		eventually.OK(t, 10*time.Second, func() error { // RBAC is read by a watch
+			finder, err := owners.New(config, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			relatives, complete := finder.Of(t.Context(), pod)
+			if got := names(relatives); got != c.want || !complete {
+				return fmt.Errorf("%s: owners %s, complete %t; want %s", user, got, complete, c.want)
+			}
+			return nil
+		})
+	}
+}
+
+// owned creates an object without a spec. owner may be nil.
+func (w *world) owned(t *testing.T, namespace, kind, name string, owner *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	o.SetAPIVersion(resources[kind].GroupVersion().String())
+	o.SetKind(kind)
+	o.SetName(name)
+	if owner != nil {
+		o.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GroupVersionKind())})
+	}
+	made, err := w.create(t.Context(), namespace, o.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
 }
 
 // TestOwnersDoNotHoldUpAPod asks when nobody answers.

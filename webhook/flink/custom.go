@@ -31,6 +31,10 @@ func IsCustomResource(apiVersion, kind string) bool {
 	return Owner{APIVersion: apiVersion, Kind: kind}.isFlink()
 }
 
+// IsCustomKind tells the same of an [Object], which is of such a kind only if it is in
+// its group.
+func IsCustomKind(kind string) bool { return isCustomResource(kind) }
+
 // ModeOf is how the cluster takes jobs that a custom resource describes; hasJob
 // says whether it has one itself (spec.job, or spec.template.spec.job of a
 // FlinkBlueGreenDeployment). With Flink's operator and spotify's a cluster without

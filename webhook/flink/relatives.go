@@ -11,6 +11,10 @@ type Relative struct {
 	APIVersion, Kind, Name, UID string
 	Labels, Annotations         map[string]string
 
+	// Unverified says that this is what an owner reference states, and that no object
+	// with this uid was found: it is gone, or drey has no right to read it.
+	Unverified bool
+
 	// Of the nearest relative of a pod: the label keys that the selector of the
 	// pod's controller wants absent, or without some values. A pod that gets one may
 	// fall out of the hands of its controller, which makes another, and so on.

@@ -16,10 +16,11 @@ type answers struct {
 }
 
 const (
-	mostAnswers = 1024
-	mostAtOnce  = 32
-	answerAge   = 10 * time.Second
-	absenceAge  = time.Second // what is not there may come
+	mostAnswers   = 1024
+	mostAtOnce    = 32
+	answerAge     = 10 * time.Second
+	replicaSetAge = time.Minute // the owner of a ReplicaSet changes only when it is orphaned, or adopted
+	absenceAge    = time.Second // what is not there may come
 )
 
 func newAnswers() *answers {
@@ -47,8 +48,11 @@ func (a *answers) get(k kind, namespace, name string) (*kept, error, bool) {
 
 func (a *answers) keep(k kind, namespace, name string, found *kept, err error) {
 	age := answerAge
-	if err != nil {
+	switch {
+	case err != nil:
 		age = absenceAge
+	case k == replicaSets:
+		age = replicaSetAge
 	}
 	a.recent.Add(question{k, namespace, name}, answer{found, err}, age)
 }

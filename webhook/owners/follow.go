@@ -2,6 +2,7 @@ package owners
 
 import (
 	"context"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,25 +18,40 @@ import (
 // kind is one of those that can own a Flink workload.
 type kind struct {
 	flink.CustomResource
-	custom bool // of an operator, rather than of Kubernetes
+	custom  bool // one of flink.CustomResources
+	cluster bool // its objects have no namespace
 }
 
-var deployments = kind{flink.CustomResource{Kind: "Deployment", Group: "apps", Version: "v1", Resource: "deployments"}, false}
+func builtIn(group, kindName, resource string) kind {
+	return kind{CustomResource: flink.CustomResource{Kind: kindName, Group: group, Version: "v1", Resource: resource}}
+}
 
+var (
+	deployments  = builtIn("apps", "Deployment", "deployments")
+	statefulSets = builtIn("apps", "StatefulSet", "statefulsets")
+	jobs         = builtIn("batch", "Job", "jobs")
+	replicaSets  = builtIn("apps", "ReplicaSet", "replicasets")
+	daemonSets   = builtIn("apps", "DaemonSet", "daemonsets")
+)
+
+// kinds are those that are followed.
 var kinds = func() []kind {
-	all := []kind{
-		deployments,
-		{flink.CustomResource{Kind: "StatefulSet", Group: "apps", Version: "v1", Resource: "statefulsets"}, false},
-		{flink.CustomResource{Kind: "Job", Group: "batch", Version: "v1", Resource: "jobs"}, false},
-		{flink.CustomResource{Kind: "CronJob", Group: "batch", Version: "v1", Resource: "cronjobs"}, false},
-	}
+	all := []kind{deployments, statefulSets, jobs, builtIn("batch", "CronJob", "cronjobs")}
 	for _, c := range flink.CustomResources {
-		all = append(all, kind{c, true})
+		all = append(all, kind{CustomResource: c, custom: true})
 	}
 	return all
 }()
 
-func kindOf(ref flink.Owner) (kind, bool) { return among(kinds, ref) }
+// known are those whose resources need no discovery.
+var known = slices.Concat(kinds, []kind{replicaSets, daemonSets})
+
+func isFollowed(ref flink.Owner) bool {
+	_, ok := among(kinds, ref)
+	return ok
+}
+
+func (k kind) isFollowed() bool { return slices.Contains(kinds, k) }
 
 func among(kinds []kind, ref flink.Owner) (kind, bool) {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
@@ -50,7 +66,9 @@ func among(kinds []kind, ref flink.Owner) (kind, bool) {
 	return kind{}, false
 }
 
-func (k kind) apiVersion() string { return k.Group + "/" + k.Version }
+func (k kind) apiVersion() string {
+	return schema.GroupVersion{Group: k.Group, Version: k.Version}.String()
+}
 
 func (k kind) resource() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}
@@ -100,6 +118,9 @@ func (o *Owners) follow(k kind) (*followed, error) {
 }
 
 func (f *followed) get(namespace, name string) (*kept, bool) {
+	if f == nil {
+		return nil, false // its kind is not followed
+	}
 	object, ok, err := f.informer.GetIndexer().GetByKey(namespace + "/" + name)
 	if err != nil || !ok {
 		return nil, false

@@ -1,6 +1,6 @@
-// Package owners finds who owns a workload: from what it follows of the cluster,
-// which is the metadata of Flink objects alone, and for the rest by asking the API
-// server, a bounded number of times.
+// Package owners finds what owns a workload, up to the topmost controller of any kind:
+// from caches of the metadata of labeled objects, and for the rest by reads from the API
+// server, which are bounded in number and time.
 package owners
 
 import (
@@ -13,7 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -24,18 +24,21 @@ import (
 
 // Owners answers from memory where it can.
 type Owners struct {
-	metadata metadata.Interface
-	dynamic  dynamic.Interface
-	log      *slog.Logger
-	followed map[kind]*followed
-	asked    *answers
-	denials  *utilcache.LRUExpireCache // label keys, by the uid of a controller whose selector denies them
-	now      func() time.Time
+	metadata  metadata.Interface
+	dynamic   dynamic.Interface
+	served    served
+	log       *slog.Logger
+	followed  map[kind]*followed
+	asked     *answers
+	selectors selectors
+	unread    unread
+	now       func() time.Time
 }
 
 // New prepares the look-up. It needs the right to get, list and watch Deployments,
 // StatefulSets, Jobs, CronJobs and Flink's custom resources, of which none has to be
-// there, and to get ReplicaSets and DaemonSets.
+// there, and to get ReplicaSets and DaemonSets. With the right to get owners of other
+// kinds it follows those, too.
 func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 200, 400 // a look-up must not wait in line here: it has its own bound
@@ -47,7 +50,18 @@ func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Owners{metadata: meta, dynamic: all, log: log, followed: make(map[kind]*followed), asked: newAnswers(), denials: utilcache.NewLRUExpireCache(mostDenials), now: time.Now}
+	api, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return with(meta, all, api, log)
+}
+
+func with(meta metadata.Interface, all dynamic.Interface, api discoverer, log *slog.Logger) (o *Owners, err error) {
+	o = &Owners{
+		metadata: meta, dynamic: all, served: newServed(api), log: log, followed: make(map[kind]*followed),
+		asked: newAnswers(), selectors: newSelectors(), unread: newUnread(), now: time.Now,
+	}
 	for _, k := range kinds {
 		if o.followed[k], err = o.follow(k); err != nil {
 			return nil, err
@@ -76,13 +90,16 @@ func (o *Owners) Synced() bool {
 	return true
 }
 
-// depth is the longest chain of owners: a pod, its ReplicaSet, Deployment,
-// FlinkDeployment and FlinkBlueGreenDeployment, and one to spare.
-const depth = 6
+// depth bounds the chain of owners. The longest that is known to occur has five: a
+// pod, its ReplicaSet or Job, what controls that, a FlinkDeployment, and a
+// FlinkBlueGreenDeployment.
+const depth = 8
 
 // Of finds the owners of an object, nearest first. complete says that the last of
 // them is the root; if not, ctx ended before, or the API server did not answer, or
-// an owner is gone. The nearest of a pod says which labels its controller denies it.
+// an owner is gone. An owner that drey has no right to read is the last: its reference
+// shows its kind, name and uid. The nearest of a pod says which labels its controller
+// denies it.
 func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
 	relatives, complete = o.chain(ctx, object)
 	if len(relatives) > 0 && object.Kind == "Pod" {
@@ -93,7 +110,7 @@ func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flin
 
 func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
 	ref, ok := flink.ByOwner(object.Owners)
-	if !ok {
+	if !ok || flink.IsCustomKind(object.Kind) && !isFollowed(ref) {
 		return nil, true
 	}
 	var below *kept
@@ -103,18 +120,17 @@ func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []f
 			found, err = o.ask(ctx, found.kind, object.Namespace, found.Name, ref.UID)
 		}
 		switch {
-		case errors.Is(err, errNoOwnerOfOurs):
-			if len(relatives) == 0 && object.Kind == "Pod" { // its controller is all there is to know
-				relatives = append(relatives, bare(ref))
-			}
-			return relatives, true
+		case errors.Is(err, errUnreadable):
+			return append(relatives, unverified(ref)), true
+		case errors.Is(err, errGone):
+			return append(relatives, unverified(ref)), false
 		case err != nil:
 			o.log.Debug("owner not found", "namespace", object.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
 			return append(relatives, bare(ref)), false
 		}
 		relatives, below = append(relatives, found.relative()), found
-		if ref, ok = flink.ByOwner(found.owners()); !ok {
-			return relatives, true
+		if ref, ok = flink.ByOwner(found.owners()); !ok || found.kind.custom && !isFollowed(ref) {
+			return relatives, true // above a custom resource of Flink's, only another is the root
 		}
 	}
 	return relatives, false
@@ -164,27 +180,27 @@ func (o *Owners) OnChange(changed func(namespace string)) error {
 }
 
 var (
-	errNoOwnerOfOurs = errors.New("it is of a kind that drey does not follow")
-	errGone          = errors.New("it is not there")
+	errUnreadable = errors.New("its kind is not served, or may not be read")
+	errGone       = errors.New("it is not there")
 )
 
 // find returns what an owner reference of an object points at. A ReplicaSet's
-// Deployment is found by its name; a ReplicaSet without one is its own root.
+// Deployment is found by its name, from memory as a rule; a ReplicaSet without one is
+// read: something else may control it.
 func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner) (*kept, error) {
-	if ref.Kind == "ReplicaSet" {
-		deployment, ok := flink.DeploymentOf(ref.Name, object.Pod.Labels)
-		if !ok {
-			return nil, errNoOwnerOfOurs
+	k, ok := among(known, ref)
+	if k == replicaSets {
+		if deployment, ok := flink.DeploymentOf(ref.Name, object.Pod.Labels); ok {
+			if found, err := o.get(ctx, deployments, object.Namespace, deployment, ""); !errors.Is(err, errGone) {
+				return found, err
+			}
 		}
-		found, err := o.get(ctx, deployments, object.Namespace, deployment, "")
-		if errors.Is(err, errGone) {
-			return nil, errNoOwnerOfOurs
-		}
-		return found, err
 	}
-	k, ok := kindOf(ref)
 	if !ok {
-		return nil, errNoOwnerOfOurs
+		var err error
+		if k, err = o.kindOf(ctx, ref); err != nil {
+			return nil, err
+		}
 	}
 	return o.get(ctx, k, object.Namespace, ref.Name, ref.UID)
 }
@@ -204,14 +220,21 @@ func (o *Owners) get(ctx context.Context, k kind, namespace, name, uid string) (
 // ask reads from the API server. So many at once are enough: who has to wait
 // longer than ctx allows does without.
 func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
+	if o.unread.has(k, namespace) {
+		return nil, errUnreadable
+	}
 	release, err := o.asked.turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	found, err := o.read(ctx, k, namespace, name)
-	if apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err):
 		err = fmt.Errorf("%s %s/%s: %w", k.Kind, namespace, name, errGone)
+	case !k.isFollowed() && (apierrors.IsForbidden(err) || apierrors.IsNotAcceptable(err) || apierrors.IsMethodNotSupported(err)):
+		o.unread.keep(k, namespace)
+		err = errUnreadable
 	}
 	if err == nil || errors.Is(err, errGone) {
 		o.asked.keep(k, namespace, name, found, err)
@@ -223,7 +246,11 @@ func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (
 }
 
 func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kept, error) {
-	if !k.custom {
+	if k.cluster {
+		namespace = metav1.NamespaceNone
+	}
+	claims := slices.Contains(claiming, k)
+	if !k.custom && !claims {
 		m, err := o.metadata.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return nil, err
@@ -234,10 +261,22 @@ func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kep
 	if err != nil {
 		return nil, err
 	}
+	if claims {
+		o.selectors.keep(k, u)
+		return keepMetadata(k, u), nil
+	}
 	return keepCustom(k, u), nil
 }
 
 // bare is what an owner reference itself says.
 func bare(ref flink.Owner) flink.Relative {
 	return flink.Relative{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
+}
+
+// unverified is what an owner reference says of an object that was not found with that
+// uid.
+func unverified(ref flink.Owner) flink.Relative {
+	r := bare(ref)
+	r.Unverified = true
+	return r
 }

@@ -2,11 +2,11 @@ package owners
 
 import (
 	"context"
+	"errors"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"drey.dev/drey/webhook/flink"
 )
@@ -15,11 +15,13 @@ import (
 // not match, and make another in its place. A Deployment, which controls the
 // TaskManagers of native mode, does not ask; a ReplicationController's selector can
 // only want labels to be there.
-var claiming = []kind{
-	{flink.CustomResource{Kind: "ReplicaSet", Group: "apps", Version: "v1", Resource: "replicasets"}, false},
-	{flink.CustomResource{Kind: "StatefulSet", Group: "apps", Version: "v1", Resource: "statefulsets"}, false},
-	{flink.CustomResource{Kind: "DaemonSet", Group: "apps", Version: "v1", Resource: "daemonsets"}, false},
-	{flink.CustomResource{Kind: "Job", Group: "batch", Version: "v1", Resource: "jobs"}, false},
+var claiming = []kind{replicaSets, statefulSets, daemonSets, jobs}
+
+// controller is one whose selector was read. The name alone is not enough: another of
+// the same name may come. Nor is the uid, which whoever writes a pod may state.
+type controller struct {
+	kind                 kind
+	namespace, name, uid string
 }
 
 // denied returns the label keys that the selector of a pod's controller wants absent,
@@ -35,36 +37,45 @@ func (o *Owners) denied(ctx context.Context, pod *flink.Object) (keys []string, 
 	if !controlled || !claims {
 		return nil, false
 	}
-	if known, ok := o.denials.Get(ref.UID); ok {
-		return known.([]string), false
+	id := controller{k, pod.Namespace, ref.Name, ref.UID}
+	if keys, ok := o.selectors.get(id); ok {
+		return keys, false
 	}
-	controller, err := o.whole(ctx, k, pod.Namespace, ref.Name)
-	switch {
-	case apierrors.IsNotFound(err), err == nil && string(controller.GetUID()) != ref.UID:
-		// It is gone, and a uid does not come back: nobody claims its pods.
-		o.denials.Add(ref.UID, []string(nil), denialAge)
-		return nil, false
-	case err != nil:
+	_, err, ok := o.asked.get(k, pod.Namespace, ref.Name)
+	if !ok || err == nil { // it was read before, and its selector is not in the cache
+		_, err = o.ask(ctx, k, pod.Namespace, ref.Name, ref.UID)
+	}
+	if errors.Is(err, errGone) {
+		return nil, false // nobody claims its pods
+	}
+	if err != nil {
 		o.log.Warn("selector not read: a pod goes without labels", "namespace", pod.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
 		return nil, true
 	}
-	keys = wantsAbsent(controller)
-	o.denials.Add(ref.UID, keys, denialAge)
+	keys, _ = o.selectors.get(id)
 	return keys, false
 }
 
 const (
-	mostDenials = 10_000    // controllers, at some hundred bytes each
-	denialAge   = time.Hour // then those that are gone go too
+	mostSelectors = 10_000    // controllers, at some hundred bytes each
+	selectorAge   = time.Hour // then those that are gone go too
 )
 
-func (o *Owners) whole(ctx context.Context, k kind, namespace, name string) (*unstructured.Unstructured, error) {
-	release, err := o.asked.turn(ctx)
-	if err != nil {
-		return nil, err
+// selectors are the keys that controllers want absent.
+type selectors struct{ recent *cache.LRUExpireCache }
+
+func newSelectors() selectors { return selectors{cache.NewLRUExpireCache(mostSelectors)} }
+
+func (s selectors) get(id controller) (keys []string, ok bool) {
+	v, ok := s.recent.Get(id)
+	if !ok {
+		return nil, false
 	}
-	defer release()
-	return o.dynamic.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	return v.([]string), true
+}
+
+func (s selectors) keep(k kind, u *unstructured.Unstructured) {
+	s.recent.Add(controller{k, u.GetNamespace(), u.GetName(), string(u.GetUID())}, wantsAbsent(u), selectorAge)
 }
 
 // wantsAbsent are the keys of the requirements that a pod may stop to meet when it gets

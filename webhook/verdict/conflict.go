@@ -74,9 +74,18 @@ func isAnothers(w flink.Workload, id, own string, known Known) bool {
 }
 
 // isOwn holds for the uids of the workload and of its owners, and for what those carry
-// that were admitted: see decideClaims.
+// that were admitted: see decideClaims. Owner references are written by users: the uid
+// of an owner that was not found with it is not the workload's own.
 func isOwn(w flink.Workload, id string) bool {
-	if id == w.Object.UID || id == w.Root.UID {
+	if id == w.Object.UID {
+		return true
+	}
+	for _, r := range w.Relatives {
+		if r.UID == id && r.Unverified {
+			return false
+		}
+	}
+	if id == w.Root.UID {
 		return true
 	}
 	for _, r := range w.Relatives {

@@ -89,6 +89,9 @@ func Decide(w flink.Workload, known Known) Verdict {
 		v.conflict = id
 		return v.deny(LabelConflict)
 	}
+	if isAnothers(w, w.Identity.ID, v.registered.ID, known) { // its owner was not found with this uid
+		v.workload.Identity.ID = ""
+	}
 	v.label(owner)
 	return v
 }

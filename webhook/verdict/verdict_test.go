@@ -156,6 +156,8 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 	plain := flink.Relative{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
 	admitted, custom := plain, flink.Relative{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "nuts", UID: "uid-custom", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"}
 	admitted.Labels = map[string]string{"system": "ververica-platform", "vvpNamespace": "a", "deploymentId": "uid-before", "deploymentName": "before"}
+	unverified := plain
+	unverified.Unverified = true
 	linked := custom
 	linked.Annotations = map[string]string{"drey.dev/deployment": "payments"}
 	const app, all = "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a", "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a deploymentId="
@@ -185,6 +187,10 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 		"the uid of another workload is a claim":                    {"a/x live:uid-other", []flink.Relative{plain}, false, "deploymentId=uid-other", "deny LabelConflict"},
 		"also as the id of what it is not":                          {"a/x live:uid-other", []flink.Relative{plain}, false, "sessionClusterId=uid-other", "deny LabelConflict"},
 		"its own uid is none":                                       {"a/x live:uid-nuts", []flink.Relative{plain, custom}, false, "deploymentId=uid-nuts", "allow HasTarget " + app + " deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 kept:deploymentId=uid-nuts"},
+		"a uid that was not found is an identity":                   {"a/x", []flink.Relative{unverified}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"not if something that runs has it":                         {"a/x live:uid-nuts", []flink.Relative{unverified}, false, "", "allow HasTarget " + app + " deploymentName=nuts"},
+		"nor does it vouch for a label":                             {"a/x live:uid-nuts", []flink.Relative{unverified}, false, "deploymentId=uid-nuts", "deny LabelConflict"},
+		"also if it is no root for sure":                            {"a/x live:uid-nuts", []flink.Relative{unverified}, true, "deploymentId=uid-nuts", "deny LabelConflict"},
 		"an id that nobody has stays":                               {"a/x", []flink.Relative{plain}, false, "deploymentId=restored", "allow HasTarget " + app + " deploymentName=nuts kept:deploymentId=restored"},
 		"a name stays, whoever has it":                              {"a/x D:a/payments@x", []flink.Relative{plain}, false, "deploymentName=payments", "allow HasTarget " + all + "uid-nuts kept:deploymentName=payments"},
 		"a platform namespace without a target here is a claim":     {"a/x", []flink.Relative{plain}, false, "vvpNamespace=b", "deny LabelConflict"},

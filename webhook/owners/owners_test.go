@@ -1,0 +1,246 @@
+package owners
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	discoveryfake "k8s.io/client-go/discovery/fake"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"drey.dev/drey/webhook/flink"
+)
+
+// fakes are the clients of a cluster that serves what a test needs, and nothing is
+// followed: each look-up that the cache cannot answer is a call.
+type fakes struct {
+	*Owners
+	metadata  *metadatafake.FakeMetadataClient
+	dynamic   *dynamicfake.FakeDynamicClient
+	discovery *discoveryfake.FakeDiscovery
+}
+
+// newFakes makes a cluster of lines such as
+//
+//	apps/v1/ReplicaSet/nuts-5c7d uid-rs < argoproj.io/v1alpha1/Rollout/nuts/uid-rollout
+//
+// whose last part is the controller.
+func newFakes(t *testing.T, lines ...string) *fakes {
+	t.Helper()
+	scheme := metadatafake.NewTestScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	var partial, whole []runtime.Object
+	for _, line := range lines {
+		m := metadataOf(t, line)
+		partial = append(partial, m)
+		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole = append(whole, &unstructured.Unstructured{Object: object})
+	}
+	f := &fakes{
+		metadata:  metadatafake.NewSimpleMetadataClient(scheme, partial...),
+		dynamic:   dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), whole...),
+		discovery: &discoveryfake.FakeDiscovery{Fake: &clienttesting.Fake{}},
+	}
+	f.discovery.Resources = []*metav1.APIResourceList{
+		{GroupVersion: "argoproj.io/v1alpha1", APIResources: []metav1.APIResource{
+			{Name: "rollouts/status", Kind: "Rollout", Namespaced: true}, {Name: "rollouts", Kind: "Rollout", Namespaced: true}, {Name: "workflows", Kind: "Workflow", Namespaced: true},
+		}},
+		{GroupVersion: "example.com/v1", APIResources: []metav1.APIResource{{Name: "apps", Kind: "App", Namespaced: true}, {Name: "tenants", Kind: "Tenant"}}},
+	}
+	var err error
+	if f.Owners, err = with(f.metadata, f.dynamic, f.discovery, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func metadataOf(t *testing.T, line string) *metav1.PartialObjectMetadata {
+	t.Helper()
+	object, owner, owned := strings.Cut(line, " < ")
+	path, uid, ok := strings.Cut(object, " ")
+	if !ok {
+		t.Fatalf("%q has no uid", line)
+	}
+	ref := referenceTo(path + "/" + uid)
+	m := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: ref.APIVersion, Kind: ref.Kind}, ObjectMeta: metav1.ObjectMeta{Namespace: "flink", Name: ref.Name, UID: types.UID(uid)}}
+	if ref.Kind == "Tenant" {
+		m.Namespace = ""
+	}
+	if owned {
+		above, yes := referenceTo(owner), true
+		m.OwnerReferences = []metav1.OwnerReference{{APIVersion: above.APIVersion, Kind: above.Kind, Name: above.Name, UID: types.UID(above.UID), Controller: &yes}}
+	}
+	return m
+}
+
+// referenceTo reads group/version/Kind/name/uid, without a group for the core API.
+func referenceTo(path string) flink.Owner {
+	p := strings.Split(path, "/")
+	n := len(p)
+	return flink.Owner{APIVersion: strings.Join(p[:n-3], "/"), Kind: p[n-3], Name: p[n-2], UID: p[n-1], Controller: true}
+}
+
+// calls counts the requests since it was called last.
+func (f *fakes) calls() int {
+	n := len(f.metadata.Actions()) + len(f.dynamic.Actions()) + len(f.discovery.Actions())
+	f.metadata.ClearActions()
+	f.dynamic.ClearActions()
+	f.discovery.ClearActions()
+	return n
+}
+
+func (f *fakes) forbid(resource string) {
+	f.metadata.PrependReactor("get", resource, func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(a.GetResource().GroupResource(), "", fmt.Errorf("no right"))
+	})
+}
+
+// podOf is a pod of a controller. hash is the pod-template-hash, if it is not empty.
+func podOf(owner, hash string) *flink.Object {
+	o := &flink.Object{Kind: "Pod", Namespace: "flink", Labels: map[string]string{}, Owners: []flink.Owner{referenceTo(owner)}}
+	if hash != "" {
+		o.Labels["pod-template-hash"] = hash
+	}
+	o.Pod.Labels = o.Labels
+	return o
+}
+
+// sentence is a chain of owners: ~ stands before those that are not verified.
+func sentence(relatives []flink.Relative, complete bool) string {
+	var all []string
+	for _, r := range relatives {
+		mark := ""
+		if r.Unverified {
+			mark = "~"
+		}
+		all = append(all, mark+r.Kind+" "+r.Name+" "+r.UID)
+	}
+	if !complete {
+		all = append(all, "?")
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestOwnersOf(t *testing.T) {
+	const (
+		rollout    = "argoproj.io/v1alpha1/Rollout/nuts/uid-rollout"
+		replicaSet = "apps/v1/ReplicaSet/nuts-5c7d/uid-rs"
+		of         = "apps/v1/ReplicaSet/nuts-5c7d uid-rs < "
+	)
+	for rule, c := range map[string]struct {
+		cluster []string
+		owner   string
+		hash    string
+		forbid  string
+		want    string
+	}{
+		"a Rollout is above its ReplicaSet":              {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout"},
+		"and what controls the Rollout above that":       {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout < example.com/v1/App/shop/uid-app", "example.com/v1/App/shop uid-app"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout, App shop uid-app"},
+		"also if that has no namespace":                  {[]string{of + "example.com/v1/Tenant/a/uid-tenant", "example.com/v1/Tenant/a uid-tenant"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Tenant a uid-tenant"},
+		"without the right its reference is the root":    {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "", "rollouts", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout"},
+		"also if its kind is not served":                 {[]string{of + "argoproj.io/v1alpha1/Experiment/nuts/uid-x"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Experiment nuts uid-x"},
+		"or its group":                                   {[]string{of + "other.example.com/v1/App/nuts/uid-x"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~App nuts uid-x"},
+		"an apiVersion that is none is not served":       {nil, "../v1/App/nuts/uid-x", "", "", "~App nuts uid-x"},
+		"an owner that is gone is not the root for sure": {[]string{of + rollout}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout, ?"},
+		"nor one with another uid":                       {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-other"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout, ?"},
+		"nor a ReplicaSet":                               {nil, replicaSet, "", "", "~ReplicaSet nuts-5c7d uid-rs, ?"},
+		"a ReplicaSet without a controller is the root":  {[]string{"apps/v1/ReplicaSet/nuts-5c7d uid-rs"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs"},
+		"its Deployment is found by its name":            {[]string{"apps/v1/Deployment/nuts uid-d"}, replicaSet, "5c7d", "", "Deployment nuts uid-d"},
+		"what controls a Deployment is above it":         {[]string{"apps/v1/Deployment/nuts uid-d < example.com/v1/App/shop/uid-app", "example.com/v1/App/shop uid-app"}, replicaSet, "5c7d", "", "Deployment nuts uid-d, App shop uid-app"},
+		"without a Deployment of its name it is read":    {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "5c7d", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout"},
+		"a DaemonSet": {[]string{"apps/v1/DaemonSet/nuts uid-ds"}, "apps/v1/DaemonSet/nuts/uid-ds", "", "", "DaemonSet nuts uid-ds"},
+		"a ReplicationController is not served here":           {nil, "v1/ReplicationController/nuts/uid-rc", "", "", "~ReplicationController nuts uid-rc"},
+		"a Job of a Workflow":                                  {[]string{"batch/v1/Job/nuts uid-j < argoproj.io/v1alpha1/Workflow/w/uid-w", "argoproj.io/v1alpha1/Workflow/w uid-w"}, "batch/v1/Job/nuts/uid-j", "", "", "Job nuts uid-j, Workflow w uid-w"},
+		"a Job of another group is another kind":               {[]string{"batch/v1/Job/nuts uid-j"}, "batch.volcano.sh/v1alpha1/Job/nuts/uid-v", "", "", "~Job nuts uid-v"},
+		"owners in a circle end":                               {[]string{"example.com/v1/App/a uid-a < example.com/v1/App/b/uid-b", "example.com/v1/App/b uid-b < example.com/v1/App/a/uid-a"}, "example.com/v1/App/a/uid-a", "", "", strings.Repeat("App a uid-a, App b uid-b, ", 4) + "?"},
+		"of what is above a FlinkDeployment only Flink counts": {[]string{"flink.apache.org/v1beta1/FlinkDeployment/f uid-f < example.com/v1/App/shop/uid-app"}, "flink.apache.org/v1beta1/FlinkDeployment/f/uid-f", "", "", "FlinkDeployment f uid-f"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			f := newFakes(t, c.cluster...)
+			if c.forbid != "" {
+				f.forbid(c.forbid)
+			}
+			for range 2 { // the second time from the cache
+				if got := sentence(f.Of(t.Context(), podOf(c.owner, c.hash))); got != c.want {
+					t.Errorf("got  %s\nwant %s", got, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestOwnersOfCustomResource: what installed a custom resource of Flink's is not its root.
+func TestOwnersOfCustomResource(t *testing.T) {
+	f := newFakes(t, "example.com/v1/App/shop uid-app", "flink.apache.org/v1beta1/FlinkBlueGreenDeployment/b uid-b")
+	for owner, want := range map[string]string{
+		"example.com/v1/App/shop/uid-app":                           "",
+		"flink.apache.org/v1beta1/FlinkBlueGreenDeployment/b/uid-b": "FlinkBlueGreenDeployment b uid-b",
+	} {
+		o := podOf(owner, "")
+		o.Kind = "FlinkDeployment"
+		if got := sentence(f.Of(t.Context(), o)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestOwnersOfCalls counts the requests that pods of one owner cost.
+func TestOwnersOfCalls(t *testing.T) {
+	f := newFakes(t, "apps/v1/ReplicaSet/nuts-5c7d uid-rs < argoproj.io/v1alpha1/Rollout/nuts/uid-rollout", "argoproj.io/v1alpha1/Rollout/nuts uid-rollout")
+	f.forbid("rollouts")
+	pod := podOf("apps/v1/ReplicaSet/nuts-5c7d/uid-rs", "")
+	f.Of(t.Context(), pod)
+	if n := f.calls(); n != 3 { // the ReplicaSet with its selector, the kind Rollout, the Rollout
+		t.Errorf("the first pod of a ReplicaSet costs %d calls, want 3", n)
+	}
+	for range 100 {
+		f.Of(t.Context(), pod)
+	}
+	if n := f.calls(); n != 0 {
+		t.Errorf("100 more cost %d calls", n)
+	}
+	f.Of(t.Context(), podOf("argoproj.io/v1alpha1/Rollout/another/uid-another", ""))
+	if n := f.calls(); n != 0 {
+		t.Errorf("another Rollout that may not be read costs %d calls", n)
+	}
+}
+
+// TestOwnersOfAbsentController names a ReplicaSet where it is not, which a dry run can,
+// and has a look at the ReplicaSet itself then.
+func TestOwnersOfAbsentController(t *testing.T) {
+	f := newFakes(t)
+	pod := podOf("apps/v1/ReplicaSet/nuts/uid-rs", "")
+	elsewhere := *pod
+	elsewhere.Namespace = "other"
+	f.Of(t.Context(), &elsewhere)
+	picky := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"selector": map[string]any{"matchExpressions": []any{
+		map[string]any{"key": "deploymentId", "operator": "DoesNotExist"},
+	}}}}}
+	picky.SetAPIVersion("apps/v1")
+	picky.SetKind("ReplicaSet")
+	picky.SetName("nuts")
+	picky.SetNamespace("flink")
+	picky.SetUID("uid-rs")
+	resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
+	if _, err := f.dynamic.Resource(resource).Namespace("flink").Create(t.Context(), picky, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	relatives, complete := f.Of(t.Context(), pod)
+	if !complete || len(relatives) != 1 || fmt.Sprint(relatives[0].Denied) != "[deploymentId]" {
+		t.Errorf("complete %t: %+v; want the key deploymentId denied", complete, relatives)
+	}
+}
