@@ -36,6 +36,10 @@ type Owners interface {
 
 	// Live tells, from memory, whether an id is the uid of a Flink workload.
 	Live(id string) bool
+
+	// Cluster returns, from memory, the cluster with a name, as a label has it, that
+	// runs in a namespace.
+	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
 // Options is what the webhooks need. Registry and Log are required.
@@ -94,6 +98,14 @@ type known struct {
 
 // Live implements verdict.Known.
 func (k known) Live(id string) bool { return k.owners != nil && k.owners.Live(id) }
+
+// Cluster implements verdict.Known.
+func (k known) Cluster(namespace, name string) (flink.Cluster, bool) {
+	if k.owners == nil {
+		return flink.Cluster{}, false
+	}
+	return k.owners.Cluster(namespace, name)
+}
 
 // patience is how long a look-up of owners may hold up an admission. A pod that
 // comes through with what is known by then is better than one that waits.

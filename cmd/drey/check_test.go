@@ -96,7 +96,7 @@ func TestCheckExitsWithOneOnADenial(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &all); err != nil {
 		t.Fatal(err)
 	}
-	if code != 0 || len(all) != 2 || all[1].Reason != verdict.HasTarget || all[1].Labels[3].Value != "ID" || all[1].Labels[3].From != "registered as Deployment team-a/nuts" {
+	if code != 0 || len(all) != 2 || all[1].Reason != verdict.HasTarget || all[1].Labels[4].Value != "ID" || all[1].Labels[4].From != "registered as Deployment team-a/nuts" {
 		t.Errorf("as JSON: %d\n%s", code, out)
 	}
 }

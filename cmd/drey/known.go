@@ -12,17 +12,26 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
+	"drey.dev/drey/webhook/flink"
 )
 
 // snapshot is a registry as it is at one moment, for commands that ask what drey
 // would say.
 type snapshot struct {
 	*registry.Index
-	owners interface{ Live(id string) bool } // nil: no cluster is asked
+	owners clusterKnown // nil: no cluster is asked
 }
 
 // Live implements verdict.Known.
 func (s snapshot) Live(id string) bool { return s.owners != nil && s.owners.Live(id) }
+
+// Cluster implements verdict.Known.
+func (s snapshot) Cluster(namespace, name string) (flink.Cluster, bool) {
+	if s.owners == nil {
+		return flink.Cluster{}, false
+	}
+	return s.owners.Cluster(namespace, name)
+}
 
 // snapshotOf fills an index with objects, which the registry's rules have not seen
 // yet, targets first: the others may refer to them.

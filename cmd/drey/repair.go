@@ -16,6 +16,7 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/repair"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -23,11 +24,22 @@ import (
 // everKnown joins what the registry and the cluster know, as verdict.Decide asks it.
 type everKnown struct {
 	*registry.Index
-	live interface{ Live(id string) bool }
+	cluster clusterKnown
+}
+
+// clusterKnown is what [owners.Owners] has in memory of the cluster.
+type clusterKnown interface {
+	Live(id string) bool
+	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
 // Live implements verdict.Known.
-func (k everKnown) Live(id string) bool { return k.live.Live(id) }
+func (k everKnown) Live(id string) bool { return k.cluster.Live(id) }
+
+// Cluster implements verdict.Known.
+func (k everKnown) Cluster(namespace, name string) (flink.Cluster, bool) {
+	return k.cluster.Cluster(namespace, name)
+}
 
 // newRepairer prepares what labels pods that were missed.
 func (s *service) newRepairer(a around) (*repair.Repairer, error) {

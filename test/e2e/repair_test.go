@@ -137,6 +137,8 @@ type onlyTargets struct{ *registry.Index }
 
 func (onlyTargets) Live(string) bool { return false }
 
+func (onlyTargets) Cluster(string, string) (flink.Cluster, bool) { return flink.Cluster{}, false }
+
 func targetFor(t *testing.T, namespace string) onlyTargets {
 	t.Helper()
 	store, x := memstore.New(), registry.NewIndex("drey-system")

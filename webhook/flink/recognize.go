@@ -67,6 +67,9 @@ func Recognize(o *Object) Workload {
 		}
 	}
 	w.Identity.Name = w.clusterName()
+	if w.IsSeparate() {
+		w.Identity.ID = ""
+	}
 	w.MadeByJobManager = madeByJobManager(&w)
 	return w
 }

@@ -56,6 +56,9 @@ func (w Workload) With(relatives []Relative, complete bool) Workload {
 		top := rootOf(relatives)
 		w.Root = Root{Kind: top.Kind, Name: top.Name, UID: top.UID}
 		w.Identity.ID, w.Identity.Name = top.UID, w.clusterName()
+		if w.IsSeparate() {
+			w.Identity.ID = ""
+		}
 	}
 	w.learn(relatives)
 	return w

@@ -77,7 +77,11 @@ func (k kind) resource() schema.GroupVersionResource {
 // followed is the part of a kind that is kept in memory.
 type followed struct{ informer cache.SharedIndexInformer }
 
-const byUID = "uid"
+// The indexes of what is followed.
+const (
+	byUID     = "uid"
+	byCluster = "cluster" // <namespace>/<name of the cluster, as a label has it>
+)
 
 // labeled selects what drey has labeled: of the Deployments, StatefulSets and
 // Jobs of a cluster, only those come over the wire, and stay in memory.
@@ -87,6 +91,13 @@ func (o *Owners) follow(k kind) (*followed, error) {
 	indexers := cache.Indexers{byUID: func(object any) ([]string, error) {
 		if found, ok := object.(*kept); ok {
 			return []string{string(found.UID)}, nil
+		}
+		return nil, nil
+	}, byCluster: func(object any) ([]string, error) {
+		if found, ok := object.(*kept); ok {
+			if _, name, ok := found.cluster(); ok {
+				return []string{found.Namespace + "/" + name}, nil
+			}
 		}
 		return nil, nil
 	}, cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}

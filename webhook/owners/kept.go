@@ -29,6 +29,15 @@ func (k *kept) relative() flink.Relative {
 	}
 }
 
+// cluster is that whose JobManager this makes. Where something else is the root, the
+// root identifies all of the cluster.
+func (k *kept) cluster() (c flink.Cluster, name string, ok bool) {
+	if k.kind.custom || len(k.OwnerReferences) > 0 {
+		return c, "", false
+	}
+	return flink.ClusterOf(k.Name, string(k.UID), k.Labels)
+}
+
 func (k *kept) owners() []flink.Owner {
 	owners := make([]flink.Owner, len(k.OwnerReferences))
 	for i, r := range k.OwnerReferences {

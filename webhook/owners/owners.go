@@ -136,6 +136,28 @@ func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []f
 	return relatives, false
 }
 
+// Cluster returns the cluster with a name, as a label has it, that runs in a namespace.
+// ok is false if nothing that is followed is its JobManager's, or if several things are
+// that identify it differently.
+func (o *Owners) Cluster(namespace, name string) (c flink.Cluster, ok bool) {
+	for _, f := range o.followed {
+		all, err := f.informer.GetIndexer().ByIndex(byCluster, namespace+"/"+name)
+		if err != nil {
+			continue
+		}
+		for _, object := range all {
+			found, _, is := object.(*kept).cluster()
+			if is && ok && found.ID != c.ID {
+				return flink.Cluster{}, false
+			}
+			if is {
+				c, ok = found, true
+			}
+		}
+	}
+	return c, ok
+}
+
 // Live tells whether an id is the uid of a Flink workload that is followed.
 func (o *Owners) Live(id string) bool {
 	for _, f := range o.followed {

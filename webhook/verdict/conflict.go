@@ -54,6 +54,8 @@ func (v Verdict) decideClaims(old map[string]string, known Known) Verdict {
 		return v.deny(LabelConflict)
 	}
 	v.platform = platformNamespace(w, owner, targets, known)
+	v.join(known)
+	w = v.workload
 	v.link(known)
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
 		if claimsAnew(key, old, now) && isAnothers(w, now[key], v.registered.ID, known) {
@@ -77,7 +79,7 @@ func isAnothers(w flink.Workload, id, own string, known Known) bool {
 // that were admitted: see decideClaims. Owner references are written by users: the uid
 // of an owner that was not found with it is not the workload's own.
 func isOwn(w flink.Workload, id string) bool {
-	if id == w.Object.UID {
+	if id == w.Object.UID || w.IsSeparate() && id == w.Identity.ID {
 		return true
 	}
 	for _, r := range w.Relatives {

@@ -129,6 +129,8 @@ func (v Verdict) from(l Label) string {
 		return fmt.Sprintf("registered as %s %s/%s", v.registered.Kind, v.registered.PlatformNamespace, v.registered.Name)
 	case FromOwner:
 		return "its owner was admitted with it"
+	case FromJobManager:
+		return fmt.Sprintf("the JobManager's workload of cluster %q in this namespace", w.Identity.Name)
 	case FromRoot:
 		if l.Value == w.Root.UID {
 			return fmt.Sprintf("the uid of %s %s", w.Root.Kind, w.Root.Name)

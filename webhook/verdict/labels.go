@@ -66,7 +66,11 @@ func makesPodsOfOneJob(kind string) bool { return kind == "Pod" }
 // owner was given comes first when its target is gone, and last otherwise: it
 // stands in for what could not be looked up.
 func (v *Verdict) id(key string, owner map[string]string) Label {
-	return v.firstOf(key, owner[key], v.registered.ID, v.workload.Identity.ID)
+	l := v.firstOf(key, owner[key], v.registered.ID, v.workload.Identity.ID)
+	if l.Source == FromRoot && v.workload.IsSeparate() {
+		l.Source = FromJobManager
+	}
+	return l
 }
 
 // name is likewise.

@@ -14,6 +14,19 @@ const (
 	LinkSessionCluster = "drey.dev/session-cluster"
 )
 
+// join has TaskManagers in a workload of their own take over the identity of their
+// JobManager's, if that belongs to the same platform namespace.
+func (v *Verdict) join(known Known) {
+	w := v.workload
+	if !w.IsSeparate() || w.Identity.Name == "" {
+		return
+	}
+	c, ok := known.Cluster(w.Object.Namespace, registry.LabelValue(w.Identity.Name))
+	if ok && c.Labels[LabelPlatformNamespace] == v.platform.name {
+		v.workload = w.Join(c)
+	}
+}
+
 // link finds the registered object that the workload is a run of.
 func (v *Verdict) link(known Known) {
 	if v.platform.name == "" {

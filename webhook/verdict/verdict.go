@@ -26,6 +26,10 @@ type Known interface {
 
 	// Live tells whether an id is the uid of a Flink workload in the cluster.
 	Live(id string) bool
+
+	// Cluster returns the cluster with a name, as a label has it, that runs in a
+	// namespace: the workload of its JobManager shows it.
+	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
 // Verdict is the answer on one workload.
@@ -84,6 +88,8 @@ func Decide(w flink.Workload, known Known) Verdict {
 	default:
 		return v.deny(AmbiguousTarget)
 	}
+	v.join(known)
+	w = v.workload
 	v.link(known)
 	if id, claimed := claim(w, v.registered.ID, known); claimed && v.Reason == HasTarget && !w.MadeByJobManager {
 		v.conflict = id

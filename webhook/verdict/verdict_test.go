@@ -23,6 +23,8 @@ type world struct {
 
 func (w world) Live(id string) bool { return w.live[id] }
 
+func (w world) Cluster(string, string) (flink.Cluster, bool) { return flink.Cluster{}, false }
+
 // known makes a world of a line of words. team-a/x is a target of the platform
 // namespace team-a for the Kubernetes namespace flink, team-a/x@other one for
 // other; D:team-a/nuts@x is a Deployment that refers to that target, S: a

@@ -50,12 +50,13 @@ type Source string
 
 // The sources.
 const (
-	Constant      Source = "constant"   // the same for all of Flink
-	FromMode      Source = "mode"       // an application or a session
-	FromStatement Source = "stated"     // by the workload itself
-	FromTarget    Source = "target"     // the only platform namespace with a target in the namespace
-	FromRegistry  Source = "registered" // the Deployment or SessionCluster in the registry
-	FromOwner     Source = "owner"      // an owner that was admitted
-	FromRoot      Source = "root"       // the root owner, or what the flavor calls the cluster
-	FromJob       Source = "job"        // --job-id, the custom resource's status, or another operator's label
+	Constant       Source = "constant"   // the same for all of Flink
+	FromMode       Source = "mode"       // an application or a session
+	FromStatement  Source = "stated"     // by the workload itself
+	FromTarget     Source = "target"     // the only platform namespace with a target in the namespace
+	FromRegistry   Source = "registered" // the Deployment or SessionCluster in the registry
+	FromOwner      Source = "owner"      // an owner that was admitted
+	FromJobManager Source = "jobmanager" // the workload of the cluster's JobManager
+	FromRoot       Source = "root"       // the root owner, or what the flavor calls the cluster
+	FromJob        Source = "job"        // --job-id, the custom resource's status, or another operator's label
 )
