@@ -41,6 +41,14 @@ const celFirm = `(k in ["drey.dev/app", "system", "vvpNamespace", "deploymentId"
 const celLoses = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
 	celFirm + ` && !(k in object.metadata.?labels.orValue({})))`
 
+// celNotControlled holds for what no controller has made, such as a ReplicaSet that is
+// not a Deployment's.
+const celNotControlled = `!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))`
+
+// celHasTemplate holds for a custom resource whose pod template has containers with
+// names, as the other conditions need it: an object without one is not sent.
+const celHasTemplate = `size(object.?spec.?template.?spec.?containers.orValue([])) > 0 && object.spec.template.spec.containers.all(c, has(c.name))`
+
 // celNotMirror holds for everything but the kubelet's mirrors of static pods,
 // which nobody can change.
 const celNotMirror = `!(object.kind == "Pod" && "kubernetes.io/config.mirror" in object.metadata.?annotations.orValue({}))`

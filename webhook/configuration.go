@@ -26,6 +26,8 @@ const (
 	labelCustom          = "label-custom-resources.drey.dev"
 	validateWorkloads    = "workloads.drey.dev"
 	validateCronJobs     = "cronjobs.drey.dev"
+	validateReplicaSets  = "replicasets.drey.dev"
+	validateRollouts     = "rollouts.drey.dev"
 	validateCustom       = "custom-resources.drey.dev"
 	validatePodLabels    = "pod-labels.drey.dev"
 	validateLabels       = "workload-labels.drey.dev"
@@ -106,12 +108,16 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 		}
 	}
 	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celFlinkOwner}
+	notControlled := admissionv1.MatchCondition{Name: "has-no-controller", Expression: celNotControlled}
+	hasTemplate := admissionv1.MatchCondition{Name: "has-a-pod-template", Expression: celHasTemplate}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, workloads(), append(conditions("object.spec.template"), fromCustom))),
+			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, gated(), append(conditions("object.spec.template"), fromCustom))),
 			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),
+			webhook(validateReplicaSets, PathValidateWorkloads, shape(exclude, rule("apps", "replicasets"), append(conditions("object.spec.template"), fromCustom, notControlled))),
+			webhook(validateRollouts, PathValidateWorkloads, shape(exclude, anyVersion(rule(argoGroup, "rollouts")), append(conditions("object.spec.template"), fromCustom, hasTemplate))),
 			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
 			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))))))),
 			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(allOf(celClaims, celLabeled)))),
@@ -146,14 +152,26 @@ func ValidatingObjects(client Client, self string) admissionv1.ValidatingWebhook
 }
 
 func ownObjects(resources ...string) []admissionv1.RuleWithOperations {
-	r := rule("drey.dev", resources...)
-	r[0].APIVersions = []string{"*"}
-	return r
+	return anyVersion(rule("drey.dev", resources...))
 }
 
+func anyVersion(rules []admissionv1.RuleWithOperations) []admissionv1.RuleWithOperations {
+	rules[0].APIVersions = []string{"*"}
+	return rules
+}
+
+// workloads are the kinds that are labeled and gated.
 func workloads() []admissionv1.RuleWithOperations {
 	return append(rule("apps", "deployments", "statefulsets"), rule("batch", "jobs")...)
 }
+
+// gated are the workloads, and the built-in kinds that make pods and get no labels.
+func gated() []admissionv1.RuleWithOperations {
+	return append(rule("apps", "deployments", "statefulsets", "daemonsets"), append(rule("batch", "jobs"), rule("", "replicationcontrollers")...)...)
+}
+
+// argoGroup is the API group of the Rollouts of Argo Rollouts.
+const argoGroup = "argoproj.io"
 
 // customResources are those of Flink and its operators, whether or not the
 // cluster serves them yet, in any version.
@@ -164,9 +182,7 @@ func customResources() []admissionv1.RuleWithOperations {
 			all[n-1].Resources = append(all[n-1].Resources, c.Resource)
 			continue
 		}
-		r := rule(c.Group, c.Resource)
-		r[0].APIVersions = []string{"*"}
-		all = append(all, r...)
+		all = append(all, anyVersion(rule(c.Group, c.Resource))...)
 	}
 	return all
 }

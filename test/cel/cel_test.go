@@ -182,7 +182,7 @@ func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
 	for _, r := range flink.CustomResources {
 		for _, c := range fixtures.All(t) {
 			switch c.Kind() {
-			case "Deployment", "StatefulSet", "Job", "CronJob":
+			case "Deployment", "StatefulSet", "Job", "CronJob", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout":
 			default:
 				continue
 			}
@@ -194,5 +194,27 @@ func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
 				t.Errorf("%s owned by a %s comes to %v", c.Name, r.Kind, passed)
 			}
 		}
+	}
+}
+
+// TestRolloutsWithoutAPodTemplate: the schema of a custom resource may let objects
+// through that lack what the conditions read. They are not sent, and no condition
+// fails, which would refuse them.
+func TestRolloutsWithoutAPodTemplate(t *testing.T) {
+	for name, object := range map[string]map[string]any{
+		"no spec":                  {},
+		"an empty spec":            {"spec": map[string]any{}},
+		"a reference":              {"spec": map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}},
+		"an empty template":        {"spec": map[string]any{"template": map[string]any{}}},
+		"a template of labels":     {"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"type": "flink-native-kubernetes"}}}}},
+		"no container":             {"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{}}}}},
+		"a container without name": {"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": "flink"}}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object["apiVersion"], object["kind"], object["metadata"] = "argoproj.io/v1alpha1", "Rollout", map[string]any{"name": "a"}
+			if passed := called(t, admission.Create, object, nil); len(passed) > 0 {
+				t.Errorf("it comes to %v", passed)
+			}
+		})
 	}
 }

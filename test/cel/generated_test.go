@@ -107,7 +107,7 @@ func (g generator) pod() map[string]any {
 }
 
 func (g generator) object() map[string]any {
-	kind := g.of("Pod", "Pod", "Pod", "Deployment", "StatefulSet", "Job", "CronJob", "Service", "ConfigMap")
+	kind := g.of("Pod", "Pod", "Pod", "Deployment", "StatefulSet", "Job", "CronJob", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout", "Service", "ConfigMap")
 	o := map[string]any{"apiVersion": apiVersions[kind], "kind": kind}
 	var metadata map[string]any
 	switch kind {
@@ -122,6 +122,9 @@ func (g generator) object() map[string]any {
 	default:
 		metadata = map[string]any{"labels": g.labels()}
 		o["spec"] = map[string]any{"template": g.pod()}
+		if kind == "Rollout" && g.one(4) {
+			o["spec"] = map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}
+		}
 	}
 	metadata["name"] = "a"
 	if g.one(5) {
@@ -138,7 +141,10 @@ func (g generator) object() map[string]any {
 	return o
 }
 
-var apiVersions = map[string]string{"Pod": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1"}
+var apiVersions = map[string]string{
+	"Pod": "v1", "Service": "v1", "ConfigMap": "v1", "ReplicationController": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "ReplicaSet": "apps/v1",
+	"Job": "batch/v1", "CronJob": "batch/v1", "Rollout": "argoproj.io/v1alpha1",
+}
 
 // TestGenerated: nothing that Go labels or denies is kept away by CEL; what CEL lets
 // through beyond that is what it cannot tell apart, and no more.
@@ -324,6 +330,8 @@ func TestTheConditionsAreCheapEnough(t *testing.T) {
 			for _, o := range []map[string]any{
 				{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a"}, "spec": spec},
 				{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
+				{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
+				{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
 			} {
 				if passed := called(t, admission.Create, o, nil); len(passed) > 0 {
 					t.Errorf("it comes to %v", passed)

@@ -16,20 +16,20 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// rollouts stand for all kinds of owners that drey's manifests give no right to read.
-var rollouts = flink.CustomResource{Kind: "Rollout", Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
-
 var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// installCRDs lets a cluster serve Flink's custom resources, and Rollouts, with a schema that
-// takes anything: what drey makes of them does not depend on what their operators
-// check.
+// rollout is the custom resource of Argo Rollouts.
+var rollout = flink.CustomResource{Kind: "Rollout", Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
+
+// installCRDs lets a cluster serve Flink's custom resources, and Rollouts, with a
+// schema that takes anything: what drey makes of them does not depend on what their
+// operators check.
 func installCRDs(ctx context.Context, c *cluster.Cluster) error {
 	api, err := dynamic.NewForConfig(c.Config())
 	if err != nil {
 		return err
 	}
-	for _, r := range append(flink.CustomResources, rollouts) {
+	for _, r := range append([]flink.CustomResource{rollout}, flink.CustomResources...) {
 		crd := map[string]any{
 			"apiVersion": crds.GroupVersion().String(), "kind": "CustomResourceDefinition",
 			"metadata": map[string]any{"name": r.Resource + "." + r.Group},

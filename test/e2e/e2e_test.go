@@ -114,22 +114,24 @@ func (w *world) register(t testing.TB, platformNamespace, namespace string) {
 
 // resources of the kinds that the tests use.
 var resources = map[string]schema.GroupVersionResource{
-	"Namespace":          {Version: "v1", Resource: "namespaces"},
-	"Pod":                {Version: "v1", Resource: "pods"},
-	"Service":            {Version: "v1", Resource: "services"},
-	"ConfigMap":          {Version: "v1", Resource: "configmaps"},
-	"Event":              {Version: "v1", Resource: "events"},
-	"Deployment":         {Group: "apps", Version: "v1", Resource: "deployments"},
-	"ReplicaSet":         {Group: "apps", Version: "v1", Resource: "replicasets"},
-	"StatefulSet":        {Group: "apps", Version: "v1", Resource: "statefulsets"},
-	"ControllerRevision": {Group: "apps", Version: "v1", Resource: "controllerrevisions"},
-	"DaemonSet":          {Group: "apps", Version: "v1", Resource: "daemonsets"},
-	"Job":                {Group: "batch", Version: "v1", Resource: "jobs"},
-	"CronJob":            {Group: "batch", Version: "v1", Resource: "cronjobs"},
+	"Namespace":             {Version: "v1", Resource: "namespaces"},
+	"Pod":                   {Version: "v1", Resource: "pods"},
+	"Service":               {Version: "v1", Resource: "services"},
+	"ConfigMap":             {Version: "v1", Resource: "configmaps"},
+	"Event":                 {Version: "v1", Resource: "events"},
+	"ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
+	"DaemonSet":             {Group: "apps", Version: "v1", Resource: "daemonsets"},
+	"Rollout":               {Group: rollout.Group, Version: rollout.Version, Resource: rollout.Resource},
+	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
+	"ReplicaSet":            {Group: "apps", Version: "v1", Resource: "replicasets"},
+	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"ControllerRevision":    {Group: "apps", Version: "v1", Resource: "controllerrevisions"},
+	"Job":                   {Group: "batch", Version: "v1", Resource: "jobs"},
+	"CronJob":               {Group: "batch", Version: "v1", Resource: "cronjobs"},
 }
 
 func init() {
-	for _, r := range append(flink.CustomResources, rollouts) {
+	for _, r := range append([]flink.CustomResource{rollout}, flink.CustomResources...) {
 		resources[r.Kind] = schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}
 	}
 }
