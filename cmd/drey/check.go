@@ -77,7 +77,7 @@ type checked struct {
 // asked about, and what it only labels.
 func (q *question) check(m manifest, known verdict.Known) (c checked, ok bool, err error) {
 	v, ok, err := q.decide(m, known)
-	if err != nil || !ok || m.Kind == "Service" || m.Kind == "ConfigMap" {
+	if err != nil || !ok || m.APIVersion == "v1" && (m.Kind == "Service" || m.Kind == "ConfigMap") {
 		return checked{}, false, err
 	}
 	return checked{m.file, v.Explain(q.address())}, true, nil

@@ -62,6 +62,10 @@ var lookups = func() map[string]schema.GroupVersionResource {
 	add("", "v1", "configmaps", "configmap", "cm")
 	add("apps", "v1", "deployments", "deployment", "deploy")
 	add("apps", "v1", "statefulsets", "statefulset", "sts")
+	add("apps", "v1", "daemonsets", "daemonset", "ds")
+	add("apps", "v1", "replicasets", "replicaset", "rs")
+	add("", "v1", "replicationcontrollers", "replicationcontroller", "rc")
+	add("argoproj.io", "v1alpha1", "rollouts", "rollout", "ro")
 	add("batch", "v1", "jobs", "job")
 	add("batch", "v1", "cronjobs", "cronjob", "cj")
 	for _, c := range flink.CustomResources {
@@ -75,8 +79,8 @@ func getObject(ctx context.Context, config *clusterclient.Config, namespace, whi
 	kind, name, ok := strings.Cut(which, "/")
 	resource, known := lookups[strings.ToLower(kind)]
 	if !ok || !known || name == "" {
-		return manifest{}, &exitError{exitUsage, fmt.Errorf("%q is not KIND/NAME of something that drey is asked about: use pod/NAME, or deployment, statefulset, job, cronjob, "+
-			"service, configmap, flinkdeployment and the like", which)}
+		return manifest{}, &exitError{exitUsage, fmt.Errorf("%q is not KIND/NAME of something that drey is asked about: use pod/NAME, or deployment, statefulset, daemonset, replicaset, replicationcontroller, "+
+			"rollout, job, cronjob, service, configmap, flinkdeployment and the like", which)}
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
