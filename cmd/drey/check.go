@@ -22,7 +22,7 @@ func newCheckCommand() *cobra.Command {
 		Long: `Put every workload in the manifests to the function that the webhooks ask, and
 say what becomes of it. What drey would not be asked about is left out.
 
-The exit code is 1 if anything would be refused.`,
+The exit code is 6 if anything would be refused.`,
 		Example: `  drey check -f deploy/ --targets targets.yaml
   helm template . | drey check -f - --targets targets.yaml -n flink -o junit > drey.xml`,
 		Args: usage(cobra.NoArgs),
@@ -57,7 +57,7 @@ The exit code is 1 if anything would be refused.`,
 				return err
 			}
 			if refused > 0 {
-				return fmt.Errorf("%d of %d workloads would be refused", refused, len(all))
+				return &exitError{exitDenied, fmt.Errorf("%d of %d workloads would be refused", refused, len(all))}
 			}
 			return nil
 		},

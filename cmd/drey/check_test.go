@@ -60,7 +60,7 @@ metadata: {name: s}
 `
 )
 
-func TestCheckExitsWithOneOnADenial(t *testing.T) {
+func TestCheckExitsWithSixOnADenial(t *testing.T) {
 	dir := files(t, map[string]string{"targets.yaml": someTargets, "deploy/nuts.yaml": flinkDeployment, "deploy/deeper/web.yml": notFlink, "deploy/readme.txt": "kind: [not YAML"})
 	check := func(stdin string, args ...string) (string, int) {
 		return runDrey(t, stdin, append([]string{"check", "--targets", filepath.Join(dir, "targets.yaml")}, args...))
@@ -76,7 +76,7 @@ func TestCheckExitsWithOneOnADenial(t *testing.T) {
 	}
 
 	out, code = check(flinkDeployment, "-f", "-", "-n", "sandbox")
-	if code != exitFailure || !strings.Contains(out, "DENIED: NoDeploymentTarget") || !strings.Contains(out, `namespace "sandbox" has no DeploymentTarget`) ||
+	if code != exitDenied || !strings.Contains(out, "DENIED: NoDeploymentTarget") || !strings.Contains(out, `namespace "sandbox" has no DeploymentTarget`) ||
 		!strings.Contains(out, "curl -X POST http://127.0.0.1:8080/api/v1/") || !strings.Contains(out, "drey: 1 of 1 workloads would be refused") {
 		t.Errorf("in one without: %d\n%s", code, out)
 	}
@@ -87,7 +87,7 @@ func TestCheckExitsWithOneOnADenial(t *testing.T) {
 	if err := xml.Unmarshal([]byte(text), &suite); err != nil {
 		t.Fatal(err)
 	}
-	if code != exitFailure || suite.Tests != 2 || suite.Failures != 1 || suite.Cases[0].Failure != nil || suite.Cases[1].Failure.Type != "NoDeploymentTarget" {
+	if code != exitDenied || suite.Tests != 2 || suite.Failures != 1 || suite.Cases[0].Failure != nil || suite.Cases[1].Failure.Type != "NoDeploymentTarget" {
 		t.Errorf("as JUnit: %d\n%s", code, out)
 	}
 

@@ -29,6 +29,7 @@ const (
 	exitNotFound    = 3 // what was asked for does not exist
 	exitRefused     = 4 // the server refuses it, and will again
 	exitUnavailable = 5 // the server cannot be reached or does not answer: try again
+	exitDenied      = 6 // check found a workload that would be refused
 )
 
 // exitError is an error with an exit code of its own.
