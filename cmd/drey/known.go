@@ -36,12 +36,12 @@ func (s snapshot) Cluster(namespace, name string) (flink.Cluster, bool) {
 // snapshotOf fills an index with objects, which the registry's rules have not seen
 // yet, targets first: the others may refer to them.
 func snapshotOf(ctx context.Context, home string, objects []registry.Object) (snapshot, error) {
-	store := memstore.New()
+	store := &idKeeper{Store: memstore.New()}
 	var namespaces []string
 	for _, o := range objects {
 		namespaces = append(namespaces, o.Metadata.Namespace)
 	}
-	rules, err := registry.New(ctx, memstore.New(), registry.Options{Home: home, Namespaces: namespaces})
+	rules, err := registry.New(ctx, store, registry.Options{Home: home, Namespaces: namespaces})
 	if err != nil {
 		return snapshot{}, err
 	}
@@ -50,17 +50,28 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object) (sn
 		return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
 	})
 	for _, o := range objects {
-		kept, err := rules.Create(ctx, o)
-		if err != nil {
-			return snapshot{}, err
-		}
-		kept.Metadata.ID = cmp.Or(o.Metadata.ID, kept.Metadata.ID)
-		if _, err := store.Create(ctx, kept); err != nil {
+		store.id = o.Metadata.ID
+		if _, err := rules.Create(ctx, o); err != nil {
 			return snapshot{}, err
 		}
 	}
 	s := snapshot{Index: registry.NewIndex(home)}
 	return s, s.Follow(ctx, store)
+}
+
+// idKeeper gives new objects the id that they have elsewhere, instead of the one that
+// the registry makes: others may refer to it.
+type idKeeper struct {
+	registry.Store
+	id string // of the next object; empty: the registry's
+}
+
+// Create implements registry.Store.
+func (s *idKeeper) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
+	if o.Kind != registry.Namespace {
+		o.Metadata.ID = cmp.Or(s.id, o.Metadata.ID)
+	}
+	return s.Store.Create(ctx, o)
 }
 
 // readRegistry reads the registry's objects from files: as REST and drey targets

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"drey.dev/drey/registry"
+)
+
+// TestSnapshotKeepsIDs: a Deployment may refer to its target by the id that the target
+// has in the registry that was read.
+func TestSnapshotKeepsIDs(t *testing.T) {
+	object := func(kind registry.Kind, name, id, spec string) registry.Object {
+		return registry.Object{Kind: kind, Metadata: registry.Metadata{Name: name, Namespace: "team-a", ID: id}, Spec: json.RawMessage(spec)}
+	}
+	const target, deployment = "7c9e6679-7425-40de-944b-e07fc1f90ae7", "5f2f6a0e-6b1c-4a3c-9d0e-0a1b2c3d4e5f"
+	known, err := snapshotOf(t.Context(), "drey-system", []registry.Object{
+		object(registry.Deployment, "nuts", deployment, `{"deploymentTargetId": "`+target+`"}`),
+		object(registry.DeploymentTarget, "staging", target, `{"kubernetes": {"namespace": "flink"}}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, ok := known.Linked(registry.Deployment, "team-a", "flink", "", "nuts"); !ok || found.ID != deployment {
+		t.Errorf("got %+v, %t", found, ok)
+	}
+}
