@@ -42,7 +42,7 @@ ever removed.`,
 			if dryRun && !mend {
 				return &exitError{exitUsage, errors.New("--dry-run goes with --repair: alone, drey audit changes nothing anyhow")}
 			}
-			known, err := q.registry(cmd.Context(), cmd)
+			_, known, err := q.read(cmd)
 			if err != nil {
 				return err
 			}

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,9 +23,11 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check -f DIR",
 		Short: "Check manifests as the webhooks would, in a pipeline and without a cluster",
 		Long: `Put every workload in the manifests to the function that the webhooks ask, and
-say what becomes of it. What drey would not be asked about is left out.
+say what becomes of it: pods, every object that holds a pod template, whatever its
+kind, and Flink's custom resources. Manifests are read as kubectl reads them.
 
-The exit code is 6 if anything would be refused.`,
+The exit code is 6 if anything would be refused, 2 if there is nothing to check, and 1
+if a manifest cannot be read.`,
 		Example: `  drey check -f deploy/ --targets targets.yaml
   helm template . | drey check -f - --targets targets.yaml -n flink -o junit > drey.xml`,
 		Args: usage(cobra.NoArgs),
@@ -30,34 +35,25 @@ The exit code is 6 if anything would be refused.`,
 			if len(q.files) == 0 {
 				return &exitError{exitUsage, fmt.Errorf("say what to check with -f: a file, a directory, or - for standard input")}
 			}
-			known, err := q.registry(cmd.Context(), cmd)
+			if err := checkFormat(format, "table", "json", "junit"); err != nil {
+				return err
+			}
+			manifests, known, err := q.read(cmd)
 			if err != nil {
 				return err
 			}
-			manifests, err := readManifests(cmd.InOrStdin(), q.files)
+			all, err := q.checkAll(manifests, known)
 			if err != nil {
 				return err
 			}
-			var all []checked
-			refused := 0
-			for _, m := range manifests {
-				c, ok, err := q.check(m, known)
-				if err != nil {
-					return err
-				}
-				if !ok {
-					continue
-				}
-				all = append(all, c)
-				if !c.Allowed {
-					refused++
-				}
+			if len(all) == 0 && format != "table" {
+				fmt.Fprint(cmd.ErrOrStderr(), summary(len(manifests), all))
 			}
 			if err := printChecked(cmd.OutOrStdout(), format, len(manifests), all); err != nil {
 				return err
 			}
-			if refused > 0 {
-				return &exitError{exitDenied, fmt.Errorf("%d of %d workloads would be refused", refused, len(all))}
+			if n := count(all, func(c checked) bool { return !c.Allowed }); n > 0 {
+				return &exitError{exitDenied, fmt.Errorf("%d of %s would be refused", n, plural(len(all), "workload"))}
 			}
 			return nil
 		},
@@ -73,14 +69,63 @@ type checked struct {
 	verdict.Explanation
 }
 
-// check decides on a manifest. ok is false where nothing is gated: what drey is not
-// asked about, and what it only labels.
+// checkAll decides on manifests. What cannot be read is an error each.
+func (q *question) checkAll(manifests []manifest, known verdict.Known) ([]checked, error) {
+	var all []checked
+	var errs []error
+	for _, m := range manifests {
+		c, ok, err := q.check(m, known)
+		if ok {
+			all = append(all, c)
+		}
+		errs = append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}
+
+// check decides on a manifest. ok is false where nothing is gated: objects that run
+// no pods, and those that drey only labels.
 func (q *question) check(m manifest, known verdict.Known) (c checked, ok bool, err error) {
 	v, ok, err := q.decide(m, known)
 	if err != nil || !ok || m.APIVersion == "v1" && (m.Kind == "Service" || m.Kind == "ConfigMap") {
 		return checked{}, false, err
 	}
 	return checked{m.file, v.Explain(q.address())}, true, nil
+}
+
+// checkFormat refuses a value of -o that is none of those.
+func checkFormat(format string, formats ...string) error {
+	if slices.Contains(formats, format) {
+		return nil
+	}
+	last := len(formats) - 1
+	return &exitError{exitUsage, fmt.Errorf("-o %s: want %s or %s", format, strings.Join(formats[:last], ", "), formats[last])}
+}
+
+func count(all []checked, is func(checked) bool) int {
+	n := 0
+	for _, c := range all {
+		if is(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// summary says in a line how much was checked.
+func summary(manifests int, all []checked) string {
+	if len(all) == 0 {
+		return fmt.Sprintf("%s read, none of them a workload: nothing runs Flink\n", plural(manifests, "object"))
+	}
+	flinks := count(all, func(c checked) bool { return c.Reason != verdict.NotFlink && c.Reason != verdict.WeakSignal })
+	return fmt.Sprintf("%s read: %s, %d of Flink\n", plural(manifests, "object"), plural(len(all), "workload"), flinks)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func printChecked(out io.Writer, format string, manifests int, all []checked) error {
@@ -95,10 +140,8 @@ func printChecked(out io.Writer, format string, manifests int, all []checked) er
 		return e.Encode(all)
 	case "junit":
 		return printJUnit(out, all)
-	case "table":
-		return printCheckedTable(out, manifests, all)
 	}
-	return &exitError{exitUsage, fmt.Errorf("-o %s: want table, json or junit", format)}
+	return printCheckedTable(out, manifests, all)
 }
 
 func printCheckedTable(out io.Writer, manifests int, all []checked) error {
@@ -121,7 +164,7 @@ func printCheckedTable(out io.Writer, manifests int, all []checked) error {
 			fmt.Fprintf(out, "\n%s, %s/%s: %s\n", c.File, c.Kind, c.Name, cmp.Or(c.Message, c.Warning))
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d objects, %d of them workloads\n", manifests, len(all))
+	_, err := io.WriteString(out, summary(manifests, all))
 	return err
 }
 

@@ -33,8 +33,8 @@ func newExplainCommand() *cobra.Command {
 each label comes from, and whether it may run.
 
 KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f takes
-manifests, without a cluster. The registry is that of the running drey, or
-of --targets.`,
+manifests, without a cluster: every pod template, whatever its kind. The registry is
+that of the running drey, or of --targets.`,
 		Example: `  drey explain pod/my-job-6d4b9c-x2x4z -n flink
   drey explain -f job.yaml -n flink --targets targets.yaml`,
 		Args: usage(cobra.MaximumNArgs(1)),
@@ -42,7 +42,10 @@ of --targets.`,
 			if (len(args) == 1) == (len(q.files) > 0) {
 				return &exitError{exitUsage, errors.New("say what to explain: KIND/NAME for an object of the cluster, or -f FILE")}
 			}
-			known, err := q.registry(cmd.Context(), cmd)
+			if err := checkFormat(format, "text", "json"); err != nil {
+				return err
+			}
+			manifests, known, err := q.read(cmd)
 			if err != nil {
 				return err
 			}
@@ -50,7 +53,7 @@ of --targets.`,
 			if len(args) == 1 {
 				all, err = q.live(cmd.Context(), args[0], known)
 			} else {
-				all, err = q.offline(cmd.InOrStdin(), known)
+				all, err = q.offline(manifests, known)
 			}
 			if err != nil {
 				return err
@@ -67,6 +70,7 @@ of --targets.`,
 // registry they ask.
 type question struct {
 	client    client
+	reader    manifestReader
 	files     []string
 	targets   []string
 	namespace string // the Kubernetes namespace of what does not say; empty: see place
@@ -79,7 +83,7 @@ type question struct {
 func (q *question) bind(cmd *cobra.Command) {
 	q.bindRegistry(cmd)
 	f := cmd.Flags()
-	f.StringArrayVarP(&q.files, "filename", "f", nil, "file or directory with manifests in YAML or JSON; - is standard input; may be given many times")
+	f.StringArrayVarP(&q.files, "filename", "f", nil, "file or directory with manifests in YAML or JSON, as kubectl reads them; - is standard input; may be given many times")
 	f.StringVarP(&q.namespace, "namespace", "n", "", "Kubernetes namespace of what does not say where it is (default: that of kubectl's context)")
 }
 
@@ -103,41 +107,54 @@ func (q *question) bindRegistry(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: those of --server, if it is given; of the cluster, if it keeps them; of a drey on this machine)")
 }
 
-// registry is that of --targets; else of the drey that --server or its environment
-// names; else, if the cluster that kubectl would use keeps one, that; else of a drey on
-// this machine.
-func (q *question) registry(ctx context.Context, cmd *cobra.Command) (snapshot, error) {
-	if len(q.targets) > 0 {
-		objects, err := readRegistry(cmd.InOrStdin(), q.targets)
-		if err != nil {
-			return snapshot{}, err
+// read reads the manifests of -f, and the registry.
+func (q *question) read(cmd *cobra.Command) ([]manifest, snapshot, error) {
+	q.reader = manifestReader{stdin: cmd.InOrStdin(), command: cmd.CommandPath()}
+	manifests, err := q.reader.read(q.files)
+	if err != nil {
+		return nil, snapshot{}, err
+	}
+	for _, m := range manifests {
+		if m.APIVersion == "" {
+			return nil, snapshot{}, fmt.Errorf("%s: apiVersion is missing; every Kubernetes object has apiVersion and kind", m.where())
 		}
-		return snapshotOf(ctx, podNamespace(), objects)
+	}
+	objects, err := q.registered(cmd.Context(), cmd)
+	if err != nil {
+		return nil, snapshot{}, err
+	}
+	known, err := snapshotOf(cmd.Context(), podNamespace(), objects)
+	return manifests, known, err
+}
+
+// registered are the objects of the registry: of --targets; else of the drey that
+// --server or its environment names; else, if the cluster that kubectl would use keeps
+// one, of that; else of a drey on this machine.
+func (q *question) registered(ctx context.Context, cmd *cobra.Command) ([]registry.Object, error) {
+	if len(q.targets) > 0 {
+		return readRegistry(&q.reader, q.targets)
 	}
 	asked := q.client.server == serverCluster
 	if asked || !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
 		objects, err := q.clusterRegistry(ctx, cmd.ErrOrStderr())
 		if err == nil {
 			q.inCluster = true
-			return snapshotOf(ctx, podNamespace(), objects)
+			return objects, nil
 		}
 		if asked {
 			code := cmp.Or(codeOf(err), exitUnavailable)
 			if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
 				code, err = exitRefused, refusal
 			}
-			return snapshot{}, &exitError{code, fmt.Errorf("%w. Or give --targets FILE", err)}
+			return nil, &exitError{code, fmt.Errorf("%w. Or give --targets FILE", err)}
 		}
 		q.noCluster = err
 	}
 	objects, err := q.client.fetchRegistry(ctx)
-	if err != nil {
-		if q.noCluster != nil {
-			err = fmt.Errorf("%w. The cluster's own was not read either: %w", err, q.noCluster)
-		}
-		return snapshot{}, err
+	if err != nil && q.noCluster != nil {
+		err = fmt.Errorf("%w. The cluster's own was not read either: %w", err, q.noCluster)
 	}
-	return snapshotOf(ctx, podNamespace(), objects)
+	return objects, err
 }
 
 // clusterRegistry reads the registry that the cluster keeps, and says so: another may
@@ -171,35 +188,39 @@ func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]regi
 	return objects, err
 }
 
-// offline explains what the files hold of kinds that drey is asked about.
-func (q *question) offline(stdin io.Reader, known verdict.Known) ([]verdict.Explanation, error) {
-	manifests, err := readManifests(stdin, q.files)
-	if err != nil {
-		return nil, err
-	}
+// offline explains the workloads among manifests.
+func (q *question) offline(manifests []manifest, known verdict.Known) ([]verdict.Explanation, error) {
 	var all []verdict.Explanation
+	var errs []error
 	for _, m := range manifests {
 		v, ok, err := q.decide(m, known)
-		if err != nil {
-			return nil, err
-		}
 		if ok {
 			all = append(all, v.Explain(q.address()))
 		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("there is nothing in %s that drey would be asked about: no pod, nothing that makes pods, no custom resource of Flink's", strings.Join(q.files, ", "))
+		return nil, fmt.Errorf("none of the %d objects in %s runs Flink: there is no pod, no pod template and no custom resource of Flink's", len(manifests), strings.Join(q.files, ", "))
 	}
 	return all, nil
 }
 
-// decide decides on a manifest. ok is false where drey would not be asked.
+// decide decides on a manifest. ok is false where there is nothing to decide.
 func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, ok bool, err error) {
+	if m.isRegistryObject() {
+		return v, false, nil
+	}
 	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.place()), m.text)
 	if err != nil {
-		return v, false, fmt.Errorf("%s: %w", m.file, err)
+		return v, false, fmt.Errorf("%s: %w", m.where(), fieldError(err))
 	}
-	return verdict.Decide(w, known), ok, nil
+	if !ok {
+		return v, false, nil
+	}
+	return verdict.Decide(w, known), true, nil
 }
 
 func (q *question) address() verdict.Registry {
@@ -247,9 +268,8 @@ func printExplanations(out io.Writer, format string, all []verdict.Explanation) 
 				return err
 			}
 		}
-		return nil
 	}
-	return &exitError{exitUsage, fmt.Errorf("-o %s: want text or json", format)}
+	return nil
 }
 
 func printExplanation(out io.Writer, e verdict.Explanation) error {

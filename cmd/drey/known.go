@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	v1 "drey.dev/drey/registry/kubestore/v1"
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/webhook/flink"
 )
@@ -45,10 +46,7 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object) (sn
 	if err != nil {
 		return snapshot{}, err
 	}
-	order := []registry.Kind{registry.DeploymentTarget, registry.SessionCluster, registry.Deployment}
-	slices.SortStableFunc(objects, func(a, b registry.Object) int {
-		return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
-	})
+	slices.SortStableFunc(objects, inOrder)
 	for _, o := range objects {
 		store.id = o.Metadata.ID
 		if _, err := rules.Create(ctx, o); err != nil {
@@ -74,23 +72,29 @@ func (s *idKeeper) Create(ctx context.Context, o registry.Object) (registry.Obje
 	return s.Store.Create(ctx, o)
 }
 
+// inOrder sorts objects so that none comes before what it may refer to.
+func inOrder(a, b registry.Object) int {
+	order := []registry.Kind{registry.DeploymentTarget, registry.SessionCluster, registry.Deployment}
+	return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
+}
+
 // readRegistry reads the registry's objects from files: as REST and drey targets
 // get -o yaml write them, or as Kubernetes does.
-func readRegistry(stdin io.Reader, paths []string) ([]registry.Object, error) {
-	manifests, err := readManifests(stdin, paths)
+func readRegistry(reader *manifestReader, paths []string) ([]registry.Object, error) {
+	manifests, err := reader.read(paths)
 	if err != nil {
 		return nil, err
 	}
 	var all []registry.Object
 	for _, m := range manifests {
-		switch kind := registry.Kind(m.Kind); kind {
-		case registry.DeploymentTarget, registry.Deployment, registry.SessionCluster:
-			o, err := readRegistryObject(m.text)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", m.file, err)
-			}
-			all = append(all, o)
+		if !m.isRegistryObject() {
+			continue
 		}
+		o, err := m.registryObject(registry.DefaultNamespace)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
 	}
 	if len(all) == 0 {
 		return nil, &exitError{exitUsage, fmt.Errorf("%v: there is no DeploymentTarget in it", paths)}
@@ -98,9 +102,38 @@ func readRegistry(stdin io.Reader, paths []string) ([]registry.Object, error) {
 	return all, nil
 }
 
-func readRegistryObject(text []byte) (registry.Object, error) {
+// isRegistryObject holds for a DeploymentTarget, Deployment or SessionCluster of
+// drey.dev, or as REST writes it.
+func (m manifest) isRegistryObject() bool {
+	switch registry.Kind(m.Kind) {
+	case registry.DeploymentTarget, registry.Deployment, registry.SessionCluster:
+		return m.isCustomResource() || m.APIVersion == "v1" || m.APIVersion == ""
+	}
+	return false
+}
+
+// isCustomResource holds for an object of drey.dev.
+func (m manifest) isCustomResource() bool {
+	return strings.HasPrefix(m.APIVersion, v1.GroupVersion.Group+"/")
+}
+
+// registryObject reads an object of the registry. namespace is the platform namespace
+// of a custom resource that states none.
+func (m manifest) registryObject(namespace string) (o registry.Object, err error) {
+	if !m.isCustomResource() {
+		o, err = readRegistryObject(registry.Kind(m.Kind), m.text)
+	} else if o, _, err = kubestore.Decode(registry.Kind(m.Kind), m.text); err == nil {
+		o.Metadata.Namespace = cmp.Or(o.Metadata.Namespace, namespace)
+	}
+	if err != nil {
+		return registry.Object{}, fmt.Errorf("%s: %w", m.where(), err)
+	}
+	return o, nil
+}
+
+// readRegistryObject reads an object as REST writes it.
+func readRegistryObject(kind registry.Kind, text []byte) (registry.Object, error) {
 	var o struct {
-		Kind     registry.Kind `json:"kind"`
 		Metadata struct {
 			ID          string            `json:"id"`
 			Name        string            `json:"name"`
@@ -115,7 +148,7 @@ func readRegistryObject(text []byte) (registry.Object, error) {
 		return registry.Object{}, err
 	}
 	m := o.Metadata
-	return registry.Object{Kind: o.Kind, Spec: o.Spec, Metadata: registry.Metadata{
+	return registry.Object{Kind: kind, Spec: o.Spec, Metadata: registry.Metadata{
 		ID: m.ID, Name: m.Name, DisplayName: m.DisplayName, Namespace: cmp.Or(m.Namespace, registry.DefaultNamespace), Labels: m.Labels, Annotations: m.Annotations,
 	}}, nil
 }
@@ -147,11 +180,10 @@ func (c *client) fetchRegistry(ctx context.Context) ([]registry.Object, error) {
 				return nil, err
 			}
 			for _, item := range list.Items {
-				o, err := readRegistryObject(item)
+				o, err := readRegistryObject(registry.Kind(k.kind), item)
 				if err != nil {
 					return nil, err
 				}
-				o.Kind = registry.Kind(k.kind)
 				all = append(all, o)
 			}
 		}

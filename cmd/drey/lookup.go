@@ -97,5 +97,5 @@ func getObject(ctx context.Context, config *clusterclient.Config, namespace, whi
 	if err != nil {
 		return manifest{}, err
 	}
-	return manifest{file: which, text: text, APIVersion: found.GetAPIVersion(), Kind: found.GetKind()}, nil
+	return manifest{file: which, text: text, manifestHeader: manifestHeader{APIVersion: found.GetAPIVersion(), Kind: found.GetKind()}}, nil
 }
