@@ -24,7 +24,8 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check manifests as the webhooks would, in a pipeline and without a cluster",
 		Long: `Put every workload in the manifests to the function that the webhooks ask, and
 say what becomes of it: pods, every object that holds a pod template, whatever its
-kind, and Flink's custom resources. Manifests are read as kubectl reads them.
+kind, and Flink's custom resources. Manifests are read as kubectl reads them. Targets
+among them count.
 
 The exit code is 6 if anything would be refused, 2 if there is nothing to check, and 1
 if a manifest cannot be read.`,

@@ -170,6 +170,7 @@ func TestCheckRefusesInput(t *testing.T) {
 		{[]string{"check", "-f", at("good.yaml"), "--targets", at("none.yaml")}, exitUsage, "there is no DeploymentTarget in it"},
 		{[]string{"check", "-f", at("good.yaml"), "--targets", at("empty.yaml")}, exitUsage, "empty.yaml: it is empty"},
 		{[]string{"check", "-f", at("good.yaml"), "--targets", at("refused.yaml")}, exitFailure, "not a name!"},
+		{[]string{"check", "-f", at("refused.yaml"), "--targets", at("targets.yaml")}, exitFailure, "refused.yaml, document 1, DeploymentTarget/not a name!: "},
 		{[]string{"explain", "-f", at("none.yaml"), "--targets", at("targets.yaml")}, 0, "ConfigMap"},
 	} {
 		if out, code := runDrey(t, "", c.args); code != c.code || !strings.Contains(out, c.says) {
@@ -203,7 +204,7 @@ func FuzzManifests(f *testing.F) {
 	f.Add([]byte("\xff\xfea\x00:\x00 \x001\x00"))
 	f.Add([]byte("a: b\n--- # c\n\xef\xbb\xbf{{ d }}\n...\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		known, err := snapshotOf(t.Context(), "drey-system", nil)
+		known, err := snapshotOf(t.Context(), "drey-system", nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

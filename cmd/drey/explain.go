@@ -34,7 +34,7 @@ each label comes from, and whether it may run.
 
 KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f takes
 manifests, without a cluster: every pod template, whatever its kind. The registry is
-that of the running drey, or of --targets.`,
+that of the running drey, or of --targets, with what the manifests add to it.`,
 		Example: `  drey explain pod/my-job-6d4b9c-x2x4z -n flink
   drey explain -f job.yaml -n flink --targets targets.yaml`,
 		Args: usage(cobra.MaximumNArgs(1)),
@@ -110,26 +110,53 @@ func (q *question) bindRegistry(cmd *cobra.Command) {
 // read reads the manifests of -f, and the registry.
 func (q *question) read(cmd *cobra.Command) ([]manifest, snapshot, error) {
 	q.reader = manifestReader{stdin: cmd.InOrStdin(), command: cmd.CommandPath()}
-	manifests, err := q.reader.read(q.files)
+	manifests, among, err := q.input()
 	if err != nil {
 		return nil, snapshot{}, err
 	}
-	for _, m := range manifests {
-		if m.APIVersion == "" {
-			return nil, snapshot{}, fmt.Errorf("%s: apiVersion is missing; every Kubernetes object has apiVersion and kind", m.where())
-		}
-	}
-	objects, err := q.registered(cmd.Context(), cmd)
-	if err != nil {
-		return nil, snapshot{}, err
-	}
-	known, err := snapshotOf(cmd.Context(), podNamespace(), objects)
+	known, err := q.registry(cmd.Context(), cmd, among)
 	return manifests, known, err
 }
 
-// registered are the objects of the registry: of --targets; else of the drey that
-// --server or its environment names; else, if the cluster that kubectl would use keeps
-// one, of that; else of a drey on this machine.
+// input reads the manifests of -f, and the objects of the registry among them.
+func (q *question) input() (manifests []manifest, among []stated, err error) {
+	if manifests, err = q.reader.read(q.files); err != nil {
+		return nil, nil, err
+	}
+	for _, m := range manifests {
+		switch {
+		case m.isRegistryObject() && (m.APIVersion != "" || m.Kind == string(registry.DeploymentTarget)):
+			o, err := m.registryObject(q.place())
+			if err != nil {
+				return nil, nil, err
+			}
+			among = append(among, stated{o, m.where(), m.isCustomResource()})
+		case m.APIVersion == "":
+			return nil, nil, fmt.Errorf("%s: apiVersion is missing; every Kubernetes object has apiVersion and kind", m.where())
+		}
+	}
+	return manifests, among, nil
+}
+
+// registry is that of --targets; else of the drey that --server or its environment
+// names; else, if the cluster that kubectl would use keeps one, that; else of a drey on
+// this machine. The objects among the manifests are applied to it. Where they have a
+// target and no registry is named or found, they are all of it.
+func (q *question) registry(ctx context.Context, cmd *cobra.Command, among []stated) (snapshot, error) {
+	objects, err := q.registered(ctx, cmd)
+	named := len(q.targets) > 0 || cmd.Flags().Changed("server") || os.Getenv("DREY_SERVER") != ""
+	if err != nil && !named && slices.ContainsFunc(among, func(s stated) bool { return s.Kind == registry.DeploymentTarget }) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "The targets are those among the manifests alone, since no registry was read: %v\n", cmp.Or(q.noCluster, err))
+		q.inCluster = slices.ContainsFunc(among, func(s stated) bool { return s.isCustomResource })
+		objects, err = nil, nil
+	}
+	if err != nil {
+		return snapshot{}, err
+	}
+	return snapshotOf(ctx, podNamespace(), objects, among)
+}
+
+// registered are the objects of the registry that was named, or found.
 func (q *question) registered(ctx context.Context, cmd *cobra.Command) ([]registry.Object, error) {
 	if len(q.targets) > 0 {
 		return readRegistry(&q.reader, q.targets)

@@ -34,12 +34,23 @@ func (s snapshot) Cluster(namespace, name string) (flink.Cluster, bool) {
 	return s.owners.Cluster(namespace, name)
 }
 
+// stated is an object of the registry as a manifest states it.
+type stated struct {
+	registry.Object
+	where            string
+	isCustomResource bool
+}
+
 // snapshotOf fills an index with objects, which the registry's rules have not seen
-// yet, targets first: the others may refer to them.
-func snapshotOf(ctx context.Context, home string, objects []registry.Object) (snapshot, error) {
+// yet, targets first: the others may refer to them. The objects that manifests state
+// are applied to them: one that is there already is updated, or stays as it is.
+func snapshotOf(ctx context.Context, home string, objects []registry.Object, manifests []stated) (snapshot, error) {
 	store := &idKeeper{Store: memstore.New()}
 	var namespaces []string
 	for _, o := range objects {
+		namespaces = append(namespaces, o.Metadata.Namespace)
+	}
+	for _, o := range manifests {
 		namespaces = append(namespaces, o.Metadata.Namespace)
 	}
 	rules, err := registry.New(ctx, store, registry.Options{Home: home, Namespaces: namespaces})
@@ -51,6 +62,13 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object) (sn
 		store.id = o.Metadata.ID
 		if _, err := rules.Create(ctx, o); err != nil {
 			return snapshot{}, err
+		}
+	}
+	slices.SortStableFunc(manifests, func(a, b stated) int { return inOrder(a.Object, b.Object) })
+	for _, o := range manifests {
+		store.id = o.Metadata.ID
+		if _, _, err := rules.Put(ctx, o.Object, registry.Precondition{}); err != nil {
+			return snapshot{}, fmt.Errorf("%s: %w", o.where, err)
 		}
 	}
 	s := snapshot{Index: registry.NewIndex(home)}

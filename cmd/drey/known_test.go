@@ -17,7 +17,7 @@ func TestSnapshotKeepsIDs(t *testing.T) {
 	known, err := snapshotOf(t.Context(), "drey-system", []registry.Object{
 		object(registry.Deployment, "nuts", deployment, `{"deploymentTargetId": "`+target+`"}`),
 		object(registry.DeploymentTarget, "staging", target, `{"kubernetes": {"namespace": "flink"}}`),
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

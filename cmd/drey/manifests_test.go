@@ -98,6 +98,94 @@ func TestCheckFollowsALinkToADirectory(t *testing.T) {
 	}
 }
 
+// TestCheckCountsTargetsAmongTheManifests, whatever their order and their form.
+func TestCheckCountsTargetsAmongTheManifests(t *testing.T) {
+	const (
+		custom   = "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: flink%s}\nspec: {kubernetes: {namespace: flink}}\n"
+		asREST   = "apiVersion: v1\nkind: DeploymentTarget\nmetadata: {name: flink, namespace: team-a}\nspec: {kubernetes: {namespace: flink}}\n"
+		inTeamA  = ", namespace: team-a"
+		inTeamB  = ", namespace: team-b"
+		pointing = "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: staging, namespace: team-a}\nspec: {kubernetes: {namespace: elsewhere}}\n"
+	)
+	target := func(namespace string) string { return strings.Replace(custom, "%s", namespace, 1) }
+	dir := files(t, map[string]string{
+		"targets.yaml": someTargets, "nuts.yaml": flinkDeployment, "custom.yaml": target(inTeamA), "b.yaml": target(inTeamB), "rest.yaml": asREST, "nowhere.yaml": target(""),
+		"repeated.yaml": "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: staging, namespace: team-a}\nspec: {kubernetes: {namespace: flink}}\n", "changed.yaml": pointing,
+		"list.yaml": "apiVersion: drey.dev/v1\nkind: DeploymentTargetList\nitems: [{metadata: {name: flink, namespace: team-a}, spec: {kubernetes: {namespace: flink}}}]\n",
+		"moved.yaml": "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: other, namespace: team-a}\nspec: {kubernetes: {namespace: flink}}\n---\n" +
+			"apiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: nuts, namespace: team-a}\nspec: {deploymentTargetName: other}\n",
+		"dangling.yaml": "apiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: nuts, namespace: team-a}\nspec: {deploymentTargetName: absent}\n",
+	})
+	t.Setenv("KUBECONFIG", filepath.Join(dir, "no-kubeconfig"))
+	t.Setenv("HOME", dir)
+	const alone = "The targets are those among the manifests alone"
+	for name, c := range map[string]struct {
+		files, args []string
+		want, says  string
+		code        int
+	}{
+		"before it":                           {files: []string{"custom.yaml", "nuts.yaml"}, want: "HasTarget", says: alone},
+		"after it":                            {files: []string{"nuts.yaml", "custom.yaml"}, want: "HasTarget", says: alone},
+		"as REST writes it":                   {files: []string{"nuts.yaml", "rest.yaml"}, want: "HasTarget", says: alone},
+		"in a list":                           {files: []string{"nuts.yaml", "list.yaml"}, want: "HasTarget", says: `"platformNamespace": "team-a"`},
+		"given twice":                         {files: []string{"nuts.yaml", "custom.yaml", "custom.yaml"}, want: "HasTarget", says: alone},
+		"without a namespace: that of -n":     {files: []string{"nuts.yaml", "nowhere.yaml"}, want: "HasTarget", says: `"platformNamespace": "flink"`},
+		"beside those of --targets":           {files: []string{"nuts.yaml", "b.yaml"}, args: []string{"--targets", "custom.yaml"}, want: "AmbiguousTarget", code: exitDenied},
+		"in --targets as well":                {files: []string{"nuts.yaml", "repeated.yaml"}, args: []string{"--targets", "targets.yaml"}, want: "HasTarget", says: "registered as Deployment team-a/nuts"},
+		"in --targets, with another spec":     {files: []string{"nuts.yaml", "changed.yaml"}, args: []string{"--targets", "targets.yaml"}, says: "changed.yaml, document 1, DeploymentTarget/staging: the spec of", code: exitFailure},
+		"a Deployment that another one moves": {files: []string{"nuts.yaml", "moved.yaml"}, args: []string{"--targets", "targets.yaml"}, want: "HasTarget", says: `"value": "ID"`},
+		"a Deployment that refers to nothing": {files: []string{"nuts.yaml", "custom.yaml", "dangling.yaml"}, says: "dangling.yaml, document 1, Deployment/nuts: ", code: exitFailure},
+		"none, and no registry either":        {files: []string{"nuts.yaml"}, args: []string{"--kubeconfig", "no-kubeconfig"}, says: "--targets FILE", code: exitUnavailable},
+		"a registry that is named and is not": {files: []string{"nuts.yaml", "custom.yaml"}, args: []string{"--server", "http://127.0.0.1:1"}, says: "--targets FILE", code: exitUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"-n", "flink"}
+			for _, file := range c.files {
+				args = append(args, "-f", filepath.Join(dir, file))
+			}
+			for _, arg := range c.args {
+				if strings.HasSuffix(arg, ".yaml") || arg == "no-kubeconfig" {
+					arg = filepath.Join(dir, arg)
+				}
+				args = append(args, arg)
+			}
+			got, out, code := verdictsOf(t, args...)
+			var want []string
+			if c.want != "" {
+				want = []string{"FlinkDeployment/nuts " + c.want}
+			}
+			if code != c.code || !slices.Equal(got, want) || !strings.Contains(out, c.says) {
+				t.Errorf("%d %v\n%s\nwant %d %v with %q", code, got, out, c.code, want, c.says)
+			}
+		})
+	}
+
+	t.Run("a reference by id", func(t *testing.T) {
+		const id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+		byID := files(t, map[string]string{
+			"targets.yaml": "kind: DeploymentTarget\nmetadata: {name: staging, namespace: team-a, id: " + id + "}\nspec: {kubernetes: {namespace: flink}}\n---\n" +
+				"kind: Deployment\nmetadata: {name: other, namespace: team-a}\nspec: {deploymentTargetId: " + id + "}\n",
+			"nuts.yaml": flinkDeployment + "---\napiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: nuts, namespace: team-a}\nspec: {deploymentTargetId: " + id + "}\n",
+		})
+		got, out, code := verdictsOf(t, "-n", "flink", "-f", filepath.Join(byID, "nuts.yaml"), "--targets", filepath.Join(byID, "targets.yaml"))
+		if code != 0 || !slices.Equal(got, []string{"FlinkDeployment/nuts HasTarget"}) || !strings.Contains(out, "registered as Deployment team-a/nuts") {
+			t.Errorf("%d %v\n%s", code, got, out)
+		}
+	})
+
+	t.Run("a whole installation in one file", func(t *testing.T) {
+		got, out, code := verdictsOf(t, "-f", "testdata/check/with-targets.yaml")
+		want := []string{"Deployment/before-its-target HasTarget"}
+		if code != 0 || !slices.Equal(got, want) || !strings.Contains(out, "registered as SessionCluster logistics/before-its-target") {
+			t.Errorf("%d %v\n%s", code, got, out)
+		}
+		out, code = runDrey(t, flinkDeployment, []string{"check", "-f", "-", "-n", "sandbox", "-f", "testdata/check/with-targets.yaml"})
+		if code != exitDenied || !strings.Contains(out, "| kubectl apply -f -") {
+			t.Errorf("beside a workload that has no target: %d\n%s", code, out)
+		}
+	})
+}
+
 // sharedCases is a folder beside this repository with inputs as people have them.
 const sharedCases = "../../../shared/cases/check"
 

@@ -131,7 +131,7 @@ var resources = map[string]schema.GroupVersionResource{
 }
 
 func init() {
-	for _, r := range append([]flink.CustomResource{rollout}, flink.CustomResources...) {
+	for _, r := range flink.CustomResources {
 		resources[r.Kind] = schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}
 	}
 }
