@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,6 +22,22 @@ type metadata struct {
 	Annotations     map[string]string `json:"annotations"`
 	OwnerReferences []ownerReference  `json:"ownerReferences"`
 	Deletion        string            `json:"deletionTimestamp"` // empty while it is to stay
+	ManagedFields   []manager         `json:"managedFields"`
+}
+
+type manager struct {
+	Manager string `json:"manager"`
+}
+
+// fromManifest tells whether a tool wrote an object that reads manifests from files:
+// kubectl and what deploys by GitOps, rather than Flink's client or an operator.
+func (m *metadata) fromManifest() bool {
+	if _, applied := m.Annotations["kubectl.kubernetes.io/last-applied-configuration"]; applied {
+		return true
+	}
+	return slices.ContainsFunc(m.ManagedFields, func(by manager) bool {
+		return slices.ContainsFunc([]string{"kubectl", "helm", "argocd", "kustomize"}, func(tool string) bool { return strings.HasPrefix(strings.ToLower(by.Manager), tool) })
+	})
 }
 
 type ownerReference struct {
@@ -116,34 +134,31 @@ type custom struct {
 	Spec     jsontext.Value `json:"spec"`
 }
 
-type customSpec struct {
-	Job         jsontext.Value `json:"job"`
-	PodTemplate struct {
-		Metadata metadata `json:"metadata"`
-	} `json:"podTemplate"`
-	Template struct {
-		Spec struct {
-			Job jsontext.Value `json:"job"`
-		} `json:"spec"`
-	} `json:"template"` // of a FlinkBlueGreenDeployment
-}
-
 func (c *custom) recognize(r *request[custom]) flink.Workload {
 	o := c.Metadata.object(r.Kind.Kind, r.Namespace)
-	var spec customSpec
-	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // as far as it goes
-	o.Pod.Labels, o.Pod.Annotations = spec.PodTemplate.Metadata.Labels, spec.PodTemplate.Metadata.Annotations
-	return flink.RecognizeCustom(&o, flink.ModeOf(o.Kind, isThere(spec.Job) || isThere(spec.Template.Spec.Job)))
+	var spec map[string]any
+	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // a spec that is no object says nothing
+	object := map[string]any{"metadata": map[string]any{"labels": anyOfStrings(o.Labels)}, "spec": spec}
+	o.Pod, o.PodStatements = flink.PodOf(o.Kind, object), flink.Statements(o.Kind, object)
+	template, _ := spec["template"].(map[string]any)
+	inner, _ := template["spec"].(map[string]any) // of a FlinkBlueGreenDeployment
+	return flink.RecognizeCustom(&o, flink.ModeOf(o.Kind, spec["job"] != nil || inner["job"] != nil))
 }
 
-func isThere(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
+func anyOfStrings(labels map[string]string) map[string]any {
+	all := make(map[string]any, len(labels))
+	for key, value := range labels {
+		all[key] = value
+	}
+	return all
+}
 
 // object has the request's namespace: it is where the object will be, also
 // when the object does not say.
 func (m *metadata) object(kind, namespace string) flink.Object {
 	o := flink.Object{
 		Kind: kind, Namespace: namespace, Name: m.Name, GenerateName: m.GenerateName, UID: m.UID,
-		Labels: m.Labels, Annotations: m.Annotations,
+		Labels: m.Labels, Annotations: m.Annotations, FromManifest: m.fromManifest(),
 	}
 	if len(m.OwnerReferences) > 0 {
 		o.Owners = make([]flink.Owner, len(m.OwnerReferences))

@@ -14,6 +14,9 @@ type Object struct {
 	Annotations  map[string]string
 	Owners       []Owner
 	Pod          Pod // the pod itself, or the template
+
+	PodStatements []Statement // of a custom resource: where it states labels of its pods
+	FromManifest  bool        // kubectl or the like wrote it, from a file
 }
 
 // Pod is the part of a pod, or of a template, that shows what runs in it.

@@ -22,10 +22,11 @@ type Relative struct {
 	Denied    []string
 	DeniesAll bool
 
-	// Of a custom resource: how its cluster takes jobs, and the job that it has
-	// last heard of (FlinkDeployment: status.jobStatus.jobId).
-	Mode  Mode
-	JobID string
+	// Of a custom resource: how its cluster takes jobs, the job that it has last heard of
+	// (FlinkDeployment: status.jobStatus.jobId), and where it states labels of its pods.
+	Mode          Mode
+	JobID         string
+	PodStatements []Statement
 }
 
 func (r Relative) isFlink() bool { return Owner{APIVersion: r.APIVersion, Kind: r.Kind}.isFlink() }

@@ -14,9 +14,10 @@ import (
 type kept struct {
 	metav1.ObjectMeta // as far as it matters
 
-	kind  kind
-	mode  flink.Mode
-	jobID string
+	kind   kind
+	mode   flink.Mode
+	jobID  string
+	stated []flink.Statement // labels of its pods, by which they would be others'; mostly none
 }
 
 // is tells whether it has a uid, where one is known.
@@ -25,7 +26,7 @@ func (k *kept) is(uid string) bool { return uid == "" || string(k.UID) == uid }
 func (k *kept) relative() flink.Relative {
 	return flink.Relative{
 		APIVersion: k.kind.apiVersion(), Kind: k.kind.Kind, Name: k.Name, UID: string(k.UID),
-		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID,
+		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID, PodStatements: k.stated,
 	}
 }
 
@@ -75,12 +76,14 @@ func keepMetadata(k kind, m metav1.Object) *kept {
 	}}
 }
 
-// keepCustom keeps, beside that, the mode and the job of a custom resource.
+// keepCustom keeps, beside that, the mode and the job of a custom resource, and where it
+// states whose its pods are.
 func keepCustom(k kind, u *unstructured.Unstructured) *kept {
 	c := keepMetadata(k, u)
 	job, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "job")
 	inTemplate, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "job")
 	c.mode = flink.ModeOf(k.Kind, job != nil || inTemplate != nil)
+	c.stated = flink.Statements(k.Kind, u.Object)
 	for _, path := range jobIDs {
 		if id, ok, _ := unstructured.NestedString(u.Object, path...); ok && id != "" {
 			c.jobID = id
