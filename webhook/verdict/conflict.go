@@ -15,14 +15,47 @@ import (
 // restored, or be of another registry. Neither is a name: many may have it. See
 // docs/decisions/004-what-is-a-label-conflict.md.
 func claim(w flink.Workload, own string, known Known) (Label, bool) {
+	stated := w.Object.Stated()
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
-		for _, id := range [...]string{w.Object.Labels[key], w.Object.Pod.Labels[key]} {
-			if isAnothers(w, id, own, known) {
-				return Label{Key: key, Value: id}, true
+		for _, s := range stated {
+			if s.Key == key && isAnothers(w, s.Value, own, known) {
+				return Label{Key: key, Value: s.Value}, true
 			}
 		}
 	}
 	return Label{}, false
+}
+
+// strayPlatform returns the platform namespace that a custom resource states for some of
+// its pods and that has no target here: the operator makes those pods after the resource
+// was let in.
+func strayPlatform(w flink.Workload, p platform, owner map[string]string) (Label, bool) {
+	if w.Flavor != flink.Custom {
+		return Label{}, false
+	}
+	for _, s := range w.Object.Stated() {
+		if s.Key == LabelPlatformNamespace && !p.belongs(s.Value, owner) {
+			return Label{Key: s.Key, Value: s.Value}, true
+		}
+	}
+	return Label{}, false
+}
+
+// denyConflict denies for a label. The message names all places that state what is
+// another's, of the workload and of its owners, so that one command mends them.
+func (v Verdict) denyConflict(l Label, owner map[string]string, known Known) Verdict {
+	v.conflict = l
+	wrong := func(s flink.Statement) bool {
+		if l.Key == LabelPlatformNamespace {
+			return s.Key == l.Key && !v.platform.belongs(s.Value, owner)
+		}
+		return s.Key != LabelPlatformNamespace && isAnothers(v.workload, s.Value, v.registered.ID, known)
+	}
+	v.stray = slices.DeleteFunc(v.workload.Object.Stated(), func(s flink.Statement) bool { return !wrong(s) })
+	for _, r := range v.workload.Relatives {
+		v.ownersStray = append(v.ownersStray, slices.DeleteFunc(slices.Clone(r.PodStatements), func(s flink.Statement) bool { return !wrong(s) }))
+	}
+	return v.deny(LabelConflict)
 }
 
 // Claims tells whether an update sets labels that say whose a workload is, or has them

@@ -36,7 +36,7 @@ func (v Verdict) Message(r Registry) string {
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of the platform namespaces %s, and nothing says whose this is. "+
 			"Set the label %s of its pods to one of them: %s . %s",
-			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, labelCommand(w, LabelPlatformNamespace, v.platform.candidates[0]), evidence(w))
+			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, v.remedy(v.platform.candidates[0]), evidence(w))
 	case LabelConflict:
 		return v.conflictMessage(r)
 	case LabelImmutable:
@@ -52,12 +52,12 @@ func (v Verdict) conflictMessage(r Registry) string {
 			w.Object.Kind, w.Object.Name, w.Object.Namespace, l.Key, l.Value, strings.ToLower(w.Object.Kind), w.Object.Name, w.Object.Namespace)
 	}
 	if l.Key == LabelPlatformNamespace {
-		return fmt.Sprintf("the label %s says %q, and that platform namespace has no DeploymentTarget for namespace %q: only %s has. "+
+		return fmt.Sprintf("in namespace %q the label %s says %q, and that platform namespace has no DeploymentTarget there: only %s has. "+
 			"Take the label off, and drey sets it: %s ; or register one: %s . %s",
-			l.Key, l.Value, w.Object.Namespace, strings.Join(v.platform.candidates, ", "), labelCommand(w, l.Key, ""), registerCommand(w, r, l.Value), evidence(w))
+			w.Object.Namespace, l.Key, l.Value, strings.Join(v.platform.candidates, ", "), v.remedy(""), registerCommand(w, r, l.Value), evidence(w))
 	}
-	return fmt.Sprintf("the label %s says %q, which is the id of something else, so in namespace %q this may not carry it. "+
-		"Take the label off, and drey gives it its own: %s . %s", l.Key, l.Value, w.Object.Namespace, labelCommand(w, l.Key, ""), evidence(w))
+	return fmt.Sprintf("in namespace %q the label %s says %q, which is the id of something else. "+
+		"Take the label off, and drey gives it its own: %s . %s", w.Object.Namespace, l.Key, l.Value, v.remedy(""), evidence(w))
 }
 
 func (v Verdict) immutableMessage() string {
@@ -109,35 +109,6 @@ func (r Registry) Command(kubernetesNamespace, platformNamespace string) string 
 		r.URL, platformNamespace, who, body)
 }
 
-// labelCommand sets a label of a workload's pods, or takes it off if the value is
-// empty, where they are described: in the manifest that was just refused, or in
-// the object that tries to make them.
-func labelCommand(w flink.Workload, key, value string) string {
-	given := "null"
-	if value != "" {
-		given = strconv.Quote(value)
-	}
-	labels := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, key, given)
-	root := shellSafe(w.Root.Name, "NAME")
-	_, below := w.Object.Pod.Labels[key]
-	switch o := w.Object; {
-	case value == "" && !below && o.Kind != "Pod", value != "" && w.Flavor == flink.Custom:
-		return localPatch(labels, o.Namespace)
-	case w.Flavor == flink.Custom:
-		return localPatch(`{"spec":{"podTemplate":`+labels+`}}`, o.Namespace)
-	case w.Root.Kind == "FlinkDeployment":
-		return fmt.Sprintf(`kubectl patch flinkdeployment %s -n %s --type merge -p '{"spec":{"podTemplate":%s}}'`, root, o.Namespace, labels)
-	case o.Kind == "Pod" && (w.Root.Kind == "Deployment" || w.Root.Kind == "StatefulSet"):
-		return fmt.Sprintf(`kubectl patch %s %s -n %s --type merge -p '{"spec":{"template":%s}}'`, strings.ToLower(w.Root.Kind), root, o.Namespace, labels)
-	case o.Kind == "Pod":
-		return localPatch(labels, o.Namespace)
-	case o.Kind == "CronJob":
-		return localPatch(`{"spec":{"jobTemplate":{"spec":{"template":`+labels+`}}}}`, o.Namespace)
-	default:
-		return localPatch(`{"spec":{"template":`+labels+`}}`, o.Namespace)
-	}
-}
-
 // shellSafe returns a name that may be pasted into a shell. What an object
 // says of itself has not been validated yet when it is admitted.
 func shellSafe(name, otherwise string) string {
@@ -145,8 +116,4 @@ func shellSafe(name, otherwise string) string {
 		return otherwise
 	}
 	return name
-}
-
-func localPatch(patch, namespace string) string {
-	return fmt.Sprintf("kubectl patch --local -f FILE --type merge -p '%s' -o yaml | kubectl apply -n %s -f -", patch, namespace)
 }

@@ -42,6 +42,12 @@ func platformNamespace(w flink.Workload, owner map[string]string, targets []regi
 	return p
 }
 
+// belongs holds for a platform namespace that a workload may state: one with a target
+// here, or that of an owner that was admitted.
+func (p platform) belongs(stated string, owner map[string]string) bool {
+	return slices.Contains(p.candidates, stated) || stated == owner[LabelPlatformNamespace]
+}
+
 // only is the candidate in which the workload is registered, or else the only
 // candidate.
 func (p platform) only(w flink.Workload, known Known) (string, Source, bool) {

@@ -45,13 +45,15 @@ type Verdict struct {
 	// would have given. They may be selectors: they stay.
 	Kept []Label
 
-	workload   flink.Workload
-	platform   platform
-	unlinked   string  // a link that it states and that leads nowhere
-	conflict   Label   // with which it claims what is another's
-	was        []Label // that an update would change or remove
-	isUpdate   bool    // by which the conflict would come
-	registered registry.Registered
+	workload    flink.Workload
+	platform    platform
+	unlinked    string              // a link that it states and that leads nowhere
+	conflict    Label               // with which it claims what is another's
+	stray       []flink.Statement   // where it states that, or the like
+	ownersStray [][]flink.Statement // likewise its relatives, each
+	was         []Label             // that an update would change or remove
+	isUpdate    bool                // by which the conflict would come
+	registered  registry.Registered
 }
 
 // Label is a label and its value.
@@ -83,17 +85,20 @@ func Decide(w flink.Workload, known Known) Verdict {
 	case len(targets) == 0:
 		return v.deny(NoDeploymentTarget)
 	case v.platform.stated != "":
-		v.conflict = Label{Key: LabelPlatformNamespace, Value: v.platform.stated}
-		return v.deny(LabelConflict)
+		return v.denyConflict(Label{Key: LabelPlatformNamespace, Value: v.platform.stated}, owner, known)
 	default:
 		return v.deny(AmbiguousTarget)
 	}
 	v.join(known)
 	w = v.workload
 	v.link(known)
-	if id, claimed := claim(w, v.registered.ID, known); claimed && v.Reason == HasTarget && !w.MadeByJobManager {
-		v.conflict = id
-		return v.deny(LabelConflict)
+	if v.Reason == HasTarget && !w.MadeByJobManager {
+		if l, stray := strayPlatform(w, v.platform, owner); stray {
+			return v.denyConflict(l, owner, known)
+		}
+		if l, claimed := claim(w, v.registered.ID, known); claimed {
+			return v.denyConflict(l, owner, known)
+		}
 	}
 	if isAnothers(w, w.Identity.ID, v.registered.ID, known) { // its owner was not found with this uid
 		v.workload.Identity.ID = ""
