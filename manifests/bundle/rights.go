@@ -84,7 +84,7 @@ func clusterRules() []rule {
 		allow("Pods: those of Flink's that lack labels get them; what runs holds its target, and is listed as Jobs.", append(watching[:3:3], "patch"), "", "pods"),
 		allow("Who owns a pod tells which job it belongs to.", watching, "apps", "deployments", "statefulsets"),
 		allow("The same, of jobs that are submitted by a Job or a CronJob.", watching, "batch", "jobs", "cronjobs"),
-		allow("What a pod's controller selects says which labels the pod cannot have.", []string{"get"}, "apps", "replicasets", "daemonsets"),
+		allow("What a pod's controller selects says which labels the pod cannot have; what controls it in turn, whose the pod is.", []string{"get"}, "apps", "replicasets", "daemonsets"),
 	}
 	for i, c := range flink.CustomResources {
 		if i > 0 && flink.CustomResources[i-1].Group == c.Group {

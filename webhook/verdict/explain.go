@@ -68,7 +68,11 @@ func (v Verdict) Explain(r Registry) Explanation {
 		e.Name = w.Object.GenerateName + "*"
 	}
 	for _, o := range w.Relatives {
-		e.Owners = append(e.Owners, fmt.Sprintf("%s %s", o.Kind, o.Name))
+		owner := fmt.Sprintf("%s %s", o.Kind, o.Name)
+		if o.Unverified {
+			owner += " (not found, or not readable)"
+		}
+		e.Owners = append(e.Owners, owner)
 	}
 	if v.Reason == HasTarget || v.Reason == RunningJob || v.Reason == LabelConflict {
 		for _, l := range v.wanted(nil, admittedOwner(w)) {
