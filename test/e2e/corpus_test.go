@@ -16,6 +16,7 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/crds"
 )
 
 // corpus is a folder beside this repository with manifests and CRDs as others
@@ -140,7 +141,7 @@ func corpusWorld(t *testing.T, c *cluster.Cluster) *world {
 	}
 	for _, path := range paths {
 		for _, crd := range documentsOf(t, path) {
-			if err := installCRD(t.Context(), api, crd); err != nil {
+			if err := crds.Install(t.Context(), api, crd); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
 		}

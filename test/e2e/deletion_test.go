@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/crds"
 	"drey.dev/drey/test/drey"
 	"drey.dev/drey/test/eventually"
 )
@@ -18,7 +19,7 @@ import (
 func TestDeletingAlwaysWorks(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	if err := installCRDs(t.Context(), c); err != nil {
+	if err := crds.InstallFlink(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	api, err := dynamic.NewForConfig(c.Config())

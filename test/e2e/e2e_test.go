@@ -22,6 +22,7 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/crds"
 	"drey.dev/drey/test/drey"
 	"drey.dev/drey/test/installed"
 	"drey.dev/drey/webhook/flink"
@@ -47,7 +48,7 @@ var shared = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := installCRDs(context.Background(), c); err != nil {
+	if err := crds.InstallFlink(context.Background(), c); err != nil {
 		return nil, err
 	}
 	started, err = newWorld(context.Background(), c)
@@ -121,7 +122,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"Event":                 {Version: "v1", Resource: "events"},
 	"ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
 	"DaemonSet":             {Group: "apps", Version: "v1", Resource: "daemonsets"},
-	"Rollout":               {Group: rollout.Group, Version: rollout.Version, Resource: rollout.Resource},
+	"Rollout":               {Group: crds.Rollout.Group, Version: crds.Rollout.Version, Resource: crds.Rollout.Resource},
 	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
 	"ReplicaSet":            {Group: "apps", Version: "v1", Resource: "replicasets"},
 	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/crds"
 )
 
 // life is that of the same objects on two control planes: drey is on one of them, and
@@ -72,7 +73,7 @@ func withoutDrey(c *cluster.Cluster) (*world, error) {
 	withoutOnce.Do(func() {
 		without.Cluster = c
 		without.api, errWithout = dynamic.NewForConfig(c.Config())
-		errWithout = errors.Join(errWithout, installCRDs(context.Background(), c))
+		errWithout = errors.Join(errWithout, crds.InstallFlink(context.Background(), c))
 	})
 	return &without, errWithout
 }

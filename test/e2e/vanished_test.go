@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/crds"
 	"drey.dev/drey/test/eventually"
 )
 
@@ -21,7 +22,7 @@ import (
 func TestJobsOutliveTheirTarget(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	if err := installCRDs(t.Context(), c); err != nil {
+	if err := crds.InstallFlink(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	w, err := newWorld(t.Context(), c)

@@ -1,4 +1,5 @@
-package e2e
+// Package crds has clusters of tests serve custom resources, Flink's above all.
+package crds
 
 import (
 	"context"
@@ -16,22 +17,22 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// rollout is the custom resource of Argo Rollouts.
-var rollout = flink.CustomResource{Kind: "Rollout", Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
+// Rollout is the custom resource of Argo Rollouts.
+var Rollout = flink.CustomResource{Kind: "Rollout", Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
 
-// installCRDs lets a cluster serve Flink's custom resources, and Rollouts, with a
-// schema that takes anything: what drey makes of them does not depend on what their
-// operators check.
-func installCRDs(ctx context.Context, c *cluster.Cluster) error {
+// InstallFlink has a cluster serve Flink's custom resources, and [Rollout], with a schema
+// that takes anything: what drey makes of them does not depend on what their operators
+// check.
+func InstallFlink(ctx context.Context, c *cluster.Cluster) error {
 	api, err := dynamic.NewForConfig(c.Config())
 	if err != nil {
 		return err
 	}
-	for _, r := range append([]flink.CustomResource{rollout}, flink.CustomResources...) {
+	for _, r := range append([]flink.CustomResource{Rollout}, flink.CustomResources...) {
 		crd := map[string]any{
-			"apiVersion": crds.GroupVersion().String(), "kind": "CustomResourceDefinition",
+			"apiVersion": definitions.GroupVersion().String(), "kind": "CustomResourceDefinition",
 			"metadata": map[string]any{"name": r.Resource + "." + r.Group},
 			"spec": map[string]any{
 				"group": r.Group, "scope": "Namespaced",
@@ -42,21 +43,21 @@ func installCRDs(ctx context.Context, c *cluster.Cluster) error {
 				}},
 			},
 		}
-		if err := installCRD(ctx, api, crd); err != nil {
+		if err := Install(ctx, api, crd); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// installCRD returns once the API server serves it. A name in a group k8s.io needs
-// the word of who reviewed it, or that nobody did.
-func installCRD(ctx context.Context, api dynamic.Interface, crd map[string]any) error {
+// Install creates a CustomResourceDefinition, and returns once the API server serves
+// it. A name in a group k8s.io needs an annotation that says who reviewed it.
+func Install(ctx context.Context, api dynamic.Interface, crd map[string]any) error {
 	o := &unstructured.Unstructured{Object: crd}
 	if group, _, _ := unstructured.NestedString(crd, "spec", "group"); strings.HasSuffix(group, ".k8s.io") {
 		o.SetAnnotations(map[string]string{"api-approved.kubernetes.io": "unapproved, for a test"})
 	}
-	if _, err := api.Resource(crds).Create(ctx, o, metav1.CreateOptions{}); err != nil {
+	if _, err := api.Resource(definitions).Create(ctx, o, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
