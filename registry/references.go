@@ -10,7 +10,7 @@ import (
 // Reference is something that stands on an object of the registry: another
 // object, or a Flink workload that runs in the cluster.
 type Reference struct {
-	Kind string // Deployment, SessionCluster; or Kubernetes Deployment, Pod and the like for what runs
+	Kind string // Deployment, SessionCluster; or Kubernetes Deployment, Pod, FlinkDeployment and the like for what is in the cluster
 	Name string
 
 	Namespace string // the Kubernetes namespace of what runs
@@ -26,7 +26,8 @@ func (r Reference) String() string {
 // Workloads says what of Flink runs in the cluster.
 type Workloads interface {
 	// Running lists what runs in a Kubernetes namespace and belongs to a
-	// platform namespace.
+	// platform namespace, and Flink's custom resources there, which an operator
+	// may start at any time.
 	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
 
 	// Jobs lists the jobs among it.
@@ -101,7 +102,7 @@ func (r *Registry) running(ctx context.Context, target Object) ([]Reference, err
 // nobody can tell.
 func untold(kubernetesNamespace string, err error) error {
 	return refuse(ReasonClusterUnavailable, "what of Flink runs in Kubernetes namespace %s cannot be told: %v. Try again when the API server answers, "+
-		"or give drey the right to list pods there", quote(kubernetesNamespace), err)
+		"or grant the right to list pods and Flink's custom resources there", quote(kubernetesNamespace), err)
 }
 
 // checkReferences refuses an object that refers to what does not exist. The

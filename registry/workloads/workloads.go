@@ -8,24 +8,33 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
 )
 
-// Cluster reads the metadata of pods, which is all that drey needs of them.
-type Cluster struct{ client metadata.Interface }
+// Cluster reads pods and Flink's custom resources: their metadata, except for the
+// custom resources whose platform namespace only their pod templates can show.
+type Cluster struct {
+	client    metadata.Interface
+	dynamic   dynamic.Interface
+	discovery discovery.DiscoveryInterface
+}
 
 var _ registry.Workloads = (*Cluster)(nil)
 
 // New returns what runs in the cluster of a client configuration. It needs the
-// right to list pods in the namespaces of the targets.
+// right to list pods and Flink's custom resources in the namespaces of the targets.
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
 	if config.QPS == 0 { // one list for each Kubernetes namespace of a platform namespace, and somebody waits
@@ -35,7 +44,15 @@ func New(config *rest.Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{client}, nil
+	full, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	served, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{client, full, served}, nil
 }
 
 // The labels that drey gives to pods, and by which it finds them again.
@@ -49,9 +66,30 @@ const (
 	labelPodHash           = "pod-template-hash"
 )
 
-// Running implements registry.Workloads. What a controller makes is listed once,
-// by the controller's name.
+// Running implements registry.Workloads. Pods are listed by their controllers, each
+// once; custom resources with or without pods: one that is suspended starts again.
+// The lists run concurrently, and each is a consistent read.
 func (c *Cluster) Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	found := make([][]registry.Reference, 1+len(flink.CustomResources))
+	errs := make([]error, len(found))
+	var lists sync.WaitGroup
+	lists.Go(func() { found[0], errs[0] = c.makers(ctx, kubernetesNamespace, platformNamespace) })
+	for i, kind := range flink.CustomResources {
+		lists.Go(func() { found[i+1], errs[i+1] = c.customResources(ctx, kind, kubernetesNamespace, platformNamespace) })
+	}
+	lists.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(found...), nil
+}
+
+// makers returns the controllers of the pods of a platform namespace.
+func (c *Cluster) makers(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
 	var found []registry.Reference
 	err := c.eachPod(ctx, kubernetesNamespace, labels.Set{labelPlatformNamespace: platformNamespace}.String(), func(p *metav1.PartialObjectMetadata) {
 		if r := maker(p); !slices.Contains(found, r) {

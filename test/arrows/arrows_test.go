@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"registry/rest/yamljson": {},
 	"registry/reviews":       {"registry", "registry/access"},
 	"registry/storetest":     {"registry"},
-	"registry/workloads":     {"registry"},
+	"registry/workloads":     {"registry", "webhook/flink"},
 	"webhook":                {"webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":          {},
 	"webhook/gate":           {"webhook"},

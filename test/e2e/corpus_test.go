@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/crds"
+	"drey.dev/drey/webhook/flink"
 )
 
 // corpus is a folder beside this repository with manifests and CRDs as others
@@ -64,6 +66,19 @@ func TestCorpus(t *testing.T) {
 			}
 		})
 	}
+	var want []string // none has pods: there is no operator
+	for _, c := range flink.CustomResources {
+		if c.Group != "flink.apache.org" {
+			continue
+		}
+		for _, o := range w.list(t, c.Kind, registered) {
+			want = append(want, c.Kind+"/"+o.GetName()+" in "+registered)
+		}
+	}
+	if got := w.references(t, "team-a", registered); len(got) == 0 || !slices.Equal(got, want) {
+		t.Errorf("the target's references are %v, want %v", got, want)
+	}
+	w.keepsTarget(t, "team-a", registered, "FlinkDeployment")
 }
 
 // corpusLabels are those that a manifest has and gets: the operator's kinds by
