@@ -24,6 +24,8 @@ func (o *Options) gates() ([]Object, error) {
 		Exclude: exclude, Mode: o.Mode, Self: self,
 		Register: verdict.Registry{URL: o.RESTURL, AsksWho: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
+	policy, held := gate.Repair(self)
+	policies, bindings = append(policies, policy), append(bindings, held)
 	for _, p := range policies {
 		p.Labels = labels()
 		typed = append(typed, p)

@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"registry/workloads":     {"registry", "webhook/flink"},
 	"webhook":                {"webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":          {},
-	"webhook/gate":           {"webhook"},
+	"webhook/gate":           {"webhook", "webhook/flink", "webhook/verdict"},
 	"webhook/modes":          {"webhook"},
 	"webhook/owners":         {"webhook/flink"},
 	"webhook/repair":         {"webhook", "webhook/flink", "webhook/verdict"},
