@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,13 @@ func (x *Index) Targets(namespace string) []Target {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.byNamespace[namespace]
+}
+
+// Namespaces returns the Kubernetes namespaces that have targets, in no order.
+func (x *Index) Namespaces() []string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Collect(maps.Keys(x.byNamespace))
 }
 
 // Len is the number of targets.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/owners"
@@ -33,7 +34,7 @@ func newAuditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Report what runs in the cluster that the webhooks would not have let in, or have labeled",
 		Long: `Look at all of Flink that is in the cluster, and report what runs where it may not,
-and the pods that lack labels. Nothing is changed without --repair, and nothing is
+and what lacks labels. Nothing is changed without --repair, and nothing is
 ever removed.`,
 		Example: `  drey audit
   drey audit -n flink --repair --dry-run`,
@@ -61,8 +62,10 @@ ever removed.`,
 			a := audit{Findings: []auditFinding{}, Only: q.platform}
 			var found []repair.Finding
 			err = inspector.Scan(cmd.Context(), q.namespace, func(f repair.Finding) {
-				a.Workloads++
-				if f.Misplaced() || len(f.Missing()) > 0 && f.Verdict.Object().Kind == "Pod" {
+				if f.Workload() {
+					a.Workloads++
+				}
+				if f.Misplaced() || len(f.Missing()) > 0 {
 					found = append(found, f)
 				}
 			})
@@ -104,15 +107,20 @@ func (q *question) inspector(known snapshot) (*repair.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
 	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	return &repair.Inspector{Client: client, Owners: finder, Known: known, Exclude: webhook.SystemNamespaces}, nil
+	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhook.SystemNamespaces}, nil
 }
 
-// skipUnseen has a scan go on without Flink's custom resources of those kinds that the
-// person may not list: who administers one namespace seldom may. unseen are those of
+// skipUnseen has a scan go on without Services, ConfigMaps and Flink's custom resources
+// of those kinds that the person may not list: who administers one namespace seldom
+// may. unseen are those of
 // them that the cluster serves.
 func (q *question) skipUnseen(i *repair.Inspector) (unseen func() []string, err error) {
 	config, err := q.client.kubectl.config()
@@ -174,6 +182,8 @@ func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Fin
 	switch {
 	case mend && dryRun:
 		r.Result = "would be labeled"
+	case mend && f.Early():
+		r.Result = "is labeled after its owner: run drey audit --repair again"
 	case mend:
 		r.Result = "labeled"
 		if err := i.Label(ctx, f); err != nil {

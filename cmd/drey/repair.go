@@ -41,21 +41,21 @@ func (k everKnown) Cluster(namespace, name string) (flink.Cluster, bool) {
 	return k.cluster.Cluster(namespace, name)
 }
 
-// newRepairer prepares what labels pods that were missed.
+// newRepairer prepares what labels the objects that admission missed.
 func (s *service) newRepairer(a around) (*repair.Repairer, error) {
 	config := clusterclient.CopyConfig(s.cluster)
-	config.QPS, config.Burst = 150, 300
+	config.QPS, config.Burst = 200, 400
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := metadata.NewForConfig(config)
+	meta, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	return repair.New(repair.Options{
-		Inspector: &repair.Inspector{Client: client, Owners: a.owners, Known: everKnown{s.index, a.owners}, Exclude: s.options.excluded()},
-		Pods:      pods, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 },
+		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: a.owners, Known: everKnown{s.index, a.owners}, Exclude: s.options.excluded()},
+		Pods:      meta, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 }, Namespaces: s.index.Namespaces,
 		Observe: repairEvents(a.recorder, s.address()), Log: s.log, Metrics: s.metrics,
 	}), nil
 }
@@ -82,18 +82,18 @@ func (s *service) repairWhile(ctx context.Context, r *repair.Repairer) error {
 	return nil
 }
 
-// repairEvents tells of pods, in events about them.
+// repairEvents tells of objects, in events about them.
 func repairEvents(recorder record.EventRecorder, address verdict.Registry) func(repair.Event) {
 	return func(e repair.Event) {
-		pod := &metav1.PartialObjectMetadata{
-			TypeMeta:   metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
+		object := &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{Kind: e.Kind, APIVersion: apiVersions[e.Kind]},
 			ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name, UID: types.UID(e.UID)},
 		}
 		if len(e.Labeled) > 0 {
-			recorder.Event(pod, corev1.EventTypeNormal, "Labeled", "it came without labels, and got "+joinLabels(e.Labeled))
+			recorder.Event(object, corev1.EventTypeNormal, "Labeled", "it came without labels, and got "+joinLabels(e.Labeled))
 			return
 		}
-		recorder.Event(pod, corev1.EventTypeWarning, string(e.Verdict.Reason), eventMessage("it is left alone, but would not be let in: "+e.Verdict.Message(address)))
+		recorder.Event(object, corev1.EventTypeWarning, string(e.Verdict.Reason), eventMessage("it is left alone, but would not be let in: "+e.Verdict.Message(address)))
 	}
 }
 

@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -82,8 +84,10 @@ func clusterRules() []rule {
 	all := []rule{
 		allow("Namespaces: those of targets are marked, a label may set their mode, and some are platform namespaces.", append(watching[:3:3], "patch"), "", "namespaces"),
 		allow("Pods: those of Flink's that lack labels get them; what runs holds its target, and is listed as Jobs.", append(watching[:3:3], "patch"), "", "pods"),
-		allow("Who owns a pod tells which job it belongs to.", watching, "apps", "deployments", "statefulsets"),
-		allow("The same, of jobs that are submitted by a Job or a CronJob.", watching, "batch", "jobs", "cronjobs"),
+		allow("Who owns a pod tells which job it belongs to. Those of Flink's that lack labels get them.", append(watching[:3:3], "patch"), "apps", "deployments", "statefulsets"),
+		allow("The same, of jobs that are submitted by a Job.", append(watching[:3:3], "patch"), "batch", "jobs"),
+		allow("Who owns a Job.", watching, "batch", "cronjobs"),
+		allow("Those of Flink's that lack labels get them. Their metadata alone is read.", []string{"list", "patch"}, "", "services", "configmaps"),
 		allow("What a pod's controller selects says which labels the pod cannot have; what controls it in turn, whose the pod is.", []string{"get"}, "apps", "replicasets", "daemonsets"),
 	}
 	for i, c := range flink.CustomResources {
@@ -92,7 +96,11 @@ func clusterRules() []rule {
 			last.Resources = append(last.Resources, c.Resource)
 			continue
 		}
-		all = append(all, allow("Custom resources of "+c.Group+", which own Deployments and pods.", watching, c.Group, c.Resource))
+		verbs, reason := watching, "Custom resources of "+c.Group+", which own Deployments and pods, and hold their target."
+		if c.Kind != "FlinkApplication" { // a label that comes later would have its operator redeploy the job
+			verbs, reason = slices.Concat(watching, []string{"patch"}), reason+" Those that lack labels get them."
+		}
+		all = append(all, allow(reason, verbs, c.Group, c.Resource))
 	}
 	return append(all,
 		allow("Events tell of pods that were labeled later, of targets whose namespace is missing, and of what the modes warn and audit let pass.", []string{"create", "patch"}, "", "events"),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
@@ -93,7 +94,11 @@ func TestRepairOverwritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inspector := &repair.Inspector{Client: api, Owners: nobody{}, Known: targetFor(t, namespace)}
+	writer, err := metadata.NewForConfig(w.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inspector := &repair.Inspector{Client: api, Metadata: writer, Owners: nobody{}, Known: targetFor(t, namespace)}
 	eventually.OK(t, 20*time.Second, func() error { // the mode arrives by a watch
 		out, err := w.RunKubectl(t, "", "run", "bare", "-n", namespace, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
 		if err != nil {

@@ -91,7 +91,7 @@ func (r *Repairer) found(pod *metav1.PartialObjectMetadata) {
 
 // foundAnew does so even if it was: its namespace has got a target since.
 func (r *Repairer) foundAnew(pod *metav1.PartialObjectMetadata) {
-	if pod.DeletionTimestamp == nil && (r.o.HasTarget(pod.Namespace) || looksLikeFlink(pod.Labels)) {
+	if pod.DeletionTimestamp == nil && !r.excluded(pod.Namespace) && (r.o.HasTarget(pod.Namespace) || looksLikeFlink(pod.Labels)) {
 		r.queues.Load().pods.AddAfter(cache.MetaObjectToName(pod), settle)
 	}
 }

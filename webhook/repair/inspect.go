@@ -1,5 +1,6 @@
-// Package repair brings pods that were missed to what the verdict says, and tells
-// what runs where it may not. It never removes anything.
+// Package repair brings what was missed to what the verdict says: pods, what makes
+// them, and what Flink makes beside them. It tells what runs where it may not, and
+// never removes anything.
 package repair
 
 import (
@@ -7,13 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/flink"
@@ -27,13 +29,14 @@ type Owners interface {
 
 // Inspector asks of what is there already what the webhooks ask of what comes.
 type Inspector struct {
-	Client  dynamic.Interface
-	Owners  Owners
-	Known   verdict.Known
-	Exclude []string // Kubernetes namespaces that are left alone
+	Client   dynamic.Interface
+	Metadata metadata.Interface // reads what is recognized by its metadata, and writes labels
+	Owners   Owners
+	Known    verdict.Known
+	Exclude  []string // Kubernetes namespaces that are left alone
 
-	// Skip tells whether a scan may go on without Flink's custom resources of a kind
-	// that cannot be listed; nil: never.
+	// Skip tells whether a scan may go on without Services, ConfigMaps or Flink's
+	// custom resources of a kind that cannot be listed; nil: never.
 	Skip func(resource schema.GroupVersionResource, err error) bool
 }
 
@@ -41,22 +44,38 @@ type Inspector struct {
 type Finding struct {
 	Verdict verdict.Verdict
 	UID     types.UID
+	source  source
 	version string
 	ending  bool // it is being deleted
+	early   bool // the labels of its owner, which it lacks yet, will say more
 }
 
-// Missing are the labels that it lacks. What is being deleted needs none.
+// Missing are the labels that it lacks. What is being deleted needs none. Beside a pod,
+// an object that has what every admitted one gets lacks none: before it was stored it
+// had no uid, and the labels that this makes.
 func (f Finding) Missing() []verdict.Label {
-	if !f.Verdict.Allowed || f.ending {
+	if !f.Verdict.Allowed || f.ending || !f.source.labeled {
+		return nil
+	}
+	have := f.Verdict.Object().Labels
+	if f.source != podSource && have[verdict.LabelSystem] != "" && have[verdict.LabelPlatformNamespace] != "" {
 		return nil
 	}
 	return f.Verdict.Add
 }
 
-// Misplaced says that it runs where it may not, or claims to be another.
-func (f Finding) Misplaced() bool { return !f.Verdict.Allowed && !f.ending }
+// Misplaced says that it runs where it may not, or claims to be another. What runs
+// nothing is never misplaced.
+func (f Finding) Misplaced() bool {
+	return !f.Verdict.Allowed && !f.ending && !f.source.metadataOnly
+}
 
-var pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+// Early says that it is to be labeled after its owner, whose labels say whether it
+// belongs to an application or to a session.
+func (f Finding) Early() bool { return f.early }
+
+// Workload says that it runs, or makes what runs.
+func (f Finding) Workload() bool { return !f.source.metadataOnly }
 
 // Pod looks at one pod. ok is false if it is gone.
 func (i *Inspector) Pod(ctx context.Context, namespace, name string) (f Finding, ok bool, err error) {
@@ -67,58 +86,73 @@ func (i *Inspector) Pod(ctx context.Context, namespace, name string) (f Finding,
 	if err != nil {
 		return f, false, err
 	}
-	f, err = i.look(ctx, o)
+	f, err = i.look(ctx, podSource, o)
 	return f, err == nil, err
 }
 
-func (i *Inspector) look(ctx context.Context, o *unstructured.Unstructured) (Finding, error) {
-	text, err := o.MarshalJSON()
+// look decides on an object, or on its metadata.
+func (i *Inspector) look(ctx context.Context, s source, o metav1.Object) (Finding, error) {
+	text, err := json.Marshal(o)
 	if err != nil {
 		return Finding{}, err
 	}
-	w, _, err := webhook.Recognize(o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), text)
+	w, _, err := webhook.Recognize(s.resource.GroupVersion().String(), s.kind, o.GetNamespace(), text)
 	if err != nil {
 		return Finding{}, err
 	}
 	if w.Recognized() {
 		w = w.With(i.Owners.Of(ctx, w.Object))
 	}
+	early := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Relatives) > 0 && w.Relatives[0].Labels[verdict.LabelSystem] == ""
 	return Finding{
-		Verdict: verdict.Decide(w, i.Known), UID: o.GetUID(), version: o.GetResourceVersion(), ending: o.GetDeletionTimestamp() != nil,
+		early: early, Verdict: verdict.Decide(w, i.Known), UID: o.GetUID(), source: s, version: o.GetResourceVersion(), ending: o.GetDeletionTimestamp() != nil,
 	}, nil
 }
+
+// errEarly is of a [Finding.Early].
+var errEarly = errors.New("its owner has no labels yet")
 
 // ErrChanged says that an object is not as it was when it was looked at.
 var ErrChanged = errors.New("it has changed since it was looked at")
 
-// Label adds what is missing. What has come since it was looked at is not
-// overwritten: then it is [ErrChanged], and to be looked at anew.
+// Label adds what is missing to metadata.labels, and changes nothing else. What has
+// come since it was looked at is not overwritten: then it is [ErrChanged], and to be
+// looked at anew.
 func (i *Inspector) Label(ctx context.Context, f Finding) error {
+	text, err := labelPatch(f.UID, f.version, len(f.Verdict.Object().Labels) > 0, f.Missing())
+	if err != nil {
+		return err
+	}
+	o := f.Verdict.Object()
+	_, err = i.Metadata.Resource(f.source.resource).Namespace(o.Namespace).Patch(ctx, o.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "drey"})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // gone: nothing is missing any more
+	case apierrors.IsInvalid(err), apierrors.IsConflict(err): // a test that fails is one or the other
+		return fmt.Errorf("label %s %s/%s: %w", f.source.kind, o.Namespace, o.Name, ErrChanged)
+	case err != nil:
+		return fmt.Errorf("label %s %s/%s: %w", f.source.kind, o.Namespace, o.Name, err)
+	}
+	return nil
+}
+
+// labelPatch is the JSON patch that adds labels to the object that has a uid and a
+// resourceVersion, and fails for any other.
+func labelPatch(uid types.UID, version string, hasLabels bool, add []verdict.Label) ([]byte, error) {
 	type operation struct {
 		Op    string `json:"op"`
 		Path  string `json:"path"`
 		Value any    `json:"value"`
 	}
-	patch := []operation{{"test", "/metadata/uid", f.UID}, {"test", "/metadata/resourceVersion", f.version}}
-	if len(f.Verdict.Object().Labels) == 0 {
+	patch := []operation{{"test", "/metadata/uid", uid}, {"test", "/metadata/resourceVersion", version}}
+	if !hasLabels {
 		patch = append(patch, operation{"add", "/metadata/labels", map[string]string{}})
 	}
-	for _, l := range f.Missing() {
-		patch = append(patch, operation{"add", "/metadata/labels/" + l.Key, l.Value})
+	for _, l := range add {
+		patch = append(patch, operation{"add", "/metadata/labels/" + pointer.Replace(l.Key), l.Value})
 	}
-	text, err := json.Marshal(patch)
-	if err != nil {
-		return err
-	}
-	o := f.Verdict.Object()
-	_, err = i.Client.Resource(pods).Namespace(o.Namespace).Patch(ctx, o.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "drey"})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil // gone: nothing is missing any more
-	case apierrors.IsInvalid(err), apierrors.IsConflict(err): // a test that fails is one or the other
-		return fmt.Errorf("label pod %s/%s: %w", o.Namespace, o.Name, ErrChanged)
-	case err != nil:
-		return fmt.Errorf("label pod %s/%s: %w", o.Namespace, o.Name, err)
-	}
-	return nil
+	return json.Marshal(patch)
 }
+
+// pointer escapes a key for a JSON pointer (RFC 6901).
+var pointer = strings.NewReplacer("~", "~0", "/", "~1")

@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	registerer prometheus.Registerer
 	repaired   prometheus.Counter
+	objects    *prometheus.CounterVec
 	failed     prometheus.Counter
 }
 
@@ -14,12 +15,20 @@ func newMetrics(r prometheus.Registerer) metrics {
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "drey_repaired_pods_total", Help: "Pods that were labeled after they had come without.",
 		}),
+		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "drey_repaired_objects_total", Help: "Objects beside pods that were labeled after they had come without.",
+		}, []string{"kind"}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "drey_repair_failures_total", Help: "Attempts to label a pod that failed, and are made again.",
+			Name: "drey_repair_failures_total", Help: "Attempts to label an object that failed, and are made again.",
 		}),
 	}
+	for _, s := range sources {
+		if s.labeled {
+			m.objects.WithLabelValues(s.kind) // exported before there is one to count
+		}
+	}
 	if r != nil {
-		r.MustRegister(m.repaired, m.failed)
+		r.MustRegister(m.repaired, m.objects, m.failed)
 	}
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,27 +19,33 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Options are what a [Repairer] needs. Inspector, Pods and Log are required.
+// Options are what a [Repairer] needs. Inspector, Pods, HasTarget, Namespaces and Log
+// are required.
 type Options struct {
-	Inspector *Inspector
-	Pods      metadata.Interface                    // by which pods are followed
-	HasTarget func(kubernetesNamespace string) bool // whether pods there are to have labels
-	Observe   func(Event)                           // is told of what was done and found; must not wait; nil: nobody is
-	PerSecond float64                               // pods looked at; 0 means 50
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer // nil: none are kept
+	Inspector  *Inspector
+	Pods       metadata.Interface                    // by which pods are followed
+	HasTarget  func(kubernetesNamespace string) bool // whether what is there is to have labels
+	Namespaces func() []string                       // the Kubernetes namespaces that have targets
+	Observe    func(Event)                           // is told of what was done and found; must not wait; nil: nobody is
+	PerSecond  float64                               // pods looked at, and objects labeled; 0 means 50
+	Interval   time.Duration                         // between two scans of a namespace, with jitter; 0 means 30 minutes
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer // nil: none are kept
 }
 
-// Event is something that people want to know of a pod.
+// Event is something that people want to know of an object.
 type Event struct {
+	Kind            string
 	Namespace, Name string
 	UID             string
 	Labeled         []verdict.Label // that were missing
 	Verdict         verdict.Verdict
 }
 
-// Repairer labels pods that came while drey did not answer, or before their
-// namespace had a target. Run it in one process of a cluster.
+// Repairer labels what came while drey did not answer, or before its namespace had a
+// target. It follows pods, and scans namespaces that have targets for the rest: when it
+// starts, when a namespace gets a target, when a pod there had to be labeled, which shows
+// that calls were missed, and at an interval. Run it in one process of a cluster.
 type Repairer struct {
 	o       Options
 	limit   *rate.Limiter
@@ -55,6 +62,9 @@ func New(o Options) *Repairer {
 	if o.PerSecond == 0 {
 		o.PerSecond = 50
 	}
+	if o.Interval == 0 {
+		o.Interval = 30 * time.Minute
+	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
@@ -70,13 +80,19 @@ func New(o Options) *Repairer {
 // queues are what is to be done.
 type queues struct {
 	pods       workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	namespaces workqueue.TypedRateLimitingInterface[string]
+	namespaces workqueue.TypedRateLimitingInterface[scan]
+}
+
+// scan is of one namespace.
+type scan struct {
+	namespace string
+	pods      bool // those that were looked at lately, too
 }
 
 func newQueues() *queues {
 	return &queues{
 		pods:       workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, 5*time.Minute)),
-		namespaces: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, time.Minute)),
+		namespaces: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[scan](time.Second, 5*time.Minute)),
 	}
 }
 
@@ -99,6 +115,7 @@ func (r *Repairer) Run(ctx context.Context) {
 	for _, selector := range selectors {
 		wait.Go(func() { r.follow(ctx, selector) })
 	}
+	wait.Go(func() { r.scanRegularly(ctx, q) })
 	wait.Go(func() {
 		for r.nextNamespace(ctx, q) {
 		}
@@ -152,7 +169,7 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 	}
 	missing := f.Missing()
 	r.note(pod, len(missing) > 0)
-	e := Event{Namespace: pod.Namespace, Name: pod.Name, UID: string(f.UID), Verdict: f.Verdict}
+	e := Event{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: string(f.UID), Verdict: f.Verdict}
 	switch {
 	case !f.Verdict.Workload().Recognized():
 		r.looked.Add(f.UID, true, time.Hour) // its spec stays as it is
@@ -168,6 +185,9 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 		}
 		r.note(pod, false)
 		r.metrics.repaired.Inc()
+		if slices.ContainsFunc(missing, func(l verdict.Label) bool { return l.Key == verdict.LabelSystem }) {
+			r.queues.Load().namespaces.AddAfter(scan{namespace: pod.Namespace}, rescan) // more was missed than its job
+		}
 		e.Labeled = missing
 		r.o.Observe(e)
 		r.o.Log.Info("pod repaired", "namespace", pod.Namespace, "name", pod.Name, "labels", len(missing))
@@ -183,26 +203,4 @@ func (r *Repairer) note(pod cache.ObjectName, unlabeled bool) {
 	} else {
 		delete(r.unlabeled, pod)
 	}
-}
-
-// Registered has the pods of a namespace looked at that has a target now. It does not
-// wait.
-func (r *Repairer) Registered(namespace string) { r.queues.Load().namespaces.Add(namespace) }
-
-// nextNamespace looks at the pods of one namespace.
-func (r *Repairer) nextNamespace(ctx context.Context, q *queues) bool {
-	namespace, over := q.namespaces.Get()
-	if over {
-		return false
-	}
-	defer q.namespaces.Done(namespace)
-	for _, selector := range selectors {
-		if _, err := r.list(ctx, namespace, selector, r.foundAnew); err != nil && ctx.Err() == nil {
-			r.o.Log.Warn("pods of a namespace that has a target now cannot be listed: it is tried again", "namespace", namespace, "error", err)
-			q.namespaces.AddRateLimited(namespace)
-			return true
-		}
-	}
-	q.namespaces.Forget(namespace)
-	return true
 }

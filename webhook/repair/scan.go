@@ -4,71 +4,184 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
-	"k8s.io/apimachinery/pkg/api/errors"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"drey.dev/drey/webhook/flink"
 )
 
-// page is how many objects are read at once: what bounds memory.
-const page = 200
+const (
+	page        = 200 // objects that are read at once: it bounds memory
+	pageTimeout = 30 * time.Second
+)
+
+// source is a kind of objects that are looked at.
+type source struct {
+	resource     schema.GroupVersionResource
+	kind         string
+	metadataOnly bool // recognized by its metadata, and the rest is not read
+	labeled      bool // admission labels it, so repair does
+	custom       bool
+}
+
+var (
+	pods      = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	podSource = source{resource: pods, kind: "Pod", labeled: true}
+)
+
+// sources are those that admission sees, owners before what they own, but for pods.
+var sources = func() (all []source) {
+	for _, c := range flink.CustomResources {
+		all = append(all, source{
+			resource: schema.GroupVersionResource{Group: c.Group, Version: c.Version, Resource: c.Resource}, kind: c.Kind, custom: true,
+			// The operator of FlinkApplications copies their labels into pod templates and selectors,
+			// and goes by a hash of these: a label that comes later would redeploy the job.
+			labeled: c.Kind != "FlinkApplication",
+		})
+	}
+	apps, batch := schema.GroupVersion{Group: "apps", Version: "v1"}, schema.GroupVersion{Group: "batch", Version: "v1"}
+	core := schema.GroupVersion{Version: "v1"}
+	return append(all,
+		source{resource: apps.WithResource("deployments"), kind: "Deployment", labeled: true},
+		source{resource: apps.WithResource("statefulsets"), kind: "StatefulSet", labeled: true},
+		source{resource: batch.WithResource("cronjobs"), kind: "CronJob"}, // admission labels the Jobs that it makes
+		source{resource: batch.WithResource("jobs"), kind: "Job", labeled: true},
+		source{resource: core.WithResource("services"), kind: "Service", metadataOnly: true, labeled: true},
+		source{resource: core.WithResource("configmaps"), kind: "ConfigMap", metadataOnly: true, labeled: true},
+	)
+}()
+
+// unlabeled are the selectors of what lacks a label that every admitted object gets.
+// No object matches two of them.
+var unlabeled = []string{"!system", "system,!vvpNamespace"}
 
 // Scan looks at everything in a Kubernetes namespace, or in all if it is empty, that
-// drey would be asked about: pods, what makes them, and Flink's custom resources. It
-// calls visit for each that is Flink's, and for what of them cannot be read. Kinds
-// that the cluster does not serve have nothing.
+// drey would be asked about: pods, what makes them, Flink's custom resources, and
+// Services and ConfigMaps that lack labels. It calls visit for each that is Flink's, and
+// for what of them cannot be read. Kinds that the cluster does not serve have nothing.
 func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Finding)) error {
-	for _, resource := range scanned {
-		err := i.scan(ctx, resource, namespace, visit)
-		if err != nil && i.Skip != nil && slices.Contains(customResources, resource) && i.Skip(resource, err) {
+	for _, s := range append(slices.Clone(sources), podSource) {
+		selectors := []string{""}
+		if s.metadataOnly { // nothing but labels is of interest
+			selectors = unlabeled
+		}
+		err := i.scan(ctx, s, namespace, selectors, func(f Finding) error { visit(f); return nil })
+		if err != nil && i.Skip != nil && (s.custom || s.metadataOnly) && i.Skip(s.resource, err) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("list %s: %w", resource.Resource, err)
+			return err
 		}
 	}
 	return nil
 }
 
-var scanned = slices.Concat([]schema.GroupVersionResource{
-	{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "statefulsets"},
-	{Group: "batch", Version: "v1", Resource: "jobs"}, {Group: "batch", Version: "v1", Resource: "cronjobs"},
-}, customResources, []schema.GroupVersionResource{pods})
-
-var customResources = func() (all []schema.GroupVersionResource) {
-	for _, c := range flink.CustomResources {
-		all = append(all, schema.GroupVersionResource{Group: c.Group, Version: c.Version, Resource: c.Resource})
-	}
-	return all
-}()
-
-func (i *Inspector) scan(ctx context.Context, resource schema.GroupVersionResource, namespace string, visit func(Finding)) error {
-	options := metav1.ListOptions{Limit: page}
-	for {
-		list, err := i.Client.Resource(resource).Namespace(namespace).List(ctx, options)
-		if errors.IsNotFound(err) {
-			return nil
+// Unlabeled calls visit for what of Flink's in a namespace lacks labels, but for pods:
+// what makes them, custom resources, Services and ConfigMaps. A failure of one kind or
+// object does not keep the others from being visited. With wait, what is
+// [Finding.Early] is a failure, to be tried again.
+func (i *Inspector) Unlabeled(ctx context.Context, namespace string, wait bool, visit func(Finding) error) error {
+	var failed failures
+	for _, s := range sources {
+		if !s.labeled {
+			continue
 		}
+		err := i.scan(ctx, s, namespace, unlabeled, func(f Finding) error {
+			switch {
+			case len(f.Missing()) == 0:
+			case f.early && wait:
+				failed.add(fmt.Errorf("label %s %s/%s: %w", s.kind, namespace, f.Verdict.Object().Name, errEarly))
+			default:
+				failed.add(visit(f))
+			}
+			return ctx.Err()
+		})
+		failed.add(err)
+	}
+	return failed.err()
+}
+
+// failures are the first error of many, and how many there are: they are mostly alike.
+type failures struct {
+	first error
+	count int
+}
+
+func (f *failures) add(err error) {
+	if err == nil {
+		return
+	}
+	if f.first == nil {
+		f.first = err
+	}
+	f.count++
+}
+
+func (f *failures) err() error {
+	if f.count > 1 {
+		return fmt.Errorf("%w (and %d more failures)", f.first, f.count-1)
+	}
+	return f.first
+}
+
+// scan reads objects of one kind by pages, and keeps none.
+func (i *Inspector) scan(ctx context.Context, s source, namespace string, selectors []string, visit func(Finding) error) error {
+	for _, selector := range selectors {
+		options := metav1.ListOptions{LabelSelector: selector, Limit: page}
+		for {
+			objects, next, err := i.list(ctx, s, namespace, options)
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("list %s: %w", s.resource.Resource, err)
+			}
+			for _, o := range objects {
+				if slices.Contains(i.Exclude, o.GetNamespace()) {
+					continue
+				}
+				f, err := i.look(ctx, s, o)
+				if err != nil {
+					return fmt.Errorf("%s %s/%s: %w", s.kind, o.GetNamespace(), o.GetName(), err)
+				}
+				if !f.Verdict.Workload().Recognized() {
+					continue
+				}
+				if err := visit(f); err != nil {
+					return err
+				}
+			}
+			if options.Continue = next; next == "" {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// list reads one page: of ConfigMaps and Services, their metadata alone.
+func (i *Inspector) list(ctx context.Context, s source, namespace string, options metav1.ListOptions) (objects []metav1.Object, next string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	if s.metadataOnly {
+		list, err := i.Metadata.Resource(s.resource).Namespace(namespace).List(ctx, options)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
 		for n := range list.Items {
-			o := &list.Items[n]
-			if slices.Contains(i.Exclude, o.GetNamespace()) {
-				continue
-			}
-			f, err := i.look(ctx, o)
-			if err != nil {
-				return fmt.Errorf("%s/%s: %w", o.GetNamespace(), o.GetName(), err)
-			}
-			if f.Verdict.Workload().Recognized() {
-				visit(f)
-			}
+			objects = append(objects, &list.Items[n])
 		}
-		if options.Continue = list.GetContinue(); options.Continue == "" {
-			return nil
-		}
+		return objects, list.Continue, nil
 	}
+	list, err := i.Client.Resource(s.resource).Namespace(namespace).List(ctx, options)
+	if err != nil {
+		return nil, "", err
+	}
+	for n := range list.Items {
+		objects = append(objects, &list.Items[n])
+	}
+	return objects, list.GetContinue(), nil
 }

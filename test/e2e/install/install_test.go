@@ -39,7 +39,8 @@ type world struct {
 	audit   *installed.Audit
 	drey    *drey.Drey
 	rest    string
-	token   string // of somebody who may do everything
+	token   string   // of somebody who may do everything
+	missed  []string // resources of what is called missed, and is to be labeled
 }
 
 // soon is how long what comes about by itself may take.
@@ -149,7 +150,8 @@ spec:
 	}
 }
 
-// meetBeforeDrey makes what drey finds when it comes: a pod that nobody labeled.
+// meetBeforeDrey makes what drey finds when it comes: a pod that nobody labeled, and one
+// of each other kind that drey labels.
 func (w *world) meetBeforeDrey(t *testing.T) {
 	t.Helper()
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging, labels: {drey.dev/mode: audit}}}")
@@ -160,6 +162,34 @@ func (w *world) meetBeforeDrey(t *testing.T) {
 		w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
 	}
 	w.apply(t, pod("staging", "missed", ""))
+	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey") // it comes back with drey, and refuses all else meanwhile
+	apply := func(manifest string) {
+		eventually.OK(t, soon, func() error { // the API server forgets a webhook a moment later
+			if out, err := w.RunKubectl(t, manifest, "apply", "-f", "-"); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		})
+	}
+	const template = "template: {metadata: {labels: {type: flink-native-kubernetes}}, spec: {restartPolicy: RESTART, containers: [{name: flink-main-container, image: flink:2.2}]}}"
+	always, never := strings.Replace(template, "RESTART", "Always", 1), strings.Replace(template, "RESTART", "Never", 1)
+	const selector = "replicas: 0, selector: {matchLabels: {type: flink-native-kubernetes}}, "
+	for resource, o := range map[string]string{
+		"deployment":  "apiVersion: apps/v1, kind: Deployment, spec: {" + selector + always + "}",
+		"statefulset": "apiVersion: apps/v1, kind: StatefulSet, spec: {serviceName: s, " + selector + always + "}",
+		"job":         "apiVersion: batch/v1, kind: Job, spec: {suspend: true, " + never + "}",
+		"service":     "apiVersion: v1, kind: Service, spec: {ports: [{port: 80}]}",
+		"configmap":   "apiVersion: v1, kind: ConfigMap",
+	} {
+		w.missed = append(w.missed, resource)
+		apply("{" + o + ", metadata: {name: missed, namespace: staging, labels: {type: flink-native-kubernetes}}}")
+	}
+	for _, c := range flink.CustomResources {
+		apply(fmt.Sprintf("{apiVersion: %s/%s, kind: %s, metadata: {name: missed, namespace: staging}, spec: {job: {}}}", c.Group, c.Version, c.Kind))
+		if c.Kind != "FlinkApplication" { // which is left alone
+			w.missed = append(w.missed, c.Resource+"."+c.Group)
+		}
+	}
 }
 
 // pod is a JobManager of the YAML in Flink's documentation.
@@ -223,6 +253,14 @@ func (w *world) useAll(t *testing.T) {
 	eventually.OK(t, soon, func() error {
 		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
 	})
+	for _, resource := range w.missed {
+		eventually.OK(t, soon, func() error {
+			if out := w.MustKubectl(t, "", "get", resource, "missed", "-n", "staging", "-o", "jsonpath={.metadata.labels.vvpNamespace}"); out != "default" {
+				return fmt.Errorf("%s has the label vvpNamespace %q", resource, out)
+			}
+			return nil
+		})
+	}
 	// What comes now, is labeled at once; its owners are looked up, whatever they are.
 	uid := 0 // each has its own, by which drey remembers it
 	owner := func(apiVersion, kind string) string {
@@ -284,6 +322,9 @@ func (w *world) useAll(t *testing.T) {
 		w.call(t, 200, "DELETE", in+collection, "")
 	}
 	w.MustKubectl(t, "", "delete", "pod", "--all", "-n", "staging", "--now")
+	for _, resource := range append(w.missed, "flinkapplications.flink.k8s.io") { // or they hold the target
+		w.MustKubectl(t, "", "delete", resource, "missed", "-n", "staging")
+	}
 	w.call(t, 200, "PUT", in+"deployment-targets/staging", `{"metadata":{"labels":{"a":"b"}},"spec":{"kubernetes":{"namespace":"staging"}}}`)
 	eventually.OK(t, soon, func() error {
 		if code, body := w.ask(t, "DELETE", w.rest+in+"deployment-targets/staging", ""); code != 200 {

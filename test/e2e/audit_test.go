@@ -1,0 +1,78 @@
+package e2e
+
+import (
+	"encoding/json"
+	"maps"
+	"os/exec"
+	"testing"
+	"time"
+
+	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/eventually"
+)
+
+// TestAuditRepairsWorkloads has drey audit report and label what came without labels, pods
+// and others: what makes pods first, and what is known by it with the next run.
+func TestAuditRepairsWorkloads(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t) // without a target: drey itself does not repair it
+	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
+	p := &plane{w, namespace}
+	eventually.OK(t, 20*time.Second, func() error { return p.apply(t, flavorObjects(t, "native")[0]) }) // the mode arrives by a watch
+	for _, o := range flavorObjects(t, "native") {
+		if err := p.apply(t, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.MustKubectl(t, strangers, "apply", "-n", namespace, "-f", "-")
+
+	program, err := drey.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := writeFile(t, "kind: DeploymentTarget\nmetadata: {name: here, namespace: team-a}\nspec: {kubernetes: {namespace: "+namespace+"}}\n")
+	audit := func(args ...string) map[string]string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"audit", "-o", "json", "-n", namespace, "--kubeconfig", w.Kubeconfig(), "--targets", targets}, args...)...)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		var report struct {
+			Findings []struct{ Kind, Name, Finding, Result string }
+		}
+		if err := json.Unmarshal(out, &report); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, f := range report.Findings {
+			if f.Kind != "Pod" { // a Deployment's has a name that is drawn by lot
+				found[f.Kind+"/"+f.Name+" "+f.Finding] = f.Result
+			}
+		}
+		return found
+	}
+	const deployment, service, configMap = "Deployment/my-job Unlabeled", "Service/my-job-rest Unlabeled", "ConfigMap/flink-config-my-job Unlabeled"
+	const later = "is labeled after its owner: run drey audit --repair again"
+	for _, step := range []struct {
+		args []string
+		want map[string]string
+	}{
+		{nil, map[string]string{deployment: "", service: "", configMap: ""}},
+		{[]string{"--repair", "--dry-run"}, map[string]string{deployment: "would be labeled", service: "would be labeled", configMap: "would be labeled"}},
+		{[]string{"--repair"}, map[string]string{deployment: "labeled", service: later, configMap: later}},
+		{[]string{"--repair"}, map[string]string{service: "labeled", configMap: "labeled"}},
+		{nil, map[string]string{}},
+	} {
+		if got := audit(step.args...); !maps.Equal(got, step.want) {
+			t.Errorf("audit %v: got %v, want %v", step.args, got, step.want)
+		}
+	}
+	id := string(w.object(t, "Deployment", namespace, "my-job").GetUID())
+	for _, which := range [][2]string{{"Deployment", "my-job"}, {"Service", "my-job-rest"}, {"ConfigMap", "flink-config-my-job"}} {
+		if labels := w.object(t, which[0], namespace, which[1]).GetLabels(); labels["deploymentId"] != id || labels["vvpNamespace"] != "team-a" {
+			t.Errorf("%v has the labels %v", which, labels)
+		}
+	}
+}

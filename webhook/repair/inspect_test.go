@@ -1,0 +1,32 @@
+package repair
+
+import (
+	"testing"
+
+	"drey.dev/drey/webhook/verdict"
+)
+
+func TestLabelPatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		hasLabels bool
+		add       []verdict.Label
+		want      string
+	}{
+		"beside other labels": {true, []verdict.Label{{Key: "system", Value: "x"}},
+			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
+				`{"op":"add","path":"/metadata/labels/system","value":"x"}]`},
+		"the map comes first": {false, []verdict.Label{{Key: "system", Value: "x"}},
+			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
+				`{"op":"add","path":"/metadata/labels","value":{}},{"op":"add","path":"/metadata/labels/system","value":"x"}]`},
+		"a key with a prefix is one step of the path": {true, []verdict.Label{{Key: "drey.dev/app", Value: "x"}, {Key: "a~b", Value: "y"}},
+			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
+				`{"op":"add","path":"/metadata/labels/drey.dev~1app","value":"x"},{"op":"add","path":"/metadata/labels/a~0b","value":"y"}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := labelPatch("u", "7", c.hasLabels, c.add)
+			if err != nil || string(got) != c.want {
+				t.Errorf("got %s, %v\nwant %s", got, err, c.want)
+			}
+		})
+	}
+}
