@@ -182,18 +182,20 @@ func TestGenerated(t *testing.T) {
 // part of a word; and a pod with a client beside
 // what is named like a JobManager.
 func unclear(o map[string]any) bool {
-	mentions := append(flink.Classes(), flink.Scripts()...)
-	for _, c := range containers(o) {
+	mentions := append(flink.Classes(), append(flink.Scripts(), "docker-entrypoint.sh")...)
+	has := func(w string) func(map[string]any) bool {
+		return func(c map[string]any) bool { image, _ := c["image"].(string); return strings.Contains(image, w) }
+	}
+	named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
+	all := containers(o)
+	for _, c := range all {
 		command, args := words(c["command"]), words(c["args"])
-		named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
-		image, _ := c["image"].(string)
 		switch {
 		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool {
-			return strings.Contains(w, "docker-entrypoint.sh") || slices.ContainsFunc(mentions, func(m string) bool { return strings.Contains(w, m) })
+			return w == "history-server" || strings.HasSuffix(w, "/flink") || slices.ContainsFunc(mentions, func(m string) bool { return strings.Contains(w, m) })
 		}),
-			named(command, 1), len(command) > 1 && named(args, 0), strings.Contains(image, "flink") && named(args, 0),
-			strings.Contains(image, "flink") && hasRole(c),
-			slices.ContainsFunc(slices.Concat(command, args), func(w string) bool { return w == "history-server" || strings.HasSuffix(w, "/flink") }):
+			named(command, 1), len(command) > 1 && named(args, 0),
+			slices.ContainsFunc(all, has("flink")) && (named(args, 0) || hasRole(c)):
 			return true
 		}
 	}
