@@ -17,8 +17,8 @@ const (
 // quotes removed and expansions replaced by [expansion], until yield returns false.
 // positional are the parameters $1 and up.
 func eachCommand(script string, positional []string, yield func(argv []string) bool) {
-	if !strings.ContainsAny(script, special) {
-		yield(unquoted(script))
+	if argv, ok := plain(script); ok {
+		yield(argv)
 		return
 	}
 	if len(script) > maxScript || strings.Count(script, "(")+strings.Count(script, "{")+strings.Count(script, "`") > maxBrackets {
@@ -39,33 +39,50 @@ func eachCommand(script string, positional []string, yield func(argv []string) b
 	})
 }
 
-// special are the bytes by which a script is more than one command of plain words
-// and of words in single quotes, as Flink writes the command line of a TaskManager.
-const special = "\"\\$`;&|<>(){}#*?[]~!\n"
+// special are the bytes by which, outside of quotes, a script is more than one command
+// of plain words.
+const special = "\"$`;&|<>(){}#*?[]~!\r\n"
 
-// unquoted splits such a command.
-func unquoted(command string) []string {
-	if !strings.Contains(command, "'") {
-		return strings.Fields(command)
+var isSpecial = func() (table [256]bool) {
+	for i := range len(special) {
+		table[special[i]] = true
 	}
-	var words []string
+	return table
+}()
+
+// plain splits a command of plain words, of words in single quotes, and of bytes behind
+// a backslash, as Flink writes the command line of a TaskManager. ok is false for all
+// that takes a parser.
+func plain(command string) (argv []string, ok bool) {
+	if !strings.ContainsAny(command, special+`'\`) {
+		return strings.Fields(command), true
+	}
 	word, inWord, inQuotes := make([]byte, 0, 64), false, false
-	for i := range len(command) {
+	for i := 0; i < len(command); i++ {
 		switch c := command[i]; {
 		case c == '\'':
 			inQuotes, inWord = !inQuotes, true
-		case !inQuotes && (c == ' ' || c == '\t'):
+		case inQuotes:
+			word = append(word, c)
+		case c == ' ' || c == '\t':
 			if inWord {
-				words, word, inWord = append(words, string(word)), word[:0], false
+				argv, word, inWord = append(argv, string(word)), word[:0], false
 			}
+		case isSpecial[c]:
+			return nil, false
+		case c == '\\':
+			if i++; i == len(command) || command[i] == '\n' {
+				return nil, false
+			}
+			word, inWord = append(word, command[i]), true
 		default:
 			word, inWord = append(word, c), true
 		}
 	}
 	if inWord {
-		words = append(words, string(word))
+		argv = append(argv, string(word))
 	}
-	return words
+	return argv, !inQuotes
 }
 
 // expansion stands for what a shell puts in place of a variable or a command. It is
