@@ -34,8 +34,9 @@ func newAuditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Report what runs in the cluster that the webhooks would not have let in, or have labeled",
 		Long: `Look at all of Flink that is in the cluster, and report what runs where it may not,
-and what lacks labels. Nothing is changed without --repair, and nothing is
-ever removed.`,
+what lacks labels, and pods with labels that their process contradicts: those of a
+session cluster on a pod of an application, as an earlier version set them. Nothing is
+changed without --repair, which adds what is missing and takes off what is wrong.`,
 		Example: `  drey audit
   drey audit -n flink --repair --dry-run`,
 		Args: usage(cobra.NoArgs),
@@ -65,7 +66,7 @@ ever removed.`,
 				if f.Workload() {
 					a.Workloads++
 				}
-				if f.Misplaced() || len(f.Missing()) > 0 {
+				if f.Misplaced() || len(f.Missing()) > 0 || len(f.Wrong()) > 0 {
 					found = append(found, f)
 				}
 			})
@@ -90,7 +91,7 @@ ever removed.`,
 	q.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&q.namespace, "namespace", "n", "", "look in this Kubernetes namespace alone")
-	f.BoolVar(&mend, "repair", false, "add the labels that are missing")
+	f.BoolVar(&mend, "repair", false, "add the labels that are missing, and take off those that are wrong")
 	f.BoolVar(&dryRun, "dry-run", false, "with --repair: say what would be added, and add nothing")
 	f.StringVarP(&format, "output", "o", "table", "table or json")
 	return cmd
@@ -159,8 +160,9 @@ type auditFinding struct {
 	Namespace string   `json:"namespace"`
 	Name      string   `json:"name"`
 	Root      string   `json:"root,omitempty"`
-	Finding   string   `json:"finding"` // the reason of a denial, or Unlabeled
+	Finding   string   `json:"finding"` // the reason of a denial, Unlabeled or Mislabeled
 	Missing   []string `json:"missing,omitempty"`
+	Wrong     []string `json:"wrong,omitempty"` // labels that its process contradicts
 	Message   string   `json:"message,omitempty"`
 	Result    string   `json:"result,omitempty"` // of --repair
 }
@@ -176,6 +178,10 @@ func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Fin
 		return r
 	}
 	r.Finding = "Unlabeled"
+	for _, l := range f.Wrong() {
+		r.Finding = "Mislabeled"
+		r.Wrong = append(r.Wrong, l.Key+"="+l.Value)
+	}
 	for _, l := range f.Missing() {
 		r.Missing = append(r.Missing, l.Key+"="+l.Value)
 	}
@@ -186,7 +192,7 @@ func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Fin
 		r.Result = "is labeled after its owner: run drey audit --repair again"
 	case mend:
 		r.Result = "labeled"
-		if err := i.Label(ctx, f); err != nil {
+		if err := i.Mend(ctx, f); err != nil {
 			r.Result = err.Error()
 		}
 	}
@@ -206,6 +212,15 @@ func (a audit) print(out io.Writer, format string) error {
 	return &exitError{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
 }
 
+// crossedOut are labels as kubectl label takes them off.
+func crossedOut(labels []string) (all []string) {
+	for _, l := range labels {
+		key, _, _ := strings.Cut(l, "=")
+		all = append(all, key+"-")
+	}
+	return all
+}
+
 func (a audit) printTable(out io.Writer) error {
 	slices.SortStableFunc(a.Findings, func(x, y auditFinding) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Finding, y.Finding), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
@@ -216,7 +231,7 @@ func (a audit) printTable(out io.Writer) error {
 	}
 	messages := map[string]string{} // one for each namespace and finding: they say the same
 	for _, f := range a.Findings {
-		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", f.Namespace, f.Kind, f.Name, orElse(f.Root, "-"), f.Finding, strings.Join(append(f.Missing, f.Result), " "))
+		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", f.Namespace, f.Kind, f.Name, orElse(f.Root, "-"), f.Finding, strings.Join(append(append(crossedOut(f.Wrong), f.Missing...), f.Result), " "))
 		if key := f.Namespace + " " + f.Finding; f.Message != "" && messages[key] == "" {
 			messages[key] = f.Message
 		}

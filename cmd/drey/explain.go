@@ -352,6 +352,8 @@ func describeAction(l verdict.ExplainedLabel) string {
 		return fmt.Sprintf("stays %q", *l.Has)
 	case verdict.LeftOff:
 		return "is left off"
+	case verdict.Mistaken:
+		return fmt.Sprintf("is wrong: %q", *l.Has)
 	case verdict.Conflict:
 		return fmt.Sprintf("conflicts with %q", *l.Has)
 	}

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,5 +76,66 @@ func TestAuditRepairsWorkloads(t *testing.T) {
 		if labels := w.object(t, which[0], namespace, which[1]).GetLabels(); labels["deploymentId"] != id || labels["vvpNamespace"] != "team-a" {
 			t.Errorf("%v has the labels %v", which, labels)
 		}
+	}
+}
+
+// mislabeled is a TaskManager of an application as an earlier version labeled it, whose
+// reader of command lines did not know quotes.
+const mislabeled = `
+apiVersion: v1
+kind: Pod
+metadata:
+  name: my-job-taskmanager-1-1
+  labels: {app: my-job, component: taskmanager, type: flink-native-kubernetes, system: ververica-platform, vvpNamespace: team-a, sessionClusterId: %[1]q, sessionClusterName: my-job}
+  ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: my-job, uid: %[1]q, controller: true}]
+spec:
+  containers:
+    - name: flink-main-container
+      image: flink:2.2
+      command: [/docker-entrypoint.sh]
+      args: [bash, -c, "kubernetes-taskmanager.sh -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1'"]
+`
+
+// TestAuditMendsMislabeledPods has drey audit find the labels of a session cluster on a
+// pod of an application, and take them off. The webhook lets nothing else be taken off.
+func TestAuditMendsMislabeledPods(t *testing.T) {
+	w := inWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	w.runJobManager(t, namespace)
+	id := string(w.object(t, "Deployment", namespace, "my-job").GetUID())
+	w.MustKubectl(t, fmt.Sprintf(mislabeled, id), "create", "-n", namespace, "-f", "-")
+
+	const pod = "my-job-taskmanager-1-1"
+	program, err := drey.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	audit := func(args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), program, append([]string{"audit", "-n", namespace, "--kubeconfig", w.Kubeconfig(), "--server", w.drey.REST}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if out := audit(); !strings.Contains(out, "Pod/"+pod) || !strings.Contains(out, "Mislabeled") || !strings.Contains(out, "sessionClusterId- sessionClusterName-") {
+		t.Fatalf("the audit does not tell of the pod:\n%s", out)
+	}
+	if out, err := w.RunKubectl(t, "", "label", "pod", pod, "-n", namespace, "vvpNamespace-"); err == nil {
+		t.Errorf("a label that is right was taken off: %s", out)
+	}
+	audit("--repair")
+	labels := w.object(t, "Pod", namespace, pod).GetLabels()
+	want := map[string]string{
+		"app": "my-job", "component": "taskmanager", "type": "flink-native-kubernetes", "drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a",
+		"deploymentId": id, "deploymentName": "my-job",
+	}
+	if !maps.Equal(labels, want) {
+		t.Errorf("the pod has the labels %v, want %v", labels, want)
+	}
+	if out := audit(); strings.Contains(out, pod) {
+		t.Errorf("the audit still tells of it:\n%s", out)
 	}
 }

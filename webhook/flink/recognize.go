@@ -24,6 +24,10 @@ type Workload struct {
 	// Relatives are its owners as far as they are known, nearest first.
 	Relatives []Relative
 
+	// ModeShown says that the process or a custom resource shows the mode, and not labels
+	// alone, which an earlier version may have got wrong.
+	ModeShown bool
+
 	clusterID string // kubernetes.cluster-id, where a process states it
 
 	// MadeByJobManager marks the TaskManager pod that a running JobManager
@@ -58,7 +62,7 @@ func Recognize(o *Object) Workload {
 	}
 	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
 	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobLabel))}
-	w.clusterID = e.clusterID
+	w.clusterID, w.ModeShown = e.clusterID, e.shown
 	w.startedWithJob = e.jobID != ""
 	for _, f := range flavors {
 		if f.is(o, e) {

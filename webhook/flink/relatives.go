@@ -81,7 +81,7 @@ func (w Workload) Denies(key string) bool {
 func (w *Workload) learn(relatives []Relative) {
 	for _, r := range relatives {
 		if w.Mode == UnknownMode {
-			w.Mode = r.Mode
+			w.Mode, w.ModeShown = r.Mode, r.Mode != UnknownMode
 		}
 		if r.JobID != "" && r.Mode != Session && !w.startedWithJob {
 			w.Identity.JobID = jobID(r.JobID)

@@ -99,6 +99,8 @@ type evidence struct {
 	jobID     string // --job-id of a process
 	jobLabel  string // the job in another operator's label
 
+	shown bool // the process shows its mode; labels alone do not
+
 	// Properties that a native JobManager writes on the command line of its
 	// TaskManagers: those in which its own configuration differs from the file.
 	// An application's has set execution.target to embedded by then, a
@@ -130,6 +132,7 @@ func gather(o *Object) evidence {
 	case e.rendered:
 		e.learn(UnknownRole, Session)
 	}
+	e.shown = e.mode != UnknownMode
 	e.learn(UnknownRole, statedMode(o.Pod.Labels))
 	e.learn(UnknownRole, e.name.mode)
 	return e

@@ -12,11 +12,12 @@ import (
 	toolswatch "k8s.io/client-go/tools/watch"
 )
 
-// selectors find pods that may lack a label: those that nothing identifies, and
-// applications whose job was not known yet.
+// selectors find pods that may lack a label: those that nothing identifies, applications
+// whose job was not known yet, and those that an earlier version labeled.
 var selectors = []string{
 	"!deploymentId,!sessionClusterId",
 	"system=ververica-platform,deploymentId,!jobId",
+	"system=ververica-platform,!drey.dev/app",
 }
 
 // follow hears of the pods that a selector finds, in the whole cluster, until ctx

@@ -59,9 +59,28 @@ func (f Finding) Missing() []verdict.Label {
 	}
 	have := f.Verdict.Object().Labels
 	if f.source != podSource && have[verdict.LabelSystem] != "" && have[verdict.LabelPlatformNamespace] != "" {
-		return nil
+		return kindAlone(f.Verdict.Add)
 	}
 	return f.Verdict.Add
+}
+
+// kindAlone is the label that earlier versions did not have.
+func kindAlone(labels []verdict.Label) []verdict.Label {
+	for _, l := range labels {
+		if l.Key == verdict.LabelKind {
+			return []verdict.Label{l}
+		}
+	}
+	return nil
+}
+
+// Wrong are labels that say of a pod what its process contradicts. The running drey
+// leaves them: see [Inspector.Mend].
+func (f Finding) Wrong() []verdict.Label {
+	if !f.Verdict.Allowed || f.ending {
+		return nil
+	}
+	return f.Verdict.Wrong
 }
 
 // Misplaced says that it runs where it may not, or claims to be another. What runs
@@ -119,7 +138,17 @@ var ErrChanged = errors.New("it has changed since it was looked at")
 // come since it was looked at is not overwritten: then it is [ErrChanged], and to be
 // looked at anew.
 func (i *Inspector) Label(ctx context.Context, f Finding) error {
-	text, err := labelPatch(f.UID, f.version, len(f.Verdict.Object().Labels) > 0, f.Missing())
+	return i.patch(ctx, f, nil)
+}
+
+// Mend is Label, and takes off what is wrong. An admin may want it; the running drey
+// only ever adds.
+func (i *Inspector) Mend(ctx context.Context, f Finding) error {
+	return i.patch(ctx, f, f.Wrong())
+}
+
+func (i *Inspector) patch(ctx context.Context, f Finding, remove []verdict.Label) error {
+	text, err := labelPatch(f.UID, f.version, len(f.Verdict.Object().Labels) > 0, f.Missing(), remove)
 	if err != nil {
 		return err
 	}
@@ -136,9 +165,9 @@ func (i *Inspector) Label(ctx context.Context, f Finding) error {
 	return nil
 }
 
-// labelPatch is the JSON patch that adds labels to the object that has a uid and a
+// labelPatch is the JSON patch that adds labels to, and takes some off, the object that has a uid and a
 // resourceVersion, and fails for any other.
-func labelPatch(uid types.UID, version string, hasLabels bool, add []verdict.Label) ([]byte, error) {
+func labelPatch(uid types.UID, version string, hasLabels bool, add, remove []verdict.Label) ([]byte, error) {
 	type operation struct {
 		Op    string `json:"op"`
 		Path  string `json:"path"`
@@ -147,6 +176,9 @@ func labelPatch(uid types.UID, version string, hasLabels bool, add []verdict.Lab
 	patch := []operation{{"test", "/metadata/uid", uid}, {"test", "/metadata/resourceVersion", version}}
 	if !hasLabels {
 		patch = append(patch, operation{"add", "/metadata/labels", map[string]string{}})
+	}
+	for _, l := range remove {
+		patch = append(patch, operation{Op: "remove", Path: "/metadata/labels/" + pointer.Replace(l.Key)})
 	}
 	for _, l := range add {
 		patch = append(patch, operation{"add", "/metadata/labels/" + pointer.Replace(l.Key), l.Value})

@@ -56,7 +56,7 @@ var sources = func() (all []source) {
 
 // unlabeled are the selectors of what lacks a label that every admitted object gets.
 // No object matches two of them.
-var unlabeled = []string{"!system", "system,!vvpNamespace"}
+var unlabeled = []string{"!system", "system,!vvpNamespace", "system,vvpNamespace,!drey.dev/app"}
 
 // Scan looks at everything in a Kubernetes namespace, or in all if it is empty, that
 // drey would be asked about: pods, what makes them, Flink's custom resources, and

@@ -51,6 +51,7 @@ const (
 	LeftOut  Action = "none" // nothing is known
 	Conflict Action = "conflict"
 	LeftOff  Action = "leave off" // a selector wants it absent
+	Mistaken Action = "mistaken"  // the process contradicts it
 )
 
 // Explain says what was recognized by which signal, which source gave which label,
@@ -78,6 +79,9 @@ func (v Verdict) Explain(r Registry) Explanation {
 		for _, l := range v.wanted(nil, admittedOwner(w)) {
 			e.Labels = append(e.Labels, v.explain(l))
 		}
+	}
+	for _, l := range v.Wrong {
+		e.Labels = append(e.Labels, ExplainedLabel{Key: l.Key, Has: &l.Value, Action: Mistaken, From: "its process is of the other mode"})
 	}
 	return e
 }

@@ -1,6 +1,10 @@
 package verdict
 
-import "drey.dev/drey/webhook/flink"
+import (
+	"slices"
+
+	"drey.dev/drey/webhook/flink"
+)
 
 // firm are the labels by which a running pod is found. Whatever is there stays
 // while the pod lives; what is missing may come.
@@ -9,7 +13,8 @@ var firm = [...]string{
 }
 
 // DecideUpdate decides on a change to a workload whose labels were old. Whatever is there
-// of firm labels stays on a pod while it lives, unless drey has never been on it; an app
+// of firm labels stays on a pod while it lives, unless drey has never been on it or the
+// label is of the mode that the pod's process shows that it is not in; an app
 // that its maker chose may change. What makes pods may be relabeled. Neither gets the
 // identity of another: see decideClaims. The caller keeps apart what is being deleted.
 // Drey itself needs no exception: it only ever adds what is missing, and the workload's
@@ -17,8 +22,13 @@ var firm = [...]string{
 func DecideUpdate(w flink.Workload, old map[string]string, known Known) Verdict {
 	v := Verdict{Allowed: true, Reason: NotConcerned, workload: w}
 	if w.Object.Kind == "Pod" {
+		mended := wrong(w, old)
 		for _, l := range given(old) {
-			if after, is := w.Object.Labels[l.Key]; !is || after != l.Value {
+			after, is := w.Object.Labels[l.Key]
+			if !is && slices.Contains(mended, l) {
+				continue
+			}
+			if !is || after != l.Value {
 				v.was = append(v.was, l)
 			}
 		}

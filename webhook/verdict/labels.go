@@ -9,6 +9,7 @@ import (
 // has. A label without a source is left out; one that is there stays.
 func (v *Verdict) label(owner map[string]string) {
 	have := v.workload.Object.Labels
+	v.Wrong = wrong(v.workload, have)
 	var buffer [7]Label
 	v.Add = make([]Label, 0, len(buffer))
 	for _, l := range v.wanted(buffer[:0], owner) {
@@ -21,6 +22,26 @@ func (v *Verdict) label(owner map[string]string) {
 			v.Kept = append(v.Kept, Label{Key: l.Key, Value: value, Source: FromStatement})
 		}
 	}
+}
+
+// wrong returns the labels of the mode that a pod's process shows that it is not in.
+func wrong(w flink.Workload, labels map[string]string) (all []Label) {
+	if !w.ModeShown || w.Object.Kind != "Pod" || labels[LabelSystem] != System {
+		return nil
+	}
+	keys, app := []string{LabelSessionClusterID, LabelSessionClusterName}, AppJob
+	if w.Mode == flink.Session {
+		keys, app = []string{LabelDeploymentID, LabelDeploymentName, LabelJobID}, AppSessionCluster
+	}
+	for _, key := range keys {
+		if value, is := labels[key]; is {
+			all = append(all, Label{Key: key, Value: value})
+		}
+	}
+	if value, is := labels[LabelKind]; is && value != app {
+		all = append(all, Label{Key: LabelKind, Value: value})
+	}
+	return all
 }
 
 // asItsPods is a label as the template states it: what makes pods does not go by

@@ -45,6 +45,11 @@ type Verdict struct {
 	// would have given. They may be selectors: they stay.
 	Kept []Label
 
+	// Wrong are labels of the other mode on a pod whose process shows its own: those of a
+	// session cluster on a pod of an application, and the reverse. Nothing selects on
+	// them; an earlier version may have set them.
+	Wrong []Label
+
 	workload    flink.Workload
 	platform    platform
 	unlinked    string              // a link that it states and that leads nowhere
