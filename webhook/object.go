@@ -175,8 +175,11 @@ func (p *pod) template() flink.Pod {
 		t.Containers[i] = flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
 		for _, v := range c.Env {
 			t.Containers[i].Env = append(t.Containers[i].Env, v.Name)
-			if v.Name == "ROLE" {
+			switch v.Name {
+			case "ROLE":
 				t.Containers[i].Role = v.Value
+			case "FLINK_MODE":
+				t.Containers[i].Mode = v.Value
 			}
 		}
 	}

@@ -40,6 +40,13 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	if err := a.owners.OnChange(s.keeper.Changed); err != nil {
 		return around{}, err
 	}
+	if err := a.owners.OnCluster(func(namespace string) {
+		if r := s.repairer.Load(); r != nil {
+			r.ClusterCame(namespace)
+		}
+	}); err != nil {
+		return around{}, err
+	}
 	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
 		return around{}, err
 	}

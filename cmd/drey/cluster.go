@@ -95,6 +95,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	if err != nil {
 		return err
 	}
+	s.repairer.Store(repairer)
 	s.parts.Go(func() {
 		if err := s.lead(ctx, func(ctx context.Context) { s.control(ctx, repairer, fail) }); err != nil {
 			fail(err)

@@ -26,6 +26,7 @@ import (
 	"drey.dev/drey/registry/workloads"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/repair"
 )
 
 // service is a running drey: its parts, and what has to be closed at the end.
@@ -46,8 +47,9 @@ type service struct {
 	keeper   *gate.Keeper                // of the marks; nil without a cluster
 	runs     func(namespace string) bool // whether what was admitted runs there
 
-	serving  atomic.Pointer[certificates] // of the webhooks; nil until they are started
-	up       atomic.Bool                  // every part has been started
+	repairer atomic.Pointer[repair.Repairer] // nil until the webhooks are started
+	serving  atomic.Pointer[certificates]    // of the webhooks; nil until they are started
+	up       atomic.Bool                     // every part has been started
 	stopping atomic.Bool
 
 	ready   []func() error // each is nil once its part serves

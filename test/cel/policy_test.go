@@ -45,15 +45,12 @@ func TestPolicyFixtures(t *testing.T) {
 		}
 		t.Run(c.Name, func(t *testing.T) {
 			acts := len(code.acting(t, c.Object)) > 0
-			if got, want := denied(t, c.Object), acts && !behind[c.Name]; got != want {
+			if got, want := denied(t, c.Object), acts && c.Behind == ""; got != want {
 				t.Errorf("the policy denies it: %t, want %t", got, want)
 			}
 		})
 	}
 }
-
-// behind are the fixtures of pods that drey recognizes, and the policy does not.
-var behind = map[string]bool{"start-entry-point-behind-a-program": true}
 
 // TestPolicyGenerated: the policy never denies a pod that drey would admit.
 func TestPolicyGenerated(t *testing.T) {

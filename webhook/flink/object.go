@@ -35,6 +35,7 @@ type Container struct {
 	Args    []string
 	Env     []string // the names
 	Role    string   // the value of the variable ROLE
+	Mode    string   // the value of the variable FLINK_MODE
 }
 
 // Owner is an owner reference.

@@ -75,13 +75,15 @@ func (w Workload) Denies(key string) bool {
 	return nearest.DeniesAll || slices.Contains(nearest.Denied, key)
 }
 
-// learn takes over the mode and the job of a cluster from its relatives. A custom
-// resource comes before labels. The id on the process's own command line comes before
-// both: right after an upgrade the status still has the previous job.
+// learn takes over the mode and the job of a cluster from its relatives. The mode of a
+// custom resource comes before the process's, for spotify's operator submits the job of
+// an application to a JobManager that is started like a session's, and before labels.
+// The job's id on the process's own command line comes before both: right after an
+// upgrade the status still has the previous job.
 func (w *Workload) learn(relatives []Relative) {
 	for _, r := range relatives {
-		if w.Mode == UnknownMode {
-			w.Mode, w.ModeShown = r.Mode, r.Mode != UnknownMode
+		if r.Mode != UnknownMode {
+			w.Mode, w.ModeShown = r.Mode, true
 		}
 		if r.JobID != "" && r.Mode != Session && !w.startedWithJob {
 			w.Identity.JobID = jobID(r.JobID)

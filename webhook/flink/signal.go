@@ -209,6 +209,9 @@ func (e *evidence) readContainer(c *Container) {
 	}
 	p := f.process
 	e.learn(p.role, p.mode)
+	if p, ok := roles[c.Mode]; ok && f.kind == nothing { // of bitnami's image, whose entry point goes by it
+		e.learn(p.role, p.mode)
+	}
 	e.native = e.native || p.native
 	e.readArguments(p.args)
 	e.readName(c.Name, RoleContainer, 0)

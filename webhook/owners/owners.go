@@ -201,6 +201,27 @@ func (o *Owners) OnChange(changed func(namespace string)) error {
 	return nil
 }
 
+// OnCluster has came called with the namespace of each workload that comes, after those
+// that are there at the start, and identifies a cluster: see [Owners.Cluster]. Call it
+// before Run; came must not wait.
+func (o *Owners) OnCluster(came func(namespace string)) error {
+	handler := cache.ResourceEventHandlerDetailedFuncs{AddFunc: func(object any, initial bool) {
+		found, ok := object.(*kept)
+		if !ok || initial {
+			return
+		}
+		if _, _, ok := found.cluster(); ok {
+			came(found.Namespace)
+		}
+	}}
+	for _, f := range o.followed {
+		if _, err := f.informer.AddEventHandler(handler); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 var (
 	errUnreadable = errors.New("its kind is not served, or may not be read")
 	errGone       = errors.New("it is not there")

@@ -15,6 +15,9 @@ const (
 	// serves many pods.
 	rescan = 5 * time.Second
 
+	// clusterDelay lets the pods of a cluster come that is made by one manifest.
+	clusterDelay = 2 * time.Second
+
 	// startRescan is when the namespaces are scanned once more after the first scan: the
 	// API server may call the webhooks a moment later than that.
 	startRescan = time.Minute
@@ -32,6 +35,13 @@ func (r *Repairer) excluded(namespace string) bool {
 // Registered has a namespace looked at that has a target now. It does not wait.
 func (r *Repairer) Registered(namespace string) {
 	r.queues.Load().namespaces.Add(scan{namespace, true})
+}
+
+// ClusterCame has the pods of a namespace looked at once more: the TaskManagers in a
+// workload of their own take the identity of their JobManager's, which has come now. It
+// does not wait.
+func (r *Repairer) ClusterCame(namespace string) {
+	r.queues.Load().namespaces.AddAfter(scan{namespace, true}, clusterDelay)
 }
 
 // scanRegularly has all namespaces scanned that have targets, until ctx ends.

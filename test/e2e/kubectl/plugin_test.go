@@ -37,7 +37,7 @@ func TestKubectlDrey(t *testing.T) {
 		{"targets delete plugged --preview", "", 4, "Deployment   plug"},
 		{"targets delete plugged", "", 4, `something refers to it: Deployment "plug"`},
 		{"explain -f - -n " + namespace, deniedDeployment, 0, "HasTarget"},
-		{"check -f - -n " + namespace + "-other", deniedDeployment, 1, "has no DeploymentTarget"},
+		{"check -f - -n " + namespace + "-other", deniedDeployment, 6, "has no DeploymentTarget"},
 		{"audit -n " + namespace, "", 0, ""},
 		{"deployments delete plug", "", 0, "deployment/plug deleted"},
 		{"targets delete plugged", "", 0, "deploymenttarget/plugged deleted"},
