@@ -36,7 +36,7 @@ func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workl
 	if err != nil {
 		return w, false, fmt.Errorf("this is not a readable %s: %w", kind, err)
 	}
-	w.Object.FromManifest = w.Object.UID == "" // it comes from no cluster
+	w.Object.FromManifest = w.Object.FromManifest || w.Object.UID == "" // it comes from no cluster
 	return w, true, nil
 }
 
