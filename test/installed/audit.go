@@ -7,6 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"drey.dev/drey/manifests/bundle"
 )
 
 // Audit is the API server's record of what drey's ServiceAccount asked of it.
@@ -70,10 +75,34 @@ func (a *Audit) Calls() ([]Call, error) {
 	return all, lines.Err()
 }
 
-// isOwner tells whether it reads one object of a kind that drey's manifests give no right
-// to: an owner, which drey then knows by its reference alone.
-func (c Call) isOwner() bool {
-	return c.Verb == "get" && (c.ObjectRef.APIGroup == "argoproj.io" || c.ObjectRef.Resource == "replicationcontrollers")
+// isOwner tells whether it reads one object of a kind that is in no rule of drey's
+// manifests: an owner, which drey then knows by its reference alone.
+func (c Call) isOwner(granted map[schema.GroupResource]bool) bool {
+	return c.Verb == "get" && c.ObjectRef.Name != "" && !granted[schema.GroupResource{Group: c.ObjectRef.APIGroup, Resource: c.ObjectRef.Resource}]
+}
+
+// granted are the resources on which drey's manifests grant a right, whichever.
+func granted() (map[schema.GroupResource]bool, error) {
+	stages, err := bundle.Stages(bundle.Defaults())
+	if err != nil {
+		return nil, err
+	}
+	all := map[schema.GroupResource]bool{}
+	for _, s := range stages {
+		for _, o := range s.Objects {
+			rules, _, _ := unstructured.NestedSlice(o.Object, "rules") // a webhook's are none of RBAC
+			for _, r := range rules {
+				groups, _, _ := unstructured.NestedStringSlice(r.(map[string]any), "apiGroups")
+				resources, _, _ := unstructured.NestedStringSlice(r.(map[string]any), "resources")
+				for _, group := range groups {
+					for _, resource := range resources {
+						all[schema.GroupResource{Group: group, Resource: resource}] = true
+					}
+				}
+			}
+		}
+	}
+	return all, nil
 }
 
 // Forbidden is an error that names what drey lacked the right to; nil if it had all.
@@ -85,9 +114,13 @@ func (a *Audit) Forbidden() error {
 	if len(calls) == 0 {
 		return errors.New("the API server has no record of drey")
 	}
+	granted, err := granted()
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, c := range calls {
-		if c.forbidden() && !c.isOwner() {
+		if c.forbidden() && !c.isOwner(granted) {
 			errs = append(errs, fmt.Errorf("forbidden: %s %s", c.Verb, c.RequestURI))
 		}
 	}
