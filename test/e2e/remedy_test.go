@@ -172,13 +172,10 @@ var places = func() map[string]place {
 			all["a "+name+" in the cluster"] = place{prepare: func(s *situation) func() error { s.keepsTeam = true; return s.runningCustom(c.object(s)) }}
 		}
 	}
-	for kind := range controllers {
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout", "Job", "CronJob"} {
 		all["manifest of a "+kind] = place{prepare: func(s *situation) func() error { return s.refusedManifest(kind, true, false) }}
 		all["manifest of a "+kind+" for itself"] = place{prepare: func(s *situation) func() error { return s.refusedManifest(kind, false, true) }, never: "ambiguous"}
 		all["manifest of a "+kind+" for both"] = place{prepare: func(s *situation) func() error { return s.refusedManifest(kind, true, true) }, never: "ambiguous"}
-		all["a "+kind+" in the cluster"] = place{prepare: func(s *situation) func() error { return s.running(kind) }}
-	}
-	for _, kind := range []string{"DaemonSet", "ReplicaSet", "ReplicationController", "Rollout"} {
 		all["a "+kind+" in the cluster"] = place{prepare: func(s *situation) func() error { return s.running(kind) }}
 	}
 	all["manifest of a Pod"] = place{prepare: (*situation).refusedPod}
@@ -490,9 +487,6 @@ func controllerOf(cr *unstructured.Unstructured, controls bool, kind, name strin
 	return o.Object
 }
 
-// controllers are the kinds that are gated when they are applied.
-var controllers = map[string]bool{"Deployment": true, "StatefulSet": true, "Job": true, "CronJob": true}
-
 // docs is a controller with the YAML of Flink's documentation.
 func (s *situation) docs(kind string, template, own bool) map[string]any {
 	podLabels, labels := map[string]any{"app": "flink", "component": "jobmanager"}, map[string]any{"team": "blue"}
@@ -521,7 +515,7 @@ func (s *situation) docs(kind string, template, own bool) map[string]any {
 		spec = map[string]any{"suspend": true, "schedule": "0 3 * * *", "jobTemplate": map[string]any{"spec": map[string]any{"template": pods}}}
 	}
 	o := map[string]any{"apiVersion": resources[kind].GroupVersion().String(), "kind": kind, "metadata": map[string]any{"name": s.name, "labels": labels}, "spec": spec}
-	if kind == "Job" && !own {
+	if (kind == "Job" || kind == "ReplicationController") && !own {
 		delete(o["metadata"].(map[string]any), "labels") // the API server gives it those of its template
 	}
 	return o
