@@ -28,16 +28,14 @@ func celFlink(pod string) string {
 		flinkWord  = `c.?image.orValue("").contains("flink")`
 	)
 	s := newCelSignals(pod)
-	return anyOf(
-		celFlinkLabels(pod),
-		celFlinkOwner,
+	return anyOf(celFlinkLabels(pod), celFlinkOwner, allOf(s.hint(), anyOf(
 		s.container(anyOf(`c.name == "flink-main-container"`, celMentions)),
 		allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celFlinkImage))),
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(celFlinkEnv), s.configVolume)),
 		allOf(s.container(roleArgs), anyOf(s.rolePart, s.nameLabel, s.configVolume, s.container(anyOf(flinkWord, celFlinkEnv)))),
 		s.container(allOf(celRole("c.name"), entryPoint)),
 		s.statefun(`c.?image.orValue("").contains("flink")`, `c.?image.orValue("").contains("statefun")`),
-	)
+	)))
 }
 
 const (
@@ -68,8 +66,9 @@ func celRunsFlink(pod string) string {
 		line    = command + `(?:kubernetes-(?:job|task)manager[.]sh(?:\s|$)|(?:jobmanager|taskmanager|standalone-job)[.]sh\s+start)`
 	)
 	class := command + `java\s[^;&|\n]*\s(?:` + strings.ReplaceAll(strings.Join(flink.Classes(), "|"), ".", "[.]") + `)(?:\s|$)`
-	byRole := `[` + argv + `].exists(a, ` + anyOf(isEntry+` && a[?1].orValue("") in `+celEntryPointRoles, celScript("0", role)) + `)`
-	starts := `[` + argv + `].exists(a, [0, 1].exists(i, (i == 0 || ` + isEntry + `) && ` + anyOf(
+	byRole := allOf(celWords+`.exists(w, w in `+celEntryPointRoles+` || w.contains("docker-entrypoint.sh"))`,
+		`[`+argv+`].exists(a, `+anyOf(isEntry+` && a[?1].orValue("") in `+celEntryPointRoles, celScript("0", role))+`)`)
+	starts := celMentions + ` && [` + argv + `].exists(a, [0, 1].exists(i, (i == 0 || ` + isEntry + `) && ` + anyOf(
 		`a[?i].orValue("").matches("`+native+`")`,
 		`a[?i].orValue("").matches("`+byHand+`") && a[?i+1].orValue("").startsWith("start")`,
 		`a[?i].orValue("").matches("(^|/)java$") && [1, 2, 3, 4].exists(k, [1, 2, 3].all(j, j >= k || a[?i+j].orValue("").startsWith("-")) && `+
@@ -79,17 +78,15 @@ func celRunsFlink(pod string) string {
 	s := newCelSignals(pod)
 	// A command line that says more of Flink than a role may be that of a client: drey decides.
 	other := `!(` + byRole + `) && ` + celWords + `.exists(w, w.contains("flink") || w.contains(".sh") && !w.endsWith("docker-entrypoint.sh") || w in ["history-server", "help"])`
-	return anyOf(
-		celFlinkLabels(pod),
-		celFlinkOwner,
+	return anyOf(celFlinkLabels(pod), celFlinkOwner, allOf(s.hint(), anyOf(
 		s.container(anyOf(`c.name == "flink-main-container"`, starts)),
-		allOf("!"+s.container(other), anyOf(
+		allOf(anyOf(
 			allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole, celFlinkImage))),
 			allOf(anyOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole))), anyOf(s.container(celFlinkEnv), s.configVolume)),
 			allOf(s.container(byRole), s.container(celFlinkWord)),
 			s.statefun(celFlinkWord, celStatefunWord),
-		)),
-	)
+		), "!"+s.container(other)),
+	)))
 }
 
 // celScript holds for a command line whose word at an index is a shell, and whose
@@ -121,36 +118,45 @@ func (s celSignals) container(holds string) string {
 	return s.pod + ".spec.containers.exists(c, " + holds + ")"
 }
 
+// hint holds wherever one of the others does, and costs one pass over a pod that has
+// nothing of Flink's.
+func (s celSignals) hint() string {
+	return anyOf(s.roleLabel, s.nameLabel, s.container(anyOf(
+		`c.name == "flink-main-container"`, `c.name.endsWith("manager")`, `c.name.endsWith("job-cluster")`,
+		`c.?image.orValue("").contains("flink")`, `c.?image.orValue("").contains("statefun")`,
+		celWords+`.exists(w, w.contains(".sh") || w.contains("flink") || w in `+celEntryPointRoles+`)`,
+	)), s.configVolume, celStatefun(celLabel(s.pod, "app")), celStatefun(celLabel(s.pod, "app.kubernetes.io/name")))
+}
+
 // statefun holds for the image of Stateful Functions, and what is like it.
 func (s celSignals) statefun(flinkWord, statefunWord string) string {
 	return allOf(
+		anyOf(s.container(anyOf(flinkWord, statefunWord)), s.configVolume, s.nameLabel, celStatefun(celLabel(s.pod, "app")), celStatefun(celLabel(s.pod, "app.kubernetes.io/name"))),
 		s.container(`c.?env.orValue([]).exists(e, e.name == "ROLE" && e.?value.orValue("") in ["master", "worker"])`),
-		anyOf(s.container(anyOf(flinkWord, statefunWord, celFlinkEnv)),
-			s.configVolume, s.nameLabel, celWord(celLabel(s.pod, "app"), "statefun"), celWord(celLabel(s.pod, "app.kubernetes.io/name"), "statefun")),
 	)
 }
 
-// celWord holds for a name that has a word between separators.
-func celWord(name, word string) string {
-	return name + `.matches("(^|[-_./])` + word + `([-_./]|$)")`
+// celStatefun holds for a name that has this word between separators.
+func celStatefun(name string) string {
+	return allOf(name+`.contains("statefun")`, name+`.matches("(^|[-_./])statefun([-_./]|$)")`)
 }
 
 const (
 	celEntryPointRoles = `["jobmanager", "taskmanager", "standalone-job"]`
-	celFlinkImage      = `c.?image.orValue("").matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                     // a segment of the repository, tag and digest apart
-	celFlinkWord       = `c.?image.orValue("").matches("^([^@]*/)?([^@:/]*[-_.])?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
-	celStatefunWord    = `c.?image.orValue("").matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
+	celFlinkImage      = `c.?image.orValue("").contains("flink") && c.image.matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                     // a segment of the repository, tag and digest apart
+	celFlinkWord       = `c.?image.orValue("").contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
+	celStatefunWord    = `c.?image.orValue("").contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
 	celFlinkEnv        = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
 )
 
 // celRole holds for a name that ends in the role of a Flink process.
 func celRole(name string) string {
-	return name + `.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)$")`
+	return allOf(anyOf(name+`.endsWith("manager")`, name+`.endsWith("job-cluster")`), name+`.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)$")`)
 }
 
 // celRolePart holds for a name with the role of a Flink process in it.
 func celRolePart(name string) string {
-	return name + `.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)([-_./]|$)")`
+	return allOf(anyOf(name+`.contains("manager")`, name+`.contains("job-cluster")`), name+`.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)([-_./]|$)")`)
 }
 
 // celFlinkLabels holds for labels that are enough alone.

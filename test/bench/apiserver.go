@@ -27,20 +27,23 @@ type scene struct {
 
 // throughAPIServer creates pods by dry run in each scene, and prints a table.
 func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
-	noop := stage.noop
-	installed, err := stage.takeDown(ctx)
+	deployment, err := stage.api.Resource(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}).Namespace("bench").Get(ctx, "top-speed", metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	scenes := []scene{
-		{name: "no webhook", pod: flinkPod()},
-		{name: "do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: flinkPod(), noop: true},
-		{name: "drey", objects: installed, pod: flinkPod(), labels: true},
-		{name: "built-in policies", objects: policies(), pod: flinkPod(), labels: true},
-		{name: "a pod of nginx, no webhook", pod: plainPod()},
-		{name: "a pod of nginx, do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(noop)}, pod: plainPod(), noop: true},
-		{name: "a pod of nginx, drey", objects: installed, pod: plainPod()},
-		{name: "a pod of nginx, built-in policies", objects: policies(), pod: plainPod()},
+	noop := scene{name: "do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(stage.noop)}, noop: true}
+	policies := scene{name: "built-in policies", objects: policies(), labels: true}
+	scenes := []scene{{name: "no webhook", pod: flinkPod()}}
+	for _, way := range append(append([]scene{noop}, stage.dreys...), policies) {
+		scenes = append(scenes, way.with("", flinkPod()))
+	}
+	for _, way := range stage.dreys {
+		scenes = append(scenes, way.with("a TaskManager, ", taskManagerPod(string(deployment.GetUID()))))
+	}
+	scenes = append(scenes, scene{name: "a pod of nginx, no webhook", pod: plainPod()})
+	for _, way := range append(append([]scene{noop}, stage.dreys...), policies) {
+		way.labels = false
+		scenes = append(scenes, way.with("a pod of nginx, ", plainPod()))
 	}
 	fmt.Printf("\nPod creates (dry run) through the API server, %d clients, %d rounds of %s in turn:\n\n", s.clients, s.rounds, s.each)
 	found := make([][]figures, len(scenes))
@@ -64,8 +67,14 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
 
 // stage is the control plane on which the scenes are played.
 type stage struct {
-	api  dynamic.Interface
-	noop *noopServer
+	api   dynamic.Interface
+	noop  *noopServer
+	dreys []scene // what each drey has installed
+}
+
+func (s scene) with(prefix string, pod map[string]any) scene {
+	s.name, s.pod = prefix+s.name, pod
+	return s
 }
 
 // play sets a scene up, sees that it is in effect, measures, and clears up.
@@ -123,7 +132,7 @@ func (s *stage) create(ctx context.Context, scene scene) error {
 		return err
 	}
 	labels := made.GetLabels()
-	labeled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default" && labels["deploymentName"] == "top-speed"
+	labeled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default"
 	if labeled != scene.labels {
 		return fmt.Errorf("the pod has the labels %v", labels)
 	}

@@ -113,6 +113,24 @@ func flinkPod() map[string]any {
 	return pod
 }
 
+// taskManagerPod is the pod that the JobManager of top-speed makes for itself, with the
+// command line that Flink writes, quotes included.
+func taskManagerPod(uid string) map[string]any {
+	pod := flinkPod()
+	pod["metadata"] = map[string]any{
+		"name":   "top-speed-taskmanager-1-1",
+		"labels": map[string]any{"app": "top-speed", "component": "taskmanager", "type": "flink-native-kubernetes"},
+		"ownerReferences": []any{map[string]any{
+			"apiVersion": "apps/v1", "kind": "Deployment", "name": "top-speed", "uid": uid, "controller": true, "blockOwnerDeletion": true,
+		}},
+	}
+	pod["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["args"] = []any{"bash", "-c", `kubernetes-taskmanager.sh -Djobmanager.memory.off-heap.size='134217728b' ` +
+		`-Djobmanager.rpc.address='top-speed.bench' -Dexecution.target='embedded' -Dpipeline.jars='['\''file:/opt/flink/usrlib/job.jar'\'']' -Dweb.tmpdir='/tmp/flink-web-1' ` +
+		`-D taskmanager.memory.network.min=134217730b -D taskmanager.memory.framework.heap.size=134217728b -D taskmanager.memory.managed.size=536870920b -D taskmanager.cpu.cores=1.0 ` +
+		`-D taskmanager.memory.task.heap.size=402653174b -Dtaskmanager.resource-id='top-speed-taskmanager-1-1'`}
+	return pod
+}
+
 // plainPod is one that is not Flink's.
 func plainPod() map[string]any {
 	return map[string]any{

@@ -32,7 +32,8 @@ type settings struct {
 	each    time.Duration // of a measurement
 	clients int           // that create pods at once
 	program string
-	others  int // Deployments that are not Flink's
+	before  string // path of an earlier drey's binary, measured beside; empty: none is
+	others  int    // Deployments that are not Flink's
 }
 
 // others are the benchmarks beside the main one.
@@ -61,6 +62,7 @@ func main() {
 	flag.DurationVar(&s.each, "each", 2*time.Second, "length of a measurement")
 	flag.IntVar(&s.clients, "clients", 4, "clients that create pods at once")
 	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
+	flag.StringVar(&s.before, "before", "", "path of an earlier drey's binary, which is measured beside")
 	flag.IntVar(&s.others, "others", 10_000, "Deployments that are not Flink's, among which memory is measured")
 	flag.Parse()
 	if err := run(ctx, s); err != nil {
@@ -76,42 +78,53 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	d, err := drey.Start(ctx, drey.Options{Program: s.program, Cluster: c, DataDir: c.Dir()})
+	api, err := dynamic.NewForConfig(c.Config())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Stop()) }()
-	if err := d.Register(ctx, "default", "bench", "bench"); err != nil {
-		return err
+	stage := &stage{api: api}
+	var dreys []server
+	for _, p := range []struct{ name, program string }{{"drey before", s.before}, {"drey", s.program}} {
+		if p.program == "" {
+			continue
+		}
+		d, err := drey.Start(ctx, drey.Options{Program: p.program, Cluster: c, DataDir: filepath.Join(c.Dir(), p.name)})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.Stop()) }()
+		if err := d.Register(ctx, "default", "bench", "bench"); err != nil {
+			return err
+		}
+		installed, err := stage.takeDown(ctx)
+		if err != nil {
+			return err
+		}
+		stage.dreys = append(stage.dreys, scene{name: p.name, objects: installed, labels: true})
+		dreys = append(dreys, server{p.name, d.Webhook + webhook.PathLabelPods, d.PID(), true})
 	}
+	pid := dreys[len(dreys)-1].pid
 	noop, err := startNoop(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, noop.stop()) }()
 
-	api, err := dynamic.NewForConfig(c.Config())
-	if err != nil {
-		return err
-	}
-	stage := &stage{api: api, noop: noop}
+	stage.noop = noop
 	if err := stage.makeNamespace(ctx); err != nil {
 		return err
 	}
 	if err := populate(ctx, api, "top-speed", 1, func(string) *unstructured.Unstructured { return flinkDeployment("top-speed") }); err != nil {
 		return err
 	}
-	ratio, resident, err := direct(ctx, s, []server{
-		{"do-nothing webhook", noop.url, noop.pid(), false},
-		{"drey", d.Webhook + webhook.PathLabelPods, d.PID(), true},
-	})
+	ratio, resident, err := direct(ctx, s, append([]server{{"do-nothing webhook", noop.url, noop.pid(), false}}, dreys...))
 	if err != nil {
 		return err
 	}
 	if err := throughAPIServer(ctx, s, stage); err != nil {
 		return err
 	}
-	after, err := residentMemory(d.PID())
+	after, err := residentMemory(pid)
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,12 @@ const (
 )
 
 const (
-	strongSignals  = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
-	processSignals = TypeLabel | MainContainer | EntryPoint // of a JobManager or a TaskManager itself
-	roleSignals    = RoleLabel | RoleContainer | AppRoleLabel | startSignals
-	startSignals   = RoleArgs | Wrapped
-	flinkSignals   = FlinkImage | FlinkWord | FlinkEnv | ConfigVolume | AppNameLabel
+	strongSignals   = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
+	processSignals  = TypeLabel | MainContainer | EntryPoint // of a JobManager or a TaskManager itself
+	roleSignals     = RoleLabel | RoleContainer | AppRoleLabel | startSignals
+	startSignals    = RoleArgs | Wrapped
+	statefunSignals = StatefunName | FlinkImage | FlinkWord | ConfigVolume | AppNameLabel
+	flinkSignals    = FlinkImage | FlinkWord | FlinkEnv | ConfigVolume | AppNameLabel
 )
 
 var signalNames = []string{
@@ -78,7 +79,7 @@ func (s Signals) strength() Strength {
 		s.some(roleSignals) && s.some(FlinkEnv|ConfigVolume),
 		s.some(startSignals) && s.some(flinkSignals|RolePart),
 		s.has(Wrapped) && s.has(RoleContainer),
-		s.has(StatefunRole) && s.some(StatefunName|flinkSignals):
+		s.has(StatefunRole) && s.some(statefunSignals):
 		return Medium
 	}
 	if s&^OtherProgram != 0 {

@@ -18,7 +18,7 @@ func (e *evidence) readStatefun(c *Container) {
 }
 
 func isStatefun(_ *Object, e evidence) bool {
-	return e.signals.has(StatefunRole) && e.signals.some(StatefunName|flinkSignals)
+	return e.signals.has(StatefunRole) && e.signals.some(statefunSignals)
 }
 
 func statefunName(_ Workload, root Root) string { return clusterOf(root.Name, "-master", "-worker") }
