@@ -15,7 +15,7 @@ LINT    := go tool -modfile=test/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
+.PHONY: help build demo run control-plane binaries test test-flink test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
 
 help: ## Show what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,8 +72,13 @@ test-replicas: binaries ## Kill and restart replicas, API server and etcd, and r
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
 
+FLINK_ARGS ?=
+
+test-flink: binaries ## Run real Flink, downloaded by pip, on the control plane: minutes; FLINK_ARGS='-versions all', see docs/flink.md
+	go test -C test/flink -count=1 -timeout 2h -v . $(FLINK_ARGS)
+
 test-unit: ## Run the tests that need no control plane: seconds
-	go test $$(go list ./... | grep -v -e /test/cluster -e /test/e2e)
+	go test $$(go list ./... | grep -v -e /test/cluster -e /test/e2e -e /test/kubelet)
 
 test-race: binaries ## Run all tests with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
