@@ -77,3 +77,16 @@ func TestPolicyGenerated(t *testing.T) {
 		t.Errorf("the policy misses %d of %d", goAlone, both+goAlone)
 	}
 }
+
+// TestRealFlink: the API server sends to drey what a real Flink created, and the policy
+// denies its pods.
+func TestRealFlink(t *testing.T) {
+	for _, r := range fixtures.AllReal(t) {
+		if len(called(t, admission.Create, r.Object, nil)) == 0 {
+			t.Errorf("%s is not sent to drey", r.Name)
+		}
+		if r.Object["kind"] == "Pod" && !denied(t, r.Object) {
+			t.Errorf("the policy does not deny %s", r.Name)
+		}
+	}
+}
