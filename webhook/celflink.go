@@ -62,7 +62,7 @@ func celRunsFlink(pod string) string {
 		native  = `(^|/)kubernetes-(job|task)manager[.]sh$`
 		byHand  = `(^|/)(jobmanager|taskmanager|standalone-job)[.]sh$`
 		command = `(?:^\s*|[;&|({\n]\s*|\b(?:exec|then|do|else)\s+)(?:[^\s;&|"'()#]*/)?` // where a shell expects a command
-		role    = command + `docker-entrypoint[.]sh\s+(?:jobmanager|taskmanager|standalone-job)(?:\s|$)`
+		role    = command + `docker-entrypoint[.]sh\s+(?:jobmanager|taskmanager|standalone-job|job-cluster|task-manager)(?:\s|$)`
 		line    = command + `(?:kubernetes-(?:job|task)manager[.]sh(?:\s|$)|(?:jobmanager|taskmanager|standalone-job)[.]sh\s+start)`
 	)
 	class := command + `java\s[^;&|\n]*\s(?:` + strings.ReplaceAll(strings.Join(flink.Classes(), "|"), ".", "[.]") + `)(?:\s|$)`
@@ -142,7 +142,7 @@ func celStatefun(name string) string {
 }
 
 const (
-	celEntryPointRoles = `["jobmanager", "taskmanager", "standalone-job"]`
+	celEntryPointRoles = `["job-cluster", "jobmanager", "standalone-job", "task-manager", "taskmanager"]`
 	celFlinkImage      = `c.?image.orValue("").contains("flink") && c.image.matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                     // a segment of the repository, tag and digest apart
 	celFlinkWord       = `c.?image.orValue("").contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
 	celStatefunWord    = `c.?image.orValue("").contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`

@@ -57,7 +57,7 @@ func (g generator) words() []any {
 	words := []any{}
 	for range g.IntN(4) {
 		words = append(words, g.of(
-			"/docker-entrypoint.sh", "docker-entrypoint.sh", "jobmanager", "taskmanager", "standalone-job", "history-server", "bash", "-c", "",
+			"/docker-entrypoint.sh", "docker-entrypoint.sh", "jobmanager", "taskmanager", "standalone-job", "job-cluster", "task-manager", "history-server", "bash", "-c", "",
 			"kubernetes-jobmanager.sh kubernetes-session", "exec  /opt/flink/bin/kubernetes-taskmanager.sh -D x", "xkubernetes-jobmanager.shx", "kubernetes-jobmanager",
 			"org.apache.flink.runtime.taskexecutor.TaskManagerRunner", `java "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"`,
 			"org.apache.flink.runtime.webmonitor.history.HistoryServer", "org.apache.flinkx", "--job-id=a", "\tjobmanager ",
@@ -207,7 +207,7 @@ func hasRole(c map[string]any) bool {
 	return len(env) > 0 && env[0].(map[string]any)["name"] == "ROLE"
 }
 
-var roleArgs = []string{"jobmanager", "standalone-job", "taskmanager"}
+var roleArgs = flink.Roles()
 
 func containers(o map[string]any) []map[string]any {
 	for _, path := range [][]string{{"spec", "containers"}, {"spec", "template", "spec", "containers"}, {"spec", "jobTemplate", "spec", "template", "spec", "containers"}} {

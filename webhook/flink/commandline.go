@@ -83,6 +83,8 @@ func follow(argv []string, depth int) finding {
 			return shell(argv[1:], depth-1)
 		case name == "su":
 			return switchUser(argv[1:], depth-1)
+		case name == "command" && len(argv) > 1 && (argv[1] == "-v" || argv[1] == "-V"):
+			return finding{} // it looks for a program
 		case name == "eval":
 			return inScript(strings.Join(argv[1:], " "), nil, depth-1)
 		case wraps:
@@ -146,16 +148,18 @@ func shell(args []string, depth int) finding {
 			i++
 		case a == "--":
 		case len(a) > 1 && (a[0] == '-' || a[0] == '+'):
-			command = command || a[0] == '-' && a[1] != '-' && strings.Contains(a, "c")
-			if a[0] == '-' && a[1] != '-' && strings.HasSuffix(a, "o") {
+			if a[0] == '+' || a[1] == '-' {
+				continue
+			}
+			if strings.Contains(a, "n") {
+				return finding{} // it is read, and not run
+			}
+			command = command || strings.Contains(a, "c")
+			if strings.HasSuffix(a, "o") {
 				i++ // such as -euo pipefail
 			}
 		case command:
-			var positional []string
-			if i+2 < len(args) {
-				positional = args[i+2:] // the first is $0
-			}
-			return inScript(a, positional, depth)
+			return inScript(a, args[i+1:], depth)
 		default:
 			return follow(args[i:], depth)
 		}

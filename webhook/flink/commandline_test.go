@@ -82,6 +82,9 @@ func TestFind(t *testing.T) {
 		{"bash -c", "[zsh-only syntax ((( ; taskmanager.sh start-foreground]", "started taskmanager"}, // does not parse
 		{"bash -c", "[" + strings.Repeat("echo a; ", 8<<10) + "taskmanager.sh start-foreground]", "started taskmanager"},
 
+		{"bash -c", "[exec \"$0\" \"$@\"] /docker-entrypoint.sh jobmanager", "entry point jobmanager session"},
+		{"sh -c", "[exec $1 start-foreground] sh /opt/flink/bin/taskmanager.sh", "started taskmanager"},
+
 		// programs that run others
 		{"tini -g -- /docker-entrypoint.sh", "taskmanager", "entry point taskmanager"},
 		{"dumb-init /opt/flink/bin/taskmanager.sh start-foreground", "", "started taskmanager"},
@@ -102,7 +105,12 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[/wait.sh a:1 -- /docker-entrypoint.sh taskmanager]", "wrapped taskmanager"},
 		{"/wait.sh java -cp x", taskManagerRunner, "wrapped taskmanager"},
 
+		{"", "job-cluster --job-classname x", "role jobmanager application"},
+		{"/docker-entrypoint.sh", "task-manager -Djobmanager.rpc.address=a", "entry point taskmanager"},
+
 		// no start
+		{"bash -n /opt/flink/bin/taskmanager.sh", "", "nothing"},
+		{"sh -c", "[command -v taskmanager.sh && test -x /opt/flink/bin/jobmanager.sh]", "mentioned jobmanager session"},
 		{"sh -c", "[pgrep -f " + taskManagerRunner + " | xargs -n1 jstack]", "nothing"},
 		{"sh -c", "[for p in $(pgrep -f " + taskManagerRunner + " ); do jcmd $p Thread.print; done]", "nothing"},
 		{"pgrep", "-f " + taskManagerRunner, "nothing"},

@@ -59,12 +59,19 @@ func Classes() []string { return slices.Sorted(maps.Keys(classes)) }
 func Scripts() []string { return slices.Sorted(maps.Keys(scripts)) }
 
 // roles are the first arguments of the entry point of Flink's image
-// (docker-entrypoint.sh) that start a JobManager or a TaskManager.
+// (docker-entrypoint.sh) that start a JobManager or a TaskManager. The last two are
+// those of Flink before 1.11.
 var roles = map[string]process{
 	"jobmanager":     {role: JobManager, mode: Session},
 	"standalone-job": {role: JobManager, mode: Application},
 	"taskmanager":    {role: TaskManager},
+	"job-cluster":    {role: JobManager, mode: Application},
+	"task-manager":   {role: TaskManager},
 }
+
+// Roles are the words by which the entry point of Flink's image starts a JobManager or
+// a TaskManager, in order.
+func Roles() []string { return slices.Sorted(maps.Keys(roles)) }
 
 // entryPoint is the entry point of Flink's image. It runs other first arguments
 // than the roles as a command.

@@ -15,7 +15,7 @@ const (
 
 // eachCommand calls yield with the words of every simple command in a shell script,
 // quotes removed and expansions replaced by [expansion], until yield returns false.
-// positional are the parameters $1 and up.
+// positional are the parameters $0 and up.
 func eachCommand(script string, positional []string, yield func(argv []string) bool) {
 	if argv, ok := plain(script); ok {
 		yield(argv)
@@ -93,8 +93,12 @@ func argvOf(words []*syntax.Word, positional []string) []string {
 	argv := make([]string, 0, len(words)+len(positional))
 	var b strings.Builder
 	for _, w := range words {
-		if isAllParameters(w) {
-			argv = append(argv, positional...)
+		switch p, ok := parameter(w); {
+		case ok && (p == "@" || p == "*"):
+			argv = append(argv, positional[min(1, len(positional)):]...)
+			continue
+		case ok && len(p) == 1 && p[0] >= '0' && int(p[0]-'0') < len(positional):
+			argv = append(argv, positional[p[0]-'0'])
 			continue
 		}
 		b.Reset()
@@ -106,17 +110,20 @@ func argvOf(words []*syntax.Word, positional []string) []string {
 	return argv
 }
 
-// isAllParameters reports whether a word is $@, $*, or one of them in quotes.
-func isAllParameters(w *syntax.Word) bool {
+// parameter returns the parameter that a word is, in quotes or not.
+func parameter(w *syntax.Word) (string, bool) {
 	if len(w.Parts) != 1 {
-		return false
+		return "", false
 	}
 	part := w.Parts[0]
 	if quoted, ok := part.(*syntax.DblQuoted); ok && len(quoted.Parts) == 1 {
 		part = quoted.Parts[0]
 	}
 	p, ok := part.(*syntax.ParamExp)
-	return ok && p.Param != nil && (p.Param.Value == "@" || p.Param.Value == "*")
+	if !ok || p.Param == nil {
+		return "", false
+	}
+	return p.Param.Value, true
 }
 
 func writePart(b *strings.Builder, part syntax.WordPart) {
