@@ -95,7 +95,7 @@ func TestObjectsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
 		}
 	}
 	for _, r := range flink.CustomResources {
-		if _, err := w.create(t.Context(), namespace, suspendedResource(r, "suspended", nil)); err != nil {
+		if _, err := w.create(t.Context(), namespace, suspendedResource(r, "suspended")); err != nil {
 			t.Fatal(err)
 		}
 	}

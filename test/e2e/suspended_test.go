@@ -14,9 +14,9 @@ import (
 )
 
 // suspendedResource is a custom resource of Flink's that is suspended: it has no pods.
-func suspendedResource(c flink.CustomResource, name string, labels map[string]any) map[string]any {
+func suspendedResource(c flink.CustomResource, name string) map[string]any {
 	return map[string]any{
-		"apiVersion": c.Group + "/" + c.Version, "kind": c.Kind, "metadata": map[string]any{"name": name, "labels": labels},
+		"apiVersion": c.Group + "/" + c.Version, "kind": c.Kind, "metadata": map[string]any{"name": name},
 		"spec": map[string]any{"job": map[string]any{"jarURI": "local:///opt/flink/orders.jar", "state": "suspended"}},
 	}
 }
@@ -31,7 +31,7 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 			t.Parallel()
 			namespace := w.Namespace(t)
 			w.register(t, "team-a", namespace)
-			o := suspendedResource(c, "orders", nil)
+			o := suspendedResource(c, "orders")
 			o["metadata"].(map[string]any)["finalizers"] = []any{"example.com/hold"}
 			if _, err := w.create(t.Context(), namespace, o); err != nil {
 				t.Fatal(err)
@@ -64,13 +64,13 @@ func TestUnlabeledCustomResourceHoldsTarget(t *testing.T) {
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
 	w.register(t, "team-a", namespace)
 	w.register(t, "team-b", namespace)
-	elsewhere := suspendedResource(flink.CustomResources[0], "elsewhere", nil)
+	elsewhere := suspendedResource(flink.CustomResources[0], "elsewhere")
 	elsewhere["spec"].(map[string]any)["podTemplate"] = map[string]any{"metadata": map[string]any{"labels": map[string]any{"vvpNamespace": "team-c"}}}
 	eventually.OK(t, 20*time.Second, func() error { // the mode arrives by a watch
 		_, err := w.create(t.Context(), namespace, clone(t, elsewhere))
 		return err
 	})
-	anyones, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], "anyones", nil))
+	anyones, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], "anyones"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +99,12 @@ func TestManyCustomResourcesHoldTarget(t *testing.T) {
 	const many = 120
 	name := func(i int) string { return "orders-" + string(rune('a'+i/26)) + string(rune('a'+i%26)) }
 	eventually.OK(t, 20*time.Second, func() error {
-		_, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(0), nil))
+		_, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(0)))
 		return err
 	})
 	want := map[string]bool{"FlinkDeployment/" + name(0) + " in " + namespace: true}
 	for i := 1; i < many; i++ {
-		if _, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(i), nil)); err != nil {
+		if _, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(i))); err != nil {
 			t.Fatal(err)
 		}
 		want["FlinkDeployment/"+name(i)+" in "+namespace] = true

@@ -28,7 +28,7 @@ func argv(line string) (all []string) {
 func TestFind(t *testing.T) {
 	const (
 		taskManagerRunner = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-		real              = "kubernetes-taskmanager.sh -Djobmanager.rpc.address='a.b' -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1' -D taskmanager.cpu.cores=1.0"
+		nativeScript      = "kubernetes-taskmanager.sh -Djobmanager.rpc.address='a.b' -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1' -D taskmanager.cpu.cores=1.0"
 	)
 	for _, c := range []struct {
 		command, args string
@@ -52,7 +52,7 @@ func TestFind(t *testing.T) {
 		{"", "jobmanager", "role jobmanager session"},
 		{"", "standalone-job --job-id x", "role jobmanager application"},
 		{"/docker-entrypoint.sh", "taskmanager", "entry point taskmanager"},
-		{"/docker-entrypoint.sh bash -c", "[" + real + "]", "started taskmanager"},
+		{"/docker-entrypoint.sh bash -c", "[" + nativeScript + "]", "started taskmanager"},
 		{"", "bash -c [kubernetes-jobmanager.sh kubernetes-application]", "started jobmanager application"},
 		{"", "/opt/flink/bin/taskmanager.sh start-foreground", "started taskmanager"},
 		{"", "history-server", "other"},
@@ -101,7 +101,7 @@ func TestFind(t *testing.T) {
 		// a start as the arguments of an unknown program
 		{"/wait-for-mesh.sh /docker-entrypoint.sh", "standalone-job --job-classname x", "wrapped jobmanager application"},
 		{"/vault/vault-env /opt/flink/bin/taskmanager.sh start-foreground", "", "wrapped taskmanager"},
-		{"/custom-entry.sh", "bash -c [" + real + "]", "wrapped taskmanager"},
+		{"/custom-entry.sh", "bash -c [" + nativeScript + "]", "wrapped taskmanager"},
 		{"sh -c", "[/wait.sh a:1 -- /docker-entrypoint.sh taskmanager]", "wrapped taskmanager"},
 		{"/wait.sh java -cp x", taskManagerRunner, "wrapped taskmanager"},
 
