@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"drey.dev/drey/certs/rotation"
+	"drey.dev/drey/listwatch"
 )
 
 // replica serves the certificate in a Secret, of which it sees changes; and
@@ -111,7 +112,7 @@ func (r *replica) Run(ctx context.Context) error {
 // once it has been read for the first time: nil if there is none.
 func (r *replica) follow(ctx context.Context, client cache.Getter, resource, namespace, name string, of runtime.Object) (func() any, error) {
 	objects, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: cache.NewListWatchFromClient(client, resource, namespace, fields.OneTermEqualSelector("metadata.name", name)),
+		ListerWatcher: listwatch.Consistent(cache.NewListWatchFromClient(client, resource, namespace, fields.OneTermEqualSelector("metadata.name", name)), client),
 		ObjectType:    of,
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { r.wake() },

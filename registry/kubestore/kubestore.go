@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	"drey.dev/drey/listwatch"
 	"drey.dev/drey/registry"
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
@@ -83,7 +84,6 @@ type Store struct {
 	dynamic  dynamic.Interface
 	stop     context.CancelFunc
 	closed   atomic.Bool
-	unseen   unseen
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -195,7 +195,7 @@ func reflectorOptions(name string) cache.ReflectorOptions {
 }
 
 func (s *Store) listWatch(r *resource) cache.ListerWatcher {
-	return cache.NewFilteredListWatchFromClient(s.objects, r.plural, s.options.Only, func(*metav1.ListOptions) {})
+	return listwatch.Consistent(cache.NewFilteredListWatchFromClient(s.objects, r.plural, s.options.Only, func(*metav1.ListOptions) {}), s.objects)
 }
 
 // Close implements registry.Store.

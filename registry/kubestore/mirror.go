@@ -34,6 +34,7 @@ type mirror struct {
 	pointing   map[string]map[types.UID]bool // targets, by the Kubernetes namespace that they point at
 	inside     map[string]int                // how many objects are in a Kubernetes namespace
 	seen       map[registry.Kind]uint64
+	unseen     unseen
 	changed    chan struct{} // closed, and replaced, with every change
 }
 

@@ -1,18 +1,16 @@
 package kubestore
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"drey.dev/drey/listwatch"
 	"drey.dev/drey/registry"
 )
 
@@ -148,20 +146,12 @@ func (i namespaceInbox) Replace(list []any, version string) error {
 			i.noteUID(uid)
 		}
 	}
-	i.sawKind(registry.Namespace, parseVersion(version))
+	i.listed(registry.Namespace, parseVersion(version))
 	return nil
 }
 
 func (s *Store) namespaceReflector() *cache.Reflector {
-	namespaces := s.metadata.Resource(namespaceResource)
-	return cache.NewReflectorWithOptions(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return namespaces.List(ctx, o)
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return namespaces.Watch(ctx, o)
-		},
-	}, &metav1.PartialObjectMetadata{}, namespaceInbox{s.mirror}, reflectorOptions("registry/namespaces"))
+	return cache.NewReflectorWithOptions(listwatch.Metadata(s.metadata, namespaceResource, nil), &metav1.PartialObjectMetadata{}, namespaceInbox{s.mirror}, reflectorOptions("registry/namespaces"))
 }
 
 // presume shows a platform namespace that the store cannot ask about: whoever reads

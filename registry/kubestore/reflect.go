@@ -47,7 +47,8 @@ func (i inbox) receive(o any, gone bool) error {
 }
 
 // Replace takes in all objects of the kind at once, at the start and whenever
-// the watch lost its place.
+// the watch lost its place. The list is what there is, also if its versions are behind
+// those that were seen: then etcd was restored from a snapshot.
 func (i inbox) Replace(list []any, version string) error {
 	there := map[types.UID]*record{}
 	for _, o := range list {
@@ -66,9 +67,11 @@ func (i inbox) Replace(list []any, version string) error {
 	}
 	byAge := slices.SortedFunc(maps.Values(there), func(a, b *record) int { return cmp.Compare(a.version, b.version) })
 	for _, rec := range byAge { // in the order in which they were written
-		i.put(rec)
+		if old := i.records[rec.object.GetUID()]; old == nil || old.object.GetResourceVersion() != rec.object.GetResourceVersion() {
+			i.replace(old, rec)
+		}
 	}
-	i.saw(parseVersion(version))
+	i.listed(i.kind, parseVersion(version))
 	return nil
 }
 
@@ -86,6 +89,17 @@ func (m *mirror) sawKind(kind registry.Kind, version uint64) {
 	if version > m.seen[kind] {
 		m.seen[kind] = version
 	}
+	m.wake()
+}
+
+// listed notes that the mirror has what was there at a version. One that is behind what
+// was seen begins another history, in which the writes of this process are not.
+func (m *mirror) listed(kind registry.Kind, version uint64) {
+	if version < m.seen[kind] {
+		delete(m.unseen.version, kind)
+		delete(m.unseen.gone, kind)
+	}
+	m.seen[kind] = version
 	m.wake()
 }
 

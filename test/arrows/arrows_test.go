@@ -19,8 +19,9 @@ const module = "drey.dev/drey"
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
 	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/flink", "webhook/gate", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
-	"certs":                  {"certs/rotation"},
+	"certs":                  {"certs/rotation", "listwatch"},
 	"certs/rotation":         {},
+	"listwatch":              {},
 	"manifests":              {},
 	"manifests/doctor":       {"certs", "manifests/bundle", "webhook", "webhook/gate"},
 	"manifests/rollout":      {"manifests/bundle", "webhook/gate"},
@@ -28,7 +29,7 @@ var mayImport = map[string][]string{
 	"registry":               {},
 	"registry/access":        {"registry"},
 	"registry/boltstore":     {"registry"},
-	"registry/kubestore":     {"registry", "registry/kubestore/v1", "manifests"},
+	"registry/kubestore":     {"registry", "registry/kubestore/v1", "manifests", "listwatch"},
 	"registry/kubestore/v1":  {},
 	"registry/memstore":      {"registry"},
 	"registry/migration":     {"registry"},
@@ -39,10 +40,10 @@ var mayImport = map[string][]string{
 	"registry/workloads":     {"registry", "webhook/flink"},
 	"webhook":                {"webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":          {},
-	"webhook/gate":           {"webhook", "webhook/flink", "webhook/verdict"},
-	"webhook/modes":          {"webhook"},
-	"webhook/owners":         {"webhook/flink"},
-	"webhook/repair":         {"webhook", "webhook/flink", "webhook/verdict"},
+	"webhook/gate":           {"webhook", "webhook/flink", "webhook/verdict", "listwatch"},
+	"webhook/modes":          {"webhook", "listwatch"},
+	"webhook/owners":         {"webhook/flink", "listwatch"},
+	"webhook/repair":         {"webhook", "webhook/flink", "webhook/verdict", "listwatch"},
 	"webhook/verdict":        {"webhook/flink", "registry"},
 }
 

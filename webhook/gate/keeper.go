@@ -14,9 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+
+	"drey.dev/drey/listwatch"
 )
 
 // KeeperOptions are what a [Keeper] needs. All but Exclude are required.
@@ -50,7 +51,7 @@ func NewKeeper(o KeeperOptions) *Keeper { return &Keeper{o: o, marking: make(cha
 
 func (k *Keeper) newRun() (*run, error) {
 	r := &run{
-		informer: metadatainformer.NewFilteredMetadataInformer(k.o.Client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
+		informer: cache.NewSharedIndexInformer(listwatch.Metadata(k.o.Client, namespaces, nil), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{}),
 		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
 		doubted:  map[string]time.Time{},
 	}

@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	"drey.dev/drey/listwatch"
 	"drey.dev/drey/webhook"
 )
 
@@ -29,8 +29,8 @@ func New(config *rest.Config, otherwise webhook.Mode, log *slog.Logger) (*Modes,
 	if err != nil {
 		return nil, err
 	}
-	informer := metadatainformer.NewFilteredMetadataInformer(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
-		metav1.NamespaceAll, 0, cache.Indexers{}, func(l *metav1.ListOptions) { l.LabelSelector = webhook.ModeLabel }).Informer()
+	labeled := listwatch.Metadata(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, func(l *metav1.ListOptions) { l.LabelSelector = webhook.ModeLabel })
+	informer := cache.NewSharedIndexInformer(labeled, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	m := &Modes{otherwise, informer}
 	if err := informer.SetTransform(func(object any) (any, error) {
 		if n, ok := object.(*metav1.PartialObjectMetadata); ok {

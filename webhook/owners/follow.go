@@ -8,10 +8,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"drey.dev/drey/listwatch"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -103,11 +102,11 @@ func (o *Owners) follow(k kind) (*followed, error) {
 	}, cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	var informer cache.SharedIndexInformer
 	if k.custom {
-		informer = dynamicinformer.NewFilteredDynamicInformer(o.dynamic, k.resource(), metav1.NamespaceAll, 0, indexers, nil).Informer()
+		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource()), &unstructured.Unstructured{}, 0, indexers)
 	} else {
-		informer = metadatainformer.NewFilteredMetadataInformer(o.metadata, k.resource(), metav1.NamespaceAll, 0, indexers, func(l *metav1.ListOptions) {
+		informer = cache.NewSharedIndexInformer(listwatch.Metadata(o.metadata, k.resource(), func(l *metav1.ListOptions) {
 			l.LabelSelector = labeled
-		}).Informer()
+		}), &metav1.PartialObjectMetadata{}, 0, indexers)
 	}
 	if err := informer.SetTransform(func(object any) (any, error) {
 		switch object := object.(type) {

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	toolswatch "k8s.io/client-go/tools/watch"
+
+	"drey.dev/drey/listwatch"
 )
 
 // selectors find pods that may lack a label: those that nothing identifies, applications
@@ -40,12 +42,8 @@ func (r *Repairer) hear(ctx context.Context, selector string) error {
 	if err != nil {
 		return err
 	}
-	changes, err := toolswatch.NewRetryWatcherWithContext(ctx, version, &cache.ListWatch{
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = selector
-			return r.o.Pods.Resource(pods).Watch(ctx, o)
-		},
-	})
+	changes, err := toolswatch.NewRetryWatcherWithContext(ctx, version, cache.ToWatcherWithContext(
+		listwatch.Metadata(r.o.Pods, pods, func(o *metav1.ListOptions) { o.LabelSelector = selector })))
 	if err != nil {
 		return err
 	}

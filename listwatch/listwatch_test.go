@@ -1,0 +1,162 @@
+package listwatch
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+)
+
+// source is an API server of one kind. It answers with versions that a test chooses.
+type source struct {
+	lists   []metav1.ListOptions
+	watches []metav1.ListOptions
+	fail    []error // of the next requests
+	events  *watch.FakeWatcher
+}
+
+func (s *source) next() error {
+	if len(s.fail) == 0 {
+		return nil
+	}
+	err := s.fail[0]
+	s.fail = s.fail[1:]
+	return err
+}
+
+func (s *source) consistent() cache.ListerWatcherWithContext {
+	return cache.ToListerWatcherWithContext(Consistent(&cache.ListWatch{
+		ListWithContextFunc: func(_ context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			s.lists = append(s.lists, o)
+			return &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "10"}}, s.next()
+		},
+		WatchFuncWithContext: func(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			s.watches = append(s.watches, o)
+			s.events = watch.NewFakeWithChanSize(10, false)
+			return s.events, s.next()
+		},
+	}, nil))
+}
+
+func at(version string) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: version}}
+}
+
+func options(version string) metav1.ListOptions {
+	return metav1.ListOptions{ResourceVersion: version, TimeoutSeconds: new(int64(300))}
+}
+
+// isGone reports whether the next event of a watch is 410 Gone.
+func isGone(w watch.Interface) bool {
+	e, ok := <-w.ResultChan()
+	return ok && e.Type == watch.Error && apierrors.IsResourceExpired(apierrors.FromObject(e.Object))
+}
+
+func TestConsistent(t *testing.T) {
+	for rule, do := range map[string]func(*testing.T, *source, cache.ListerWatcherWithContext){
+		"a list is a consistent read, whatever version the reflector states": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			_, err := lw.ListWithContext(t.Context(), metav1.ListOptions{ResourceVersion: "99", ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan})
+			if err != nil || s.lists[0].ResourceVersion != "" || s.lists[0].ResourceVersionMatch != "" {
+				t.Errorf("%v, %+v", err, s.lists)
+			}
+			streaming := options("99")
+			streaming.SendInitialEvents = new(true)
+			if _, err := lw.WatchWithContext(t.Context(), streaming); err != nil || s.watches[0].ResourceVersion != "" {
+				t.Errorf("%v, %+v", err, s.watches)
+			}
+		},
+		"a watch that ran until its timeout is resumed": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			w, _ := lw.WatchWithContext(t.Context(), options("10"))
+			time.Sleep(301 * time.Second)
+			w.Stop()
+			if _, err := lw.WatchWithContext(t.Context(), options("12")); err != nil || len(s.watches) != 2 || s.watches[1].ResourceVersion != "12" {
+				t.Errorf("%v, %+v", err, s.watches)
+			}
+		},
+		"a watch that ended before its timeout is not, until the next list": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			w, _ := lw.WatchWithContext(t.Context(), options("10"))
+			w.Stop()
+			time.Sleep(time.Second)
+			if w, err := lw.WatchWithContext(t.Context(), options("10")); err != nil || !isGone(w) || len(s.watches) != 1 {
+				t.Errorf("%v, %+v", err, s.watches)
+			}
+			_, _ = lw.ListWithContext(t.Context(), metav1.ListOptions{})
+			if _, err := lw.WatchWithContext(t.Context(), options("10")); err != nil || len(s.watches) != 2 {
+				t.Errorf("%v, %+v", err, s.watches)
+			}
+		},
+		"nor is one that could not be started": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			s.fail = []error{&url.Error{Op: "Get", Err: errors.New("connection refused")}}
+			if w, err := lw.WatchWithContext(t.Context(), options("10")); err != nil || !isGone(w) || len(s.watches) != 1 {
+				t.Errorf("%v, %+v", err, s.watches)
+			}
+		},
+		"a server that is busy breaks nothing": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			s.fail = []error{apierrors.NewTooManyRequestsError("later")}
+			_, _ = lw.WatchWithContext(t.Context(), options("10"))
+			if _, err := lw.WatchWithContext(t.Context(), options("10")); err != nil || len(s.watches) != 2 {
+				t.Errorf("%v, %+v", err, s.watches)
+			}
+		},
+		"an API server that is away is tried again within seconds": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			for range 100 {
+				s.fail = append(s.fail, &url.Error{Op: "Get", Err: errors.New("connection refused")})
+			}
+			began := time.Now()
+			if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err != nil || time.Since(began) > 200*time.Second {
+				t.Errorf("%v after %s", err, time.Since(began))
+			}
+		},
+		"versions that go back end a watch": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			w, _ := lw.WatchWithContext(t.Context(), options("10"))
+			s.events.Add(at("11"))
+			s.events.Action(watch.Bookmark, at("11"))
+			s.events.Modify(at("9"))
+			for range 2 {
+				if e := <-w.ResultChan(); e.Type == watch.Error {
+					t.Error(e)
+				}
+			}
+			if !isGone(w) {
+				t.Error("the watch goes on")
+			}
+			if _, more := <-w.ResultChan(); more {
+				t.Error("the watch goes on after 410")
+			}
+		},
+		"the versions of a streaming list are in no order": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			streaming := options("")
+			streaming.SendInitialEvents = new(true)
+			w, _ := lw.WatchWithContext(t.Context(), streaming)
+			s.events.Add(at("9"))
+			s.events.Add(at("4"))
+			s.events.Action(watch.Bookmark, at("10"))
+			s.events.Modify(at("11"))
+			for range 4 {
+				if e := <-w.ResultChan(); e.Type == watch.Error {
+					t.Error(e)
+				}
+			}
+			w.Stop()
+		},
+	} {
+		t.Run(strings.ReplaceAll(rule, " ", "_"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &source{}
+				do(t, s, s.consistent())
+				if s.events != nil {
+					s.events.Stop()
+				}
+			})
+		})
+	}
+}
