@@ -12,12 +12,13 @@ type directory struct {
 	mu         sync.RWMutex
 	namespaces map[string]bool
 	ids        map[string]Key
+	idOf       map[Key]string // the opposite
 	displayed  map[Key]string // free-text names, by the key of who has them
 	names      names          // of platform namespaces
 }
 
 func newDirectory() *directory {
-	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), displayed: make(map[Key]string), names: make(names)}
+	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), idOf: make(map[Key]string), displayed: make(map[Key]string), names: make(names)}
 }
 
 func (d *directory) observe(e Event) {
@@ -31,14 +32,23 @@ func (d *directory) observe(e Event) {
 		delete(d.namespaces, key.Name)
 	case there:
 		key.Namespace = d.names.one(key.Namespace) // few have many objects
-		d.ids[e.Object.Metadata.ID] = key
+		d.forget(key)
+		d.ids[e.Object.Metadata.ID], d.idOf[key] = key, e.Object.Metadata.ID
 		if e.Object.Metadata.DisplayName != "" {
 			d.displayed[key] = e.Object.Metadata.DisplayName
 		}
 	default:
-		delete(d.ids, e.Object.Metadata.ID)
-		delete(d.displayed, key)
+		d.forget(key)
 	}
+}
+
+// forget drops what was known of an object. An id that another has by now stays.
+func (d *directory) forget(key Key) {
+	if id, known := d.idOf[key]; known && d.ids[id] == key {
+		delete(d.ids, id)
+	}
+	delete(d.idOf, key)
+	delete(d.displayed, key)
 }
 
 // resolve turns what a client addresses an object by into the key that it is

@@ -65,7 +65,9 @@ func (x *Index) runsIn(r Registered, kubernetesNamespace string, stated bool) bo
 // observeRegistered keeps what [Index.Linked] answers from.
 func (x *Index) observeRegistered(e Event) {
 	key := e.Object.Key()
-	delete(x.keyByID, x.registered[key].ID)
+	if id := x.registered[key].ID; x.keyByID[id] == key { // else another has it by now
+		delete(x.keyByID, id)
+	}
 	delete(x.registered, key)
 	if e.Change == Deleted {
 		return
