@@ -21,6 +21,19 @@ const celClaims = `["system", "vvpNamespace", "deploymentId", "sessionClusterId"
 // celLabeled holds for what drey has labeled, or what says so.
 var celLabeled = celLabel("object", "system") + ` == "ververica-platform"`
 
+// celStates holds for an object that says that it is labeled by drey, and whose it is
+// (verdict.Claims).
+var celStates = allOf(celLabeled, `["vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.labels)`)
+
+// celBecomesFlink holds for an update by which what makes the pod at a CEL path, below
+// object and oldObject, may become Flink's: as far as labels, containers and volumes show,
+// and unless it surely was Flink's before.
+func celBecomesFlink(path string) string {
+	now, was := "object"+path, "oldObject"+path
+	changes := func(field string) string { return now + field + " != " + was + field }
+	return allOf(anyOf(changes(".?metadata.?labels"), changes(".spec.containers"), changes(".spec.?volumes")), celFlinkPod(now), "!"+celRunsFlinkPod(was))
+}
+
 // celNotCluster holds for all but what empties a namespace that is being deleted,
 // and what deletes objects whose owner is gone: under their own ServiceAccounts, or
 // as the controller manager.

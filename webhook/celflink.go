@@ -21,14 +21,17 @@ import (
 // A test holds both against the Go code.
 
 // celFlink holds when the pod, or the template, at the CEL path pod may run Flink.
-func celFlink(pod string) string {
+func celFlink(pod string) string { return anyOf(celFlinkOwner, celFlinkPod(pod)) }
+
+// celFlinkPod is celFlink without the owners of the object.
+func celFlinkPod(pod string) string {
 	const (
 		entryPoint = celWords + `.exists(w, w.contains(".sh") && (` + celIsLong + ` || w.contains("docker-entrypoint.sh")))`
 		roleArgs   = `([c.?args[?0].orValue(""), c.?command[?1].orValue("")].exists(w, w in ` + celEntryPointRoles + `) || ` + entryPoint + `)`
 		flinkWord  = `c.?image.orValue("").contains("flink")`
 	)
 	s := newCelSignals(pod)
-	return anyOf(celFlinkLabels(pod), celFlinkOwner, allOf(s.hint(), anyOf(
+	return anyOf(celFlinkLabels(pod), allOf(s.hint(), anyOf(
 		s.container(anyOf(`c.name == "flink-main-container"`, celMentions)),
 		allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celFlinkImage))),
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(celFlinkEnv), s.configVolume)),
@@ -54,7 +57,10 @@ var celMentions = celWords + `.exists(w, ` + anyOf(
 ) + `)`
 
 // celRunsFlink holds when the pod at the CEL path pod surely runs Flink.
-func celRunsFlink(pod string) string {
+func celRunsFlink(pod string) string { return anyOf(celFlinkOwner, celRunsFlinkPod(pod)) }
+
+// celRunsFlinkPod is celRunsFlink without the owners of the object.
+func celRunsFlinkPod(pod string) string {
 	const (
 		// A word list begins with the entry point of the image, unless command replaces it.
 		argv    = `(c.?command.orValue([]).size() == 0 ? ["docker-entrypoint.sh"] : c.command) + c.?args.orValue([])`
@@ -78,7 +84,7 @@ func celRunsFlink(pod string) string {
 	s := newCelSignals(pod)
 	// A command line that says more of Flink than a role may be that of a client: drey decides.
 	other := `!(` + byRole + `) && ` + celWords + `.exists(w, w.contains("flink") || w.contains(".sh") && !w.endsWith("docker-entrypoint.sh") || w in ["history-server", "help"])`
-	return anyOf(celFlinkLabels(pod), celFlinkOwner, allOf(s.hint(), anyOf(
+	return anyOf(celFlinkLabels(pod), allOf(s.hint(), anyOf(
 		s.container(anyOf(`c.name == "flink-main-container"`, starts)),
 		allOf(anyOf(
 			allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole, celFlinkImage))),

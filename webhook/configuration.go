@@ -28,6 +28,8 @@ const (
 	validateCronJobs     = "cronjobs.drey.dev"
 	validateReplicaSets  = "replicasets.drey.dev"
 	validateRollouts     = "rollouts.drey.dev"
+	validateOwned        = "owned-workloads.drey.dev"
+	validateOwnedStates  = "owned-workload-labels.drey.dev"
 	validateCustom       = "custom-resources.drey.dev"
 	validatePodLabels    = "pod-labels.drey.dev"
 	validateLabels       = "workload-labels.drey.dev"
@@ -39,6 +41,16 @@ const (
 // SystemNamespaces are never sent to drey: a cluster must be able to start and
 // to mend itself while drey is down. Drey's own namespace is another.
 var SystemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"}
+
+// Mark is the label of a namespace in which Flink may run. Nobody but drey can set it, so
+// it is drey's record of where there is, or was, a target.
+const Mark = "drey.dev/registered"
+
+// The values of the mark.
+const (
+	MarkRegistered = "true"     // the namespace has a target
+	MarkDraining   = "draining" // it has none any more, but what was admitted still runs there
+)
 
 // Client says how the API server reaches the handler at a path.
 type Client func(path string) admissionv1.WebhookClientConfig
@@ -79,7 +91,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.MutatingWebhook{
-			webhook(labelPods, PathLabelPods, shape(exclude, rule("", "pods"), conditions("object"))),
+			webhook(labelPods, PathLabelPods, shape(exclude, rule("", "pods"), orStates(conditions("object")))),
 			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
 			webhook(labelNeighbors, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
 				{Name: "is-flink", Expression: celNeighbor},
@@ -109,18 +121,22 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 	}
 	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celFlinkOwner}
 	notControlled := admissionv1.MatchCondition{Name: "has-no-controller", Expression: celNotControlled}
+	owned := []admissionv1.MatchCondition{{Name: "is-of-a-custom-resource", Expression: celFlinkOwner}}
+	states := admissionv1.MatchCondition{Name: "states-whose-it-is", Expression: celStates}
 	hasTemplate := admissionv1.MatchCondition{Name: "has-a-pod-template", Expression: celHasTemplate}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, gated(), append(conditions("object.spec.template"), fromCustom))),
-			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(conditions("object.spec.jobTemplate.spec.template"), fromCustom))),
-			webhook(validateReplicaSets, PathValidateWorkloads, shape(exclude, rule("apps", "replicasets"), append(conditions("object.spec.template"), fromCustom, notControlled))),
+			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, gated(), append(orStates(conditions("object.spec.template")), fromCustom))),
+			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(orStates(conditions("object.spec.jobTemplate.spec.template")), fromCustom))),
+			webhook(validateReplicaSets, PathValidateWorkloads, shape(exclude, rule("apps", "replicasets"), append(orStates(conditions("object.spec.template")), fromCustom, notControlled))),
 			webhook(validateRollouts, PathValidateWorkloads, shape(exclude, anyVersion(rule(argoGroup, "rollouts")), append(conditions("object.spec.template"), fromCustom, hasTemplate))),
+			ofCustom(webhook(validateOwned, PathValidateWorkloads, shape(exclude, makers(), owned)), metav1.LabelSelectorOpNotIn, admissionv1.Fail),
+			ofCustom(webhook(validateOwnedStates, PathValidateWorkloads, shape(exclude, makers(), append(slices.Clone(owned), states))), metav1.LabelSelectorOpIn, admissionv1.Ignore),
 			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
-			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))))))),
-			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(allOf(celClaims, celLabeled)))),
+			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))), celBecomesFlink(""))))),
+			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(anyOf(allOf(celClaims, celLabeled), celBecomesFlink(".spec.template"))))),
 			webhook(validateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabeled)))),
 		},
 	}
@@ -168,6 +184,23 @@ func workloads() []admissionv1.RuleWithOperations {
 // gated are the workloads, and the built-in kinds that make pods and get no labels.
 func gated() []admissionv1.RuleWithOperations {
 	return append(rule("apps", "deployments", "statefulsets", "daemonsets"), append(rule("batch", "jobs"), rule("", "replicationcontrollers")...)...)
+}
+
+// makers are all kinds that make pods and are gated.
+func makers() []admissionv1.RuleWithOperations {
+	all := gated()
+	all[0].Resources = append(all[0].Resources, "replicasets")
+	all[1].Resources = append(all[1].Resources, "cronjobs")
+	return append(all, anyVersion(rule(argoGroup, "rollouts"))...)
+}
+
+// ofCustom has a webhook see the namespaces by drey's mark: In those that have it, or NotIn
+// those. A custom resource that an owner reference names may not be there, so drey is asked;
+// but where one was let in, its operator must not wait for drey.
+func ofCustom(w admissionv1.ValidatingWebhook, by metav1.LabelSelectorOperator, failure admissionv1.FailurePolicyType) admissionv1.ValidatingWebhook {
+	w.FailurePolicy = &failure
+	w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{Key: Mark, Operator: by, Values: []string{MarkRegistered, MarkDraining}})
+	return w
 }
 
 // argoGroup is the API group of the Rollouts of Argo Rollouts.
@@ -221,10 +254,10 @@ func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
 	}}
 }
 
-// relabels are the conditions of an update that changes labels so.
+// relabels are the conditions of an update that changes an object so.
 func relabels(how string) []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{
-		{Name: "changes-a-label", Expression: how},
+		{Name: "changes-what-is-decided", Expression: how},
 		{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
 	}
 }
@@ -232,8 +265,8 @@ func relabels(how string) []admissionv1.MatchCondition {
 // PolicyConditions hold for the pods of Flink's that the API server itself can tell:
 // those that the built-in policy denies in a namespace without a target.
 func PolicyConditions() []admissionv1.MatchCondition {
-	all := conditions("object")
-	all[0].Expression, all[1].Expression = celRunsFlink("object"), celSurelyNotOperator("object")
+	all := orStates(conditions("object"))
+	all[0].Expression, all[1].Expression = anyOf(celStates, celRunsFlink("object")), anyOf(celStates, celSurelyNotOperator("object"))
 	return all
 }
 
@@ -243,6 +276,15 @@ func updates(rules []admissionv1.RuleWithOperations) []admissionv1.RuleWithOpera
 		rules[i].Operations = []admissionv1.OperationType{admissionv1.Update}
 	}
 	return rules
+}
+
+// orStates are conditions that hold, too, for what is not Flink's and states whose it is:
+// the first two say what is.
+func orStates(all []admissionv1.MatchCondition) []admissionv1.MatchCondition {
+	for i := range all[:2] {
+		all[i].Expression = anyOf(celStates, all[i].Expression)
+	}
+	return all
 }
 
 func conditions(pod string) []admissionv1.MatchCondition {

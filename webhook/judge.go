@@ -71,6 +71,11 @@ func keep[T any, P interface {
 			f = w.know(ctx, f)
 		}
 		v := verdict.DecideUpdate(f, old, w.known)
+		if v.Allowed && f.Recognized() && !P(r.OldObject).recognize(r).Recognized() { // it becomes Flink's: as if it was made now
+			if made := verdict.Decide(w.know(ctx, f), w.known); !made.Allowed {
+				v = made
+			}
+		}
 		answer.reason = v.Reason
 		if !v.Allowed {
 			w.refuse(&answer, v, name, r.DryRun)

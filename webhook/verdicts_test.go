@@ -98,7 +98,7 @@ func newWorld(t testing.TB, c fixtures.Case, mode ...webhook.Mode) *world {
 	t.Helper()
 	w := &world{}
 	w.handlers = webhook.New(webhook.Options{
-		Registry: fixtures.Index(t, "flink", c.Targets, c.Registered...), Owners: c.Existing, Log: slog.New(slog.DiscardHandler),
+		Registry: fixtures.Index(t, "flink", c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
 		Address: verdict.Registry{URL: "http://127.0.0.1:8080"},
 		Mode:    func(string) webhook.Mode { return append(mode, c.Mode)[0] },
 		Observe: func(d webhook.Denial) { w.observed = append(w.observed, d) },

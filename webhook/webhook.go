@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -30,9 +31,7 @@ type Registry interface {
 
 // Owners is what admission asks of the cluster.
 type Owners interface {
-	// Of finds the owners of an object, nearest first, and says whether the
-	// last of them is the root for sure. It answers within the context's time.
-	Of(ctx context.Context, o *flink.Object) (relatives []flink.Relative, complete bool)
+	Finder
 
 	// Live tells, from memory, whether an id is the uid of a Flink workload.
 	Live(id string) bool
@@ -45,7 +44,8 @@ type Owners interface {
 // Options is what the webhooks need. Registry and Log are required.
 type Options struct {
 	Registry    Registry
-	Owners      Owners // nil: none can be found
+	Owners      Owners                      // nil: none can be found
+	HadTarget   func(namespace string) bool // whether it is recorded that a namespace has, or had, a target; nil: no record is kept
 	Log         *slog.Logger
 	Address     verdict.Registry            // where a denial sends people to register a target
 	Exclude     []string                    // Kubernetes namespaces that are always left alone
@@ -78,7 +78,7 @@ type Webhooks struct {
 // New makes the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		known: known{o.Registry, o.Owners}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
+		known: known{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
 		metrics: newMetrics(o.Metrics), trace: o.Trace, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 	}
 	if w.mode == nil {
@@ -93,8 +93,12 @@ func New(o Options) *Webhooks {
 // known joins what the registry and the cluster know.
 type known struct {
 	Registry
-	owners Owners
+	owners    Owners
+	hadTarget func(namespace string) bool
 }
+
+// HadTarget implements verdict.Known.
+func (k known) HadTarget(namespace string) bool { return k.hadTarget != nil && k.hadTarget(namespace) }
 
 // Live implements verdict.Known.
 func (k known) Live(id string) bool { return k.owners != nil && k.owners.Live(id) }
@@ -118,11 +122,39 @@ func (w *Webhooks) know(ctx context.Context, f flink.Workload) flink.Workload {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	relatives, complete := w.known.owners.Of(ctx, f.Object)
+	f, complete := WithOwners(ctx, f, w.known.owners, w.known)
 	if !complete {
 		w.metrics.unknown.Inc()
 	}
-	return f.With(relatives, complete)
+	return f
+}
+
+// Finder finds the owners of a workload.
+type Finder interface {
+	// Of finds the owners of an object, nearest first, and says whether the
+	// last of them is the root for sure. It answers within the context's time.
+	Of(ctx context.Context, o *flink.Object) (relatives []flink.Relative, complete bool)
+
+	// Prove reads the pod template of an owner in a namespace, and returns the owner with
+	// whether that is Flink's. It answers within the context's time.
+	Prove(ctx context.Context, namespace string, r flink.Relative, recognize func(apiVersion, kind string, object []byte) bool) flink.Relative
+}
+
+// WithOwners adds to a workload what its owners show of it. complete is false if one of
+// them could not be looked up. A template is read only where a workload is let in by its
+// owner alone.
+func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verdict.Known) (_ flink.Workload, complete bool) {
+	relatives, complete := owners.Of(ctx, f.Object)
+	f = f.With(relatives, complete)
+	if i, ok := verdict.Unproven(f, known); ok {
+		relatives = slices.Clone(relatives)
+		relatives[i] = owners.Prove(ctx, f.Object.Namespace, relatives[i], func(apiVersion, kind string, object []byte) bool {
+			w, ok, err := Recognize(apiVersion, kind, f.Object.Namespace, object)
+			return err == nil && ok && w.Recognized()
+		})
+		f = f.With(relatives, complete)
+	}
+	return f, complete
 }
 
 // The paths at which the handlers are served.

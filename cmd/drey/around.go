@@ -9,10 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
 	clusterclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
 	"drey.dev/drey/webhook/modes"
 	"drey.dev/drey/webhook/owners"
 )
@@ -21,6 +23,7 @@ import (
 type around struct {
 	owners   *owners.Owners
 	modes    *modes.Modes
+	record   *gate.Record
 	recorder record.EventRecorder
 }
 
@@ -50,10 +53,18 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	if a.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
 		return around{}, err
 	}
+	client, err := metadata.NewForConfig(s.cluster)
+	if err != nil {
+		return around{}, err
+	}
+	if a.record, err = gate.NewRecord(client, s.log); err != nil {
+		return around{}, err
+	}
 	s.parts.Go(func() { a.owners.Run(ctx) })
+	s.parts.Go(func() { a.record.Run(ctx) })
 	s.parts.Go(func() { a.modes.Run(ctx) })
 	synced := func() error {
-		if !a.owners.Synced() || !a.modes.Synced() {
+		if !a.owners.Synced() || !a.modes.Synced() || !a.record.Synced() {
 			return errors.New("the cluster's Flink workloads have not been read yet")
 		}
 		return nil

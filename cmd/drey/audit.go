@@ -52,7 +52,7 @@ changed without --repair, which adds what is missing and takes off what is wrong
 				return &exitError{exitRefused, fmt.Errorf("--repair would go by the targets of platform namespace %s alone, and what runs may be another's: "+
 					"let somebody repair who may list deploymenttargets, deployments and sessionclusters of drey.dev in all namespaces", q.platform)}
 			}
-			inspector, err := q.inspector(known)
+			inspector, err := q.inspector(cmd.Context(), known)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ changed without --repair, which adds what is missing and takes off what is wrong
 }
 
 // inspector looks at the cluster as the person may.
-func (q *question) inspector(known snapshot) (*repair.Inspector, error) {
+func (q *question) inspector(ctx context.Context, known snapshot) (*repair.Inspector, error) {
 	config, err := q.client.kubectl.config()
 	if err != nil {
 		return nil, err
@@ -114,6 +114,9 @@ func (q *question) inspector(known snapshot) (*repair.Inspector, error) {
 	}
 	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
+		return nil, err
+	}
+	if known.marked, err = readMarks(ctx, config); err != nil {
 		return nil, err
 	}
 	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhook.SystemNamespaces}, nil

@@ -68,7 +68,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	}
 	exclude := s.options.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
-		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, Observe: around.tell,
+		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, HadTarget: around.record.HadTarget, Observe: around.tell,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,
 		Address: s.address(), Objects: objects,
 	}))

@@ -273,8 +273,11 @@ func (q *question) live(ctx context.Context, which string, known snapshot) ([]ve
 		return nil, err
 	}
 	known.owners = finder
+	if known.marked, err = readMarks(ctx, config); err != nil {
+		return nil, err
+	}
 	if w.Recognized() {
-		w = w.With(finder.Of(ctx, w.Object))
+		w, _ = webhook.WithOwners(ctx, w, finder, known)
 	}
 	return []verdict.Explanation{verdict.Decide(w, known).Explain(q.address())}, nil
 }

@@ -9,18 +9,47 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	v1 "drey.dev/drey/registry/kubestore/v1"
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/gate"
 )
 
 // snapshot is a registry as it is at one moment, for commands that ask what drey
 // would say.
 type snapshot struct {
 	*registry.Index
-	owners clusterKnown // nil: no cluster is asked
+	owners clusterKnown                // nil: no cluster is asked
+	marked func(namespace string) bool // nil: likewise
+}
+
+// HadTarget implements verdict.Known.
+func (s snapshot) HadTarget(namespace string) bool { return s.marked != nil && s.marked(namespace) }
+
+// readMarks returns whether drey has marked a namespace, as the API server says. Each is
+// read once; one that the person may not read is taken for marked.
+func readMarks(ctx context.Context, config *rest.Config) (func(namespace string) bool, error) {
+	client, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	return func(namespace string) bool {
+		marked, ok := known[namespace]
+		if !ok {
+			n, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(ctx, namespace, metav1.GetOptions{})
+			marked = err != nil || n.Labels[gate.Mark] != ""
+			known[namespace] = marked
+		}
+		return marked
+	}, nil
 }
 
 // Live implements verdict.Known.

@@ -17,6 +17,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/gate"
 	"drey.dev/drey/webhook/repair"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -25,7 +26,11 @@ import (
 type everKnown struct {
 	*registry.Index
 	cluster clusterKnown
+	record  *gate.Record
 }
+
+// HadTarget implements verdict.Known.
+func (k everKnown) HadTarget(namespace string) bool { return k.record.HadTarget(namespace) }
 
 // clusterKnown is what [owners.Owners] has in memory of the cluster.
 type clusterKnown interface {
@@ -54,7 +59,7 @@ func (s *service) newRepairer(a around) (*repair.Repairer, error) {
 		return nil, err
 	}
 	return repair.New(repair.Options{
-		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: a.owners, Known: everKnown{s.index, a.owners}, Exclude: s.options.excluded()},
+		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: a.owners, Known: everKnown{s.index, a.owners, a.record}, Exclude: s.options.excluded()},
 		Pods:      meta, HasTarget: func(namespace string) bool { return len(s.index.Targets(namespace)) > 0 }, Namespaces: s.index.Namespaces,
 		Observe: repairEvents(a.recorder, s.address()), Log: s.log, Metrics: s.metrics,
 	}), nil

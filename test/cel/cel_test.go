@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -51,6 +52,21 @@ var compiler = admissioncel.NewConditionCompiler(environment.MustBaseEnvSet(envi
 
 // called are the paths of the webhooks that the API server would call, in order.
 func called(t testing.TB, operation admission.Operation, object, old map[string]any) []string {
+	t.Helper()
+	return calledOf(t, sieves, operation, object, old)
+}
+
+// marked are the sieves that see a namespace with drey's mark.
+func marked() []apiserver.WebhookAccessor {
+	return slices.DeleteFunc(slices.Clone(sieves), func(s apiserver.WebhookAccessor) bool {
+		v, ok := s.GetValidatingWebhook()
+		return ok && slices.ContainsFunc(v.NamespaceSelector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
+			return r.Key == webhook.Mark && r.Operator == metav1.LabelSelectorOpNotIn
+		})
+	})
+}
+
+func calledOf(t testing.TB, sieves []apiserver.WebhookAccessor, operation admission.Operation, object, old map[string]any) []string {
 	t.Helper()
 	o := &unstructured.Unstructured{Object: object}
 	var before runtime.Object
@@ -176,8 +192,8 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// TestWhatACustomResourceOwnsIsNotGatedAgain: the only thing at which Go would deny
-// and CEL does not ask.
+// TestWhatACustomResourceOwnsIsNotGatedAgain: where one was let in, which the mark of the
+// namespace says, the only thing at which Go would deny and CEL does not ask.
 func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
 	for _, r := range flink.CustomResources {
 		for _, c := range fixtures.All(t) {
@@ -190,7 +206,11 @@ func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
 			object["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{
 				"apiVersion": r.Group + "/" + r.Version, "kind": r.Kind, "name": "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006",
 			}}
-			if passed := called(t, admission.Create, object, nil); slices.Contains(passed, webhook.PathValidateWorkloads) {
+			if passed := called(t, admission.Create, object, nil); !slices.Contains(passed, webhook.PathValidateWorkloads) {
+				t.Errorf("%s owned by a %s comes to %v where nothing is registered", c.Name, r.Kind, passed)
+			}
+			unstructured.RemoveNestedField(object, "metadata", "labels", "system") // what says whose it is comes everywhere
+			if passed := calledOf(t, marked(), admission.Create, object, nil); slices.Contains(passed, webhook.PathValidateWorkloads) {
 				t.Errorf("%s owned by a %s comes to %v", c.Name, r.Kind, passed)
 			}
 		}

@@ -136,6 +136,10 @@ func TestRepairOverwritesNothing(t *testing.T) {
 
 type nobody struct{}
 
+func (nobody) Prove(_ context.Context, _ string, r flink.Relative, _ func(apiVersion, kind string, object []byte) bool) flink.Relative {
+	return r
+}
+
 func (nobody) Of(_ context.Context, _ *flink.Object) ([]flink.Relative, bool) { return nil, true }
 
 type onlyTargets struct{ *registry.Index }
@@ -157,3 +161,5 @@ func targetFor(t *testing.T, namespace string) onlyTargets {
 	}
 	return onlyTargets{x}
 }
+
+func (onlyTargets) HadTarget(string) bool { return false }

@@ -1,5 +1,7 @@
 package flink
 
+import "strings"
+
 // Native Kubernetes mode (Flink's Native Kubernetes documentation; its operator
 // uses the same): every object is labeled app=<cluster-id>, component and
 // type=flink-native-kubernetes, and the JobManager's process makes its
@@ -23,5 +25,10 @@ func nativeName(w Workload, root Root) string {
 // madeByJobManager holds for a native TaskManager pod: a Deployment controls
 // it, without a ReplicaSet between, which no controller of Kubernetes does.
 func madeByJobManager(w *Workload) bool {
-	return w.Object.Kind == "Pod" && w.Flavor == Native && w.Role == TaskManager && w.Root.Kind == "Deployment" && w.Root.UID != ""
+	owner, _ := owner(w.Object.Owners)
+	return w.Object.Kind == "Pod" && w.Flavor == Native && w.Role == TaskManager && isDeployment(owner.APIVersion, owner.Kind) && owner.UID != ""
+}
+
+func isDeployment(apiVersion, kind string) bool {
+	return kind == "Deployment" && strings.HasPrefix(apiVersion, "apps/")
 }

@@ -30,8 +30,9 @@ type Workload struct {
 
 	clusterID string // kubernetes.cluster-id, where a process states it
 
-	// MadeByJobManager marks the TaskManager pod that a running JobManager
-	// made for itself. Refusing it would put its job into a restart loop.
+	// MadeByJobManager marks the TaskManager pod that a running JobManager made for itself:
+	// as far as its owner is known, that is a Deployment of Flink's. Refusing it would put
+	// its job into a restart loop.
 	MadeByJobManager bool
 
 	startedWithJob bool // Identity.JobID is of the process's own command line

@@ -15,6 +15,9 @@ type Relative struct {
 	// with this uid was found: it is gone, or drey has no right to read it.
 	Unverified bool
 
+	// NotFlink says that its own pod template was read, and shows nothing of Flink's.
+	NotFlink bool
+
 	// Of the nearest relative of a pod: the label keys that the selector of the
 	// pod's controller wants absent, or without some values. A pod that gets one may
 	// fall out of the hands of its controller, which makes another, and so on.
@@ -27,6 +30,25 @@ type Relative struct {
 	Mode          Mode
 	JobID         string
 	PodStatements []Statement
+}
+
+// MakesFlinkPods tells whether this may be what drey labels and Kubernetes or an operator
+// makes Flink's pods of: it is of such a kind, exists, and its template is not known to
+// be of something else.
+func (r Relative) MakesFlinkPods() bool {
+	if r.Unverified || r.NotFlink {
+		return false
+	}
+	return r.isFlink() || isDeployment(r.APIVersion, r.Kind) || r.Kind == "StatefulSet" && r.group() == "apps" || r.Kind == "Job" && r.group() == "batch"
+}
+
+// HasTemplate tells whether its own pod template shows if it is Flink's: of a custom
+// resource its kind does.
+func (r Relative) HasTemplate() bool { return !r.isFlink() }
+
+func (r Relative) group() string {
+	group, _, _ := strings.Cut(r.APIVersion, "/")
+	return group
 }
 
 func (r Relative) isFlink() bool { return Owner{APIVersion: r.APIVersion, Kind: r.Kind}.isFlink() }
@@ -47,6 +69,7 @@ func (w Workload) With(relatives []Relative, complete bool) Workload {
 	if len(relatives) == 0 {
 		return w
 	}
+	w.MadeByJobManager = w.MadeByJobManager && relatives[0].MakesFlinkPods()
 	for _, r := range relatives {
 		if r.isFlink() {
 			w.Signals |= FlinkOwner

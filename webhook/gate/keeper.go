@@ -149,7 +149,8 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 		return 0, err
 	}
 	defer k.end()
-	has, want := n.Labels[Mark], k.want(namespace)
+	has := n.Labels[Mark]
+	want := k.want(namespace, has)
 	if has != Registered || want == Registered {
 		delete(r.doubted, namespace)
 	} else if since, ok := r.doubted[namespace]; !ok || time.Since(since) < doubt {
@@ -183,14 +184,14 @@ func (k *Keeper) begin(ctx context.Context) error {
 
 func (k *Keeper) end() { <-k.marking }
 
-// want is what the mark of a namespace should be; empty for none. What was admitted
-// drains whether or not the namespace was ever marked: its target may have gone while
-// nobody kept marks.
-func (k *Keeper) want(namespace string) string {
+// want is what the mark of a namespace that has one, or "", should be; empty for none.
+// Only a namespace that was registered drains: what says that it was admitted in another
+// is no proof, for whoever may write there can write that.
+func (k *Keeper) want(namespace, has string) string {
 	switch {
 	case k.o.HasTarget(namespace):
 		return Registered
-	case k.o.Runs(namespace):
+	case (has == Registered || has == Draining) && k.o.Runs(namespace):
 		return Draining
 	}
 	return ""

@@ -15,14 +15,11 @@ import (
 	"drey.dev/drey/webhook"
 )
 
-// Mark is the label of a namespace in which Flink may run. Nobody but drey can set
-// it.
-const Mark = "drey.dev/registered"
-
-// The values of the mark.
+// The mark and its values, as package webhook has them.
 const (
-	Registered = "true"     // the namespace has a target
-	Draining   = "draining" // it has none any more, but what was admitted still runs there
+	Mark       = webhook.Mark
+	Registered = webhook.MarkRegistered
+	Draining   = webhook.MarkDraining
 )
 
 // The names of the policies, and of their bindings.
@@ -55,16 +52,14 @@ func Policies(o Options) ([]*admissionv1.ValidatingAdmissionPolicy, []*admission
 var actions = map[webhook.Mode]admissionv1.ValidationAction{webhook.Enforce: admissionv1.Deny, webhook.Warn: admissionv1.Warn, webhook.Audit: admissionv1.Audit}
 
 // podPolicy agrees with the verdict where the verdict needs neither owners nor the
-// registry: it asks whether the namespace is marked. A TaskManager that a running
-// JobManager makes passes, as ever (docs/decisions/001-taskmanagers-of-running-jobs.md).
+// registry: it asks whether the namespace is marked, as every one is that has what was
+// admitted. A TaskManager without that is refused, too: whether the Deployment that its
+// owner reference names is there, and Flink's, no expression can tell.
 func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 	const (
 		labels  = `namespaceObject.metadata.?labels`
 		marked  = labels + `[?"` + Mark + `"].orValue("") in ["` + Registered + `", "` + Draining + `"]`
 		lenient = labels + `[?"` + webhook.ModeLabel + `"].orValue("") in ["warn", "audit"]`
-		ofAJob  = `(object.metadata.?labels[?"component"].orValue("") == "taskmanager" || ` +
-			`object.spec.containers.exists(c, (c.?command.orValue([]) + c.?args.orValue([])).exists(w, w.contains("kubernetes-taskmanager.sh")))) && ` +
-			`object.metadata.?ownerReferences.orValue([]).exists(o, o.kind == "Deployment" && o.?controller.orValue(false))`
 	)
 	before, after, _ := strings.Cut(o.Register, "NAMESPACE")
 	parts := []string{strconv.Quote(before)}
@@ -83,7 +78,7 @@ func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 			},
 			MatchConditions: webhook.PolicyConditions(),
 			Validations: []admissionv1.Validation{{
-				Expression: fmt.Sprintf("%s || %s || (%s)", marked, lenient, ofAJob),
+				Expression: fmt.Sprintf("%s || %s", marked, lenient),
 				MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
 					strings.Join(parts, " + "),
 				Reason: new(metav1.StatusReasonForbidden),

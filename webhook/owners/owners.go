@@ -32,6 +32,7 @@ type Owners struct {
 	asked     *answers
 	selectors selectors
 	unread    unread
+	proofs    proofs
 	now       func() time.Time
 }
 
@@ -60,7 +61,7 @@ func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 func with(meta metadata.Interface, all dynamic.Interface, api discoverer, log *slog.Logger) (o *Owners, err error) {
 	o = &Owners{
 		metadata: meta, dynamic: all, served: newServed(api), log: log, followed: make(map[kind]*followed),
-		asked: newAnswers(), selectors: newSelectors(), unread: newUnread(), now: time.Now,
+		asked: newAnswers(), selectors: newSelectors(), unread: newUnread(), proofs: newProofs(), now: time.Now,
 	}
 	for _, k := range kinds {
 		if o.followed[k], err = o.follow(k); err != nil {

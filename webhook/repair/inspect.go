@@ -22,16 +22,11 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Owners finds who owns a workload, as package owners does.
-type Owners interface {
-	Of(ctx context.Context, o *flink.Object) (relatives []flink.Relative, complete bool)
-}
-
 // Inspector asks of what is there already what the webhooks ask of what comes.
 type Inspector struct {
 	Client   dynamic.Interface
 	Metadata metadata.Interface // reads what is recognized by its metadata, and writes labels
-	Owners   Owners
+	Owners   webhook.Finder
 	Known    verdict.Known
 	Exclude  []string // Kubernetes namespaces that are left alone
 
@@ -120,7 +115,7 @@ func (i *Inspector) look(ctx context.Context, s source, o metav1.Object) (Findin
 		return Finding{}, err
 	}
 	if w.Recognized() {
-		w = w.With(i.Owners.Of(ctx, w.Object))
+		w, _ = webhook.WithOwners(ctx, w, i.Owners, i.Known)
 	}
 	early := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Relatives) > 0 && w.Relatives[0].Labels[verdict.LabelSystem] == ""
 	return Finding{

@@ -79,8 +79,8 @@ func claimsAnew(key string, old, now map[string]string) bool {
 // owner carries. Unlike for a pod that is made, no job waits for it.
 func (v Verdict) decideClaims(old map[string]string, known Known) Verdict {
 	w, now := v.workload, v.workload.Object.Labels
-	targets, owner := known.Targets(w.Object.Namespace), admittedOwner(w)
-	v.isUpdate = true
+	targets, owner := known.Targets(w.Object.Namespace), admittedOwner(w, known)
+	v.isUpdate, v.owner = true, owner
 	if stated := now[LabelPlatformNamespace]; claimsAnew(LabelPlatformNamespace, old, now) && stated != owner[LabelPlatformNamespace] &&
 		!slices.ContainsFunc(targets, func(t registry.Target) bool { return t.PlatformNamespace == stated }) {
 		v.conflict = Label{Key: LabelPlatformNamespace, Value: stated}
@@ -93,6 +93,33 @@ func (v Verdict) decideClaims(old map[string]string, known Known) Verdict {
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
 		if claimsAnew(key, old, now) && isAnothers(w, now[key], v.registered.ID, known) {
 			v.conflict = Label{Key: key, Value: now[key]}
+			return v.deny(LabelConflict)
+		}
+	}
+	return v
+}
+
+// decideStated denies the labels that say whose a workload is on what is not recognized as
+// Flink's, if they say what is another's: the pods of what carries them, should it become
+// Flink's, would be taken for those of a running job. old are the labels before an update.
+func (v Verdict) decideStated(old map[string]string, known Known) Verdict {
+	o := v.workload.Object
+	if o.Labels[LabelSystem] != System {
+		return v
+	}
+	platform := o.Labels[LabelPlatformNamespace]
+	if platform != "" && claimsAnew(LabelPlatformNamespace, old, o.Labels) &&
+		!slices.ContainsFunc(known.Targets(o.Namespace), func(t registry.Target) bool { return t.PlatformNamespace == platform }) {
+		v.conflict = Label{Key: LabelPlatformNamespace, Value: platform}
+		return v.deny(LabelConflict)
+	}
+	for key, kind := range map[string]registry.Kind{LabelDeploymentID: registry.Deployment, LabelSessionClusterID: registry.SessionCluster} {
+		id := o.Labels[key]
+		if !claimsAnew(key, old, o.Labels) || !isAnothers(v.workload, id, "", known) {
+			continue
+		}
+		if _, linked := known.Linked(kind, platform, o.Namespace, id, ""); !linked {
+			v.conflict = Label{Key: key, Value: id}
 			return v.deny(LabelConflict)
 		}
 	}
@@ -124,7 +151,7 @@ func isOwn(w flink.Workload, id string) bool {
 		return true
 	}
 	for _, r := range w.Relatives {
-		if r.UID == id || r.Labels[LabelSystem] == System && (r.Labels[LabelDeploymentID] == id || r.Labels[LabelSessionClusterID] == id) {
+		if r.UID == id || vouches(w, r) && (r.Labels[LabelDeploymentID] == id || r.Labels[LabelSessionClusterID] == id) {
 			return true
 		}
 	}

@@ -76,7 +76,7 @@ func (v Verdict) Explain(r Registry) Explanation {
 		e.Owners = append(e.Owners, owner)
 	}
 	if v.Reason == HasTarget || v.Reason == RunningJob || v.Reason == LabelConflict {
-		for _, l := range v.wanted(nil, admittedOwner(w)) {
+		for _, l := range v.wanted(nil, v.owner) {
 			e.Labels = append(e.Labels, v.explain(l))
 		}
 	}

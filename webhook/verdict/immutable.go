@@ -36,10 +36,13 @@ func DecideUpdate(w flink.Workload, old map[string]string, known Known) Verdict 
 	if len(v.was) > 0 {
 		return v.deny(LabelImmutable)
 	}
-	if w.Recognized() && Claims(old, w.Object.Labels) {
+	switch {
+	case !Claims(old, w.Object.Labels):
+		return v
+	case w.Recognized():
 		return v.decideClaims(old, known)
 	}
-	return v
+	return v.decideStated(old, known)
 }
 
 // Lost returns the labels that an update of a workload forgets, and that its pods

@@ -47,6 +47,10 @@ func (v Verdict) Message(r Registry) string {
 
 func (v Verdict) conflictMessage(r Registry) string {
 	w, l := v.workload, v.conflict
+	if !w.Recognized() {
+		return fmt.Sprintf("%s %q in namespace %q may not get the label %s=%s, which is not its own. Leave it out: kubectl label --local -f FILE %s- -o yaml",
+			w.Object.Kind, cmp.Or(w.Object.Name, w.Object.GenerateName+"*"), w.Object.Namespace, l.Key, l.Value, l.Key)
+	}
 	if v.isUpdate {
 		return fmt.Sprintf("%s %q in namespace %q may not get the label %s=%s, which is not its own: leave that out, and drey gives it its own. kubectl drey explain %s/%s -n %s says what that is",
 			w.Object.Kind, w.Object.Name, w.Object.Namespace, l.Key, l.Value, strings.ToLower(w.Object.Kind), w.Object.Name, w.Object.Namespace)

@@ -24,6 +24,10 @@ type Known interface {
 	// the one with its name.
 	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
 
+	// HadTarget tells whether drey has recorded that a Kubernetes namespace has, or had, a
+	// target.
+	HadTarget(namespace string) bool
+
 	// Live tells whether an id is the uid of a Flink workload in the cluster.
 	Live(id string) bool
 
@@ -52,6 +56,7 @@ type Verdict struct {
 
 	workload    flink.Workload
 	platform    platform
+	owner       map[string]string   // the labels of an owner that was admitted
 	unlinked    string              // a link that it states and that leads nowhere
 	conflict    Label               // with which it claims what is another's
 	stray       []flink.Statement   // where it states that, or the like
@@ -74,13 +79,14 @@ func Decide(w flink.Workload, known Known) Verdict {
 	switch {
 	case w.Strength == flink.None:
 		v.Reason = NotFlink
-		return v
+		return v.decideStated(nil, known)
 	case !w.Recognized():
 		v.Reason = WeakSignal
-		return v
+		return v.decideStated(nil, known)
 	}
 	targets := known.Targets(w.Object.Namespace)
-	owner := admittedOwner(w)
+	owner := admittedOwner(w, known)
+	v.owner = owner
 	v.platform = platformNamespace(w, owner, targets, known)
 	switch {
 	case v.platform.hasTarget:
@@ -97,10 +103,12 @@ func Decide(w flink.Workload, known Known) Verdict {
 	v.join(known)
 	w = v.workload
 	v.link(known)
-	if v.Reason == HasTarget && !w.MadeByJobManager {
+	if v.Reason == HasTarget {
 		if l, stray := strayPlatform(w, v.platform, owner); stray {
 			return v.denyConflict(l, owner, known)
 		}
+	}
+	if v.Reason == HasTarget || w.MadeByJobManager && owner == nil {
 		if l, claimed := claim(w, v.registered.ID, known); claimed {
 			return v.denyConflict(l, owner, known)
 		}

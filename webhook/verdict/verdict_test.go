@@ -18,8 +18,11 @@ import (
 // world is a registry in memory, and what runs in a cluster.
 type world struct {
 	*registry.Index
-	live map[string]bool
+	live   map[string]bool
+	record bool // of a target that is gone
 }
+
+func (w world) HadTarget(string) bool { return w.record }
 
 func (w world) Live(id string) bool { return w.live[id] }
 
@@ -37,7 +40,7 @@ func known(t testing.TB, line string) (w world, ids map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, ids = world{registry.NewIndex("drey-system"), map[string]bool{}}, map[string]string{}
+	w, ids = world{Index: registry.NewIndex("drey-system"), live: map[string]bool{}}, map[string]string{}
 	for word := range strings.FieldsSeq(line) {
 		kind, rest, isKind := strings.Cut(word, ":")
 		if !isKind {
@@ -49,6 +52,9 @@ func known(t testing.TB, line string) (w world, ids map[string]string) {
 		switch kind {
 		case "live":
 			w.live[rest] = true
+			continue
+		case "had":
+			w.record = true
 			continue
 		case "T":
 			o.Kind, o.Spec = registry.DeploymentTarget, fmt.Appendf(nil, `{"kubernetes":{"namespace":%q}}`, cmp.Or(at, "flink"))
@@ -160,6 +166,10 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 	admitted.Labels = map[string]string{"system": "ververica-platform", "vvpNamespace": "a", "deploymentId": "uid-before", "deploymentName": "before"}
 	unverified := plain
 	unverified.Unverified = true
+	gone, other, foreign := admitted, admitted, admitted
+	noCustom := custom
+	noCustom.Unverified = true
+	gone.Unverified, other.NotFlink, foreign.APIVersion = true, true, "x.example/v1"
 	linked := custom
 	linked.Annotations = map[string]string{"drey.dev/deployment": "payments"}
 	const app, all = "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a", "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a deploymentId="
@@ -199,11 +209,16 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 		"also against an owner that was admitted":                   {"a/x", []flink.Relative{admitted}, false, "vvpNamespace=b", "deny LabelConflict"},
 		"an owner that was admitted settles the platform namespace": {"a/x b/y", []flink.Relative{admitted}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
 
-		"its target is gone, and its owner was admitted":             {"", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
+		"its target is gone, and its owner was admitted":             {"had:", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
 		"also where another platform namespace has come":             {"b/y", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
 		"also if its template states where it was":                   {"b/y", []flink.Relative{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job drey.dev/app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
 		"its target is gone, and its owner was never admitted":       {"", []flink.Relative{plain}, false, "", "deny NoDeploymentTarget"},
-		"a running job is not asked whose id its new pods carry":     {"live:uid-other", []flink.Relative{admitted}, false, "deploymentId=uid-other", "allow RunningJob " + app + " deploymentName=before kept:deploymentId=uid-other"},
+		"nothing has recorded that there was a target":               {"", []flink.Relative{admitted}, false, "", "deny NoDeploymentTarget"},
+		"its owner was not found":                                    {"had:", []flink.Relative{gone}, false, "", "deny NoDeploymentTarget"},
+		"the custom resource above was not found":                    {"had:", []flink.Relative{admitted, noCustom}, false, "", "deny NoDeploymentTarget"},
+		"its owner is not Flink's":                                   {"had:", []flink.Relative{other}, false, "", "deny NoDeploymentTarget"},
+		"its owner is of a kind that drey does not label":            {"had:", []flink.Relative{foreign}, false, "", "deny NoDeploymentTarget"},
+		"a running job is not asked whose id its new pods carry":     {"had: live:uid-other", []flink.Relative{admitted}, false, "deploymentId=uid-other", "allow RunningJob " + app + " deploymentName=before kept:deploymentId=uid-other"},
 		"its target is gone, and its owners could not be looked up ": {"", nil, true, "", "deny NoDeploymentTarget"},
 	} {
 		t.Run(rule, func(t *testing.T) {
@@ -252,12 +267,54 @@ func TestDecideUpdate(t *testing.T) {
 		"a label becomes empty, and is a word": {ours, strings.Replace(ours, "jobId=j", "jobId=", 1), "deny LabelImmutable"},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			v := verdict.DecideUpdate(flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: read(c.after)}}, read(c.before), nil)
+			k, _ := known(t, "a/x")
+			v := verdict.DecideUpdate(flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: read(c.after)}}, read(c.before), k)
 			if got := sentence(v); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 			if message := v.Message(verdict.Registry{}); v.Allowed != (message == "") || !v.Allowed && !strings.Contains(message, "kubectl delete pod p -n flink") {
 				t.Errorf("message %q", message)
+			}
+		})
+	}
+}
+
+// TestDecideStated has what is not Flink's say whose it is.
+func TestDecideStated(t *testing.T) {
+	for rule, c := range map[string]struct{ world, before, labels, want string }{
+		"a platform namespace with a target":          {"a/x", "", "system=ververica-platform vvpNamespace=a", "allow"},
+		"one without":                                 {"a/x", "", "system=ververica-platform vvpNamespace=b", "deny LabelConflict"},
+		"one that had one":                            {"had:", "", "system=ververica-platform vvpNamespace=a", "deny LabelConflict"},
+		"not of the platform":                         {"", "", "system=mine vvpNamespace=b", "allow"},
+		"of the platform alone":                       {"", "", "system=ververica-platform", "allow"},
+		"what it said before":                         {"", "system=ververica-platform vvpNamespace=b", "system=ververica-platform vvpNamespace=b x=y", "allow"},
+		"the uid of what runs":                        {"a/x live:uid-other", "", "system=ververica-platform vvpNamespace=a deploymentId=uid-other", "deny LabelConflict"},
+		"the id of what is registered here":           {"a/x D:a/nuts@x", "", "system=ververica-platform vvpNamespace=a deploymentId=ID(a/nuts)", "allow"},
+		"the id of what is registered elsewhere":      {"a/x a/y@other D:a/nuts@y", "", "system=ververica-platform vvpNamespace=a deploymentId=ID(a/nuts)", "deny LabelConflict"},
+		"likewise as that of a session":               {"a/x D:a/nuts@x", "", "system=ververica-platform vvpNamespace=a sessionClusterId=ID(a/nuts)", "deny LabelConflict"},
+		"an id that nobody has":                       {"a/x", "", "system=ververica-platform vvpNamespace=a deploymentId=restored", "allow"},
+		"what is another's is not believed later":     {"live:uid-other", "deploymentId=uid-other", "system=ververica-platform deploymentId=uid-other", "deny LabelConflict"},
+		"a label without the platform's is no matter": {"live:uid-other", "", "deploymentId=uid-other", "allow"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			k, ids := known(t, c.world)
+			for name, id := range ids {
+				c.labels = strings.ReplaceAll(c.labels, "ID("+name+")", id)
+			}
+			for _, strength := range []flink.Strength{flink.None, flink.Weak} {
+				w := flink.Workload{Object: &flink.Object{Kind: "Deployment", Namespace: "flink", Name: "p", Labels: read(c.labels)}, Strength: strength}
+				all := []verdict.Verdict{verdict.DecideUpdate(w, read(c.before), k)}
+				if c.before == "" {
+					all = append(all, verdict.Decide(w, k))
+				}
+				for _, v := range all {
+					if got := sentence(v); !strings.HasPrefix(got, c.want) {
+						t.Errorf("%v: got %s, want %s", strength, got, c.want)
+					}
+					if message := v.Message(verdict.Registry{}); v.Allowed != (message == "") || !v.Allowed && !strings.Contains(message, "which is not its own") {
+						t.Errorf("message %q", message)
+					}
+				}
 			}
 		})
 	}
