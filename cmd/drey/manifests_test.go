@@ -187,7 +187,10 @@ func TestCheckCountsTargetsAmongTheManifests(t *testing.T) {
 }
 
 // sharedCases is a folder beside this repository with inputs as people have them.
-const sharedCases = "../../../shared/cases/check"
+const (
+	sharedCases       = "../../../shared/cases/check"
+	sharedRecognition = "../../../shared/cases/recognize"
+)
 
 // TestCheckOfTheSharedCases reads every one of them to its end: what is for kubectl,
 // is for drey; what kubectl does not take, is refused with words that help.
@@ -207,6 +210,29 @@ func TestCheckOfTheSharedCases(t *testing.T) {
 			t.Errorf("%s: %d %s\nwant %q", entry.Name(), code, out, says)
 		case !bad && (code != 0 || len(got) != workloads[number]):
 			t.Errorf("%s: %d, %d workloads, want %d\n%s", entry.Name(), code, len(got), workloads[number], out)
+		}
+	}
+}
+
+// TestRecognitionOfTheSharedCases refuses, without a target, every workload of the files
+// that start Flink, and of the look-alikes only the TaskManager that has Beam's workers
+// beside it.
+func TestRecognitionOfTheSharedCases(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(sharedRecognition, "[rf]*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Logf("not read: there are no %s", sharedRecognition)
+		return
+	}
+	for _, file := range files {
+		got, out, _ := verdictsOf(t, "-f", file, "-n", "sandbox", "--targets", filepath.Join(sharedRecognition, "targets.yaml"))
+		lookalikes := strings.HasPrefix(filepath.Base(file), "f")
+		for _, v := range got {
+			if denied := strings.HasSuffix(v, " NoDeploymentTarget"); denied != (!lookalikes || strings.HasPrefix(v, "Deployment/beam-tm ")) {
+				t.Errorf("%s: %s\n%s", file, v, out)
+			}
+		}
+		if len(got) == 0 {
+			t.Errorf("%s has no workload: %s", file, out)
 		}
 	}
 }
