@@ -75,8 +75,14 @@ func grantCommand(user, namespace string) string {
 	if !checkNamespaceName(namespace) { // there is none that can be granted
 		namespace = "NAMESPACE"
 	}
-	return fmt.Sprintf("kubectl create rolebinding %s -n %s --clusterrole=edit %s", LabelValue("flink "+user), namespace, subject)
+	name := "flink-" + strings.ReplaceAll(user, ":", "-") // as the policy of package gate has it
+	if !roleBindingNames.MatchString(name) {
+		name = LabelValue("flink " + user)
+	}
+	return fmt.Sprintf("kubectl create rolebinding %s -n %s --clusterrole=edit %s", name, namespace, subject)
 }
+
+var roleBindingNames = regexp.MustCompile(`^[0-9A-Za-z_@+=,.-]+$`)
 
 var shellWords = regexp.MustCompile(`^[0-9A-Za-z_@%+=:,./-]+$`)
 

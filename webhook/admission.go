@@ -72,6 +72,9 @@ func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
 	answer := e.decide(ctx, req)
+	if e.name == validateObjects && !answer.allowed && !e.refusals.allow(r) {
+		return nil, "", &fault{http.StatusTooManyRequests, "too many writes to the registry were refused to this address: try again in a second"}
+	}
 	*buffer = answer.append(body[:0]) // decoding copied what it kept
 	return *buffer, answer.reason, nil
 }

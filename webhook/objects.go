@@ -27,13 +27,15 @@ type Objects struct {
 	// registry.ErrNotFound.
 	Holder func(ctx context.Context, key registry.Key) (o registry.Object, name string, err error)
 
+	// Has reports whether the object of a kind, namespace and metadata.name has a uid,
+	// by a consistent read.
+	Has func(ctx context.Context, object registry.Key, uid string) (bool, error)
+
 	// MarkDeleting marks an object that is about to be deleted, so that it is
 	// reviewed anew and whoever comes to refer to it meanwhile stops that; or takes
-	// the mark away. Nothing changes if it is like that already.
-	MarkDeleting func(ctx context.Context, kind registry.Kind, text []byte, on bool) error
-
-	// User knows what a user of the cluster may do.
-	User func(authenticationv1.UserInfo) registry.Claimant
+	// the mark away. Nothing changes if it is like that already, or if the object is
+	// not at the resourceVersion.
+	MarkDeleting func(ctx context.Context, object registry.Key, uid, resourceVersion string, on bool) error
 
 	// Ending tells whether a Kubernetes namespace is being deleted.
 	Ending func(ctx context.Context, namespace string) (bool, error)
@@ -71,12 +73,13 @@ func (w *Webhooks) keepRules(ctx context.Context, r *request[jsontext.Value]) re
 	if err == nil {
 		return answer
 	}
-	if r.Operation == "DELETE" && w.isEnding(ctx, r.Namespace) {
+	refusal, refused := errors.AsType[*registry.Error](err)
+	if r.Operation == "DELETE" && w.isEnding(ctx, r.Namespace) || refused && w.isElsewhere(bounded, r) {
 		answer.reason = verdict.NotConcerned
 		return answer
 	}
 	answer.allowed, answer.message, answer.reason = false, "drey could not find out whether this may be: "+err.Error()+". Try again", verdict.Reason(registry.ReasonClusterUnavailable)
-	if refusal, ok := errors.AsType[*registry.Error](err); ok {
+	if refused {
 		answer.message, answer.reason = refusal.Message, verdict.Reason(refusal.Reason)
 	}
 	answer.later = answer.reason == verdict.Reason(registry.ReasonClusterUnavailable)
@@ -100,6 +103,43 @@ func (w *Webhooks) isEnding(ctx context.Context, namespace string) bool {
 		w.log.Warn("whether a namespace is being deleted cannot be told", "namespace", namespace, "error", err)
 	}
 	return ending
+}
+
+// stored is what identifies the object that an update or a deletion is about.
+type stored struct {
+	key                  registry.Key // with metadata.name
+	uid, resourceVersion string
+}
+
+func (r *request[T]) stored(old jsontext.Value) (stored, error) {
+	var o struct {
+		Metadata struct {
+			Namespace       string `json:"namespace"`
+			Name            string `json:"name"`
+			UID             string `json:"uid"`
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	err := jsonv2.Unmarshal(old, &o, decodeOptions)
+	m := o.Metadata
+	return stored{registry.Key{Kind: registry.Kind(r.Kind.Kind), Namespace: m.Namespace, Name: m.Name}, m.UID, m.ResourceVersion}, err
+}
+
+// isElsewhere reports whether the cluster has no such object as the one that a review
+// updates or deletes. A refusal tells what else is in the registry, and anybody who
+// reaches the port may send a review: it is given to those who state the uid. For a review
+// of the API server's nothing is lost, for it validates again, and fails, if the object is
+// another by now.
+func (w *Webhooks) isElsewhere(ctx context.Context, r *request[jsontext.Value]) bool {
+	if r.Operation == "CREATE" || r.OldObject == nil {
+		return false
+	}
+	s, err := r.stored(*r.OldObject)
+	if err != nil {
+		return false
+	}
+	has, err := w.objects.Has(ctx, s.key, s.uid)
+	return err == nil && !has
 }
 
 func (w *Webhooks) judge(ctx context.Context, r *request[jsontext.Value], answer *response) error {
@@ -132,7 +172,7 @@ func (w *Webhooks) judgeCreate(ctx context.Context, r *request[jsontext.Value], 
 		return registry.IDTaken(o, "something that runs")
 	}
 	answer.warnings = w.objects.Rules.Warnings(o)
-	return w.objects.Rules.AllowCreate(registry.ClaimedBy(ctx, w.objects.User(r.user())), o)
+	return w.objects.Rules.AllowCreate(ctx, o)
 }
 
 // singular is how kubectl calls the kinds.
@@ -164,6 +204,10 @@ func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], 
 	if err != nil {
 		return err
 	}
+	s, err := r.stored(*r.OldObject)
+	if err != nil {
+		return err
+	}
 	answer.reason = KeepsRules
 	kept, holder, err := w.objects.Holder(ctx, o.Key())
 	if errors.Is(err, registry.ErrNotFound) || err == nil && holder != name {
@@ -176,9 +220,9 @@ func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], 
 	switch {
 	case r.DryRun:
 	case err == nil:
-		err = w.objects.MarkDeleting(ctx, o.Kind, *r.OldObject, true)
+		err = w.objects.MarkDeleting(ctx, s.key, s.uid, s.resourceVersion, true)
 	default:
-		_ = w.objects.MarkDeleting(ctx, o.Kind, *r.OldObject, false) // as good as it goes: a mark is in nobody's way
+		_ = w.objects.MarkDeleting(ctx, s.key, s.uid, s.resourceVersion, false) // as good as it goes: a mark is in nobody's way
 	}
 	return err
 }

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
-
-	authenticationv1 "k8s.io/api/authentication/v1"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
@@ -43,24 +43,27 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 		dryRun      bool
 		markErr     error
 		marked      string // empty: nothing
+		uid         string // of another than the cluster has
 	}{
-		"what keeps the rules is allowed":                  {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
-		"what breaks one is refused":                       {operation: "UPDATE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
-		"a deletion too, and its mark is taken off":        {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
-		"one that may be marks what goes":                  {operation: "DELETE", auditedAs: "KeepsRules", marked: "true"},
-		"but a dry run changes nothing":                    {operation: "DELETE", dryRun: true, auditedAs: "KeepsRules"},
-		"a refused one neither":                            {operation: "DELETE", dryRun: true, rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
-		"what cannot be marked stays":                      {operation: "DELETE", markErr: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable", marked: "true"},
-		"but not when the namespace goes":                  {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotConcerned", marked: "false"},
-		"nor when nothing can be told of it":               {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotConcerned"},
-		"a namespace that cannot be asked about stays":     {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
-		"a namespace that goes lets nothing be made":       {operation: "CREATE", rules: referenced, holder: registry.ErrNotFound, ending: true, code: 403, says: "something", auditedAs: "TargetReferenced"},
-		"what nobody has in REST may go":                   {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
-		"an unknown failure is to be tried again":          {operation: "UPDATE", rules: errBroken, code: 503, says: "drey could not find out whether this may be: connection refused. Try again", auditedAs: "ClusterUnavailable"},
-		"so is a cluster that does not answer":             {operation: "CREATE", rules: unavailable, holder: registry.ErrNotFound, code: 503, says: "the cluster could not be asked: try again", auditedAs: "ClusterUnavailable"},
-		"and a name of which nobody knows whose it is":     {operation: "CREATE", holder: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable"},
-		"a status is not asked about":                      {operation: "UPDATE", rules: referenced, subResource: "status", auditedAs: "NotConcerned"},
-		"an operation of later is not asked about, either": {operation: "EVICT", rules: referenced, auditedAs: "NotConcerned"},
+		"what keeps the rules is allowed":                      {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
+		"what breaks one is refused":                           {operation: "UPDATE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
+		"a deletion too, and its mark is taken off":            {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
+		"one that may be marks what goes":                      {operation: "DELETE", auditedAs: "KeepsRules", marked: "true"},
+		"but a dry run changes nothing":                        {operation: "DELETE", dryRun: true, auditedAs: "KeepsRules"},
+		"a refused one neither":                                {operation: "DELETE", dryRun: true, rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
+		"what cannot be marked stays":                          {operation: "DELETE", markErr: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable", marked: "true"},
+		"but not when the namespace goes":                      {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotConcerned", marked: "false"},
+		"nor when nothing can be told of it":                   {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotConcerned"},
+		"a namespace that cannot be asked about stays":         {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
+		"a namespace that goes lets nothing be made":           {operation: "CREATE", rules: referenced, holder: registry.ErrNotFound, ending: true, code: 403, says: "something", auditedAs: "TargetReferenced"},
+		"what nobody has in REST may go":                       {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
+		"an unknown failure is to be tried again":              {operation: "UPDATE", rules: errBroken, code: 503, says: "drey could not find out whether this may be: connection refused. Try again", auditedAs: "ClusterUnavailable"},
+		"so is a cluster that does not answer":                 {operation: "CREATE", rules: unavailable, holder: registry.ErrNotFound, code: 503, says: "the cluster could not be asked: try again", auditedAs: "ClusterUnavailable"},
+		"and a name of which nobody knows whose it is":         {operation: "CREATE", holder: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable"},
+		"a status is not asked about":                          {operation: "UPDATE", rules: referenced, subResource: "status", auditedAs: "NotConcerned"},
+		"a refused deletion of what is not there says nothing": {operation: "DELETE", uid: "0815", rules: referenced, auditedAs: "NotConcerned", marked: "false"},
+		"nor does an update":                                   {operation: "UPDATE", uid: "0815", rules: referenced, auditedAs: "NotConcerned"},
+		"an operation of later is not asked about, either":     {operation: "EVICT", rules: referenced, auditedAs: "NotConcerned"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			marked := "nothing"
@@ -69,14 +72,16 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 				Holder: func(_ context.Context, key registry.Key) (registry.Object, string, error) {
 					return registry.Object{Kind: key.Kind}, key.Name, c.holder
 				},
-				MarkDeleting: func(_ context.Context, _ registry.Kind, _ []byte, on bool) error {
+				Has: func(_ context.Context, object registry.Key, uid string) (bool, error) {
+					return object == registry.Key{Kind: registry.DeploymentTarget, Namespace: "team-a", Name: "staging"} && uid == "4711", nil
+				},
+				MarkDeleting: func(_ context.Context, _ registry.Key, _, _ string, on bool) error {
 					marked = fmt.Sprint(on)
 					return c.markErr
 				},
-				User:   func(authenticationv1.UserInfo) registry.Claimant { return nil },
 				Ending: func(context.Context, string) (bool, error) { return c.ending, c.endingErr },
 			}}).Handlers()[webhook.PathValidateObjects]
-			object := map[string]any{"metadata": map[string]any{"name": "staging", "namespace": "team-a"}, "spec": map[string]any{"kubernetes": map[string]any{"namespace": "flink"}}}
+			object := map[string]any{"metadata": map[string]any{"name": "staging", "namespace": "team-a", "uid": cmp.Or(c.uid, "4711")}, "spec": map[string]any{"kubernetes": map[string]any{"namespace": "flink"}}}
 			request := map[string]any{
 				"uid": "1", "operation": c.operation, "namespace": "team-a", "kind": map[string]any{"kind": "DeploymentTarget"},
 				"oldObject": object, "userInfo": map[string]any{"username": "alice"}, "subResource": c.subResource, "dryRun": c.dryRun,
@@ -127,5 +132,37 @@ func TestOwnObjectsThatCannotBeReadAreRefused(t *testing.T) {
 				t.Errorf("%+v", a)
 			}
 		})
+	}
+}
+
+// TestRefusalsAreLimited to each address: a refusal tells what is in the registry.
+func TestRefusalsAreLimited(t *testing.T) {
+	var refusal error = &registry.Error{Reason: registry.ReasonUnknownReference, Message: "there is no such target"}
+	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
+		Rules: &rules{refusal}, Decode: kubestore.Decode,
+		Holder: func(context.Context, registry.Key) (registry.Object, string, error) {
+			return registry.Object{}, "", registry.ErrNotFound
+		},
+	}}).Handlers()[webhook.PathValidateObjects]
+	guess := func(address string) int {
+		body := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":"team-a","kind":{"kind":"Deployment"},"object":{"metadata":{"name":"x","namespace":"team-a"},"spec":{}}}}`
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(body))
+		r.RemoteAddr = address
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	told := 0
+	for range 1000 {
+		if guess("10.0.0.1:4711") == http.StatusOK {
+			told++
+		}
+	}
+	if told < 50 || told > 200 {
+		t.Errorf("one address was told of %d refusals at once", told)
+	}
+	if guess("10.0.0.2:4711") != http.StatusOK {
+		t.Error("another address is limited, too")
 	}
 }

@@ -72,6 +72,7 @@ type Webhooks struct {
 	objects     *Objects
 	metrics     *metrics
 	trace       Trace
+	refusals    *refusals
 	readTimeout time.Duration
 }
 
@@ -79,7 +80,7 @@ type Webhooks struct {
 func New(o Options) *Webhooks {
 	w := &Webhooks{
 		known: known{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
-		metrics: newMetrics(o.Metrics), trace: o.Trace, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+		metrics: newMetrics(o.Metrics), trace: o.Trace, refusals: newRefusals(), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 	}
 	if w.mode == nil {
 		w.mode = func(string) Mode { return Enforce }

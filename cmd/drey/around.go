@@ -5,8 +5,6 @@ import (
 	"errors"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
@@ -25,6 +23,7 @@ type around struct {
 	modes    *modes.Modes
 	record   *gate.Record
 	recorder record.EventRecorder
+	passed   *passedEvents
 }
 
 // watchCluster starts to follow what the webhooks have to know, until ctx ends, and
@@ -60,6 +59,8 @@ func (s *service) watchCluster(ctx context.Context) (around, error) {
 	if a.record, err = gate.NewRecord(client, s.log); err != nil {
 		return around{}, err
 	}
+	a.passed = newPassedEvents(s.recorder, client, s.log)
+	s.parts.Go(func() { a.passed.run(ctx) })
 	s.parts.Go(func() { a.owners.Run(ctx) })
 	s.parts.Go(func() { a.record.Run(ctx) })
 	s.parts.Go(func() { a.modes.Run(ctx) })
@@ -85,19 +86,6 @@ func newRecorder(ctx context.Context, config *clusterclient.Config) (record.Even
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
 	broadcaster.StartRecordingToSink(&coreclient.EventSinkImpl{Interface: client.Events("")})
 	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "drey"}), nil
-}
-
-// tell writes an event for a denial that was let pass.
-func (a around) tell(d webhook.Denial) {
-	a.recorder.Event(about(d), corev1.EventTypeWarning, string(d.Reason), eventMessage(d.Message))
-}
-
-// about is the object of an event, which need not be there any more, or yet.
-func about(d webhook.Denial) runtime.Object {
-	return &metav1.PartialObjectMetadata{
-		TypeMeta:   metav1.TypeMeta{Kind: d.Kind, APIVersion: apiVersions[d.Kind]},
-		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name},
-	}
 }
 
 // apiVersions of the kinds that an event can be about. kubectl describe finds its

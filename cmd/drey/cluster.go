@@ -68,7 +68,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	}
 	exclude := s.options.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
-		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, HadTarget: around.record.HadTarget, Observe: around.tell,
+		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, HadTarget: around.record.HadTarget, Observe: around.passed.observe,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,
 		Address: s.address(), Objects: objects,
 	}))
@@ -126,7 +126,8 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 
 // removeCommand opens all gates.
 const removeCommand = "kubectl delete mutatingwebhookconfiguration/drey validatingwebhookconfiguration/drey " +
-	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-mark validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-mark"
+	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-mark validatingadmissionpolicybinding/drey-claim " +
+	"validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-mark validatingadmissionpolicy/drey-claim"
 
 // control does what one process of a cluster does for all: until ctx ends.
 func (s *service) control(ctx context.Context, repairer *repair.Repairer, fail context.CancelCauseFunc) {

@@ -69,7 +69,7 @@ func (s *service) installPolicies(ctx context.Context) error {
 		return err
 	}
 	policies, bindings := gate.Policies(gate.Options{
-		Exclude: s.options.excluded(), Mode: mode, Self: self, Register: s.address().Command("NAMESPACE", registry.DefaultNamespace),
+		Exclude: s.options.excluded(), Mode: mode, Self: self, Home: s.options.namespace, Register: s.address().Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	options := metav1.PatchOptions{FieldManager: "drey", Force: new(true)}
 	for _, p := range policies {

@@ -11,7 +11,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/registry/reviews"
 	"drey.dev/drey/webhook"
 )
 
@@ -22,10 +21,6 @@ func (s *service) ownObjects() (*webhook.Objects, error) {
 	if !ok {
 		return nil, nil
 	}
-	users, err := reviews.New(s.cluster)
-	if err != nil {
-		return nil, err
-	}
 	config := rest.CopyConfig(s.cluster)
 	config.QPS, config.Burst = 200, 400 // reviews wait for it
 	client, err := metadata.NewForConfig(config)
@@ -34,7 +29,7 @@ func (s *service) ownObjects() (*webhook.Objects, error) {
 	}
 	namespaces := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	return &webhook.Objects{
-		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Holder, MarkDeleting: store.MarkDeleting, User: users.User,
+		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Holder, Has: store.Has, MarkDeleting: store.MarkDeleting,
 		Ending: func(ctx context.Context, namespace string) (bool, error) {
 			n, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {

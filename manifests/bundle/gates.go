@@ -21,7 +21,7 @@ func (o *Options) gates() ([]Object, error) {
 	}
 	typed := []any{webhook.Mutating(client, exclude), validating}
 	policies, bindings := gate.Policies(gate.Options{
-		Exclude: exclude, Mode: o.Mode, Self: self,
+		Exclude: exclude, Mode: o.Mode, Self: self, Home: o.Namespace,
 		Register: verdict.Registry{URL: o.RESTURL, AsksWho: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	policy, held := gate.Repair(self)

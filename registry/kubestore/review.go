@@ -44,30 +44,53 @@ func (s *Store) Holder(ctx context.Context, key registry.Key) (o registry.Object
 	return s.viewLive(rec), rec.object.GetName(), nil
 }
 
-// MarkDeleting marks an object, as an admission review has it, that somebody else
-// is about to delete; or takes the mark away again. The API server then has it
-// reviewed anew, for it has changed, and deletes it only if the mark is still
-// there: so kubectl takes the way that [Store.DeleteIf] takes. Nothing is written
-// if the object is as it should be, or is not what it was.
-func (s *Store) MarkDeleting(ctx context.Context, kind registry.Kind, text []byte, on bool) error {
-	r := resources[kind]
+// Has reports whether the object of a kind, namespace and metadata.name has a uid at this
+// moment.
+func (s *Store) Has(ctx context.Context, object registry.Key, uid string) (bool, error) {
+	rec, err := s.stored(ctx, object)
+	if errors.Is(err, registry.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && string(rec.object.GetUID()) == uid, err
+}
+
+func (s *Store) stored(ctx context.Context, object registry.Key) (*record, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	r := resources[object.Kind]
 	if r == nil {
-		return unknownKind(kind)
+		return nil, unknownKind(object.Kind)
 	}
-	o := r.empty()
-	if err := json.Unmarshal(text, o); err != nil {
-		return fmt.Errorf("read a %s: %w", kind, err)
+	return s.fetch(ctx, r, object.Namespace, object.Name)
+}
+
+// MarkDeleting marks the object of a kind, namespace and metadata.name that somebody else
+// is about to delete; or takes the mark away again. The API server then has it reviewed
+// anew, for it has changed, and deletes it only if the mark is still there: so kubectl
+// takes the way that [Store.DeleteIf] takes. What is written is the object as it is read
+// here, with another mark, if it still has the uid and the resourceVersion. Nothing is
+// written if the object is as it should be, or is not what it was.
+func (s *Store) MarkDeleting(ctx context.Context, object registry.Key, uid, resourceVersion string, on bool) error {
+	rec, err := s.stored(ctx, object)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return nil // the API server sees that, too
+	case err != nil:
+		return err
+	case string(rec.object.GetUID()) != uid, rec.object.GetResourceVersion() != resourceVersion:
+		return nil // likewise
 	}
-	if is := r.status(o).Deleting != ""; is == on {
+	if is := rec.status(rec.object).Deleting != ""; is == on {
 		return nil
 	}
 	mark := ""
 	if on {
 		mark = uuid.NewString()
 	}
-	_, err := s.mark(ctx, newRecord(r, o), mark)
+	_, err = s.mark(ctx, rec, mark)
 	if errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrNotFound) {
-		return nil // the API server sees that, too
+		return nil // likewise
 	}
 	return err
 }

@@ -6,7 +6,6 @@ package reviews
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -111,12 +110,6 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 	c := &caller{reviews: r, hash: hash, user: review.Status.User}
 	r.callers.Add(hash, c, remember)
 	return c, nil
-}
-
-// User returns a user whom the API server has authenticated already.
-func (r *Reviews) User(user authentication.UserInfo) registry.Claimant {
-	text, _ := json.Marshal(user) // strings only: it cannot fail
-	return &caller{reviews: r, hash: sha256.Sum256(text), user: user}
 }
 
 // caller is a user of the cluster.

@@ -163,6 +163,7 @@ func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, err
 	for _, o := range []struct{ kind, name string }{
 		{"MutatingWebhookConfiguration", "drey"}, {"ValidatingWebhookConfiguration", "drey"},
 		{"ValidatingAdmissionPolicy", gate.PodPolicy}, {"ValidatingAdmissionPolicyBinding", gate.PodPolicy},
+		{"ValidatingAdmissionPolicy", gate.ClaimPolicy}, {"ValidatingAdmissionPolicyBinding", gate.ClaimPolicy},
 		{"ValidatingAdmissionPolicy", gate.MarkPolicy}, {"ValidatingAdmissionPolicyBinding", gate.MarkPolicy},
 	} {
 		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.kind]})

@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/webhook"
 )
 
 // TestANamespaceSetsItsOwnMode, and changes it, without a restart.
@@ -67,6 +71,33 @@ func TestANamespaceSetsItsOwnMode(t *testing.T) {
 			return nil
 		})
 	}
+	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit", "--overwrite")
+	eventually.OK(t, 20*time.Second, func() error {
+		if out, err := w.RunKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err != nil {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		return nil
+	})
+	t.Run("a forged review makes no event", func(t *testing.T) {
+		review := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","operation":"CREATE","kind":{"version":"v1","kind":"Pod"},"namespace":"` + namespace + `",
+			"object":{"metadata":{"namespace":"` + namespace + `","name":"never-made","labels":{"app":"x","component":"jobmanager","type":"flink-native-kubernetes"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // it has nothing to lose
+		response, err := client.Post(w.drey.Webhook+webhook.PathLabelPods, "application/json", strings.NewReader(review))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		if err != nil || !strings.Contains(string(answer), `"mode":"audit"`) {
+			t.Fatalf("it is not let pass by the mode: %v %s", err, answer)
+		}
+		time.Sleep(4 * time.Second)
+		for _, e := range w.list(t, "Event", namespace) {
+			if strings.Contains(fmt.Sprint(e.Object["involvedObject"]), "never-made") {
+				t.Errorf("an event about what is not there: %v", e.Object)
+			}
+		}
+	})
 	eventually.OK(t, 20*time.Second, func() error {
 		for _, e := range w.list(t, "Event", namespace) {
 			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "curl -X POST") {

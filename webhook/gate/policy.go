@@ -33,19 +33,20 @@ type Options struct {
 	Exclude  []string     // namespaces that are left alone
 	Mode     webhook.Mode // of the installation
 	Self     string       // the user that drey is to the API server
+	Home     string       // the namespace that a target without one points at
 	Register string       // how a target is registered: a command, in which NAMESPACE stands for the namespace
 }
 
 // Policies are the policies and their bindings, in the order in which they are to be
 // installed.
 func Policies(o Options) ([]*admissionv1.ValidatingAdmissionPolicy, []*admissionv1.ValidatingAdmissionPolicyBinding) {
-	bindings := []*admissionv1.ValidatingAdmissionPolicyBinding{binding(MarkPolicy, MarkPolicy, admissionv1.Deny), binding(PodPolicy, PodPolicy, actions[o.Mode])}
+	bindings := []*admissionv1.ValidatingAdmissionPolicyBinding{binding(MarkPolicy, MarkPolicy, admissionv1.Deny), binding(ClaimPolicy, ClaimPolicy, admissionv1.Deny), binding(PodPolicy, PodPolicy, actions[o.Mode])}
 	if o.Mode != webhook.Enforce { // a namespace may be stricter
 		strict := binding(PodPolicy+"-enforce", PodPolicy, admissionv1.Deny)
 		strict.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{webhook.ModeLabel: string(webhook.Enforce)}}}
 		bindings = append(bindings, strict)
 	}
-	return []*admissionv1.ValidatingAdmissionPolicy{markPolicy(o), podPolicy(o)}, bindings
+	return []*admissionv1.ValidatingAdmissionPolicy{markPolicy(o), claimPolicy(o), podPolicy(o)}, bindings
 }
 
 // actions are what becomes of a denial in each mode.

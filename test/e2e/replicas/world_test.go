@@ -122,7 +122,7 @@ func (w *world) register(t *testing.T) {
 		t.Fatal(err)
 	}
 	policies, bindings := gate.Policies(gate.Options{
-		Exclude: exclude, Mode: webhook.Enforce, Self: self.Status.UserInfo.Username,
+		Exclude: exclude, Mode: webhook.Enforce, Self: self.Status.UserInfo.Username, Home: "drey-system",
 		Register: verdict.Registry{InCluster: true}.Command("NAMESPACE", "default"),
 	})
 	_, err = api.MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
