@@ -71,15 +71,14 @@ func (r *resource) toRegistry(o object) registry.Object {
 
 func (r *resource) readSpec(o object, numbers string) json.RawMessage {
 	spec, err := r.spec(o)
-	if err == nil {
-		if restored, err := restore(spec, stringMap(numbers)); err == nil {
-			if bytes.Equal(restored, spec) {
-				return spec // one text in memory, rather than two
-			}
-			return restored
-		}
+	if err != nil {
+		return json.RawMessage("{}") // the API server keeps nothing that is not JSON
 	}
-	return json.RawMessage("{}") // the API server keeps nothing that is not JSON
+	restored, err := restore(spec, stringMap(numbers))
+	if err != nil || bytes.Equal(restored, spec) {
+		return spec // one text in memory, rather than two
+	}
+	return restored
 }
 
 // fromRegistry writes what a caller of REST decides into an object, and leaves

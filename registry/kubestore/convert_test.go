@@ -164,3 +164,37 @@ func TestANumberThatKubectlChangedIsChanged(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
+
+// TestNumbersAnnotation: anybody who may write an object may write its annotations. A text
+// that is no JSON number changes nothing, and the spec is shown in any case.
+func TestNumbersAnnotation(t *testing.T) {
+	const spec = `{"deploymentTargetName":"staging","parallelism":3,"zero":0}`
+	for _, c := range []struct{ numbers, want string }{
+		{`{"/parallelism":"3.0"}`, `{"deploymentTargetName":"staging","parallelism":3.0,"zero":0}`},
+		{`{"/parallelism":"+3"}`, spec},
+		{`{"/parallelism":"0x3"}`, spec},
+		{`{"/parallelism":"0x3p0"}`, spec},
+		{`{"/parallelism":" 3"}`, spec},
+		{`{"/parallelism":"3 "}`, spec},
+		{`{"/parallelism":"03"}`, spec},
+		{`{"/parallelism":"3."}`, spec},
+		{`{"/zero":""}`, spec},
+		{`{"/zero":"nan"}`, spec},
+		{`{"/zero":"-0"}`, `{"deploymentTargetName":"staging","parallelism":3,"zero":-0}`},
+		{`{"/zero":"\"x\""}`, spec},
+		{`{"/zero":"{\"a\":1}"}`, spec},
+		{`{"/zero":"0,\"deploymentTargetName\":\"other\""}`, spec},
+		{`{"/zero":7}`, spec},
+		{`[]`, spec},
+		{`{`, spec},
+	} {
+		o := resources[registry.Deployment].empty()
+		if err := resources[registry.Deployment].setSpec(o, "a", json.RawMessage(spec)); err != nil {
+			t.Fatal(err)
+		}
+		o.SetAnnotations(map[string]string{AnnotationNumbers: c.numbers})
+		if got := string(resources[registry.Deployment].toRegistry(o).Spec); got != c.want {
+			t.Errorf("with %s the spec is\n%s, want\n%s", c.numbers, got, c.want)
+		}
+	}
+}

@@ -38,11 +38,18 @@ func simplify(spec json.RawMessage) (json.RawMessage, map[string]string, error) 
 // restore undoes simplify, as far as the numbers are still the same.
 func restore(spec json.RawMessage, texts map[string]string) (json.RawMessage, error) {
 	return eachNumber(spec, func(at, form string) string {
-		if text, ok := texts[at]; ok && apiForm(text) == form {
+		if text, ok := texts[at]; ok && isNumber(text) && apiForm(text) == form {
 			return text
 		}
 		return form
 	})
+}
+
+// isNumber reports whether a text is a JSON number and nothing else. Texts come from an
+// annotation, which anybody may write who may write the object.
+func isNumber(text string) bool {
+	v := jsontext.Value(text)
+	return v.IsValid() && v.Kind() == '0' && len(bytes.TrimSpace(v)) == len(v)
 }
 
 // apiForm is how the API server writes a number that it was sent. One that it
