@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -84,6 +85,7 @@ func onlyGroups(cmd *cobra.Command) *cobra.Command {
 type client struct {
 	server    string
 	token     string
+	sendToken bool // also over http to other hosts
 	authority string
 	namespace string         // empty: see platform
 	kubectl   kubectlCluster // for serverCluster
@@ -112,6 +114,7 @@ func (c *client) bindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), defaultServer()), "base URL of drey's REST API, or "+serverCluster+" for the registry in the cluster that kubectl would use ($DREY_SERVER)")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
+	f.BoolVar(&c.sendToken, "insecure-send-token", false, "send the token over http to a host that is not loopback, where others can read it")
 	c.kubectl.bind(f)
 	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "file with the CA of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: those of the system)")
 }
@@ -153,6 +156,11 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
+	if c.server != serverCluster { // which no request to a server is made for
+		if err := c.checkCredentials(request); err != nil {
+			return nil, 0, err
+		}
+	}
 	caller, err := c.caller()
 	if err != nil {
 		return nil, 0, &exitError{exitUsage, err}
@@ -161,6 +169,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if err != nil && c.server == serverCluster {
 		err = errors.Unwrap(err) // which says no URL
 		return nil, 0, &exitError{cmp.Or(codeOf(err), exitUnavailable), err}
+	}
+	if code := codeOf(err); code != 0 { // of a redirect
+		return nil, 0, &exitError{code, errors.Unwrap(err)}
 	}
 	if err != nil {
 		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("drey does not answer: %w. Is it running? Say where with --server or $DREY_SERVER", err)}
@@ -184,8 +195,14 @@ func (c *client) caller() (*http.Client, error) {
 		}
 		return c.cluster, nil
 	}
+	redirect := func(r *http.Request, before []*http.Request) error {
+		if len(before) >= mostRedirects {
+			return fmt.Errorf("the server redirects more than %d times", mostRedirects)
+		}
+		return c.checkCredentials(r)
+	}
 	if c.authority == "" {
-		return http.DefaultClient, nil
+		return &http.Client{CheckRedirect: redirect}, nil
 	}
 	text, err := os.ReadFile(c.authority)
 	if err != nil {
@@ -197,7 +214,22 @@ func (c *client) caller() (*http.Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	return &http.Client{Transport: transport}, nil
+	return &http.Client{Transport: transport, CheckRedirect: redirect}, nil
+}
+
+const mostRedirects = 10 // as net/http has it
+
+// checkCredentials refuses to send a token or a password over http to another host, where
+// whoever carries the packets reads it.
+func (c *client) checkCredentials(r *http.Request) error {
+	ip := net.ParseIP(r.URL.Hostname())
+	switch {
+	case c.sendToken, r.URL.Scheme == "https", r.URL.Hostname() == "localhost", ip != nil && ip.IsLoopback():
+		return nil
+	case r.Header.Get("Authorization") == "" && r.URL.User == nil:
+		return nil
+	}
+	return &exitError{exitUsage, fmt.Errorf("token not sent: http to %s is not encrypted; use https, leave out the token, or give --insecure-send-token", r.URL.Host)}
 }
 
 func refusal(response *http.Response, answer []byte) error {
