@@ -30,8 +30,8 @@ func TestTheGateAgreesWithTheVerdict(t *testing.T) {
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// The policy goes by the pod alone, so drey is asked what it makes of the pod alone.
-	judge := webhook.New(webhook.Options{Registry: fixtures.Index(t, closed, nil), Log: slog.New(slog.DiscardHandler)}).Handlers()[webhook.PathLabelPods]
+	// The policy goes by the pod alone, so drey is asked what it makes of the pod without its owners.
+	judge := webhook.New(webhook.Options{Registry: fixtures.Index(t, closed, nil), Owners: fixtures.Objects{}, Log: slog.New(slog.DiscardHandler)}).Handlers()[webhook.PathLabelPods]
 
 	gate := func(namespace string, pod map[string]any) (refused bool) {
 		t.Helper()

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/cluster"
@@ -150,6 +151,21 @@ func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstru
 		t.Fatal(err)
 	}
 	return l.Items
+}
+
+// as is the API as somebody else sees it.
+func (w *world) as(t testing.TB, user string) dynamic.Interface {
+	t.Helper()
+	config := rest.CopyConfig(w.Config())
+	config.Impersonate.UserName = user
+	if user == "chief" {
+		config.Impersonate.Groups = []string{"system:masters"}
+	}
+	api, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
 }
 
 // clone copies an object, as far as JSON goes.

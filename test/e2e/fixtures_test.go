@@ -84,10 +84,23 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 		uid := (&unstructured.Unstructured{Object: o}).GetUID()
 		ids[string(uid)] = string(w.establish(t, namespace, o).GetUID())
 	}
+	if len(c.Existing) > 0 { // which was let in when there was a target
+		if err := w.mark(t, namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if len(c.Existing) > 0 || c.Mode != webhook.Enforce {
 		w.setMode(t, namespace, c.Mode)
 	}
 	return c.Renamed(t, ids)
+}
+
+// mark marks a namespace as registered, as drey does.
+func (w *world) mark(t *testing.T, namespace string) error {
+	t.Helper()
+	_, err := w.as(t, "system:serviceaccount:drey-system:drey").Resource(resources["Namespace"]).Patch(t.Context(), namespace, types.MergePatchType,
+		fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhook.Mark, webhook.MarkRegistered), metav1.PatchOptions{})
+	return err
 }
 
 // registerObject makes a Deployment or a SessionCluster over REST, and returns its
@@ -158,7 +171,7 @@ func (w *world) establish(t *testing.T, namespace string, object map[string]any)
 // Flink: drey reads the metadata of an owner, and no more.
 func whole(object map[string]any) {
 	labels := map[string]any{"part": "owner"}
-	spec := map[string]any{"containers": []any{map[string]any{"name": "main", "image": "example.com/owner:1"}}}
+	spec := map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "example.com/owner:1"}}}
 	template := map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}
 	switch object["kind"] {
 	case "DaemonSet": // there are no nodes
@@ -242,7 +255,7 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, code int, _
 func ask(t *testing.T, w *world, c fixtures.Case, namespace string) outcome {
 	t.Helper()
 	handlers := webhook.New(webhook.Options{
-		Registry: fixtures.Index(t, namespace, c.Targets, c.Registered...), Owners: c.Existing, Log: slog.New(slog.DiscardHandler),
+		Registry: fixtures.Index(t, namespace, c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
 		Address: decide.Registry{URL: w.drey.REST}, Mode: func(string) webhook.Mode { return c.Mode },
 	}).Handlers()
 	object := clone(t, c.Object)
