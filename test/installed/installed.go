@@ -25,6 +25,7 @@ import (
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/drey"
+	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -152,6 +153,9 @@ func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
 	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if err := awaitPolicies(ctx, client); err != nil {
+		return err
+	}
 	for _, create := range []func() (metav1.Object, error){
 		func() (metav1.Object, error) {
 			return client.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, &corev1.Pod{ObjectMeta: flink, Spec: pod}, dryRun)
@@ -179,6 +183,22 @@ func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
 		}
 	}
 	return nil
+}
+
+// awaitPolicies waits until the API server holds the mark of namespaces to drey.
+func awaitPolicies(ctx context.Context, client kubernetes.Interface) error {
+	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{webhook.Mark: webhook.MarkRegistered}}}
+	for {
+		_, err := client.CoreV1().Namespaces().Create(ctx, marked, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil && strings.Contains(err.Error(), "drey alone sets it") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the policies do not hold: %w", errors.Join(ctx.Err(), err))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // Kubeconfig writes the kubeconfig of drey's ServiceAccount, and returns its path.
