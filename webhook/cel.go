@@ -25,14 +25,29 @@ var celLabeled = celLabel("object", "system") + ` == "ververica-platform"`
 // (verdict.Claims).
 var celStates = allOf(celLabeled, `["vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.labels)`)
 
-// celBecomesFlink holds for an update by which what makes the pod at a CEL path, below
-// object and oldObject, may become Flink's: as far as labels, containers and volumes show,
-// and unless it surely was Flink's before.
+// celBecomesFlink holds for an update by which the pod at a CEL path, below object and
+// oldObject, may become Flink's: unless it surely was before.
 func celBecomesFlink(path string) string {
-	now, was := "object"+path, "oldObject"+path
-	changes := func(field string) string { return now + field + " != " + was + field }
-	return allOf(anyOf(changes(".?metadata.?labels"), changes(".spec.containers"), changes(".spec.?volumes")), celFlinkPod(now), "!"+celRunsFlinkPod(was))
+	return allOf(celFlinkPod("object"+path), "!"+celRunsFlinkPod("oldObject"+path))
 }
+
+// celChangesLabels holds for an update that changes labels.
+const celChangesLabels = `object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})`
+
+// celChanges holds for an update that changes labels or, not by a subresource, one of
+// some fields: most updates, as a kubelet's of the status, end here.
+func celChanges(fields ...string) string {
+	var changes []string
+	for _, f := range fields {
+		changes = append(changes, "object."+f+" != oldObject."+f)
+	}
+	return anyOf(celChangesLabels, allOf(`request.?subResource.orValue("") == ""`, anyOf(changes...)))
+}
+
+// CELDecidesBy holds for the key k of a label by which drey recognizes what is Flink's, or
+// decides on it.
+const CELDecidesBy = `k.startsWith("drey.dev/") || k in ["app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", ` +
+	`"type", "component", "app.kubernetes.io/name", "app.kubernetes.io/component", "flink-app", "flink-deployment-type"]`
 
 // celNotCluster holds for all but what empties a namespace that is being deleted,
 // and what deletes objects whose owner is gone: under their own ServiceAccounts, or

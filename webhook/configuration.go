@@ -98,7 +98,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 				{Name: "is-not-the-operator", Expression: anyOf(celNotNamedOperator("object"), celTypeLabel("object"))},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
-			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(workloads(), customResources()...)), relabels(celLoses))),
+			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(withStatus(workloads()), customResources()...)), relabels(celLoses))),
 		},
 	}
 }
@@ -135,8 +135,10 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			ofCustom(webhook(validateOwned, PathValidateWorkloads, shape(exclude, makers(), owned)), metav1.LabelSelectorOpNotIn, admissionv1.Fail),
 			ofCustom(webhook(validateOwnedStates, PathValidateWorkloads, shape(exclude, makers(), append(slices.Clone(owned), states))), metav1.LabelSelectorOpIn, admissionv1.Ignore),
 			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
-			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(rule("", "pods")), relabels(anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))), celBecomesFlink(""))))),
-			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(workloads()), relabels(anyOf(allOf(celClaims, celLabeled), celBecomesFlink(".spec.template"))))),
+			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(withStatus(rule("", "pods"))), relabels(allOf(celChanges("spec.containers", "spec.?volumes"),
+				anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))), celBecomesFlink("")))))),
+			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(withStatus(workloads())), relabels(allOf(celChanges("spec.template"),
+				anyOf(allOf(celClaims, celLabeled), celBecomesFlink(".spec.template")))))),
 			webhook(validateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabeled)))),
 		},
 	}
@@ -179,6 +181,19 @@ func anyVersion(rules []admissionv1.RuleWithOperations) []admissionv1.RuleWithOp
 // workloads are the kinds that are labeled and gated.
 func workloads() []admissionv1.RuleWithOperations {
 	return append(rule("apps", "deployments", "statefulsets"), rule("batch", "jobs")...)
+}
+
+// withStatus adds the subresource status, which changes labels, too, but for that of
+// Deployments. The subresources scale, resize and ephemeralcontainers change none.
+func withStatus(all []admissionv1.RuleWithOperations) []admissionv1.RuleWithOperations {
+	for i, r := range all {
+		for _, resource := range r.Resources {
+			if resource != "deployments" {
+				all[i].Resources = append(all[i].Resources, resource+"/status")
+			}
+		}
+	}
+	return all
 }
 
 // gated are the workloads, and the built-in kinds that make pods and get no labels.

@@ -62,7 +62,7 @@ func keep[T any, P interface {
 	recognize(*request[T]) flink.Workload
 }](w *Webhooks, name string) http.Handler {
 	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
-		answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
+		answer, ok := w.pass(r.UID, r.Namespace, metadataOf(r.SubResource), r.Operation == "UPDATE")
 		if ok || P(r.Object).described().Deletion != "" {
 			return answer
 		}
@@ -84,6 +84,15 @@ func keep[T any, P interface {
 	}}
 }
 
+// metadataOf is a subresource, or none if that is the status: whoever writes it writes the
+// labels, too.
+func metadataOf(subResource string) string {
+	if subResource == "status" {
+		return ""
+	}
+	return subResource
+}
+
 // labeled is an object of which only the metadata matters.
 type labeled struct {
 	Metadata metadata `json:"metadata"`
@@ -91,7 +100,7 @@ type labeled struct {
 
 // restoreLabels gives back to a workload the labels that an update forgets.
 func (w *Webhooks) restoreLabels(_ context.Context, r *request[labeled]) response {
-	answer, ok := w.pass(r.UID, r.Namespace, r.SubResource, r.Operation == "UPDATE")
+	answer, ok := w.pass(r.UID, r.Namespace, metadataOf(r.SubResource), r.Operation == "UPDATE")
 	if ok || r.Object.Metadata.Deletion != "" {
 		return answer
 	}

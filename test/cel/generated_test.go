@@ -285,6 +285,8 @@ func TestLabelsThatChange(t *testing.T) {
 			claims++
 		}
 		pod["apiVersion"], pod["kind"], before["apiVersion"], before["kind"] = "apps/v1", "Deployment", "apps/v1", "Deployment"
+		template := map[string]any{"template": map[string]any{"spec": pod["spec"]}}
+		pod["spec"], before["spec"] = template, template
 		if passed := slices.Contains(called(t, admission.Update, pod, before), webhook.PathValidateLabels); passed != claimed {
 			t.Fatalf("of a Deployment, from %v to %v, being deleted: %t: CEL sends it: %t, it claims something: %t", old, labels, leaving, passed, claimed)
 		}

@@ -88,8 +88,14 @@ func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 	}
 }
 
-// markPolicy keeps the mark to drey: who could set it would open a namespace to Flink.
+// markPolicy keeps the mark to drey: who could set it would open a namespace to Flink. And
+// it keeps labels that drey decides by from a Binding, which gives its labels to the pod
+// that it binds: those that a scheduler passes on are others.
 func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
+	marked := rules([]admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, "namespaces", admissionv1.ClusterScope)
+	marked[0].Resources = append(marked[0].Resources, "namespaces/status", "namespaces/finalize")
+	bound := rules([]admissionv1.OperationType{admissionv1.Create}, "pods/binding", admissionv1.NamespacedScope)
+	bound[0].Resources = append(bound[0].Resources, "bindings")
 	const mark = `.metadata.?labels[?"` + Mark + `"].orValue("")`
 	return &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
@@ -98,14 +104,19 @@ func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 			FailurePolicy: new(admissionv1.Fail),
 			MatchConstraints: &admissionv1.MatchResources{
 				MatchPolicy:   new(admissionv1.Equivalent),
-				ResourceRules: rules([]admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, "namespaces", admissionv1.ClusterScope),
+				ResourceRules: append(marked, bound...),
 			},
 			MatchConditions: []admissionv1.MatchCondition{
-				{Name: "changes-the-mark", Expression: `object` + mark + ` != (oldObject == null ? "" : oldObject` + mark + `)`},
+				{Name: "changes-the-mark", Expression: `object.kind == "Binding" ? object.metadata.?labels.orValue({}).exists(k, ` + webhook.CELDecidesBy + `) : ` +
+					`object` + mark + ` != (oldObject == null ? "" : oldObject` + mark + `)`},
 				{Name: "is-to-stay", Expression: `!has(object.metadata.deletionTimestamp)`},
 			},
 			Validations: []admissionv1.Validation{{
-				Expression: `request.userInfo.username == ` + strconv.Quote(o.Self),
+				Expression: `object.kind != "Binding"`,
+				Message:    "a Binding gives its labels to the pod, and drey decides by some of these: set them on the pod when it is created",
+				Reason:     new(metav1.StatusReasonForbidden),
+			}, {
+				Expression: `object.kind == "Binding" || request.userInfo.username == ` + strconv.Quote(o.Self),
 				Message: fmt.Sprintf("the label %s says which namespaces have a DeploymentTarget, and drey alone sets it. "+
 					"Register a target instead, or take the label off the manifest: kubectl label --local -f FILE %s- -o yaml", Mark, Mark),
 				Reason: new(metav1.StatusReasonForbidden),
