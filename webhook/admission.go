@@ -1,17 +1,17 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"drey.dev/drey/inflight"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -32,17 +32,22 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // where there is a connection
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
+	held := new(inflight.Reservation)
+	defer func() { held.Release() }()
 	ctx, ended := r.Context(), (func(string))(nil)
 	if e.trace != nil {
 		ctx, ended = e.trace(r, e.name)
 	}
-	answer, reason, fault := e.answer(ctx, r, buffer)
+	answer, reason, fault := e.answer(ctx, r, buffer, &held)
 	if ended != nil {
 		ended(string(reason))
 	}
 	if fault != nil {
 		e.metrics.rejected(e.name, fault.status)
 		e.log.Warn("review not answered", "webhook", e.name, "status", fault.status, "error", fault.message)
+		if fault.status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
 		http.Error(w, fault.message, fault.status)
 		return
 	}
@@ -58,12 +63,12 @@ type fault struct {
 	message string
 }
 
-func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte) ([]byte, verdict.Reason, *fault) {
+func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte, held **inflight.Reservation) ([]byte, verdict.Reason, *fault) {
 	if !e.known.Synced() {
 		return nil, "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
 	}
-	body, f := readReview(r, *buffer)
-	*buffer = body
+	body, reservation, f := e.readReview(ctx, r, *buffer)
+	*buffer, *held = body, reservation
 	if f != nil {
 		return nil, "", f
 	}
@@ -90,39 +95,51 @@ func putBuffer(b *[]byte) {
 	}
 }
 
-// readReview reads the body into buffer, which may grow.
-func readReview(r *http.Request, buffer []byte) ([]byte, *fault) {
-	if r.Method != http.MethodPost {
-		return buffer, &fault{http.StatusMethodNotAllowed, "POST an AdmissionReview here"}
-	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return buffer, &fault{http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Type is %q, want application/json", r.Header.Get("Content-Type"))}
-	}
-	if r.ContentLength > maxReview {
-		return buffer, tooLarge()
-	}
-	const trusted = 1 << 20 // of what a header claims, before anything has come
-	if want := int(min(r.ContentLength, trusted)) + 1; want > cap(buffer) {
-		buffer = make([]byte, 0, want)
-	}
-	for {
-		if len(buffer) > maxReview {
-			return buffer, tooLarge()
-		}
-		if len(buffer) == cap(buffer) {
-			buffer = slices.Grow(buffer, cap(buffer))
-		}
-		n, err := r.Body.Read(buffer[len(buffer):cap(buffer)])
-		buffer = buffer[:len(buffer)+n]
-		switch {
-		case errors.Is(err, io.EOF):
-			return buffer, nil
-		case err != nil:
-			return buffer, &fault{http.StatusBadRequest, "the body could not be read to its end: " + err.Error()}
-		}
-	}
+// The memory for reviews in flight: for three of the largest at once, and for hundreds of
+// the usual size.
+const (
+	largeReviews  = 48 << 20
+	smallReviews  = 16 << 20
+	budgetTimeout = time.Second // the API server waits 3
+
+	// valueSize is about what the costliest value takes that a comma ends: an empty
+	// container, decoded and recognized.
+	valueSize = 256
+)
+
+func newReviewBudget() *inflight.Budget {
+	return inflight.New(inflight.Options{Large: largeReviews, Reserved: smallReviews, Timeout: budgetTimeout})
 }
 
-func tooLarge() *fault {
-	return &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview is larger than %d bytes", maxReview)}
+// readReview reads the body into buffer, if that is large enough, and reserves what it
+// takes in memory. The reservation is to be released after a fault too.
+func (w *Webhooks) readReview(ctx context.Context, r *http.Request, buffer []byte) ([]byte, *inflight.Reservation, *fault) {
+	none := new(inflight.Reservation)
+	if r.Method != http.MethodPost {
+		return buffer, none, &fault{http.StatusMethodNotAllowed, "POST an AdmissionReview here"}
+	}
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return buffer, none, &fault{http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Type is %q, want application/json", r.Header.Get("Content-Type"))}
+	}
+	body, held, err := w.bodies.Read(ctx, r.Body, r.ContentLength, maxReview, buffer)
+	switch {
+	case errors.Is(err, inflight.ErrTooLarge):
+		return body, held, &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview is larger than %d bytes", maxReview)}
+	case errors.Is(err, inflight.ErrBusy):
+		return body, held, busy()
+	case err != nil:
+		return body, held, &fault{http.StatusBadRequest, "the body could not be read to its end: " + err.Error()}
+	}
+	values := bytes.Count(body, []byte(","))
+	switch err := held.Grow(ctx, int64(values)*valueSize); {
+	case errors.Is(err, inflight.ErrTooLarge):
+		return body, held, &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview has about %d values, more than fit into memory", values)}
+	case err != nil:
+		return body, held, busy()
+	}
+	return body, held, nil
+}
+
+func busy() *fault {
+	return &fault{http.StatusServiceUnavailable, "too many large AdmissionReviews are in flight: try again in a second"}
 }

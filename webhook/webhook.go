@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"drey.dev/drey/inflight"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
@@ -74,6 +75,7 @@ type Webhooks struct {
 	trace       Trace
 	refusals    *refusals
 	readTimeout time.Duration
+	bodies      *inflight.Budget
 }
 
 // New makes the webhooks.
@@ -81,6 +83,7 @@ func New(o Options) *Webhooks {
 	w := &Webhooks{
 		known: known{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
 		metrics: newMetrics(o.Metrics), trace: o.Trace, refusals: newRefusals(), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+		bodies: newReviewBudget(),
 	}
 	if w.mode == nil {
 		w.mode = func(string) Mode { return Enforce }

@@ -5,16 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gorilla/mux"
 
+	"drey.dev/drey/inflight"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/rest/yamljson"
 )
@@ -123,17 +124,40 @@ type body struct {
 	isYAML bool // it was: places in it are not those of the JSON
 }
 
-// receive waits for the body of a request.
-func receive(r *http.Request) ([]byte, error) {
-	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
+// The memory for bodies of requests in flight.
+const (
+	largeBodies   = 32 << 20
+	smallBodies   = 8 << 20
+	budgetTimeout = 2 * time.Second
+
+	// yamlFactor is how many times its text a YAML document takes in memory, about.
+	yamlFactor = 16
+)
+
+func newBodyBudget() *inflight.Budget {
+	return inflight.New(inflight.Options{Large: largeBodies, Reserved: smallBodies, Timeout: budgetTimeout})
+}
+
+// receive waits for the body of a request, and reserves the memory for it. The
+// reservation is to be released after an error too.
+func (d door) receive(r *http.Request) ([]byte, *inflight.Reservation, error) {
+	text, held, err := d.bodies.Read(r.Context(), r.Body, r.ContentLength, maxBody, nil)
+	if err == nil {
+		if isYAML, _ := readsAsYAML(r.Method, r.Header.Get("Content-Type")); isYAML { // an error is for later
+			err = held.Grow(r.Context(), int64(len(text))*yamlFactor)
+		}
+	}
+	switch {
+	case errors.Is(err, inflight.ErrTooLarge):
+		return nil, held, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
 			fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
+	case errors.Is(err, inflight.ErrBusy):
+		return nil, held, &problem{http.StatusServiceUnavailable, ReasonUnavailable,
+			"too many large requests are in flight: try again in a second"}
+	case err != nil:
+		return nil, held, badRequest("the body could not be read to its end: %v", err)
 	}
-	if err != nil {
-		return nil, badRequest("the body could not be read to its end: %v", err)
-	}
-	return text, nil
+	return text, held, nil
 }
 
 // readBody reads JSON or YAML, as the Content-Type says; JSON if it says

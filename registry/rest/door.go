@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"drey.dev/drey/inflight"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/access"
 )
@@ -24,6 +25,7 @@ type door struct {
 	throttle *access.Throttle
 	places   *places // for requests
 	lookups  *places // for those of which it has yet to be found out whose they are
+	bodies   *inflight.Budget
 	patience time.Duration
 	log      *slog.Logger
 }
@@ -123,9 +125,16 @@ func (d door) guard(about subject, method string, handle func(*http.Request) (an
 			return answer{}, err
 		}
 		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-			if who.body, err = receive(r); err != nil {
+			body, held, err := d.receive(r)
+			leave := who.left
+			who.left = func() {
+				held.Release()
+				leave()
+			}
+			if err != nil {
 				return answer{}, err
 			}
+			who.body = body
 			if a, err := d.again(about, method, r); err != nil {
 				return a, err
 			}

@@ -33,7 +33,7 @@ type Options struct {
 	AccessLog bool
 
 	// AtOnce is how many requests are answered at once, beyond which 429 is
-	// the answer; 0 means 256. It bounds memory, at 1 MiB of body each. With
+	// the answer; 0 means 256. The memory of their bodies has a budget besides. With
 	// Access, one caller has at most a quarter of them, and what concerns one
 	// platform namespace half.
 	AtOnce int
@@ -49,7 +49,7 @@ func New(o Options) http.Handler {
 	atOnce := cmp.Or(o.AtOnce, 256)
 	s := &server{
 		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), requests: slog.LevelDebug,
-		door: door{access: o.Access, throttle: access.NewThrottle(), places: newPlaces(atOnce), lookups: newPlaces(atOnce), patience: cmp.Or(o.Patience, 15*time.Second), log: o.Log},
+		door: door{access: o.Access, throttle: access.NewThrottle(), places: newPlaces(atOnce), lookups: newPlaces(atOnce), bodies: newBodyBudget(), patience: cmp.Or(o.Patience, 15*time.Second), log: o.Log},
 	}
 	if o.AccessLog {
 		s.requests = slog.LevelInfo

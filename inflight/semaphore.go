@@ -1,0 +1,82 @@
+package inflight
+
+import (
+	"container/list"
+	"context"
+	"sync"
+)
+
+// semaphore is a weighted semaphore. It serves waiters in order, so that small
+// acquisitions do not starve a large one.
+type semaphore struct {
+	size int64
+
+	mu      sync.Mutex
+	free    int64
+	waiters list.List // of *waiter
+}
+
+type waiter struct {
+	n     int64
+	ready chan struct{} // closed once n is acquired
+}
+
+func newSemaphore(size int64) *semaphore { return &semaphore{size: size, free: size} }
+
+// try acquires n if nothing has to be waited for.
+func (s *semaphore) try(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > s.free || s.waiters.Len() > 0 {
+		return false
+	}
+	s.free -= n
+	return true
+}
+
+// acquire waits until n is free, or returns the cause of the context's end.
+func (s *semaphore) acquire(ctx context.Context, n int64) error {
+	if s.try(n) {
+		return nil
+	}
+	w := &waiter{n, make(chan struct{})}
+	s.mu.Lock()
+	element := s.waiters.PushBack(w)
+	s.serve() // it may have become free meanwhile
+	s.mu.Unlock()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-w.ready: // at the same time
+		return nil
+	default:
+	}
+	s.waiters.Remove(element)
+	s.serve() // those behind it may be smaller
+	return context.Cause(ctx)
+}
+
+func (s *semaphore) release(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free += n
+	s.serve()
+}
+
+// serve gives waiters what is free. The caller holds mu.
+func (s *semaphore) serve() {
+	for e := s.waiters.Front(); e != nil; e = s.waiters.Front() {
+		w := e.Value.(*waiter)
+		if w.n > s.free {
+			return
+		}
+		s.free -= w.n
+		s.waiters.Remove(e)
+		close(w.ready)
+	}
+}
