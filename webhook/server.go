@@ -24,6 +24,7 @@ type TLS struct {
 	MinVersion  uint16                                               // 0: TLS 1.3
 	ClientCAs   *x509.CertPool                                       // who signed the API server's client certificate; nil: callers need none
 	ClientName  string                                               // the common name in it; empty: any
+	HTTP2       bool                                                 // offer HTTP/2 beside HTTP/1.1
 }
 
 // NewServer prepares a server at address, a host and a port that is not 0; an
@@ -42,6 +43,9 @@ func NewServer(address string, secure TLS, w *Webhooks) (*Server, error) {
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = cmp.Or(secure.MinVersion, tls.VersionTLS13)
 			c.GetCertificate = secure.Certificate
+			if c.NextProtos = []string{"http/1.1"}; secure.HTTP2 {
+				c.NextProtos = []string{"h2", "http/1.1"}
+			}
 			if c.ClientCAs = secure.ClientCAs; c.ClientCAs != nil {
 				// Who has none is told so over HTTP: see known.
 				c.ClientAuth = tls.VerifyClientCertIfGiven

@@ -66,6 +66,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 		stop()
 		return err
 	}
+	secure.HTTP2 = s.options.enableHTTP2
 	exclude := s.options.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, HadTarget: around.record.HadTarget, Observe: around.passed.observe,

@@ -23,6 +23,7 @@ type serveOptions struct {
 	accessLog          bool
 	webhookAddress     string
 	metricsAddress     string
+	enableHTTP2        bool
 	probeAddress       string
 	drain              time.Duration
 	kubeconfig         string
@@ -72,6 +73,7 @@ either, drey serves the registry alone.`,
 	f.BoolVar(&o.accessLog, "access-log", false, "log every REST request; without it, at --log-level debug only")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
 	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; off loopback it is /metrics alone, over TLS, for those whom the cluster's RBAC lets get it")
+	f.BoolVar(&o.enableHTTP2, "enable-http2", false, "offer HTTP/2 on the webhooks, /metrics and the REST API; without it they speak HTTP/1.1, which HTTP/2 Rapid Reset (CVE-2023-44487) does not concern")
 	f.StringVar(&o.probeAddress, "probe-address", "", "host:port of /livez and /readyz for a kubelet or a load balancer, without TLS; empty: those of --metrics-address")
 	f.DurationVar(&o.drain, "drain", 10*time.Second, "with --probe-address: how long drey goes on serving after SIGTERM, while /readyz says that it stops")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the cluster that drey runs in, if any")

@@ -175,9 +175,13 @@ func (s *service) serveHTTP(fail context.CancelCauseFunc, address string, handle
 	if err != nil {
 		return err
 	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(s.options.enableHTTP2)
 	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         secure,
+		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
