@@ -5,13 +5,11 @@ import "strings"
 // celNeighbor holds for a Service or a ConfigMap of a Flink cluster: Flink, its
 // operators and charts label theirs. Others are not told apart from what belongs to
 // nobody's cluster.
-var celNeighbor = anyOf(celFlinkLabels("object"), celFlinkOwner)
+var celNeighbor = anyOf(celFlinkLabels("object"), celMayHaveFlinkOwner)
 
 // celRelabels holds for an update that changes or removes a label by which a pod
 // is found, if drey has labeled the pod (verdict.DecideUpdate).
-const celRelabels = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
-	celFirm + ` && ` +
-	`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
+var celRelabels = celFirm(`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k])`)
 
 // celClaims holds for an update that sets a label which says whose a workload is, or
 // has those that are there believed (verdict.Claims).
@@ -60,22 +58,26 @@ const celNotCluster = `!(request.userInfo.username in ["system:serviceaccount:ku
 const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
 	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
 
-// celFirm holds for the keys by which drey knows again what it has labeled.
-const celFirm = `(k in ["drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"] || ` +
-	`k == "app" && oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"])`
+// celFirm holds for a key of what drey has labeled, by which drey knows it again and for
+// which more holds. It looks these keys up: an object may have any number of labels.
+func celFirm(holds string) string {
+	return `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && ` +
+		`["drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "app"].exists(k, ` +
+		`k in oldObject.metadata.labels && (k != "app" || oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"]) && ` + holds + `)`
+}
 
 // celLoses holds for an update that forgets labels of what drey has labeled
 // (verdict.Lost).
-const celLoses = `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && oldObject.metadata.labels.exists(k, ` +
-	celFirm + ` && !(k in object.metadata.?labels.orValue({})))`
+var celLoses = celFirm(`!(k in object.metadata.?labels.orValue({}))`)
 
 // celNotControlled holds for what no controller has made, such as a ReplicaSet that is
 // not a Deployment's.
-const celNotControlled = `!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))`
+var celNotControlled = `!` + allOf("!"+celManyOwners, `object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))`)
 
 // celHasTemplate holds for a custom resource whose pod template has containers with
 // names, as the other conditions need it: an object without one is not sent.
-const celHasTemplate = `size(object.?spec.?template.?spec.?containers.orValue([])) > 0 && object.spec.template.spec.containers.all(c, has(c.name))`
+var celHasTemplate = `size(object.?spec.?template.?spec.?containers.orValue([])) > 0 && ` +
+	anyOf(celManyContainers("object.spec.template"), `object.spec.template.spec.containers.all(c, has(c.name))`)
 
 // celNotMirror holds for everything but the kubelet's mirrors of static pods,
 // which nobody can change.

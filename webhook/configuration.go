@@ -119,9 +119,9 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
 		}
 	}
-	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celFlinkOwner}
+	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celHasFlinkOwner}
 	notControlled := admissionv1.MatchCondition{Name: "has-no-controller", Expression: celNotControlled}
-	owned := []admissionv1.MatchCondition{{Name: "is-of-a-custom-resource", Expression: celFlinkOwner}}
+	owned := []admissionv1.MatchCondition{{Name: "is-of-a-custom-resource", Expression: celHasFlinkOwner}}
 	states := admissionv1.MatchCondition{Name: "states-whose-it-is", Expression: celStates}
 	hasTemplate := admissionv1.MatchCondition{Name: "has-a-pod-template", Expression: celHasTemplate}
 	return &admissionv1.ValidatingWebhookConfiguration{

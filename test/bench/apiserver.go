@@ -77,23 +77,32 @@ func (s scene) with(prefix string, pod map[string]any) scene {
 	return s
 }
 
-// play sets a scene up, sees that it is in effect, measures, and clears up.
+// play measures a scene.
 func (s *stage) play(ctx context.Context, settings settings, scene scene) (f figures, err error) {
+	err = s.set(ctx, scene, func() error {
+		f, err = measure(ctx, settings.clients, settings.each, func() func() error {
+			return func() error { return s.create(ctx, scene) }
+		})
+		return err
+	})
+	return f, err
+}
+
+// set sets a scene up, sees that it is in effect, calls do, and clears up.
+func (s *stage) set(ctx context.Context, scene scene, do func() error) (err error) {
 	for _, o := range scene.objects {
 		o = o.DeepCopy()
 		if _, err := s.resource(o).Create(ctx, o, metav1.CreateOptions{}); err != nil {
-			return f, err
+			return err
 		}
 		defer func() {
 			err = errors.Join(err, s.resource(o).Delete(context.WithoutCancel(ctx), o.GetName(), metav1.DeleteOptions{}))
 		}()
 	}
 	if err := s.awaitEffect(ctx, scene); err != nil {
-		return f, err
+		return err
 	}
-	return measure(ctx, settings.clients, settings.each, func() func() error {
-		return func() error { return s.create(ctx, scene) }
-	})
+	return do()
 }
 
 // awaitEffect waits until the API server acts by what is there, ten times in a

@@ -4,7 +4,8 @@
 // counts is the ratios, and of the figures the medians.
 //
 // bench registry does the same for the registry, and bench cluster for a registry in the
-// cluster: see registryMain and clusterMain.
+// cluster: see registryMain and clusterMain. bench large prints the table of large objects
+// alone.
 package main
 
 import (
@@ -37,7 +38,7 @@ type settings struct {
 }
 
 // others are the benchmarks beside the main one.
-var others = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain}
+var others = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain}
 
 func main() {
 	if len(os.Args) == 3 {
@@ -122,6 +123,9 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	if err := throughAPIServer(ctx, s, stage); err != nil {
+		return err
+	}
+	if err := largeObjects(ctx, c, stage, stage.dreys[len(stage.dreys)-1].objects); err != nil {
 		return err
 	}
 	after, err := residentMemory(pid)

@@ -1,7 +1,6 @@
 package cel
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -313,45 +312,4 @@ func (g generator) labeled(labels map[string]any) map[string]any {
 		metadata["labels"] = labels
 	}
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": map[string]any{"containers": []any{map[string]any{"name": "main"}}}}
-}
-
-// TestTheConditionsAreCheapEnough: a condition that costs more than the API server
-// grants fails, and with it the object, or the call. The largest objects that people
-// make are far from that.
-func TestTheConditionsAreCheapEnough(t *testing.T) {
-	many := func(n int, at func(i int) any) []any {
-		var all []any
-		for i := range n {
-			all = append(all, at(i))
-		}
-		return all
-	}
-	container := func(fields map[string]any) map[string]any {
-		fields["name"], fields["image"] = "main", "example.com/main:1"
-		return fields
-	}
-	variables := many(2_000, func(i int) any { return map[string]any{"name": fmt.Sprint("A", i), "value": "b"} })
-	for name, spec := range map[string]map[string]any{
-		"a script of 1 MiB":                         {"containers": []any{container(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}})}},
-		"10,000 arguments":                          {"containers": []any{container(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})}},
-		"20 containers of 2,000 variables":          {"containers": many(20, func(int) any { return container(map[string]any{"env": variables}) })},
-		"500 containers that are called jobmanager": {"containers": many(500, func(int) any { return map[string]any{"name": "jobmanager", "env": variables[:50]} })},
-		"1,000 volumes":                             {"containers": []any{map[string]any{"name": "jobmanager"}}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, o := range []map[string]any{
-				{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a"}, "spec": spec},
-				{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
-				{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
-				{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"template": map[string]any{"metadata": map[string]any{}, "spec": spec}}},
-			} {
-				if passed := called(t, admission.Create, o, nil); len(passed) > 0 {
-					t.Errorf("it comes to %v", passed)
-				}
-				if o["kind"] == "Pod" && denied(t, o) {
-					t.Error("the policy denies it")
-				}
-			}
-		})
-	}
 }

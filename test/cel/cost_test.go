@@ -1,0 +1,238 @@
+package cel
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+
+	"drey.dev/drey/webhook"
+)
+
+// largest is about what etcd stores of an object, in bytes.
+const largest = 3 << 19
+
+func many(n int, at func(i int) any) []any {
+	all := make([]any, n)
+	for i := range all {
+		all[i] = at(i)
+	}
+	return all
+}
+
+func word(n int) func(int) any {
+	return func(int) any { return strings.Repeat("a", n) }
+}
+
+func main(fields map[string]any) map[string]any {
+	c := map[string]any{"name": "main", "image": "nginx:1"}
+	maps.Copy(c, fields)
+	return c
+}
+
+func inContainer(fields map[string]any) map[string]any {
+	return map[string]any{"containers": []any{main(fields)}}
+}
+
+func variable(i int) any { return map[string]any{"name": fmt.Sprint("A", i), "value": "b"} }
+
+// carriers wrap a pod in every kind of object that has one.
+func carriers(metadata, spec map[string]any) []map[string]any {
+	meta := func() map[string]any {
+		m := map[string]any{"name": "a"}
+		maps.Copy(m, metadata)
+		return m
+	}
+	template := map[string]any{"metadata": runtime.DeepCopyJSON(metadata), "spec": spec}
+	return []map[string]any{
+		{"apiVersion": "v1", "kind": "Pod", "metadata": meta(), "spec": spec},
+		{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta(), "spec": map[string]any{"template": template}},
+		{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta(), "spec": map[string]any{"template": template}},
+		{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta(), "spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": template}}}},
+		{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta(), "spec": map[string]any{"template": template}},
+	}
+}
+
+// TestLargePods: of large pods that are not Flink's, those within the bounds of the
+// conditions are not sent, and those beyond are sent and not refused by the policy.
+func TestLargePods(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec       map[string]any
+		sent, deny bool
+	}{
+		"a script of 100 KiB":             {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 100<<7)}})},
+		"a script of 1 MiB":               {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}}), sent: true},
+		"10,000 arguments":                {spec: inContainer(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})},
+		"20,000 arguments":                {spec: inContainer(map[string]any{"args": many(20_000, word(4))})},
+		"40,000 arguments":                {spec: inContainer(map[string]any{"args": many(40_000, word(4))}), sent: true},
+		"11 arguments of 115,000 bytes":   {spec: inContainer(map[string]any{"args": many(11, word(115_000))}), sent: true},
+		"20 containers of 50 variables":   {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(50, variable)}) })}},
+		"20 containers of 500 variables":  {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(500, variable)}) })}},
+		"500 containers":                  {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
+		"5,000 containers":                {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
+		"1,000 volumes":                   {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
+		"1,000 volumes and a JobManager":  {spec: map[string]any{"containers": []any{map[string]any{"name": "jobmanager"}}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}, sent: true, deny: true},
+		"many arguments that name Flink":  {spec: inContainer(map[string]any{"args": many(40_000, func(int) any { return "flink" })}), sent: true, deny: true},
+		"100 containers, one of Flink's":  {spec: map[string]any{"containers": append(many(99, func(int) any { return main(nil) }), main(map[string]any{"image": "flink:2.2"}))}, sent: true, deny: true},
+		"many variables and Flink's role": {spec: inContainer(map[string]any{"args": []any{"taskmanager"}, "env": many(2_000, variable)}), sent: true, deny: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, o := range carriers(map[string]any{}, c.spec) {
+				if passed := called(t, admission.Create, o, nil); (len(passed) > 0) != c.sent {
+					t.Errorf("a %s is sent to %v, want that it is sent: %t", o["kind"], passed, c.sent)
+				}
+				if o["kind"] == "Pod" && denied(t, o) != c.deny {
+					t.Errorf("that the policy denies it is %t", !c.deny)
+				}
+			}
+		})
+	}
+}
+
+// TestLargeFlink: Flink is sent, and denied by the policy, however much is added to its pod.
+func TestLargeFlink(t *testing.T) {
+	code := newCode(t)
+	jobManager := func() map[string]any {
+		return map[string]any{"name": "jobmanager", "image": "flink:2.2", "args": []any{"jobmanager"}, "env": []any{map[string]any{"name": "FLINK_PROPERTIES", "value": "a"}}}
+	}
+	for name, add := range map[string]func(spec, c map[string]any){
+		"arguments":      func(_, c map[string]any) { c["args"] = append(c["args"].([]any), many(50_000, word(8))...) },
+		"long arguments": func(_, c map[string]any) { c["args"] = append(c["args"].([]any), many(11, word(115_000))...) },
+		"variables":      func(_, c map[string]any) { c["env"] = append(c["env"].([]any), many(20_000, variable)...) },
+		"volumes": func(s, _ map[string]any) {
+			s["volumes"] = many(10_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })
+		},
+		"containers":   func(s, c map[string]any) { s["containers"] = append(many(400, func(int) any { return main(nil) }), c) },
+		"a long image": func(_, c map[string]any) { c["image"] = strings.Repeat("a/", 100_000) + "flink" },
+		"sidecars with long arguments": func(s, c map[string]any) {
+			s["containers"] = append(many(10, func(int) any { return main(map[string]any{"args": many(1, word(130_000))}) }), c)
+		},
+		"sidecars with long scripts": func(s, c map[string]any) {
+			s["containers"] = append(many(14, func(int) any {
+				return main(map[string]any{"command": []any{"sh", "-c"}, "args": []any{strings.Repeat("exec x; ", 1_000)}})
+			}), c)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := jobManager()
+			spec := map[string]any{"containers": []any{c}}
+			add(spec, c)
+			for _, o := range carriers(map[string]any{}, spec) {
+				passed := called(t, admission.Create, o, nil)
+				for _, path := range code.acting(t, o) {
+					if !slices.Contains(passed, path) {
+						t.Errorf("%s acts on a %s, and CEL sends it to %v", path, o["kind"], passed)
+					}
+				}
+				if len(passed) == 0 {
+					t.Errorf("a %s is not sent", o["kind"])
+				}
+				if o["kind"] == "Pod" && !denied(t, o) {
+					t.Error("the policy does not deny it")
+				}
+			}
+		})
+	}
+}
+
+// large makes objects of about so many bytes: few long things, many short ones, and
+// what the conditions search for among them.
+func (g generator) large(size int) map[string]any {
+	filler := func(n int) string { // of about n bytes
+		w := g.of("a", "-D", "echo a; ", "flink ", "x.sh ", "docker-entrypoint.sh\n", "org.apache.flink.", "java -cp ", "/", ";exec ", "kubernetes-taskmanager.sh ", "jobmanager", "ü", "\n")
+		return strings.Repeat(w, n/len(w)+1)
+	}
+	list := func(size int, of func(n int) any) []any {
+		count := []int{1, 3, 11, 100, 1_000, 10_000, 100_000}[g.IntN(7)]
+		count = max(1, min(count, size/8))
+		one := of(size / count)
+		return many(count, func(int) any { return one })
+	}
+	words := func(size int) []any {
+		return append(g.words(), list(size, func(n int) any { return filler(n) })...)
+	}
+	container := func(size int) map[string]any {
+		c := map[string]any{"name": g.of("main", "jobmanager", "flink-main-container"), "image": g.image()}
+		switch g.IntN(4) {
+		case 0:
+			c["args"] = words(size)
+		case 1:
+			c["command"], c["args"] = append([]any{g.of("sh", "/docker-entrypoint.sh", "java"), g.of("-c", "-cp")}, words(size/2)...), words(size/2)
+		case 2:
+			c["env"] = list(size, func(n int) any {
+				return map[string]any{"name": g.of("A", "ROLE", "FLINK_MODE"), "value": filler(n)}
+			})
+		case 3:
+			c["image"] = filler(size)
+		}
+		return c
+	}
+	containers := []int{1, 2, 14, 32, 33, 500, 5_000}[g.IntN(7)]
+	metadata, spec := map[string]any{"labels": g.labels()}, map[string]any{}
+	share := max(size/containers, 8)
+	switch g.IntN(8) {
+	case 0:
+		metadata["ownerReferences"] = list(size, func(n int) any {
+			return map[string]any{"apiVersion": g.of("apps/v1", "flink.apache.org/v1beta1"), "kind": g.of("Deployment", "FlinkDeployment"), "name": filler(n), "uid": "a", "controller": g.one(2)}
+		})
+		share = 8
+	case 1:
+		spec["volumes"] = list(size, func(n int) any { return map[string]any{"name": g.of("a", "flink-config-volume", filler(min(n, 60)))} })
+		share = 8
+	case 2:
+		labels := metadata["labels"].(map[string]any)
+		for i := range size / 64 {
+			labels[fmt.Sprint("l", i)] = strings.Repeat("v", 55)
+		}
+		share = 8
+	}
+	spec["containers"] = many(containers, func(int) any { return container(share) })
+	if containers > 500 {
+		one := container(share)
+		spec["containers"] = many(containers, func(int) any { return one })
+	}
+	all := carriers(metadata, spec)
+	return all[g.IntN(len(all))]
+}
+
+// TestConditionsOfLargeObjects: no condition exceeds the cost that the API server grants,
+// and none takes long, for objects of any shape. What Go acts on is sent.
+func TestConditionsOfLargeObjects(t *testing.T) {
+	g := generator{rand.New(rand.NewPCG(7, 8))}
+	code := newCode(t)
+	var longest time.Duration
+	for i := range 250 {
+		o := g.large([]int{1 << 12, 1 << 14, 1 << 17, 1 << 18, largest}[i%5])
+		if text, err := json.Marshal(o); err != nil || len(text) > 3<<20 {
+			continue // the API server does not read it
+		}
+		begun := time.Now()
+		passed := called(t, admission.Create, o, nil)
+		if o["kind"] == "Pod" {
+			denied(t, o)
+		}
+		longest = max(longest, time.Since(begun))
+		if passed := called(t, admission.Update, o, o); slices.Contains(passed, webhook.PathRestoreLabels) {
+			t.Errorf("an update that changes nothing is sent to %v", passed)
+		}
+		if i%5 == 4 {
+			continue // what Go recognizes does not depend on the size
+		}
+		for _, path := range code.acting(t, o) {
+			if !slices.Contains(passed, path) {
+				t.Fatalf("%s acts on a %s, and CEL lets it only to %v", path, o["kind"], passed)
+			}
+		}
+	}
+	t.Logf("the conditions of one object took %s at most", longest)
+	if longest > 2*time.Second {
+		t.Errorf("the conditions of one object took %s", longest)
+	}
+}
