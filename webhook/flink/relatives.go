@@ -15,6 +15,9 @@ type Relative struct {
 	// with this uid was found: it is gone, or drey has no right to read it.
 	Unverified bool
 
+	// NotRead says likewise that the API server did not answer in time.
+	NotRead bool
+
 	// NotFlink says that its own pod template was read, and shows nothing of Flink's.
 	NotFlink bool
 

@@ -127,7 +127,9 @@ func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []f
 			return append(relatives, unverified(ref)), false
 		case err != nil:
 			o.log.Debug("owner not found", "namespace", object.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
-			return append(relatives, bare(ref)), false
+			r := bare(ref)
+			r.NotRead = true
+			return append(relatives, r), false
 		}
 		relatives, below = append(relatives, found.relative()), found
 		if ref, ok = flink.ByOwner(found.owners()); !ok || found.kind.custom && !isFollowed(ref) {

@@ -26,12 +26,12 @@ func claim(w flink.Workload, own string, known Known) (Label, bool) {
 	return Label{}, false
 }
 
-// strayPlatform returns the platform namespace that a custom resource states for some of
-// its pods and that has no target here: the operator makes those pods after the resource
-// was let in.
+// strayPlatform returns a platform namespace that a workload states, in its own labels or
+// for some of its pods, and that has no target here: a template may state another than the
+// workload itself, and an operator makes pods after the custom resource was let in.
 func strayPlatform(w flink.Workload, p platform, owner map[string]string) (Label, bool) {
-	if w.Flavor != flink.Custom {
-		return Label{}, false
+	if w.MadeByJobManager && (len(w.Relatives) == 0 || w.Relatives[0].NotRead) {
+		return Label{}, false // its owner may carry it
 	}
 	for _, s := range w.Object.Stated() {
 		if s.Key == LabelPlatformNamespace && !p.belongs(s.Value, owner) {

@@ -209,6 +209,8 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 		"also against an owner that was admitted":                   {"a/x", []flink.Relative{admitted}, false, "vvpNamespace=b", "deny LabelConflict"},
 		"an owner that was admitted settles the platform namespace": {"a/x b/y", []flink.Relative{admitted}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
 
+		"a template may state another than the workload": {"a/x", []flink.Relative{plain}, false, "vvpNamespace=a own:vvpNamespace=b", "deny LabelConflict"},
+
 		"its target is gone, and its owner was admitted":             {"had:", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
 		"also where another platform namespace has come":             {"b/y", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
 		"also if its template states where it was":                   {"b/y", []flink.Relative{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job drey.dev/app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
@@ -229,13 +231,23 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 				}
 				return text
 			}
-			labels := map[string]string{}
+			labels, own := map[string]string{}, map[string]string{}
 			for pair := range strings.FieldsSeq(fill(c.labels)) {
 				key, value, _ := strings.Cut(pair, "=")
+				if key, isOwn := strings.CutPrefix(key, "own:"); isOwn {
+					own[key] = value
+					continue
+				}
 				labels[key] = value
 			}
+			kind := "Pod"
+			if len(own) > 0 {
+				kind = "StatefulSet"
+			} else {
+				own = labels
+			}
 			w := flink.Workload{
-				Object:   &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}},
+				Object:   &flink.Object{Kind: kind, Namespace: "flink", Name: "p", Labels: own, Pod: flink.Pod{Labels: labels}},
 				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavor: flink.Docs, Root: flink.Root{Kind: "Deployment", Name: "nuts"}, Identity: flink.Identity{Name: "nuts"},
 			}.With(c.owners, !c.incomplete)
 			v := verdict.Decide(w, k)
