@@ -1,0 +1,305 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/crds"
+	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/webhook"
+)
+
+var (
+	adminSeed  = flag.Uint64("admin-seed", 1, "seed of TestRandomAdmin")
+	adminSteps = flag.Int("admin-steps", 150, "what the admin of TestRandomAdmin tries in each of its phases")
+)
+
+// randomAdmin may do anything to what is in its namespaces, subresources included.
+type randomAdmin struct {
+	*world
+	*rand.Rand
+	api          dynamic.Interface
+	registered   string // its namespace that has a target
+	unregistered string
+	victim       string // the id of a workload elsewhere
+	victimName   string
+	tried        map[string]int // by what it did, and whether that was allowed
+}
+
+const adminRole = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: everything}
+rules: [{apiGroups: ["", apps, batch], resources: ["*"], verbs: ["*"]}]
+`
+
+// TestRandomAdmin has a namespace admin try at random: no pod of Flink's comes to be where
+// no target is, and no object gets the id of another. While drey is down, ids are not
+// looked up: the pods of running jobs must not wait for that.
+func TestRandomAdmin(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t)
+	if err := crds.InstallFlink(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWorld(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &randomAdmin{world: w, Rand: rand.New(rand.NewPCG(*adminSeed, 2)), registered: w.Namespace(t), unregistered: w.Namespace(t), tried: map[string]int{}}
+	other := w.Namespace(t)
+	w.register(t, "team-a", a.registered)
+	w.register(t, "team-b", other)
+	w.runJobManager(t, other)
+	a.victimName = "my-job"
+	a.victim = w.MustKubectl(t, "", "get", "deployment", a.victimName, "-n", other, "-o", "jsonpath={.metadata.uid}")
+	for _, n := range []string{a.registered, a.unregistered} {
+		w.MustKubectl(t, adminRole, "create", "-n", n, "-f", "-")
+		w.MustKubectl(t, "", "create", "rolebinding", "everything", "-n", n, "--role=everything", "--user=mallory")
+	}
+	a.api = w.as(t, "mallory")
+
+	a.phase(t, "up", true)
+	if err := w.drey.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	a.phase(t, "down", false)
+	for _, kind := range adminKinds {
+		if err := w.api.Resource(resources[kind]).Namespace(a.registered).DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restarted := make(chan error, 1)
+	go func() { // while the admin goes on
+		var err error
+		w.drey, err = newDrey(context.WithoutCancel(t.Context()), c)
+		restarted <- err
+	}()
+	a.phase(t, "restarting", false)
+	if err := <-restarted; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.drey.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	a.clear(t)
+	a.phase(t, "up again", true)
+	t.Log(a.tried)
+	if a.tried["allowed"] < *adminSteps/4 || a.tried["refused by drey"] < *adminSteps/4 {
+		t.Error("too few of the one kind or the other to tell")
+	}
+}
+
+var adminKinds = []string{"Pod", "Deployment", "StatefulSet", "Job"}
+
+// clear deletes all that the admin has made.
+func (a *randomAdmin) clear(t *testing.T) {
+	t.Helper()
+	for _, n := range []string{a.registered, a.unregistered} {
+		for _, kind := range append([]string{"ReplicaSet"}, adminKinds...) {
+			if err := a.world.api.Resource(resources[kind]).Namespace(n).DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually.OK(t, 30*time.Second, func() error {
+			for _, kind := range adminKinds {
+				if left := a.list(t, kind, n); len(left) > 0 {
+					return fmt.Errorf("%s %s is still there", kind, left[0].GetName())
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// phase has the admin try, and looks at what has come of it.
+func (a *randomAdmin) phase(t *testing.T, phase string, ids bool) {
+	t.Helper()
+	for step := range *adminSteps {
+		what, err := a.step(t)
+		switch {
+		case err == nil:
+			a.tried["allowed"]++
+		case strings.Contains(err.Error(), "drey"):
+			a.tried["refused by drey"]++
+		default:
+			a.tried["failed"]++
+		}
+		if step%10 == 9 || step == *adminSteps-1 {
+			a.check(t, fmt.Sprintf("seed %d, drey is %s, step %d: %s", *adminSeed, phase, step, what), ids)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+}
+
+// check fails the test if the admin has got anywhere.
+func (a *randomAdmin) check(t *testing.T, when string, ids bool) {
+	t.Helper()
+	for _, n := range []string{a.registered, a.unregistered} {
+		for _, kind := range adminKinds {
+			for _, o := range a.list(t, kind, n) {
+				labels := o.GetLabels()
+				stolen := labels["deploymentId"] == a.victim || labels["sessionClusterId"] == a.victim
+				if (ids || n == a.unregistered && kind != "Pod") && labels["system"] == "ververica-platform" && (stolen || labels["vvpNamespace"] == "team-b") {
+					t.Errorf("%s: %s %s in %s has the labels %v", when, kind, o.GetName(), n, labels)
+				}
+				if kind != "Pod" || n == a.registered {
+					continue
+				}
+				text, err := json.Marshal(o.Object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f, _, err := webhook.Recognize("v1", "Pod", n, text); err != nil || f.Recognized() {
+					t.Errorf("%s: the pod %s is Flink's by %v, and %s has no target: %v\n%s", when, o.GetName(), f.Signals.Names(), n, err, text)
+				}
+			}
+		}
+	}
+	if mark := a.MustKubectl(t, "", "get", "namespace", a.unregistered, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); mark != "" {
+		t.Errorf("%s: %s is marked %q", when, a.unregistered, mark)
+	}
+}
+
+func (a *randomAdmin) pick(all ...string) string { return all[a.IntN(len(all))] }
+
+// step tries one thing, and says what.
+func (a *randomAdmin) step(t *testing.T) (what string, err error) {
+	t.Helper()
+	namespace, kind, name := a.pick(a.registered, a.unregistered), a.pick(adminKinds...), a.pick("a", "b", "c", "d")
+	api := a.api.Resource(resources[kind]).Namespace(namespace)
+	patch := func(how types.PatchType, body, subresource string) error {
+		var below []string
+		if subresource != "" {
+			below = []string{subresource}
+		}
+		what = fmt.Sprintf("patch %s/%s %s in %s: %s", kind, subresource, name, namespace, body)
+		_, err := api.Patch(t.Context(), name, how, []byte(body), metav1.PatchOptions{}, below...)
+		return err
+	}
+	switch a.IntN(10) {
+	case 0:
+		what = fmt.Sprintf("delete %s %s in %s", kind, name, namespace)
+		return what, api.Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: new(int64), PropagationPolicy: new(metav1.DeletePropagationBackground)})
+	case 1, 2:
+		text, _ := json.Marshal(map[string]any{"metadata": map[string]any{"labels": a.labels(true)}})
+		return what, patch(types.MergePatchType, string(text), a.pick("", "", "status", "scale", "resize", "ephemeralcontainers"))
+	case 3:
+		path := "/spec/template/spec/containers/0"
+		if kind == "Pod" {
+			path = "/spec/containers/0"
+		}
+		container, _ := json.Marshal(a.container())
+		return what, patch(types.JSONPatchType, fmt.Sprintf(`[{"op":"replace","path":%q,"value":%s}]`, path, container), "")
+	case 4:
+		body, _ := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": a.owners(t, namespace), "annotations": a.annotations()}})
+		return what, patch(types.MergePatchType, string(body), a.pick("", "status"))
+	case 5:
+		binding := map[string]any{"apiVersion": "v1", "kind": "Binding", "metadata": map[string]any{"name": name, "labels": a.labels(false)}, "target": map[string]any{"kind": "Node", "name": "nowhere"}}
+		what = fmt.Sprintf("bind %s in %s: %v", name, namespace, binding)
+		_, err := a.api.Resource(resources["Pod"]).Namespace(namespace).Create(t.Context(), &unstructured.Unstructured{Object: binding}, metav1.CreateOptions{}, "binding")
+		return what, err
+	}
+	o := a.object(t, kind, namespace, name)
+	what = fmt.Sprintf("create %v in %s", o, namespace)
+	_, err = api.Create(t.Context(), &unstructured.Unstructured{Object: o}, metav1.CreateOptions{})
+	return what, err
+}
+
+func (a *randomAdmin) object(t *testing.T, kind, namespace, name string) map[string]any {
+	t.Helper()
+	metadata := map[string]any{"name": name, "labels": a.labels(false), "annotations": a.annotations(), "ownerReferences": a.owners(t, namespace)}
+	spec := map[string]any{"containers": []any{a.container()}}
+	if kind == "Pod" {
+		return map[string]any{"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec}
+	}
+	labels := a.labels(false)
+	labels["run"] = name
+	template := map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}
+	o := map[string]any{"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"run": name}}, "template": template}}
+	if kind == "Job" {
+		spec["restartPolicy"] = "Never"
+		o["apiVersion"], o["spec"] = "batch/v1", map[string]any{"template": template}
+	}
+	return o
+}
+
+// labels are some; null takes one off.
+func (a *randomAdmin) labels(remove bool) map[string]any {
+	all := map[string]any{}
+	if a.IntN(2) == 0 {
+		all["system"], all["vvpNamespace"] = "ververica-platform", a.pick("team-a", "team-b")
+	}
+	if a.IntN(3) == 0 {
+		all[a.pick("deploymentId", "sessionClusterId")] = a.victim
+	}
+	if a.IntN(3) == 0 {
+		all["type"] = "flink-native-kubernetes"
+	}
+	if a.IntN(3) == 0 {
+		all["component"] = a.pick("jobmanager", "taskmanager")
+	}
+	if a.IntN(4) == 0 {
+		all["app"] = a.pick("flink-job", "flink-session-cluster", "nuts")
+	}
+	if a.IntN(6) == 0 {
+		all["app.kubernetes.io/name"] = a.pick("flink", "flink-kubernetes-operator")
+	}
+	if remove && a.IntN(3) == 0 {
+		all[a.pick("system", "vvpNamespace", "deploymentId", "type", "component")] = nil
+	}
+	return all
+}
+
+func (a *randomAdmin) annotations() map[string]any {
+	if a.IntN(8) > 0 {
+		return map[string]any{}
+	}
+	return map[string]any{a.pick("drey.dev/deployment", "drey.dev/session-cluster"): a.pick(a.victim, a.victimName)}
+}
+
+func (a *randomAdmin) container() map[string]any {
+	c := map[string]any{"name": a.pick("web", "web", "main", "flink-main-container", "jobmanager"), "image": a.pick("nginx", "nginx", "flink:2.2"), "terminationMessagePath": "/dev/termination-log"}
+	switch a.IntN(4) {
+	case 0:
+		c["args"] = []any{a.pick("kubernetes-jobmanager.sh", "kubernetes-taskmanager.sh"), "kubernetes-application"}
+	case 1:
+		c["args"] = []any{a.pick("jobmanager", "taskmanager", "standalone-job")}
+	}
+	return c
+}
+
+// owners are none, one that is there, or one that is not.
+func (a *randomAdmin) owners(t *testing.T, namespace string) []any {
+	t.Helper()
+	if a.IntN(2) == 0 {
+		return []any{}
+	}
+	made := map[string]any{
+		"apiVersion": a.pick("apps/v1", "x.example/v1", "flink.apache.org/v1beta1", "flink.apache.org/v99"), "kind": a.pick("Deployment", "FlinkDeployment", "ReplicaSet"),
+		"name": a.pick("a", "none", a.victimName), "uid": a.pick(a.victim, "11111111-2222-4333-8444-555555555555"), "controller": a.IntN(2) == 0,
+	}
+	kind := a.pick("Deployment", "StatefulSet", "Job")
+	if there := a.list(t, kind, namespace); len(there) > 0 && a.IntN(3) > 0 {
+		o := there[a.IntN(len(there))]
+		made["apiVersion"], made["kind"], made["name"], made["uid"] = o.GetAPIVersion(), kind, o.GetName(), string(o.GetUID())
+	}
+	return slices.Clone([]any{made})
+}
