@@ -3,6 +3,7 @@ package owners
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,7 +75,10 @@ func (k kind) resource() schema.GroupVersionResource {
 }
 
 // followed is the part of a kind that is kept in memory.
-type followed struct{ informer cache.SharedIndexInformer }
+type followed struct {
+	informer cache.SharedIndexInformer
+	absent   atomic.Bool // the API server does not serve the kind, or does not list it for drey; it may later
+}
 
 // The indexes of what is followed.
 const (
@@ -119,7 +123,11 @@ func (o *Owners) follow(k kind) (*followed, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return &followed{informer}, informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+	f := &followed{informer: informer}
+	return f, informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		if k.custom && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)) {
+			f.absent.Store(true)
+		}
 		if k.custom && apierrors.IsNotFound(err) {
 			return // its operator is not installed, or not yet: it is tried again
 		}

@@ -79,12 +79,12 @@ func (o *Owners) Run(ctx context.Context) {
 	<-ctx.Done()
 }
 
-// Synced says whether all that makes pods and was there at the start is known. A
-// look-up before that asks the API server. Custom resources that the cluster does
-// not serve never are.
+// Synced reports whether all that makes pods and was there at the start has been listed.
+// Custom resources that the cluster does not serve, or that drey may not list, are not
+// waited for.
 func (o *Owners) Synced() bool {
-	for k, f := range o.followed {
-		if !k.custom && !f.informer.HasSynced() {
+	for _, f := range o.followed {
+		if !f.informer.HasSynced() && !f.absent.Load() {
 			return false
 		}
 	}
