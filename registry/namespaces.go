@@ -48,8 +48,11 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, er
 // [ReasonNamespaceInUse] for [DefaultNamespace] and while something is in it.
 func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, gone []Object, err error) {
 	ctx = Current(ctx)
-	r.guard.Lock()
-	defer r.guard.Unlock()
+	unlock, err := r.guard.lock(ctx)
+	if err != nil {
+		return Object{}, nil, err
+	}
+	defer unlock()
 	o, err = r.GetNamespace(ctx, name)
 	if err != nil {
 		return Object{}, nil, err

@@ -47,8 +47,11 @@ func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object,
 }
 
 func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, claimed bool) (Object, Outcome, error) {
-	r.guard.RLock()
-	defer r.guard.RUnlock()
+	unlock, err := r.guard.share(ctx)
+	if err != nil {
+		return Object{}, Unchanged, err
+	}
+	defer unlock()
 	addressed := o.Key()
 	key, err := r.resolve(ctx, addressed)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,10 +26,11 @@ type Registry struct {
 	now       func() time.Time
 
 	// guard keeps references whole within this process, and [SharedStore]
-	// among several: who writes something that may refer to
-	// another object holds it shared, who removes one holds it alone. So of
-	// "create a Deployment" and "delete its target" one comes first.
-	guard sync.RWMutex
+	// among several: writers of references share it, deleters hold it alone. So of
+	// "create a Deployment" and "delete its target" one comes first. With a
+	// [SharedStore], whose calls may take long, deleters share it too; only the deletion
+	// of a platform namespace holds it alone.
+	guard *guard
 }
 
 // Options are what a registry may be told. The zero value is a registry that
@@ -56,7 +56,7 @@ type Options struct {
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, home: o.Home, unserved: o.Unserved, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, now: time.Now}
+	r := &Registry{store: store, guard: newGuard(), home: o.Home, unserved: o.Unserved, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
@@ -137,8 +137,11 @@ func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 }
 
 func (r *Registry) createGuarded(ctx context.Context, o Object) (Object, error) {
-	r.guard.RLock()
-	defer r.guard.RUnlock()
+	unlock, err := r.guard.share(ctx)
+	if err != nil {
+		return Object{}, err
+	}
+	defer unlock()
 	if err := r.checkPlace(ctx, o.Key()); err != nil { // it may have gone meanwhile
 		return Object{}, err
 	}
@@ -175,8 +178,15 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 	if err := r.checkUnreferenced(ctx, current, r.References); err != nil {
 		return Object{}, err
 	}
-	r.guard.Lock()
-	defer r.guard.Unlock()
+	hold := r.guard.lock
+	if _, shared := r.store.(SharedStore); shared {
+		hold = r.guard.share // DeleteIf and Confirm keep references whole
+	}
+	unlock, err := hold(ctx)
+	if err != nil {
+		return Object{}, err
+	}
+	defer unlock()
 	for {
 		current, err := r.Get(ctx, key)
 		if err != nil {
