@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"drey.dev/drey/certs/rotation"
+	retry "k8s.io/apimachinery/pkg/util/wait"
 )
 
 // SelfSigned serves the certificate that drey makes itself and keeps in the
@@ -189,8 +190,8 @@ func lead(ctx context.Context, r *replica, reconcile func(context.Context) (time
 		case errors.Is(err, errChanged):
 			wait, delay = retryFirst, retryFirst
 		case err != nil:
-			r.log.Error("certificates: trying again", "error", err, "in", delay)
-			wait, delay = delay, min(2*delay, retryLast)
+			wait, delay = retry.Jitter(delay, 0.5), min(2*delay, retryLast)
+			r.log.Error("certificates: trying again", "error", err, "in", wait)
 		default:
 			delay = retryFirst
 		}

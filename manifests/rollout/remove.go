@@ -222,6 +222,7 @@ func (r *Rollout) removeMark(ctx context.Context, n unstructured.Unstructured) e
 
 // until waits for check to succeed.
 func (r *Rollout) until(ctx context.Context, failed string, check func() error) error {
+	pause := newPause()
 	for {
 		err := check()
 		if err == nil {
@@ -230,7 +231,7 @@ func (r *Rollout) until(ctx context.Context, failed string, check func() error) 
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", failed, err)
-		case <-time.After(pause):
+		case <-time.After(pause()):
 		}
 	}
 }

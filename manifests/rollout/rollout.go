@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/manifests/bundle"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Rollout works on one cluster.
@@ -155,7 +156,7 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 	default:
 		return nil
 	}
-	last := errors.New("it was not seen")
+	last, pause := errors.New("it was not seen"), newPause()
 	for {
 		found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
 		if err == nil {
@@ -171,13 +172,15 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w. See %s (%w)", o, last, hint, ctx.Err())
-		case <-time.After(pause):
+		case <-time.After(pause()):
 		}
 	}
 }
 
-// pause is how long to wait before looking again.
-const pause = 200 * time.Millisecond
+// newPause returns how long to wait before each look.
+func newPause() wait.DelayFunc {
+	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 1.5, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}.DelayFunc()
+}
 
 func established(o *unstructured.Unstructured) error {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/manifests"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 var definitionResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -43,19 +44,20 @@ func Install(ctx context.Context, config *rest.Config) error {
 		}
 	}
 	for _, name := range names {
-		for {
+		var failed error
+		backoff := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Jitter: 0.5, Steps: 10, Cap: time.Second}
+		err := backoff.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 			o, err := definitions.Get(ctx, name, metav1.GetOptions{})
-			if err != nil {
-				return fmt.Errorf("get the definition of %s: %w", name, err)
+			if failed = err; err != nil {
+				return false, fmt.Errorf("get the definition of %s: %w", name, err)
 			}
-			if isEstablished(o) {
-				break
-			}
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-ctx.Done():
-				return fmt.Errorf("the API server does not serve %s yet: %w", name, ctx.Err())
-			}
+			return isEstablished(o), nil
+		})
+		if err != nil && failed == nil {
+			return fmt.Errorf("the API server does not serve %s yet: %w", name, err)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

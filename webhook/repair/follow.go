@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	toolswatch "k8s.io/client-go/tools/watch"
+	"k8s.io/utils/clock"
 
 	"drey.dev/drey/listwatch"
 )
@@ -26,7 +27,8 @@ var selectors = []string{
 // ends. Nothing of them is kept: their names go into the queue if they are of
 // interest. So it lists by pages, rather than as an informer does.
 func (r *Repairer) follow(ctx context.Context, selector string) {
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
+	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 1, Steps: 6, Cap: 30 * time.Second}
+	_ = backoff.DelayWithReset(clock.RealClock{}, 2*time.Minute).Until(ctx, true, true, func(ctx context.Context) (bool, error) { // it ends with ctx
 		err := r.hear(ctx, selector)
 		switch {
 		case ctx.Err() != nil:
@@ -34,7 +36,8 @@ func (r *Repairer) follow(ctx context.Context, selector string) {
 		case err != nil:
 			r.o.Log.Warn("pods that lack labels cannot be followed: it is tried again", "selector", selector, "error", err)
 		}
-	}, 5*time.Second)
+		return false, nil
+	})
 }
 
 func (r *Repairer) hear(ctx context.Context, selector string) error {
