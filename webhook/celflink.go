@@ -188,7 +188,9 @@ func (s celSignals) measured(holds string) string {
 }
 
 // searched is what holds of a pod that has something of Flink's, or is large.
-func (s celSignals) searched(holds string) string { return allOf(s.hint(), s.measured(holds)) }
+func (s celSignals) searched(holds string) string {
+	return s.measured(allOf(anyOf("n > "+celMaxLine, s.hint()), holds))
+}
 
 func (s celSignals) container(holds string) string {
 	return s.pod + ".spec.containers.exists(c, " + holds + ")"
@@ -197,7 +199,7 @@ func (s celSignals) container(holds string) string {
 // hint holds wherever one of the others does, and where a pod is large. It costs one
 // pass over a pod that has nothing of Flink's.
 func (s celSignals) hint() string {
-	hints := []string{"t.size() > " + celMaxLine}
+	var hints []string
 	for _, word := range []string{"flink", ".sh", "manager", "statefun", "job-cluster", "standalone-job"} {
 		hints = append(hints, `t.contains("`+word+`")`)
 	}
