@@ -55,19 +55,19 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the fir
 	@go run ./test/cluster/control-plane build >/dev/null
 
 test: binaries ## Run all tests, those on a real control plane included
-	go test -timeout 9m $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install)
+	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install)
 	go test -C test/cel -count=1 .
 	go test -C test/e2e/rest -count=1 .
 
 # What these read lies outside of their modules, where go test does not see it change.
 test-install: binaries ## Install, upgrade and remove drey, by itself and with Helm; with cert-manager's own controllers, and as a plugin by krew
-	go test -timeout 9m ./test/e2e/install
-	go test -C test/manifests -count=1 -timeout 9m .
-	go test -C test/certmanager -count=1 -timeout 9m .
-	go test -C test/krew/validate -count=1 -timeout 9m .
+	go test -timeout 15m ./test/e2e/install
+	go test -C test/manifests -count=1 -timeout 15m .
+	go test -C test/certmanager -count=1 -timeout 15m .
+	go test -C test/krew/validate -count=1 -timeout 15m .
 
 test-replicas: binaries ## Kill and restart replicas, API server and etcd, and rotate certificates, under clients and pods: minutes
-	go test -count=1 -timeout 9m ./test/e2e/replicas
+	go test -count=1 -timeout 15m ./test/e2e/replicas
 
 test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
 	go test -C test/e2e/rest -count=1 -v . -requests 20000

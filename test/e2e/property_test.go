@@ -24,7 +24,7 @@ import (
 
 var (
 	adminSeed  = flag.Uint64("admin-seed", 1, "seed of TestRandomAdmin")
-	adminSteps = flag.Int("admin-steps", 150, "what the admin of TestRandomAdmin tries in each of its phases")
+	adminSteps = flag.Int("admin-steps", 60, "what the admin of TestRandomAdmin tries in each of its phases")
 )
 
 // randomAdmin may do anything to what is in its namespaces, subresources included.
