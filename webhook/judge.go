@@ -84,7 +84,7 @@ func keep[T any, P interface {
 	}}
 }
 
-// metadataOf is a subresource, or none if that is the status: whoever writes it writes the
+// metadataOf is a subresource, or none if that is the status: its writer writes the
 // labels, too.
 func metadataOf(subResource string) string {
 	if subResource == "status" {

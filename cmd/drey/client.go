@@ -220,7 +220,7 @@ func (c *client) caller() (*http.Client, error) {
 const mostRedirects = 10 // as net/http has it
 
 // checkCredentials refuses to send a token or a password over http to another host, where
-// whoever carries the packets reads it.
+// every hop on the network can read it.
 func (c *client) checkCredentials(r *http.Request) error {
 	ip := net.ParseIP(r.URL.Hostname())
 	switch {

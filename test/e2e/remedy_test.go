@@ -325,7 +325,7 @@ func (s *situation) operate(kind string) error {
 	return nil
 }
 
-// remake makes an object anew.
+// remake recreates an object.
 func (s *situation) remake(object map[string]any) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{Object: object}
 	api := s.api.Resource(resources[u.GetKind()]).Namespace(s.namespace)

@@ -84,7 +84,7 @@ func (w *world) labeled(t testing.TB, namespace string, want int) error {
 }
 
 // TestRepairOverwritesNothing: what somebody adds between the look and the patch
-// stays, and the pod is looked at anew.
+// stays, and the pod is looked at again.
 func TestRepairOverwritesNothing(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()

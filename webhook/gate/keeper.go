@@ -186,7 +186,7 @@ func (k *Keeper) end() { <-k.marking }
 
 // want is what the mark of a namespace that has one, or "", should be; empty for none.
 // Only a namespace that was registered drains: what says that it was admitted in another
-// is no proof, for whoever may write there can write that.
+// is no proof, for every user with write access there can set that.
 func (k *Keeper) want(namespace, has string) string {
 	switch {
 	case k.o.HasTarget(namespace):

@@ -18,7 +18,7 @@ import (
 var claiming = []kind{replicaSets, statefulSets, daemonSets, jobs}
 
 // controller is one whose selector was read. The name alone is not enough: another of
-// the same name may come. Nor is the uid, which whoever writes a pod may state.
+// the same name may come. Nor is the uid, which the author of a pod may state.
 type controller struct {
 	kind                 kind
 	namespace, name, uid string

@@ -32,7 +32,7 @@ func (r *Repairer) follow(ctx context.Context, selector string) {
 		err := r.hear(ctx, selector)
 		switch {
 		case ctx.Err() != nil:
-		case apierrors.IsResourceExpired(err), apierrors.IsGone(err): // it was away for too long: list anew
+		case apierrors.IsResourceExpired(err), apierrors.IsGone(err): // it was away for too long: list again
 		case err != nil:
 			r.o.Log.Warn("pods that lack labels cannot be followed: it is tried again", "selector", selector, "error", err)
 		}

@@ -131,7 +131,7 @@ var ErrChanged = errors.New("it has changed since it was looked at")
 
 // Label adds what is missing to metadata.labels, and changes nothing else. What has
 // come since it was looked at is not overwritten: then it is [ErrChanged], and to be
-// looked at anew.
+// looked at again.
 func (i *Inspector) Label(ctx context.Context, f Finding) error {
 	return i.patch(ctx, f, nil)
 }

@@ -77,7 +77,7 @@ func statedPlatform(w flink.Workload) string {
 }
 
 // admittedOwner returns the labels of the nearest owner that carries ours: it
-// was admitted when it came. nil if there is none. Whoever may write in a namespace can
+// was admitted when it came. nil if there is none. A user with write access to a namespace can
 // write labels: those of an owner count where drey has recorded a target, if it exists
 // and is Flink's.
 func admittedOwner(w flink.Workload, known Known) map[string]string {

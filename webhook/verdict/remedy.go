@@ -87,7 +87,7 @@ func (v Verdict) patchCustom(root flink.Relative, value string) string {
 		case len(v.ownersStray[i]) > 0:
 			return v.patch(root, v.ownersStray[i])
 		default:
-			return fmt.Sprintf("%s %s does not state it: its operator has yet to make the pods anew, or states it in its own default configuration",
+			return fmt.Sprintf("%s %s does not state it: its operator has yet to recreate the pods, or states it in its own default configuration",
 				resourceOf(root), shellSafe(root.Name, "NAME"))
 		}
 	}
@@ -119,7 +119,7 @@ func resourceOf(r flink.Relative) string {
 	return strings.ToLower(r.Kind)
 }
 
-// replaceJob makes a Job anew: its template cannot be changed. The API server selects its
+// replaceJob recreates a Job: its template cannot be changed. The API server selects its
 // pods by a uid, which it writes into the template.
 func (v Verdict) replaceJob(root flink.Relative, value string) string {
 	labels := flink.TemplateLabels(root.Kind)
