@@ -11,8 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"drey.dev/drey/certs/rotation"
 	retry "k8s.io/apimachinery/pkg/util/wait"
+
+	"drey.dev/drey/certs/rotation"
 )
 
 // SelfSigned serves the certificate that drey makes itself and keeps in the

@@ -14,8 +14,9 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
-	"drey.dev/drey/manifests/bundle"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"drey.dev/drey/manifests/bundle"
 )
 
 // Rollout works on one cluster.

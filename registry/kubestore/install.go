@@ -12,8 +12,9 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
-	"drey.dev/drey/manifests"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"drey.dev/drey/manifests"
 )
 
 var definitionResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}

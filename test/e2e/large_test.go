@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -44,9 +45,7 @@ func TestLargePodsAtTheGate(t *testing.T) {
 	variables := slices.Repeat([]map[string]any{{"name": "A", "value": "b"}}, 5_000)
 	flink := func(more map[string]any) map[string]any {
 		c := map[string]any{"name": "main", "image": "flink:2.2", "args": []string{"taskmanager"}}
-		for k, v := range more {
-			c[k] = v
-		}
+		maps.Copy(c, more)
 		return c
 	}
 	nginx := func(more map[string]any) map[string]any {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,11 +103,11 @@ func taskManagerOf(name, labels, owner string) string {
 	return strings.NewReplacer("NAME", name, "LABELS", labels, "OWNERS", owner).Replace(nativeTaskManager)
 }
 
-// controllerOf is an owner reference to something that is there.
-func (w *world) controllerOf(t testing.TB, namespace, kind, name, apiVersion string) string {
+// controllerOf is an owner reference to a Deployment that is there.
+func (w *world) controllerOf(t testing.TB, namespace, name string) string {
 	t.Helper()
-	uid := w.MustKubectl(t, "", "get", kind, name, "-n", namespace, "-o", "jsonpath={.metadata.uid}")
-	return fmt.Sprintf("{apiVersion: %s, kind: %s, name: %s, uid: %s, controller: true}", apiVersion, kind, name, uid)
+	uid := w.MustKubectl(t, "", "get", "deployment", name, "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+	return fmt.Sprintf("{apiVersion: apps/v1, kind: Deployment, name: %s, uid: %s, controller: true}", name, uid)
 }
 
 // tryTrust has an editor try to pass as what was admitted, in a namespace that was never
@@ -122,7 +123,7 @@ func (e editor) tryTrust(t *testing.T, namespace string) {
 	e.refused(t, "a Deployment gets the labels", namespace, "", "label", "deployment", "web", "system=ververica-platform", "vvpNamespace=team-b")
 	e.refused(t, "a Deployment becomes Flink's", namespace, "", "patch", "deployment", "web", "--type=json", "-p", becomesFlink)
 	e.refused(t, "a pod becomes Flink's by its labels", namespace, "", "label", "pod", "web", "type=flink-native-kubernetes")
-	owner := e.controllerOf(t, namespace, "Deployment", "web", "apps/v1")
+	owner := e.controllerOf(t, namespace, "web")
 	e.refused(t, "a TaskManager of a Deployment of nginx", namespace, taskManagerOf("of-web", "", owner), create...)
 	e.refused(t, "a TaskManager of a Deployment that is not there", namespace, taskManagerOf("of-none", "", strings.Replace(owner, "name: web", "name: none", 1)), create...)
 	e.refused(t, "a TaskManager of a Deployment of another group", namespace, taskManagerOf("of-other", "", strings.Replace(owner, "apps/v1", "x.example/v1", 1)), create...)
@@ -159,14 +160,14 @@ func TestLabelsAreNoProofWhereRegistered(t *testing.T) {
 	e := w.editor(t, namespace)
 	create := []string{"create", "-f", "-"}
 	e.may(t, namespace, plainOf("Deployment", "web", "", ""), create...)
-	owner := e.controllerOf(t, namespace, "Deployment", "web", "apps/v1")
+	owner := e.controllerOf(t, namespace, "web")
 	for rule, labels := range map[string]string{
 		"another platform namespace": strings.ReplaceAll(stated, "PLATFORM", "team-b"),
 		"another's id":               strings.ReplaceAll(stated, "PLATFORM", "team-a") + ", deploymentId: " + id,
 		"another's cluster":          strings.ReplaceAll(stated, "PLATFORM", "team-a") + ", sessionClusterId: " + id,
 	} {
 		for _, kind := range []string{"Deployment", "StatefulSet", "Job", "Pod"} {
-			dryRun := append(create, "--dry-run=server")
+			dryRun := append(slices.Clone(create), "--dry-run=server")
 			e.refused(t, rule+" on a "+kind, namespace, plainOf(kind, "states", labels, ""), dryRun...)
 			e.refused(t, rule+" on a "+kind+" of a custom resource that is not there", namespace, plainOf(kind, "states", labels, madeUpCustom), dryRun...)
 		}
@@ -199,7 +200,7 @@ func TestLabelsAreNoProofWhileDreyIsDown(t *testing.T) {
 	}
 	e := w.editor(t, namespace)
 	e.refused(t, "a Deployment from before becomes Flink's", namespace, "", "patch", "deployment", "before", "--type=json", "-p", becomesFlink)
-	e.refused(t, "a pod of a Deployment from before", namespace, taskManagerOf("of-before", "", w.controllerOf(t, namespace, "Deployment", "before", "apps/v1")), "create", "-f", "-")
+	e.refused(t, "a pod of a Deployment from before", namespace, taskManagerOf("of-before", "", w.controllerOf(t, namespace, "before")), "create", "-f", "-")
 	time.Sleep(2 * time.Second) // for the labeler of namespaces to do what it may
 	if mark := w.MustKubectl(t, "", "get", "namespace", namespace, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); mark != "" {
 		t.Errorf("the namespace is marked %q", mark)
@@ -215,5 +216,5 @@ func TestLabelsAreNoProofWhileDreyIsDown(t *testing.T) {
 		return nil
 	})
 	e.tryTrust(t, namespace)
-	e.refused(t, "a pod of a Deployment from before", namespace, taskManagerOf("of-before", "", w.controllerOf(t, namespace, "Deployment", "before", "apps/v1")), "create", "-f", "-")
+	e.refused(t, "a pod of a Deployment from before", namespace, taskManagerOf("of-before", "", w.controllerOf(t, namespace, "before")), "create", "-f", "-")
 }
