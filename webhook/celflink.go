@@ -30,7 +30,7 @@ const (
 	celMaxVariables   = "1000"   // environment variables of all containers together
 	celMaxVolumes     = "256"    // in a pod
 	celMaxOwners      = "64"     // owner references of an object
-	celMaxLine        = "131072" // bytes of all command lines together
+	celMaxLine        = "131072" // bytes of all command lines, names and images together
 	celMaxName        = "512"    // bytes of an image or a name: no registry and no pod has a longer one
 	celMaxProgram     = "256"    // bytes of the path of a program
 	celMaxScript      = "8192"   // bytes of all command lines together among which scripts are read
@@ -84,12 +84,12 @@ const celIsLong = `n > ` + celMaxPrecise
 // larger than can be told and names Flink.
 func celRunsFlink(pod string) string {
 	s := newCelSignals(pod)
-	names := anyOf(`c.name == "flink-main-container"`, celRole("c.name"), allOf(celPullable, anyOf(celImage+`.contains("flink")`, celImage+`.contains("statefun")`)),
-		celRoleArgs, celText+`.contains("flink")`)
+	role := anyOf(celRole("c.name"), celRoleArgs)
+	names := anyOf(role, celImage+`.contains("flink")`, celImage+`.contains("statefun")`, `c.name == "flink-main-container"`, celText+`.contains("flink")`)
 	return anyOf(celHasFlinkOwner, celFlinkLabels(pod),
 		allOf("!"+s.manyContainers, s.searched(anyOf(
 			celShowsFlink(pod),
-			allOf(anyOf(s.manyVolumes, "n > "+celMaxLine, "m > "+celMaxVariables), anyOf(s.roleLabel, s.nameLabel, s.container(names))),
+			allOf(anyOf(s.manyVolumes, "n > "+celMaxLine, "m > "+celMaxVariables), anyOf(`t.contains("flink")`, `t.contains("statefun")`, s.roleLabel, s.container(role))),
 		))),
 		allOf(s.manyContainers, anyOf(s.roleLabel, s.nameLabel, allOf(s.pod+".spec.containers.size() <= "+celMaxNamesSearch, s.container(names)))),
 	)
@@ -180,16 +180,22 @@ func celManyContainers(pod string) string {
 	return "(" + pod + ".spec.containers.size() > " + celMaxContainers + ")"
 }
 
-// measured binds the bytes of all command lines to n, and the number of all
-// environment variables to m.
+// read binds what a pod says of itself to t, a word a line: some labels, and the names,
+// images and command lines of its containers.
+func (s celSignals) read(holds string) string {
+	labels := []string{celLabel(s.pod, "component"), celLabel(s.pod, "app.kubernetes.io/component"), celLabel(s.pod, "app"), celLabel(s.pod, "app.kubernetes.io/name")}
+	containers := s.pod + ".spec.containers.map(c, ([c.name, " + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))`
+	return "[([" + strings.Join(labels, ", ") + "] + " + containers + `).join("\n")].exists(t, ` + holds + ")"
+}
+
+// measured binds the bytes of t to n, and the number of all environment variables to m.
 func (s celSignals) measured(holds string) string {
-	sum := func(of string) string { return "[" + s.pod + ".spec.containers.map(c, " + of + ").sum()]" }
-	return sum(celText+".size()") + ".exists(n, " + sum("c.?env.orValue([]).size()") + ".exists(m, " + holds + "))"
+	return "[t.size()].exists(n, [" + s.pod + ".spec.containers.map(c, c.?env.orValue([]).size()).sum()].exists(m, " + holds + "))"
 }
 
 // searched is what holds of a pod that has something of Flink's, or is large.
 func (s celSignals) searched(holds string) string {
-	return s.measured(allOf(anyOf("n > "+celMaxLine, s.hint()), holds))
+	return s.read(allOf(s.hint(), s.measured(holds)))
 }
 
 func (s celSignals) container(holds string) string {
@@ -199,13 +205,11 @@ func (s celSignals) container(holds string) string {
 // hint holds wherever one of the others does, and where a pod is large. It costs one
 // pass over a pod that has nothing of Flink's.
 func (s celSignals) hint() string {
-	var hints []string
+	hints := []string{"t.size() > " + celMaxLine}
 	for _, word := range []string{"flink", ".sh", "manager", "statefun", "job-cluster", "standalone-job"} {
 		hints = append(hints, `t.contains("`+word+`")`)
 	}
-	labels := celLabel(s.pod, "component") + ", " + celLabel(s.pod, "app.kubernetes.io/component") + ", " + celLabel(s.pod, "app") + ", " + celLabel(s.pod, "app.kubernetes.io/name")
-	text := `([` + labels + `] + ` + s.pod + `.spec.containers.map(c, ([c.name, ` + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))).join("\n")`
-	return anyOf(s.configVolume, "["+text+"].exists(t, "+anyOf(hints...)+")")
+	return anyOf(s.manyVolumes, s.configVolume, anyOf(hints...))
 }
 
 // statefun holds for the image of Stateful Functions, and what is like it.
@@ -281,7 +285,7 @@ var celFlinkOwner = func() string {
 func celNotOperator(pod string) string {
 	s := newCelSignals(pod)
 	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers,
-		s.measured(anyOf("n > "+celMaxLine, s.container(anyOf(`c.name == "flink-main-container"`, celMentions)))))
+		s.read(s.measured(anyOf("n > "+celMaxLine, s.container(anyOf(`c.name == "flink-main-container"`, celMentions))))))
 }
 
 // celSurelyNotOperator holds for a part of that.
