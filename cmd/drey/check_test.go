@@ -204,7 +204,7 @@ func FuzzManifests(f *testing.F) {
 	f.Add([]byte("\xff\xfea\x00:\x00 \x001\x00"))
 	f.Add([]byte("a: b\n--- # c\n\xef\xbb\xbf{{ d }}\n...\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		known, err := snapshotOf(t.Context(), "drey-system", nil, nil)
+		known, err := snapshotOf(t.Context(), "drey-system", nil, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

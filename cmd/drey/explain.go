@@ -153,7 +153,7 @@ func (q *question) registry(ctx context.Context, cmd *cobra.Command, among []sta
 	if err != nil {
 		return snapshot{}, err
 	}
-	return snapshotOf(ctx, podNamespace(), objects, among)
+	return snapshotOf(ctx, podNamespace(), objects, len(q.targets) == 0, among)
 }
 
 // registered are the objects of the registry that was named, or found.

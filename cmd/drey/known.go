@@ -72,8 +72,10 @@ type stated struct {
 
 // snapshotOf fills an index with objects, which the registry's rules have not seen
 // yet, targets first: the others may refer to them. The objects that manifests state
-// are applied to them: one that is there already is updated, or stays as it is.
-func snapshotOf(ctx context.Context, home string, objects []registry.Object, manifests []stated) (snapshot, error) {
+// are applied to them: one that is there already is updated, or stays as it is. The lists
+// of a live registry are of different moments: an object that refers to one which was
+// deleted in between is left out.
+func snapshotOf(ctx context.Context, home string, objects []registry.Object, live bool, manifests []stated) (snapshot, error) {
 	store := &idKeeper{Store: memstore.New()}
 	var namespaces []string
 	for _, o := range objects {
@@ -89,7 +91,11 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, man
 	slices.SortStableFunc(objects, inOrder)
 	for _, o := range objects {
 		store.id = o.Metadata.ID
-		if _, err := rules.Create(ctx, o); err != nil {
+		_, err := rules.Create(ctx, o)
+		if live && registry.ReasonOf(err) == registry.ReasonUnknownReference {
+			continue
+		}
+		if err != nil {
 			return snapshot{}, err
 		}
 	}

@@ -17,11 +17,30 @@ func TestSnapshotKeepsIDs(t *testing.T) {
 	known, err := snapshotOf(t.Context(), "drey-system", []registry.Object{
 		object(registry.Deployment, "nuts", deployment, `{"deploymentTargetId": "`+target+`"}`),
 		object(registry.DeploymentTarget, "staging", target, `{"kubernetes": {"namespace": "flink"}}`),
-	}, nil)
+	}, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if found, ok := known.Linked(registry.Deployment, "team-a", "flink", "", "nuts"); !ok || found.ID != deployment {
 		t.Errorf("got %+v, %t", found, ok)
+	}
+}
+
+// TestSnapshotOfALiveRegistry: a Deployment whose target was deleted between two lists is
+// left out; in a file, the reference is a mistake.
+func TestSnapshotOfALiveRegistry(t *testing.T) {
+	objects := []registry.Object{
+		{Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Name: "staging", Namespace: "team-a"}, Spec: json.RawMessage(`{"kubernetes": {"namespace": "flink"}}`)},
+		{Kind: registry.Deployment, Metadata: registry.Metadata{Name: "nuts", Namespace: "team-a"}, Spec: json.RawMessage(`{"deploymentTargetName": "gone"}`)},
+	}
+	known, err := snapshotOf(t.Context(), "drey-system", objects, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if targets := known.Targets("flink"); len(targets) != 1 {
+		t.Errorf("the targets are %v", targets)
+	}
+	if _, err := snapshotOf(t.Context(), "drey-system", objects, false, nil); registry.ReasonOf(err) != registry.ReasonUnknownReference {
+		t.Errorf("of a file: %v", err)
 	}
 }
