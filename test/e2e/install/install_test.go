@@ -192,6 +192,19 @@ func (w *world) meetBeforeDrey(t *testing.T) {
 	}
 }
 
+// tolerated is a Deployment that passes by the mode of its namespace.
+const tolerated = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: tolerated, namespace: lenient}
+spec:
+  replicas: 3
+  selector: {matchLabels: {component: jobmanager}}
+  template:
+    metadata: {labels: {component: jobmanager}}
+    spec: {containers: [{name: jobmanager, image: "flink:2.2", args: [jobmanager]}]}
+`
+
 // pod is a JobManager of the YAML in Flink's documentation.
 func pod(namespace, name, owners string) string {
 	return fmt.Sprintf(`
@@ -292,16 +305,20 @@ func (w *world) useAll(t *testing.T) {
 		}
 		return nil
 	})
-	for range 3 {
-		eventually.OK(t, soon, func() error { // it passes by the namespace's mode, which arrives by a watch
-			out, err := w.RunKubectl(t, pod("lenient", "tolerated", ""), "apply", "-f", "-")
-			if err != nil {
-				return fmt.Errorf("%w: %s", err, out)
-			}
-			return nil
-		})
-		w.MustKubectl(t, "", "delete", "pod", "tolerated", "-n", "lenient", "--now")
-	}
+	eventually.OK(t, soon, func() error { // it passes by the namespace's mode, which arrives by a watch
+		out, err := w.RunKubectl(t, tolerated, "apply", "-f", "-")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	eventually.OK(t, soon, func() error { // of its three pods, which are alike
+		out, err := w.RunKubectl(t, "", "get", "events", "-n", "lenient", "-o", `jsonpath={.items[?(@.reason=="NoDeploymentTarget")].count}`)
+		if err != nil || !strings.Contains(out, "3") {
+			return fmt.Errorf("the events are counted %q: %w", out, err)
+		}
+		return nil
+	})
 	w.call(t, 200, "GET", in+"jobs", "")
 	if code, body := w.ask(t, "GET", w.drey.Metrics+"/metrics", ""); code != 200 || !strings.Contains(body, "drey_targets 1") {
 		t.Errorf("metrics: %d %.200s", code, body)
