@@ -51,6 +51,9 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fault.message, fault.status)
 		return
 	}
+	if e.draining() { // an idle connection that is closed at the end may just get a request
+		w.Header().Set("Connection", "close")
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	_, _ = w.Write(answer) // the API server may have given up

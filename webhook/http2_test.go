@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"testing"
 
+	"drey.dev/drey/test/fixtures"
 	"drey.dev/drey/webhook"
 )
 
@@ -38,5 +40,20 @@ func TestHTTP2(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDraining: once a process drains, a connection is closed after its next answer, and
+// none is left that is closed while a request comes.
+func TestDraining(t *testing.T) {
+	draining := false
+	handler := webhook.New(webhook.Options{
+		Registry: fixtures.Index(t, "flink", nil), Log: slog.New(slog.DiscardHandler), Draining: func() bool { return draining },
+	}).Handlers()[webhook.PathLabelPods]
+	for _, draining = range []bool{false, true} {
+		response := send(handler, reviewOf(t, pod(), "flink"))
+		if got := response.Header().Get("Connection"); response.Code != http.StatusOK || (got == "close") != draining {
+			t.Errorf("draining: %t: %d, Connection: %q", draining, response.Code, got)
+		}
 	}
 }

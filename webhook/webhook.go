@@ -55,6 +55,7 @@ type Options struct {
 	Metrics     prometheus.Registerer       // nil: none are kept
 	Objects     *Objects                    // drey's own objects in the cluster; nil: it has none
 	Trace       Trace                       // is told of each review; nil: nobody is
+	Draining    func() bool                 // whether connections are to be closed after their next answer, since this process stops; nil: never
 	ReadTimeout time.Duration               // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
 }
 
@@ -76,6 +77,7 @@ type Webhooks struct {
 	refusals    *refusals
 	readTimeout time.Duration
 	bodies      *inflight.Budget
+	draining    func() bool
 }
 
 // New makes the webhooks.
@@ -83,10 +85,13 @@ func New(o Options) *Webhooks {
 	w := &Webhooks{
 		known: known{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
 		metrics: newMetrics(o.Metrics), trace: o.Trace, refusals: newRefusals(), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
-		bodies: newReviewBudget(),
+		bodies: newReviewBudget(), draining: o.Draining,
 	}
 	if w.mode == nil {
 		w.mode = func(string) Mode { return Enforce }
+	}
+	if w.draining == nil {
+		w.draining = func() bool { return false }
 	}
 	if w.observe == nil {
 		w.observe = func(Denial) {}

@@ -69,7 +69,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	secure.HTTP2 = s.options.enableHTTP2
 	exclude := s.options.excluded()
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
-		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, HadTarget: around.record.HadTarget, Observe: around.passed.observe,
+		Registry: s.index, Owners: s.traces.owners(around.owners), Trace: s.traces.webhooks(), Mode: around.modes.Of, HadTarget: around.record.HadTarget, Draining: s.stopping.Load, Observe: around.passed.observe,
 		Log: s.log, Exclude: exclude, Metrics: s.metrics,
 		Address: s.address(), Objects: objects,
 	}))
