@@ -112,14 +112,15 @@ func (s *show) runSession(ctx context.Context) error {
 		return err
 	}
 	s.record("Pod of Deployment playground-jobmanager", jobManager[0], map[string]string{"app": "flink", "component": "jobmanager"},
-		map[string]string{"system": "ververica-platform", "vvpNamespace": "default", "sessionClusterName": "playground", "sessionClusterId": uid})
-	taskManagers, err := s.pods(ctx, "app=flink,component=taskmanager", 2)
+		map[string]string{"drey.dev/app": "flink-session-cluster", "system": "ververica-platform", "vvpNamespace": "default", "sessionClusterName": "playground", "sessionClusterId": uid})
+	// Those that came before their JobManager's Deployment get its id a moment later.
+	taskManagers, err := s.pods(ctx, "app=flink,component=taskmanager,sessionClusterId", 2)
 	if err != nil {
 		return err
 	}
 	for _, pod := range taskManagers {
 		s.record("Pod of Deployment playground-taskmanager", pod, map[string]string{"app": "flink", "component": "taskmanager"},
-			map[string]string{"system": "ververica-platform", "vvpNamespace": "default"})
+			map[string]string{"drey.dev/app": "flink-session-cluster", "system": "ververica-platform", "vvpNamespace": "default", "sessionClusterName": "playground", "sessionClusterId": uid})
 	}
 	return nil
 }
@@ -251,7 +252,7 @@ type pod struct {
 // should be.
 func (s *show) pods(ctx context.Context, selector string, want int) ([]pod, error) {
 	var found struct{ Items []pod }
-	for range 200 {
+	for range 600 {
 		text, err := s.output(ctx, "get", "pods", "-n", "staging", "-l", selector, "-o", "json")
 		if err != nil {
 			return nil, err
