@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -177,6 +178,9 @@ func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, err
 	} {
 		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.kind]})
 		found, err := r.Get(ctx, o.name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) { // an earlier drey did not have it
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
