@@ -67,7 +67,7 @@ func (s *Store) stored(ctx context.Context, object registry.Key) (*record, error
 
 // MarkDeleting marks the object of a kind, namespace and metadata.name that somebody else
 // is about to delete; or takes the mark away again. The API server then has it reviewed
-// anew, for it has changed, and deletes it only if the mark is still there: so kubectl
+// again, for it has changed, and deletes it only if the mark is still there: so kubectl
 // takes the way that [Store.DeleteIf] takes. What is written is the object as it is read
 // here, with another mark, if it still has the uid and the resourceVersion. Nothing is
 // written if the object is as it should be, or is not what it was.

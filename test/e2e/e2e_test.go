@@ -106,6 +106,20 @@ func inWorld(t *testing.T) *world {
 	return w
 }
 
+// ownWorld is a world with a control plane of its own, for a test that stops drey.
+func ownWorld(t testing.TB) *world {
+	t.Helper()
+	c := cluster.Start(t)
+	if err := crds.InstallFlink(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWorld(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
 // register gives a Kubernetes namespace a target, called after it.
 func (w *world) register(t testing.TB, platformNamespace, namespace string) {
 	t.Helper()

@@ -18,8 +18,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
 	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/installed"
 	"drey.dev/drey/webhook/flink"
@@ -68,14 +66,8 @@ metadata: {name: terminating, labels: {app: gone, type: flink-native-kubernetes}
 // nothing else about it has changed.
 func TestObjectsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	w, err := newWorld(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := ownWorld(t)
+	c := w.Cluster
 	const home = "kube-public"
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
@@ -142,6 +134,7 @@ func TestObjectsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
 	}
 	replicaSets := essences(w.list(t, "ReplicaSet", namespace))
 
+	var err error
 	if w.drey, err = newDrey(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
 	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/webhook"
 )
@@ -51,14 +49,8 @@ rules: [{apiGroups: ["", apps, batch], resources: ["*"], verbs: ["*"]}]
 // looked up: the pods of running jobs must not wait for that.
 func TestRandomAdmin(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	w, err := newWorld(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := ownWorld(t)
+	c := w.Cluster
 	a := &randomAdmin{world: w, Rand: rand.New(rand.NewPCG(*adminSeed, 2)), registered: w.Namespace(t), unregistered: w.Namespace(t), tried: map[string]int{}}
 	other := w.Namespace(t)
 	w.register(t, "team-a", a.registered)

@@ -11,8 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
 	"drey.dev/drey/test/eventually"
 )
 
@@ -21,14 +19,8 @@ import (
 // was lost may come back.
 func TestJobsOutliveTheirTarget(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	w, err := newWorld(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := ownWorld(t)
+	c := w.Cluster
 	namespace, other := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-b", namespace)
 	p := &plane{w, namespace}
@@ -56,6 +48,7 @@ func TestJobsOutliveTheirTarget(t *testing.T) {
 	if err := os.Remove(filepath.Join(c.Dir(), "registry.db")); err != nil {
 		t.Fatal(err)
 	}
+	var err error
 	if w.drey, err = newDrey(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
