@@ -10,8 +10,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath -buildvcs=false
 
-GENERATE := go tool -modfile=test/gen/go.mod controller-gen object crd:crdVersions=v1 paths=./registry/kubestore/v1
-LINT    := go tool -modfile=test/lint/go.mod golangci-lint
+GENERATE := go tool -modfile=hack/generate/go.mod controller-gen object crd:crdVersions=v1 paths=./registry/kubestore/v1
+LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
@@ -29,14 +29,14 @@ IMAGE ?= drey.dev/drey:$(VERSION)
 
 image: ## Build bin/drey-image.tar, an OCI image layout, and its SBOM; the same commit makes the same bytes
 	GOOS=linux GOARCH=$(ARCH) go build -ldflags '$(LDFLAGS)' -o bin/drey-linux-$(ARCH) ./cmd/drey
-	go run ./test/image/make -binary bin/drey-linux-$(ARCH) -arch $(ARCH) -name $(IMAGE) -version $(VERSION) -revision '$(COMMIT)' -created '$(DATE)' -out bin/drey-image.tar
+	go run ./hack/image/make -binary bin/drey-linux-$(ARCH) -arch $(ARCH) -name $(IMAGE) -version $(VERSION) -revision '$(COMMIT)' -created '$(DATE)' -out bin/drey-image.tar
 
 KREW_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 KREW_URL ?= https://example.com/drey/$(VERSION)
 
 krew: ## Pack bin/krew: archives of the kubectl plugin, and its manifest; VERSION=v0.1.0 KREW_URL=where they will be
 	@for p in $(KREW_PLATFORMS); do echo "Compiling for $$p."; GOOS=$${p%/*} GOARCH=$${p#*/} go build -ldflags '$(LDFLAGS)' -o bin/krew/drey-$${p%/*}-$${p#*/} ./cmd/drey || exit; done
-	go run ./test/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
+	go run ./hack/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
 
 demo: binaries build ## Show the main job on a real control plane, and check it
 	@go build -o bin/demo ./test/demo
@@ -47,12 +47,12 @@ run: binaries build ## Bring up a control plane with drey on it, and stay until 
 	@bin/demo --stay
 
 control-plane: binaries ## Bring up a control plane alone, and stay until Ctrl-C
-	@go build -o bin/control-plane ./test/cluster/control-plane
+	@go build -o bin/control-plane ./test/framework/cluster/control-plane
 	@bin/control-plane up
 
 binaries: ## Build etcd, Kubernetes and kubectl into the cache (minutes, the first time)
 	@echo "Compiling what runs the control plane, if it has changed."
-	@go run ./test/cluster/control-plane build >/dev/null
+	@go run ./test/framework/cluster/control-plane build >/dev/null
 
 test: binaries ## Run all tests, those on a real control plane included
 	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install)
@@ -64,7 +64,7 @@ test-install: binaries ## Install, upgrade and remove drey, by itself and with H
 	go test -timeout 15m ./test/e2e/install
 	go test -C test/manifests -count=1 -timeout 15m .
 	go test -C test/certmanager -count=1 -timeout 15m .
-	go test -C test/krew/validate -count=1 -timeout 15m .
+	go test -C hack/krew/validate -count=1 -timeout 15m .
 
 test-replicas: binaries ## Kill and restart replicas, API server and etcd, and rotate certificates, under clients and pods: minutes
 	go test -count=1 -timeout 15m ./test/e2e/replicas
@@ -78,7 +78,7 @@ test-flink: binaries ## Run real Flink, downloaded by pip, on the control plane:
 	go test -C test/flink -count=1 -timeout 2h -v . $(FLINK_ARGS)
 
 test-unit: ## Run the tests that need no control plane: seconds
-	go test $$(go list ./... | grep -v -e /test/cluster -e /test/e2e -e /test/kubelet)
+	go test $$(go list ./... | grep -v -e /test/framework/cluster -e /test/e2e -e /test/framework/kubelet)
 
 test-race: binaries ## Run all tests with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
@@ -86,7 +86,7 @@ test-race: binaries ## Run all tests with the race detector
 lint: ## Check style, find likely defects, and see that what is generated is up to date
 	@echo "Compiling the linter, if it has changed: minutes, the first time."
 	$(LINT) run --allow-serial-runners ./...
-	go test -C test/gen -count=1 .
+	go test -C hack/generate -count=1 .
 
 fmt: ## Format the code as lint wants it
 	$(LINT) fmt ./...

@@ -9,7 +9,7 @@ import (
 	"net/http/httptrace"
 	"testing"
 
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 )
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 )
 

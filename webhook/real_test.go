@@ -8,7 +8,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/flink"
 )

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/verdict"
 )

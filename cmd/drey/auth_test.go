@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 var secretPattern = regexp.MustCompile(`drey_[0-9A-Za-z_.-]{40,}`)

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // TestServeHTTP2: the servers beside the webhooks offer HTTP/2 with --enable-http2 alone.

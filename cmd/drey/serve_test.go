@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // program is the binary that the tests run.

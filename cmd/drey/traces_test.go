@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/collector"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/collector"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // TestRequestsAreTraced, and drey stops in time though its collector is away.

@@ -11,7 +11,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/registry/rest"
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata/*.http with what the server says")

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 func TestABodyTooLargeIs413(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/webhook"
 )
 

@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // shape makes a pod of nginx large in one way.

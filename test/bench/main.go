@@ -22,8 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/webhook"
 )
 

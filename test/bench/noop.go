@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // references are the servers that drey is compared with, by the word that makes this

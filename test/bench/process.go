@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // process is a drey or an etcd of the benchmark's.

@@ -15,7 +15,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/framework/cluster"
 )
 
 const definition = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"targets.bench.drey.dev"},

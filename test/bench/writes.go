@@ -16,8 +16,8 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // writers is how many clients write at once.

@@ -25,7 +25,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/flink"
 )

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 )
 

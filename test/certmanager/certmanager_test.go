@@ -20,9 +20,9 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 	soak "drey.dev/drey/test/soak/certs"
 	"drey.dev/drey/webhook"
 )

@@ -42,7 +42,7 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
 
-	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/framework/cluster"
 )
 
 // InstallCRDs makes the API server serve cert-manager's API.

@@ -15,8 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 )
 
 //go:embed manifests

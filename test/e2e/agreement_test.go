@@ -10,9 +10,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 )
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestAuditRepairsWorkloads has drey audit report and label what came without labels, pods

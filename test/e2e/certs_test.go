@@ -29,9 +29,9 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/certs/rotation"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook"
 )
 

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/crds"
 	"drey.dev/drey/webhook/flink"
 )
 

@@ -8,10 +8,10 @@ import (
 
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/crds"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestDeletingAlwaysWorks, whether or not its namespace has a target, with drey or

@@ -22,10 +22,10 @@ import (
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/installed"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/crds"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/installed"
 	"drey.dev/drey/webhook/flink"
 )
 

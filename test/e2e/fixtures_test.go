@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	clusterclient "k8s.io/client-go/rest"
 
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 	decide "drey.dev/drey/webhook/verdict"
 )

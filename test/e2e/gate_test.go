@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 const bareFlinkPod = `

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestLabelsOfARunningPodAreFirm does by hand what would make tools lose a running job.

@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/fixtures"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 )
 

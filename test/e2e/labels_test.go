@@ -10,7 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // jobManager is the Deployment of a native application's JobManager: app is in

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // manifestOf is the manifest of a pod, or of a Deployment with it.

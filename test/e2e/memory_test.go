@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/webhook"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // TestMetricsOnThePodsNetworkAreForThoseWhomRBACLetsReadThem scrapes as

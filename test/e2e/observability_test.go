@@ -16,10 +16,10 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/collector"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/collector"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook"
 )
 

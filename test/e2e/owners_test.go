@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/owners"
 )

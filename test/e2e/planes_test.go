@@ -22,8 +22,8 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/crds"
 )
 
 // life is that of the same objects on two control planes: drey is on one of them, and

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/repair"
 )

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/flink"
 )
 

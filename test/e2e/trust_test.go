@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/crds"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // editor may do in some namespaces what the ClusterRole edit grants.

@@ -11,7 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestFirstTaskManager is the shortest way to the labels of all kinds: client,

@@ -17,8 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/flink/image"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 const (

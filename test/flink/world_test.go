@@ -29,12 +29,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
 	"drey.dev/drey/test/flink/dist"
 	"drey.dev/drey/test/flink/image"
-	"drey.dev/drey/test/kubelet"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/kubelet"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
-	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/framework/cluster"
 )
 
 // TestHelmInstallsUpgradesAndUninstalls does so on a real API server. What drey wrote

@@ -24,8 +24,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook"
 )
 

@@ -14,9 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/installed"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/installed"
 )
 
 // TestDoctorFindsWhatIsBroken, says what mends it, and finds it mended after that.

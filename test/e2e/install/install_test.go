@@ -25,10 +25,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/installed"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/installed"
 	"drey.dev/drey/webhook/flink"
 )
 

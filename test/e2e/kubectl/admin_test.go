@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestANamespaceAdminCannotClaimAnotherNamespace: over kubectl and REST alike, and

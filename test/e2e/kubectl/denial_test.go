@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 const deniedDeployment = `

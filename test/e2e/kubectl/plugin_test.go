@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // TestKubectlDrey has kubectl run drey as its plugin: the commands speak to the cluster,

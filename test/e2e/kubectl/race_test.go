@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestNoTargetIsDeletedByKubectlUnderADeployment forces the worst moments: drey

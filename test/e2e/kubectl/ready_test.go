@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestATargetTellsOfItsNamespace shows what an admin sees who makes the target first:

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestAReferencedObjectIsNotDeleted: kubectl is told what REST says, word by word.

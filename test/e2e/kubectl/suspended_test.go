@@ -12,11 +12,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/crds"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/installed"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/crds"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/installed"
 	"drey.dev/drey/webhook/flink"
 )
 

@@ -16,9 +16,9 @@ import (
 	"testing"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/installed"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/installed"
 )
 
 // world is a control plane that keeps the registry, with drey on it.

@@ -10,7 +10,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/rest"
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 // TestClientsOfRESTSeeNoDifference plays the exchanges of registry/rest against

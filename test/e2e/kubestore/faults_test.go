@@ -21,7 +21,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestErrorsSayWhatToDo asks of the cluster what it does not give.

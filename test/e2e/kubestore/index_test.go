@@ -6,7 +6,7 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestAdmissionFindsWhatKubectlMakes feeds the index that webhooks ask.

@@ -11,7 +11,7 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 func target(namespace, name string) registry.Key {

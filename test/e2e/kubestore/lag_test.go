@@ -17,7 +17,7 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	restapi "drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/storetest"
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 // lag is how much later than the API server says it, a replica hears of a change: far

@@ -14,8 +14,8 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // TestMigration moves a registry from its file into the cluster, is killed on the way,

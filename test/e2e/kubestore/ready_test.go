@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestReadySaysWhetherFlinkMayRunThere follows a target while its Kubernetes namespace

@@ -8,7 +8,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestACrashOfTheAPIServerLosesNothing kills it, and makes changes that the

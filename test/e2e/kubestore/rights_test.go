@@ -10,7 +10,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
-	"drey.dev/drey/test/eventually"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestTheDocumentedRightsSuffice runs a store as a user that has the rights which

@@ -19,7 +19,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
-	"drey.dev/drey/test/cluster"
+	"drey.dev/drey/test/framework/cluster"
 )
 
 // world is a control plane that knows drey's objects.

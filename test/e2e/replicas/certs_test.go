@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 	soak "drey.dev/drey/test/soak/certs"
 )
 

@@ -16,10 +16,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/exchange"
-	"drey.dev/drey/test/pods"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/exchange"
+	"drey.dev/drey/test/framework/pods"
 )
 
 const targets = "/api/v1/namespaces/default/deployment-targets"

@@ -17,7 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 // description is the OpenAPI document that a server serves.

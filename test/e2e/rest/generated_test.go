@@ -17,7 +17,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 var (

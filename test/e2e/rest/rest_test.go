@@ -18,8 +18,8 @@ import (
 	"sync"
 	"testing"
 
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/exchange"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/exchange"
 )
 
 // goldens are the exchanges that registry/rest is tested with as well.

@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
-	"drey.dev/drey/test/cluster"
 	"drey.dev/drey/test/flink/dist"
+	"drey.dev/drey/test/framework/cluster"
 )
 
 //go:embed bin

@@ -18,10 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"drey.dev/drey/test/cluster"
-	"drey.dev/drey/test/drey"
-	"drey.dev/drey/test/eventually"
-	"drey.dev/drey/test/pods"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/pods"
 	"drey.dev/drey/webhook"
 )
 

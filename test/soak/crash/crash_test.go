@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // TestEveryCrashIsSurvived is the short form of make soak-crash.

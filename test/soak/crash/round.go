@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/test/drey"
+	"drey.dev/drey/test/framework/drey"
 )
 
 // paths are where the kinds that are written live.

@@ -1,0 +1,211 @@
+package image_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"drey.dev/drey/hack/image"
+)
+
+// TestTheImageHasAStaticProgramThatNobodySpecialRuns reads the image as a runtime
+// would: from the index down, each blob by its digest.
+func TestTheImageHasAStaticProgramThatNobodySpecialRuns(t *testing.T) {
+	o := options(t, "first")
+	layout, err := image.Layout(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := image.Layout(options(t, "second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(layout, again) {
+		t.Error("two builds, in two directories, make two images")
+	}
+	files := untar(t, layout)
+	type descriptor struct {
+		Digest      string
+		Size        int
+		Annotations map[string]string
+	}
+	get := func(d descriptor) []byte {
+		content, ok := files["blobs/sha256/"+strings.TrimPrefix(d.Digest, "sha256:")]
+		sum := sha256.Sum256(content)
+		if !ok || len(content) != d.Size || "sha256:"+hex.EncodeToString(sum[:]) != d.Digest {
+			t.Fatalf("%s is not there, or something else", d.Digest)
+		}
+		return content
+	}
+	var index struct{ Manifests []descriptor }
+	var manifest struct {
+		Config descriptor
+		Layers []descriptor
+	}
+	var config struct {
+		OS, Architecture, Created string
+		Config                    struct {
+			User       string
+			Entrypoint []string
+		}
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		}
+	}
+	parse(t, files["index.json"], &index)
+	if len(index.Manifests) != 1 || index.Manifests[0].Annotations["io.containerd.image.name"] != o.Name {
+		t.Fatalf("index: %+v", index)
+	}
+	parse(t, get(index.Manifests[0]), &manifest)
+	parse(t, get(manifest.Config), &config)
+	if config.OS != "linux" || config.Architecture != "amd64" || config.Config.User != image.User || !slices.Equal(config.Config.Entrypoint, []string{"/drey"}) || config.Created != "2026-01-02T03:04:05Z" {
+		t.Errorf("config: %+v", config)
+	}
+	if len(manifest.Layers) != 1 || len(config.RootFS.DiffIDs) != 1 {
+		t.Fatalf("%d layers", len(manifest.Layers))
+	}
+	z, err := gzip.NewReader(bytes.NewReader(get(manifest.Layers[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha256.Sum256(layer); config.RootFS.DiffIDs[0] != "sha256:"+hex.EncodeToString(sum[:]) {
+		t.Error("the layer is not the one that the config names")
+	}
+	root := untar(t, layer)
+	if len(root) != 1 || !bytes.Equal(root["drey"], o.Binary) {
+		t.Errorf("the layer has more than the program, or something else: %d files", len(root))
+	}
+	program, err := elf.NewFile(bytes.NewReader(root["drey"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range program.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Error("the program is not static: scratch has no libraries")
+		}
+	}
+}
+
+func TestTheSBOMListsEveryModuleOfTheBinary(t *testing.T) {
+	o := options(t, "first")
+	text, err := image.SBOM(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Version  string `json:"spdxVersion"`
+		Packages []struct {
+			Name, VersionInfo string
+			ID                string `json:"SPDXID"`
+		}
+		Relationships []struct {
+			To string `json:"relatedSpdxElement"`
+		}
+	}
+	parse(t, text, &list)
+	if list.Version != "SPDX-2.3" || len(list.Relationships) != len(list.Packages) {
+		t.Errorf("%s with %d packages and %d relationships", list.Version, len(list.Packages), len(list.Relationships))
+	}
+	ids := map[string]bool{}
+	for _, p := range list.Packages {
+		if p.VersionInfo == "" || ids[p.ID] {
+			t.Errorf("%+v has no version, or not an id of its own", p)
+		}
+		ids[p.ID] = true
+	}
+	for _, name := range []string{"drey.dev/drey", "stdlib", "k8s.io/client-go", "go.etcd.io/bbolt"} {
+		found := false
+		for _, p := range list.Packages {
+			found = found || p.Name == name
+		}
+		if !found {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	o.Binary = []byte("#!/bin/sh")
+	if _, err := image.SBOM(o); err == nil {
+		t.Error("what is no Go program has an SBOM")
+	}
+}
+
+// options builds drey anew, in a directory of its own.
+func options(t *testing.T, name string) image.Options {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=1.2.3", "-o", path, "drey.dev/drey/cmd/drey")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image.Options{Binary: binary, Platform: "amd64", Name: "drey.dev/drey:1.2.3", Version: "1.2.3", Revision: "abc", Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+}
+
+func untar(t *testing.T, text []byte) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(text)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Uid != 0 || h.Gid != 0 || h.Mode&0o222 != 0 {
+			t.Errorf("%s: %+v", h.Name, h)
+		}
+		if files[h.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func parse(t *testing.T, text []byte, into any) {
+	t.Helper()
+	if err := json.Unmarshal(text, into); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+// TestTheDockerfileMakesTheSame: the flags of the Makefile, and the user of the image.
+func TestTheDockerfileMakesTheSame(t *testing.T) {
+	read := func(file string) string {
+		text, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	dockerfile, makefile := read("Dockerfile"), read("Makefile")
+	_, flags, _ := strings.Cut(makefile, "LDFLAGS := ")
+	flags, _, _ = strings.Cut(flags, "\n")
+	for _, want := range []string{
+		strings.NewReplacer("$(VERSION)", "$VERSION", "$(COMMIT)", "$COMMIT", "$(DATE)", "$DATE").Replace(flags),
+		"CGO_ENABLED=0", "-trimpath -buildvcs=false", "FROM scratch", "USER " + image.User, `ENTRYPOINT ["/drey"]`,
+	} {
+		if !strings.Contains(dockerfile, want) {
+			t.Errorf("the Dockerfile has no %s", want)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+// Command control-plane gives a shell what tests have: a real Kubernetes control
+// plane on loopback.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"drey.dev/drey/test/framework/cluster"
+)
+
+const usage = `control-plane runs etcd, kube-apiserver and kube-controller-manager on loopback.
+
+  go run ./test/framework/cluster/control-plane build
+        only build the programs, so that tests need not
+  go run ./test/framework/cluster/control-plane up [--kubeconfig FILE]
+        run until Ctrl-C
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the next one kills; what is left, the cluster's
+	// reaper takes.
+	context.AfterFunc(ctx, stop)
+	err := run(ctx, os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "control-plane:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("control-plane", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch flags.Arg(0) {
+	case "build":
+		return build(ctx)
+	case "up":
+		kubeconfig := flags.String("kubeconfig", filepath.Join(".drey", "kubeconfig"), "")
+		if err := flags.Parse(flags.Args()[1:]); err != nil {
+			return err
+		}
+		if flags.NArg() > 0 {
+			return fmt.Errorf("what is %q? See --help", flags.Arg(0))
+		}
+		return up(ctx, *kubeconfig)
+	}
+	flags.Usage()
+	return errors.New("say build or up")
+}
+
+func build(ctx context.Context) error {
+	dir, err := cluster.Binaries(ctx, os.Stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Println(dir)
+	return nil
+}
+
+func up(ctx context.Context, kubeconfig string) error {
+	began := time.Now()
+	c, err := cluster.New(ctx, cluster.Options{Kubeconfig: kubeconfig})
+	if err != nil {
+		return err
+	}
+	fmt.Printf(`The control plane is up after %s.
+
+  export KUBECONFIG=%s KUBECACHEDIR=%s
+  alias kubectl=%s
+
+Logs and data are in %s. Ctrl-C stops it and removes them.
+`, time.Since(began).Round(100*time.Millisecond), c.Kubeconfig(), filepath.Join(c.Dir(), "kubectl-cache"), c.Kubectl(), c.Dir())
+	<-ctx.Done()
+	return c.Stop()
+}
