@@ -22,7 +22,7 @@ var labels = map[string]string{"app.kubernetes.io/name": "drey"}
 const (
 	labelPods            = "label-pods.drey.dev"
 	labelWorkloads       = "label-workloads.drey.dev"
-	labelNeighbors       = "label-neighbours.drey.dev"
+	labelNeighbors       = "label-related.drey.dev"
 	labelCustom          = "label-custom-resources.drey.dev"
 	validateWorkloads    = "workloads.drey.dev"
 	validateCronJobs     = "cronjobs.drey.dev"
@@ -95,7 +95,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
 			webhook(labelNeighbors, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
 				{Name: "is-flink", Expression: celNeighbor},
-				{Name: "is-not-the-operator", Expression: anyOf(celNotNamedOperator("object"), celTypeLabel("object"))},
+				{Name: "not-operator", Expression: anyOf(celNotNamedOperator("object"), celTypeLabel("object"))},
 			})),
 			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
 			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(withStatus(workloads()), customResources()...)), relabels(celLoses))),
@@ -119,11 +119,11 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
 		}
 	}
-	fromCustom := admissionv1.MatchCondition{Name: "is-not-of-a-custom-resource", Expression: "!" + celHasFlinkOwner}
-	notControlled := admissionv1.MatchCondition{Name: "has-no-controller", Expression: celNotControlled}
-	owned := []admissionv1.MatchCondition{{Name: "is-of-a-custom-resource", Expression: celHasFlinkOwner}}
-	states := admissionv1.MatchCondition{Name: "states-whose-it-is", Expression: celStates}
-	hasTemplate := admissionv1.MatchCondition{Name: "has-a-pod-template", Expression: celHasTemplate}
+	fromCustom := admissionv1.MatchCondition{Name: "not-owned-by-custom-resource", Expression: "!" + celHasFlinkOwner}
+	notControlled := admissionv1.MatchCondition{Name: "no-controller", Expression: celNotControlled}
+	owned := []admissionv1.MatchCondition{{Name: "owned-by-custom-resource", Expression: celHasFlinkOwner}}
+	states := admissionv1.MatchCondition{Name: "states-identity", Expression: celStates}
+	hasTemplate := admissionv1.MatchCondition{Name: "has-pod-template", Expression: celHasTemplate}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
@@ -159,10 +159,10 @@ func ValidatingObjects(client Client, self string) admissionv1.ValidatingWebhook
 		FailurePolicy: new(admissionv1.Fail),
 		Rules:         append(written, deleted...),
 		MatchConditions: []admissionv1.MatchCondition{
-			{Name: "is-not-drey", Expression: "request.userInfo.username != " + strconv.Quote(self)},
-			{Name: "is-not-the-cluster", Expression: celNotCluster},
-			{Name: "is-to-stay", Expression: `request.operation == "CREATE" || !has(oldObject.metadata.deletionTimestamp)`},
-			{Name: "changes-what-is-checked", Expression: celChangesObject},
+			{Name: "not-drey", Expression: "request.userInfo.username != " + strconv.Quote(self)},
+			{Name: "not-garbage-collector", Expression: celNotCluster},
+			{Name: "not-terminating", Expression: `request.operation == "CREATE" || !has(oldObject.metadata.deletionTimestamp)`},
+			{Name: "changes-spec-or-id", Expression: celChangesObject},
 		},
 		MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
 		TimeoutSeconds: new(objectSeconds), AdmissionReviewVersions: []string{"v1"},
@@ -272,8 +272,8 @@ func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
 // relabels are the conditions of an update that changes an object so.
 func relabels(how string) []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{
-		{Name: "changes-what-is-decided", Expression: how},
-		{Name: "is-to-stay", Expression: "!has(object.metadata.deletionTimestamp)"},
+		{Name: "changes-decision-inputs", Expression: how},
+		{Name: "not-terminating", Expression: "!has(object.metadata.deletionTimestamp)"},
 	}
 }
 
@@ -305,7 +305,7 @@ func orStates(all []admissionv1.MatchCondition) []admissionv1.MatchCondition {
 func conditions(pod string) []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{
 		{Name: "is-flink", Expression: celFlink(pod)},
-		{Name: "is-not-the-operator", Expression: celNotOperator(pod)},
-		{Name: "is-not-a-mirror-pod", Expression: celNotMirror},
+		{Name: "not-operator", Expression: celNotOperator(pod)},
+		{Name: "not-mirror-pod", Expression: celNotMirror},
 	}
 }

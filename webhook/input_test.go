@@ -118,8 +118,8 @@ func TestPodsKeepTheirLabels(t *testing.T) {
 	}{
 		"a label that is gone":                  {"flink", map[string]any{}, "LabelImmutable"},
 		"a label that is another":               {"flink", map[string]any{"labels": map[string]any{"app": "web", "system": "ververica-platform", "jobId": "a"}}, "LabelImmutable"},
-		"another label that comes":              {"flink", map[string]any{"labels": same, "annotations": map[string]any{"a": "b"}}, "NotConcerned"},
-		"a pod that is being deleted":           {"flink", map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotConcerned"},
+		"another label that comes":              {"flink", map[string]any{"labels": same, "annotations": map[string]any{"a": "b"}}, "NotApplicable"},
+		"a pod that is being deleted":           {"flink", map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotApplicable"},
 		"a namespace that is always left alone": {"drey-system", map[string]any{}, "ExcludedNamespace"},
 		"a namespace without a target":          {"unregistered", map[string]any{}, "LabelImmutable"},
 	} {
@@ -278,8 +278,8 @@ func TestWorkloadsKeepTheLabelsThatAnUpdateForgets(t *testing.T) {
 	}{
 		"all are forgotten":   {map[string]any{}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels","value":{"system":"ververica-platform","vvpNamespace":"a"}}]`},
 		"one is forgotten":    {map[string]any{"labels": map[string]any{"system": "ververica-platform"}}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels/vvpNamespace","value":"a"}]`},
-		"none is":             {map[string]any{"labels": map[string]any{"system": "x", "vvpNamespace": "b"}}, "NotConcerned", ""},
-		"it is being deleted": {map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotConcerned", ""},
+		"none is":             {map[string]any{"labels": map[string]any{"system": "x", "vvpNamespace": "b"}}, "NotApplicable", ""},
+		"it is being deleted": {map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotApplicable", ""},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			c.metadata["name"] = "p"

@@ -43,7 +43,7 @@ func admit[T any](w *Webhooks, name string, p purpose, recognize func(*T, *reque
 
 // pass answers requests on which nothing has to be decided.
 func (w *Webhooks) pass(uid, namespace, subResource string, concerned bool) (response, bool) {
-	answer := response{uid: uid, allowed: true, reason: verdict.NotConcerned}
+	answer := response{uid: uid, allowed: true, reason: verdict.NotApplicable}
 	switch {
 	case !concerned, subResource != "":
 		return answer, true

@@ -25,7 +25,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "drey_admission_reviews_total", Help: "AdmissionReviews answered, by webhook and verdict.",
 		}, []string{"webhook", "verdict"}),
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_admission_faults_total", Help: "Requests to a webhook that were not answered with a review, by status code.",
+			Name: "drey_admission_invalid_requests_total", Help: "Requests to a webhook that were not answered with a review, by status code.",
 		}, []string{"webhook", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "drey_admission_duration_seconds", Help: "Time from a review's header to its answer.",
@@ -35,13 +35,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "drey_labels_added_total", Help: "Labels added to pods and other objects, by label.",
 		}, []string{"label"}),
 		kept: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_labels_kept_total", Help: "Labels that pods had with another value than drey would have given, and that stayed, by label.",
+			Name: "drey_label_mismatches_total", Help: "Labels that pods had with another value than drey would have given, and that stayed, by label.",
 		}, []string{"label"}),
 		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "drey_admission_denials_total", Help: "Workloads that were denied, by webhook, reason and mode. In the modes warn and audit they passed nevertheless.",
 		}, []string{"webhook", "reason", "mode"}),
 		unknown: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "drey_admission_owner_unknown_total", Help: "Reviews that were answered before all owners of the object could be found.",
+			Name: "drey_admission_owner_lookup_incomplete_total", Help: "Reviews that were answered before all owners of the object could be found.",
 		}),
 	}
 	if r != nil {

@@ -49,8 +49,8 @@ type Rules interface {
 	Warnings(o registry.Object) []string
 }
 
-// KeepsRules is the reason to allow a write to one of drey's own objects.
-const KeepsRules verdict.Reason = "KeepsRules"
+// Valid is the reason to allow a write to one of drey's own objects.
+const Valid verdict.Reason = "Valid"
 
 const (
 	// objectPatience is how long the answer may take: lists that are true at this
@@ -63,7 +63,7 @@ const (
 // keepRules decides on writes to drey's own objects. It fails closed: what could
 // not be found out is refused, and may be tried again.
 func (w *Webhooks) keepRules(ctx context.Context, r *request[jsontext.Value]) response {
-	answer := response{uid: r.UID, allowed: true, reason: verdict.NotConcerned}
+	answer := response{uid: r.UID, allowed: true, reason: verdict.NotApplicable}
 	if r.SubResource != "" {
 		return answer
 	}
@@ -75,7 +75,7 @@ func (w *Webhooks) keepRules(ctx context.Context, r *request[jsontext.Value]) re
 	}
 	refusal, refused := errors.AsType[*registry.Error](err)
 	if r.Operation == "DELETE" && w.isEnding(ctx, r.Namespace) || refused && w.isElsewhere(bounded, r) {
-		answer.reason = verdict.NotConcerned
+		answer.reason = verdict.NotApplicable
 		return answer
 	}
 	answer.allowed, answer.message, answer.reason = false, "drey could not find out whether this may be: "+err.Error()+". Try again", verdict.Reason(registry.ReasonClusterUnavailable)
@@ -159,7 +159,7 @@ func (w *Webhooks) judgeCreate(ctx context.Context, r *request[jsontext.Value], 
 	if err != nil {
 		return err
 	}
-	answer.reason = KeepsRules
+	answer.reason = Valid
 	// What has the same name in Kubernetes is for the API server to answer.
 	if _, holder, err := w.objects.Holder(ctx, o.Key()); err == nil && holder != name {
 		return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
@@ -186,7 +186,7 @@ func (w *Webhooks) judgeUpdate(ctx context.Context, r *request[jsontext.Value], 
 	if err := cmp.Or(err, wasErr); err != nil {
 		return err
 	}
-	answer.reason = KeepsRules
+	answer.reason = Valid
 	if o.Metadata.ID != was.Metadata.ID && w.known.Live(o.Metadata.ID) {
 		return registry.IDTaken(o, "something that runs")
 	}
@@ -208,7 +208,7 @@ func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], 
 	if err != nil {
 		return err
 	}
-	answer.reason = KeepsRules
+	answer.reason = Valid
 	kept, holder, err := w.objects.Holder(ctx, o.Key())
 	if errors.Is(err, registry.ErrNotFound) || err == nil && holder != name {
 		return nil

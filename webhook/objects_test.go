@@ -45,25 +45,25 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 		marked      string // empty: nothing
 		uid         string // of another than the cluster has
 	}{
-		"what keeps the rules is allowed":                      {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
+		"what keeps the rules is allowed":                      {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "Valid"},
 		"what breaks one is refused":                           {operation: "UPDATE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
 		"a deletion too, and its mark is taken off":            {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
-		"one that may be marks what goes":                      {operation: "DELETE", auditedAs: "KeepsRules", marked: "true"},
-		"but a dry run changes nothing":                        {operation: "DELETE", dryRun: true, auditedAs: "KeepsRules"},
+		"one that may be marks what goes":                      {operation: "DELETE", auditedAs: "Valid", marked: "true"},
+		"but a dry run changes nothing":                        {operation: "DELETE", dryRun: true, auditedAs: "Valid"},
 		"a refused one neither":                                {operation: "DELETE", dryRun: true, rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
 		"what cannot be marked stays":                          {operation: "DELETE", markErr: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable", marked: "true"},
-		"but not when the namespace goes":                      {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotConcerned", marked: "false"},
-		"nor when nothing can be told of it":                   {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotConcerned"},
+		"but not when the namespace goes":                      {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotApplicable", marked: "false"},
+		"nor when nothing can be told of it":                   {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotApplicable"},
 		"a namespace that cannot be asked about stays":         {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
 		"a namespace that goes lets nothing be made":           {operation: "CREATE", rules: referenced, holder: registry.ErrNotFound, ending: true, code: 403, says: "something", auditedAs: "TargetReferenced"},
-		"what nobody has in REST may go":                       {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "KeepsRules"},
+		"what nobody has in REST may go":                       {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "Valid"},
 		"an unknown failure is to be tried again":              {operation: "UPDATE", rules: errBroken, code: 503, says: "drey could not find out whether this may be: connection refused. Try again", auditedAs: "ClusterUnavailable"},
 		"so is a cluster that does not answer":                 {operation: "CREATE", rules: unavailable, holder: registry.ErrNotFound, code: 503, says: "the cluster could not be asked: try again", auditedAs: "ClusterUnavailable"},
 		"and a name of which nobody knows whose it is":         {operation: "CREATE", holder: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable"},
-		"a status is not asked about":                          {operation: "UPDATE", rules: referenced, subResource: "status", auditedAs: "NotConcerned"},
-		"a refused deletion of what is not there says nothing": {operation: "DELETE", uid: "0815", rules: referenced, auditedAs: "NotConcerned", marked: "false"},
-		"nor does an update":                                   {operation: "UPDATE", uid: "0815", rules: referenced, auditedAs: "NotConcerned"},
-		"an operation of later is not asked about, either":     {operation: "EVICT", rules: referenced, auditedAs: "NotConcerned"},
+		"a status is not asked about":                          {operation: "UPDATE", rules: referenced, subResource: "status", auditedAs: "NotApplicable"},
+		"a refused deletion of what is not there says nothing": {operation: "DELETE", uid: "0815", rules: referenced, auditedAs: "NotApplicable", marked: "false"},
+		"nor does an update":                                   {operation: "UPDATE", uid: "0815", rules: referenced, auditedAs: "NotApplicable"},
+		"an operation of later is not asked about, either":     {operation: "EVICT", rules: referenced, auditedAs: "NotApplicable"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			marked := "nothing"

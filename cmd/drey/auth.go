@@ -75,7 +75,7 @@ func (a *restAuth) check(address string) error {
 	if a.newOwnerToken && !slices.Contains(a.ways, authTokens) {
 		return errors.New("--new-owner-token makes an API token: give --rest-auth tokens, too")
 	}
-	local, err := isLoopback("--rest-address", address)
+	local, err := isLoopback("--rest-bind-address", address)
 	if err != nil || local {
 		return err
 	}
@@ -89,7 +89,7 @@ func (a *restAuth) check(address string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("--rest-address %s is not a loopback address: whoever reaches it could use it. Add %s. Or keep it to this machine: --rest-address 127.0.0.1:8080",
+	return fmt.Errorf("--rest-bind-address %s is not a loopback address: whoever reaches it could use it. Add %s. Or keep it to this machine: --rest-bind-address 127.0.0.1:8080",
 		address, strings.Join(missing, "; and "))
 }
 

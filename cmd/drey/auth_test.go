@@ -77,7 +77,7 @@ func TestOnTheNetworkWithTLSAndAuthANewCertificateIsServedWithoutARestart(t *tes
 	first := writeCertificate(t, certFile, keyFile)
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	d := startWith(t, dir, "--rest-address", "0.0.0.0:"+port, "--rest-auth", "tokens", "--rest-tls-cert", certFile, "--rest-tls-key", keyFile)
+	d := startWith(t, dir, "--rest-bind-address", "0.0.0.0:"+port, "--rest-auth", "tokens", "--rest-tls-cert", certFile, "--rest-tls-key", keyFile)
 	t.Setenv("DREY_SERVER", "https://"+address)
 	t.Setenv("DREY_TOKEN", secretPattern.FindString(d.Log()))
 	t.Setenv("DREY_CERTIFICATE_AUTHORITY", certFile)

@@ -41,7 +41,7 @@ func (c *certOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.mode, "certs", certsAuto, "where the certificate of the webhooks comes from: cert-manager, self-signed (made by drey, in a Secret that the replicas share), memory (made by this process, for a drey outside of the cluster), or auto (memory with --install-webhooks; without it cert-manager if the cluster has it, else self-signed)")
 	f.DurationVar(&c.caLifetime, "certs-ca-lifetime", certs.DefaultCALifetime, "life of the CA that signs the webhooks' certificate; it is replaced at two thirds of it")
 	f.DurationVar(&c.lifetime, "certs-lifetime", certs.DefaultLifetime, "life of the webhooks' certificate; it is replaced at two thirds of it")
-	f.DurationVar(&c.settle, "certs-settle", certs.DefaultSettle, "how long a new CA is in the caBundles before a certificate that needs it is served; longer than an API server takes to see a change")
+	f.DurationVar(&c.settle, "ca-propagation-delay", certs.DefaultSettle, "how long a new CA is in the caBundles before a certificate that needs it is served; longer than an API server takes to see a change")
 	f.StringVar(&c.minTLS, "webhook-tls-min-version", "1.3", "oldest version of TLS that the webhooks speak: 1.3 or 1.2")
 	f.StringVar(&c.clientCA, "webhook-client-ca", "", "file with the CAs, in PEM, of the client certificate that the API server shows to webhooks; empty: it needs none")
 	f.StringVar(&c.clientName, "webhook-client-name", "", "with --webhook-client-ca: the common name in that certificate; empty: any")

@@ -118,7 +118,7 @@ func summary(manifests int, all []checked) string {
 	if len(all) == 0 {
 		return fmt.Sprintf("%s read, none of them a workload: nothing runs Flink\n", plural(manifests, "object"))
 	}
-	flinks := count(all, func(c checked) bool { return c.Reason != verdict.NotFlink && c.Reason != verdict.WeakSignal })
+	flinks := count(all, func(c checked) bool { return c.Reason != verdict.NotFlink && c.Reason != verdict.InsufficientSignal })
 	return fmt.Sprintf("%s read: %s, %d of Flink\n", plural(manifests, "object"), plural(len(all), "workload"), flinks)
 }
 

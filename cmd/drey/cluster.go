@@ -75,7 +75,7 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 	}))
 	if err != nil {
 		stop()
-		return fmt.Errorf("--webhook-address %s: %w", s.options.webhookAddress, err)
+		return fmt.Errorf("--webhook-bind-address %s: %w", s.options.webhookAddress, err)
 	}
 	stopped := make(chan struct{})
 	var failure error // of the server, once stopped is closed
@@ -127,8 +127,8 @@ func (s *service) serveWebhooks(ctx context.Context, fail context.CancelCauseFun
 
 // removeCommand opens all gates.
 const removeCommand = "kubectl delete mutatingwebhookconfiguration/drey validatingwebhookconfiguration/drey " +
-	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-mark validatingadmissionpolicybinding/drey-claim " +
-	"validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-mark validatingadmissionpolicy/drey-claim"
+	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-registered-label validatingadmissionpolicybinding/drey-claim " +
+	"validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-registered-label validatingadmissionpolicy/drey-claim"
 
 // control does what one process of a cluster does for all: until ctx ends.
 func (s *service) control(ctx context.Context, repairer *repair.Repairer, fail context.CancelCauseFunc) {

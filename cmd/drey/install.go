@@ -119,8 +119,8 @@ workload is touched, and labels of pods stay.`,
   drey uninstall --purge`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if what.GatesOnly && what.Purge {
-				return &exitError{exitUsage, errors.New("--gates-only leaves drey running, and --purge removes what it needs: give one of the two")}
+			if what.AdmissionOnly && what.Purge {
+				return &exitError{exitUsage, errors.New("--admission-only leaves drey running, and --purge removes what it needs: give one of the two")}
 			}
 			if w.print {
 				return printRemoval(cmd.OutOrStdout(), what)
@@ -137,7 +137,7 @@ workload is touched, and labels of pods stay.`,
 	w.bind(cmd, "write the kubectl commands that do most of it to standard output, and reach no cluster")
 	f := cmd.Flags()
 	f.StringVarP(&what.Namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
-	f.BoolVar(&what.GatesOnly, "gates-only", false, "remove the webhook configurations and policies alone: drey goes on, and refuses nothing any more")
+	f.BoolVar(&what.AdmissionOnly, "admission-only", false, "remove the webhook configurations and policies alone: drey goes on, and refuses nothing any more")
 	f.BoolVar(&what.Purge, "purge", false, "remove the registry, too: every target that is registered")
 	return cmd
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	clusterclient "k8s.io/client-go/rest"
@@ -22,17 +21,8 @@ const leaseName = "drey"
 // lead runs work while this process leads, until ctx ends: alone if it has a file of
 // its own, else when it holds the Lease. Webhooks and REST are served by all.
 func (s *service) lead(ctx context.Context, work func(context.Context)) error {
-	leading := prometheus.NewGauge(prometheus.GaugeOpts{Name: "drey_leading", Help: "1 while this replica keeps the marks of namespaces and the status of targets, and repairs, else 0."})
-	if err := s.metrics.Register(leading); err != nil {
-		return err
-	}
-	rule := func(ctx context.Context) {
-		leading.Set(1)
-		defer leading.Set(0)
-		work(ctx)
-	}
 	if s.embedded != nil {
-		rule(ctx)
+		work(ctx)
 		return nil
 	}
 	client, err := coordinationclient.NewForConfig(clusterclient.CopyConfig(s.cluster))
@@ -59,7 +49,7 @@ func (s *service) lead(ctx context.Context, work func(context.Context)) error {
 					defer working.Unlock()
 					if ctx.Err() == nil {
 						s.log.Info("this process leads: it keeps the marks and repairs")
-						rule(ctx)
+						work(ctx)
 					}
 				},
 				OnStoppedLeading: func() {},

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	controllermetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -23,7 +25,8 @@ import (
 // get /metrics.
 func (s *service) serveOperations(fail context.CancelCauseFunc) error {
 	mux := http.NewServeMux()
-	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
+	// Those of client-go (rest_client_*, leader_election_master_status) are the process's.
+	metrics := promhttp.HandlerFor(prometheus.Gatherers{s.metrics, controllermetrics.Registry}, promhttp.HandlerOpts{})
 	if s.options.metricsOpen() {
 		mux.Handle("GET "+metricsPath, metrics)
 		return s.serveHTTP(fail, s.options.metricsAddress, s.probes(mux), nil)

@@ -13,7 +13,7 @@ import (
 // any more, but alive, and serving, until the drain is over.
 func TestDreyServesOnWhileItSaysThatItStops(t *testing.T) {
 	probes := freeAddress(t)
-	d := startWith(t, t.TempDir(), "--probe-address", probes, "--drain", "6s")
+	d := startWith(t, t.TempDir(), "--health-probe-bind-address", probes, "--shutdown-delay", "6s")
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 404, "/": 404} {
 		if code, body := ask(t, "http://"+probes+path); code != want {
 			t.Errorf("%s: %d, want %d: %s", path, code, want, body)

@@ -67,21 +67,21 @@ either, drey serves the registry alone.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.dataDir, "data-dir", "drey-data", "directory of the registry's file; made if it is not there")
-	f.StringVar(&o.restAddress, "rest-address", "127.0.0.1:8080", "host:port of the REST API; off loopback it needs --rest-tls-cert, --rest-tls-key and --rest-auth")
-	f.StringVar(&o.restURL, "rest-url", "", "base URL at which people reach the REST API, for the commands that denials give them (default: that of --rest-address)")
+	f.StringVar(&o.restAddress, "rest-bind-address", "127.0.0.1:8080", "host:port of the REST API; off loopback it needs --rest-tls-cert, --rest-tls-key and --rest-auth")
+	f.StringVar(&o.restURL, "rest-url", "", "base URL at which people reach the REST API, for the commands that denials give them (default: that of --rest-bind-address)")
 	o.auth.bind(f)
 	f.BoolVar(&o.accessLog, "access-log", false, "log every REST request; without it, at --log-level debug only")
-	f.StringVar(&o.webhookAddress, "webhook-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
-	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; off loopback it is /metrics alone, over TLS, for those whom the cluster's RBAC lets get it")
+	f.StringVar(&o.webhookAddress, "webhook-bind-address", ":9443", "host:port of the webhooks, served over TLS; used with a cluster only")
+	f.StringVar(&o.metricsAddress, "metrics-bind-address", "127.0.0.1:8081", "host:port of /metrics, /livez and /readyz; off loopback it is /metrics alone, over TLS, for those whom the cluster's RBAC lets get it")
 	f.BoolVar(&o.enableHTTP2, "enable-http2", false, "offer HTTP/2 on the webhooks, /metrics and the REST API; without it they speak HTTP/1.1, which HTTP/2 Rapid Reset (CVE-2023-44487) does not concern")
-	f.StringVar(&o.probeAddress, "probe-address", "", "host:port of /livez and /readyz for a kubelet or a load balancer, without TLS; empty: those of --metrics-address")
-	f.DurationVar(&o.drain, "drain", 10*time.Second, "with --probe-address: how long drey goes on serving after SIGTERM, while /readyz says that it stops")
+	f.StringVar(&o.probeAddress, "health-probe-bind-address", "", "host:port of /livez and /readyz for a kubelet or a load balancer, without TLS; empty: those of --metrics-bind-address")
+	f.DurationVar(&o.drain, "shutdown-delay", 10*time.Second, "with --health-probe-bind-address: how long drey goes on serving after SIGTERM, while /readyz says that it stops")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the cluster that drey runs in, if any")
 	f.StringVar(&o.namespace, "namespace", "", "Kubernetes namespace that drey counts as its own: targets without a namespace point there, and its pods are left alone (default: where drey runs, else drey-system)")
 	f.StringArrayVar(&o.platformNamespaces, "platform-namespace", nil, "a platform namespace that exists beside default; may be given many times")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks with the cluster by the URL of --webhook-address, for a drey that runs outside of it")
+	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks with the cluster by the URL of --webhook-bind-address, for a drey that runs outside of it")
 	f.StringVar(&o.store, "store", storeEmbedded, "where the registry is kept: embedded (in a file of --data-dir; one process alone) or kubernetes (as custom resources of the cluster; any number of processes)")
 	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "with --store kubernetes: make the Kubernetes namespace of a new platform namespace if there is none")
 	f.StringVar(&o.mode, "mode", string(webhook.Enforce), "what becomes of a workload that may not run: enforce refuses it, warn lets it pass with a warning, audit lets it pass and writes an event; the label "+webhook.ModeLabel+" of a namespace overrides it there")
@@ -96,16 +96,16 @@ func (o *serveOptions) complete() error {
 	if err := o.auth.check(o.restAddress); err != nil {
 		return err
 	}
-	if _, err := isLoopback("--metrics-address", o.metricsAddress); err != nil {
+	if _, err := isLoopback("--metrics-bind-address", o.metricsAddress); err != nil {
 		return err
 	}
 	if o.probeAddress != "" {
-		if _, err := isLoopback("--probe-address", o.probeAddress); err != nil {
+		if _, err := isLoopback("--health-probe-bind-address", o.probeAddress); err != nil {
 			return err
 		}
 	}
 	if o.drain < 0 {
-		return fmt.Errorf("--drain is %s: it is how long to wait, 0s for not at all", o.drain)
+		return fmt.Errorf("--shutdown-delay is %s: it is how long to wait, 0s for not at all", o.drain)
 	}
 	if o.restURL = strings.TrimSuffix(o.restURL, "/"); o.restURL == "" {
 		o.restURL = o.auth.scheme() + o.restAddress
@@ -124,11 +124,11 @@ func (o *serveOptions) complete() error {
 	}
 	host, _, err := net.SplitHostPort(o.webhookAddress)
 	if err != nil {
-		return fmt.Errorf("--webhook-address: %w", err)
+		return fmt.Errorf("--webhook-bind-address: %w", err)
 	}
 	if ip := net.ParseIP(host); o.installWebhooks && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return fmt.Errorf("--install-webhooks registers the webhooks by the URL of --webhook-address, and %q names no host: "+
-			"give the address at which the API server reaches this machine, such as --webhook-address 127.0.0.1:9443 if it runs here too", o.webhookAddress)
+		return fmt.Errorf("--install-webhooks registers the webhooks by the URL of --webhook-bind-address, and %q names no host: "+
+			"give the address at which the API server reaches this machine, such as --webhook-bind-address 127.0.0.1:9443 if it runs here too", o.webhookAddress)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (o *serveOptions) complete() error {
 func (o *serveOptions) checkAlone() error {
 	switch {
 	case !o.metricsOpen():
-		return fmt.Errorf("--metrics-address %s is not a loopback address, and without a cluster nobody can say who may read what is served there: "+
+		return fmt.Errorf("--metrics-bind-address %s is not a loopback address, and without a cluster nobody can say who may read what is served there: "+
 			"use 127.0.0.1 and reach it through ssh or a proxy that authenticates, or give --kubeconfig", o.metricsAddress)
 	case o.auth.shared:
 		return errors.New("--rest-tls takes the certificate of the webhooks, which are served with a cluster only: give --kubeconfig, or --rest-tls-cert FILE --rest-tls-key FILE")
@@ -148,7 +148,7 @@ func (o *serveOptions) checkAlone() error {
 // metricsOpen tells whether everybody on this machine may read the metrics, and
 // nobody else can.
 func (o *serveOptions) metricsOpen() bool {
-	local, err := isLoopback("--metrics-address", o.metricsAddress)
+	local, err := isLoopback("--metrics-bind-address", o.metricsAddress)
 	return local && err == nil
 }
 

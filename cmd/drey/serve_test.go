@@ -152,16 +152,16 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 	if err := os.WriteFile(notADir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free := []string{"--rest-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}
+	free := []string{"--rest-bind-address", "127.0.0.1:0", "--metrics-bind-address", "127.0.0.1:0"}
 	for rule, c := range map[string]struct {
 		args []string
 		says []string
 	}{
-		"REST on every interface":          {[]string{"--rest-address", ":8080"}, []string{"--rest-address :8080", "--rest-tls-cert FILE --rest-tls-key FILE", "--rest-auth tokens", "127.0.0.1"}},
-		"REST on another address":          {[]string{"--rest-address", "192.0.2.1:8080"}, []string{"--rest-address 192.0.2.1:8080"}},
-		"REST off loopback without TLS":    {[]string{"--rest-address", "0.0.0.0:8080", "--rest-auth", "tokens"}, []string{"Add --rest-tls-cert FILE --rest-tls-key FILE"}},
-		"REST off loopback without auth":   {[]string{"--rest-address", "0.0.0.0:8080", "--rest-tls-cert", "c", "--rest-tls-key", "k"}, []string{"Add --rest-auth tokens"}},
-		"REST off loopback, auth said off": {[]string{"--rest-address", "0.0.0.0:8080", "--rest-tls-cert", "c", "--rest-tls-key", "k", "--rest-auth", "off"}, []string{"Add --rest-auth tokens"}},
+		"REST on every interface":          {[]string{"--rest-bind-address", ":8080"}, []string{"--rest-bind-address :8080", "--rest-tls-cert FILE --rest-tls-key FILE", "--rest-auth tokens", "127.0.0.1"}},
+		"REST on another address":          {[]string{"--rest-bind-address", "192.0.2.1:8080"}, []string{"--rest-bind-address 192.0.2.1:8080"}},
+		"REST off loopback without TLS":    {[]string{"--rest-bind-address", "0.0.0.0:8080", "--rest-auth", "tokens"}, []string{"Add --rest-tls-cert FILE --rest-tls-key FILE"}},
+		"REST off loopback without auth":   {[]string{"--rest-bind-address", "0.0.0.0:8080", "--rest-tls-cert", "c", "--rest-tls-key", "k"}, []string{"Add --rest-auth tokens"}},
+		"REST off loopback, auth said off": {[]string{"--rest-bind-address", "0.0.0.0:8080", "--rest-tls-cert", "c", "--rest-tls-key", "k", "--rest-auth", "off"}, []string{"Add --rest-auth tokens"}},
 		"auth that does not exist":         {[]string{"--rest-auth", "passwords"}, []string{`"passwords"`, "tokens,cluster"}},
 		"auth on and off":                  {[]string{"--rest-auth", "tokens,off"}, []string{"off goes with nothing else"}},
 		"no auth at all":                   {[]string{"--rest-auth", ""}, []string{"--rest-auth is empty"}},
@@ -169,17 +169,17 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"a certificate without a key":      {[]string{"--rest-tls-cert", "c"}, []string{"--rest-tls-key"}},
 		"a certificate that is not there":  {append(free, "--rest-tls-cert", "c", "--rest-tls-key", "k"), []string{"--rest-tls-cert c"}},
 		"an owner's token without tokens":  {[]string{"--new-owner-token"}, []string{"--rest-auth tokens"}},
-		"metrics for all and no cluster":   {[]string{"--metrics-address", "0.0.0.0:8081"}, []string{"--metrics-address", "loopback", "--kubeconfig"}},
+		"metrics for all and no cluster":   {[]string{"--metrics-bind-address", "0.0.0.0:8081"}, []string{"--metrics-bind-address", "loopback", "--kubeconfig"}},
 		"webhooks' TLS and no webhooks":    {[]string{"--rest-tls"}, []string{"--rest-tls-cert FILE", "--kubeconfig"}},
 		"two certificates of REST":         {[]string{"--rest-tls", "--rest-tls-cert", "c", "--rest-tls-key", "k"}, []string{"one of the two"}},
-		"probes without a port":            {[]string{"--probe-address", "0.0.0.0"}, []string{"--probe-address", "port"}},
-		"a drain that is over already":     {[]string{"--drain", "-1s"}, []string{"--drain", "0s"}},
-		"an address without a port":        {[]string{"--rest-address", "127.0.0.1"}, []string{"--rest-address", "port"}},
-		"webhooks by the URL of no host":   {[]string{"--install-webhooks"}, []string{"--webhook-address 127.0.0.1:9443"}},
+		"probes without a port":            {[]string{"--health-probe-bind-address", "0.0.0.0"}, []string{"--health-probe-bind-address", "port"}},
+		"a drain that is over already":     {[]string{"--shutdown-delay", "-1s"}, []string{"--shutdown-delay", "0s"}},
+		"an address without a port":        {[]string{"--rest-bind-address", "127.0.0.1"}, []string{"--rest-bind-address", "port"}},
+		"webhooks by the URL of no host":   {[]string{"--install-webhooks"}, []string{"--webhook-bind-address 127.0.0.1:9443"}},
 		"traces to no URL":                 {[]string{"--traces-endpoint", "collector:4318"}, []string{"--traces-endpoint", "http://otel-collector:4318"}},
 		"more traces than requests":        {[]string{"--traces-endpoint", "http://c:4318/v1/traces", "--traces-ratio", "2"}, []string{"--traces-ratio", "0 to 1"}},
-		"webhooks without a cluster":       {append(free, "--install-webhooks", "--webhook-address", "127.0.0.1:9443"), []string{"--install-webhooks", "--kubeconfig"}},
-		"an address that is taken":         {[]string{"--rest-address", taken.Addr().String()}, []string{"address already in use"}},
+		"webhooks without a cluster":       {append(free, "--install-webhooks", "--webhook-bind-address", "127.0.0.1:9443"), []string{"--install-webhooks", "--kubeconfig"}},
+		"an address that is taken":         {[]string{"--rest-bind-address", taken.Addr().String()}, []string{"address already in use"}},
 		"a file that another process has":  {append(free, "--data-dir", used), []string{"another process", "--data-dir"}},
 		"a data directory that is a file":  {append(free, "--data-dir", notADir), []string{"not a directory"}},
 		"a kubeconfig that is not there":   {append(free, "--kubeconfig", "nowhere"), []string{"--kubeconfig nowhere"}},

@@ -102,7 +102,7 @@ const (
 	Definitions = "definitions" // of custom resources, and the namespace
 	Rights      = "rights"
 	Server      = "server"
-	Gates       = "gates" // webhook configurations and policies
+	Gates       = "admission" // webhook configurations and policies
 )
 
 // Stages are all objects, in the order in which they are to be applied. They are

@@ -47,7 +47,7 @@ func generated(t *testing.T) map[string][]byte {
 		"base/namespace.yaml": documents(t, pick(t, base, Definitions, "Namespace")),
 		"base/rights.yaml":    documents(t, pick(t, base, Rights)),
 		"base/server.yaml":    documents(t, pick(t, base, Server)),
-		"base/gates.yaml":     documents(t, pick(t, base, Gates)),
+		"base/admission.yaml":     documents(t, pick(t, base, Gates)),
 
 		"overlays/cert-manager/rights.yaml":     documents(t, named(pick(t, certManager, Rights, "Role"), roleCerts)),
 		"overlays/cert-manager/deployment.yaml": patch(t, certManager),
@@ -126,7 +126,7 @@ func templates(t *testing.T) map[string][]byte {
 				when(`eq .Values.certs.mode "self-signed"`, "---\n"+text(own))+
 				when(`eq .Values.certs.mode "cert-manager"`, "---\n"+text(theirs))+
 				"{{- range .Values.rbac.additionalNamespaces }}\n---\n"+strings.ReplaceAll(text(inTargets), target, "{{ . }}")+"{{- end }}\n")),
-		"gates.yaml": []byte(header + gates),
+		"admission.yaml": []byte(header + gates),
 	}
 }
 

@@ -128,7 +128,7 @@ func (o *Options) pod() corev1.PodSpec {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")},
-		// preStop, --drain, and 20 s for the requests that are under way then.
+		// preStop, --shutdown-delay, and 20 s for the requests that are under way then.
 		TerminationGracePeriodSeconds: new(int64(45)),
 		Containers:                    []corev1.Container{o.container()},
 	}
@@ -176,10 +176,10 @@ func (o *Options) container() corev1.Container {
 func (o *Options) args() []string {
 	all := []string{
 		"serve",
-		fmt.Sprintf("--webhook-address=:%d", webhookPort),
-		fmt.Sprintf("--probe-address=:%d", probePort),
-		fmt.Sprintf("--metrics-address=:%d", metricsPort),
-		fmt.Sprintf("--rest-address=:%d", restPort),
+		fmt.Sprintf("--webhook-bind-address=:%d", webhookPort),
+		fmt.Sprintf("--health-probe-bind-address=:%d", probePort),
+		fmt.Sprintf("--metrics-bind-address=:%d", metricsPort),
+		fmt.Sprintf("--rest-bind-address=:%d", restPort),
 		"--rest-tls",
 		"--rest-auth=cluster",
 		"--rest-url=" + o.RESTURL,

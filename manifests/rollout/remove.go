@@ -20,7 +20,7 @@ import (
 // Removal says what goes.
 type Removal struct {
 	Namespace string // drey's own
-	GatesOnly bool   // webhook configurations and policies alone: drey goes on
+	AdmissionOnly bool   // webhook configurations and policies alone: drey goes on
 	Purge     bool   // the registry, too: custom resources, their definitions, the volume
 }
 
@@ -34,7 +34,7 @@ func (r *Rollout) Remove(ctx context.Context, what Removal) error {
 		return err
 	}
 	for _, stage := range slices.Backward(stages) {
-		if stage.Name != bundle.Gates && what.GatesOnly {
+		if stage.Name != bundle.Gates && what.AdmissionOnly {
 			break
 		}
 		for _, o := range slices.Backward(stage.Objects) {
@@ -102,7 +102,7 @@ func Names(what Removal) ([][2]string, error) {
 	}
 	var all [][2]string
 	for _, stage := range slices.Backward(stages) {
-		if stage.Name != bundle.Gates && what.GatesOnly {
+		if stage.Name != bundle.Gates && what.AdmissionOnly {
 			break
 		}
 		for _, o := range slices.Backward(stage.Objects) {

@@ -31,7 +31,7 @@ func startTimed(ctx context.Context, program, dir string, m *started) (*process,
 	}
 	rest, probes := addresses[0], addresses[1]
 	began := time.Now()
-	p, err := startProcess(ctx, "http://"+rest, program, "serve", "--data-dir", dir, "--rest-address", rest, "--metrics-address", probes)
+	p, err := startProcess(ctx, "http://"+rest, program, "serve", "--data-dir", dir, "--rest-bind-address", rest, "--metrics-bind-address", probes)
 	if err != nil {
 		return nil, err
 	}

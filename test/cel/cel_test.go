@@ -139,7 +139,7 @@ func (c code) acting(t testing.TB, object map[string]any) []string {
 	for _, path := range (fixtures.Case{Object: object}).Paths() {
 		for _, handlers := range c {
 			allowed, reason := ask(t, handlers[path], "CREATE", object, nil)
-			if (!allowed || reason != "NotFlink" && reason != "WeakSignal") && !slices.Contains(paths, path) {
+			if (!allowed || reason != "NotFlink" && reason != "InsufficientSignal") && !slices.Contains(paths, path) {
 				paths = append(paths, path)
 			}
 		}

@@ -43,7 +43,7 @@ func TestNoCallFailsWhileCertManagerRotates(t *testing.T) {
 	home := c.Namespace(t)
 	client := cmclient.NewForConfigOrDie(c.Config())
 	soak.Run(t, soak.Options{
-		Cluster: c, Program: program, Home: home, Args: []string{"--namespace", home, "--certs-settle", "1s"},
+		Cluster: c, Program: program, Home: home, Args: []string{"--namespace", home, "--ca-propagation-delay", "1s"},
 		For: *soakFor, Rotations: int(*soakFor / (22 * time.Second)),
 		Meanwhile: func(ctx context.Context) {
 			for tick := time.Tick(20 * time.Second); ctx.Err() == nil; {

@@ -24,7 +24,7 @@ func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
 	webhooks := listener.Addr().String()
 	listener.Close()
 	d, err := drey.Start(t.Context(), drey.Options{DataDir: t.TempDir(), Args: []string{
-		"--kubeconfig", w.Kubeconfig(), "--webhook-address", webhooks, "--certs", "memory", "--rest-auth", "cluster,tokens", "--platform-namespace", "team-a",
+		"--kubeconfig", w.Kubeconfig(), "--webhook-bind-address", webhooks, "--certs", "memory", "--rest-auth", "cluster,tokens", "--platform-namespace", "team-a",
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -263,7 +263,7 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) outcome {
 	for _, path := range c.Paths() {
 		v := askOne(t, handlers[path], c.Kind(), namespace, object)
 		reason := v.AuditAnnotations["verdict"]
-		out.concerned = reason != "NotFlink" && reason != "WeakSignal"
+		out.concerned = reason != "NotFlink" && reason != "InsufficientSignal"
 		for _, text := range v.Warnings {
 			if !slices.Contains(out.warnings, text) {
 				out.warnings = append(out.warnings, text)

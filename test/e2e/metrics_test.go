@@ -16,7 +16,7 @@ func TestMetricsOnThePodsNetworkAreForThoseWhomRBACLetsReadThem(t *testing.T) {
 	w := inWorld(t)
 	home := w.Namespace(t)
 	d, err := drey.Start(t.Context(), drey.Options{Cluster: w.Cluster, Pod: true, DataDir: t.TempDir(), Args: []string{
-		"--install-webhooks=false", "--certs", "memory", "--drain", "0s", "--namespace", home,
+		"--install-webhooks=false", "--certs", "memory", "--shutdown-delay", "0s", "--namespace", home,
 	}})
 	if err != nil {
 		t.Fatal(err)

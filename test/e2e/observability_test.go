@@ -54,7 +54,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	ask(fmt.Sprintf(review, "elsewhere"))
 	ask("no review")
 	eventually.OK(t, 20*time.Second, func() error {
-		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["drey_leading"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil {
+		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["workqueue_depth"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil {
 			return fmt.Errorf("some metrics are not there yet")
 		}
 		return nil
@@ -84,7 +84,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 
 	asked := map[string]bool{}
 	for what, expr := range expressions(t) {
-		names := regexp.MustCompile(`\b(?:drey|process)_[a-z_]+`).FindAllString(expr, -1)
+		names := regexp.MustCompile(`\b(?:drey|process|workqueue|leader_election)_[a-z_]+`).FindAllString(expr, -1)
 		if len(names) == 0 {
 			t.Errorf("%s asks for nothing of drey's: %s", what, expr)
 		}

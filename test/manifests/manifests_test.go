@@ -134,7 +134,7 @@ extraArgs: [--log-level=debug]
 	all := objects(t, rendered.Manifest)
 	for key, parts := range map[string][]string{
 		"drey-system/ServiceMonitor/drey": {`"release":"prometheus"`, `"name":"drey-serving"`, `"serverName":"drey.drey-system.svc"`},
-		"drey-system/PrometheusRule/drey": {"drey_certificate_expiry_timestamp_seconds", "DreyIsDown"},
+		"drey-system/PrometheusRule/drey": {"drey_certificate_expiry_timestamp_seconds", "DreyDown"},
 		"ClusterRoleBinding/drey-metrics": {`"namespace":"monitoring"`},
 		"drey-system/ServiceAccount/drey": {`"example.com/c":"d"`},
 		"drey-system/Deployment/drey":     {`"--platform-namespace=team-a"`, `"--log-level=debug"`, `"disk":"ssd"`, `"key":"infra"`, `"example.com/a":"b"`, `"name":"pull"`},

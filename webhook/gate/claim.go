@@ -31,7 +31,7 @@ func claimPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy:    new(admissionv1.Fail),
 			MatchConstraints: &admissionv1.MatchResources{MatchPolicy: new(admissionv1.Equivalent), ResourceRules: rule},
-			MatchConditions:  []admissionv1.MatchCondition{{Name: "is-not-drey", Expression: "request.userInfo.username != " + strconv.Quote(o.Self)}},
+			MatchConditions:  []admissionv1.MatchCondition{{Name: "not-drey", Expression: "request.userInfo.username != " + strconv.Quote(o.Self)}},
 			Variables: []admissionv1.Variable{
 				{Name: "stated", Expression: `object.?spec.?kubernetes.?namespace.orValue("")`},
 				{Name: "target", Expression: `variables.stated == "" ? ` + strconv.Quote(o.Home) + ` : variables.stated`},

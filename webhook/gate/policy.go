@@ -25,7 +25,7 @@ const (
 // The names of the policies, and of their bindings.
 const (
 	PodPolicy  = "drey-gate" // pods of Flink's only in marked namespaces
-	MarkPolicy = "drey-mark" // the mark only by drey
+	MarkPolicy = "drey-registered-label" // the mark only by drey
 )
 
 // Options say how the policies are to be.
@@ -107,9 +107,9 @@ func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 				ResourceRules: append(marked, bound...),
 			},
 			MatchConditions: []admissionv1.MatchCondition{
-				{Name: "changes-the-mark", Expression: `object.kind == "Binding" ? object.metadata.?labels.orValue({}).exists(k, ` + webhook.CELDecidesBy + `) : ` +
+				{Name: "changes-registered-label", Expression: `object.kind == "Binding" ? object.metadata.?labels.orValue({}).exists(k, ` + webhook.CELDecidesBy + `) : ` +
 					`object` + mark + ` != (oldObject == null ? "" : oldObject` + mark + `)`},
-				{Name: "is-to-stay", Expression: `!has(object.metadata.deletionTimestamp)`},
+				{Name: "not-terminating", Expression: `!has(object.metadata.deletionTimestamp)`},
 			},
 			Validations: []admissionv1.Validation{{
 				Expression: `object.kind != "Binding"`,

@@ -39,12 +39,12 @@ func (m metrics) follow(r *Repairer) {
 		return
 	}
 	m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "drey_unlabelled_pods", Help: "Pods of Flink's in namespaces with a target that are known to lack labels, and are about to get them.",
+		Name: "drey_unlabeled_pods", Help: "Pods of Flink's in namespaces with a target that are known to lack labels, and are about to get them.",
 	}, func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return float64(len(r.unlabeled))
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "drey_repair_queue_length", Help: "Pods that are to be looked at.",
+		Name: "workqueue_depth", Help: "Current depth of workqueue.", ConstLabels: prometheus.Labels{"name": "drey-repair"},
 	}, func() float64 { return float64(r.queues.Load().pods.Len()) }))
 }

@@ -20,7 +20,7 @@ var firm = [...]string{
 // Drey itself needs no exception: it only ever adds what is missing, and the workload's
 // own.
 func DecideUpdate(w flink.Workload, old map[string]string, known Known) Verdict {
-	v := Verdict{Allowed: true, Reason: NotConcerned, workload: w}
+	v := Verdict{Allowed: true, Reason: NotApplicable, workload: w}
 	if w.Object.Kind == "Pod" {
 		mended := wrong(w, old)
 		for _, l := range given(old) {

@@ -81,7 +81,7 @@ func Decide(w flink.Workload, known Known) Verdict {
 		v.Reason = NotFlink
 		return v.decideStated(nil, known)
 	case !w.Recognized():
-		v.Reason = WeakSignal
+		v.Reason = InsufficientSignal
 		return v.decideStated(nil, known)
 	}
 	targets := known.Targets(w.Object.Namespace)

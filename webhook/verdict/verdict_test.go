@@ -90,7 +90,7 @@ func TestDecide(t *testing.T) {
 	}{
 		"what is not Flink's is left alone":                     {flink.Workload{}, nil, "", "allow NotFlink"},
 		"also where there is a target":                          {flink.Workload{}, nil, "default/a", "allow NotFlink"},
-		"a weak signal is left alone":                           {flink.Workload{Strength: flink.Weak}, nil, "", "allow WeakSignal"},
+		"a weak signal is left alone":                           {flink.Workload{Strength: flink.Weak}, nil, "", "allow InsufficientSignal"},
 		"no target, no Flink":                                   {jobManager, nil, "", "deny NoDeploymentTarget"},
 		"an application":                                        {jobManager, nil, "default/a", "allow HasTarget app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=default deploymentId=id-1 deploymentName=my-job jobId=job-1"},
 		"a session cluster has no job":                          {session, nil, "default/a", "allow HasTarget app=flink-session-cluster drey.dev/app=flink-session-cluster system=ververica-platform vvpNamespace=default sessionClusterId=id-1 sessionClusterName=my-session"},
@@ -265,16 +265,16 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 func TestDecideUpdate(t *testing.T) {
 	const ours = "app=flink-job system=ververica-platform vvpNamespace=a deploymentId=1 deploymentName=n jobId=j"
 	for rule, c := range map[string]struct{ before, after, want string }{
-		"nothing changes":                      {ours, ours, "allow NotConcerned"},
-		"a label that is not ours changes":     {ours + " x=1", ours + " x=2 y=3", "allow NotConcerned"},
-		"what is missing may come":             {"system=ververica-platform", ours, "allow NotConcerned"},
-		"a pod that drey has never seen":       {"deploymentId=1 app=flink-job", "deploymentId=2", "allow NotConcerned"},
+		"nothing changes":                      {ours, ours, "allow NotApplicable"},
+		"a label that is not ours changes":     {ours + " x=1", ours + " x=2 y=3", "allow NotApplicable"},
+		"what is missing may come":             {"system=ververica-platform", ours, "allow NotApplicable"},
+		"a pod that drey has never seen":       {"deploymentId=1 app=flink-job", "deploymentId=2", "allow NotApplicable"},
 		"an id changes":                        {ours, strings.Replace(ours, "Id=1", "Id=2", 1), "deny LabelImmutable"},
 		"a job id goes":                        {ours, strings.Replace(ours, " jobId=j", "", 1), "deny LabelImmutable"},
 		"the label system goes":                {ours, strings.Replace(ours, "system=ververica-platform", "", 1), "deny LabelImmutable"},
 		"all labels go":                        {ours, "", "deny LabelImmutable"},
 		"our app changes":                      {ours, strings.Replace(ours, "app=flink-job", "app=x", 1), "deny LabelImmutable"},
-		"an app that its maker chose changes":  {"system=ververica-platform app=x", "system=ververica-platform app=y", "allow NotConcerned"},
+		"an app that its maker chose changes":  {"system=ververica-platform app=x", "system=ververica-platform app=y", "allow NotApplicable"},
 		"an empty label goes":                  {"system=ververica-platform jobId=", "system=ververica-platform", "deny LabelImmutable"},
 		"a label becomes empty, and is a word": {ours, strings.Replace(ours, "jobId=j", "jobId=", 1), "deny LabelImmutable"},
 	} {
@@ -344,18 +344,18 @@ func testClaims(t *testing.T, kind string) {
 	t.Helper()
 	owner := flink.Relative{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
 	for rule, c := range map[string]struct{ world, before, comes, want string }{
-		"its owner's uid may come":                             {"a/x live:uid-nuts", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-nuts", "allow NotConcerned"},
-		"the id as which it is registered may come":            {"a/x D:a/nuts@x", "system=ververica-platform vvpNamespace=a", "deploymentId=ID(a/nuts)", "allow NotConcerned"},
-		"an id that nobody has may come":                       {"a/x", "system=ververica-platform", "deploymentId=restored", "allow NotConcerned"},
-		"a job's id may come":                                  {"a/x", "system=ververica-platform", "jobId=j", "allow NotConcerned"},
+		"its owner's uid may come":                             {"a/x live:uid-nuts", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-nuts", "allow NotApplicable"},
+		"the id as which it is registered may come":            {"a/x D:a/nuts@x", "system=ververica-platform vvpNamespace=a", "deploymentId=ID(a/nuts)", "allow NotApplicable"},
+		"an id that nobody has may come":                       {"a/x", "system=ververica-platform", "deploymentId=restored", "allow NotApplicable"},
+		"a job's id may come":                                  {"a/x", "system=ververica-platform", "jobId=j", "allow NotApplicable"},
 		"the uid of another workload may not":                  {"a/x live:uid-other", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-other", "deny LabelConflict"},
 		"nor as the id of what it is not":                      {"a/x live:uid-other", "system=ververica-platform vvpNamespace=a", "sessionClusterId=uid-other", "deny LabelConflict"},
 		"nor the id of what is registered elsewhere":           {"a/x a/y@other D:a/payments@y", "system=ververica-platform", "deploymentId=ID(a/payments)", "deny LabelConflict"},
 		"nor to a pod on which drey has never been":            {"a/x live:uid-other", "", "deploymentId=uid-other", "deny LabelConflict"},
 		"nor when its target is gone":                          {"live:uid-other", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-other", "deny LabelConflict"},
 		"a platform namespace that has no target here may not": {"a/x", "system=ververica-platform", "vvpNamespace=b", "deny LabelConflict"},
-		"one that has may come":                                {"a/x", "", "vvpNamespace=a", "allow NotConcerned"},
-		"another label may come to a pod that carries a claim": {"a/x live:uid-other", "deploymentId=uid-other", "vvpNamespace=a", "allow NotConcerned"},
+		"one that has may come":                                {"a/x", "", "vvpNamespace=a", "allow NotApplicable"},
+		"another label may come to a pod that carries a claim": {"a/x live:uid-other", "deploymentId=uid-other", "vvpNamespace=a", "allow NotApplicable"},
 		"where no target is, no platform namespace may come":   {"", "", "vvpNamespace=a", "deny LabelConflict"},
 		"an id may not be set to another's":                    {"a/x live:uid-other", "deploymentId=mine", "deploymentId=uid-other", "deny LabelConflict"},
 		"what is another's is not believed later":              {"a/x live:uid-other", "system=x deploymentId=uid-other", "system=ververica-platform deploymentId=uid-other", "deny LabelConflict"},

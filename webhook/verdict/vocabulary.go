@@ -29,11 +29,11 @@ type Reason string
 // The reasons to allow.
 const (
 	NotFlink          Reason = "NotFlink"          // no Flink workload: left alone
-	WeakSignal        Reason = "WeakSignal"        // perhaps Flink, not surely: left alone
+	InsufficientSignal        Reason = "InsufficientSignal"        // perhaps Flink, not surely: left alone
 	HasTarget         Reason = "HasTarget"         // its namespace has a target
 	RunningJob        Reason = "RunningJob"        // no target any more, but it belongs to what was admitted, or is a TaskManager of a job that runs
 	LabelsRestored    Reason = "LabelsRestored"    // an update has forgotten labels of what was admitted: they stay
-	NotConcerned      Reason = "NotConcerned"      // drey does not decide on such a request
+	NotApplicable      Reason = "NotApplicable"      // drey does not decide on such a request
 	ExcludedNamespace Reason = "ExcludedNamespace" // drey leaves all of this namespace alone
 )
 

@@ -229,8 +229,8 @@ func (w *world) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--kubeconfig", kubeconfig, "--install-webhooks=false", "--namespace", "drey-system", "--drain", "1s",
-		"--certs-ca-lifetime", "90s", "--certs-lifetime", "90s", "--certs-settle", "1s"}
+	args := []string{"--kubeconfig", kubeconfig, "--install-webhooks=false", "--namespace", "drey-system", "--shutdown-delay", "1s",
+		"--certs-ca-lifetime", "90s", "--certs-lifetime", "90s", "--ca-propagation-delay", "1s"}
 	for _, a := range d.Spec.Template.Spec.Containers[0].Args[1:] {
 		if !strings.Contains(a, "-address=") {
 			args = append(args, a)

@@ -26,7 +26,7 @@ func TestNoCallFailsWhileCertificatesRotate(t *testing.T) {
 	if *soakFor < time.Minute {
 		lifetime, rotations = *soakFor*4/3, 1 // renewed at two thirds, just before the end, with as long as it can be to do so
 	}
-	args := []string{"--namespace", home, "--certs-ca-lifetime", lifetime.String(), "--certs-lifetime", lifetime.String(), "--certs-settle", "1s"}
+	args := []string{"--namespace", home, "--certs-ca-lifetime", lifetime.String(), "--certs-lifetime", lifetime.String(), "--ca-propagation-delay", "1s"}
 	first := soak.Start(t, c, program, args)
 	time.AfterFunc(*soakFor/2, func() { _ = first.Stop() })
 	soak.Run(t, soak.Options{Cluster: c, Program: program, Home: home, Args: args, For: *soakFor, Rotations: rotations})

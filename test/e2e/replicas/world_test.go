@@ -184,7 +184,7 @@ func (w *world) start(t *testing.T, more ...string) {
 	w.mu.Unlock()
 	d, err := drey.Start(context.Background(), drey.Options{
 		Program: w.program, Cluster: w.Cluster, DataDir: dir, Pod: true,
-		Args: append([]string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--drain", "2s"}, more...),
+		Args: append([]string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--shutdown-delay", "2s"}, more...),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -74,15 +74,15 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 		REST: "http://" + addresses[0], Metrics: "http://" + addresses[1], Probes: "http://" + addresses[1], Webhook: "https://" + addresses[2],
 		log: &buffer{also: o.Log}, ended: make(chan struct{}), release: func() error { return nil },
 	}
-	args := []string{"serve", "--data-dir", o.DataDir, "--rest-address", addresses[0], "--metrics-address", addresses[1]}
+	args := []string{"serve", "--data-dir", o.DataDir, "--rest-bind-address", addresses[0], "--metrics-bind-address", addresses[1]}
 	if o.Pod {
 		_, metrics, _ := net.SplitHostPort(addresses[1]) // it has a port
 		args[len(args)-1] = ":" + metrics
-		args = append(args, "--probe-address", addresses[3])
+		args = append(args, "--health-probe-bind-address", addresses[3])
 		d.Metrics, d.Probes = "https://"+addresses[1], "http://"+addresses[3]
 	}
 	if o.Cluster != nil {
-		args = append(args, "--kubeconfig", o.Cluster.Kubeconfig(), "--webhook-address", addresses[2], "--install-webhooks")
+		args = append(args, "--kubeconfig", o.Cluster.Kubeconfig(), "--webhook-bind-address", addresses[2], "--install-webhooks")
 	}
 	d.cmd = exec.Command(o.Program, append(args, o.Args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
