@@ -112,7 +112,7 @@ bench-cluster: binaries build ## Measure drey with 10 and with 10,000 targets in
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
 	go test ./webhook/flink -run '^$$' -fuzz FuzzFind -fuzztime $(FUZZTIME)
-	go test ./cmd/drey -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
+	go test ./cmd/drey/cli -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
 	go test ./certs -run '^$$' -fuzz FuzzSecret -fuzztime $(FUZZTIME)
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
 	go test ./registry/kubestore -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)

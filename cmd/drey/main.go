@@ -9,7 +9,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/spf13/cobra"
+	"drey.dev/drey/cmd/drey/cli"
+	"drey.dev/drey/registry/rest"
 )
 
 // Set by the linker.
@@ -22,32 +23,10 @@ var (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := newCommand().ExecuteContext(ctx)
+	err := cli.New(rest.Build{Version: version, Time: date, Commit: commit}).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "drey:", err)
-		os.Exit(exitCode(err))
+		os.Exit(cli.ExitCode(err))
 	}
-}
-
-func newCommand() *cobra.Command {
-	root := onlyGroups(&cobra.Command{
-		Use:           "drey",
-		Short:         "Where Flink may run in a Kubernetes cluster, and how what runs there is labeled",
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	})
-	if isPlugin() {
-		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl drey"}
-	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
-	})
-	root.AddCommand(newServeCommand(), newExplainCommand(), newCheckCommand(), newAuditCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
-		newInstallCommand(), newUninstallCommand(), newStatusCommand(), newDoctorCommand())
-	for _, k := range objectKinds {
-		root.AddCommand(newObjectCommand(k))
-	}
-	return root
 }

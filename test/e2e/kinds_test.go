@@ -186,7 +186,7 @@ func podOf(object map[string]any) map[string]any {
 func TestCheckReadsTheObjectsThatKubectlReads(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
-	paths, err := filepath.Glob("../../cmd/drey/testdata/check/*")
+	paths, err := filepath.Glob("../../cmd/drey/cli/testdata/check/*")
 	if err != nil || len(paths) < 10 {
 		t.Fatalf("%d files: %v", len(paths), err)
 	}

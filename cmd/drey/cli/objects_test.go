@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"drey.dev/drey/test/framework/drey"
+)
+
+// TestObjectCommands plays commands against a running drey, one after
+// the other, and compares what they print and how they end.
+func TestObjectCommands(t *testing.T) {
+	d := start(t, t.TempDir())
+	for _, c := range []struct {
+		command, stdin string
+		code           int
+		prints         string // with ages and ids taken out
+	}{
+		{"targets list", "", 0, "NAME   KUBERNETES NAMESPACE   AGE\n"},
+		{"targets create staging --kubernetes-namespace flink-staging", "", 0, "deploymenttarget/staging created\n"},
+		{"targets create staging --kubernetes-namespace other", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" exists already: choose another name, or PUT to replace it (AlreadyExists)` + "\n"},
+		{"targets create nowhere", "", exitUsage, "drey: say where the target points, with --kubernetes-namespace\n"},
+		{"targets create -f -", "metadata: {name: own}\nspec: {kubernetes: {}}\n", 0, "deploymenttarget/own created\n"},
+		{"targets list", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nown       <drey's own>           AGE\nstaging   flink-staging          AGE\n"},
+		{"targets list -o name", "", 0, "deploymenttarget/own\ndeploymenttarget/staging\n"},
+		{"targets get staging", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nstaging   flink-staging          AGE\n"},
+		{"targets get staging -o yaml", "", 0, "apiVersion: v1\nkind: DeploymentTarget\nmetadata:\n  annotations: {}\n  createdAt: TIME\n  id: ID\n  labels: {}\n  modifiedAt: TIME\n  name: staging\n  namespace: default\n  resourceVersion: 1\nspec:\n  kubernetes:\n    namespace: flink-staging\n"},
+		{"targets get prod", "", exitNotFound, `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"targets list -n team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: GET /namespaces/v1/namespaces lists those that you may see, POST there makes one (NotFound)` + "\n"},
+		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n---\nmetadata: {name: Two Words}\nspec: {}\n", 0, "deployment/one created\ndeployment/two-words created\n"},
+		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one unchanged\n"},
+		{"deployments apply -f -", "metadata: {name: one, labels: {team: oaks}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one configured\n"},
+		{"deployments apply -f -", "spec: {}\n", exitUsage, "drey: there is no metadata.name that can be read in: spec: {}\n\n"},
+		{"deployments list", "", 0, "NAME        TARGET    SESSION CLUSTER   DISPLAY NAME   AGE\none         staging   -                 -              AGE\ntwo-words   -         -                 Two Words      AGE\n"},
+		{"deployments list -l team=oaks -o name", "", 0, "deployment/one\n"},
+		{"targets delete staging", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" cannot be deleted while something refers to it: Deployment "one". Delete these or move them elsewhere first (TargetReferenced)` + "\n"},
+		{"targets delete staging --preview", "", exitRefused, "DeploymentTarget staging is held by\n\nKIND         NAME\nDeployment   one\n\nRefused once it is gone:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"flink-staging\", which no other target points at\ndrey: DeploymentTarget \"staging\" would not be deleted: one thing holds it\n"},
+		{"targets delete own --preview -o yaml", "", 0, "apiVersion: v1\nitems: []\nkind: ReferenceList\nmetadata:\n  id: ID\n  name: own\n  namespace: default\nrefusedAfterwards:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n"},
+		{"targets delete own prod --preview", "", exitNotFound, "Nothing holds DeploymentTarget own: it can be deleted.\n\nRefused once it is gone:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n" + `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"deployments delete one two-words", "", 0, "deployment/one deleted\ndeployment/two-words deleted\n"},
+		{"targets delete own nothing staging", "", exitNotFound, "deploymenttarget/own deleted\ndeploymenttarget/staging deleted\n" + `drey: DeploymentTarget "nothing" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"sessionclusters create -f -", "metadata: {name: shared}\nspec: {}\n", 0, "sessioncluster/shared created\n"},
+		{"sessionclusters get shared -o name", "", 0, "sessioncluster/shared\n"},
+		{"sessionclusters get", "", exitUsage, "drey: accepts 1 arg(s), received 0: see drey sessionclusters get --help\n"},
+		{"deployments create -f -", `{"metadata":{"name":"red","displayName":"\u001b[31m\tred\n"},"spec":{}}`, 0, "deployment/red created\n"},
+		{"deployments list", "", 0, "NAME   TARGET   SESSION CLUSTER   DISPLAY NAME        AGE\nred    -        -                 \"\\x1b[31m\\tred\\n\"   AGE\n"},
+		{"targets apply -f -", "---\n# the first\n---\nmetadata: {name: one}\nspec: {kubernetes: {namespace: a}}\n---\n", 0, "deploymenttarget/one created\n"},
+		{"targets lst", "", exitUsage, `drey: "lst" is not a command of drey targets, did you mean list or get: see drey targets --help` + "\n"},
+		{"tokens rotate", "", exitUsage, `drey: "rotate" is not a command of drey tokens: see drey tokens --help` + "\n"},
+		{"target", "", exitUsage, `drey: "target" is not a command of drey, did you mean targets: see drey --help` + "\n"},
+		{"targets list --server localhost:8080", "", exitUsage, `drey: --server is "localhost:8080": give a base URL, such as http://127.0.0.1:8080` + "\n"},
+		{"serve now", "", exitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
+		{"serve --rest-auth users", "", exitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},
+		{"serve --log-level loud", "", exitUsage, `drey: --log-level is "loud": use debug, info, warn or error` + "\n"},
+		{"targets list -o xml", "", exitUsage, `drey: invalid argument "xml" for "-o, --output" flag: want table, json, yaml or name: see drey targets list --help` + "\n"},
+		{"__complete sessionclusters delete sh", "", 0, "shared\n:4\nCompletion ended with directive: ShellCompDirectiveNoFileComp\n"},
+	} {
+		t.Setenv("DREY_SERVER", d.REST)
+		out, code := runDrey(t, c.stdin, strings.Fields(c.command))
+		if code != c.code || out != c.prints {
+			t.Errorf("drey %s\ngot %d:\n%s\nwant %d:\n%s", c.command, code, out, c.code, c.prints)
+		}
+	}
+	if out, code := runDrey(t, "", []string{"targets", "list", "--server", "http://127.0.0.1:1"}); code != exitUnavailable || !strings.Contains(out, "--server") {
+		t.Errorf("without a server: %d: %s", code, out)
+	}
+}
+
+var (
+	agePattern  = regexp.MustCompile(`(?m)[0-9]+s$`)
+	uuidPattern = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+	timePattern = regexp.MustCompile(`"20[0-9-]+T[0-9:.]+Z"`)
+)
+
+func runDrey(t *testing.T, stdin string, args []string) (string, int) {
+	t.Helper()
+	text, code := drey.Run(t, program, stdin, args...)
+	text = agePattern.ReplaceAllString(text, "AGE")
+	text = uuidPattern.ReplaceAllString(text, "ID")
+	return timePattern.ReplaceAllString(text, "TIME"), code
+}
+
+func TestAge(t *testing.T) {
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	for created, want := range map[string]string{
+		"2026-03-10T11:59:01.5Z": "58s", "2026-03-10T11:00:00Z": "60m", "2026-03-09T12:00:00Z": "24h", "2026-03-01T12:00:00Z": "9d", "": "?",
+	} {
+		if got := age(created, now); got != want {
+			t.Errorf("%q: %s, want %s", created, got, want)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// apiToken is one as the server writes it.
+type apiToken struct {
+	Name       string `json:"name"`
+	Secret     string `json:"secret"`
+	Role       string `json:"role"`
+	CreateTime string `json:"createTime"`
+}
+
+// newTokensCommand makes the commands of API tokens, which have another form on
+// the wire than objects.
+func newTokensCommand() *cobra.Command {
+	c := &client{}
+	group := &cobra.Command{
+		Use: "tokens", Short: "List, make and remove API tokens",
+		Long: "List, make and remove the API tokens of a platform namespace, or, with -n '*', those for all of them.",
+	}
+	onlyGroups(group)
+	c.bind(group)
+	group.AddCommand(newTokenList(c), newTokenCreate(c), newTokenDelete(c))
+	return group
+}
+
+func (c *client) tokenPath(name ...string) string {
+	elements := []string{"/apitokens/v1/namespaces", url.PathEscape(c.platform()), "apitokens"}
+	for _, n := range name {
+		elements = append(elements, url.PathEscape(n))
+	}
+	return strings.Join(elements, "/")
+}
+
+func newTokenList(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the API tokens of a platform namespace", Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			answer, _, err := c.do(cmd.Context(), http.MethodGet, c.tokenPath(), nil)
+			if err != nil {
+				return err
+			}
+			var list struct {
+				Tokens []apiToken `json:"apiTokens"`
+			}
+			if err := json.Unmarshal(answer, &list); err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
+			fmt.Fprintln(table, "NAME\tROLE\tAGE")
+			for _, t := range list.Tokens {
+				fmt.Fprintf(table, "%s\t%s\t%s\n", path.Base(t.Name), t.Role, age(t.CreateTime, time.Now()))
+			}
+			return table.Flush()
+		},
+	}
+}
+
+func newTokenCreate(c *client) *cobra.Command {
+	var role string
+	cmd := &cobra.Command{
+		Use: "create NAME --role ROLE", Short: "Make an API token and print it, which is the only time that it can be read", Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := json.Marshal(map[string]string{"name": args[0], "role": role})
+			if err != nil {
+				return err
+			}
+			answer, _, err := c.do(cmd.Context(), http.MethodPost, c.tokenPath(), body)
+			if err != nil {
+				return err
+			}
+			var made struct {
+				Token apiToken `json:"apiToken"`
+			}
+			if err := json.Unmarshal(answer, &made); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), made.Token.Secret) // and nothing else: scripts read it
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "viewer", "viewer, editor or owner")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"viewer", "editor", "owner"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	return cmd
+}
+
+func newTokenDelete(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME...", Short: "Remove API tokens: who has them is locked out at once", Args: usage(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var errs []error
+			for _, name := range args {
+				_, _, err := c.do(cmd.Context(), http.MethodDelete, c.tokenPath(name), nil)
+				if err == nil {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "apitoken/%s deleted\n", name)
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		},
+	}
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
+)
+
+// uninstallCommand removes what install writes.
+const uninstallCommand = "kubectl delete mutatingwebhookconfiguration/drey validatingwebhookconfiguration/drey " +
+	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-registered-label validatingadmissionpolicybinding/drey-claim " +
+	"validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-registered-label validatingadmissionpolicy/drey-claim"
+
+// install registers the webhooks by URL and the policies, by server-side apply.
+// withRegistry includes the webhook for drey's own objects.
+func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool) error {
+	api, err := admissionclient.NewForConfig(s.cluster)
+	if err != nil {
+		return err
+	}
+	self, err := s.username(ctx)
+	if err != nil {
+		return err
+	}
+	mode, err := webhook.ParseMode(s.options.mode)
+	if err != nil {
+		return err
+	}
+	exclude := s.options.excludedNamespaces()
+	client := webhook.ByURL("https://"+s.options.webhookAddress, caBundle)
+	validating := webhook.Validating(client, exclude)
+	if withRegistry {
+		validating.Webhooks = append(validating.Webhooks, webhook.ValidatingObjects(client, self))
+	}
+	policies, bindings := gate.Policies(gate.Options{
+		Exclude: exclude, Mode: mode, Self: self, Home: s.options.namespace, Register: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
+	})
+
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := applyTo(ctx, api.ValidatingWebhookConfigurations().Patch, validating.Name, validating); err != nil {
+		return fmt.Errorf("register the validating webhooks: %w", err)
+	}
+	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, webhook.ConfigurationName, webhook.Mutating(client, exclude)); err != nil {
+		return fmt.Errorf("register the mutating webhooks: %w", err)
+	}
+	for _, p := range policies {
+		if err := applyTo(ctx, api.ValidatingAdmissionPolicies().Patch, p.Name, p); err != nil {
+			return fmt.Errorf("install policy %s: %w", p.Name, err)
+		}
+	}
+	for _, b := range bindings {
+		if err := applyTo(ctx, api.ValidatingAdmissionPolicyBindings().Patch, b.Name, b); err != nil {
+			return fmt.Errorf("install the binding of policy %s: %w", b.Name, err)
+		}
+	}
+	s.log.Info("webhooks registered; while drey is down they deny new Flink workloads", "remove", uninstallCommand)
+	return nil
+}
+
+// patchFunc is the Patch method of a typed client.
+type patchFunc[T any] func(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, subresources ...string) (T, error)
+
+// applyTo writes an object by server-side apply: fields that drey does not state
+// stay as others set them.
+func applyTo[T any](ctx context.Context, patch patchFunc[T], name string, object T) error {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	_, err = patch(ctx, name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "drey", Force: new(true)})
+	return err
+}
+
+// username returns the name of drey's own user, by a SelfSubjectReview.
+func (s *server) username(ctx context.Context) (string, error) {
+	api, err := authenticationclient.NewForConfig(s.cluster)
+	if err != nil {
+		return "", err
+	}
+	review, err := api.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("self subject review: %w", err)
+	}
+	return review.Status.UserInfo.Username, nil
+}

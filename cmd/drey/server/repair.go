@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/repair"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// knownState implements verdict.Known over the registry's index and the caches of
+// the cluster.
+type knownState struct {
+	*registry.Index
+	cluster ownerCache
+	record  *gate.Record
+}
+
+// HadTarget implements verdict.Known.
+func (k knownState) HadTarget(namespace string) bool { return k.record.HadTarget(namespace) }
+
+// ownerCache is the part of [owners.Owners] that reads its caches.
+type ownerCache interface {
+	Live(id string) bool
+	Cluster(namespace, name string) (flink.Cluster, bool)
+}
+
+// Live implements verdict.Known.
+func (k knownState) Live(id string) bool { return k.cluster.Live(id) }
+
+// Cluster implements verdict.Known.
+func (k knownState) Cluster(namespace, name string) (flink.Cluster, bool) {
+	return k.cluster.Cluster(namespace, name)
+}
+
+// newRepairer returns the controller that labels what admission missed.
+func (s *server) newRepairer(w watches) (*repair.Repairer, error) {
+	config := rest.CopyConfig(s.cluster)
+	config.QPS, config.Burst = 200, 400
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return repair.New(repair.Options{
+		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: w.owners, Known: knownState{s.index, w.owners, w.record}, Exclude: s.options.excludedNamespaces()},
+		Pods:      meta, HasTarget: s.hasTarget, Namespaces: s.index.Namespaces,
+		Observe: repairEvents(s.recorder, s.registryHint()), Log: s.log, Metrics: s.metrics,
+	}), nil
+}
+
+// repair runs the controller until ctx ends, and has it scan each namespace that
+// gets a target.
+func (s *server) repair(ctx context.Context, r *repair.Repairer) error {
+	var started atomic.Bool // the controller scans existing targets itself
+	err := s.store.Watch(ctx, registry.DeploymentTarget, func(e registry.Event) {
+		if started.Load() && e.Change != registry.Deleted {
+			r.Registered(registry.TargetNamespace(e.Object, s.options.namespace))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	started.Store(true)
+	r.Run(ctx)
+	return nil
+}
+
+// repairEvents emits an event on each object that was repaired, or that admission
+// would deny.
+func repairEvents(recorder record.EventRecorder, address verdict.Registry) func(repair.Event) {
+	return func(e repair.Event) {
+		object := &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{Kind: e.Kind, APIVersion: apiVersions[e.Kind]},
+			ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name, UID: types.UID(e.UID)},
+		}
+		if len(e.Labeled) > 0 {
+			recorder.Event(object, corev1.EventTypeNormal, "Labeled", "labels were missing; added "+joinLabels(e.Labeled))
+			return
+		}
+		recorder.Event(object, corev1.EventTypeWarning, string(e.Verdict.Reason), eventMessage("left running, but admission would deny it: "+e.Verdict.Message(address)))
+	}
+}
+
+func joinLabels(labels []verdict.Label) string {
+	var words []string
+	for _, l := range labels {
+		words = append(words, fmt.Sprintf("%s=%s", l.Key, l.Value))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,277 @@
+// Package server is the running drey: its parts wired together, started in
+// order and stopped in reverse.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	restclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+
+	"drey.dev/drey/cmd/drey/tracing"
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/boltstore"
+	"drey.dev/drey/registry/rest"
+	"drey.dev/drey/registry/workloads"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/repair"
+)
+
+// server holds the parts of a running drey, and what to close at the end.
+type server struct {
+	options Options
+	log     *slog.Logger
+	metrics *prometheus.Registry
+
+	cluster  *restclient.Config   // nil without a cluster
+	recorder record.EventRecorder // nil without a cluster
+	store    registry.Store
+	embedded *boltstore.Store // store, if it is the embedded one; else nil
+	index    *registry.Index
+	rules    *registry.Registry // over store
+	rest     http.Handler
+	traces   *tracing.Tracer // nil without --traces-endpoint
+	labeler  *gate.Keeper    // nil without a cluster
+	admitted func(namespace string) bool
+
+	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start
+	certificates atomic.Pointer[certificates]    // of the webhooks; nil before they start
+	up           atomic.Bool                     // all parts have started
+	stopping     atomic.Bool
+
+	ready   []func() error // each returns why its part does not serve yet, or nil
+	closers []func() error // called last to first
+	parts   sync.WaitGroup
+}
+
+// Run serves until signaled ends or a part fails, then stops all parts in
+// reverse order. Invalid options are an [OptionsError].
+func Run(signaled context.Context, o Options) (err error) {
+	if err := o.complete(); err != nil {
+		return &OptionsError{err}
+	}
+	log, err := newLogger(o.LogOutput, o.logFormat, o.logLevel)
+	if err != nil {
+		return &OptionsError{err}
+	}
+	s, err := newServer(signaled, o, log)
+	if err != nil {
+		return err
+	}
+	return s.run(signaled)
+}
+
+// newServer opens the store, and listens nowhere yet.
+func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err error) {
+	config, err := ClusterConfig(o.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
+		if err := o.checkWithoutCluster(); err != nil {
+			return nil, &OptionsError{err}
+		}
+	}
+	s := &server{options: o, log: log, cluster: config, metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.traces, err = tracing.New(ctx, o.traces, o.Build.Version); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.traces.Close)
+	if config != nil {
+		if s.traces != nil {
+			config.Wrap(s.traces.Calls)
+		}
+		life, end := context.WithCancel(context.WithoutCancel(ctx)) // ended by close, in its turn
+		s.closers = append(s.closers, func() error { end(); return nil })
+		if s.recorder, err = newRecorder(life, config); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.openStore(ctx); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.store.Close)
+	s.index = registry.NewIndex(o.namespace)
+	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
+	}, func() float64 { return float64(s.index.Len()) }))
+	s.rest, err = s.newREST()
+	return s, err
+}
+
+func (s *server) newREST() (http.Handler, error) {
+	var err error
+	if s.rules, err = s.newRegistry(); err != nil {
+		return nil, err
+	}
+	authenticator, err := s.authenticator(context.Background(), s.rules)
+	if err != nil {
+		return nil, err
+	}
+	return rest.New(rest.Options{
+		Registry: s.rules, Log: s.log, Build: s.options.Build, Metrics: s.metrics,
+		Access: authenticator, AccessLog: s.options.accessLog,
+	}), nil
+}
+
+// newRegistry puts the rules over the store. With a cluster, workloads that run
+// there hold targets.
+func (s *server) newRegistry() (*registry.Registry, error) {
+	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index}
+	if s.cluster != nil {
+		running, err := workloads.New(s.cluster)
+		if err != nil {
+			return nil, err
+		}
+		o.Workloads, o.Announce, o.Unserved = running, s.labelNamespaceNow, webhook.SystemNamespaces
+		if s.labeler, err = s.newLabeler(); err != nil {
+			return nil, err
+		}
+	}
+	return registry.New(context.Background(), s.traces.Store(s.store), o)
+}
+
+// run starts all parts, waits, and stops them. What has not started when
+// signaled ends never does.
+func (s *server) run(signaled context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(signaled))
+	defer cancel(nil)
+	defer func() { err = errors.Join(err, s.close()) }()
+	started := context.AfterFunc(signaled, func() { cancel(context.Canceled) })
+	if err := s.start(ctx, cancel); err != nil {
+		if signaled.Err() != nil {
+			s.log.Info("stopped during startup", "while", err)
+			return nil
+		}
+		return err
+	}
+	started()
+	select {
+	case <-ctx.Done():
+	case <-signaled.Done():
+		s.drain(ctx)
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	s.log.Info("stopping: finishing requests in flight")
+	return nil
+}
+
+// start brings up every part. A part that fails later calls fail.
+func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error {
+	if s.options.probeAddress != "" { // first, so that /readyz reports the progress of the rest
+		if err := s.serveHTTP(fail, s.options.probeAddress, s.addProbes(http.NewServeMux()), nil); err != nil {
+			return fmt.Errorf("probes: %w", err)
+		}
+	}
+	secure, err := s.restTLS()
+	if err != nil {
+		return err
+	}
+	if err := s.serveHTTP(fail, s.options.restAddress, s.traces.REST(s.rest), secure); err != nil {
+		return fmt.Errorf("REST API: %w", err)
+	}
+	if err := s.serveMetrics(fail); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if s.embedded != nil {
+		if err := s.serveAdmin(); err != nil {
+			s.log.Warn("admin socket not served: drey backup fails while drey runs", "error", err)
+		}
+	}
+	if s.cluster == nil {
+		s.log.Info("no cluster: serving the registry alone; give --kubeconfig to serve the webhooks too")
+	} else if err := s.serveWebhooks(ctx, fail); err != nil {
+		return err
+	}
+	s.up.Store(true)
+	s.log.Info("drey is up", "version", s.options.Build.Version, "rest", s.options.auth.scheme()+s.options.restAddress, "auth", strings.Join(s.options.auth.ways, ","), "metrics", s.options.metricsURL(),
+		"targets", s.index.Len(), "cluster", s.cluster != nil)
+	return nil
+}
+
+// serveHTTP listens before it returns, and serves until close; with TLS unless
+// secure is nil.
+func (s *server) serveHTTP(fail context.CancelCauseFunc, address string, handler http.Handler, secure *tls.Config) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(s.options.enableHTTP2)
+	server := &http.Server{
+		Handler:           handler,
+		TLSConfig:         secure,
+		Protocols:         protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	s.parts.Go(func() {
+		serve := server.Serve
+		if secure != nil {
+			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		}
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			fail(fmt.Errorf("serve %s: %w", address, err))
+		}
+	})
+	s.closers = append(s.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		return server.Shutdown(ctx)
+	})
+	return nil
+}
+
+// shutdownTimeout bounds how long requests in flight may take at shutdown.
+const shutdownTimeout = 20 * time.Second
+
+// drain keeps serving after /readyz turns 503, until endpoints have propagated.
+func (s *server) drain(ctx context.Context) {
+	s.stopping.Store(true)
+	if s.options.probeAddress == "" || s.options.shutdownDelay == 0 {
+		return
+	}
+	s.log.Info("draining: not ready, still serving", "for", s.options.shutdownDelay)
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.options.shutdownDelay):
+	}
+}
+
+// close stops the parts, the last one first.
+func (s *server) close() error {
+	var errs []error
+	for _, end := range slices.Backward(s.closers) {
+		errs = append(errs, end())
+	}
+	s.closers = nil
+	s.parts.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"drey.dev/drey/registry/boltstore"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/webhook/gate"
+)
+
+// openStoreTimeout bounds the installation of the CRDs and the first list.
+const openStoreTimeout = time.Minute
+
+// openStore opens the store of the registry.
+func (s *server) openStore(ctx context.Context) (err error) {
+	o := &s.options
+	if o.store == storeEmbedded {
+		s.embedded, err = boltstore.Open(RegistryFile(o.dataDir))
+		s.store = s.embedded
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openStoreTimeout)
+	defer cancel()
+	if o.installWebhooks {
+		if err := kubestore.Install(ctx, s.cluster); err != nil {
+			return err
+		}
+	}
+	s.store, err = kubestore.Open(ctx, s.cluster, kubestore.Options{
+		CreateNamespaces: o.createNamespaces, Home: o.namespace, Serves: o.admits, Tell: s.recorder.Event, Log: s.log,
+	})
+	if err != nil {
+		return errors.Join(err, errors.New("if the CRDs are missing: kubectl apply --server-side -k manifests/crds"))
+	}
+	return nil
+}
+
+// admits returns why admission denies Flink in an existing Kubernetes namespace
+// that has a target, or nil.
+func (o *Options) admits(namespace string, labels map[string]string) error {
+	switch {
+	case slices.Contains(o.excludedNamespaces(), namespace):
+		return fmt.Errorf("drey excludes Kubernetes namespace %q from admission: it is drey's own or the system's; register a target for another one", namespace)
+	case labels[gate.Mark] != gate.Registered:
+		return fmt.Errorf("Kubernetes namespace %q lacks the label %s=%s, which drey sets; if this persists, see its log", namespace, gate.Mark, gate.Registered) //nolint:staticcheck // it begins with a name
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/modes"
+	"drey.dev/drey/webhook/owners"
+)
+
+// watches are the caches of the cluster that the webhooks read, and the events
+// that they emit.
+type watches struct {
+	owners  *owners.Owners
+	modes   *modes.Modes
+	record  *gate.Record
+	audited *auditEvents
+}
+
+// watchCluster starts the caches, which run until ctx ends, and waits for their
+// first sync for pollTimeout. After that the webhooks start without: owners are
+// looked up, modes default to --mode, and /readyz stays at 503.
+func (s *server) watchCluster(ctx context.Context) (watches, error) {
+	mode, err := webhook.ParseMode(s.options.mode)
+	if err != nil {
+		return watches{}, err
+	}
+	var w watches
+	if w.owners, err = owners.New(s.cluster, s.log); err != nil {
+		return watches{}, err
+	}
+	s.admitted = w.owners.Runs
+	if err := w.owners.OnChange(s.labeler.Changed); err != nil {
+		return watches{}, err
+	}
+	if err := w.owners.OnCluster(func(namespace string) {
+		if r := s.repairer.Load(); r != nil {
+			r.ClusterCame(namespace)
+		}
+	}); err != nil {
+		return watches{}, err
+	}
+	if w.modes, err = modes.New(s.cluster, mode, s.log); err != nil {
+		return watches{}, err
+	}
+	client, err := metadata.NewForConfig(s.cluster)
+	if err != nil {
+		return watches{}, err
+	}
+	if w.record, err = gate.NewRecord(client, s.log); err != nil {
+		return watches{}, err
+	}
+	w.audited = newAuditEvents(s.recorder, client, s.log)
+	s.parts.Go(func() { w.audited.run(ctx) })
+	s.parts.Go(func() { w.owners.Run(ctx) })
+	s.parts.Go(func() { w.record.Run(ctx) })
+	s.parts.Go(func() { w.modes.Run(ctx) })
+	synced := func() error {
+		if !w.owners.Synced() || !w.modes.Synced() || !w.record.Synced() {
+			return errors.New("the Flink workloads of the cluster are not listed yet")
+		}
+		return nil
+	}
+	s.ready = append(s.ready, synced)
+	if err := poll(ctx.Done(), synced); err != nil {
+		s.log.Warn("webhooks start before the caches have synced", "error", err)
+	}
+	return w, nil
+}
+
+// newRecorder returns a recorder that writes events in the background, and
+// aggregates similar ones.
+func newRecorder(ctx context.Context, config *rest.Config) (record.EventRecorder, error) {
+	client, err := coreclient.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&coreclient.EventSinkImpl{Interface: client.Events("")})
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "drey"}), nil
+}
+
+// apiVersions of the kinds that events refer to: kubectl describe selects events by
+// kind and name.
+var apiVersions = map[string]string{
+	"Pod": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "ReplicaSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
+	"ReplicationController": "v1", "Rollout": "argoproj.io/v1alpha1",
+	"FlinkDeployment": "flink.apache.org/v1beta1", "FlinkSessionJob": "flink.apache.org/v1beta1", "FlinkBlueGreenDeployment": "flink.apache.org/v1beta1",
+	"FlinkCluster": "flinkoperator.k8s.io/v1beta1", "FlinkApplication": "flink.k8s.io/v1beta1",
+}
+
+// eventMessage truncates a message to the limit of the API server.
+func eventMessage(text string) string {
+	const limit = 1024
+	if len(text) <= limit {
+		return text
+	}
+	return text[:limit-3] + "..."
+}

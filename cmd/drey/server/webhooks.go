@@ -1,0 +1,171 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/repair"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// ClusterConfig returns the client configuration of a kubeconfig or, if that is
+// empty, of the pod that this process runs in; nil without error outside of a pod.
+func ClusterConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig %s: %w", kubeconfig, err)
+		}
+		return config, nil
+	}
+	config, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return nil, nil
+	}
+	return config, err
+}
+
+// serveWebhooks starts the webhooks and the controllers, and registers the
+// webhooks with --install-webhooks once they serve.
+func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc) error {
+	host, _, err := net.SplitHostPort(s.options.webhookAddress)
+	if err != nil {
+		return err
+	}
+	serving, caBundle, err := s.serveCertificates(ctx, fail, host)
+	if err != nil {
+		return err
+	}
+	secure, err := s.options.certs.tls(serving.GetCertificate)
+	if err != nil {
+		return err
+	}
+	secure.HTTP2 = s.options.enableHTTP2
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by close, in its turn
+	watches, err := s.watchCluster(ctx)
+	if err != nil {
+		stop()
+		return err
+	}
+	objects, err := s.registryWebhook()
+	if err != nil {
+		stop()
+		return err
+	}
+	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
+		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.record.HadTarget,
+		Draining: s.stopping.Load, Observe: watches.audited.observe, Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
+		Address: s.registryHint(), Objects: objects,
+	}))
+	if err != nil {
+		stop()
+		return fmt.Errorf("--webhook-bind-address %s: %w", s.options.webhookAddress, err)
+	}
+	stopped := make(chan struct{})
+	var failure error // of the server, once stopped is closed
+	s.closers = append(s.closers, func() error { stop(); <-stopped; return nil })
+	s.parts.Go(func() {
+		defer close(stopped)
+		if failure = server.Run(ctx); failure != nil {
+			fail(fmt.Errorf("webhooks: %w", failure))
+		}
+	})
+	s.ready = append(s.ready, server.Ready, serving.Ready)
+	if err := poll(stopped, server.Ready); err != nil {
+		stop()
+		<-stopped
+		return fmt.Errorf("webhooks: %w", cmp.Or(failure, err))
+	}
+	if err := s.startControllers(ctx, watches, fail); err != nil {
+		return err
+	}
+	if !s.options.installWebhooks {
+		return nil
+	}
+	return s.install(ctx, caBundle, objects != nil)
+}
+
+// startControllers runs the controllers: in the leader, or at once with the
+// embedded store, which one process alone opens.
+func (s *server) startControllers(ctx context.Context, w watches, fail context.CancelCauseFunc) error {
+	repairer, err := s.newRepairer(w)
+	if err != nil {
+		return err
+	}
+	s.repairer.Store(repairer)
+	control := func(ctx context.Context) error { return s.runControllers(ctx, repairer) }
+	s.parts.Go(func() {
+		var err error
+		if s.embedded != nil {
+			err = control(ctx)
+		} else {
+			err = s.lead(ctx, leaseControllers, control)
+		}
+		if err != nil && ctx.Err() == nil {
+			fail(err)
+		}
+	})
+	return nil
+}
+
+// runControllers labels namespaces, repairs pod labels and writes the status of
+// targets, until ctx ends or one of them fails.
+func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var parts sync.WaitGroup
+	run := func(name string, controller func(context.Context) error) {
+		parts.Go(func() {
+			if err := controller(ctx); err != nil && ctx.Err() == nil {
+				fail(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	if store, ok := s.store.(*kubestore.Store); ok {
+		run("target status", func(ctx context.Context) error { store.Report(ctx); return nil })
+	}
+	run("namespace labels", s.labelNamespaces)
+	run("repair", func(ctx context.Context) error { return s.repair(ctx, repairer) })
+	parts.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// registryHint says in denials where to register a target.
+func (s *server) registryHint() verdict.Registry {
+	return verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off(), InCluster: s.options.store == storeKubernetes}
+}
+
+// pollTimeout bounds how long startup waits for a part.
+const pollTimeout = 10 * time.Second
+
+// poll retries check until it succeeds, for pollTimeout or until stopped is
+// closed.
+func poll(stopped <-chan struct{}, check func() error) error {
+	deadline := time.After(pollTimeout)
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-stopped:
+			return err
+		case <-deadline:
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
