@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drey.dev/drey/inflight"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -80,7 +81,7 @@ func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
 	answer := e.decide(ctx, req)
-	if e.name == validateObjects && !answer.allowed && !e.refusals.allow(r) {
+	if e.name == config.NameValidateRegistry && !answer.allowed && !e.refusals.allow(r) {
 		return nil, "", &fault{http.StatusTooManyRequests, "too many writes to the registry were refused to this address: try again in a second"}
 	}
 	*buffer = answer.append(body[:0]) // decoding copied what it kept

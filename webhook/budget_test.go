@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestReviewsInFlight: reviews that are larger than the memory for them get a 503 with
 // Retry-After, and small ones are answered beside them.
 func TestReviewsInFlight(t *testing.T) {
-	handler := newWebhooks(t, nil, webhook.Options{}).Handlers()[webhook.PathLabelPods]
+	handler := newWebhooks(t, nil, webhook.Options{}).Handlers()[config.PathLabelPods]
 	var held []*io.PipeWriter
 	done := make(chan struct{})
 	for range 3 { // each declares the most that a review may have

@@ -11,6 +11,7 @@ import (
 
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestHTTP2: HTTP/2 is off unless it is asked for, and connections are kept alive with
@@ -18,7 +19,7 @@ import (
 func TestHTTP2(t *testing.T) {
 	for want, secure := range map[string]webhook.TLS{"HTTP/1.1": {}, "HTTP/2.0": {HTTP2: true}} {
 		t.Run(want, func(t *testing.T) {
-			url := serveTLS(t, secure) + webhook.PathLabelPods
+			url := serveTLS(t, secure) + config.PathLabelPods
 			transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 			defer transport.CloseIdleConnections()
 			for i := range 3 {
@@ -49,7 +50,7 @@ func TestDraining(t *testing.T) {
 	draining := false
 	handler := webhook.New(webhook.Options{
 		Registry: fixtures.Index(t, "flink", nil), Log: slog.New(slog.DiscardHandler), Draining: func() bool { return draining },
-	}).Handlers()[webhook.PathLabelPods]
+	}).Handlers()[config.PathLabelPods]
 	for _, draining = range []bool{false, true} {
 		response := send(handler, reviewOf(t, pod(), "flink"))
 		if got := response.Header().Get("Connection"); response.Code != http.StatusOK || (got == "close") != draining {

@@ -14,6 +14,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 func TestWhatIsNoReviewIsTheSendersFault(t *testing.T) {
@@ -108,7 +109,7 @@ func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
 // TestPodsKeepTheirLabels: an update that changes one is refused, and one on which
 // nothing is decided says why.
 func TestPodsKeepTheirLabels(t *testing.T) {
-	handler := newHandlers(t, "default/myDeploymentTarget")[webhook.PathValidatePodLabels]
+	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathValidatePodLabels]
 	old := map[string]any{"labels": map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}}
 	same := map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}
 	for rule, c := range map[string]struct {
@@ -147,7 +148,7 @@ func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 // TestASlowSenderIsCutOff: the webhooks' port is open to whoever reaches it.
 func TestASlowSenderIsCutOff(t *testing.T) {
 	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 500 * time.Millisecond}).Handlers()
-	server := httptest.NewServer(handlers[webhook.PathLabelPods])
+	server := httptest.NewServer(handlers[config.PathLabelPods])
 	defer server.Close()
 	body, w := io.Pipe()
 	defer w.Close()
@@ -185,8 +186,8 @@ func FuzzReview(f *testing.F) {
 	f.Add(updateOf(f, pod(), map[string]any{"labels": map[string]any{"system": "ververica-platform", "jobId": "a"}}))
 	f.Add([]byte(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"\u0000\ud800","operation":"CREATE","object":{"metadata":{"labels":{"\"":"\\"}}}}}`))
 	handlers := newWebhooks(f, []string{"default/myDeploymentTarget"}, webhook.Options{
-		Owners: existing, Mode: func(namespace string) webhook.Mode {
-			return map[string]webhook.Mode{"warn": webhook.Warn, "audit": webhook.Audit}[namespace]
+		Owners: existing, Mode: func(namespace string) config.Mode {
+			return map[string]config.Mode{"warn": config.Warn, "audit": config.Audit}[namespace]
 		},
 	}).Handlers()
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -244,7 +245,7 @@ func BenchmarkLabelPod(b *testing.B) {
 		}
 		body := reviewOf(b, o, "flink")
 		b.Run(sizeName(size), func(b *testing.B) {
-			handler := newHandlers(b, "default/myDeploymentTarget")[webhook.PathLabelPods]
+			handler := newHandlers(b, "default/myDeploymentTarget")[config.PathLabelPods]
 			request := httptest.NewRequest(http.MethodPost, "/", nil)
 			request.Header.Set("Content-Type", "application/json")
 			request.ContentLength = int64(len(body))
@@ -270,7 +271,7 @@ func sizeName(size int) string {
 
 // TestWorkloadsKeepTheLabelsThatAnUpdateForgets, and nothing else of theirs is touched.
 func TestWorkloadsKeepTheLabelsThatAnUpdateForgets(t *testing.T) {
-	handler := newHandlers(t, "default/myDeploymentTarget")[webhook.PathRestoreLabels]
+	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathRestoreLabels]
 	old := map[string]any{"labels": map[string]any{"system": "ververica-platform", "vvpNamespace": "a", "mine": "x"}}
 	for rule, c := range map[string]struct {
 		metadata       map[string]any

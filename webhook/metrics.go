@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -55,7 +56,7 @@ func (m *metrics) decided(webhook string, reason verdict.Reason, d time.Duration
 	m.duration.WithLabelValues(webhook).Observe(d.Seconds())
 }
 
-func (m *metrics) denied(webhook string, reason verdict.Reason, mode Mode) {
+func (m *metrics) denied(webhook string, reason verdict.Reason, mode config.Mode) {
 	m.denials.WithLabelValues(webhook, string(reason), string(mode)).Inc()
 }
 

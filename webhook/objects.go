@@ -12,6 +12,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -53,11 +54,13 @@ type Rules interface {
 const Valid verdict.Reason = "Valid"
 
 const (
-	// objectPatience is how long the answer may take: lists that are true at this
-	// moment are read, and pods. People wait for it, no job does.
-	objectPatience = 8 * time.Second
-	// endingPatience is added to that, to find out whether the whole namespace goes.
-	endingPatience = time.Second
+	// terminatingTimeout bounds the look-up of a namespace's deletionTimestamp, which
+	// comes after reviewTimeout has passed.
+	terminatingTimeout = time.Second
+
+	// reviewTimeout bounds the consistent reads of a review. A second of
+	// config.RegistryTimeout is left for the answer to arrive.
+	reviewTimeout = config.RegistryTimeout - terminatingTimeout - time.Second
 )
 
 // keepRules decides on writes to drey's own objects. It fails closed: what could
@@ -67,7 +70,7 @@ func (w *Webhooks) keepRules(ctx context.Context, r *request[jsontext.Value]) re
 	if r.SubResource != "" {
 		return answer
 	}
-	bounded, cancel := context.WithTimeout(ctx, objectPatience)
+	bounded, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	err := w.judge(bounded, r, &answer)
 	if err == nil {
@@ -83,8 +86,8 @@ func (w *Webhooks) keepRules(ctx context.Context, r *request[jsontext.Value]) re
 		answer.message, answer.reason = refusal.Message, verdict.Reason(refusal.Reason)
 	}
 	answer.later = answer.reason == verdict.Reason(registry.ReasonClusterUnavailable)
-	w.metrics.denied(validateObjects, answer.reason, Enforce)
-	w.log.Info("object denied", "webhook", validateObjects, "reason", answer.reason, "operation", r.Operation, "kind", r.Kind.Kind,
+	w.metrics.denied(config.NameValidateRegistry, answer.reason, config.Enforce)
+	w.log.Info("object denied", "webhook", config.NameValidateRegistry, "reason", answer.reason, "operation", r.Operation, "kind", r.Kind.Kind,
 		"namespace", r.Namespace, "name", r.Name, "user", r.user().Username, "uid", r.UID, "error", err)
 	return answer
 }
@@ -96,7 +99,7 @@ func (r *request[T]) user() (u authenticationv1.UserInfo) {
 }
 
 func (w *Webhooks) isEnding(ctx context.Context, namespace string) bool {
-	ctx, cancel := context.WithTimeout(ctx, endingPatience)
+	ctx, cancel := context.WithTimeout(ctx, terminatingTimeout)
 	defer cancel()
 	ending, err := w.objects.Ending(ctx, namespace)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // rules answer what a test wants; the real ones are asked in test/e2e/kubectl.
@@ -80,7 +81,7 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 					return c.markErr
 				},
 				Ending: func(context.Context, string) (bool, error) { return c.ending, c.endingErr },
-			}}).Handlers()[webhook.PathValidateObjects]
+			}}).Handlers()[config.PathValidateRegistry]
 			object := map[string]any{"metadata": map[string]any{"name": "staging", "namespace": "team-a", "uid": cmp.Or(c.uid, "4711")}, "spec": map[string]any{"kubernetes": map[string]any{"namespace": "flink"}}}
 			request := map[string]any{
 				"uid": "1", "operation": c.operation, "namespace": "team-a", "kind": map[string]any{"kind": "DeploymentTarget"},
@@ -116,7 +117,7 @@ func TestOwnObjectsThatCannotBeReadAreRefused(t *testing.T) {
 	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
 		Rules: rules{}, Decode: kubestore.Decode,
 		Ending: func(context.Context, string) (bool, error) { return false, nil },
-	}}).Handlers()[webhook.PathValidateObjects]
+	}}).Handlers()[config.PathValidateRegistry]
 	for name, request := range map[string]string{
 		"another kind":            `{"uid":"1","operation":"CREATE","kind":{"kind":"Secret"},"object":{}}`,
 		"a spec of another shape": `{"uid":"1","operation":"CREATE","kind":{"kind":"DeploymentTarget"},"object":{"spec":[]}}`,
@@ -143,7 +144,7 @@ func TestRefusalsAreLimited(t *testing.T) {
 		Holder: func(context.Context, registry.Key) (registry.Object, string, error) {
 			return registry.Object{}, "", registry.ErrNotFound
 		},
-	}}).Handlers()[webhook.PathValidateObjects]
+	}}).Handlers()[config.PathValidateRegistry]
 	guess := func(address string) int {
 		body := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":"team-a","kind":{"kind":"Deployment"},"object":{"metadata":{"name":"x","namespace":"team-a"},"spec":{}}}}`
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(body))

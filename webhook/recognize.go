@@ -6,6 +6,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -55,7 +56,7 @@ func gates(apiVersion, kind string) bool {
 // isRollout holds for a Rollout of Argo's. One that refers to a Deployment has no
 // template of its own.
 func isRollout(apiVersion, kind string) bool {
-	return kind == "Rollout" && strings.HasPrefix(apiVersion, argoGroup+"/")
+	return kind == "Rollout" && strings.HasPrefix(apiVersion, config.RolloutGroup+"/")
 }
 
 func recognize[T any](kind, namespace string, object []byte, look func(*T, *request[T]) flink.Workload) (flink.Workload, error) {

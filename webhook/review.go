@@ -10,6 +10,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -77,7 +78,7 @@ type response struct {
 	message string          // why not, when it is not allowed
 	later   bool            // likewise: for now only, it may be tried again
 	reason  verdict.Reason  // goes into the audit annotations
-	mode    Mode            // likewise, where it let pass what would have been refused
+	mode    config.Mode     // likewise, where it let pass what would have been refused
 	patch   []byte          // a JSON patch, nil for none
 	kept    []verdict.Label // go into the audit annotations
 

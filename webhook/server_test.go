@@ -19,6 +19,7 @@ import (
 	"drey.dev/drey/certs"
 	"drey.dev/drey/certs/rotation"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 func TestWhoMayCallTheWebhooks(t *testing.T) {
@@ -48,7 +49,7 @@ func TestWhoMayCallTheWebhooks(t *testing.T) {
 			c.client.InsecureSkipVerify = true // whom the caller trusts is not what this is about
 			transport := &http.Transport{TLSClientConfig: c.client}
 			defer transport.CloseIdleConnections()
-			response, err := (&http.Client{Transport: transport}).Post(c.server+webhook.PathLabelPods, "application/json", strings.NewReader("no review"))
+			response, err := (&http.Client{Transport: transport}).Post(c.server+config.PathLabelPods, "application/json", strings.NewReader("no review"))
 			if err != nil {
 				if !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, want %s", err, c.want)

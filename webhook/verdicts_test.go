@@ -17,6 +17,7 @@ import (
 
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -66,17 +67,17 @@ func TestWhatIsDeniedPassesInTheOtherModes(t *testing.T) {
 	denied := 0
 	for _, c := range fixtures.All(t) {
 		for _, path := range c.Paths() {
-			enforced := newWorld(t, c, webhook.Enforce).admit(t, path, c.Object)
+			enforced := newWorld(t, c, config.Enforce).admit(t, path, c.Object)
 			if enforced.Allowed {
 				continue
 			}
 			denied++
-			w := newWorld(t, c, webhook.Warn)
+			w := newWorld(t, c, config.Warn)
 			warned := w.admit(t, path, c.Object)
 			if !warned.Allowed || warned.Patch != nil || !slices.Contains(warned.Warnings, "drey would refuse this: "+enforced.Status.Message) || len(w.observed) > 0 {
 				t.Errorf("%s: %s warns with %+v, and tells of %v", c.Name, path, warned, w.observed)
 			}
-			w = newWorld(t, c, webhook.Audit)
+			w = newWorld(t, c, config.Audit)
 			audited := w.admit(t, path, c.Object)
 			if !audited.Allowed || audited.Patch != nil || len(audited.Warnings) > 0 || len(w.observed) != 1 || w.observed[0].Message != enforced.Status.Message {
 				t.Errorf("%s: %s audits with %+v, and tells of %v", c.Name, path, audited, w.observed)
@@ -94,13 +95,13 @@ type world struct {
 	observed []webhook.Denial
 }
 
-func newWorld(t testing.TB, c fixtures.Case, mode ...webhook.Mode) *world {
+func newWorld(t testing.TB, c fixtures.Case, mode ...config.Mode) *world {
 	t.Helper()
 	w := &world{}
 	w.handlers = webhook.New(webhook.Options{
 		Registry: fixtures.Index(t, "flink", c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
 		Address: verdict.Registry{URL: "http://127.0.0.1:8080"},
-		Mode:    func(string) webhook.Mode { return append(mode, c.Mode)[0] },
+		Mode:    func(string) config.Mode { return append(mode, c.Mode)[0] },
 		Observe: func(d webhook.Denial) { w.observed = append(w.observed, d) },
 	}).Handlers()
 	return w

@@ -15,6 +15,7 @@ import (
 
 	"drey.dev/drey/inflight"
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -48,15 +49,15 @@ type Options struct {
 	Owners      Owners                      // nil: none can be found
 	HadTarget   func(namespace string) bool // whether it is recorded that a namespace has, or had, a target; nil: no record is kept
 	Log         *slog.Logger
-	Address     verdict.Registry            // where a denial sends people to register a target
-	Exclude     []string                    // Kubernetes namespaces that are always left alone
-	Mode        func(namespace string) Mode // nil: Enforce everywhere
-	Observe     func(Denial)                // is told of what the mode Audit lets pass; must not wait; nil: nobody is
-	Metrics     prometheus.Registerer       // nil: none are kept
-	Objects     *Objects                    // drey's own objects in the cluster; nil: it has none
-	Trace       Trace                       // is told of each review; nil: nobody is
-	Draining    func() bool                 // whether connections are to be closed after their next answer, since this process stops; nil: never
-	ReadTimeout time.Duration               // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
+	Address     verdict.Registry                   // where a denial sends people to register a target
+	Exclude     []string                           // Kubernetes namespaces that are always left alone
+	Mode        func(namespace string) config.Mode // nil: config.Enforce everywhere
+	Observe     func(Denial)                       // is told of what the mode Audit lets pass; must not wait; nil: nobody is
+	Metrics     prometheus.Registerer              // nil: none are kept
+	Objects     *Objects                           // drey's own objects in the cluster; nil: it has none
+	Trace       Trace                              // is told of each review; nil: nobody is
+	Draining    func() bool                        // whether connections are to be closed after their next answer, since this process stops; nil: never
+	ReadTimeout time.Duration                      // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
 }
 
 // Trace begins to trace a review that a webhook is sent. What follows is done with the
@@ -69,7 +70,7 @@ type Webhooks struct {
 	log         *slog.Logger
 	address     verdict.Registry
 	exclude     []string
-	mode        func(namespace string) Mode
+	mode        func(namespace string) config.Mode
 	observe     func(Denial)
 	objects     *Objects
 	metrics     *metrics
@@ -88,7 +89,7 @@ func New(o Options) *Webhooks {
 		bodies: newReviewBudget(), draining: o.Draining,
 	}
 	if w.mode == nil {
-		w.mode = func(string) Mode { return Enforce }
+		w.mode = func(string) config.Mode { return config.Enforce }
 	}
 	if w.draining == nil {
 		w.draining = func() bool { return false }
@@ -166,35 +167,21 @@ func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verd
 	return f, complete
 }
 
-// The paths at which the handlers are served.
-const (
-	PathLabelPods            = "/label/pods"
-	PathLabelWorkloads       = "/label/workloads" // Deployments and the like, Services, ConfigMaps
-	PathLabelCustom          = "/label/custom-resources"
-	PathRestoreLabels        = "/label/restored"
-	PathValidateWorkloads    = "/validate/workloads"
-	PathValidateCustom       = "/validate/custom-resources"
-	PathValidatePodLabels    = "/validate/pod-labels"
-	PathValidateLabels       = "/validate/labels" // of what makes pods
-	PathValidateCustomLabels = "/validate/custom-resource-labels"
-	PathValidateObjects      = "/validate/registry" // with Options.Objects
-)
-
 // Handlers returns the handlers by path.
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	all := map[string]http.Handler{
-		PathLabelPods:            admit(w, labelPods, purpose{labels: true, gate: true}, (*pod).recognize),
-		PathLabelWorkloads:       admit(w, labelWorkloads, purpose{labels: true}, (*workload).recognize),
-		PathLabelCustom:          admit(w, labelCustom, purpose{labels: true}, (*custom).recognize),
-		PathRestoreLabels:        endpoint[labeled]{w, restoreLabels, w.restoreLabels},
-		PathValidateWorkloads:    admit(w, validateWorkloads, purpose{gate: true}, (*workload).recognize),
-		PathValidateCustom:       admit(w, validateCustom, purpose{gate: true}, (*custom).recognize),
-		PathValidatePodLabels:    keep[pod](w, validatePodLabels),
-		PathValidateLabels:       keep[workload](w, validateLabels),
-		PathValidateCustomLabels: keep[custom](w, validateCustomLabels),
+		config.PathLabelPods:            admit(w, config.NameLabelPods, purpose{labels: true, gate: true}, (*pod).recognize),
+		config.PathLabelWorkloads:       admit(w, config.NameLabelWorkloads, purpose{labels: true}, (*workload).recognize),
+		config.PathLabelCustom:          admit(w, config.NameLabelCustom, purpose{labels: true}, (*custom).recognize),
+		config.PathRestoreLabels:        endpoint[labeled]{w, config.NameRestoreLabels, w.restoreLabels},
+		config.PathValidateWorkloads:    admit(w, config.NameValidateWorkloads, purpose{gate: true}, (*workload).recognize),
+		config.PathValidateCustom:       admit(w, config.NameValidateCustom, purpose{gate: true}, (*custom).recognize),
+		config.PathValidatePodLabels:    keep[pod](w, config.NameValidatePodLabels),
+		config.PathValidateLabels:       keep[workload](w, config.NameValidateLabels),
+		config.PathValidateCustomLabels: keep[custom](w, config.NameValidateCustomLabels),
 	}
 	if w.objects != nil {
-		all[PathValidateObjects] = endpoint[jsontext.Value]{w, validateObjects, w.keepRules}
+		all[config.PathValidateRegistry] = endpoint[jsontext.Value]{w, config.NameValidateRegistry, w.keepRules}
 	}
 	return all
 }

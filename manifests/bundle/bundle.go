@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"drey.dev/drey/manifests"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // Name is that of every object that needs no other: the ServiceAccount, the
@@ -44,7 +44,7 @@ type Options struct {
 	Certs            string
 	Store            string
 	VolumeSize       string // of the embedded store, such as 1Gi
-	Mode             webhook.Mode
+	Mode             config.Mode
 	RESTURL          string   // where people reach the REST API; empty: the Service
 	TargetNamespaces []string // get a ServiceAccount flink, with the rights of a Flink job
 }
@@ -52,7 +52,7 @@ type Options struct {
 // Defaults are two replicas, with the registry in the cluster and certificates of
 // their own.
 func Defaults() Options {
-	return Options{Namespace: Namespace, Image: Image, Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: webhook.Enforce}
+	return Options{Namespace: Namespace, Image: Image, Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
 }
 
 // Version is that of what the manifests run: a release, whose tag they carry.
@@ -82,7 +82,7 @@ func (o *Options) complete() error {
 	if _, err := resource.ParseQuantity(o.VolumeSize); o.Store == Embedded && err != nil {
 		return fmt.Errorf("the size of the volume is %q: use such as 1Gi", o.VolumeSize)
 	}
-	if _, err := webhook.ParseMode(string(o.Mode)); err != nil {
+	if _, err := config.ParseMode(string(o.Mode)); err != nil {
 		return err
 	}
 	if o.RESTURL == "" {

@@ -13,8 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/manifests"
-	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/config"
 )
 
 var update = flag.Bool("update", false, "write the files that are made from this package, as make manifests does")
@@ -47,13 +46,13 @@ func generated(t *testing.T) map[string][]byte {
 		"base/namespace.yaml": documents(t, pick(t, base, Definitions, "Namespace")),
 		"base/rights.yaml":    documents(t, pick(t, base, Rights)),
 		"base/server.yaml":    documents(t, pick(t, base, Server)),
-		"base/admission.yaml":     documents(t, pick(t, base, Gates)),
+		"base/admission.yaml": documents(t, pick(t, base, Gates)),
 
 		"overlays/cert-manager/rights.yaml":     documents(t, named(pick(t, certManager, Rights, "Role"), roleCerts)),
 		"overlays/cert-manager/deployment.yaml": patch(t, certManager),
 		"overlays/embedded/deployment.yaml":     patch(t, embedded),
 		"overlays/embedded/volume.yaml":         documents(t, pick(t, embedded, Server, "PersistentVolumeClaim")),
-		"overlays/embedded/gate.yaml":           documents(t, named(pick(t, embedded, Gates, "ValidatingAdmissionPolicy"), gate.PodPolicy)),
+		"overlays/embedded/gate.yaml":           documents(t, named(pick(t, embedded, Gates, "ValidatingAdmissionPolicy"), config.PodPolicy)),
 		"overlays/embedded/webhooks.yaml":       lacking(t, base, embedded),
 	}
 	for path, text := range templates(t) {
@@ -103,16 +102,16 @@ func templates(t *testing.T) map[string][]byte {
 	if !ok {
 		t.Fatal("the webhook for drey's own objects is not the last")
 	}
-	isGate := func(o Object) bool { return o.GetName() == gate.PodPolicy }
+	isGate := func(o Object) bool { return o.GetName() == config.PodPolicy }
 	gates := text(pick(t, o, Gates, "MutatingWebhookConfiguration")) + "---\n" +
 		validating + when(`eq .Values.store.type "kubernetes"`, ownObjects) + "---\n" +
 		text(slices.DeleteFunc(pick(t, o, Gates, "ValidatingAdmissionPolicy"), isGate))
 	for _, store := range []string{Kubernetes, Embedded} { // it says how a target is registered
 		o.Store, o.Replicas = store, 1
-		gates += when(fmt.Sprintf("eq .Values.store.type %q", store), "---\n"+text(named(pick(t, o, Gates, "ValidatingAdmissionPolicy"), gate.PodPolicy)))
+		gates += when(fmt.Sprintf("eq .Values.store.type %q", store), "---\n"+text(named(pick(t, o, Gates, "ValidatingAdmissionPolicy"), config.PodPolicy)))
 	}
 	o.Store = Kubernetes
-	for _, mode := range []webhook.Mode{webhook.Enforce, webhook.Warn, webhook.Audit} {
+	for _, mode := range []config.Mode{config.Enforce, config.Warn, config.Audit} {
 		o.Mode = mode
 		gates += when(fmt.Sprintf("eq .Values.mode %q", mode), "---\n"+text(pick(t, o, Gates, "ValidatingAdmissionPolicyBinding")))
 	}

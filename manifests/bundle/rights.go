@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -107,7 +107,7 @@ func clusterRules() []rule {
 		allow("Whose token a request to the REST API or to /metrics shows.", creating, "authentication.k8s.io", "tokenreviews"),
 		allow("What its holder may do.", creating, "authorization.k8s.io", "subjectaccessreviews"),
 		allow("The caBundle of drey's own webhooks, when its certificate changes.", append(watching[:3:3], "patch"),
-			"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "validatingwebhookconfigurations").named(webhook.ConfigurationName),
+			"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "validatingwebhookconfigurations").named(config.Name),
 	)
 }
 

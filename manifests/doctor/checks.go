@@ -14,8 +14,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/config"
 )
 
 // again is the command that brings an installation to what it should be.
@@ -247,7 +246,7 @@ func (d *diagnosis) trust() {
 	const check = "caBundle"
 	n := 0
 	for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
-		live := d.Live[Key(kind, "", webhook.ConfigurationName)]
+		live := d.Live[Key(kind, "", config.Name)]
 		if live == nil {
 			continue
 		}
@@ -298,13 +297,13 @@ func (d *diagnosis) modes() {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Namespaces)) {
-		mode, ok := d.Namespaces[name][webhook.ModeLabel]
+		mode, ok := d.Namespaces[name][config.LabelMode]
 		if !ok {
 			continue
 		}
-		if _, err := webhook.ParseMode(mode); err != nil {
-			d.add(check, Warn, fmt.Sprintf("namespace %s has the label %s=%s, which is no mode: the installation's holds, %s", name, webhook.ModeLabel, mode, d.Options.Mode),
-				fmt.Sprintf("kubectl label namespace %s %s=warn --overwrite (or enforce, audit; or %s- for none)", name, webhook.ModeLabel, webhook.ModeLabel))
+		if _, err := config.ParseMode(mode); err != nil {
+			d.add(check, Warn, fmt.Sprintf("namespace %s has the label %s=%s, which is no mode: the installation's holds, %s", name, config.LabelMode, mode, d.Options.Mode),
+				fmt.Sprintf("kubectl label namespace %s %s=warn --overwrite (or enforce, audit; or %s- for none)", name, config.LabelMode, config.LabelMode))
 		}
 	}
 	d.ok(check, "no namespace has a mode that is none")
@@ -320,7 +319,7 @@ func (d *diagnosis) marks() {
 	if d.unknown(check) {
 		return
 	}
-	excluded := append([]string{d.Options.Namespace}, webhook.SystemNamespaces...)
+	excluded := append([]string{d.Options.Namespace}, config.SystemNamespaces...)
 	targeted := map[string]bool{}
 	logs := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"namespace not marked\"", d.Options.Namespace, bundle.Name)
 	for _, t := range d.Targets {
@@ -329,12 +328,12 @@ func (d *diagnosis) marks() {
 		switch {
 		case !there:
 			d.add(check, Warn, fmt.Sprintf("DeploymentTarget %s in platform namespace %s points at namespace %s, which is not there", t.Name, t.Platform, t.Namespace), "kubectl create namespace "+t.Namespace)
-		case labels[gate.Mark] != gate.Registered && !slices.Contains(excluded, t.Namespace):
-			d.add(check, Fail, fmt.Sprintf("namespace %s has a target and lacks the mark %s: the built-in policy refuses Flink's pods there", t.Namespace, gate.Mark), logs)
+		case labels[config.LabelRegistered] != config.Registered && !slices.Contains(excluded, t.Namespace):
+			d.add(check, Fail, fmt.Sprintf("namespace %s has a target and lacks the mark %s: the built-in policy refuses Flink's pods there", t.Namespace, config.LabelRegistered), logs)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Namespaces)) {
-		if d.Namespaces[name][gate.Mark] == gate.Registered && !targeted[name] {
+		if d.Namespaces[name][config.LabelRegistered] == config.Registered && !targeted[name] {
 			d.add(check, Warn, fmt.Sprintf("namespace %s is marked, and has no target: while drey is down, anything of Flink's may run there", name), logs)
 		}
 	}

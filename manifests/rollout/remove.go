@@ -14,14 +14,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/config"
 )
 
 // Removal says what goes.
 type Removal struct {
-	Namespace string // drey's own
+	Namespace     string // drey's own
 	AdmissionOnly bool   // webhook configurations and policies alone: drey goes on
-	Purge     bool   // the registry, too: custom resources, their definitions, the volume
+	Purge         bool   // the registry, too: custom resources, their definitions, the volume
 }
 
 // Remove takes drey out: what calls it first, then the server, its rights, and its
@@ -198,7 +198,7 @@ func (r *Rollout) awaitNoPods(ctx context.Context, namespace string) error {
 // policy that keeps it for a moment longer.
 func (r *Rollout) removeMarks(ctx context.Context) error {
 	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
-	list, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: gate.Mark})
+	list, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: config.LabelRegistered})
 	if err != nil {
 		return fmt.Errorf("list the marked namespaces: %w", err)
 	}
@@ -213,7 +213,7 @@ func (r *Rollout) removeMarks(ctx context.Context) error {
 
 func (r *Rollout) removeMark(ctx context.Context, n unstructured.Unstructured) error {
 	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
-	_, err := namespaces.Patch(ctx, n.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"`+gate.Mark+`":null}}}`), metav1.PatchOptions{FieldManager: fieldManager})
+	_, err := namespaces.Patch(ctx, n.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"`+config.LabelRegistered+`":null}}}`), metav1.PatchOptions{FieldManager: fieldManager})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -18,15 +18,15 @@ const module = "drey.dev/drey"
 // mayImport lists, for each package that ships, which others of drey it may
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
-	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/flink", "webhook/gate", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
+	"cmd/drey":               {"registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/flink", "webhook/gate", "webhook/modes", "webhook/owners", "webhook/repair", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
 	"certs":                  {"certs/rotation", "listwatch"},
 	"certs/rotation":         {},
 	"listwatch":              {},
 	"inflight":               {},
 	"manifests":              {},
-	"manifests/doctor":       {"certs", "manifests/bundle", "webhook", "webhook/gate"},
-	"manifests/rollout":      {"manifests/bundle", "webhook/gate"},
-	"manifests/bundle":       {"certs", "manifests", "registry", "webhook", "webhook/flink", "webhook/gate", "webhook/verdict"},
+	"manifests/doctor":       {"certs", "manifests/bundle", "webhook/config"},
+	"manifests/rollout":      {"manifests/bundle", "webhook/config"},
+	"manifests/bundle":       {"certs", "manifests", "registry", "webhook/config", "webhook/flink", "webhook/verdict"},
 	"registry":               {},
 	"registry/access":        {"registry"},
 	"registry/boltstore":     {"registry"},
@@ -39,10 +39,11 @@ var mayImport = map[string][]string{
 	"registry/reviews":       {"registry", "registry/access"},
 	"registry/storetest":     {"registry"},
 	"registry/workloads":     {"registry", "webhook/flink"},
-	"webhook":                {"inflight", "webhook/verdict", "webhook/flink", "registry"},
+	"webhook":                {"inflight", "webhook/config", "webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":          {},
-	"webhook/gate":           {"webhook", "webhook/flink", "webhook/verdict", "listwatch"},
-	"webhook/modes":          {"webhook", "listwatch"},
+	"webhook/config":         {"webhook/flink", "webhook/verdict"},
+	"webhook/gate":           {"webhook/config", "listwatch"},
+	"webhook/modes":          {"webhook/config", "listwatch"},
 	"webhook/owners":         {"webhook/flink", "listwatch"},
 	"webhook/repair":         {"webhook", "webhook/flink", "webhook/verdict", "listwatch"},
 	"webhook/verdict":        {"webhook/flink", "registry"},
@@ -66,7 +67,15 @@ var mustNot = []struct {
 		"no store knows REST, and this one needs the plainest client alone"},
 	{[]string{"certs/rotation"}, []string{"net/http", "k8s.io/client-go", "k8s.io/api"},
 		"when certificates change depends on what there is and on the time that it is given"},
+	{[]string{"webhook/config"}, []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/prometheus"},
+		"the API server's configuration is generated, neither served nor applied"},
+	{[]string{"manifests/bundle", "manifests/doctor", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
+		"manifests are made without the admission server"},
 }
+
+// noHTTP lists packages that no package of drey that they reach may speak HTTP for. The
+// types of k8s.io/apimachinery import net/http, so mustNot cannot forbid it there.
+var noHTTP = []string{"webhook/config", "manifests/bundle", "manifests/doctor", "manifests/rollout"}
 
 type pkg struct {
 	ImportPath string
@@ -120,6 +129,24 @@ func TestPureCodeStaysPure(t *testing.T) {
 						t.Errorf("%s reaches %s: %s", name, dep, law.why)
 					}
 				}
+			}
+		}
+	}
+}
+
+func TestPackagesWithoutHTTP(t *testing.T) {
+	all := map[string]pkg{}
+	for _, p := range packages(t) {
+		all[p.ImportPath] = p
+	}
+	for _, name := range noHTTP {
+		p, ok := all[module+"/"+name]
+		if !ok {
+			t.Errorf("there is no package %s", name)
+		}
+		for _, dep := range append(p.Deps, p.ImportPath) {
+			if strings.HasPrefix(dep, module+"/") && slices.Contains(all[dep].Imports, "net/http") {
+				t.Errorf("%s reaches %s, which imports net/http", name, strings.TrimPrefix(dep, module+"/"))
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/config"
 )
 
 // scene is what stands between a client and its pod.
@@ -172,9 +172,9 @@ func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, err
 	var all []*unstructured.Unstructured
 	for _, o := range []struct{ kind, name string }{
 		{"MutatingWebhookConfiguration", "drey"}, {"ValidatingWebhookConfiguration", "drey"},
-		{"ValidatingAdmissionPolicy", gate.PodPolicy}, {"ValidatingAdmissionPolicyBinding", gate.PodPolicy},
-		{"ValidatingAdmissionPolicy", gate.ClaimPolicy}, {"ValidatingAdmissionPolicyBinding", gate.ClaimPolicy},
-		{"ValidatingAdmissionPolicy", gate.MarkPolicy}, {"ValidatingAdmissionPolicyBinding", gate.MarkPolicy},
+		{"ValidatingAdmissionPolicy", config.PodPolicy}, {"ValidatingAdmissionPolicyBinding", config.PodPolicy},
+		{"ValidatingAdmissionPolicy", config.ClaimPolicy}, {"ValidatingAdmissionPolicyBinding", config.ClaimPolicy},
+		{"ValidatingAdmissionPolicy", config.RegisteredLabelPolicy}, {"ValidatingAdmissionPolicyBinding", config.RegisteredLabelPolicy},
 	} {
 		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.kind]})
 		found, err := r.Get(ctx, o.name, metav1.GetOptions{})

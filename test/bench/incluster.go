@@ -23,7 +23,7 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // clusterMain measures drey with the registry in the cluster: its start, its memory and
@@ -94,7 +94,7 @@ func underTargets(ctx context.Context, s settings, c *cluster.Cluster, noop *noo
 	if err != nil {
 		return err
 	}
-	servers := []server{{"do-nothing", noop.url, noop.pid(), false}, {"drey", d.Webhook + webhook.PathLabelPods, d.PID(), true}}
+	servers := []server{{"do-nothing", noop.url, noop.pid(), false}, {"drey", d.Webhook + webhookconfig.PathLabelPods, d.PID(), true}}
 	found := make([][]figures, len(servers))
 	for range s.rounds {
 		for i, server := range servers {

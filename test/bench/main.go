@@ -24,7 +24,7 @@ import (
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // settings are what a run may be told.
@@ -102,7 +102,7 @@ func run(ctx context.Context, s settings) (err error) {
 			return err
 		}
 		stage.dreys = append(stage.dreys, scene{name: p.name, objects: installed, labels: true})
-		dreys = append(dreys, server{p.name, d.Webhook + webhook.PathLabelPods, d.PID(), true})
+		dreys = append(dreys, server{p.name, d.Webhook + config.PathLabelPods, d.PID(), true})
 	}
 	pid := dreys[len(dreys)-1].pid
 	noop, err := startNoop(ctx)

@@ -6,7 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // noopConfiguration sends every pod to the do-nothing webhook.
@@ -29,7 +29,7 @@ func podRule() map[string]any {
 // stands for its target, and the platform namespace is always default.
 func policies() []*unstructured.Unstructured {
 	var conditions []any
-	for _, c := range webhook.Mutating(webhook.ByURL("", nil), nil).Webhooks[0].MatchConditions {
+	for _, c := range config.Mutating(config.ByURL("", nil), nil).Webhooks[0].MatchConditions {
 		conditions = append(conditions, map[string]any{"name": c.Name, "expression": c.Expression})
 	}
 	matches := map[string]any{"resourceRules": []any{podRule()}}

@@ -27,6 +27,7 @@ import (
 
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -36,9 +37,9 @@ const (
 
 // sieves are drey's webhooks as the API server holds them.
 var sieves = func() []apiserver.WebhookAccessor {
-	client := webhook.ByURL("https://drey", nil)
+	client := config.ByURL("https://drey", nil)
 	var all []apiserver.WebhookAccessor
-	mutating, validating := webhook.Mutating(client, nil), webhook.Validating(client, nil)
+	mutating, validating := config.Mutating(client, nil), config.Validating(client, nil)
 	for i := range mutating.Webhooks {
 		all = append(all, apiserver.NewMutatingWebhookAccessor(mutating.Webhooks[i].Name, mutating.Name, &mutating.Webhooks[i]))
 	}
@@ -61,7 +62,7 @@ func marked() []apiserver.WebhookAccessor {
 	return slices.DeleteFunc(slices.Clone(sieves), func(s apiserver.WebhookAccessor) bool {
 		v, ok := s.GetValidatingWebhook()
 		return ok && slices.ContainsFunc(v.NamespaceSelector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
-			return r.Key == webhook.Mark && r.Operator == metav1.LabelSelectorOpNotIn
+			return r.Key == config.LabelRegistered && r.Operator == metav1.LabelSelectorOpNotIn
 		})
 	})
 }
@@ -206,11 +207,11 @@ func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
 			object["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{
 				"apiVersion": r.Group + "/" + r.Version, "kind": r.Kind, "name": "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006",
 			}}
-			if passed := called(t, admission.Create, object, nil); !slices.Contains(passed, webhook.PathValidateWorkloads) {
+			if passed := called(t, admission.Create, object, nil); !slices.Contains(passed, config.PathValidateWorkloads) {
 				t.Errorf("%s owned by a %s comes to %v where nothing is registered", c.Name, r.Kind, passed)
 			}
 			unstructured.RemoveNestedField(object, "metadata", "labels", "system") // what says whose it is comes everywhere
-			if passed := calledOf(t, marked(), admission.Create, object, nil); slices.Contains(passed, webhook.PathValidateWorkloads) {
+			if passed := calledOf(t, marked(), admission.Create, object, nil); slices.Contains(passed, config.PathValidateWorkloads) {
 				t.Errorf("%s owned by a %s comes to %v", c.Name, r.Kind, passed)
 			}
 		}

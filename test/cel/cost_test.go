@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // largest is about what etcd stores of an object, in bytes.
@@ -219,7 +219,7 @@ func TestConditionsOfLargeObjects(t *testing.T) {
 			denied(t, o)
 		}
 		longest = max(longest, time.Since(begun))
-		if passed := called(t, admission.Update, o, o); slices.Contains(passed, webhook.PathRestoreLabels) {
+		if passed := called(t, admission.Update, o, o); slices.Contains(passed, config.PathRestoreLabels) {
 			t.Errorf("an update that changes nothing is sent to %v", passed)
 		}
 		if i%5 == 4 {

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apiserver/pkg/admission"
 
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -243,7 +243,7 @@ func isVerverica(labels map[string]any) bool {
 // because they say whose a workload is, or that it is Flink's.
 func TestLabelsThatChange(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(3, 4))}
-	handler := newCode(t)[0][webhook.PathValidatePodLabels]
+	handler := newCode(t)[0][config.PathValidatePodLabels]
 	keys := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}
 	refused, claims := 0, 0
 	for range generated {
@@ -271,7 +271,7 @@ func TestLabelsThatChange(t *testing.T) {
 			pod["metadata"].(map[string]any)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 		}
 		allowed, _ := ask(t, handler, "UPDATE", pod, before)
-		passed := slices.Contains(called(t, admission.Update, pod, before), webhook.PathValidatePodLabels)
+		passed := slices.Contains(called(t, admission.Update, pod, before), config.PathValidatePodLabels)
 		becomes := !leaving && isVerverica(labels) && !isVerverica(old)
 		claimed := !leaving && labels["system"] == "ververica-platform" && verdict.Claims(stringMap(old), stringMap(labels))
 		if passed != (!allowed || claimed || becomes) || leaving && !allowed {
@@ -286,7 +286,7 @@ func TestLabelsThatChange(t *testing.T) {
 		pod["apiVersion"], pod["kind"], before["apiVersion"], before["kind"] = "apps/v1", "Deployment", "apps/v1", "Deployment"
 		template := map[string]any{"template": map[string]any{"spec": pod["spec"]}}
 		pod["spec"], before["spec"] = template, template
-		if passed := slices.Contains(called(t, admission.Update, pod, before), webhook.PathValidateLabels); passed != claimed {
+		if passed := slices.Contains(called(t, admission.Update, pod, before), config.PathValidateLabels); passed != claimed {
 			t.Fatalf("of a Deployment, from %v to %v, being deleted: %t: CEL sends it: %t, it claims something: %t", old, labels, leaving, passed, claimed)
 		}
 	}

@@ -12,12 +12,12 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"drey.dev/drey/test/framework/fixtures"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // denying is what the built-in policy denies in a namespace without a target, as the
 // API server evaluates it.
-var denying = apiserver.NewValidatingWebhookAccessor("policy", "policy", &admissionv1.ValidatingWebhook{MatchConditions: webhook.PolicyConditions()})
+var denying = apiserver.NewValidatingWebhookAccessor("policy", "policy", &admissionv1.ValidatingWebhook{MatchConditions: config.PolicyConditions()})
 
 func denied(t testing.TB, pod map[string]any) bool {
 	t.Helper()

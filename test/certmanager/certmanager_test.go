@@ -24,7 +24,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 	soak "drey.dev/drey/test/soak/certs"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 var soakFor = flag.Duration("soak", 30*time.Second, "how long certificates rotate under load")
@@ -114,7 +114,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	grant(t, client, home, "drey")
-	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhook.Mutating(webhook.ByURL("https://127.0.0.1:9443", nil), webhook.SystemNamespaces), metav1.CreateOptions{}); err != nil {
+	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), config.Mutating(config.ByURL("https://127.0.0.1:9443", nil), config.SystemNamespaces), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	foreign, err := client.CoreV1().Secrets(home).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "drey-ca"}}, metav1.CreateOptions{})
@@ -122,7 +122,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := certs.NewCertManager(certs.Options{
-		Cluster: user, Namespace: home, Configuration: webhook.ConfigurationName, Hosts: []string{"127.0.0.1"},
+		Cluster: user, Namespace: home, Configuration: config.Name, Hosts: []string{"127.0.0.1"},
 		Settle: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

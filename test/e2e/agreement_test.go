@@ -14,6 +14,7 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestTheGateAgreesWithTheVerdict tries to make every pod of the fixtures while drey is
@@ -31,7 +32,7 @@ func TestTheGateAgreesWithTheVerdict(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The policy goes by the pod alone, so drey is asked what it makes of the pod without its owners.
-	judge := webhook.New(webhook.Options{Registry: fixtures.Index(t, closed, nil), Owners: fixtures.Objects{}, Log: slog.New(slog.DiscardHandler)}).Handlers()[webhook.PathLabelPods]
+	judge := webhook.New(webhook.Options{Registry: fixtures.Index(t, closed, nil), Owners: fixtures.Objects{}, Log: slog.New(slog.DiscardHandler)}).Handlers()[config.PathLabelPods]
 
 	gate := func(namespace string, pod map[string]any) (refused bool) {
 		t.Helper()

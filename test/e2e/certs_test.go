@@ -32,7 +32,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // TestWhatIsNotDreysIsLeftAlone has a Secret and a webhook configuration of
@@ -48,7 +48,7 @@ func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	configurations := client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	theirs := webhook.Validating(webhook.ByURL("https://192.0.2.1", nil), webhook.SystemNamespaces)
+	theirs := webhookconfig.Validating(webhookconfig.ByURL("https://192.0.2.1", nil), webhookconfig.SystemNamespaces)
 	theirs.Labels = nil
 	kept, err := configurations.Create(t.Context(), theirs, metav1.CreateOptions{})
 	if err != nil {
@@ -114,11 +114,11 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 		})
 	for _, create := range []func() error{
 		func() error {
-			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhook.Mutating(webhook.ByURL("https://127.0.0.1:9443", nil), webhook.SystemNamespaces), metav1.CreateOptions{})
+			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhookconfig.Mutating(webhookconfig.ByURL("https://127.0.0.1:9443", nil), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
 			return err
 		},
 		func() error {
-			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), webhook.Validating(webhook.ByURL("https://127.0.0.1:9443", nil), webhook.SystemNamespaces), metav1.CreateOptions{})
+			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), webhookconfig.Validating(webhookconfig.ByURL("https://127.0.0.1:9443", nil), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
 			return err
 		},
 	} {
@@ -151,7 +151,7 @@ func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
 func runCerts(ctx context.Context, t *testing.T, config *rest.Config, home string) *certs.SelfSigned {
 	t.Helper()
 	s, err := certs.NewSelfSigned(certs.Options{
-		Cluster: config, Namespace: home, Configuration: webhook.ConfigurationName, Hosts: []string{"127.0.0.1"},
+		Cluster: config, Namespace: home, Configuration: webhookconfig.Name, Hosts: []string{"127.0.0.1"},
 		Settle: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -229,7 +229,7 @@ users:
 		t.Error(err)
 	}
 	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	response, err := stranger.Post(d.Webhook+webhook.PathValidateWorkloads, "application/json", strings.NewReader("{}"))
+	response, err := stranger.Post(d.Webhook+webhookconfig.PathValidateWorkloads, "application/json", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 	decide "drey.dev/drey/webhook/verdict"
 )
 
@@ -77,7 +78,7 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 		ids[r.ID] = w.registerObject(t, r, namespace)
 	}
 	if len(c.Existing) > 0 { // some of it would be refused
-		w.setMode(t, namespace, webhook.Audit)
+		w.setMode(t, namespace, webhookconfig.Audit)
 	}
 	for _, o := range c.Existing {
 		o := fixtures.Case{Object: o}.Renamed(t, ids).Object
@@ -89,7 +90,7 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 			t.Fatal(err)
 		}
 	}
-	if len(c.Existing) > 0 || c.Mode != webhook.Enforce {
+	if len(c.Existing) > 0 || c.Mode != webhookconfig.Enforce {
 		w.setMode(t, namespace, c.Mode)
 	}
 	return c.Renamed(t, ids)
@@ -99,7 +100,7 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 func (w *world) mark(t *testing.T, namespace string) error {
 	t.Helper()
 	_, err := w.as(t, "system:serviceaccount:drey-system:drey").Resource(resources["Namespace"]).Patch(t.Context(), namespace, types.MergePatchType,
-		fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhook.Mark, webhook.MarkRegistered), metav1.PatchOptions{})
+		fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhookconfig.LabelRegistered, webhookconfig.Registered), metav1.PatchOptions{})
 	return err
 }
 
@@ -125,9 +126,9 @@ func (w *world) registerObject(t *testing.T, r fixtures.Registered, namespace st
 	return made.Metadata.ID
 }
 
-func (w *world) setMode(t *testing.T, namespace string, mode webhook.Mode) {
+func (w *world) setMode(t *testing.T, namespace string, mode webhookconfig.Mode) {
 	t.Helper()
-	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhook.ModeLabel, mode)
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhookconfig.LabelMode, mode)
 	if _, err := w.api.Resource(resources["Namespace"]).Patch(t.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +257,7 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) outcome {
 	t.Helper()
 	handlers := webhook.New(webhook.Options{
 		Registry: fixtures.Index(t, namespace, c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
-		Address: decide.Registry{URL: w.drey.REST}, Mode: func(string) webhook.Mode { return c.Mode },
+		Address: decide.Registry{URL: w.drey.REST}, Mode: func(string) webhookconfig.Mode { return c.Mode },
 	}).Handlers()
 	object := clone(t, c.Object)
 	out := outcome{labels: labelsOf(object)}

@@ -16,7 +16,7 @@ import (
 
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // ofKind is a workload that runs a JobManager. It makes no pods.
@@ -102,12 +102,12 @@ func TestCheckAgreesWithTheAPIServer(t *testing.T) {
 	cases := fixtures.All(t)
 	for name, object := range ungated(t) {
 		for _, targets := range [][]string{nil, {"team-a/one"}, {"team-a/one", "team-b/two"}} {
-			cases = append(cases, fixtures.Case{Name: fmt.Sprintf("%s with %d targets", name, len(targets)), Targets: targets, Mode: webhook.Enforce, Object: object})
+			cases = append(cases, fixtures.Case{Name: fmt.Sprintf("%s with %d targets", name, len(targets)), Targets: targets, Mode: config.Enforce, Object: object})
 		}
 	}
 	denied, kinds := 0, map[string]bool{}
 	for _, c := range cases {
-		if len(c.Existing) > 0 || c.Mode != webhook.Enforce || c.Kind() == "Service" && c.Object["apiVersion"] == "v1" || c.Kind() == "ConfigMap" {
+		if len(c.Existing) > 0 || c.Mode != config.Enforce || c.Kind() == "Service" && c.Object["apiVersion"] == "v1" || c.Kind() == "ConfigMap" {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // maxReview is the largest review that the webhooks take, in bytes.
@@ -61,7 +61,7 @@ func TestMemoryOfLargeReviews(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the API server waits no longer
 		defer cancel()
-		if status, _, err := post(ctx, webhook.PathLabelPods, bytes.NewReader(small), int64(len(small))); err != nil || status != http.StatusOK {
+		if status, _, err := post(ctx, config.PathLabelPods, bytes.NewReader(small), int64(len(small))); err != nil || status != http.StatusOK {
 			t.Errorf("a small review %s: %d, %v", when, status, err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestMemoryOfLargeReviews(t *testing.T) {
 				if s.known {
 					length = int64(len(s.review))
 				}
-				status, retry, err := post(t.Context(), webhook.PathLabelPods, io.MultiReader(bytes.NewReader(s.review)), length)
+				status, retry, err := post(t.Context(), config.PathLabelPods, io.MultiReader(bytes.NewReader(s.review)), length)
 				if status == http.StatusServiceUnavailable && retry == "" {
 					t.Errorf("%s: a 503 without Retry-After", s.name)
 				}
@@ -113,7 +113,7 @@ func TestMemoryOfLargeReviews(t *testing.T) {
 	for range atOnce {
 		review := shapes[0].review
 		body, writer := io.Pipe()
-		wait.Go(func() { _, _, _ = post(ctx, webhook.PathLabelPods, body, int64(len(review))) })
+		wait.Go(func() { _, _, _ = post(ctx, config.PathLabelPods, body, int64(len(review))) })
 		go func() { _, _ = writer.Write(review[:len(review)-1]) }()
 		context.AfterFunc(ctx, func() { _ = writer.Close() })
 	}

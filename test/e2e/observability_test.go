@@ -20,7 +20,7 @@ import (
 	"drey.dev/drey/test/framework/collector"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestAlertsAndDashboardAskForWhatThereIs: each metric, and each label of it, is one
@@ -46,7 +46,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	ask := func(body string) {
 		t.Helper()
-		traced(t, client, d.Webhook+webhook.PathLabelPods, body)
+		traced(t, client, d.Webhook+config.PathLabelPods, body)
 	}
 	const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":%q,"kind":{"version":"v1","kind":"Pod"},"object":` +
 		`{"metadata":{"name":"p","labels":{"app":"my-job","component":"jobmanager","type":"flink-native-kubernetes","deploymentName":"mine"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`

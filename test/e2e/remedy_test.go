@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // wrong is a reason for which a label has to be mended.
@@ -37,7 +37,7 @@ func TestRemedies(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	elsewhere := w.Namespace(t)
-	w.setMode(t, elsewhere, webhook.Audit)
+	w.setMode(t, elsewhere, config.Audit)
 	another := w.owned(t, elsewhere, "FlinkDeployment", "another", nil)
 	for _, reason := range []wrong{
 		{"platform namespace", []string{"team-a"}, "vvpNamespace", "team-z"},
@@ -256,12 +256,12 @@ func (s *situation) runningCustom(object map[string]any) func() error {
 // establish makes an object while nothing is denied.
 func (s *situation) establish(object map[string]any) {
 	s.t.Helper()
-	s.setMode(s.t, s.namespace, webhook.Audit)
+	s.setMode(s.t, s.namespace, config.Audit)
 	eventually.OK(s.t, 10*time.Second, func() error {
 		_, err := s.create(s.t.Context(), s.namespace, clone(s.t, object))
 		return err
 	})
-	s.setMode(s.t, s.namespace, webhook.Enforce)
+	s.setMode(s.t, s.namespace, config.Enforce)
 }
 
 func (s *situation) writeManifest(object map[string]any) {

@@ -26,7 +26,7 @@ import (
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 const tree = "../../manifests"
@@ -47,8 +47,8 @@ func TestEveryWayInstallsTheSame(t *testing.T) {
 		"drey's own certificates": {bundle.Defaults(), "self-signed", ""},
 		"cert-manager's":          {with(func(o *bundle.Options) { o.Certs = bundle.CertManager }), "cert-manager", "certs: {mode: cert-manager}"},
 		"the registry in a file":  {with(func(o *bundle.Options) { o.Store, o.Replicas = bundle.Embedded, 1 }), "embedded", "{store: {type: embedded}, replicas: 1}"},
-		"a mode that only warns":  {with(func(o *bundle.Options) { o.Mode = webhook.Warn }), "", "mode: warn"},
-		"a mode that only tells":  {with(func(o *bundle.Options) { o.Mode = webhook.Audit }), "", "mode: audit"},
+		"a mode that only warns":  {with(func(o *bundle.Options) { o.Mode = config.Warn }), "", "mode: warn"},
+		"a mode that only tells":  {with(func(o *bundle.Options) { o.Mode = config.Audit }), "", "mode: audit"},
 		"another namespace, with targets": {with(func(o *bundle.Options) {
 			o.Namespace, o.TargetNamespaces = "apps", []string{"jobs-a", "jobs-b"}
 		}), "", "rbac: {additionalNamespaces: [jobs-a, jobs-b]}"},

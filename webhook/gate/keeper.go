@@ -1,3 +1,4 @@
+// Package gate labels the namespaces that have a target.
 package gate
 
 import (
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"drey.dev/drey/listwatch"
+	"drey.dev/drey/webhook/config"
 )
 
 // KeeperOptions are what a [Keeper] needs. All but Exclude are required.
@@ -71,8 +73,8 @@ func (k *Keeper) newRun() (*run, error) {
 func slim(object any) (any, error) {
 	if n, ok := object.(*metav1.PartialObjectMetadata); ok {
 		labels := map[string]string{}
-		if mark, ok := n.Labels[Mark]; ok {
-			labels[Mark] = mark
+		if mark, ok := n.Labels[config.LabelRegistered]; ok {
+			labels[config.LabelRegistered] = mark
 		}
 		n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: labels, DeletionTimestamp: n.DeletionTimestamp}
 	}
@@ -149,9 +151,9 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 		return 0, err
 	}
 	defer k.end()
-	has := n.Labels[Mark]
+	has := n.Labels[config.LabelRegistered]
 	want := k.want(namespace, has)
-	if has != Registered || want == Registered {
+	if has != config.Registered || want == config.Registered {
 		delete(r.doubted, namespace)
 	} else if since, ok := r.doubted[namespace]; !ok || time.Since(since) < doubt {
 		if !ok {
@@ -159,7 +161,7 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 		}
 		return doubt, nil
 	}
-	if want == Draining {
+	if want == config.Draining {
 		again = draining
 	}
 	if has == want {
@@ -168,7 +170,7 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 	if _, err := k.patch(ctx, namespace, want); err != nil {
 		return 0, err
 	}
-	k.o.Log.Info("namespace marked", "namespace", namespace, "label", Mark, "value", want, "was", has)
+	k.o.Log.Info("namespace marked", "namespace", namespace, "label", config.LabelRegistered, "value", want, "was", has)
 	return again, nil
 }
 
@@ -190,9 +192,9 @@ func (k *Keeper) end() { <-k.marking }
 func (k *Keeper) want(namespace, has string) string {
 	switch {
 	case k.o.HasTarget(namespace):
-		return Registered
-	case (has == Registered || has == Draining) && k.o.Runs(namespace):
-		return Draining
+		return config.Registered
+	case (has == config.Registered || has == config.Draining) && k.o.Runs(namespace):
+		return config.Draining
 	}
 	return ""
 }
@@ -206,7 +208,7 @@ func (k *Keeper) Set(ctx context.Context, namespace string) error {
 	if err := k.begin(ctx); err != nil {
 		return err
 	}
-	version, err := k.patch(ctx, namespace, Registered)
+	version, err := k.patch(ctx, namespace, config.Registered)
 	k.end()
 	if err != nil || version == "" {
 		return err
@@ -245,7 +247,7 @@ func (k *Keeper) patch(ctx context.Context, namespace, mark string) (version str
 	if mark != "" {
 		value = mark
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{Mark: value}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{config.LabelRegistered: value}}})
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,8 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
+
+	"drey.dev/drey/webhook/config"
 )
 
 // Record is a cache of the marked namespaces: those that have, or had, a target. Every
@@ -17,13 +19,13 @@ type Record struct{ informer cache.SharedIndexInformer }
 // NewRecord prepares to follow the marks. It needs the right to list and watch namespaces.
 func NewRecord(client metadata.Interface, log *slog.Logger) (*Record, error) {
 	informer := metadatainformer.NewFilteredMetadataInformer(client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, func(l *metav1.ListOptions) {
-		l.LabelSelector = Mark + " in (" + Registered + ", " + Draining + ")"
+		l.LabelSelector = config.LabelRegistered + " in (" + config.Registered + ", " + config.Draining + ")"
 	}).Informer()
 	if err := informer.SetTransform(slim); err != nil {
 		return nil, err
 	}
 	return &Record{informer}, informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
-		log.Warn("marks of namespaces not watched: what drains may be out of date", "label", Mark, "error", err)
+		log.Warn("marks of namespaces not watched: what drains may be out of date", "label", config.LabelRegistered, "error", err)
 	})
 }
 

@@ -13,38 +13,38 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"drey.dev/drey/listwatch"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // Modes answers from memory.
 type Modes struct {
-	otherwise webhook.Mode
+	otherwise webhookconfig.Mode
 	informer  cache.SharedIndexInformer
 }
 
 // New prepares to follow. otherwise is the mode of a namespace that sets none. It
 // needs the right to list and watch namespaces.
-func New(config *rest.Config, otherwise webhook.Mode, log *slog.Logger) (*Modes, error) {
+func New(config *rest.Config, otherwise webhookconfig.Mode, log *slog.Logger) (*Modes, error) {
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	labeled := listwatch.Metadata(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, func(l *metav1.ListOptions) { l.LabelSelector = webhook.ModeLabel })
+	labeled := listwatch.Metadata(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, func(l *metav1.ListOptions) { l.LabelSelector = webhookconfig.LabelMode })
 	informer := cache.NewSharedIndexInformer(labeled, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	m := &Modes{otherwise, informer}
 	if err := informer.SetTransform(func(object any) (any, error) {
 		if n, ok := object.(*metav1.PartialObjectMetadata); ok {
-			if _, err := webhook.ParseMode(n.Labels[webhook.ModeLabel]); err != nil {
-				log.Warn("label of a namespace not understood", "namespace", n.Name, "label", webhook.ModeLabel, "error", err)
+			if _, err := webhookconfig.ParseMode(n.Labels[webhookconfig.LabelMode]); err != nil {
+				log.Warn("label of a namespace not understood", "namespace", n.Name, "label", webhookconfig.LabelMode, "error", err)
 			}
-			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: map[string]string{webhook.ModeLabel: n.Labels[webhook.ModeLabel]}}
+			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: map[string]string{webhookconfig.LabelMode: n.Labels[webhookconfig.LabelMode]}}
 		}
 		return object, nil
 	}); err != nil {
 		return nil, err
 	}
 	return m, informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
-		log.Warn("namespaces not followed: their own modes may be out of date", "label", webhook.ModeLabel, "error", err)
+		log.Warn("namespaces not followed: their own modes may be out of date", "label", webhookconfig.LabelMode, "error", err)
 	})
 }
 
@@ -55,12 +55,12 @@ func (m *Modes) Run(ctx context.Context) { m.informer.RunWithContext(ctx) }
 func (m *Modes) Synced() bool { return m.informer.HasSynced() }
 
 // Of is the mode of a namespace.
-func (m *Modes) Of(namespace string) webhook.Mode {
+func (m *Modes) Of(namespace string) webhookconfig.Mode {
 	object, ok, err := m.informer.GetIndexer().GetByKey(namespace)
 	if err != nil || !ok {
 		return m.otherwise
 	}
-	mode, err := webhook.ParseMode(object.(*metav1.PartialObjectMetadata).Labels[webhook.ModeLabel])
+	mode, err := webhookconfig.ParseMode(object.(*metav1.PartialObjectMetadata).Labels[webhookconfig.LabelMode])
 	if err != nil {
 		return m.otherwise
 	}

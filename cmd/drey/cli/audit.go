@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/owners"
 	"drey.dev/drey/webhook/repair"
 )
@@ -119,7 +119,7 @@ func (q *question) inspector(ctx context.Context, known snapshot) (*repair.Inspe
 	if known.marked, err = readMarks(ctx, config); err != nil {
 		return nil, err
 	}
-	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhook.SystemNamespaces}, nil
+	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhookconfig.SystemNamespaces}, nil
 }
 
 // skipUnseen has a scan go on without Services, ConfigMaps and Flink's custom resources

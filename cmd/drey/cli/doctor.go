@@ -31,7 +31,7 @@ import (
 	"drey.dev/drey/manifests/doctor"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 func newDoctorCommand(version string) *cobra.Command {
@@ -160,7 +160,7 @@ func optionsOf(o bundle.Options, args []string) bundle.Options {
 		case "store":
 			o.Store = value
 		case "mode":
-			o.Mode = webhook.Mode(value)
+			o.Mode = webhookconfig.Mode(value)
 		case "rest-url":
 			o.RESTURL = value
 		}
@@ -256,7 +256,7 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	for _, c := range mutating.Items {
 		for _, w := range c.Webhooks {
-			if c.Name != webhook.ConfigurationName {
+			if c.Name != webhookconfig.Name {
 				add("mutatingwebhookconfiguration/"+c.Name, w.Name, w.FailurePolicy, w.NamespaceSelector, w.Rules)
 			}
 		}
@@ -268,7 +268,7 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	for _, c := range validating.Items {
 		for _, w := range c.Webhooks {
-			if c.Name != webhook.ConfigurationName {
+			if c.Name != webhookconfig.Name {
 				add("validatingwebhookconfiguration/"+c.Name, w.Name, w.FailurePolicy, w.NamespaceSelector, w.Rules)
 			}
 		}

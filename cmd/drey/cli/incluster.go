@@ -15,7 +15,7 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/workloads"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // serverCluster is what --server is for the registry in the cluster that kubectl would
@@ -81,7 +81,7 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	// What a person writes passes drey's webhook, which keeps references whole among
 	// all who write: the person need not have the right to drey's marks.
 	unshared := struct{ registry.Store }{store}
-	rules, err := registry.New(context.WithoutCancel(ctx), unshared, registry.Options{Home: server.PodNamespace(), Unserved: webhook.SystemNamespaces, Workloads: running, Partial: o.Only != ""})
+	rules, err := registry.New(context.WithoutCancel(ctx), unshared, registry.Options{Home: server.PodNamespace(), Unserved: webhookconfig.SystemNamespaces, Workloads: running, Partial: o.Only != ""})
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/rollout"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // where says on which cluster to work, and how.
@@ -55,7 +55,7 @@ policies that call for it. It may be repeated.`,
   drey install --print > drey.yaml`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Mode = webhook.Mode(mode)
+			o.Mode = webhookconfig.Mode(mode)
 			if o.Store == bundle.Embedded && !cmd.Flags().Changed("replicas") {
 				o.Replicas = 1
 			}

@@ -18,8 +18,8 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	v1 "drey.dev/drey/registry/kubestore/v1"
 	"drey.dev/drey/registry/memstore"
+	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
-	"drey.dev/drey/webhook/gate"
 )
 
 // snapshot is a registry as it is at one moment, for commands that ask what drey
@@ -51,7 +51,7 @@ func readMarks(ctx context.Context, config *rest.Config) (func(namespace string)
 		marked, ok := known[namespace]
 		if !ok {
 			n, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(ctx, namespace, metav1.GetOptions{})
-			marked = err != nil || n.Labels[gate.Mark] != ""
+			marked = err != nil || n.Labels[webhookconfig.LabelRegistered] != ""
 			known[namespace] = marked
 		}
 		return marked

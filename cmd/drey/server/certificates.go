@@ -13,6 +13,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // certificateOptions configure TLS of the webhooks.
@@ -96,7 +97,7 @@ func (s *server) serveCertificates(ctx context.Context, fail context.CancelCause
 	}
 	o := s.options.certs
 	options := certs.Options{
-		Cluster: s.cluster, Namespace: s.options.namespace, Configuration: webhook.ConfigurationName, Hosts: s.webhookHosts(host),
+		Cluster: s.cluster, Namespace: s.options.namespace, Configuration: webhookconfig.Name, Hosts: s.webhookHosts(host),
 		CALifetime: o.caLifetime, Lifetime: o.lifetime, Settle: o.propagation, Log: s.log, Metrics: s.metrics,
 	}
 	var c certificates

@@ -13,8 +13,7 @@ import (
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/gate"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // uninstallCommand removes what install writes.
@@ -33,18 +32,18 @@ func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool
 	if err != nil {
 		return err
 	}
-	mode, err := webhook.ParseMode(s.options.mode)
+	mode, err := webhookconfig.ParseMode(s.options.mode)
 	if err != nil {
 		return err
 	}
 	exclude := s.options.excludedNamespaces()
-	client := webhook.ByURL("https://"+s.options.webhookAddress, caBundle)
-	validating := webhook.Validating(client, exclude)
+	client := webhookconfig.ByURL("https://"+s.options.webhookAddress, caBundle)
+	validating := webhookconfig.Validating(client, exclude)
 	if withRegistry {
-		validating.Webhooks = append(validating.Webhooks, webhook.ValidatingObjects(client, self))
+		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self))
 	}
-	policies, bindings := gate.Policies(gate.Options{
-		Exclude: exclude, Mode: mode, Self: self, Home: s.options.namespace, Register: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
+	policies, bindings := webhookconfig.Policies(webhookconfig.PolicyOptions{
+		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.namespace, RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
 	})
 
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -52,7 +51,7 @@ func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool
 	if err := applyTo(ctx, api.ValidatingWebhookConfigurations().Patch, validating.Name, validating); err != nil {
 		return fmt.Errorf("register the validating webhooks: %w", err)
 	}
-	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, webhook.ConfigurationName, webhook.Mutating(client, exclude)); err != nil {
+	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, webhookconfig.Name, webhookconfig.Mutating(client, exclude)); err != nil {
 		return fmt.Errorf("register the mutating webhooks: %w", err)
 	}
 	for _, p := range policies {

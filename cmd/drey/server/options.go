@@ -14,7 +14,7 @@ import (
 
 	"drey.dev/drey/cmd/drey/tracing"
 	"drey.dev/drey/registry/rest"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // OptionsError means that the flags are invalid.
@@ -78,7 +78,7 @@ func (o *Options) BindFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks by the URL of --webhook-bind-address, for a drey outside of the cluster")
 	f.StringVar(&o.store, "store", storeEmbedded, "store of the registry: embedded (a file in --data-dir, one process) or kubernetes (custom resources, any number of replicas)")
 	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "with --store kubernetes: create the Kubernetes namespace of a new platform namespace if it does not exist")
-	f.StringVar(&o.mode, "mode", string(webhook.Enforce), "enforce denies a violation, warn admits it with a warning, audit admits it and emits an event; the namespace label "+webhook.ModeLabel+" overrides it")
+	f.StringVar(&o.mode, "mode", string(webhookconfig.Enforce), "enforce denies a violation, warn admits it with a warning, audit admits it and emits an event; the namespace label "+webhookconfig.LabelMode+" overrides it")
 	o.traces.BindFlags(f)
 	o.certs.bind(f)
 }
@@ -105,7 +105,7 @@ func (o *Options) complete() error {
 	if err := o.checkStore(); err != nil {
 		return err
 	}
-	if _, err := webhook.ParseMode(o.mode); err != nil {
+	if _, err := webhookconfig.ParseMode(o.mode); err != nil {
 		return fmt.Errorf("--mode: %w", err)
 	}
 	if o.namespace == "" {
@@ -167,7 +167,7 @@ func (o *Options) metricsURL() string {
 
 // excludedNamespaces are the Kubernetes namespaces outside of admission.
 func (o *Options) excludedNamespaces() []string {
-	return append([]string{o.namespace}, webhook.SystemNamespaces...)
+	return append([]string{o.namespace}, webhookconfig.SystemNamespaces...)
 }
 
 // isLoopback reports whether only this machine reaches an address.

@@ -26,7 +26,7 @@ import (
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/workloads"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/gate"
 	"drey.dev/drey/webhook/repair"
 )
@@ -143,7 +143,7 @@ func (s *server) newRegistry() (*registry.Registry, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Workloads, o.Announce, o.Unserved = running, s.labelNamespaceNow, webhook.SystemNamespaces
+		o.Workloads, o.Announce, o.Unserved = running, s.labelNamespaceNow, webhookconfig.SystemNamespaces
 		if s.labeler, err = s.newLabeler(); err != nil {
 			return nil, err
 		}

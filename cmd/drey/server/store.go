@@ -9,7 +9,7 @@ import (
 
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/kubestore"
-	"drey.dev/drey/webhook/gate"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // openStoreTimeout bounds the installation of the CRDs and the first list.
@@ -45,8 +45,8 @@ func (o *Options) admits(namespace string, labels map[string]string) error {
 	switch {
 	case slices.Contains(o.excludedNamespaces(), namespace):
 		return fmt.Errorf("drey excludes Kubernetes namespace %q from admission: it is drey's own or the system's; register a target for another one", namespace)
-	case labels[gate.Mark] != gate.Registered:
-		return fmt.Errorf("Kubernetes namespace %q lacks the label %s=%s, which drey sets; if this persists, see its log", namespace, gate.Mark, gate.Registered) //nolint:staticcheck // it begins with a name
+	case labels[webhookconfig.LabelRegistered] != webhookconfig.Registered:
+		return fmt.Errorf("Kubernetes namespace %q lacks the label %s=%s, which drey sets; if this persists, see its log", namespace, webhookconfig.LabelRegistered, webhookconfig.Registered) //nolint:staticcheck // it begins with a name
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/gate"
 	"drey.dev/drey/webhook/modes"
 	"drey.dev/drey/webhook/owners"
@@ -30,7 +30,7 @@ type watches struct {
 // first sync for pollTimeout. After that the webhooks start without: owners are
 // looked up, modes default to --mode, and /readyz stays at 503.
 func (s *server) watchCluster(ctx context.Context) (watches, error) {
-	mode, err := webhook.ParseMode(s.options.mode)
+	mode, err := webhookconfig.ParseMode(s.options.mode)
 	if err != nil {
 		return watches{}, err
 	}

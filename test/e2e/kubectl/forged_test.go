@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestForgedReviews sends what anybody may who reaches the port of the webhooks. Nothing is
@@ -86,7 +86,7 @@ func (w *world) forge(t *testing.T, operation, user string, o map[string]any, ol
 		t.Fatal(err)
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	response, err := client.Post(w.drey.Webhook+webhook.PathValidateObjects, "application/json", bytes.NewReader(body))
+	response, err := client.Post(w.drey.Webhook+config.PathValidateRegistry, "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestRestoredCluster puts an older state of etcd under running replicas. All agree with
@@ -99,8 +99,8 @@ func (w *world) agrees(t *testing.T, with, without []string) error {
 		if err != nil {
 			return err
 		}
-		if mark := namespace.Labels[gate.Mark]; (mark == gate.Registered) != want {
-			return fmt.Errorf("namespace %s has a target: %t; %s is %q", name, want, gate.Mark, mark)
+		if mark := namespace.Labels[config.LabelRegistered]; (mark == config.Registered) != want {
+			return fmt.Errorf("namespace %s has a target: %t; %s is %q", name, want, config.LabelRegistered, mark)
 		}
 		for range 2 * len(w.replicas) { // each call goes to the next
 			out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", name, "-f", "-", "-o", "jsonpath={.metadata.labels.vvpNamespace}")

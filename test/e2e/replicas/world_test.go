@@ -29,8 +29,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -104,9 +103,9 @@ func newWorld(t *testing.T, replicas int) *world {
 // register has the API server call the balancer, and installs the policies.
 func (w *world) register(t *testing.T) {
 	t.Helper()
-	exclude := append([]string{"drey-system"}, webhook.SystemNamespaces...)
-	client := webhook.ByURL("https://"+w.webhooks.Address(), nil)
-	mutating, validating := webhook.Mutating(client, exclude), webhook.Validating(client, exclude)
+	exclude := append([]string{"drey-system"}, config.SystemNamespaces...)
+	client := config.ByURL("https://"+w.webhooks.Address(), nil)
+	mutating, validating := config.Mutating(client, exclude), config.Validating(client, exclude)
 	for i := range mutating.Webhooks {
 		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // this machine has other work
 	}
@@ -121,9 +120,9 @@ func (w *world) register(t *testing.T) {
 	if err := json.Unmarshal(who, &self); err != nil {
 		t.Fatal(err)
 	}
-	policies, bindings := gate.Policies(gate.Options{
-		Exclude: exclude, Mode: webhook.Enforce, Self: self.Status.UserInfo.Username, Home: "drey-system",
-		Register: verdict.Registry{InCluster: true}.Command("NAMESPACE", "default"),
+	policies, bindings := config.Policies(config.PolicyOptions{
+		Exclude: exclude, Mode: config.Enforce, Username: self.Status.UserInfo.Username, OwnNamespace: "drey-system",
+		RegisterCommand: verdict.Registry{InCluster: true}.Command("NAMESPACE", "default"),
 	})
 	_, err = api.MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
 	_, errValidating := api.ValidatingWebhookConfigurations().Create(t.Context(), validating, metav1.CreateOptions{})
@@ -145,7 +144,7 @@ func (w *world) register(t *testing.T) {
 func (w *world) failClosed(t *testing.T) {
 	t.Helper()
 	api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+	c, err := api.Get(t.Context(), config.Name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +159,7 @@ func (w *world) reconfigure(t *testing.T, timeout int32) {
 	t.Helper()
 	api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the leader writes the caBundle
-		c, err := api.Get(t.Context(), webhook.ConfigurationName, metav1.GetOptions{})
+		c, err := api.Get(t.Context(), config.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ import (
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
-	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -187,7 +187,7 @@ func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
 
 // awaitPolicies waits until the API server holds the mark of namespaces to drey.
 func awaitPolicies(ctx context.Context, client kubernetes.Interface) error {
-	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{webhook.Mark: webhook.MarkRegistered}}}
+	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{webhookconfig.LabelRegistered: webhookconfig.Registered}}}
 	for {
 		_, err := client.CoreV1().Namespaces().Create(ctx, marked, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil && strings.Contains(err.Error(), "drey alone sets it") {

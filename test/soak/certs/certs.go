@@ -22,7 +22,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/pods"
-	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/config"
 )
 
 // Rate is how many pods are created in a second.
@@ -112,7 +112,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 	t.Helper()
 	var all *admissionv1.MutatingWebhookConfiguration
 	for i, r := range replicas {
-		c := webhook.Mutating(webhook.ByURL(r.Webhook, nil), append([]string{o.Home}, webhook.SystemNamespaces...))
+		c := config.Mutating(config.ByURL(r.Webhook, nil), append([]string{o.Home}, config.SystemNamespaces...))
 		c.Webhooks = c.Webhooks[:1] // that for pods
 		c.Webhooks[0].FailurePolicy = new(admissionv1.Fail)
 		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name

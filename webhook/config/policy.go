@@ -1,7 +1,4 @@
-// Package gate keeps Flink out of namespaces without a target while drey does not
-// answer. Namespaces that have one are marked by a label, and a policy that is built
-// into Kubernetes goes by the mark.
-package gate
+package config
 
 import (
 	"fmt"
@@ -11,58 +8,43 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"drey.dev/drey/webhook"
 )
 
-// The mark and its values, as package webhook has them.
-const (
-	Mark       = webhook.Mark
-	Registered = webhook.MarkRegistered
-	Draining   = webhook.MarkDraining
-)
-
-// The names of the policies, and of their bindings.
-const (
-	PodPolicy  = "drey-gate" // pods of Flink's only in marked namespaces
-	MarkPolicy = "drey-registered-label" // the mark only by drey
-)
-
-// Options say how the policies are to be.
-type Options struct {
-	Exclude  []string     // namespaces that are left alone
-	Mode     webhook.Mode // of the installation
-	Self     string       // the user that drey is to the API server
-	Home     string       // the namespace that a target without one points at
-	Register string       // how a target is registered: a command, in which NAMESPACE stands for the namespace
+// PolicyOptions configure the policies.
+type PolicyOptions struct {
+	Exclude         []string // namespaces that are left alone
+	Mode            Mode     // of the installation
+	Username        string   // the user that drey is to the API server
+	OwnNamespace    string   // drey's own, which a target without a namespace points at
+	RegisterCommand string   // registers a target; NAMESPACE stands for the namespace
 }
 
 // Policies are the policies and their bindings, in the order in which they are to be
 // installed.
-func Policies(o Options) ([]*admissionv1.ValidatingAdmissionPolicy, []*admissionv1.ValidatingAdmissionPolicyBinding) {
-	bindings := []*admissionv1.ValidatingAdmissionPolicyBinding{binding(MarkPolicy, MarkPolicy, admissionv1.Deny), binding(ClaimPolicy, ClaimPolicy, admissionv1.Deny), binding(PodPolicy, PodPolicy, actions[o.Mode])}
-	if o.Mode != webhook.Enforce { // a namespace may be stricter
+func Policies(o PolicyOptions) ([]*admissionv1.ValidatingAdmissionPolicy, []*admissionv1.ValidatingAdmissionPolicyBinding) {
+	bindings := []*admissionv1.ValidatingAdmissionPolicyBinding{binding(RegisteredLabelPolicy, RegisteredLabelPolicy, admissionv1.Deny), binding(ClaimPolicy, ClaimPolicy, admissionv1.Deny), binding(PodPolicy, PodPolicy, actions[o.Mode])}
+	if o.Mode != Enforce { // a namespace may be stricter
 		strict := binding(PodPolicy+"-enforce", PodPolicy, admissionv1.Deny)
-		strict.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{webhook.ModeLabel: string(webhook.Enforce)}}}
+		strict.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LabelMode: string(Enforce)}}}
 		bindings = append(bindings, strict)
 	}
-	return []*admissionv1.ValidatingAdmissionPolicy{markPolicy(o), claimPolicy(o), podPolicy(o)}, bindings
+	return []*admissionv1.ValidatingAdmissionPolicy{registeredLabelPolicy(o), claimPolicy(o), podPolicy(o)}, bindings
 }
 
 // actions are what becomes of a denial in each mode.
-var actions = map[webhook.Mode]admissionv1.ValidationAction{webhook.Enforce: admissionv1.Deny, webhook.Warn: admissionv1.Warn, webhook.Audit: admissionv1.Audit}
+var actions = map[Mode]admissionv1.ValidationAction{Enforce: admissionv1.Deny, Warn: admissionv1.Warn, Audit: admissionv1.Audit}
 
 // podPolicy agrees with the verdict where the verdict needs neither owners nor the
 // registry: it asks whether the namespace is marked, as every one is that has what was
 // admitted. A TaskManager without that is refused, too: whether the Deployment that its
 // owner reference names is there, and Flink's, no expression can tell.
-func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
+func podPolicy(o PolicyOptions) *admissionv1.ValidatingAdmissionPolicy {
 	const (
 		labels  = `namespaceObject.metadata.?labels`
-		marked  = labels + `[?"` + Mark + `"].orValue("") in ["` + Registered + `", "` + Draining + `"]`
-		lenient = labels + `[?"` + webhook.ModeLabel + `"].orValue("") in ["warn", "audit"]`
+		marked  = labels + `[?"` + LabelRegistered + `"].orValue("") in ["` + Registered + `", "` + Draining + `"]`
+		lenient = labels + `[?"` + LabelMode + `"].orValue("") in ["warn", "audit"]`
 	)
-	before, after, _ := strings.Cut(o.Register, "NAMESPACE")
+	before, after, _ := strings.Cut(o.RegisterCommand, "NAMESPACE")
 	parts := []string{strconv.Quote(before)}
 	for _, part := range strings.Split(after, "NAMESPACE") {
 		parts = append(parts, "object.metadata.namespace", strconv.Quote(part))
@@ -77,7 +59,7 @@ func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 				NamespaceSelector: notIn(o.Exclude),
 				ResourceRules:     rules([]admissionv1.OperationType{admissionv1.Create}, "pods", admissionv1.NamespacedScope),
 			},
-			MatchConditions: webhook.PolicyConditions(),
+			MatchConditions: PolicyConditions(),
 			Validations: []admissionv1.Validation{{
 				Expression: fmt.Sprintf("%s || %s", marked, lenient),
 				MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
@@ -88,18 +70,18 @@ func podPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 	}
 }
 
-// markPolicy keeps the mark to drey: who could set it would open a namespace to Flink. And
+// registeredLabelPolicy keeps the mark to drey: who could set it would open a namespace to Flink. And
 // it keeps labels that drey decides by from a Binding, which gives its labels to the pod
 // that it binds: those that a scheduler passes on are others.
-func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
+func registeredLabelPolicy(o PolicyOptions) *admissionv1.ValidatingAdmissionPolicy {
 	marked := rules([]admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, "namespaces", admissionv1.ClusterScope)
 	marked[0].Resources = append(marked[0].Resources, "namespaces/status", "namespaces/finalize")
 	bound := rules([]admissionv1.OperationType{admissionv1.Create}, "pods/binding", admissionv1.NamespacedScope)
 	bound[0].Resources = append(bound[0].Resources, "bindings")
-	const mark = `.metadata.?labels[?"` + Mark + `"].orValue("")`
+	const mark = `.metadata.?labels[?"` + LabelRegistered + `"].orValue("")`
 	return &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
-		ObjectMeta: metav1.ObjectMeta{Name: MarkPolicy},
+		ObjectMeta: metav1.ObjectMeta{Name: RegisteredLabelPolicy},
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy: new(admissionv1.Fail),
 			MatchConstraints: &admissionv1.MatchResources{
@@ -107,7 +89,7 @@ func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 				ResourceRules: append(marked, bound...),
 			},
 			MatchConditions: []admissionv1.MatchCondition{
-				{Name: "changes-registered-label", Expression: `object.kind == "Binding" ? object.metadata.?labels.orValue({}).exists(k, ` + webhook.CELDecidesBy + `) : ` +
+				{Name: "changes-registered-label", Expression: `object.kind == "Binding" ? object.metadata.?labels.orValue({}).exists(k, ` + celDecidesBy + `) : ` +
 					`object` + mark + ` != (oldObject == null ? "" : oldObject` + mark + `)`},
 				{Name: "not-terminating", Expression: `!has(object.metadata.deletionTimestamp)`},
 			},
@@ -116,9 +98,9 @@ func markPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 				Message:    "a Binding gives its labels to the pod, and drey decides by some of these: set them on the pod when it is created",
 				Reason:     new(metav1.StatusReasonForbidden),
 			}, {
-				Expression: `object.kind == "Binding" || request.userInfo.username == ` + strconv.Quote(o.Self),
+				Expression: `object.kind == "Binding" || request.userInfo.username == ` + strconv.Quote(o.Username),
 				Message: fmt.Sprintf("the label %s says which namespaces have a DeploymentTarget, and drey alone sets it. "+
-					"Register a target instead, or take the label off the manifest: kubectl label --local -f FILE %s- -o yaml", Mark, Mark),
+					"Register a target instead, or take the label off the manifest: kubectl label --local -f FILE %s- -o yaml", LabelRegistered, LabelRegistered),
 				Reason: new(metav1.StatusReasonForbidden),
 			}},
 		},

@@ -1,4 +1,4 @@
-package gate
+package config
 
 import (
 	"fmt"
@@ -10,15 +10,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ClaimPolicy is the name of the policy that refuses a target for a Kubernetes namespace
-// in which its creator may not create pods, and of its binding.
-const ClaimPolicy = "drey-claim"
-
 // claimPolicy checks the creator of a target in the API server, which has authenticated
 // them. A webhook that did so would answer the same to anybody who reaches it, about any
 // user. Drey's own requests are not evaluated: over REST the registry checks the caller.
 // Its message is that of the registry. It fails closed.
-func claimPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
+func claimPolicy(o PolicyOptions) *admissionv1.ValidatingAdmissionPolicy {
 	var unserved []string
 	for _, namespace := range slices.Sorted(slices.Values(o.Exclude)) {
 		unserved = append(unserved, strconv.Quote(namespace))
@@ -31,10 +27,10 @@ func claimPolicy(o Options) *admissionv1.ValidatingAdmissionPolicy {
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy:    new(admissionv1.Fail),
 			MatchConstraints: &admissionv1.MatchResources{MatchPolicy: new(admissionv1.Equivalent), ResourceRules: rule},
-			MatchConditions:  []admissionv1.MatchCondition{{Name: "not-drey", Expression: "request.userInfo.username != " + strconv.Quote(o.Self)}},
+			MatchConditions:  []admissionv1.MatchCondition{{Name: "not-drey", Expression: "request.userInfo.username != " + strconv.Quote(o.Username)}},
 			Variables: []admissionv1.Variable{
 				{Name: "stated", Expression: `object.?spec.?kubernetes.?namespace.orValue("")`},
-				{Name: "target", Expression: `variables.stated == "" ? ` + strconv.Quote(o.Home) + ` : variables.stated`},
+				{Name: "target", Expression: `variables.stated == "" ? ` + strconv.Quote(o.OwnNamespace) + ` : variables.stated`},
 				{Name: "user", Expression: "request.userInfo.username"},
 				{Name: "word", Expression: `variables.user.matches("^[0-9A-Za-z_@+=:,.-]+$") ? variables.user : "USER"`}, // of a shell
 				{Name: "subject", Expression: fmt.Sprintf(`variables.word.startsWith(%[1]q) ? "--serviceaccount=" + variables.word.substring(%[2]d) : "--user=" + variables.word`, serviceAccount, len(serviceAccount))},

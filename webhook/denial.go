@@ -1,32 +1,9 @@
 package webhook
 
 import (
-	"fmt"
-
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
-
-// Mode is what becomes of a denial.
-type Mode string
-
-// The modes. Labels are added in each.
-const (
-	Enforce Mode = "enforce" // it is refused
-	Warn    Mode = "warn"    // it passes, and who made it is warned
-	Audit   Mode = "audit"   // it passes, and an event and a metric tell of it
-)
-
-// ModeLabel sets the mode of one namespace.
-const ModeLabel = "drey.dev/mode"
-
-// ParseMode reads a mode.
-func ParseMode(text string) (Mode, error) {
-	switch m := Mode(text); m {
-	case Enforce, Warn, Audit:
-		return m, nil
-	}
-	return "", fmt.Errorf("%q is no mode: use %s, %s or %s", text, Enforce, Warn, Audit)
-}
 
 // Denial is a denial that was let pass.
 type Denial struct {
@@ -43,10 +20,10 @@ func (w *Webhooks) refuse(answer *response, v verdict.Verdict, webhook string, d
 	w.log.Info("workload denied", "webhook", webhook, "reason", v.Reason, "mode", mode, "kind", o.Kind, "namespace", o.Namespace,
 		"name", o.Name, "generateName", o.GenerateName, "uid", answer.uid)
 	switch mode {
-	case Warn:
+	case config.Warn:
 		answer.mode = mode
 		answer.warnings = append(answer.warnings, "drey would refuse this: "+message)
-	case Audit:
+	case config.Audit:
 		answer.mode = mode
 		if !dryRun {
 			w.observe(denialOf(v, message))

@@ -1,4 +1,4 @@
-package webhook
+package config
 
 import (
 	"maps"
@@ -12,45 +12,8 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// ConfigurationName is the name of both webhook configurations.
-const ConfigurationName = "drey"
-
 // labels mark the configurations as drey's: drey changes no others.
 var labels = map[string]string{"app.kubernetes.io/name": "drey"}
-
-// The webhooks, by the names under which kubectl shows their denials.
-const (
-	labelPods            = "label-pods.drey.dev"
-	labelWorkloads       = "label-workloads.drey.dev"
-	labelNeighbors       = "label-related.drey.dev"
-	labelCustom          = "label-custom-resources.drey.dev"
-	validateWorkloads    = "workloads.drey.dev"
-	validateCronJobs     = "cronjobs.drey.dev"
-	validateReplicaSets  = "replicasets.drey.dev"
-	validateRollouts     = "rollouts.drey.dev"
-	validateOwned        = "owned-workloads.drey.dev"
-	validateOwnedStates  = "owned-workload-labels.drey.dev"
-	validateCustom       = "custom-resources.drey.dev"
-	validatePodLabels    = "pod-labels.drey.dev"
-	validateLabels       = "workload-labels.drey.dev"
-	validateCustomLabels = "custom-resource-labels.drey.dev"
-	restoreLabels        = "restore-labels.drey.dev"
-	validateObjects      = "registry.drey.dev"
-)
-
-// SystemNamespaces are never sent to drey: a cluster must be able to start and
-// to mend itself while drey is down. Drey's own namespace is another.
-var SystemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"}
-
-// Mark is the label of a namespace in which Flink may run. Nobody but drey can set it, so
-// it is drey's record of where there is, or was, a target.
-const Mark = "drey.dev/registered"
-
-// The values of the mark.
-const (
-	MarkRegistered = "true"     // the namespace has a target
-	MarkDraining   = "draining" // it has none any more, but what was admitted still runs there
-)
 
 // Client says how the API server reaches the handler at a path.
 type Client func(path string) admissionv1.WebhookClientConfig
@@ -84,21 +47,21 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 			ReinvocationPolicy: new(admissionv1.NeverReinvocationPolicy), // one call an object; what others add changes no label of ours
 			Rules:              s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
 			MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
-			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
+			TimeoutSeconds: new(int32(Timeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
 		}
 	}
 	return &admissionv1.MutatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
-		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
+		ObjectMeta: metav1.ObjectMeta{Name: Name, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.MutatingWebhook{
-			webhook(labelPods, PathLabelPods, shape(exclude, rule("", "pods"), orStates(conditions("object")))),
-			webhook(labelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
-			webhook(labelNeighbors, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
+			webhook(NameLabelPods, PathLabelPods, shape(exclude, rule("", "pods"), orStates(conditions("object")))),
+			webhook(NameLabelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
+			webhook(NameLabelRelated, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
 				{Name: "is-flink", Expression: celNeighbor},
 				{Name: "not-operator", Expression: anyOf(celNotNamedOperator("object"), celTypeLabel("object"))},
 			})),
-			webhook(labelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
-			webhook(restoreLabels, PathRestoreLabels, shape(exclude, updates(append(withStatus(workloads()), customResources()...)), relabels(celLoses))),
+			webhook(NameLabelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
+			webhook(NameRestoreLabels, PathRestoreLabels, shape(exclude, updates(append(withStatus(workloads()), customResources()...)), relabels(celLoses))),
 		},
 	}
 }
@@ -116,7 +79,7 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 			FailurePolicy: new(admissionv1.Fail),
 			Rules:         s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
 			MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNone),
-			TimeoutSeconds: new(timeoutSeconds), AdmissionReviewVersions: []string{"v1"},
+			TimeoutSeconds: new(int32(Timeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
 		}
 	}
 	fromCustom := admissionv1.MatchCondition{Name: "not-owned-by-custom-resource", Expression: "!" + celHasFlinkOwner}
@@ -126,36 +89,36 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 	hasTemplate := admissionv1.MatchCondition{Name: "has-pod-template", Expression: celHasTemplate}
 	return &admissionv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
-		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName, Labels: maps.Clone(labels)},
+		ObjectMeta: metav1.ObjectMeta{Name: Name, Labels: maps.Clone(labels)},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			webhook(validateWorkloads, PathValidateWorkloads, shape(exclude, gated(), append(orStates(conditions("object.spec.template")), fromCustom))),
-			webhook(validateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(orStates(conditions("object.spec.jobTemplate.spec.template")), fromCustom))),
-			webhook(validateReplicaSets, PathValidateWorkloads, shape(exclude, rule("apps", "replicasets"), append(orStates(conditions("object.spec.template")), fromCustom, notControlled))),
-			webhook(validateRollouts, PathValidateWorkloads, shape(exclude, anyVersion(rule(argoGroup, "rollouts")), append(conditions("object.spec.template"), fromCustom, hasTemplate))),
-			ofCustom(webhook(validateOwned, PathValidateWorkloads, shape(exclude, makers(), owned)), metav1.LabelSelectorOpNotIn, admissionv1.Fail),
-			ofCustom(webhook(validateOwnedStates, PathValidateWorkloads, shape(exclude, makers(), append(slices.Clone(owned), states))), metav1.LabelSelectorOpIn, admissionv1.Ignore),
-			webhook(validateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
-			webhook(validatePodLabels, PathValidatePodLabels, shape(exclude, updates(withStatus(rule("", "pods"))), relabels(allOf(celChanges("spec.containers", "spec.?volumes"),
+			webhook(NameValidateWorkloads, PathValidateWorkloads, shape(exclude, gated(), append(orStates(conditions("object.spec.template")), fromCustom))),
+			webhook(NameValidateCronJobs, PathValidateWorkloads, shape(exclude, rule("batch", "cronjobs"), append(orStates(conditions("object.spec.jobTemplate.spec.template")), fromCustom))),
+			webhook(NameValidateReplicaSets, PathValidateWorkloads, shape(exclude, rule("apps", "replicasets"), append(orStates(conditions("object.spec.template")), fromCustom, notControlled))),
+			webhook(NameValidateRollouts, PathValidateWorkloads, shape(exclude, anyVersion(rule(RolloutGroup, "rollouts")), append(conditions("object.spec.template"), fromCustom, hasTemplate))),
+			ofCustom(webhook(NameValidateOwned, PathValidateWorkloads, shape(exclude, makers(), owned)), metav1.LabelSelectorOpNotIn, admissionv1.Fail),
+			ofCustom(webhook(NameValidateOwnedLabels, PathValidateWorkloads, shape(exclude, makers(), append(slices.Clone(owned), states))), metav1.LabelSelectorOpIn, admissionv1.Ignore),
+			webhook(NameValidateCustom, PathValidateCustom, shape(exclude, customResources(), nil)),
+			webhook(NameValidatePodLabels, PathValidatePodLabels, shape(exclude, updates(withStatus(rule("", "pods"))), relabels(allOf(celChanges("spec.containers", "spec.?volumes"),
 				anyOf(celRelabels, allOf(celClaims, anyOf(celLabeled, celFlink("object"))), celBecomesFlink("")))))),
-			webhook(validateLabels, PathValidateLabels, shape(exclude, updates(withStatus(workloads())), relabels(allOf(celChanges("spec.template"),
+			webhook(NameValidateLabels, PathValidateLabels, shape(exclude, updates(withStatus(workloads())), relabels(allOf(celChanges("spec.template"),
 				anyOf(allOf(celClaims, celLabeled), celBecomesFlink(".spec.template")))))),
-			webhook(validateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabeled)))),
+			webhook(NameValidateCustomLabels, PathValidateCustomLabels, shape(exclude, updates(customResources()), relabels(allOf(celClaims, celLabeled)))),
 		},
 	}
 }
 
-// ValidatingObjects is the webhook for drey's own objects, where the cluster keeps
+// ValidatingRegistry is the webhook for drey's own objects, where the cluster keeps
 // the registry: another of the [Validating] configuration. It holds in every
 // namespace. self is the user that drey is to the API server: what drey writes has
 // been checked. What a controller of the cluster deletes passes without a call, so
 // that a namespace can go while drey is down.
-func ValidatingObjects(client Client, self string) admissionv1.ValidatingWebhook {
+func ValidatingRegistry(client Client, self string) admissionv1.ValidatingWebhook {
 	written := ownObjects("deploymenttargets", "deployments", "sessionclusters")
 	written[0].Operations = append(written[0].Operations, admissionv1.Update)
 	deleted := ownObjects("deploymenttargets", "sessionclusters") // nothing refers to a Deployment
 	deleted[0].Operations = []admissionv1.OperationType{admissionv1.Delete}
 	return admissionv1.ValidatingWebhook{
-		Name: validateObjects, ClientConfig: client(PathValidateObjects),
+		Name: NameValidateRegistry, ClientConfig: client(PathValidateRegistry),
 		FailurePolicy: new(admissionv1.Fail),
 		Rules:         append(written, deleted...),
 		MatchConditions: []admissionv1.MatchCondition{
@@ -165,7 +128,7 @@ func ValidatingObjects(client Client, self string) admissionv1.ValidatingWebhook
 			{Name: "changes-spec-or-id", Expression: celChangesObject},
 		},
 		MatchPolicy: new(admissionv1.Equivalent), SideEffects: new(admissionv1.SideEffectClassNoneOnDryRun),
-		TimeoutSeconds: new(objectSeconds), AdmissionReviewVersions: []string{"v1"},
+		TimeoutSeconds: new(int32(RegistryTimeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
 	}
 }
 
@@ -206,7 +169,7 @@ func makers() []admissionv1.RuleWithOperations {
 	all := gated()
 	all[0].Resources = append(all[0].Resources, "replicasets")
 	all[1].Resources = append(all[1].Resources, "cronjobs")
-	return append(all, anyVersion(rule(argoGroup, "rollouts"))...)
+	return append(all, anyVersion(rule(RolloutGroup, "rollouts"))...)
 }
 
 // ofCustom has a webhook see the namespaces by drey's mark: In those that have it, or NotIn
@@ -214,12 +177,9 @@ func makers() []admissionv1.RuleWithOperations {
 // but where one was let in, its operator must not wait for drey.
 func ofCustom(w admissionv1.ValidatingWebhook, by metav1.LabelSelectorOperator, failure admissionv1.FailurePolicyType) admissionv1.ValidatingWebhook {
 	w.FailurePolicy = &failure
-	w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{Key: Mark, Operator: by, Values: []string{MarkRegistered, MarkDraining}})
+	w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{Key: LabelRegistered, Operator: by, Values: []string{Registered, Draining}})
 	return w
 }
-
-// argoGroup is the API group of the Rollouts of Argo Rollouts.
-const argoGroup = "argoproj.io"
 
 // customResources are those of Flink and its operators, whether or not the
 // cluster serves them yet, in any version.
@@ -234,13 +194,6 @@ func customResources() []admissionv1.RuleWithOperations {
 	}
 	return all
 }
-
-// timeoutSeconds is how long the API server waits. An answer takes well under
-// a millisecond; what takes longer than this is not coming.
-const timeoutSeconds int32 = 3
-
-// objectSeconds is the same for drey's own objects: drey asks the API server back.
-const objectSeconds = int32((objectPatience+endingPatience)/time.Second) + 1
 
 // scope is what of the cluster a webhook sees.
 type scope struct {

@@ -1,4 +1,4 @@
-package webhook
+package config
 
 import "strings"
 
@@ -42,9 +42,9 @@ func celChanges(fields ...string) string {
 	return anyOf(celChangesLabels, allOf(`request.?subResource.orValue("") == ""`, anyOf(changes...)))
 }
 
-// CELDecidesBy holds for the key k of a label by which drey recognizes what is Flink's, or
+// celDecidesBy holds for the key k of a label by which drey recognizes what is Flink's, or
 // decides on it.
-const CELDecidesBy = `k.startsWith("drey.dev/") || k in ["app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", ` +
+const celDecidesBy = `k.startsWith("drey.dev/") || k in ["app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", ` +
 	`"type", "component", "app.kubernetes.io/name", "app.kubernetes.io/component", "flink-app", "flink-deployment-type"]`
 
 // celNotCluster holds for all but what empties a namespace that is being deleted,

@@ -1,4 +1,4 @@
-package gate
+package config
 
 import (
 	"fmt"
@@ -12,15 +12,11 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// RepairPolicy is the name of the policy that holds drey to what repair does, and of its
-// binding.
-const RepairPolicy = "drey-repair"
-
-// Repair is the policy, with its binding, that lets drey add its own labels to the
+// RepairGuard is the policy, with its binding, that lets drey add its own labels to the
 // metadata of pods and of what belongs to them, and change nothing else: RBAC cannot grant
 // the one without the other. self is the ServiceAccount that runs drey and nothing else;
 // nobody else's requests are evaluated. It fails closed.
-func Repair(self string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
+func RepairGuard(self string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
 	var keys []string
 	for _, key := range []string{
 		verdict.LabelApp, verdict.LabelSystem, verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelDeploymentName,
