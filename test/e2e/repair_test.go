@@ -15,8 +15,8 @@ import (
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/webhook/controllers/repair"
 	"drey.dev/drey/webhook/flink"
-	"drey.dev/drey/webhook/repair"
 )
 
 // TestPodsThatCameWhileDreyWasDownAreLabeled: those that a running job made, those

@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/metadata"
 
 	webhookconfig "drey.dev/drey/webhook/config"
+	"drey.dev/drey/webhook/controllers/repair"
 	"drey.dev/drey/webhook/owners"
-	"drey.dev/drey/webhook/repair"
 )
 
 func newAuditCommand() *cobra.Command {

@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/webhook/gate"
+	"drey.dev/drey/webhook/controllers/namespacelabels"
 )
 
 // labelNamespaceTimeout bounds the labeling of a namespace within the request
@@ -16,14 +16,14 @@ import (
 const labelNamespaceTimeout = 2 * time.Second
 
 // newLabeler returns the controller of the label on namespaces with a target.
-func (s *server) newLabeler() (*gate.Keeper, error) {
+func (s *server) newLabeler() (*namespacelabels.Labeler, error) {
 	config := rest.CopyConfig(s.cluster)
 	config.QPS, config.Burst = 50, 100
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return gate.NewKeeper(gate.KeeperOptions{
+	return namespacelabels.New(namespacelabels.Options{
 		Client: client, HasTarget: s.hasTarget,
 		Runs: func(namespace string) bool { return s.admitted(namespace) }, Exclude: s.options.excludedNamespaces(), Log: s.log,
 	}), nil

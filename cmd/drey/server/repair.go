@@ -15,9 +15,9 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/controllers/namespacelabels"
+	"drey.dev/drey/webhook/controllers/repair"
 	"drey.dev/drey/webhook/flink"
-	"drey.dev/drey/webhook/gate"
-	"drey.dev/drey/webhook/repair"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -25,12 +25,12 @@ import (
 // the cluster.
 type knownState struct {
 	*registry.Index
-	cluster ownerCache
-	record  *gate.Record
+	cluster    ownerCache
+	registered *namespacelabels.Cache
 }
 
 // HadTarget implements verdict.Known.
-func (k knownState) HadTarget(namespace string) bool { return k.record.HadTarget(namespace) }
+func (k knownState) HadTarget(namespace string) bool { return k.registered.HadTarget(namespace) }
 
 // ownerCache is the part of [owners.Owners] that reads its caches.
 type ownerCache interface {
@@ -59,7 +59,7 @@ func (s *server) newRepairer(w watches) (*repair.Repairer, error) {
 		return nil, err
 	}
 	return repair.New(repair.Options{
-		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: w.owners, Known: knownState{s.index, w.owners, w.record}, Exclude: s.options.excludedNamespaces()},
+		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: w.owners, Known: knownState{s.index, w.owners, w.registered}, Exclude: s.options.excludedNamespaces()},
 		Pods:      meta, HasTarget: s.hasTarget, Namespaces: s.index.Namespaces,
 		Observe: repairEvents(s.recorder, s.registryHint()), Log: s.log, Metrics: s.metrics,
 	}), nil

@@ -27,8 +27,8 @@ import (
 	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/workloads"
 	webhookconfig "drey.dev/drey/webhook/config"
-	"drey.dev/drey/webhook/gate"
-	"drey.dev/drey/webhook/repair"
+	"drey.dev/drey/webhook/controllers/namespacelabels"
+	"drey.dev/drey/webhook/controllers/repair"
 )
 
 // server holds the parts of a running drey, and what to close at the end.
@@ -44,8 +44,8 @@ type server struct {
 	index    *registry.Index
 	rules    *registry.Registry // over store
 	rest     http.Handler
-	traces   *tracing.Tracer // nil without --traces-endpoint
-	labeler  *gate.Keeper    // nil without a cluster
+	traces   *tracing.Tracer          // nil without --traces-endpoint
+	labeler  *namespacelabels.Labeler // nil without a cluster
 	admitted func(namespace string) bool
 
 	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start

@@ -12,18 +12,18 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	webhookconfig "drey.dev/drey/webhook/config"
-	"drey.dev/drey/webhook/gate"
-	"drey.dev/drey/webhook/modes"
+	"drey.dev/drey/webhook/controllers/modes"
+	"drey.dev/drey/webhook/controllers/namespacelabels"
 	"drey.dev/drey/webhook/owners"
 )
 
 // watches are the caches of the cluster that the webhooks read, and the events
 // that they emit.
 type watches struct {
-	owners  *owners.Owners
-	modes   *modes.Modes
-	record  *gate.Record
-	audited *auditEvents
+	owners     *owners.Owners
+	modes      *modes.Modes
+	registered *namespacelabels.Cache
+	audited    *auditEvents
 }
 
 // watchCluster starts the caches, which run until ctx ends, and waits for their
@@ -56,16 +56,16 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	if err != nil {
 		return watches{}, err
 	}
-	if w.record, err = gate.NewRecord(client, s.log); err != nil {
+	if w.registered, err = namespacelabels.NewCache(client, s.log); err != nil {
 		return watches{}, err
 	}
 	w.audited = newAuditEvents(s.recorder, client, s.log)
 	s.parts.Go(func() { w.audited.run(ctx) })
 	s.parts.Go(func() { w.owners.Run(ctx) })
-	s.parts.Go(func() { w.record.Run(ctx) })
+	s.parts.Go(func() { w.registered.Run(ctx) })
 	s.parts.Go(func() { w.modes.Run(ctx) })
 	synced := func() error {
-		if !w.owners.Synced() || !w.modes.Synced() || !w.record.Synced() {
+		if !w.owners.Synced() || !w.modes.Synced() || !w.registered.Synced() {
 			return errors.New("the Flink workloads of the cluster are not listed yet")
 		}
 		return nil

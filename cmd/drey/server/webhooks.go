@@ -14,7 +14,7 @@ import (
 
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/repair"
+	"drey.dev/drey/webhook/controllers/repair"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -63,7 +63,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		return err
 	}
 	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
-		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.record.HadTarget,
+		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
 		Draining: s.stopping.Load, Observe: watches.audited.observe, Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
 		Address: s.registryHint(), Objects: objects,
 	}))

@@ -1,5 +1,5 @@
-// Package gate labels the namespaces that have a target.
-package gate
+// Package namespacelabels labels the namespaces that have a target.
+package namespacelabels
 
 import (
 	"context"
@@ -22,8 +22,8 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// KeeperOptions are what a [Keeper] needs. All but Exclude are required.
-type KeeperOptions struct {
+// Options are what a [Labeler] needs. All but Exclude are required.
+type Options struct {
 	Client    metadata.Interface
 	HasTarget func(namespace string) bool
 	Runs      func(namespace string) bool // whether what was admitted runs there
@@ -31,15 +31,15 @@ type KeeperOptions struct {
 	Log       *slog.Logger
 }
 
-// Keeper keeps the marks of all namespaces as they should be. Run it in one process
-// of a cluster; [Keeper.Set] may be called in all.
-type Keeper struct {
-	o       KeeperOptions
+// Labeler keeps the marks of all namespaces as they should be. Run it in one process
+// of a cluster; [Labeler.Set] may be called in all.
+type Labeler struct {
+	o       Options
 	marking chan struct{} // is full while one decides and marks: else a mark that was just set could be taken off again
 	run     atomic.Pointer[run]
 }
 
-// run is what a Keeper has while it runs.
+// run is what a Labeler has while it runs.
 type run struct {
 	informer cache.SharedIndexInformer
 	queue    workqueue.TypedRateLimitingInterface[string]
@@ -48,10 +48,10 @@ type run struct {
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// NewKeeper makes a Keeper, which follows nothing before it is run.
-func NewKeeper(o KeeperOptions) *Keeper { return &Keeper{o: o, marking: make(chan struct{}, 1)} }
+// New makes a Labeler, which follows nothing before it is run.
+func New(o Options) *Labeler { return &Labeler{o: o, marking: make(chan struct{}, 1)} }
 
-func (k *Keeper) newRun() (*run, error) {
+func (k *Labeler) newRun() (*run, error) {
 	r := &run{
 		informer: cache.NewSharedIndexInformer(listwatch.Metadata(k.o.Client, namespaces, nil), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{}),
 		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
@@ -83,7 +83,7 @@ func slim(object any) (any, error) {
 
 // Changed has the mark of a namespace looked at: its targets have changed, or what runs
 // there. It does not wait.
-func (k *Keeper) Changed(namespace string) {
+func (k *Labeler) Changed(namespace string) {
 	if r := k.run.Load(); r != nil {
 		r.queue.Add(namespace)
 	}
@@ -101,7 +101,7 @@ const doubt = 2 * time.Second
 const draining = 30 * time.Second
 
 // Run keeps the marks until ctx ends. It may be run again after that.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Labeler) Run(ctx context.Context) error {
 	r, err := k.newRun()
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return nil
 }
 
-func (k *Keeper) next(ctx context.Context, r *run) bool {
+func (k *Labeler) next(ctx context.Context, r *run) bool {
 	namespace, over := r.queue.Get()
 	if over {
 		return false
@@ -138,7 +138,7 @@ func (k *Keeper) next(ctx context.Context, r *run) bool {
 }
 
 // keep brings one mark to what it should be, and says when to look again.
-func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time.Duration, err error) {
+func (k *Labeler) keep(ctx context.Context, r *run, namespace string) (again time.Duration, err error) {
 	object, ok, err := r.informer.GetIndexer().GetByKey(namespace)
 	n, _ := object.(*metav1.PartialObjectMetadata)
 	if err != nil || !ok || n.DeletionTimestamp != nil || slices.Contains(k.o.Exclude, namespace) {
@@ -175,7 +175,7 @@ func (k *Keeper) keep(ctx context.Context, r *run, namespace string) (again time
 }
 
 // begin waits until nobody else decides and marks. end has to follow.
-func (k *Keeper) begin(ctx context.Context) error {
+func (k *Labeler) begin(ctx context.Context) error {
 	select {
 	case k.marking <- struct{}{}:
 		return nil
@@ -184,12 +184,12 @@ func (k *Keeper) begin(ctx context.Context) error {
 	}
 }
 
-func (k *Keeper) end() { <-k.marking }
+func (k *Labeler) end() { <-k.marking }
 
 // want is what the mark of a namespace that has one, or "", should be; empty for none.
 // Only a namespace that was registered drains: what says that it was admitted in another
 // is no proof, for every user with write access there can set that.
-func (k *Keeper) want(namespace, has string) string {
+func (k *Labeler) want(namespace, has string) string {
 	switch {
 	case k.o.HasTarget(namespace):
 		return config.Registered
@@ -201,7 +201,7 @@ func (k *Keeper) want(namespace, has string) string {
 
 // Set marks a namespace that has just got a target, for whoever makes a pod there
 // right after. A namespace that is not there is no error: it is marked when it comes.
-func (k *Keeper) Set(ctx context.Context, namespace string) error {
+func (k *Labeler) Set(ctx context.Context, namespace string) error {
 	if slices.Contains(k.o.Exclude, namespace) {
 		return nil
 	}
@@ -218,7 +218,7 @@ func (k *Keeper) Set(ctx context.Context, namespace string) error {
 
 // awaitSeen waits until the API server's own cache has a version of a namespace. The
 // policy goes by what that cache feeds, which has it a moment later.
-func (k *Keeper) awaitSeen(ctx context.Context, namespace, version string) error {
+func (k *Labeler) awaitSeen(ctx context.Context, namespace, version string) error {
 	// The API server answers from the cache once that is as new (Kubernetes, "API
 	// Concepts", resourceVersion "not older than"), and holds the request meanwhile.
 	_, err := k.o.Client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{ResourceVersion: version})
@@ -242,7 +242,7 @@ const moment = 25 * time.Millisecond
 
 // patch writes a mark, and returns the version of the namespace that has it: empty if
 // there is no such namespace.
-func (k *Keeper) patch(ctx context.Context, namespace, mark string) (version string, err error) {
+func (k *Labeler) patch(ctx context.Context, namespace, mark string) (version string, err error) {
 	var value any
 	if mark != "" {
 		value = mark
