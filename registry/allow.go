@@ -40,6 +40,17 @@ func (r *Registry) AllowDelete(ctx context.Context, o Object) error {
 	return r.checkUnreferenced(Current(ctx), o, r.References)
 }
 
+// AllowGrowth refuses a write by which o grows by n bytes beyond the quota of its platform
+// namespace, as [Registry.Create] and [Registry.Put] do. It reserves nothing: writes that
+// are allowed at the same time may exceed the quota together.
+func (r *Registry) AllowGrowth(o Object, n int64) error {
+	release, err := r.reserveBytes(o, n)
+	if err == nil {
+		release()
+	}
+	return err
+}
+
 // checkID refuses an object that states the id of another: what runs is labeled
 // with these ids, and found by them.
 func (r *Registry) checkID(o Object) error {

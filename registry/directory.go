@@ -6,19 +6,26 @@ import (
 	"sync"
 )
 
-// directory knows from memory which platform namespaces there are, and which
-// object has an id. The store's watch feeds it.
+// directory caches which platform namespaces exist, which object has an id, and the bytes
+// in use. The store's watch feeds it.
 type directory struct {
 	mu         sync.RWMutex
 	namespaces map[string]bool
 	ids        map[string]Key
-	idOf       map[Key]string // the opposite
+	objects    map[Key]entry
 	displayed  map[Key]string // free-text names, by the key of who has them
 	names      names          // of platform namespaces
+	usage      usage
+}
+
+// entry is what the directory keeps of an object.
+type entry struct {
+	id   string
+	size int64
 }
 
 func newDirectory() *directory {
-	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), idOf: make(map[Key]string), displayed: make(map[Key]string), names: make(names)}
+	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), objects: make(map[Key]entry), displayed: make(map[Key]string), names: make(names), usage: newUsage()}
 }
 
 func (d *directory) observe(e Event) {
@@ -32,23 +39,26 @@ func (d *directory) observe(e Event) {
 		delete(d.namespaces, key.Name)
 	case there:
 		key.Namespace = d.names.one(key.Namespace) // few have many objects
-		d.forget(key)
-		d.ids[e.Object.Metadata.ID], d.idOf[key] = key, e.Object.Metadata.ID
+		now := entry{e.Object.Metadata.ID, e.Object.Size()}
+		d.usage.changed(key, now.size-d.forget(key).size)
+		d.ids[now.id], d.objects[key] = key, now
 		if e.Object.Metadata.DisplayName != "" {
 			d.displayed[key] = e.Object.Metadata.DisplayName
 		}
 	default:
-		d.forget(key)
+		d.usage.changed(key, -d.forget(key).size)
 	}
 }
 
-// forget drops what was known of an object. An id that another has by now stays.
-func (d *directory) forget(key Key) {
-	if id, known := d.idOf[key]; known && d.ids[id] == key {
-		delete(d.ids, id)
+// forget drops the entry of an object and returns it. An id that another has by now stays.
+func (d *directory) forget(key Key) entry {
+	was, known := d.objects[key]
+	if known && d.ids[was.id] == key {
+		delete(d.ids, was.id)
 	}
-	delete(d.idOf, key)
+	delete(d.objects, key)
 	delete(d.displayed, key)
+	return was
 }
 
 // resolve turns what a client addresses an object by into the key that it is

@@ -26,6 +26,7 @@ const (
 	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
 	ReasonClaimForbidden           Reason = "ClaimForbidden"           // who registers the target may not run pods in its Kubernetes namespace
 	ReasonForbidden                Reason = "Forbidden"                // who asks may not do that in the cluster
+	ReasonQuotaExceeded            Reason = "QuotaExceeded"            // the write exceeds the quota of the platform namespace
 	ReasonIDTaken                  Reason = "IDTaken"                  // the object states the id of something else
 )
 

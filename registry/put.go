@@ -129,6 +129,11 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 	}
 	o.Metadata.ID, o.Metadata.CreatedAt = current.Metadata.ID, current.Metadata.CreatedAt
 	o.Metadata.ModifiedAt = r.timestamp()
+	release, err := r.reserve(o, current.Size())
+	if err != nil {
+		return Object{}, Unchanged, err
+	}
+	defer release()
 	kept, err := r.store.Update(ctx, o, current.Metadata.ResourceVersion)
 	if err == nil && !same {
 		err = r.confirmReferences(ctx, kept, func() error {

@@ -23,6 +23,8 @@ type Registry struct {
 	index     *Index
 	announce  func(context.Context, Object)
 	partial   bool
+	quota     int64
+	stored    func(platformNamespace string) int64
 	now       func() time.Time
 
 	// guard keeps references whole within this process, and [SharedStore]
@@ -52,11 +54,17 @@ type Options struct {
 	Announce func(context.Context, Object)
 	// Partial says that the store may not show all platform namespaces there are.
 	Partial bool
+	// Quota limits the [Object.Size] of all objects of a platform namespace together, in
+	// bytes; 0: no limit. Writes that make nothing larger always pass.
+	Quota int64
+	// Stored is the bytes in use of a platform namespace, of a store that holds more than
+	// it shows; nil: those of the objects shown.
+	Stored func(platformNamespace string) int64
 }
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, guard: newGuard(), home: o.Home, unserved: o.Unserved, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, now: time.Now}
+	r := &Registry{store: store, guard: newGuard(), home: o.Home, unserved: o.Unserved, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, quota: o.Quota, stored: o.Stored, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
@@ -64,7 +72,7 @@ func New(ctx context.Context, store Store, o Options) (*Registry, error) {
 		r.index = NewIndex(o.Home)
 	}
 	observe := func(e Event) { r.known.observe(e); r.index.observe(e) }
-	for _, kind := range append([]Kind{Namespace}, indexed...) {
+	for _, kind := range append([]Kind{Namespace, APIToken}, indexed...) {
 		if err := store.Watch(ctx, kind, observe); err != nil {
 			return nil, fmt.Errorf("read the registry: %w", err)
 		}
@@ -117,8 +125,8 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 // Create makes a new object and returns it as kept. What the server owns in
 // its metadata is overwritten. Refused with [ReasonAlreadyExists],
 // [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference],
-// [ReasonNotFound] (the platform namespace) or, of who [ClaimedBy] says,
-// [ReasonClaimForbidden].
+// [ReasonNotFound] (the platform namespace), [ReasonQuotaExceeded] or, of who
+// [ClaimedBy] says, [ReasonClaimForbidden].
 func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
 	ctx = Current(ctx)
 	o, err := r.admit(ctx, o)
@@ -253,6 +261,11 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 	o.Metadata.ID = uuid.NewString()
 	o.Metadata.CreatedAt = r.timestamp()
 	o.Metadata.ModifiedAt = o.Metadata.CreatedAt
+	release, err := r.reserve(o, 0)
+	if err != nil {
+		return Object{}, err
+	}
+	defer release()
 	kept, err := r.store.Create(ctx, o)
 	if err != nil {
 		return Object{}, err

@@ -21,8 +21,9 @@ import (
 type Objects struct {
 	Rules Rules
 
-	// Decode reads an object as REST would show it, and its metadata.name.
-	Decode func(kind registry.Kind, text []byte) (o registry.Object, name string, err error)
+	// Decode reads an object as REST would show it, its metadata.name, and what it counts
+	// against the quota of its platform namespace, in bytes.
+	Decode func(kind registry.Kind, text []byte) (o registry.Object, name string, size int64, err error)
 
 	// Holder finds who has a name in REST, and its metadata.name, or
 	// registry.ErrNotFound.
@@ -47,6 +48,7 @@ type Rules interface {
 	AllowCreate(ctx context.Context, o registry.Object) error
 	AllowUpdate(ctx context.Context, o, was registry.Object) error
 	AllowDelete(ctx context.Context, o registry.Object) error
+	AllowGrowth(o registry.Object, n int64) error // in bytes
 	Warnings(o registry.Object) []string
 }
 
@@ -158,7 +160,7 @@ func (w *Webhooks) judge(ctx context.Context, r *request[jsontext.Value], answer
 }
 
 func (w *Webhooks) judgeCreate(ctx context.Context, r *request[jsontext.Value], answer *response) error {
-	o, name, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.Object)
+	o, name, size, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.Object)
 	if err != nil {
 		return err
 	}
@@ -175,7 +177,10 @@ func (w *Webhooks) judgeCreate(ctx context.Context, r *request[jsontext.Value], 
 		return registry.IDTaken(o, "something that runs")
 	}
 	answer.warnings = w.objects.Rules.Warnings(o)
-	return w.objects.Rules.AllowCreate(ctx, o)
+	if err := w.objects.Rules.AllowCreate(ctx, o); err != nil {
+		return err
+	}
+	return w.objects.Rules.AllowGrowth(o, size)
 }
 
 // singular is how kubectl calls the kinds.
@@ -184,8 +189,8 @@ var singular = map[registry.Kind]string{
 }
 
 func (w *Webhooks) judgeUpdate(ctx context.Context, r *request[jsontext.Value], answer *response) error {
-	o, _, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.Object)
-	was, _, wasErr := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.OldObject)
+	o, _, size, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.Object)
+	was, _, sizeBefore, wasErr := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.OldObject)
 	if err := cmp.Or(err, wasErr); err != nil {
 		return err
 	}
@@ -193,7 +198,10 @@ func (w *Webhooks) judgeUpdate(ctx context.Context, r *request[jsontext.Value], 
 	if o.Metadata.ID != was.Metadata.ID && w.known.Live(o.Metadata.ID) {
 		return registry.IDTaken(o, "something that runs")
 	}
-	return w.objects.Rules.AllowUpdate(ctx, o, was)
+	if err := w.objects.Rules.AllowUpdate(ctx, o, was); err != nil {
+		return err
+	}
+	return w.objects.Rules.AllowGrowth(o, size-sizeBefore)
 }
 
 // judgeDelete looks at what stands on the object that has the name in REST. What
@@ -203,7 +211,7 @@ func (w *Webhooks) judgeDelete(ctx context.Context, r *request[jsontext.Value], 
 	if r.OldObject == nil {
 		return errors.New("the request deletes an object and does not say which")
 	}
-	o, name, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.OldObject)
+	o, name, _, err := w.objects.Decode(registry.Kind(r.Kind.Kind), *r.OldObject)
 	if err != nil {
 		return err
 	}

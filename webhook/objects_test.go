@@ -23,6 +23,7 @@ type rules struct{ err error }
 func (r rules) AllowCreate(context.Context, registry.Object) error                  { return r.err }
 func (r rules) AllowUpdate(context.Context, registry.Object, registry.Object) error { return r.err }
 func (r rules) AllowDelete(context.Context, registry.Object) error                  { return r.err }
+func (rules) AllowGrowth(registry.Object, int64) error                              { return nil }
 func (rules) Warnings(registry.Object) []string                                     { return nil }
 
 // TestWritesToOwnObjectsFailClosed: what cannot be found out is refused, in words

@@ -33,6 +33,7 @@ type mirror struct {
 	namespaces map[string]*namespace
 	pointing   map[string]map[types.UID]bool // targets, by the Kubernetes namespace that they point at
 	inside     map[string]int                // how many objects are in a Kubernetes namespace
+	sizes      map[string]int64              // record.size of all objects in a Kubernetes namespace
 	seen       map[registry.Kind]uint64
 	unseen     unseen
 	changed    chan struct{} // closed, and replaced, with every change
@@ -44,6 +45,7 @@ type record struct {
 	object  object
 	version uint64          // the full resourceVersion
 	view    registry.Object // with the id that it asks for
+	size    int64           // in bytes
 	shown   *registry.Object
 }
 
@@ -62,7 +64,7 @@ type reference struct{ namespace, name, id string }
 func newMirror() *mirror {
 	return &mirror{
 		feed: &registry.Feed{}, records: map[types.UID]*record{}, shown: map[registry.Key]*record{}, claims: map[claim][]*record{},
-		references: map[reference]int{}, namespaces: map[string]*namespace{}, pointing: map[string]map[types.UID]bool{}, inside: map[string]int{},
+		references: map[reference]int{}, namespaces: map[string]*namespace{}, pointing: map[string]map[types.UID]bool{}, inside: map[string]int{}, sizes: map[string]int64{},
 		seen: map[registry.Kind]uint64{}, changed: make(chan struct{}),
 	}
 }
@@ -70,6 +72,7 @@ func newMirror() *mirror {
 func newRecord(r *resource, o object) *record {
 	rec := &record{resource: r, object: o, version: parseVersion(o.GetResourceVersion()), view: r.toRegistry(o)}
 	o.SetManagedFields(nil) // they are larger than the object, and have been read
+	rec.size = sizeOf(o, rec.view)
 	return rec
 }
 
@@ -179,6 +182,7 @@ func (m *mirror) replace(old, rec *record) {
 func (m *mirror) list(rec *record) {
 	m.records[rec.object.GetUID()] = rec
 	m.inside[rec.view.Metadata.Namespace]++
+	m.sizes[rec.view.Metadata.Namespace] += rec.size
 	m.point(rec, true)
 	if r, ok := rec.refersTo(); ok {
 		m.references[r]++
@@ -196,6 +200,9 @@ func (m *mirror) list(rec *record) {
 func (m *mirror) unlist(rec *record) {
 	delete(m.records, rec.object.GetUID())
 	decrement(m.inside, rec.view.Metadata.Namespace)
+	if m.sizes[rec.view.Metadata.Namespace] -= rec.size; m.inside[rec.view.Metadata.Namespace] == 0 {
+		delete(m.sizes, rec.view.Metadata.Namespace)
+	}
 	m.point(rec, false)
 	if r, ok := rec.refersTo(); ok {
 		decrement(m.references, r)

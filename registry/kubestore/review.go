@@ -13,17 +13,18 @@ import (
 
 // Decode reads an object that somebody would write to the cluster, as an admission
 // review has it. It returns the object as REST would show it, but for an id that
-// another has, and its metadata.name.
-func Decode(kind registry.Kind, text []byte) (o registry.Object, name string, err error) {
+// another has, its metadata.name, and what it counts against the quota, in bytes.
+func Decode(kind registry.Kind, text []byte) (o registry.Object, name string, size int64, err error) {
 	r := resources[kind]
 	if r == nil {
-		return registry.Object{}, "", unknownKind(kind)
+		return registry.Object{}, "", 0, unknownKind(kind)
 	}
 	into := r.empty()
 	if err := json.Unmarshal(text, into); err != nil {
-		return registry.Object{}, "", fmt.Errorf("read a %s: %w", kind, err)
+		return registry.Object{}, "", 0, fmt.Errorf("read a %s: %w", kind, err)
 	}
-	return r.toRegistry(into), into.GetName(), nil
+	o = r.toRegistry(into)
+	return o, into.GetName(), sizeOf(into, o), nil
 }
 
 // Holder returns the object that has a name in REST, as it is at this moment, and

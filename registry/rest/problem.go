@@ -55,6 +55,7 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonNotSupported:             http.StatusConflict,
 	registry.ReasonClaimForbidden:           http.StatusForbidden,
 	registry.ReasonForbidden:                http.StatusForbidden,
+	registry.ReasonQuotaExceeded:            http.StatusForbidden, // as a ResourceQuota
 	registry.ReasonIDTaken:                  http.StatusConflict,
 }
 

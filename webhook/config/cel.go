@@ -53,10 +53,13 @@ const celDecidesBy = `k.startsWith("drey.dev/") || k in ["app", "system", "vvpNa
 const celNotCluster = `!(request.userInfo.username in ["system:serviceaccount:kube-system:namespace-controller", ` +
 	`"system:serviceaccount:kube-system:generic-garbage-collector", "system:kube-controller-manager"])`
 
-// celChangesObject holds for an update of one of drey's own objects that changes
-// its spec or the id that it states.
+// celChangesObject holds for an update of one of drey's own objects that changes its spec,
+// the id that it states, or metadata by which it may grow. Finalizers can always be removed.
 const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
-	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
+	`object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({}) || ` +
+	`object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({}) || ` +
+	`object.metadata.?ownerReferences.orValue([]) != oldObject.metadata.?ownerReferences.orValue([]) || ` +
+	`size(object.metadata.?finalizers.orValue([])) > size(oldObject.metadata.?finalizers.orValue([]))`
 
 // celFirm holds for a key of what drey has labeled, by which drey knows it again and for
 // which more holds. It looks these keys up: an object may have any number of labels.

@@ -181,7 +181,7 @@ func (m manifest) isCustomResource() bool {
 func (m manifest) registryObject(namespace string) (o registry.Object, err error) {
 	if !m.isCustomResource() {
 		o, err = readRegistryObject(registry.Kind(m.Kind), m.text)
-	} else if o, _, err = kubestore.Decode(registry.Kind(m.Kind), m.text); err == nil {
+	} else if o, _, _, err = kubestore.Decode(registry.Kind(m.Kind), m.text); err == nil {
 		o.Metadata.Namespace = cmp.Or(o.Metadata.Namespace, namespace)
 	}
 	if err != nil {

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"drey.dev/drey/cmd/drey/tracing"
+	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/rest"
 	webhookconfig "drey.dev/drey/webhook/config"
 )
@@ -42,6 +44,7 @@ type Options struct {
 	kubeconfig         string
 	namespace          string
 	platformNamespaces []string
+	quota              resource.QuantityValue
 	logFormat          string
 	logLevel           string
 	installWebhooks    bool
@@ -73,6 +76,8 @@ func (o *Options) BindFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the cluster that drey runs in, if any")
 	f.StringVar(&o.namespace, "namespace", "", "drey's own Kubernetes namespace: the default of targets without a namespace, excluded from admission (default: the pod's namespace, else drey-system)")
 	f.StringArrayVar(&o.platformNamespaces, "platform-namespace", nil, "platform namespace to create at startup, beside default; repeatable")
+	o.quota.Quantity = *resource.NewQuantity(registry.DefaultQuota, resource.BinarySI)
+	f.Var(&o.quota, "platform-namespace-quota", "total size of the objects of a platform namespace, such as 32Mi; 0: unlimited")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks by the URL of --webhook-bind-address, for a drey outside of the cluster")
@@ -95,6 +100,9 @@ func (o *Options) complete() error {
 		if _, err := isLoopback("--health-probe-bind-address", o.probeAddress); err != nil {
 			return err
 		}
+	}
+	if o.quota.Sign() < 0 {
+		return fmt.Errorf("--platform-namespace-quota is %s: use a size such as 32Mi, or 0 for unlimited", o.quota.String())
 	}
 	if o.shutdownDelay < 0 {
 		return fmt.Errorf("--shutdown-delay is %s: want 0s or more", o.shutdownDelay)

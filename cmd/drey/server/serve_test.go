@@ -166,6 +166,8 @@ func TestServeInvalidOptions(t *testing.T) {
 		"a log format that does not exist": {[]string{"--log-format", "xml"}, []string{"--log-format", "text or json"}},
 		"a log level that does not exist":  {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
 		"a platform namespace of no name":  {append(free, "--platform-namespace", "No_Name"), []string{"No_Name", "platform namespace"}},
+		"a quota below nothing":            {[]string{"--platform-namespace-quota", "-1Mi"}, []string{"--platform-namespace-quota", "32Mi"}},
+		"a quota of no size":               {[]string{"--platform-namespace-quota", "much"}, []string{"--platform-namespace-quota", "much"}},
 		"certificates of nowhere":          {[]string{"--certs", "letsencrypt"}, []string{`"letsencrypt"`, "auto, cert-manager, self-signed or memory"}},
 		"TLS that is too old":              {[]string{"--webhook-tls-min-version", "1.1"}, []string{`"1.1"`, "1.3 or 1.2"}},
 		"a client's name and no CA":        {[]string{"--webhook-client-name", "apiserver"}, []string{"--webhook-client-ca"}},

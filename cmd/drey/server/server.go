@@ -24,6 +24,7 @@ import (
 	"drey.dev/drey/cmd/drey/tracing"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
+	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/workloads"
 	webhookconfig "drey.dev/drey/webhook/config"
@@ -137,7 +138,10 @@ func (s *server) newREST() (http.Handler, error) {
 // newRegistry puts the rules over the store. With a cluster, workloads that run
 // there hold targets.
 func (s *server) newRegistry() (*registry.Registry, error) {
-	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index}
+	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index, Quota: s.options.quota.Value()}
+	if shared, ok := s.store.(*kubestore.Store); ok {
+		o.Stored = shared.Stored
+	}
 	if s.cluster != nil {
 		running, err := workloads.New(s.cluster)
 		if err != nil {

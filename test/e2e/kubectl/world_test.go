@@ -51,7 +51,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := installed.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster"}}, bundle.Defaults())
+	d, err := installed.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster", "--platform-namespace-quota", quota}}, bundle.Defaults())
 	return &world{c, d}, err
 }
 
