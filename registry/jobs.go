@@ -8,6 +8,22 @@ import (
 	"time"
 )
 
+// Workloads says what of Flink runs in the cluster.
+type Workloads interface {
+	// Running lists what runs in a Kubernetes namespace and belongs to a
+	// platform namespace, and Flink's custom resources there, which an operator
+	// may start at any time.
+	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
+
+	// Jobs lists the jobs among it.
+	Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]RunningJob, error)
+}
+
+type noWorkloads struct{}
+
+func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
+func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)   { return nil, nil }
+
 // Job is a run of a Flink application. The registry keeps none: they are
 // derived from what runs in the cluster.
 const Job Kind = "Job"

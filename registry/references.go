@@ -23,22 +23,6 @@ func (r Reference) String() string {
 	return fmt.Sprintf("%s %s", r.Kind, quote(r.Name))
 }
 
-// Workloads says what of Flink runs in the cluster.
-type Workloads interface {
-	// Running lists what runs in a Kubernetes namespace and belongs to a
-	// platform namespace, and Flink's custom resources there, which an operator
-	// may start at any time.
-	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
-
-	// Jobs lists the jobs among it.
-	Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]RunningJob, error)
-}
-
-type noWorkloads struct{}
-
-func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
-func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)   { return nil, nil }
-
 // References lists what stands on an object: those of the registry first,
 // ordered by kind and name.
 func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error) {
@@ -180,4 +164,113 @@ func listSome[T any](list []T, write func(T) string) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
+}
+
+// remove deletes an object on which nothing of the registry stands. The caller
+// holds the guard.
+func (r *Registry) remove(ctx context.Context, o Object) error {
+	check := func(ctx context.Context) error { return r.checkUnreferenced(ctx, o, r.registered) }
+	if shared, ok := r.store.(SharedStore); ok && (o.Kind == DeploymentTarget || o.Kind == SessionCluster) {
+		return shared.DeleteIf(ctx, o.Key(), o.Metadata.ResourceVersion, check)
+	}
+	if err := check(ctx); err != nil {
+		return err
+	}
+	return r.store.Delete(ctx, o.Key(), o.Metadata.ResourceVersion)
+}
+
+// confirmReferences makes sure, after o was written, that what it refers to has
+// not been deleted by another process since it was looked for. Else the write is
+// undone, and refused.
+func (r *Registry) confirmReferences(ctx context.Context, o Object, undo func() error) error {
+	shared, ok := r.store.(SharedStore)
+	if !ok {
+		return nil
+	}
+	refs, err := kinds[o.Kind].refersTo(o.Spec)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		key, found, err := r.locate(ctx, o.Metadata.Namespace, ref)
+		if err != nil {
+			return err
+		}
+		if found {
+			err = shared.Confirm(ctx, key, ref.id)
+		}
+		if !found || errors.Is(err, ErrNotFound) {
+			// Whoever changed the object since has looked at what it refers to.
+			if err := undo(); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+				return fmt.Errorf("undo the write of %s, whose %s was deleted meanwhile: %w", name(o.Key()), ref.kind, err)
+			}
+			return unknownReference(o, ref)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func unknownReference(o Object, ref ref) error {
+	return refuse(ReasonUnknownReference, "%s: there is no %s in platform namespace %s: create it first, or correct the field",
+		ref.field, ref, quote(o.Metadata.Namespace))
+}
+
+// Preview is what the deletion of an object would meet, and what it would mean.
+type Preview struct {
+	Object     Object
+	References []Reference // what stands on it: with any of it, the deletion is refused
+	Afterwards []string    // what would be refused once it is gone, in words
+}
+
+// PreviewDelete says what [Registry.Delete] would do, and does nothing. Refused with
+// [ReasonNotFound], and with [ReasonClusterUnavailable] as the deletion would be.
+func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) {
+	ctx = Current(ctx)
+	o, err := r.Get(ctx, key)
+	if err != nil {
+		return Preview{}, err
+	}
+	p := Preview{Object: o, Afterwards: []string{}}
+	if p.References, err = r.References(ctx, o); err != nil {
+		return Preview{}, fmt.Errorf("find what refers to %s: %w", name(o.Key()), err)
+	}
+	switch o.Kind {
+	case DeploymentTarget:
+		p.Afterwards = append(p.Afterwards, "Deployments and SessionClusters in platform namespace "+quote(o.Metadata.Namespace)+" that refer to it")
+		if closed := r.closes(o); closed != "" {
+			p.Afterwards = append(p.Afterwards, closed)
+		}
+	case SessionCluster:
+		p.Afterwards = append(p.Afterwards, "Deployments in platform namespace "+quote(o.Metadata.Namespace)+" that run on it")
+	}
+	return p, nil
+}
+
+// closes says to which workloads a Kubernetes namespace would be closed without a
+// target: empty if another of its platform namespace points there too. Those of other
+// platform namespaces are counted, not named: not everybody may know them.
+func (r *Registry) closes(target Object) string {
+	namespace := targetNamespace(target, r.home)
+	others := false
+	for _, t := range r.index.Targets(namespace) {
+		switch {
+		case t.ID == target.Metadata.ID:
+		case t.PlatformNamespace == target.Metadata.Namespace:
+			return ""
+		default:
+			others = true
+		}
+	}
+	if r.partial && !others {
+		return fmt.Sprintf("new Flink workloads in Kubernetes namespace %s, unless a target of another platform namespace, which you may not see, points there",
+			quote(namespace))
+	}
+	if others {
+		return fmt.Sprintf("new Flink workloads in Kubernetes namespace %s that belong to platform namespace %s: only others have targets there",
+			quote(namespace), quote(target.Metadata.Namespace))
+	}
+	return fmt.Sprintf("new Flink workloads in Kubernetes namespace %s, which no other target points at", quote(namespace))
 }

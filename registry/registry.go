@@ -1,3 +1,10 @@
+// Package registry is drey's domain: the objects that say where Flink may run,
+// their names, and the rules that hold for them whichever store keeps them and
+// whichever door they come through.
+//
+// [Registry] holds the rules, [Store] is what a backend must do, and [Index]
+// answers the one question that admission asks: which targets does this
+// Kubernetes namespace have?
 package registry
 
 import (
@@ -122,98 +129,6 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 	return o, err
 }
 
-// Create makes a new object and returns it as kept. What the server owns in
-// its metadata is overwritten. Refused with [ReasonAlreadyExists],
-// [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference],
-// [ReasonNotFound] (the platform namespace), [ReasonQuotaExceeded] or, of who
-// [ClaimedBy] says, [ReasonClaimForbidden].
-func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
-	ctx = Current(ctx)
-	o, err := r.admit(ctx, o)
-	if err != nil {
-		return Object{}, err
-	}
-	if err := r.checkClaim(ctx, o); err != nil { // the cluster is asked: before the guard, as in Delete
-		return Object{}, err
-	}
-	kept, err := r.createGuarded(ctx, o)
-	if err != nil {
-		return Object{}, err
-	}
-	r.announceTarget(ctx, kept)
-	return kept, nil
-}
-
-func (r *Registry) createGuarded(ctx context.Context, o Object) (Object, error) {
-	unlock, err := r.guard.share(ctx)
-	if err != nil {
-		return Object{}, err
-	}
-	defer unlock()
-	if err := r.checkPlace(ctx, o.Key()); err != nil { // it may have gone meanwhile
-		return Object{}, err
-	}
-	if err := r.checkReferences(ctx, o); err != nil {
-		return Object{}, err
-	}
-	kept, err := r.create(ctx, o)
-	if errors.Is(err, ErrExists) {
-		return Object{}, exists(o.Key())
-	}
-	return kept, err
-}
-
-// announceTarget tells who wants to know of a new target, and waits: not under the
-// guard, by which that would hold up all other writers.
-func (r *Registry) announceTarget(ctx context.Context, o Object) {
-	if o.Kind == DeploymentTarget && r.announce != nil {
-		r.announce(ctx, o)
-	}
-}
-
-// Delete removes an object and returns its last state. Refused with
-// [ReasonNotFound], with [ReasonConflict] when the precondition is unmet, and
-// with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
-// something stands on it.
-func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
-	ctx = Current(ctx)
-	current, err := r.Get(ctx, key)
-	if err != nil {
-		return Object{}, err
-	}
-	// What runs in the cluster takes a while to ask for, and heeds no lock of
-	// ours: it comes before the guard, which holds up every other writer.
-	if err := r.checkUnreferenced(ctx, current, r.References); err != nil {
-		return Object{}, err
-	}
-	hold := r.guard.lock
-	if _, shared := r.store.(SharedStore); shared {
-		hold = r.guard.share // DeleteIf and Confirm keep references whole
-	}
-	unlock, err := hold(ctx)
-	if err != nil {
-		return Object{}, err
-	}
-	defer unlock()
-	for {
-		current, err := r.Get(ctx, key)
-		if err != nil {
-			return Object{}, err
-		}
-		if !if_.met(current.Metadata) {
-			return Object{}, stale(current, if_)
-		}
-		err = r.remove(ctx, current)
-		switch {
-		case errors.Is(err, ErrConflict): // changed since the read: look again
-			continue
-		case errors.Is(err, ErrNotFound):
-			return Object{}, notFound(key)
-		}
-		return current, err
-	}
-}
-
 // Warnings says what is allowed but unwise about a kept object.
 func (r *Registry) Warnings(o Object) []string {
 	if o.Kind != DeploymentTarget {
@@ -228,51 +143,6 @@ func (r *Registry) Warnings(o Object) []string {
 			"%s points at %q, a Kubernetes namespace of the system's, which drey leaves alone: make a target that points elsewhere", name(o.Key()), namespace)}
 	}
 	return nil
-}
-
-// admit checks an object that a client sent and brings it into the form in
-// which it is kept.
-func (r *Registry) admit(ctx context.Context, o Object) (Object, error) {
-	if err := r.checkPlace(ctx, o.Key()); err != nil {
-		return Object{}, err
-	}
-	rules := kinds[o.Kind]
-	kept, free, err := rules.name(o.Kind, o.Metadata.Name)
-	if err != nil {
-		return Object{}, err
-	}
-	o.Metadata.Name = kept
-	if o.Metadata.DisplayName == "" {
-		o.Metadata.DisplayName = free
-	}
-	if o.Spec, err = rules.spec(o.Kind, o.Spec); err != nil {
-		return Object{}, err
-	}
-	if o.Metadata.Labels == nil {
-		o.Metadata.Labels = map[string]string{}
-	}
-	if o.Metadata.Annotations == nil {
-		o.Metadata.Annotations = map[string]string{}
-	}
-	return o, nil
-}
-
-func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
-	o.Metadata.ID = uuid.NewString()
-	o.Metadata.CreatedAt = r.timestamp()
-	o.Metadata.ModifiedAt = o.Metadata.CreatedAt
-	release, err := r.reserve(o, 0)
-	if err != nil {
-		return Object{}, err
-	}
-	defer release()
-	kept, err := r.store.Create(ctx, o)
-	if err != nil {
-		return Object{}, err
-	}
-	return kept, r.confirmReferences(ctx, kept, func() error {
-		return r.store.Delete(ctx, kept.Key(), kept.Metadata.ResourceVersion)
-	})
 }
 
 // timestamp is now as the REST API writes it: UTC, to the millisecond.

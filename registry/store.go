@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"sync"
 )
 
 // What a [Store] answers when it does not do what it was asked. Anything else
@@ -87,4 +88,79 @@ const (
 type Event struct {
 	Change Change
 	Object Object
+}
+
+// Feed hands the events of a store that lives in this process to those who
+// watch it. The store calls both methods under whatever orders its writes, so
+// that no watcher sees a gap.
+type Feed struct {
+	mu       sync.Mutex
+	watchers map[*watcher]struct{}
+}
+
+type watcher struct {
+	ctx     context.Context
+	kind    Kind
+	observe func(Event)
+}
+
+// Add calls observe with each object that is there now, and from then on with
+// each event of the kind until ctx ends.
+func (f *Feed) Add(ctx context.Context, kind Kind, present []Object, observe func(Event)) {
+	for _, o := range present {
+		observe(Event{Added, o})
+	}
+	w := &watcher{ctx, kind, observe}
+	f.mu.Lock()
+	if f.watchers == nil {
+		f.watchers = make(map[*watcher]struct{})
+	}
+	f.watchers[w] = struct{}{}
+	f.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watchers, w)
+	})
+}
+
+// Publish calls every watcher of the event's kind. Each gets a copy of its
+// own.
+func (f *Feed) Publish(e Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for w := range f.watchers {
+		if w.kind == e.Object.Kind && w.ctx.Err() == nil {
+			w.observe(Event{e.Change, e.Object.Clone()})
+		}
+	}
+}
+
+// Close forgets all watchers.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watchers = nil
+}
+
+// SharedStore is a [Store] that several processes write to. The registry's lock
+// holds in one process; of "create a Deployment" in one and "delete its target"
+// in another the store sees to it that one comes first.
+//
+// The two meet on the object that is referred to: who deletes it marks it, looks
+// for references, and deletes it only if the mark is still there; who has
+// written a reference looks at it, and takes a mark away.
+type SharedStore interface {
+	Store
+
+	// DeleteIf is Delete of an object on which check finds that nothing stands.
+	// check may be called more than once, and reads with the context that it is
+	// given. Its error is returned, and nothing was deleted then.
+	DeleteIf(ctx context.Context, key Key, expected int32, check func(context.Context) error) error
+
+	// Confirm says of an object that it is there, after a reference to it was
+	// written: no DeleteIf whose check did not see that reference will delete
+	// it. id is that of the object, or empty if any will do. ErrNotFound if it
+	// is gone.
+	Confirm(ctx context.Context, key Key, id string) error
 }
