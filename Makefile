@@ -115,7 +115,7 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./cmd/drey/cli -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
 	go test ./certs -run '^$$' -fuzz FuzzSecret -fuzztime $(FUZZTIME)
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
-	go test ./registry/kubestore -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)
+	go test ./registry/kubestore/internal/codec -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)
 	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzJSONSurvives -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzToJSON -fuzztime $(FUZZTIME)

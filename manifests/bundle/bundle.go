@@ -130,9 +130,8 @@ func Stages(o Options) ([]Stage, error) {
 	return []Stage{{Definitions, definitions}, {Rights, rights}, {Server, server}, {Gates, gates}}, nil
 }
 
-// definitions are those of the custom resources, even where the registry is in a
-// file: so the store can be changed later on.
-func (o *Options) definitions() ([]Object, error) {
+// CRDs returns the CustomResourceDefinitions of drey's objects.
+func CRDs() ([]Object, error) {
 	texts, err := manifests.CRDs()
 	if err != nil {
 		return nil, err
@@ -144,6 +143,16 @@ func (o *Options) definitions() ([]Object, error) {
 			return nil, err
 		}
 		all = append(all, object)
+	}
+	return all, nil
+}
+
+// definitions are those of the custom resources, even where the registry is in a
+// file: so the store can be changed later on.
+func (o *Options) definitions() ([]Object, error) {
+	all, err := CRDs()
+	if err != nil {
+		return nil, err
 	}
 	const level = "pod-security.kubernetes.io/"
 	namespace, err := convert(&corev1.Namespace{

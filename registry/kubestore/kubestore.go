@@ -10,25 +10,20 @@ package kubestore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 
-	"drey.dev/drey/listwatch"
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore/internal/codec"
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
@@ -63,7 +58,7 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Store keeps objects as custom resources.
+// Store keeps objects as custom codec.Resources.
 //
 // Several processes may have stores on the same cluster. Each answers List and
 // Get from its memory. What a process wrote itself it sees at once: a write
@@ -124,9 +119,9 @@ func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
 	if s.objects, err = newClient(config); err != nil {
 		return nil, err
 	}
-	for _, r := range resources { // a watch would try for ever, and not say why
-		if err := s.ask(ctx, "list "+r.plural, func(ctx context.Context) error {
-			return s.request("GET").NamespaceIfScoped(o.Only, o.Only != "").Resource(r.plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
+	for _, r := range codec.Resources { // a watch would try for ever, and not say why
+		if err := s.ask(ctx, "list "+r.Plural, func(ctx context.Context) error {
+			return s.request("GET").NamespaceIfScoped(o.Only, o.Only != "").Resource(r.Plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
 		}); err != nil {
 			return nil, err
 		}
@@ -163,41 +158,6 @@ func newClient(config *rest.Config) (*rest.RESTClient, error) {
 	return rest.RESTClientFor(config)
 }
 
-// follow starts the watches, and returns when each has brought all that there
-// is.
-func (s *Store) follow(ctx, life context.Context) error {
-	reflectors := map[registry.Kind]*cache.Reflector{}
-	if s.options.Only == "" {
-		reflectors[registry.Namespace] = s.namespaceReflector()
-	} else {
-		s.presume(s.options.Only)
-	}
-	for kind, r := range resources {
-		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.empty(), inbox{s.mirror, r}, reflectorOptions("registry/"+r.plural))
-	}
-	for _, r := range reflectors {
-		go r.RunWithContext(life)
-	}
-	return s.await(ctx, func() bool {
-		for kind := range reflectors {
-			if s.seen[kind] == 0 {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// reflectorOptions has a watch come back soon after the API server does: until
-// then every read asks it. By itself it would wait up to half a minute.
-func reflectorOptions(name string) cache.ReflectorOptions {
-	return cache.ReflectorOptions{Name: name, Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Steps: 5, Cap: 3 * time.Second, Jitter: 1}}
-}
-
-func (s *Store) listWatch(r *resource) cache.ListerWatcher {
-	return listwatch.Consistent(cache.NewFilteredListWatchFromClient(s.objects, r.plural, s.options.Only, func(*metav1.ListOptions) {}), s.objects)
-}
-
 // Close implements registry.Store.
 func (s *Store) Close() error {
 	if !s.closed.Swap(true) {
@@ -224,101 +184,3 @@ func (s *Store) ask(ctx context.Context, doing string, request func(context.Cont
 // request begins a request. The client repeats one whose connection broke or that
 // the API server put off, every second; ten times, if one lets it.
 func (s *Store) request(verb string) *rest.Request { return s.objects.Verb(verb).MaxRetries(2) }
-
-// await waits until something is true of the mirror, which it asks under its
-// lock.
-func (s *Store) await(ctx context.Context, reached func() bool) error {
-	for {
-		s.mu.RLock()
-		done, changed := reached(), s.changed
-		s.mu.RUnlock()
-		if done {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// Watch implements registry.Store.
-func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
-	s.feed.Add(ctx, kind, s.present(kind, ""), observe)
-	return nil
-}
-
-// unseen is what this process wrote and the watch has not brought yet, although
-// the writer waited for it: reads of such a kind ask the API server.
-type unseen struct {
-	version map[registry.Kind]uint64
-	gone    map[registry.Kind]map[types.UID]bool
-}
-
-// lags reports whether the mirror lacks a write of this process.
-func (s *Store) lags(kind registry.Kind) bool {
-	if s.seen[kind] < s.unseen.version[kind] {
-		return true
-	}
-	for uid := range s.unseen.gone[kind] {
-		if s.records[uid] != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// awaitWrite waits until the watch has brought what was written.
-func (s *Store) awaitWrite(ctx context.Context, kind registry.Kind, version uint64) {
-	s.awaitBrought(ctx, kind, func() bool { return s.seen[kind] >= version }, func() {
-		if s.unseen.version == nil {
-			s.unseen.version = map[registry.Kind]uint64{}
-		}
-		s.unseen.version[kind] = max(s.unseen.version[kind], version)
-	})
-}
-
-func (s *Store) awaitGone(ctx context.Context, kind registry.Kind, uid types.UID) {
-	isGone := func() bool { rec := s.records[uid]; return rec == nil || rec.object.GetDeletionTimestamp() != nil }
-	s.awaitBrought(ctx, kind, isGone, func() {
-		if s.unseen.gone == nil {
-			s.unseen.gone = map[registry.Kind]map[types.UID]bool{}
-		}
-		if s.unseen.gone[kind] == nil {
-			s.unseen.gone[kind] = map[types.UID]bool{}
-		}
-		maps.DeleteFunc(s.unseen.gone[kind], func(uid types.UID, _ bool) bool { return s.records[uid] == nil })
-		s.unseen.gone[kind][uid] = true
-	})
-}
-
-// awaitBrought waits a while for the watch, and else makes a note that it lags.
-// What was written is written: that its author has gone by now changes nothing.
-// When the watch lags already, there is no point in waiting.
-func (s *Store) awaitBrought(ctx context.Context, kind registry.Kind, reached func() bool, note func()) {
-	s.mu.Lock()
-	if s.lags(kind) {
-		note()
-		s.mu.Unlock()
-		return
-	}
-	s.mu.Unlock()
-	bounded, cancel := context.WithTimeout(ctx, watchPatience)
-	defer cancel()
-	err := s.await(bounded, reached)
-	if err == nil || s.closed.Load() {
-		return
-	}
-	s.mu.Lock()
-	note()
-	s.mu.Unlock()
-	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.WarnContext(ctx, "the API server's watch is slow: reads ask it directly until it has caught up")
-	}
-}

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
 // tries is how often a write is repeated because somebody wrote what REST does
@@ -25,27 +26,27 @@ func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object,
 	case registry.APIToken:
 		return registry.Object{}, noTokens(o.Metadata.Namespace)
 	}
-	r := resources[o.Kind]
+	r := codec.Resources[o.Kind]
 	if r == nil {
 		return registry.Object{}, unknownKind(o.Kind)
 	}
 	if err := s.checkTaken(ctx, o.Key()); err != nil {
 		return registry.Object{}, err
 	}
-	made := r.empty()
+	made := r.New()
 	made.SetNamespace(o.Metadata.Namespace)
-	made.SetName(objectName(o.Metadata.Name))
+	made.SetName(codec.ObjectName(o.Metadata.Name))
 	if made.GetName() != o.Metadata.Name && o.Kind != registry.DeploymentTarget { // whose spec has room for a name
 		return registry.Object{}, &registry.Error{Reason: registry.ReasonInvalidName, Message: fmt.Sprintf("Kubernetes cannot hold a %s of the name %q", o.Kind, o.Metadata.Name)}
 	}
 	o.Metadata.ResourceVersion = 1
-	if err := r.fromRegistry(o, made); err != nil {
+	if err := r.Encode(o, made); err != nil {
 		return registry.Object{}, err
 	}
 	name := made.GetName()
-	kept := r.empty()
-	err := s.write(ctx, fmt.Sprintf("create %s %s/%s", r.plural, o.Metadata.Namespace, name), func(ctx context.Context) error {
-		return s.request("POST").Namespace(o.Metadata.Namespace).Resource(r.plural).Body(made).Do(ctx).Into(kept)
+	kept := r.New()
+	err := s.write(ctx, fmt.Sprintf("create %s %s/%s", r.Plural, o.Metadata.Namespace, name), func(ctx context.Context) error {
+		return s.request("POST").Namespace(o.Metadata.Namespace).Resource(r.Plural).Body(made).Do(ctx).Into(kept)
 	})
 	if errors.Is(err, registry.ErrExists) {
 		return registry.Object{}, s.whyExists(ctx, r, o.Key(), name)
@@ -62,10 +63,10 @@ func (s *Store) checkTaken(ctx context.Context, key registry.Key) error {
 	s.mu.RLock()
 	rec := s.shown[key]
 	s.mu.RUnlock()
-	if rec == nil || rec.object.GetName() == objectName(key.Name) {
+	if rec == nil || rec.object.GetName() == codec.ObjectName(key.Name) {
 		return nil // the API server knows
 	}
-	switch _, err := s.fetch(ctx, rec.resource, key.Namespace, rec.object.GetName()); {
+	switch _, err := s.fetch(ctx, rec.Resource, key.Namespace, rec.object.GetName()); {
 	case err == nil:
 		return registry.ErrExists
 	case errors.Is(err, registry.ErrNotFound):
@@ -77,17 +78,17 @@ func (s *Store) checkTaken(ctx context.Context, key registry.Key) error {
 
 // whyExists tells an object of the same name in REST from one that has the name
 // in Kubernetes alone.
-func (s *Store) whyExists(ctx context.Context, r *resource, key registry.Key, name string) error {
+func (s *Store) whyExists(ctx context.Context, r *codec.Resource, key registry.Key, name string) error {
 	rec, err := s.fetch(ctx, r, key.Namespace, name)
 	switch {
 	case err != nil, rec.view.Metadata.Name == key.Name && rec.object.GetDeletionTimestamp() == nil:
 		return registry.ErrExists
 	case rec.object.GetDeletionTimestamp() != nil:
 		return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
-			"%s %q is still being deleted, for something holds it back: kubectl get %s.drey.dev %s -n %s -o jsonpath={.metadata.finalizers} says what", key.Kind, key.Name, r.plural, name, key.Namespace)}
+			"%s %q is still being deleted, for something holds it back: kubectl get %s.drey.dev %s -n %s -o jsonpath={.metadata.finalizers} says what", key.Kind, key.Name, r.Plural, name, key.Namespace)}
 	}
 	return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
-		"%s %q has its place in Kubernetes taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that one", key.Kind, key.Name, r.plural, name, key.Namespace, rec.view.Metadata.Name)}
+		"%s %q has its place in Kubernetes taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that one", key.Kind, key.Name, r.Plural, name, key.Namespace, rec.view.Metadata.Name)}
 }
 
 // Update implements registry.Store.
@@ -95,20 +96,20 @@ func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (
 	if err := s.usable(ctx); err != nil {
 		return registry.Object{}, err
 	}
-	r := resources[o.Kind]
+	r := codec.Resources[o.Kind]
 	if r == nil {
 		return registry.Object{}, unknownKind(o.Kind)
 	}
-	o.Metadata.ResourceVersion = next(expected)
-	var kept object
+	o.Metadata.ResourceVersion = codec.NextVersion(expected)
+	var kept codec.Object
 	err := s.change(ctx, o.Key(), expected, func(ctx context.Context, rec *record) error {
-		changed := rec.object.DeepCopyObject().(object)
-		if err := r.fromRegistry(o, changed); err != nil {
+		changed := rec.object.DeepCopyObject().(codec.Object)
+		if err := r.Encode(o, changed); err != nil {
 			return err
 		}
-		kept = r.empty()
-		return s.write(ctx, fmt.Sprintf("update %s %s/%s", r.plural, changed.GetNamespace(), changed.GetName()), func(ctx context.Context) error {
-			return s.request("PUT").Namespace(changed.GetNamespace()).Resource(r.plural).Name(changed.GetName()).Body(changed).Do(ctx).Into(kept)
+		kept = r.New()
+		return s.write(ctx, fmt.Sprintf("update %s %s/%s", r.Plural, changed.GetNamespace(), changed.GetName()), func(ctx context.Context) error {
+			return s.request("PUT").Namespace(changed.GetNamespace()).Resource(r.Plural).Name(changed.GetName()).Body(changed).Do(ctx).Into(kept)
 		})
 	})
 	if err != nil {
@@ -122,7 +123,7 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	r := resources[key.Kind]
+	r := codec.Resources[key.Kind]
 	switch {
 	case key.Kind == registry.Namespace:
 		return s.deleteNamespace(ctx, key.Name, expected)
@@ -131,7 +132,7 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 	case r == nil:
 		return unknownKind(key.Kind)
 	}
-	var gone object
+	var gone codec.Object
 	err := s.change(ctx, key, expected, func(ctx context.Context, rec *record) error {
 		gone = rec.object
 		return s.deleteExactly(ctx, rec)
@@ -195,7 +196,7 @@ func (s *Store) write(ctx context.Context, doing string, request func(context.Co
 
 // written waits until everybody here sees what was written, and returns it.
 func (s *Store) written(ctx context.Context, rec *record) registry.Object {
-	s.awaitWrite(ctx, rec.kind, rec.version)
+	s.awaitWrite(ctx, rec.Kind, rec.version)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.viewLive(rec)
@@ -203,4 +204,15 @@ func (s *Store) written(ctx context.Context, rec *record) registry.Object {
 
 func unknownKind(kind registry.Kind) error {
 	return fmt.Errorf("the store keeps no %s", kind)
+}
+
+// noTokens refuses to keep an API token. The cluster has tokens of its own, with
+// an end and without a secret that drey would have to keep; a second sort beside
+// them would take the right to write what lets people in.
+func noTokens(namespace string) error {
+	if namespace == registry.Everywhere {
+		namespace = "NAMESPACE"
+	}
+	return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
+		"there are no API tokens while the cluster keeps the registry: use the token of a ServiceAccount (kubectl create token NAME -n %s), which RBAC gives rights on deploymenttargets.drey.dev and the like", namespace)}
 }

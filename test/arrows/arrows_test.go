@@ -20,7 +20,7 @@ const module = "drey.dev/drey"
 var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
 	"cmd/drey/cli":                        {"cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
-	"cmd/drey/server":                     {"cmd/drey/tracing", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs"},
+	"cmd/drey/server":                     {"cmd/drey/tracing", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
 	"certs":                               {"certs/rotation", "listwatch"},
 	"certs/rotation":                      {},
@@ -33,7 +33,8 @@ var mayImport = map[string][]string{
 	"registry":                            {},
 	"registry/access":                     {"registry"},
 	"registry/boltstore":                  {"registry"},
-	"registry/kubestore":                  {"registry", "registry/kubestore/v1", "manifests", "listwatch"},
+	"registry/kubestore":                  {"registry", "registry/kubestore/internal/codec", "registry/kubestore/v1", "listwatch"},
+	"registry/kubestore/internal/codec":   {"registry", "registry/kubestore/v1"},
 	"registry/kubestore/v1":               {},
 	"registry/memstore":                   {"registry"},
 	"registry/migration":                  {"registry"},
@@ -60,6 +61,8 @@ var mustNot = []struct {
 }{
 	{[]string{"webhook/flink", "webhook/verdict"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "os/exec"},
 		"recognizing and deciding are functions of plain values: no I/O, no client"},
+	{[]string{"registry/kubestore/internal/codec"}, []string{"k8s.io/client-go"},
+		"the codec is a function of objects: no client"},
 	{[]string{"registry", "registry/access"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "go.etcd.io/bbolt", "github.com/gorilla/mux"},
 		"the domain knows neither the wire nor a backend"},
 	{[]string{"registry/rest"}, []string{"go.etcd.io/bbolt", "k8s.io/client-go"},

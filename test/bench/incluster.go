@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	webhookconfig "drey.dev/drey/webhook/config"
@@ -47,7 +47,7 @@ func clusterMain(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, c.Stop()) }()
 	config := rest.CopyConfig(c.Config())
 	config.QPS, config.Burst = -1, -1
-	if err := kubestore.Install(ctx, config); err != nil {
+	if err := rollout.InstallCRDs(ctx, config); err != nil {
 		return err
 	}
 	noop, err := startNoop(ctx)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/kubestore"
 	webhookconfig "drey.dev/drey/webhook/config"
@@ -26,7 +27,7 @@ func (s *server) openStore(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, openStoreTimeout)
 	defer cancel()
 	if o.installWebhooks {
-		if err := kubestore.Install(ctx, s.cluster); err != nil {
+		if err := rollout.InstallCRDs(ctx, s.cluster); err != nil {
 			return err
 		}
 	}

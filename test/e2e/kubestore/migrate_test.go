@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
-	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 )
@@ -23,7 +23,7 @@ import (
 func TestMigration(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t) // it reads all of the registry
-	if err := kubestore.Install(t.Context(), c.Config()); err != nil {
+	if err := rollout.InstallCRDs(t.Context(), c.Config()); err != nil {
 		t.Fatal(err)
 	}
 	w := &world{Cluster: c}

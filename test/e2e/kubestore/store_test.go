@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
@@ -36,7 +37,7 @@ var shared = sync.OnceValues(func() (*world, error) {
 		return nil, err
 	}
 	started = c
-	if err := kubestore.Install(ctx, c.Config()); err != nil {
+	if err := rollout.InstallCRDs(ctx, c.Config()); err != nil {
 		return nil, err
 	}
 	objects, err := dynamic.NewForConfig(c.Config())

@@ -24,7 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
-	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/test/framework/balancer"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
@@ -78,7 +78,7 @@ func newWorld(t *testing.T, replicas int) *world {
 		}
 		t.Cleanup(func() { (*b).Close() })
 	}
-	if err := kubestore.Install(t.Context(), w.Config()); err != nil {
+	if err := rollout.InstallCRDs(t.Context(), w.Config()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-system"}}, metav1.CreateOptions{}); err != nil {

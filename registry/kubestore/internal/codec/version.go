@@ -1,4 +1,4 @@
-package kubestore
+package codec
 
 import (
 	"crypto/sha256"
@@ -74,8 +74,8 @@ func versionOf(counted string, state digest) (version int32, isCounted bool) {
 	return half + int32(binary.BigEndian.Uint32(state[len(state)-4:])%half), false
 }
 
-// next is the version after one.
-func next(version int32) int32 {
+// NextVersion is the version after one.
+func NextVersion(version int32) int32 {
 	if version == math.MaxInt32 {
 		return 1
 	}

@@ -6,25 +6,24 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
 // Decode reads an object that somebody would write to the cluster, as an admission
 // review has it. It returns the object as REST would show it, but for an id that
 // another has, its metadata.name, and what it counts against the quota, in bytes.
 func Decode(kind registry.Kind, text []byte) (o registry.Object, name string, size int64, err error) {
-	r := resources[kind]
+	r := codec.Resources[kind]
 	if r == nil {
 		return registry.Object{}, "", 0, unknownKind(kind)
 	}
-	into := r.empty()
+	into := r.New()
 	if err := json.Unmarshal(text, into); err != nil {
 		return registry.Object{}, "", 0, fmt.Errorf("read a %s: %w", kind, err)
 	}
-	o = r.toRegistry(into)
-	return o, into.GetName(), sizeOf(into, o), nil
+	o = r.Decode(into)
+	return o, into.GetName(), codec.Size(into, o), nil
 }
 
 // Holder returns the object that has a name in REST, as it is at this moment, and
@@ -33,7 +32,7 @@ func (s *Store) Holder(ctx context.Context, key registry.Key) (o registry.Object
 	if err := s.usable(ctx); err != nil {
 		return registry.Object{}, "", err
 	}
-	if resources[key.Kind] == nil {
+	if codec.Resources[key.Kind] == nil {
 		return registry.Object{}, "", unknownKind(key.Kind)
 	}
 	rec, err := s.getLive(ctx, key)
@@ -59,39 +58,17 @@ func (s *Store) stored(ctx context.Context, object registry.Key) (*record, error
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
-	r := resources[object.Kind]
+	r := codec.Resources[object.Kind]
 	if r == nil {
 		return nil, unknownKind(object.Kind)
 	}
 	return s.fetch(ctx, r, object.Namespace, object.Name)
 }
 
-// MarkDeleting marks the object of a kind, namespace and metadata.name that somebody else
-// is about to delete; or takes the mark away again. The API server then has it reviewed
-// again, for it has changed, and deletes it only if the mark is still there: so kubectl
-// takes the way that [Store.DeleteIf] takes. What is written is the object as it is read
-// here, with another mark, if it still has the uid and the resourceVersion. Nothing is
-// written if the object is as it should be, or is not what it was.
-func (s *Store) MarkDeleting(ctx context.Context, object registry.Key, uid, resourceVersion string, on bool) error {
-	rec, err := s.stored(ctx, object)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		return nil // the API server sees that, too
-	case err != nil:
-		return err
-	case string(rec.object.GetUID()) != uid, rec.object.GetResourceVersion() != resourceVersion:
-		return nil // likewise
-	}
-	if is := rec.status(rec.object).Deleting != ""; is == on {
-		return nil
-	}
-	mark := ""
-	if on {
-		mark = uuid.NewString()
-	}
-	_, err = s.mark(ctx, rec, mark)
-	if errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrNotFound) {
-		return nil // likewise
-	}
-	return err
+// Stored returns the bytes in use of a platform namespace: of all objects in the Kubernetes
+// namespace, also of those that REST does not show. It reads the mirror.
+func (s *Store) Stored(platformNamespace string) int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sizes[platformNamespace]
 }

@@ -1,4 +1,4 @@
-package kubestore
+package codec
 
 import (
 	"bytes"

@@ -1,4 +1,5 @@
-package kubestore
+// Package codec turns objects of the registry into custom resources and back. It does no I/O.
+package codec
 
 import (
 	"bytes"
@@ -13,23 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"drey.dev/drey/registry"
+	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-// The annotations by which an object carries what Kubernetes has no field for.
-// REST does not show them. None is needed on an object that kubectl makes.
-const (
-	AnnotationID          = "drey.dev/id"           // the id, where it is not metadata.uid
-	AnnotationDisplayName = "drey.dev/display-name" // free text
-	AnnotationCreatedAt   = "drey.dev/created-at"   // RFC 3339, where it is not metadata.creationTimestamp
-	AnnotationModifiedAt  = "drey.dev/modified-at"  // RFC 3339
-	AnnotationVersion     = "drey.dev/version"      // the count and the digest that versionOf describes
-	AnnotationNumbers     = "drey.dev/numbers"      // texts of numbers, by JSON pointer below spec
-	AnnotationLabels      = "drey.dev/labels"       // labels that are none in Kubernetes, as a JSON object
-	AnnotationAnnotations = "drey.dev/annotations"  // annotations that are none in Kubernetes, as a JSON object
-
-	// lastApplied is kubectl's own note, and larger than most objects.
-	lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-)
+// lastApplied is kubectl's own note, and larger than most objects.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // isHidden reports whether REST does not show an annotation. Writes through REST
 // leave it alone.
@@ -37,20 +26,20 @@ func isHidden(annotation string) bool {
 	return strings.HasPrefix(annotation, "drey.dev/") || annotation == lastApplied
 }
 
-// toRegistry returns an object as REST shows it. Its id is the one that it asks
+// Decode returns an object as REST shows it. Its id is the one that it asks
 // for: whether it has that is for the mirror to say.
-func (r *resource) toRegistry(o object) registry.Object {
+func (r *Resource) Decode(o Object) registry.Object {
 	hidden := o.GetAnnotations()
 	m := registry.Metadata{
 		ID:          string(o.GetUID()),
 		Name:        cmp.Or(r.name(o), o.GetName()),
-		DisplayName: hidden[AnnotationDisplayName],
+		DisplayName: hidden[v1.AnnotationDisplayName],
 		Namespace:   o.GetNamespace(),
-		CreatedAt:   readTime(hidden[AnnotationCreatedAt], o.GetCreationTimestamp().Time),
-		Labels:      stringMap(hidden[AnnotationLabels]),
-		Annotations: stringMap(hidden[AnnotationAnnotations]),
+		CreatedAt:   readTime(hidden[v1.AnnotationCreatedAt], o.GetCreationTimestamp().Time),
+		Labels:      stringMap(hidden[v1.AnnotationLabels]),
+		Annotations: stringMap(hidden[v1.AnnotationAnnotations]),
 	}
-	if id := hidden[AnnotationID]; isID(id) {
+	if id := hidden[v1.AnnotationID]; isID(id) {
 		m.ID = id
 	}
 	maps.Copy(m.Labels, o.GetLabels())
@@ -59,17 +48,17 @@ func (r *resource) toRegistry(o object) registry.Object {
 			m.Annotations[k] = v
 		}
 	}
-	kept := registry.Object{Kind: r.kind, Metadata: m, Spec: r.readSpec(o, hidden[AnnotationNumbers])}
-	version, counted := versionOf(hidden[AnnotationVersion], stateOf(kept))
+	kept := registry.Object{Kind: r.Kind, Metadata: m, Spec: r.readSpec(o, hidden[v1.AnnotationNumbers])}
+	version, counted := versionOf(hidden[v1.AnnotationVersion], stateOf(kept))
 	kept.Metadata.ResourceVersion = version
 	kept.Metadata.ModifiedAt = modifiedAt(o, kept.Metadata.CreatedAt)
 	if counted {
-		kept.Metadata.ModifiedAt = readTime(hidden[AnnotationModifiedAt], kept.Metadata.ModifiedAt)
+		kept.Metadata.ModifiedAt = readTime(hidden[v1.AnnotationModifiedAt], kept.Metadata.ModifiedAt)
 	}
 	return kept
 }
 
-func (r *resource) readSpec(o object, numbers string) json.RawMessage {
+func (r *Resource) readSpec(o Object, numbers string) json.RawMessage {
 	spec, err := r.spec(o)
 	if err != nil {
 		return json.RawMessage("{}") // the API server keeps nothing that is not JSON
@@ -81,9 +70,9 @@ func (r *resource) readSpec(o object, numbers string) json.RawMessage {
 	return restored
 }
 
-// fromRegistry writes what a caller of REST decides into an object, and leaves
+// Encode writes what a caller of REST decides into an object, and leaves
 // the rest of it as it is. The object's version becomes o's.
-func (r *resource) fromRegistry(o registry.Object, into object) error {
+func (r *Resource) Encode(o registry.Object, into Object) error {
 	spec, numbers, err := simplify(o.Spec)
 	if err != nil {
 		return invalid(o.Key(), err)
@@ -114,13 +103,13 @@ func (r *resource) fromRegistry(o registry.Object, into object) error {
 		}
 	}
 	for key, value := range map[string]string{
-		AnnotationID:          m.ID,
-		AnnotationDisplayName: m.DisplayName,
-		AnnotationCreatedAt:   writeTime(m.CreatedAt),
-		AnnotationModifiedAt:  writeTime(m.ModifiedAt),
-		AnnotationNumbers:     text(numbers),
-		AnnotationLabels:      text(oddLabels),
-		AnnotationAnnotations: text(oddAnnotations),
+		v1.AnnotationID:          m.ID,
+		v1.AnnotationDisplayName: m.DisplayName,
+		v1.AnnotationCreatedAt:   writeTime(m.CreatedAt),
+		v1.AnnotationModifiedAt:  writeTime(m.ModifiedAt),
+		v1.AnnotationNumbers:     text(numbers),
+		v1.AnnotationLabels:      text(oddLabels),
+		v1.AnnotationAnnotations: text(oddAnnotations),
 	} {
 		if value == "" {
 			delete(annotations, key)
@@ -129,18 +118,18 @@ func (r *resource) fromRegistry(o registry.Object, into object) error {
 		}
 	}
 	if m.ID == string(into.GetUID()) {
-		delete(annotations, AnnotationID)
+		delete(annotations, v1.AnnotationID)
 	}
 	into.SetLabels(labels)
 	into.SetAnnotations(annotations)
-	annotations[AnnotationVersion] = count(m.ResourceVersion, stateOf(r.toRegistry(into)))
+	annotations[v1.AnnotationVersion] = count(m.ResourceVersion, stateOf(r.Decode(into)))
 	into.SetAnnotations(annotations)
 	return nil
 }
 
 // modifiedAt is the last time that somebody changed an object, but for its
 // status, as the API server noted it.
-func modifiedAt(o object, created time.Time) time.Time {
+func modifiedAt(o Object, created time.Time) time.Time {
 	last := created
 	for _, f := range o.GetManagedFields() {
 		if f.Subresource == "" && f.Time != nil && f.Time.After(last) {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
 // mirror is what the API server has told of the objects, and what the registry
@@ -41,8 +42,8 @@ type mirror struct {
 
 // record is one object of the cluster. It never changes.
 type record struct {
-	*resource
-	object  object
+	*codec.Resource
+	object  codec.Object
 	version uint64          // the full resourceVersion
 	view    registry.Object // with the id that it asks for
 	size    int64           // in bytes
@@ -69,10 +70,10 @@ func newMirror() *mirror {
 	}
 }
 
-func newRecord(r *resource, o object) *record {
-	rec := &record{resource: r, object: o, version: parseVersion(o.GetResourceVersion()), view: r.toRegistry(o)}
+func newRecord(r *codec.Resource, o codec.Object) *record {
+	rec := &record{Resource: r, object: o, version: parseVersion(o.GetResourceVersion()), view: r.Decode(o)}
 	o.SetManagedFields(nil) // they are larger than the object, and have been read
-	rec.size = sizeOf(o, rec.view)
+	rec.size = codec.Size(o, rec.view)
 	return rec
 }
 
@@ -102,7 +103,7 @@ func (rec *record) claimed() []claim {
 
 // refersTo is how the object names a target, if it does.
 func (rec *record) refersTo() (reference, bool) {
-	name, id := rec.target(rec.object)
+	name, id := rec.Target(rec.object)
 	switch {
 	case name != "":
 		return reference{namespace: rec.view.Metadata.Namespace, name: name}, true
@@ -318,4 +319,29 @@ func (m *mirror) noteTargets(r reference) {
 	for _, rec := range m.claims[c] {
 		m.noteStatus(rec)
 	}
+}
+
+// present lists what the mirror shows.
+func (m *mirror) present(kind registry.Kind, namespace string) []registry.Object {
+	found := []registry.Object{}
+	if kind == registry.Namespace {
+		for _, n := range m.namespaces {
+			if n.shown && namespace == "" {
+				found = append(found, n.view())
+			}
+		}
+	}
+	for key, rec := range m.shown {
+		if key.Kind == kind && (namespace == "" || key.Namespace == namespace) {
+			found = append(found, rec.shown.Clone())
+		}
+	}
+	inOrder(found)
+	return found
+}
+
+func inOrder(list []registry.Object) {
+	slices.SortFunc(list, func(a, b registry.Object) int {
+		return cmp.Or(cmp.Compare(a.Metadata.Namespace, b.Metadata.Namespace), cmp.Compare(a.Metadata.Name, b.Metadata.Name))
+	})
 }

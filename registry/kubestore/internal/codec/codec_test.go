@@ -1,4 +1,4 @@
-package kubestore
+package codec
 
 import (
 	"encoding/json"
@@ -13,13 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"drey.dev/drey/registry"
+	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
 func TestObjectNamesAreValidAndNoTwoNamesShareOne(t *testing.T) {
 	names := map[string]string{}
 	add := func(name string) {
 		t.Helper()
-		kept := objectName(name)
+		kept := ObjectName(name)
 		if problems := validation.IsDNS1123Subdomain(kept); len(problems) > 0 {
 			t.Fatalf("%q becomes %q: %v", name, kept, problems)
 		}
@@ -44,7 +45,7 @@ func TestObjectNamesAreValidAndNoTwoNamesShareOne(t *testing.T) {
 		add(string(b))
 	}
 	for name, want := range map[string]string{"staging": "staging", "my-target-2": "my-target-2", "my_target": "my-target.", "myDeploymentTarget": "mydeploymenttarget.", "_": "x-"} {
-		if got := objectName(name); !strings.HasPrefix(got, want) {
+		if got := ObjectName(name); !strings.HasPrefix(got, want) {
 			t.Errorf("%q becomes %q, want %q", name, got, want)
 		}
 	}
@@ -70,7 +71,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
-	if next(1) != 2 || next(math.MaxInt32) != 1 {
+	if NextVersion(1) != 2 || NextVersion(math.MaxInt32) != 1 {
 		t.Error("next does not count")
 	}
 	for i := range 10000 {
@@ -188,12 +189,12 @@ func TestNumbersAnnotation(t *testing.T) {
 		{`[]`, spec},
 		{`{`, spec},
 	} {
-		o := resources[registry.Deployment].empty()
-		if err := resources[registry.Deployment].setSpec(o, "a", json.RawMessage(spec)); err != nil {
+		o := Resources[registry.Deployment].New()
+		if err := Resources[registry.Deployment].setSpec(o, "a", json.RawMessage(spec)); err != nil {
 			t.Fatal(err)
 		}
-		o.SetAnnotations(map[string]string{AnnotationNumbers: c.numbers})
-		if got := string(resources[registry.Deployment].toRegistry(o).Spec); got != c.want {
+		o.SetAnnotations(map[string]string{v1.AnnotationNumbers: c.numbers})
+		if got := string(Resources[registry.Deployment].Decode(o).Spec); got != c.want {
 			t.Errorf("with %s the spec is\n%s, want\n%s", c.numbers, got, c.want)
 		}
 	}

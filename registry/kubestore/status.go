@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore/internal/codec"
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
@@ -75,8 +76,8 @@ func (r *reporter) report(ctx context.Context, uid types.UID) error {
 		return nil
 	}
 	written := false
-	err := r.store.ask(ctx, fmt.Sprintf("update the status of %s %s/%s", res.plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
-		err := r.store.request("PUT").Namespace(o.GetNamespace()).Resource(res.plural).Name(o.GetName()).SubResource("status").Body(o).Do(ctx).Error()
+	err := r.store.ask(ctx, fmt.Sprintf("update the status of %s %s/%s", res.Plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
+		err := r.store.request("PUT").Namespace(o.GetNamespace()).Resource(res.Plural).Name(o.GetName()).SubResource("status").Body(o).Do(ctx).Error()
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 			return nil // it has changed, or is gone: the watch brings that
 		}
@@ -84,13 +85,13 @@ func (r *reporter) report(ctx context.Context, uid types.UID) error {
 		return err
 	})
 	if written && r.store.options.Tell != nil {
-		r.tell(o, before, readiness(res.status(o)))
+		r.tell(o, before, readiness(res.Status(o)))
 	}
 	return err
 }
 
 // tell tells of a target that is ready no more, or is again.
-func (r *reporter) tell(o object, before, after *metav1.Condition) {
+func (r *reporter) tell(o codec.Object, before, after *metav1.Condition) {
 	if _, ok := o.(*v1.DeploymentTarget); !ok || after == nil {
 		return
 	}
@@ -115,7 +116,7 @@ func readiness(s *v1.Status) *metav1.Condition {
 
 // due returns an object with the status that it should have, or nil if it has
 // that; and the condition Ready that it has, if it has one.
-func (r *reporter) due(uid types.UID) (o object, res *resource, before *metav1.Condition) {
+func (r *reporter) due(uid types.UID) (o codec.Object, res *codec.Resource, before *metav1.Condition) {
 	m := r.store.mirror
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -123,8 +124,8 @@ func (r *reporter) due(uid types.UID) (o object, res *resource, before *metav1.C
 	if rec == nil || rec.object.GetDeletionTimestamp() != nil || m.seen[registry.Namespace] == 0 {
 		return nil, nil, nil
 	}
-	o = rec.object.DeepCopyObject().(object)
-	s := rec.status(o)
+	o = rec.object.DeepCopyObject().(codec.Object)
+	s := rec.Status(o)
 	s.ObservedGeneration = o.GetGeneration()
 	s.Name = rec.view.Metadata.Name
 	s.ID = ""
@@ -157,7 +158,7 @@ func (r *reporter) due(uid types.UID) (o object, res *resource, before *metav1.C
 	if reflect.DeepEqual(o, rec.object) {
 		return nil, nil, nil
 	}
-	return o, rec.resource, readiness(rec.status(rec.object))
+	return o, rec.Resource, readiness(rec.Status(rec.object))
 }
 
 func (m *mirror) whyTaken(rec *record) string {
@@ -166,7 +167,7 @@ func (m *mirror) whyTaken(rec *record) string {
 		return "it is being deleted"
 	}
 	return fmt.Sprintf("%s.drey.dev %s is older and has the name %q in REST: REST does not show this one. Delete one of the two",
-		rec.plural, first[0].object.GetName(), rec.view.Metadata.Name)
+		rec.Plural, first[0].object.GetName(), rec.view.Metadata.Name)
 }
 
 // countReferences is how many objects name a target, by its name or its id. One
