@@ -17,7 +17,6 @@ import (
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/crds"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -156,7 +155,7 @@ func corpusWorld(t *testing.T, c *cluster.Cluster) *world {
 	}
 	for _, path := range paths {
 		for _, crd := range documentsOf(t, path) {
-			if err := crds.Install(t.Context(), api, crd); err != nil {
+			if err := cluster.InstallCRD(t.Context(), api, crd); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
 		}

@@ -9,9 +9,9 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/crds"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures"
 )
 
 // TestDeletingAlwaysWorks, whether or not its namespace has a target, with drey or
@@ -19,7 +19,7 @@ import (
 func TestDeletingAlwaysWorks(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
+	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	api, err := dynamic.NewForConfig(c.Config())

@@ -23,9 +23,9 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/crds"
 	"drey.dev/drey/test/framework/drey"
-	"drey.dev/drey/test/framework/installed"
+	"drey.dev/drey/test/framework/drey/installed"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -42,14 +42,14 @@ var shared = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if audit, err = installed.NewAudit(dir); err != nil {
+	if audit, err = installed.NewAuditLog(dir); err != nil {
 		return nil, err
 	}
 	c, err := cluster.New(context.Background(), cluster.Options{APIServerArgs: audit.APIServerArgs()})
 	if err != nil {
 		return nil, err
 	}
-	if err := crds.InstallFlink(context.Background(), c); err != nil {
+	if err := fixtures.InstallCRDs(context.Background(), c); err != nil {
 		return nil, err
 	}
 	started, err = newWorld(context.Background(), c)
@@ -57,8 +57,8 @@ var shared = sync.OnceValues(func() (*world, error) {
 })
 
 var (
-	started *world           // the shared one, once a test has asked for it
-	audit   *installed.Audit // of its drey, which has the rights that its manifests give
+	started *world              // the shared one, once a test has asked for it
+	audit   *installed.AuditLog // of its drey, which has the rights that its manifests give
 )
 
 func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
@@ -110,7 +110,7 @@ func inWorld(t *testing.T) *world {
 func ownWorld(t testing.TB) *world {
 	t.Helper()
 	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
+	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	w, err := newWorld(t.Context(), c)
@@ -137,7 +137,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"Event":                 {Version: "v1", Resource: "events"},
 	"ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
 	"DaemonSet":             {Group: "apps", Version: "v1", Resource: "daemonsets"},
-	"Rollout":               {Group: crds.Rollout.Group, Version: crds.Rollout.Version, Resource: crds.Rollout.Resource},
+	"Rollout":               {Group: fixtures.Rollout.Group, Version: fixtures.Rollout.Version, Resource: fixtures.Rollout.Resource},
 	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
 	"ReplicaSet":            {Group: "apps", Version: "v1", Resource: "replicasets"},
 	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},

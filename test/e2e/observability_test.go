@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/collector"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/otlpcollector"
 	"drey.dev/drey/webhook/config"
 )
 
@@ -28,7 +28,7 @@ import (
 func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	traces := collector.New(t)
+	traces := otlpcollector.New(t)
 	d, err := drey.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{
 		"--namespace", "default", "--certs", "self-signed", "--install-webhooks=false", "--traces-endpoint", traces.URL, "--traces-ratio", "0",
 	}})

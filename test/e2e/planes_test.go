@@ -23,7 +23,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/crds"
+	"drey.dev/drey/test/framework/fixtures"
 )
 
 // life is that of the same objects on two control planes: drey is on one of them, and
@@ -73,7 +73,7 @@ func withoutDrey(c *cluster.Cluster) (*world, error) {
 	withoutOnce.Do(func() {
 		without.Cluster = c
 		without.api, errWithout = dynamic.NewForConfig(c.Config())
-		errWithout = errors.Join(errWithout, crds.InstallFlink(context.Background(), c))
+		errWithout = errors.Join(errWithout, fixtures.InstallCRDs(context.Background(), c))
 	})
 	return &without, errWithout
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/crds"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures"
 )
 
 // editor may do in some namespaces what the ClusterRole edit grants.
@@ -188,7 +188,7 @@ func TestLabelsAreNoProofWhereRegistered(t *testing.T) {
 func TestLabelsAreNoProofWhileDreyIsDown(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
+	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	namespace := c.Namespace(t)

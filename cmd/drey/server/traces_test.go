@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/framework/collector"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/otlpcollector"
 )
 
 // TestTracing: REST requests make spans, and an unreachable collector does not delay
 // the shutdown.
 func TestTracing(t *testing.T) {
-	traces := collector.New(t)
+	traces := otlpcollector.New(t)
 	d, err := drey.Start(t.Context(), drey.Options{Program: program, DataDir: t.TempDir(), Args: []string{"--traces-endpoint", traces.URL, "--traces-ratio", "1"}})
 	if err != nil {
 		t.Fatal(err)

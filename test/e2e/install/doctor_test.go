@@ -15,8 +15,8 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/installed"
 )
 
 // TestDoctorFindsWhatIsBroken, says what mends it, and finds it mended after that.

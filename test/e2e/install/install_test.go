@@ -27,8 +27,8 @@ import (
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/installed"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -36,7 +36,7 @@ type world struct {
 	*cluster.Cluster
 	client  kubernetes.Interface
 	program string
-	audit   *installed.Audit
+	audit   *installed.AuditLog
 	drey    *drey.Drey
 	rest    string
 	token   string   // of somebody who may do everything
@@ -77,7 +77,7 @@ func TestDreyLivesByWhatItsManifestsGiveIt(t *testing.T) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	audit, err := installed.NewAudit(dir)
+	audit, err := installed.NewAuditLog(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func (w *world) start(t *testing.T) {
 		}
 	})
 	w.rest = strings.Replace(w.drey.REST, "http:", "https:", 1)
-	if err := installed.Gates(t.Context(), w.Cluster, bundle.Defaults(), w.drey.Webhook); err != nil {
+	if err := installed.InstallWebhooks(t.Context(), w.Cluster, bundle.Defaults(), w.drey.Webhook); err != nil {
 		t.Fatal(err)
 	}
 }

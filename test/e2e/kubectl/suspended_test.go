@@ -13,10 +13,10 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/crds"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/installed"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -101,7 +101,7 @@ subjects: [{kind: ServiceAccount, name: developer, namespace: HOME}]
 func withFlink(t *testing.T) *world {
 	t.Helper()
 	c := cluster.Start(t)
-	if err := crds.InstallFlink(t.Context(), c); err != nil {
+	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	d, err := installed.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster"}}, bundle.Defaults())

@@ -18,7 +18,7 @@ import (
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
-	"drey.dev/drey/test/framework/installed"
+	"drey.dev/drey/test/framework/drey/installed"
 )
 
 // world is a control plane that keeps the registry, with drey on it.
@@ -44,7 +44,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if audit, err = installed.NewAudit(dir); err != nil {
+	if audit, err = installed.NewAuditLog(dir); err != nil {
 		return nil, err
 	}
 	c, err := cluster.New(ctx, cluster.Options{APIServerArgs: audit.APIServerArgs()})
@@ -56,7 +56,7 @@ func newWorld(ctx context.Context) (*world, error) {
 }
 
 // audit is the API server's record of what the shared world's drey was refused.
-var audit *installed.Audit
+var audit *installed.AuditLog
 
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -19,7 +19,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/exchange"
-	"drey.dev/drey/test/framework/pods"
+	"drey.dev/drey/test/framework/podload"
 )
 
 const targets = "/api/v1/namespaces/default/deployment-targets"
@@ -321,13 +321,13 @@ func TestNoCallFailsWhileReplicasAreRestarted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	over := make(chan struct{})
-	load := pods.Load{Config: w.Config(), Namespace: namespace, Rate: *rate, Label: "vvpNamespace", For: time.Hour, Until: over}
-	var report pods.Report
+	load := podload.Load{Config: w.Config(), Namespace: namespace, Rate: *rate, Label: "vvpNamespace", For: time.Hour, Until: over}
+	var report podload.Report
 	var errLoad error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		report, errLoad = pods.Run(ctx, load)
+		report, errLoad = podload.Run(ctx, load)
 	}()
 	began := time.Now()
 	for round := range *rounds {

@@ -21,7 +21,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/pods"
+	"drey.dev/drey/test/framework/podload"
 	"drey.dev/drey/webhook/config"
 )
 
@@ -56,7 +56,7 @@ func Run(t *testing.T, o Options) {
 	if o.Meanwhile != nil {
 		meanwhile.Go(func() { o.Meanwhile(ctx) })
 	}
-	report, err := pods.Run(t.Context(), pods.Load{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
+	report, err := podload.Run(t.Context(), podload.Load{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
 	stop()
 	meanwhile.Wait()
 	if err != nil {

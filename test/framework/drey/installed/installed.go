@@ -49,16 +49,16 @@ func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, e
 		return nil, err
 	}
 	b.RESTURL = d.REST
-	if err := Gates(ctx, o.Cluster, b, d.Webhook); err != nil {
+	if err := InstallWebhooks(ctx, o.Cluster, b, d.Webhook); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, d.Log())
 	}
 	return d, nil
 }
 
-// Gates applies a bundle's webhook configurations, with the webhooks at a base URL
+// InstallWebhooks applies a bundle's webhook configurations, with the webhooks at a base URL
 // instead of the Service, and its policies; and waits until drey has given the
 // configurations its caBundle, and decides on what comes.
-func Gates(ctx context.Context, c *cluster.Cluster, b bundle.Options, url string) error {
+func InstallWebhooks(ctx context.Context, c *cluster.Cluster, b bundle.Options, url string) error {
 	here := func(webhook map[string]any) error {
 		path, _, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
 		if err != nil {

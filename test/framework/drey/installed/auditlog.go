@@ -14,12 +14,12 @@ import (
 	"drey.dev/drey/manifests/bundle"
 )
 
-// Audit is the API server's record of what drey's ServiceAccount asked of it.
-type Audit struct{ dir string }
+// AuditLog is the API server's record of what drey's ServiceAccount asked of it.
+type AuditLog struct{ dir string }
 
-// NewAudit prepares one in a directory.
-func NewAudit(dir string) (*Audit, error) {
-	a := &Audit{dir}
+// NewAuditLog prepares one in a directory.
+func NewAuditLog(dir string) (*AuditLog, error) {
+	a := &AuditLog{dir}
 	return a, os.WriteFile(a.policy(), []byte(auditPolicy), 0o600)
 }
 
@@ -32,14 +32,14 @@ rules:
 - {level: None}
 `
 
-func (a *Audit) policy() string { return filepath.Join(a.dir, "audit-policy.yaml") }
-func (a *Audit) log() string    { return filepath.Join(a.dir, "audit.log") }
+func (a *AuditLog) policy() string { return filepath.Join(a.dir, "audit-policy.yaml") }
+func (a *AuditLog) log() string    { return filepath.Join(a.dir, "audit.log") }
 
 // Remove removes it.
-func (a *Audit) Remove() error { return os.RemoveAll(a.dir) }
+func (a *AuditLog) Remove() error { return os.RemoveAll(a.dir) }
 
 // APIServerArgs are those by which the API server keeps it.
-func (a *Audit) APIServerArgs() []string {
+func (a *AuditLog) APIServerArgs() []string {
 	return []string{"--audit-policy-file=" + a.policy(), "--audit-log-path=" + a.log(), "--audit-log-mode=blocking"}
 }
 
@@ -56,7 +56,7 @@ type Call struct {
 func (c Call) forbidden() bool { return c.Annotations["authorization.k8s.io/decision"] == "forbid" }
 
 // Calls are all of them so far.
-func (a *Audit) Calls() ([]Call, error) {
+func (a *AuditLog) Calls() ([]Call, error) {
 	f, err := os.Open(a.log())
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func granted() (map[schema.GroupResource]bool, error) {
 }
 
 // Forbidden is an error that names what drey lacked the right to; nil if it had all.
-func (a *Audit) Forbidden() error {
+func (a *AuditLog) Forbidden() error {
 	calls, err := a.Calls()
 	if err != nil {
 		return err

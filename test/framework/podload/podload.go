@@ -1,6 +1,6 @@
-// Package pods makes and deletes pods at a rate, as a busy cluster does, and
+// Package podload makes and deletes pods at a rate, as a busy cluster does, and
 // says what came of it.
-package pods
+package podload
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// Package collector takes traces by OTLP over HTTP, as an OpenTelemetry collector does,
+// Package otlpcollector takes traces by OTLP over HTTP, as an OpenTelemetry collector does,
 // and keeps them for a test.
-package collector
+package otlpcollector
 
 import (
 	"encoding/hex"
