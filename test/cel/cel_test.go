@@ -186,8 +186,8 @@ func TestFixtures(t *testing.T) {
 					t.Errorf("%s acts on it, and CEL lets it only to %v", path, passed)
 				}
 			}
-			if more := len(passed) > 0 && len(acted) == 0; more != (c.Passes != "") {
-				t.Errorf("CEL lets it to %v, Go acts at %v, and the case says that it passes for %q", passed, acted, c.Passes)
+			if more := len(passed) > 0 && len(acted) == 0; more != (c.CELPasses != "") {
+				t.Errorf("CEL lets it to %v, Go acts at %v, and the case says that it passes for %q", passed, acted, c.CELPasses)
 			}
 		})
 	}

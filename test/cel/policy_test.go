@@ -45,7 +45,7 @@ func TestPolicyFixtures(t *testing.T) {
 		}
 		t.Run(c.Name, func(t *testing.T) {
 			acts := len(code.acting(t, c.Object)) > 0
-			if got, want := denied(t, c.Object), acts && c.Behind == ""; got != want {
+			if got, want := denied(t, c.Object), acts && c.PolicyMisses == ""; got != want {
 				t.Errorf("the policy denies it: %t, want %t", got, want)
 			}
 		})

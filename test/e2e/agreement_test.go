@@ -66,7 +66,7 @@ func TestTheGateAgreesWithTheVerdict(t *testing.T) {
 		if denied {
 			refused++
 		}
-		if got := gate(closed, c.Object); got != (denied && c.Behind == "") {
+		if got := gate(closed, c.Object); got != (denied && c.PolicyMisses == "") {
 			t.Errorf("%s (%s): without a target drey refuses it: %t, the policy refuses it: %t", c.Name, c.Rule, denied, got)
 		}
 		if gate(open, c.Object) {

@@ -102,7 +102,7 @@ func inWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.drey.ReportTo(t)
+	w.drey.LogOnFailure(t)
 	return w
 }
 

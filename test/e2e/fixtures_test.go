@@ -54,8 +54,8 @@ func TestFixturesThroughTheAPIServer(t *testing.T) {
 			switch calls := reviews(t, w) - before; {
 			case want.concerned && calls == 0:
 				t.Errorf("%s\ndrey was not called", c.Rule)
-			case !want.concerned && (calls != 0) != (c.Passes != ""):
-				t.Errorf("%s\nit is not Flink's, and drey was called %d times (the case says that it passes CEL for %q)", c.Rule, calls, c.Passes)
+			case !want.concerned && (calls != 0) != (c.CELPasses != ""):
+				t.Errorf("%s\nit is not Flink's, and drey was called %d times (the case says that it passes CEL for %q)", c.Rule, calls, c.CELPasses)
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 		w.setMode(t, namespace, webhookconfig.Audit)
 	}
 	for _, o := range c.Existing {
-		o := fixtures.Case{Object: o}.Renamed(t, ids).Object
+		o := fixtures.Case{Object: o}.WithIDs(t, ids).Object
 		uid := (&unstructured.Unstructured{Object: o}).GetUID()
 		ids[string(uid)] = string(w.establish(t, namespace, o).GetUID())
 	}
@@ -93,7 +93,7 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 	if len(c.Existing) > 0 || c.Mode != webhookconfig.Enforce {
 		w.setMode(t, namespace, c.Mode)
 	}
-	return c.Renamed(t, ids)
+	return c.WithIDs(t, ids)
 }
 
 // mark marks a namespace as registered, as drey does.

@@ -139,7 +139,7 @@ func TestObjectsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.drey.Stop()
-	w.drey.ReportTo(t)
+	w.drey.LogOnFailure(t)
 	eventually.OK(t, 30*time.Second, func() error {
 		for which, labels := range want {
 			if got := w.object(t, which[0], namespace, which[1]).GetLabels(); !contains(got, labels) {

@@ -177,7 +177,7 @@ func TestWhileDreyIsDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.drey.ReportTo(t)
+	w.drey.LogOnFailure(t)
 	t.Cleanup(func() {
 		if err := w.Stop(); err != nil {
 			t.Error(err)

@@ -108,7 +108,7 @@ func withFlink(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.ReportTo(t)
+	d.LogOnFailure(t)
 	t.Cleanup(func() {
 		if err := d.Stop(); err != nil {
 			t.Error(err)

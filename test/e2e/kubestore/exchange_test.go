@@ -25,7 +25,7 @@ func TestClientsOfRESTSeeNoDifference(t *testing.T) {
 	}
 	server := httptest.NewServer(rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(server.Close)
-	play(t, &exchange.Player{URL: server.URL, AnyOrder: true})
+	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true})
 }
 
 // play plays the exchanges of registry/rest.

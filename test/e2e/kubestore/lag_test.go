@@ -50,7 +50,7 @@ func TestAReplicaThatHearsLateDecidesByWhatIs(t *testing.T) {
 		replicas[rand.IntN(len(replicas))].ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	play(t, &exchange.Player{URL: server.URL, AnyOrder: true, Patience: soon})
+	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true, ConsistencyTimeout: soon})
 }
 
 // late delays what watches bring.

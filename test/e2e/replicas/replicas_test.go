@@ -51,7 +51,7 @@ func TestClientsOfRESTSeeOneRegistry(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s by %d", strings.TrimSuffix(filepath.Base(file), ".http"), replicas), func(t *testing.T) {
-				(&exchange.Player{URL: w.url(), AnyOrder: true, Patience: lag}).Play(t, file)
+				(&exchange.Player{URL: w.url(), IgnoreKeyOrder: true, ConsistencyTimeout: lag}).Play(t, file)
 			})
 		}
 	}
@@ -321,8 +321,8 @@ func TestNoCallFailsWhileReplicasAreRestarted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	over := make(chan struct{})
-	load := podload.Load{Config: w.Config(), Namespace: namespace, Rate: *rate, Label: "vvpNamespace", For: time.Hour, Until: over}
-	var report podload.Report
+	load := podload.Options{Config: w.Config(), Namespace: namespace, Rate: *rate, Label: "vvpNamespace", For: time.Hour, Until: over}
+	var report podload.Result
 	var errLoad error
 	done := make(chan struct{})
 	go func() {

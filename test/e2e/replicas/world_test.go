@@ -87,7 +87,7 @@ func newWorld(t *testing.T, replicas int) *world {
 	w.register(t)
 	t.Cleanup(func() {
 		for _, r := range w.replicas {
-			r.ReportTo(t)
+			r.LogOnFailure(t)
 			if err := r.Stop(); err != nil {
 				t.Error(err)
 			}
@@ -193,7 +193,7 @@ func (w *world) start(t *testing.T, more ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return balancer.Backend{Address: u.Host, Ready: d.Probes + "/readyz"}
+		return balancer.Backend{Address: u.Host, ReadyURL: d.Probes + "/readyz"}
 	}
 	r := &replica{Drey: d, webhooks: behind(d.Webhook), rest: behind(d.REST)}
 	w.webhooks.Add(r.webhooks)
@@ -222,7 +222,7 @@ func (w *world) gone(r *replica) {
 func (w *world) await(t *testing.T, replicas int) {
 	t.Helper()
 	eventually.OK(t, 60*time.Second, func() error {
-		if a, b := w.webhooks.Ready(), w.rest.Ready(); a != replicas || b != replicas {
+		if a, b := w.webhooks.ReadyBackends(), w.rest.ReadyBackends(); a != replicas || b != replicas {
 			return fmt.Errorf("%d and %d replicas are ready, want %d", a, b, replicas)
 		}
 		return nil

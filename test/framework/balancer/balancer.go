@@ -14,8 +14,8 @@ import (
 
 // Backend is one of those that connections go to.
 type Backend struct {
-	Address string // host:port
-	Ready   string // URL that answers 200 while it is ready
+	Address  string // host:port
+	ReadyURL string // URL that answers 200 while it is ready
 }
 
 // Balancer takes connections until it is closed.
@@ -76,8 +76,8 @@ func (b *Balancer) Remove(backend Backend) {
 	}
 }
 
-// Ready is how many backends are.
-func (b *Balancer) Ready() (n int) {
+// ReadyBackends returns the number of ready backends.
+func (b *Balancer) ReadyBackends() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, ready := range b.all {
@@ -120,7 +120,7 @@ func (b *Balancer) follow() {
 }
 
 func (b *Balancer) probe(backend Backend) {
-	response, err := b.probes.Get(backend.Ready)
+	response, err := b.probes.Get(backend.ReadyURL)
 	if err == nil {
 		_ = response.Body.Close() // what it says does not matter
 	}

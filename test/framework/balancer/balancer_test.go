@@ -47,7 +47,7 @@ func newBackend(t *testing.T, name string) *backend {
 		}
 	}))
 	t.Cleanup(func() { probes.Close(); b.listener.Close() })
-	b.Backend = balancer.Backend{Address: b.listener.Addr().String(), Ready: probes.URL}
+	b.Backend = balancer.Backend{Address: b.listener.Addr().String(), ReadyURL: probes.URL}
 	return b
 }
 
@@ -83,9 +83,9 @@ func (c connection) mustBe(t *testing.T, want string) {
 
 func await(t *testing.T, b *balancer.Balancer, ready int) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); b.Ready() != ready; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); b.ReadyBackends() != ready; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d are ready, want %d", b.Ready(), ready)
+			t.Fatalf("%d are ready, want %d", b.ReadyBackends(), ready)
 		}
 	}
 }

@@ -107,8 +107,8 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 	return d, nil
 }
 
-// ReportTo has the log of a test that fails end with what drey said last.
-func (d *Drey) ReportTo(t testing.TB) {
+// LogOnFailure has the log of a test that fails end with what drey said last.
+func (d *Drey) LogOnFailure(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			const most = 40

@@ -32,13 +32,13 @@ type Player struct {
 	Token  string // sent as bearer token unless empty
 	Update bool   // rewrite the answers in the files
 
-	// AnyOrder compares JSON without regard to the order of its keys.
-	AnyOrder bool
+	// IgnoreKeyOrder compares JSON without regard to the order of its keys.
+	IgnoreKeyOrder bool
 
-	// Patience is how long a GET may answer what was true before: of several
+	// ConsistencyTimeout is how long a GET may answer what was true before: of several
 	// replicas one may not have heard yet of what another wrote. A write is never
 	// decided by that, and is sent once.
-	Patience time.Duration
+	ConsistencyTimeout time.Duration
 
 	// Check is called with each exchange, nil for nothing more than comparing.
 	Check func(Exchange) error
@@ -67,7 +67,7 @@ func (p *Player) Play(t *testing.T, file string) {
 		request = strings.TrimRight(request, "\n")
 		asked := time.Now()
 		got, same := run.exchange(request, want)
-		for !same && reads(request) && time.Since(asked) < p.Patience {
+		for !same && reads(request) && time.Since(asked) < p.ConsistencyTimeout {
 			time.Sleep(10 * time.Millisecond)
 			got, same = run.exchange(request, want)
 		}
@@ -87,7 +87,7 @@ func (p *Player) Play(t *testing.T, file string) {
 // exchange makes a request, and tells whether the answer is the one that was wanted.
 func (r *run) exchange(request, want string) (got string, same bool) {
 	got = r.hide(r.send(r.reveal(request)))
-	return got, got == want || r.AnyOrder && ordered(got) == ordered(want)
+	return got, got == want || r.IgnoreKeyOrder && ordered(got) == ordered(want)
 }
 
 var readPattern = regexp.MustCompile(`(?m)\A(#.*\n)*(GET|HEAD) `)
@@ -144,7 +144,7 @@ func (r *run) end() {
 		isGone := func() bool {
 			return response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNotFound && place[0] == "team-b"
 		}
-		for !isGone() && time.Since(began) < r.Patience {
+		for !isGone() && time.Since(began) < r.ConsistencyTimeout {
 			time.Sleep(10 * time.Millisecond)
 			response, text = r.remove(place[1])
 		}

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Load is what to make.
-type Load struct {
+// Options is what to make.
+type Options struct {
 	Config    *rest.Config
 	Namespace string          // it has to have its ServiceAccount
 	Rate      int             // pods a second
@@ -26,20 +26,20 @@ type Load struct {
 	Label     string          // the label that a webhook has to have added
 }
 
-// Report is what came of a load.
-type Report struct {
+// Result is what came of a load.
+type Result struct {
 	Created   int
 	Unlabeled int // created, and without the label
 	Failed    int
 	Errors    []string // the first few, each once
-	Late      int      // not asked for, because too many were under way
+	Dropped   int      // not asked for, because too many were under way
 	Median    time.Duration
 	P99       time.Duration
 }
 
-func (r Report) String() string {
+func (r Result) String() string {
 	return fmt.Sprintf("%d pods created, %d without the label, %d failed, %d not asked for; median %s, p99 %s",
-		r.Created, r.Unlabeled, r.Failed, r.Late, r.Median.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
+		r.Created, r.Unlabeled, r.Failed, r.Dropped, r.Median.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
 }
 
 // underWay is how many pods may be at the API server at once.
@@ -47,13 +47,13 @@ const underWay = 300
 
 // Run makes the pods, TaskManagers of Flink that differ in their names alone,
 // and deletes them as they come.
-func Run(ctx context.Context, l Load) (Report, error) {
-	client, err := kubernetes.NewForConfig(l.Config)
+func Run(ctx context.Context, o Options) (Result, error) {
+	client, err := kubernetes.NewForConfig(o.Config)
 	if err != nil {
-		return Report{}, err
+		return Result{}, err
 	}
 	var (
-		r     Report
+		r     Result
 		mu    sync.Mutex
 		took  []time.Duration
 		calls sync.WaitGroup
@@ -62,7 +62,7 @@ func Run(ctx context.Context, l Load) (Report, error) {
 	one := func(n int) {
 		defer func() { <-slots }()
 		began := time.Now()
-		made, err := client.CoreV1().Pods(l.Namespace).Create(ctx, taskManager(n), metav1.CreateOptions{})
+		made, err := client.CoreV1().Pods(o.Namespace).Create(ctx, taskManager(n), metav1.CreateOptions{})
 		passed := time.Since(began)
 		mu.Lock()
 		took = append(took, passed)
@@ -72,7 +72,7 @@ func Run(ctx context.Context, l Load) (Report, error) {
 			if text := err.Error(); len(r.Errors) < 10 && !slices.Contains(r.Errors, text) {
 				r.Errors = append(r.Errors, text)
 			}
-		case made.Labels[l.Label] == "":
+		case made.Labels[o.Label] == "":
 			r.Unlabeled++
 			fallthrough
 		default:
@@ -86,10 +86,10 @@ func Run(ctx context.Context, l Load) (Report, error) {
 		for sweeping.Err() == nil {
 			time.Sleep(time.Second)
 			// What is left goes with the namespace.
-			_ = client.CoreV1().Pods(l.Namespace).DeleteCollection(sweeping, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{})
+			_ = client.CoreV1().Pods(o.Namespace).DeleteCollection(sweeping, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{})
 		}
 	})
-	finish := func() (Report, error) {
+	finish := func() (Result, error) {
 		stop()
 		calls.Wait()
 		slices.Sort(took)
@@ -98,23 +98,23 @@ func Run(ctx context.Context, l Load) (Report, error) {
 		}
 		return r, nil
 	}
-	began, end := time.Now(), time.After(l.For)
+	began, end := time.Now(), time.After(o.For)
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return r, ctx.Err()
-		case <-l.Until:
+		case <-o.Until:
 			return finish()
 		case <-end:
 			return finish()
-		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(l.Rate)))):
+		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(o.Rate)))):
 		}
 		select {
 		case slots <- struct{}{}:
 			calls.Go(func() { one(n) })
 		default:
 			mu.Lock()
-			r.Late++
+			r.Dropped++
 			mu.Unlock()
 		}
 	}

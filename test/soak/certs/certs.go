@@ -56,7 +56,7 @@ func Run(t *testing.T, o Options) {
 	if o.Meanwhile != nil {
 		meanwhile.Go(func() { o.Meanwhile(ctx) })
 	}
-	report, err := podload.Run(t.Context(), podload.Load{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
+	report, err := podload.Run(t.Context(), podload.Options{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
 	stop()
 	meanwhile.Wait()
 	if err != nil {
@@ -97,7 +97,7 @@ func Start(t *testing.T, c *cluster.Cluster, program string, args []string) *dre
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.ReportTo(t)
+	d.LogOnFailure(t)
 	t.Cleanup(func() {
 		if err := d.Stop(); err != nil {
 			t.Error(err)
