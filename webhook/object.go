@@ -139,7 +139,7 @@ func (c *custom) recognize(r *request[custom]) flink.Workload {
 	var spec map[string]any
 	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // a spec that is no object says nothing
 	object := map[string]any{"metadata": map[string]any{"labels": anyOfStrings(o.Labels)}, "spec": spec}
-	o.Pod, o.PodStatements = flink.PodOf(o.Kind, object), flink.Statements(o.Kind, object)
+	o.Pod, o.PodLabelFields = flink.JobManagerPod(o.Kind, object), flink.PodLabelFields(o.Kind, object)
 	template, _ := spec["template"].(map[string]any)
 	inner, _ := template["spec"].(map[string]any) // of a FlinkBlueGreenDeployment
 	return flink.RecognizeCustom(&o, flink.ModeOf(o.Kind, spec["job"] != nil || inner["job"] != nil))
@@ -161,9 +161,9 @@ func (m *metadata) object(kind, namespace string) flink.Object {
 		Labels: m.Labels, Annotations: m.Annotations, FromManifest: m.fromManifest(),
 	}
 	if len(m.OwnerReferences) > 0 {
-		o.Owners = make([]flink.Owner, len(m.OwnerReferences))
+		o.OwnerReferences = make([]flink.OwnerReference, len(m.OwnerReferences))
 		for i, r := range m.OwnerReferences {
-			o.Owners[i] = flink.Owner(r)
+			o.OwnerReferences[i] = flink.OwnerReference(r)
 		}
 	}
 	return o

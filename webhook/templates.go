@@ -50,7 +50,7 @@ func recognizeTemplate(kind, namespace string, object []byte, template jsontext.
 		return flink.Workload{}, below(path, err)
 	}
 	f := o.Metadata.object(kind, namespace)
-	f.Owners = nil // those of the pods are the object, and what only the cluster knows
+	f.OwnerReferences = nil // those of the pods are the object, and what only the cluster knows
 	f.Pod = p.template()
 	f.Labels, f.Annotations = f.Pod.Labels, f.Pod.Annotations
 	return flink.Recognize(&f), nil

@@ -143,11 +143,11 @@ func (w *Webhooks) know(ctx context.Context, f flink.Workload) flink.Workload {
 type Finder interface {
 	// Of finds the owners of an object, nearest first, and says whether the
 	// last of them is the root for sure. It answers within the context's time.
-	Of(ctx context.Context, o *flink.Object) (relatives []flink.Relative, complete bool)
+	Of(ctx context.Context, o *flink.Object) (relatives []flink.Owner, complete bool)
 
 	// Prove reads the pod template of an owner in a namespace, and returns the owner with
 	// whether that is Flink's. It answers within the context's time.
-	Prove(ctx context.Context, namespace string, r flink.Relative, recognize func(apiVersion, kind string, object []byte) bool) flink.Relative
+	Prove(ctx context.Context, namespace string, r flink.Owner, recognize func(apiVersion, kind string, object []byte) bool) flink.Owner
 }
 
 // WithOwners adds to a workload what its owners show of it. complete is false if one of
@@ -155,14 +155,14 @@ type Finder interface {
 // owner alone.
 func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verdict.Known) (_ flink.Workload, complete bool) {
 	relatives, complete := owners.Of(ctx, f.Object)
-	f = f.With(relatives, complete)
+	f = f.WithOwners(relatives, complete)
 	if i, ok := verdict.Unproven(f, known); ok {
 		relatives = slices.Clone(relatives)
 		relatives[i] = owners.Prove(ctx, f.Object.Namespace, relatives[i], func(apiVersion, kind string, object []byte) bool {
 			w, ok, err := Recognize(apiVersion, kind, f.Object.Namespace, object)
 			return err == nil && ok && w.Recognized()
 		})
-		f = f.With(relatives, complete)
+		f = f.WithOwners(relatives, complete)
 	}
 	return f, complete
 }

@@ -99,7 +99,7 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 		"replicas": int64(0), "selector": map[string]any{"matchLabels": map[string]any{"app": "x"}},
 		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "x"}}, "spec": map[string]any{"containers": []any{map[string]any{"name": "x", "image": "x"}}}},
 	})
-	pod := &flink.Object{Kind: "Pod", Namespace: namespace, Labels: map[string]string{"pod-template-hash": "abc"}, Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "nuts-blue-abc", UID: "u", Controller: true}}}
+	pod := &flink.Object{Kind: "Pod", Namespace: namespace, Labels: map[string]string{"pod-template-hash": "abc"}, OwnerReferences: []flink.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "nuts-blue-abc", UID: "u", Controller: true}}}
 	pod.Pod.Labels = pod.Labels
 
 	// The id of the job that the operator wrote a moment ago is the one that counts.
@@ -128,22 +128,22 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 	})
 
 	stale := *pod
-	stale.Owners = []flink.Owner{{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts-blue", UID: "another", Controller: true}}
+	stale.OwnerReferences = []flink.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts-blue", UID: "another", Controller: true}}
 	if relatives, complete := finder.Of(t.Context(), &stale); complete || len(relatives) != 1 || len(relatives[0].Labels) > 0 {
 		t.Errorf("an owner with another uid: %v, complete %t", relatives, complete)
 	}
 	lone := *pod
-	lone.Owners = []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "lone-abc", UID: "u", Controller: true}}
+	lone.OwnerReferences = []flink.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "lone-abc", UID: "u", Controller: true}}
 	if relatives, complete := finder.Of(t.Context(), &lone); complete || names(relatives) != "~ReplicaSet lone-abc" {
 		t.Errorf("a ReplicaSet that is not there: %+v, complete %t", relatives, complete)
 	}
 }
 
-func names(relatives []flink.Relative) string {
+func names(relatives []flink.Owner) string {
 	var all []string
 	for _, r := range relatives {
 		mark := ""
-		if r.Unverified {
+		if r.Unresolved {
 			mark = "~"
 		}
 		all = append(all, mark+r.Kind+" "+r.Name)
@@ -190,13 +190,13 @@ func TestPodsOfARolloutHaveOneIdentity(t *testing.T) {
 		}
 	}
 
-	pod := &flink.Object{Kind: "Pod", Namespace: namespace, Labels: pods[0].GetLabels(), Owners: []flink.Owner{{
+	pod := &flink.Object{Kind: "Pod", Namespace: namespace, Labels: pods[0].GetLabels(), OwnerReferences: []flink.OwnerReference{{
 		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: pods[0].GetOwnerReferences()[0].Name, UID: string(pods[0].GetOwnerReferences()[0].UID), Controller: true,
 	}}}
 	pod.Pod.Labels = pod.Labels
 	for user, c := range map[string]struct{ grant, want string }{
-		"without": {"replicasets.apps", "ReplicaSet " + pod.Owners[0].Name + ", ~Rollout nuts"},
-		"with":    {"replicasets.apps,rollouts.argoproj.io", "ReplicaSet " + pod.Owners[0].Name + ", Rollout nuts, Rollout shop"},
+		"without": {"replicasets.apps", "ReplicaSet " + pod.OwnerReferences[0].Name + ", ~Rollout nuts"},
+		"with":    {"replicasets.apps,rollouts.argoproj.io", "ReplicaSet " + pod.OwnerReferences[0].Name + ", Rollout nuts, Rollout shop"},
 	} {
 		user += "-" + namespace
 		config, err := w.NewUser(user)
@@ -246,7 +246,7 @@ func TestOwnersDoNotHoldUpAPod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pod := &flink.Object{Kind: "Pod", Namespace: "flink", Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "u", Controller: true}}}
+	pod := &flink.Object{Kind: "Pod", Namespace: "flink", OwnerReferences: []flink.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "u", Controller: true}}}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()

@@ -136,11 +136,11 @@ func TestRepairOverwritesNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) Prove(_ context.Context, _ string, r flink.Relative, _ func(apiVersion, kind string, object []byte) bool) flink.Relative {
+func (nobody) Prove(_ context.Context, _ string, r flink.Owner, _ func(apiVersion, kind string, object []byte) bool) flink.Owner {
 	return r
 }
 
-func (nobody) Of(_ context.Context, _ *flink.Object) ([]flink.Relative, bool) { return nil, true }
+func (nobody) Of(_ context.Context, _ *flink.Object) ([]flink.Owner, bool) { return nil, true }
 
 type onlyTargets struct{ *registry.Index }
 

@@ -9,9 +9,9 @@ type Cluster struct {
 	Labels map[string]string // that drey has given it
 }
 
-// ClusterOf reads a cluster from the labels of a workload and its uid. ok is false if
+// ClusterFromLabels reads a cluster from the labels of a workload and its uid. ok is false if
 // they show none, or if the workload makes TaskManagers by its name.
-func ClusterOf(name, uid string, labels map[string]string) (c Cluster, clusterName string, ok bool) {
+func ClusterFromLabels(name, uid string, labels map[string]string) (c Cluster, clusterName string, ok bool) {
 	if nameRoleOf(name).role == TaskManager || strings.HasSuffix(name, "-worker") {
 		return c, "", false
 	}
@@ -29,11 +29,11 @@ func ClusterOf(name, uid string, labels map[string]string) (c Cluster, clusterNa
 	return c, clusterName, clusterName != ""
 }
 
-// IsSeparate reports whether a workload is the TaskManagers of a cluster, in a workload
+// IsSeparateTaskManager reports whether a workload is the TaskManagers of a cluster, in a workload
 // of their own which nothing but its name connects with that of the JobManager. Its own
 // root is not the cluster's then: its id, and often its mode, are those of the
 // JobManager's workload of the same cluster name.
-func (w Workload) IsSeparate() bool {
+func (w Workload) IsSeparateTaskManager() bool {
 	switch w.Flavor {
 	case Docs, Statefun, Lyft:
 		return w.Role == TaskManager && !isCustomResource(w.Root.Kind)
@@ -43,7 +43,7 @@ func (w Workload) IsSeparate() bool {
 
 // Join takes over what the workload of the JobManager shows of a separate workload's
 // cluster.
-func (w Workload) Join(c Cluster) Workload {
+func (w Workload) WithCluster(c Cluster) Workload {
 	if w.Mode == UnknownMode {
 		w.Mode = c.Mode
 	}

@@ -28,7 +28,7 @@ var customResources = func() map[string]string {
 // IsCustomResource tells whether a kind, in the group of an apiVersion, is one of
 // [CustomResources].
 func IsCustomResource(apiVersion, kind string) bool {
-	return Owner{APIVersion: apiVersion, Kind: kind}.isFlink()
+	return OwnerReference{APIVersion: apiVersion, Kind: kind}.isFlink()
 }
 
 // IsCustomKind tells the same of an [Object], which is of such a kind only if it is in

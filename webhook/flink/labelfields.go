@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Statement is a place in a manifest that states a label by which Ververica Platform
+// LabelField is a place in a manifest that states a label by which Ververica Platform
 // knows a workload: whose it is.
-type Statement struct {
+type LabelField struct {
 	Key, Value string
 	Path       []string // of the label, or of the option that lists it
 
@@ -18,8 +18,8 @@ type Statement struct {
 	List string
 }
 
-// StatedLabels are the labels of which statements are read.
-var StatedLabels = []string{labelPlatformNamespace, labelDeploymentID, labelSessionClusterID}
+// IdentityLabels are the labels of which statements are read.
+var IdentityLabels = []string{labelPlatformNamespace, labelDeploymentID, labelSessionClusterID}
 
 const labelPlatformNamespace = "vvpNamespace"
 
@@ -60,10 +60,10 @@ const (
 	OptionTaskManagerLabels = "kubernetes.taskmanager.labels"
 )
 
-// Statements are the places where a custom resource states labels of its pods.
-func Statements(kind string, object map[string]any) (all []Statement) {
+// PodLabelFields are the places where a custom resource states labels of its pods.
+func PodLabelFields(kind string, object map[string]any) (all []LabelField) {
 	for _, source := range podSources[kind] {
-		all = appendStated(all, source.path, labelsAt(object, source.path))
+		all = appendLabelFields(all, source.path, labelsAt(object, source.path))
 	}
 	path := configurations[kind]
 	if len(path) == 0 {
@@ -73,24 +73,24 @@ func Statements(kind string, object map[string]any) (all []Statement) {
 	for _, option := range []string{OptionJobManagerLabels, OptionTaskManagerLabels} {
 		visitOption(option, "", path, configuration, func(path []string, value string) {
 			list := readList(value)
-			for _, key := range StatedLabels {
+			for _, key := range IdentityLabels {
 				if stated := list[key]; stated != "" {
-					all = append(all, Statement{Key: key, Value: stated, Path: path, List: value})
+					all = append(all, LabelField{Key: key, Value: stated, Path: path, List: value})
 				}
 			}
 		}, func(path []string, key, value string) {
-			if slices.Contains(StatedLabels, key) && value != "" {
-				all = append(all, Statement{Key: key, Value: value, Path: path})
+			if slices.Contains(IdentityLabels, key) && value != "" {
+				all = append(all, LabelField{Key: key, Value: value, Path: path})
 			}
 		})
 	}
 	return all
 }
 
-func appendStated(all []Statement, path []string, labels map[string]string) []Statement {
-	for _, key := range StatedLabels {
+func appendLabelFields(all []LabelField, path []string, labels map[string]string) []LabelField {
+	for _, key := range IdentityLabels {
 		if value := labels[key]; value != "" && len(path) > 0 {
-			all = append(all, Statement{Key: key, Value: value, Path: slices.Concat(path, []string{key})})
+			all = append(all, LabelField{Key: key, Value: value, Path: slices.Concat(path, []string{key})})
 		}
 	}
 	return all
@@ -98,20 +98,20 @@ func appendStated(all []Statement, path []string, labels map[string]string) []St
 
 // Stated are the places where an object states labels: in its own metadata, and for its
 // pods.
-func (o *Object) Stated() []Statement {
-	all := appendStated(nil, []string{"metadata", "labels"}, o.Labels)
+func (o *Object) LabelFields() []LabelField {
+	all := appendLabelFields(nil, []string{"metadata", "labels"}, o.Labels)
 	switch o.Kind {
 	case "Pod", "Service", "ConfigMap": // Pod.Labels are those of the object
-	case "FlinkApplication": // likewise PodStatements
+	case "FlinkApplication": // likewise PodLabelFields
 	default:
-		all = append(appendStated(all, TemplateLabels(o.Kind), o.Pod.Labels), o.PodStatements...)
+		all = append(appendLabelFields(all, TemplateLabelsPath(o.Kind), o.Pod.Labels), o.PodLabelFields...)
 	}
 	return all
 }
 
-// TemplateLabels is the path of the labels of the pods that a kind makes; nil if drey does
+// TemplateLabelsPath is the path of the labels of the pods that a kind makes; nil if drey does
 // not know it.
-func TemplateLabels(kind string) []string {
+func TemplateLabelsPath(kind string) []string {
 	switch kind {
 	case "Pod":
 		return []string{"metadata", "labels"}
@@ -124,7 +124,7 @@ func TemplateLabels(kind string) []string {
 }
 
 // IsController tells whether a kind of an apiVersion is one of those whose pods have their
-// labels at [TemplateLabels].
+// labels at [TemplateLabelsPath].
 func IsController(apiVersion, kind string) bool {
 	group, _, versioned := strings.Cut(apiVersion, "/")
 	if !versioned {
@@ -144,7 +144,7 @@ func IsController(apiVersion, kind string) bool {
 }
 
 // PodLabels are the paths of the labels that every pod of a custom resource gets.
-func PodLabels(kind string) (paths [][]string) {
+func PodLabelPaths(kind string) (paths [][]string) {
 	sources := podSources[kind]
 	for _, s := range sources {
 		if s.role == UnknownRole {
@@ -155,9 +155,9 @@ func PodLabels(kind string) (paths [][]string) {
 	return paths
 }
 
-// PodOf is the metadata of the pods of a custom resource: for labels, those that its
+// JobManagerPod is the metadata of the pods of a custom resource: for labels, those that its
 // JobManager gets.
-func PodOf(kind string, object map[string]any) Pod {
+func JobManagerPod(kind string, object map[string]any) Pod {
 	var p Pod
 	for _, source := range podSources[kind] {
 		if source.role == TaskManager || source.path[0] == "metadata" {
@@ -247,7 +247,7 @@ func readList(list string) map[string]string {
 }
 
 // Without is an option's list of labels without some of its keys.
-func Without(list string, keys []string) string {
+func RemoveFromList(list string, keys []string) string {
 	var rest []string
 	for _, entry := range entries(list) {
 		if key, _, _ := pairOf(entry); !slices.Contains(keys, key) {

@@ -39,7 +39,7 @@ func TestStatements(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, s := range flink.Statements(c.kind, object) {
+			for _, s := range flink.PodLabelFields(c.kind, object) {
 				text := strings.Join(s.Path, "/")
 				text = strings.TrimSuffix(text, "="+s.Key) + "=" + s.Value
 				if s.List != "" {
@@ -51,7 +51,7 @@ func TestStatements(t *testing.T) {
 				t.Errorf("states\n%s\nwant\n%s", got, c.want)
 			}
 			var labels []string
-			for key, value := range flink.PodOf(c.kind, object).Labels {
+			for key, value := range flink.JobManagerPod(c.kind, object).Labels {
 				labels = append(labels, key+"="+value)
 			}
 			slices.Sort(labels)
@@ -72,7 +72,7 @@ func TestWithout(t *testing.T) {
 		`{"vvpNamespace": "a"}`:                        "",
 		"team: blue\nvvpNamespace: a\ndeploymentId: x": "team: blue,deploymentId: x",
 	} {
-		if got := flink.Without(list, []string{"vvpNamespace"}); got != want {
+		if got := flink.RemoveFromList(list, []string{"vvpNamespace"}); got != want {
 			t.Errorf("%q without vvpNamespace is %q, want %q", list, got, want)
 		}
 	}

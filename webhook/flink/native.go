@@ -25,7 +25,7 @@ func nativeName(w Workload, root Root) string {
 // madeByJobManager holds for a native TaskManager pod: a Deployment controls
 // it, without a ReplicaSet between, which no controller of Kubernetes does.
 func madeByJobManager(w *Workload) bool {
-	owner, _ := owner(w.Object.Owners)
+	owner, _ := owner(w.Object.OwnerReferences)
 	return w.Object.Kind == "Pod" && w.Flavor == Native && w.Role == TaskManager && isDeployment(owner.APIVersion, owner.Kind) && owner.UID != ""
 }
 

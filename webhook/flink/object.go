@@ -5,18 +5,18 @@ import "strings"
 // Object is what recognition reads of a Kubernetes object: a pod, or something
 // that makes pods.
 type Object struct {
-	Kind         string // Pod; Deployment, StatefulSet, Job, CronJob; Service, ConfigMap; or a custom resource's
-	Namespace    string
-	Name         string // empty on a pod that only has a GenerateName yet
-	GenerateName string
-	UID          string // empty before the object is stored
-	Labels       map[string]string
-	Annotations  map[string]string
-	Owners       []Owner
-	Pod          Pod // the pod itself, or the template
+	Kind            string // Pod; Deployment, StatefulSet, Job, CronJob; Service, ConfigMap; or a custom resource's
+	Namespace       string
+	Name            string // empty on a pod that only has a GenerateName yet
+	GenerateName    string
+	UID             string // empty before the object is stored
+	Labels          map[string]string
+	Annotations     map[string]string
+	OwnerReferences []OwnerReference
+	Pod             Pod // the pod itself, or the template
 
-	PodStatements []Statement // of a custom resource: where it states labels of its pods
-	FromManifest  bool        // kubectl or the like wrote it, from a file
+	PodLabelFields []LabelField // of a custom resource: where it states labels of its pods
+	FromManifest   bool         // kubectl or the like wrote it, from a file
 }
 
 // Pod is the part of a pod, or of a template, that shows what runs in it.
@@ -39,7 +39,7 @@ type Container struct {
 }
 
 // Owner is an owner reference.
-type Owner struct {
+type OwnerReference struct {
 	APIVersion string
 	Kind       string
 	Name       string
@@ -47,7 +47,7 @@ type Owner struct {
 	Controller bool
 }
 
-func (o Owner) isFlink() bool {
+func (o OwnerReference) isFlink() bool {
 	group, _, _ := strings.Cut(o.APIVersion, "/")
 	want, ok := customResources[o.Kind]
 	return ok && group == want
@@ -65,7 +65,7 @@ type Root struct {
 // gives its Deployment's, and not the uid. What makes pods is a root itself if
 // nothing that drey knows owns it; a Service or a ConfigMap is none.
 func root(o *Object) Root {
-	owner, ok := owner(o.Owners)
+	owner, ok := owner(o.OwnerReferences)
 	switch {
 	case ok && owner.Kind == "ReplicaSet":
 		return Root{Kind: "Deployment", Name: deploymentOf(owner.Name, o.Labels[labelPodHash])}
@@ -79,7 +79,7 @@ func root(o *Object) Root {
 }
 
 // makesPods holds for what Kubernetes itself turns into pods.
-func (o Owner) makesPods() bool {
+func (o OwnerReference) makesPods() bool {
 	group, _, _ := strings.Cut(o.APIVersion, "/")
 	switch o.Kind {
 	case "Deployment", "StatefulSet":
@@ -92,23 +92,23 @@ func (o Owner) makesPods() bool {
 
 // owner prefers a Flink custom resource, which does not control what it owns,
 // over the controller.
-func owner(owners []Owner) (Owner, bool) {
+func owner(owners []OwnerReference) (OwnerReference, bool) {
 	for _, o := range owners {
 		if o.isFlink() {
 			return o, true
 		}
 	}
-	return Controller(owners)
+	return ControllerOf(owners)
 }
 
 // Controller is the owner reference of the controller, which at most one is.
-func Controller(owners []Owner) (Owner, bool) {
+func ControllerOf(owners []OwnerReference) (OwnerReference, bool) {
 	for _, o := range owners {
 		if o.Controller {
 			return o, true
 		}
 	}
-	return Owner{}, false
+	return OwnerReference{}, false
 }
 
 // deploymentOf cuts the pod template's hash off a ReplicaSet's name.

@@ -21,12 +21,12 @@ type Workload struct {
 	Root     Root
 	Identity Identity
 
-	// Relatives are its owners as far as they are known, nearest first.
-	Relatives []Relative
+	// Owners are its owners as far as they are known, nearest first.
+	Owners []Owner
 
-	// ModeShown says that the process or a custom resource shows the mode, and not labels
+	// ModeFromSpec says that the process or a custom resource shows the mode, and not labels
 	// alone, which an earlier version may have got wrong.
-	ModeShown bool
+	ModeFromSpec bool
 
 	clusterID string // kubernetes.cluster-id, where a process states it
 
@@ -63,7 +63,7 @@ func Recognize(o *Object) Workload {
 	}
 	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
 	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobLabel))}
-	w.clusterID, w.ModeShown = e.clusterID, e.shown
+	w.clusterID, w.ModeFromSpec = e.clusterID, e.shown
 	w.startedWithJob = e.jobID != ""
 	for _, f := range flavors {
 		if f.is(o, e) {
@@ -72,7 +72,7 @@ func Recognize(o *Object) Workload {
 		}
 	}
 	w.Identity.Name = w.clusterName()
-	if w.IsSeparate() {
+	if w.IsSeparateTaskManager() {
 		w.Identity.ID = ""
 	}
 	w.MadeByJobManager = madeByJobManager(&w)

@@ -40,7 +40,7 @@ func build(line string) *flink.Object {
 			o.Annotations["kubernetes.io/config.mirror"] = "1"
 		case "owner", "owned":
 			p := strings.Split(value, ":")
-			o.Owners = append(o.Owners, flink.Owner{APIVersion: p[0], Kind: p[1], Name: p[2], UID: "uid-" + p[2], Controller: kind == "owner"})
+			o.OwnerReferences = append(o.OwnerReferences, flink.OwnerReference{APIVersion: p[0], Kind: p[1], Name: p[2], UID: "uid-" + p[2], Controller: kind == "owner"})
 		default:
 			key, v, _ := strings.Cut(word, "=")
 			o.Labels[key] = v
@@ -184,8 +184,8 @@ func TestJobIDOfRelatives(t *testing.T) {
 		"an empty option is none":            {docs + ",--job-id=", raw(status), status},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			cluster := flink.Relative{APIVersion: "flinkoperator.k8s.io/v1beta1", Kind: "FlinkCluster", Name: "a", UID: "u", Mode: flink.Application, JobID: c.status}
-			if got := flink.Recognize(build(c.line)).With([]flink.Relative{cluster}, true).Identity.JobID; got != c.want {
+			cluster := flink.Owner{APIVersion: "flinkoperator.k8s.io/v1beta1", Kind: "FlinkCluster", Name: "a", UID: "u", Mode: flink.Application, JobID: c.status}
+			if got := flink.Recognize(build(c.line)).WithOwners([]flink.Owner{cluster}, true).Identity.JobID; got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

@@ -114,7 +114,7 @@ type evidence struct {
 func gather(o *Object) evidence {
 	var e evidence
 	e.readLabels(o.Pod.Labels)
-	for _, owner := range o.Owners {
+	for _, owner := range o.OwnerReferences {
 		if owner.isFlink() {
 			e.signals |= FlinkOwner
 		}

@@ -36,7 +36,7 @@ func newServed(api discoverer) served { return served{api, cache.NewLRUExpireCac
 
 // kindOf is the kind that an owner reference names. The error is errUnreadable if the
 // API server does not serve it.
-func (o *Owners) kindOf(ctx context.Context, ref flink.Owner) (kind, error) {
+func (o *Owners) kindOf(ctx context.Context, ref flink.OwnerReference) (kind, error) {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil || gv.Version == "" || len(validation.IsDNS1035Label(gv.Version)) > 0 || gv.Group != "" && len(validation.IsDNS1123Subdomain(gv.Group)) > 0 {
 		return kind{}, errUnreadable // it is not validated yet, and would become a part of a URL

@@ -17,16 +17,16 @@ type kept struct {
 	kind   kind
 	mode   flink.Mode
 	jobID  string
-	stated []flink.Statement // labels of its pods, by which they would be others'; mostly none
+	stated []flink.LabelField // labels of its pods, by which they would be others'; mostly none
 }
 
 // is tells whether it has a uid, where one is known.
 func (k *kept) is(uid string) bool { return uid == "" || string(k.UID) == uid }
 
-func (k *kept) relative() flink.Relative {
-	return flink.Relative{
+func (k *kept) relative() flink.Owner {
+	return flink.Owner{
 		APIVersion: k.kind.apiVersion(), Kind: k.kind.Kind, Name: k.Name, UID: string(k.UID),
-		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID, PodStatements: k.stated,
+		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID, PodLabelFields: k.stated,
 	}
 }
 
@@ -36,13 +36,13 @@ func (k *kept) cluster() (c flink.Cluster, name string, ok bool) {
 	if k.kind.custom || len(k.OwnerReferences) > 0 {
 		return c, "", false
 	}
-	return flink.ClusterOf(k.Name, string(k.UID), k.Labels)
+	return flink.ClusterFromLabels(k.Name, string(k.UID), k.Labels)
 }
 
-func (k *kept) owners() []flink.Owner {
-	owners := make([]flink.Owner, len(k.OwnerReferences))
+func (k *kept) owners() []flink.OwnerReference {
+	owners := make([]flink.OwnerReference, len(k.OwnerReferences))
 	for i, r := range k.OwnerReferences {
-		owners[i] = flink.Owner{APIVersion: r.APIVersion, Kind: r.Kind, Name: r.Name, UID: string(r.UID), Controller: r.Controller != nil && *r.Controller}
+		owners[i] = flink.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind, Name: r.Name, UID: string(r.UID), Controller: r.Controller != nil && *r.Controller}
 	}
 	return owners
 }
@@ -56,7 +56,7 @@ func (k *kept) mayLag(pod *flink.Object, below *kept, now time.Time) bool {
 	if !k.kind.custom || k.mode != flink.Application || pod.Kind != "Pod" || below == nil || below.kind.custom {
 		return false
 	}
-	for _, ref := range pod.Owners {
+	for _, ref := range pod.OwnerReferences {
 		if ref.UID == string(below.UID) {
 			return false
 		}
@@ -83,7 +83,7 @@ func keepCustom(k kind, u *unstructured.Unstructured) *kept {
 	job, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "job")
 	inTemplate, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "job")
 	c.mode = flink.ModeOf(k.Kind, job != nil || inTemplate != nil)
-	c.stated = flink.Statements(k.Kind, u.Object)
+	c.stated = flink.PodLabelFields(k.Kind, u.Object)
 	for _, path := range jobIDs {
 		if id, ok, _ := unstructured.NestedString(u.Object, path...); ok && id != "" {
 			c.jobID = id

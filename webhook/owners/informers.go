@@ -46,14 +46,14 @@ var kinds = func() []kind {
 // known are those whose resources need no discovery.
 var known = slices.Concat(kinds, []kind{replicaSets, daemonSets})
 
-func isFollowed(ref flink.Owner) bool {
+func isFollowed(ref flink.OwnerReference) bool {
 	_, ok := among(kinds, ref)
 	return ok
 }
 
 func (k kind) isFollowed() bool { return slices.Contains(kinds, k) }
 
-func among(kinds []kind, ref flink.Owner) (kind, bool) {
+func among(kinds []kind, ref flink.OwnerReference) (kind, bool) {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil {
 		return kind{}, false

@@ -101,16 +101,16 @@ const depth = 8
 // an owner is gone. An owner that drey has no right to read is the last: its reference
 // shows its kind, name and uid. The nearest of a pod says which labels its controller
 // denies it.
-func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
+func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flink.Owner, complete bool) {
 	relatives, complete = o.chain(ctx, object)
 	if len(relatives) > 0 && object.Kind == "Pod" {
-		relatives[0].Denied, relatives[0].DeniesAll = o.denied(ctx, object)
+		relatives[0].ExcludedKeys, relatives[0].SelectorUnknown = o.denied(ctx, object)
 	}
 	return relatives, complete
 }
 
-func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []flink.Relative, complete bool) {
-	ref, ok := flink.ByOwner(object.Owners)
+func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []flink.Owner, complete bool) {
+	ref, ok := flink.PreferredOwner(object.OwnerReferences)
 	if !ok || flink.IsCustomKind(object.Kind) && !isFollowed(ref) {
 		return nil, true
 	}
@@ -128,11 +128,11 @@ func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []f
 		case err != nil:
 			o.log.Debug("owner not found", "namespace", object.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
 			r := bare(ref)
-			r.NotRead = true
+			r.LookupFailed = true
 			return append(relatives, r), false
 		}
 		relatives, below = append(relatives, found.relative()), found
-		if ref, ok = flink.ByOwner(found.owners()); !ok || found.kind.custom && !isFollowed(ref) {
+		if ref, ok = flink.PreferredOwner(found.owners()); !ok || found.kind.custom && !isFollowed(ref) {
 			return relatives, true // above a custom resource of Flink's, only another is the root
 		}
 	}
@@ -233,7 +233,7 @@ var (
 // find returns what an owner reference of an object points at. A ReplicaSet's
 // Deployment is found by its name, from memory as a rule; a ReplicaSet without one is
 // read: something else may control it.
-func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.Owner) (*kept, error) {
+func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.OwnerReference) (*kept, error) {
 	k, ok := among(known, ref)
 	if k == replicaSets {
 		if deployment, ok := flink.DeploymentOf(ref.Name, object.Pod.Labels); ok {
@@ -315,14 +315,14 @@ func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kep
 }
 
 // bare is what an owner reference itself says.
-func bare(ref flink.Owner) flink.Relative {
-	return flink.Relative{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
+func bare(ref flink.OwnerReference) flink.Owner {
+	return flink.Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
 }
 
 // unverified is what an owner reference says of an object that was not found with that
 // uid.
-func unverified(ref flink.Owner) flink.Relative {
+func unverified(ref flink.OwnerReference) flink.Owner {
 	r := bare(ref)
-	r.Unverified = true
+	r.Unresolved = true
 	return r
 }

@@ -88,10 +88,10 @@ func metadataOf(t *testing.T, line string) *metav1.PartialObjectMetadata {
 }
 
 // referenceTo reads group/version/Kind/name/uid, without a group for the core API.
-func referenceTo(path string) flink.Owner {
+func referenceTo(path string) flink.OwnerReference {
 	p := strings.Split(path, "/")
 	n := len(p)
-	return flink.Owner{APIVersion: strings.Join(p[:n-3], "/"), Kind: p[n-3], Name: p[n-2], UID: p[n-1], Controller: true}
+	return flink.OwnerReference{APIVersion: strings.Join(p[:n-3], "/"), Kind: p[n-3], Name: p[n-2], UID: p[n-1], Controller: true}
 }
 
 // calls counts the requests since it was called last.
@@ -111,7 +111,7 @@ func (f *fakes) forbid(resource string) {
 
 // podOf is a pod of a controller. hash is the pod-template-hash, if it is not empty.
 func podOf(owner, hash string) *flink.Object {
-	o := &flink.Object{Kind: "Pod", Namespace: "flink", Labels: map[string]string{}, Owners: []flink.Owner{referenceTo(owner)}}
+	o := &flink.Object{Kind: "Pod", Namespace: "flink", Labels: map[string]string{}, OwnerReferences: []flink.OwnerReference{referenceTo(owner)}}
 	if hash != "" {
 		o.Labels["pod-template-hash"] = hash
 	}
@@ -120,11 +120,11 @@ func podOf(owner, hash string) *flink.Object {
 }
 
 // sentence is a chain of owners: ~ stands before those that are not verified.
-func sentence(relatives []flink.Relative, complete bool) string {
+func sentence(relatives []flink.Owner, complete bool) string {
 	var all []string
 	for _, r := range relatives {
 		mark := ""
-		if r.Unverified {
+		if r.Unresolved {
 			mark = "~"
 		}
 		all = append(all, mark+r.Kind+" "+r.Name+" "+r.UID)
@@ -240,7 +240,7 @@ func TestOwnersOfAbsentController(t *testing.T) {
 		t.Fatal(err)
 	}
 	relatives, complete := f.Of(t.Context(), pod)
-	if !complete || len(relatives) != 1 || fmt.Sprint(relatives[0].Denied) != "[deploymentId]" {
+	if !complete || len(relatives) != 1 || fmt.Sprint(relatives[0].ExcludedKeys) != "[deploymentId]" {
 		t.Errorf("complete %t: %+v; want the key deploymentId denied", complete, relatives)
 	}
 }

@@ -32,7 +32,7 @@ type controller struct {
 // read from the controller itself: that has a uid, and there is nobody else whose
 // selector counts. See docs/decisions/008-selectors-that-want-a-label-absent.md.
 func (o *Owners) denied(ctx context.Context, pod *flink.Object) (keys []string, all bool) {
-	ref, controlled := flink.Controller(pod.Owners)
+	ref, controlled := flink.ControllerOf(pod.OwnerReferences)
 	k, claims := among(claiming, ref)
 	if !controlled || !claims {
 		return nil, false

@@ -29,19 +29,19 @@ type Recognizer = func(apiVersion, kind string, object []byte) bool
 // Prove reads the pod template of an owner, and says whether it is Flink's: labels and
 // owner references are not enough. If the API server does not answer in time, the owner
 // stays as it is. An owner costs one call in ten minutes.
-func (o *Owners) Prove(ctx context.Context, namespace string, r flink.Relative, recognize Recognizer) flink.Relative {
-	k, ok := among(known, flink.Owner{APIVersion: r.APIVersion, Kind: r.Kind})
+func (o *Owners) Prove(ctx context.Context, namespace string, r flink.Owner, recognize Recognizer) flink.Owner {
+	k, ok := among(known, flink.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind})
 	if !ok || k.custom || k.cluster {
 		return r
 	}
 	if isFlink, ok := o.proofs.recent.Get(r.UID); ok {
-		r.NotFlink = !isFlink.(bool)
+		r.TemplateNotFlink = !isFlink.(bool)
 		return r
 	}
 	isFlink, err := o.runsFlink(ctx, k, namespace, r.Name, r.UID, recognize)
 	switch {
 	case errors.Is(err, errGone):
-		r.Unverified = true
+		r.Unresolved = true
 		return r
 	case err != nil:
 		o.log.Debug("template of an owner not read", "namespace", namespace, "kind", r.Kind, "name", r.Name, "error", err)
@@ -52,7 +52,7 @@ func (o *Owners) Prove(ctx context.Context, namespace string, r flink.Relative, 
 		age = proofAge
 	}
 	o.proofs.recent.Add(r.UID, isFlink, age)
-	r.NotFlink = !isFlink
+	r.TemplateNotFlink = !isFlink
 	return r
 }
 

@@ -15,7 +15,7 @@ import (
 // restored, or be of another registry. Neither is a name: many may have it. See
 // docs/decisions/004-what-is-a-label-conflict.md.
 func claim(w flink.Workload, own string, known Known) (Label, bool) {
-	stated := w.Object.Stated()
+	stated := w.Object.LabelFields()
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
 		for _, s := range stated {
 			if s.Key == key && isAnothers(w, s.Value, own, known) {
@@ -30,10 +30,10 @@ func claim(w flink.Workload, own string, known Known) (Label, bool) {
 // for some of its pods, and that has no target here: a template may state another than the
 // workload itself, and an operator makes pods after the custom resource was let in.
 func strayPlatform(w flink.Workload, p platform, owner map[string]string) (Label, bool) {
-	if w.MadeByJobManager && (len(w.Relatives) == 0 || w.Relatives[0].NotRead) {
+	if w.MadeByJobManager && (len(w.Owners) == 0 || w.Owners[0].LookupFailed) {
 		return Label{}, false // its owner may carry it
 	}
-	for _, s := range w.Object.Stated() {
+	for _, s := range w.Object.LabelFields() {
 		if s.Key == LabelPlatformNamespace && !p.belongs(s.Value, owner) {
 			return Label{Key: s.Key, Value: s.Value}, true
 		}
@@ -45,15 +45,15 @@ func strayPlatform(w flink.Workload, p platform, owner map[string]string) (Label
 // another's, of the workload and of its owners, so that one command mends them.
 func (v Verdict) denyConflict(l Label, owner map[string]string, known Known) Verdict {
 	v.conflict = l
-	wrong := func(s flink.Statement) bool {
+	wrong := func(s flink.LabelField) bool {
 		if l.Key == LabelPlatformNamespace {
 			return s.Key == l.Key && !v.platform.belongs(s.Value, owner)
 		}
 		return s.Key != LabelPlatformNamespace && isAnothers(v.workload, s.Value, v.registered.ID, known)
 	}
-	v.stray = slices.DeleteFunc(v.workload.Object.Stated(), func(s flink.Statement) bool { return !wrong(s) })
-	for _, r := range v.workload.Relatives {
-		v.ownersStray = append(v.ownersStray, slices.DeleteFunc(slices.Clone(r.PodStatements), func(s flink.Statement) bool { return !wrong(s) }))
+	v.stray = slices.DeleteFunc(v.workload.Object.LabelFields(), func(s flink.LabelField) bool { return !wrong(s) })
+	for _, r := range v.workload.Owners {
+		v.ownersStray = append(v.ownersStray, slices.DeleteFunc(slices.Clone(r.PodLabelFields), func(s flink.LabelField) bool { return !wrong(s) }))
 	}
 	return v.deny(LabelConflict)
 }
@@ -139,18 +139,18 @@ func isAnothers(w flink.Workload, id, own string, known Known) bool {
 // that were admitted: see decideClaims. Owner references are written by users: the uid
 // of an owner that was not found with it is not the workload's own.
 func isOwn(w flink.Workload, id string) bool {
-	if id == w.Object.UID || w.IsSeparate() && id == w.Identity.ID {
+	if id == w.Object.UID || w.IsSeparateTaskManager() && id == w.Identity.ID {
 		return true
 	}
-	for _, r := range w.Relatives {
-		if r.UID == id && r.Unverified {
+	for _, r := range w.Owners {
+		if r.UID == id && r.Unresolved {
 			return false
 		}
 	}
 	if id == w.Root.UID {
 		return true
 	}
-	for _, r := range w.Relatives {
+	for _, r := range w.Owners {
 		if r.UID == id || vouches(w, r) && (r.Labels[LabelDeploymentID] == id || r.Labels[LabelSessionClusterID] == id) {
 			return true
 		}

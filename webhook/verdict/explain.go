@@ -68,9 +68,9 @@ func (v Verdict) Explain(r Registry) Explanation {
 	if e.Name == "" && w.Object.GenerateName != "" {
 		e.Name = w.Object.GenerateName + "*"
 	}
-	for _, o := range w.Relatives {
+	for _, o := range w.Owners {
 		owner := fmt.Sprintf("%s %s", o.Kind, o.Name)
-		if o.Unverified {
+		if o.Unresolved {
 			owner += " (not found, or not readable)"
 		}
 		e.Owners = append(e.Owners, owner)
@@ -91,9 +91,9 @@ func (v Verdict) explain(l Label) ExplainedLabel {
 	switch {
 	case l.Value == "":
 		e.Action = LeftOut
-	case v.workload.Denies(l.Key):
+	case v.workload.ExcludesLabel(l.Key):
 		e.Action, e.From = LeftOff, "the selector of its controller wants pods without it"
-		if v.workload.Relatives[0].DeniesAll {
+		if v.workload.Owners[0].SelectorUnknown {
 			e.From = "the selector of its controller could not be read"
 		}
 	default:

@@ -15,7 +15,7 @@ func (v *Verdict) label(owner map[string]string) {
 	for _, l := range v.wanted(buffer[:0], owner) {
 		l = v.asItsPods(l)
 		switch value, ok := have[l.Key]; {
-		case l.Value == "", !registry.IsLabelValue(l.Value), v.workload.Denies(l.Key):
+		case l.Value == "", !registry.IsLabelValue(l.Value), v.workload.ExcludesLabel(l.Key):
 		case !ok:
 			v.Add = append(v.Add, l)
 		case value != l.Value:
@@ -26,7 +26,7 @@ func (v *Verdict) label(owner map[string]string) {
 
 // wrong returns the labels of the mode that a pod's process shows that it is not in.
 func wrong(w flink.Workload, labels map[string]string) (all []Label) {
-	if !w.ModeShown || w.Object.Kind != "Pod" || labels[LabelSystem] != System {
+	if !w.ModeFromSpec || w.Object.Kind != "Pod" || labels[LabelSystem] != System {
 		return nil
 	}
 	keys, app := []string{LabelSessionClusterID, LabelSessionClusterName}, AppJob
@@ -88,7 +88,7 @@ func makesPodsOfOneJob(kind string) bool { return kind == "Pod" }
 // stands in for what could not be looked up.
 func (v *Verdict) id(key string, owner map[string]string) Label {
 	l := v.firstOf(key, owner[key], v.registered.ID, v.workload.Identity.ID)
-	if l.Source == FromRoot && v.workload.IsSeparate() {
+	if l.Source == FromRoot && v.workload.IsSeparateTaskManager() {
 		l.Source = FromJobManager
 	}
 	return l

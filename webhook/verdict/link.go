@@ -18,12 +18,12 @@ const (
 // JobManager's, if that belongs to the same platform namespace.
 func (v *Verdict) join(known Known) {
 	w := v.workload
-	if !w.IsSeparate() || w.Identity.Name == "" {
+	if !w.IsSeparateTaskManager() || w.Identity.Name == "" {
 		return
 	}
 	c, ok := known.Cluster(w.Object.Namespace, registry.LabelValue(w.Identity.Name))
 	if ok && c.Labels[LabelPlatformNamespace] == v.platform.name {
-		v.workload = w.Join(c)
+		v.workload = w.WithCluster(c)
 	}
 }
 
@@ -68,7 +68,7 @@ func statedLink(w flink.Workload) string {
 	if stated := cmp.Or(o.Pod.Annotations[key], o.Pod.Labels[key], o.Annotations[key], o.Labels[key]); stated != "" {
 		return stated
 	}
-	for _, r := range w.Relatives {
+	for _, r := range w.Owners {
 		if stated := cmp.Or(r.Annotations[key], r.Labels[key]); stated != "" {
 			return stated
 		}

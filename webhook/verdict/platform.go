@@ -85,22 +85,22 @@ func admittedOwner(w flink.Workload, known Known) map[string]string {
 	if i < 0 || len(known.Targets(w.Object.Namespace)) == 0 && !known.HadTarget(w.Object.Namespace) {
 		return nil
 	}
-	return w.Relatives[i].Labels
+	return w.Owners[i].Labels
 }
 
 // labeledOwner is the index of the nearest owner that carries our labels and may make
 // Flink's pods; -1 if there is none.
 func labeledOwner(w flink.Workload) int {
-	return slices.IndexFunc(w.Relatives, func(r flink.Relative) bool {
+	return slices.IndexFunc(w.Owners, func(r flink.Owner) bool {
 		return r.Labels[LabelPlatformNamespace] != "" && vouches(w, r)
 	})
 }
 
 // vouches tells whether an owner carries our labels, and not by itself: it may make Flink's
 // pods, and no custom resource that is not there is named as the owner of it.
-func vouches(w flink.Workload, r flink.Relative) bool {
-	return r.Labels[LabelSystem] == System && r.MakesFlinkPods() && !slices.ContainsFunc(w.Relatives, func(r flink.Relative) bool {
-		return r.Unverified && flink.IsCustomResource(r.APIVersion, r.Kind)
+func vouches(w flink.Workload, r flink.Owner) bool {
+	return r.Labels[LabelSystem] == System && r.CreatesFlinkPods() && !slices.ContainsFunc(w.Owners, func(r flink.Owner) bool {
+		return r.Unresolved && flink.IsCustomResource(r.APIVersion, r.Kind)
 	})
 }
 
@@ -108,15 +108,15 @@ func vouches(w flink.Workload, r flink.Relative) bool {
 // has no target: its labels, or that it is a Deployment, say that it belongs to a running
 // job, so its template has to show Flink. ok is false if nothing depends on that.
 func Unproven(w flink.Workload, known Known) (i int, ok bool) {
-	if len(w.Relatives) == 0 {
+	if len(w.Owners) == 0 {
 		return 0, false
 	}
 	targets := known.Targets(w.Object.Namespace)
 	hasTarget := func(platform string) bool {
 		return slices.ContainsFunc(targets, func(t registry.Target) bool { return t.PlatformNamespace == platform })
 	}
-	if i := labeledOwner(w); i >= 0 && w.Relatives[i].HasTemplate() {
-		return i, !hasTarget(w.Relatives[i].Labels[LabelPlatformNamespace])
+	if i := labeledOwner(w); i >= 0 && w.Owners[i].HasPodTemplate() {
+		return i, !hasTarget(w.Owners[i].Labels[LabelPlatformNamespace])
 	}
 	return 0, w.MadeByJobManager && len(targets) == 0
 }

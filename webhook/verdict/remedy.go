@@ -26,7 +26,7 @@ func (v Verdict) remedy(value string) string {
 	case isOwned && root.Kind == "Job" && flink.IsController(root.APIVersion, root.Kind):
 		return v.replaceJob(root, value)
 	case isOwned && flink.IsController(root.APIVersion, root.Kind):
-		return v.patch(root, v.ofPods(flink.TemplateLabels(root.Kind), value))
+		return v.patch(root, v.ofPods(flink.TemplateLabelsPath(root.Kind), value))
 	case isOwned:
 		group, _, _ := strings.Cut(root.APIVersion, "/")
 		return fmt.Sprintf("kubectl edit %s.%s %s -n %s", shellSafe(strings.ToLower(root.Kind), "KIND"), shellSafe(group, "GROUP"), shellSafe(root.Name, "NAME"), o.Namespace)
@@ -39,40 +39,40 @@ func (v Verdict) remedy(value string) string {
 	case w.Flavor == flink.Custom:
 		return localPatch(v.ofPods([]string{"metadata", "labels"}, value), &value, o.Namespace)
 	default:
-		return localPatch(v.ofPods(flink.TemplateLabels(o.Kind), value), &value, o.Namespace)
+		return localPatch(v.ofPods(flink.TemplateLabelsPath(o.Kind), value), &value, o.Namespace)
 	}
 }
 
 // root is the owner of which the workload's pods are made; ok is false if that is the
 // workload itself.
-func (v Verdict) root() (owner flink.Relative, ok bool) {
+func (v Verdict) root() (owner flink.Owner, ok bool) {
 	w := v.workload
-	for _, r := range w.Relatives {
+	for _, r := range w.Owners {
 		if r.Kind == w.Root.Kind && r.Name == w.Root.Name {
 			return r, true
 		}
 	}
-	for _, ref := range w.Object.Owners {
+	for _, ref := range w.Object.OwnerReferences {
 		if ref.Kind == w.Root.Kind && ref.Name == w.Root.Name {
-			return flink.Relative{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}, true
+			return flink.Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}, true
 		}
 	}
 	if w.Object.Kind == "Pod" && w.Root.Kind == "Deployment" { // a ReplicaSet's
-		return flink.Relative{APIVersion: "apps/v1", Kind: w.Root.Kind, Name: w.Root.Name}, true
+		return flink.Owner{APIVersion: "apps/v1", Kind: w.Root.Kind, Name: w.Root.Name}, true
 	}
-	return flink.Relative{}, false
+	return flink.Owner{}, false
 }
 
 // ofPods are the places at which pods get what is to be set, or taken off.
-func (v Verdict) ofPods(labels []string, value string) (places []flink.Statement) {
-	at := func(key string) flink.Statement {
-		return flink.Statement{Key: key, Path: slices.Concat(labels, []string{key})}
+func (v Verdict) ofPods(labels []string, value string) (places []flink.LabelField) {
+	at := func(key string) flink.LabelField {
+		return flink.LabelField{Key: key, Path: slices.Concat(labels, []string{key})}
 	}
 	if value != "" {
-		return []flink.Statement{at(LabelPlatformNamespace)}
+		return []flink.LabelField{at(LabelPlatformNamespace)}
 	}
 	for _, s := range v.stray {
-		if !slices.ContainsFunc(places, func(p flink.Statement) bool { return p.Key == s.Key }) {
+		if !slices.ContainsFunc(places, func(p flink.LabelField) bool { return p.Key == s.Key }) {
 			places = append(places, at(s.Key))
 		}
 	}
@@ -80,10 +80,10 @@ func (v Verdict) ofPods(labels []string, value string) (places []flink.Statement
 }
 
 // patchCustom patches a custom resource in the cluster, where it states what is another's.
-func (v Verdict) patchCustom(root flink.Relative, value string) string {
-	for i, r := range v.workload.Relatives {
+func (v Verdict) patchCustom(root flink.Owner, value string) string {
+	for i, r := range v.workload.Owners {
 		switch {
-		case value != "" || r.UID != root.UID || r.Unverified:
+		case value != "" || r.UID != root.UID || r.Unresolved:
 		case len(v.ownersStray[i]) > 0:
 			return v.patch(root, v.ownersStray[i])
 		default:
@@ -91,14 +91,14 @@ func (v Verdict) patchCustom(root flink.Relative, value string) string {
 				resourceOf(root), shellSafe(root.Name, "NAME"))
 		}
 	}
-	var places []flink.Statement
-	for _, labels := range flink.PodLabels(root.Kind) {
+	var places []flink.LabelField
+	for _, labels := range flink.PodLabelPaths(root.Kind) {
 		places = append(places, v.ofPods(labels, value)...)
 	}
 	return v.patch(root, places)
 }
 
-func (v Verdict) patch(root flink.Relative, places []flink.Statement) string {
+func (v Verdict) patch(root flink.Owner, places []flink.LabelField) string {
 	return fmt.Sprintf("kubectl patch %s %s -n %s --type merge -p '%s'", resourceOf(root), shellSafe(root.Name, "NAME"), v.workload.Object.Namespace, mergePatch(places, v.setTo()))
 }
 
@@ -112,7 +112,7 @@ func (v Verdict) setTo() *string {
 
 // resourceOf is how kubectl calls a kind. Rollouts are of a group that kubectl does not
 // know by itself.
-func resourceOf(r flink.Relative) string {
+func resourceOf(r flink.Owner) string {
 	if r.Kind == "Rollout" {
 		return "rollout.argoproj.io"
 	}
@@ -121,8 +121,8 @@ func resourceOf(r flink.Relative) string {
 
 // replaceJob recreates a Job: its template cannot be changed. The API server selects its
 // pods by a uid, which it writes into the template.
-func (v Verdict) replaceJob(root flink.Relative, value string) string {
-	labels := flink.TemplateLabels(root.Kind)
+func (v Verdict) replaceJob(root flink.Owner, value string) string {
+	labels := flink.TemplateLabelsPath(root.Kind)
 	places := v.ofPods(labels, value)
 	if value == "" { // what a Job has no labels of gets its template's
 		places = append(places, v.ofPods([]string{"metadata", "labels"}, "")...)
@@ -172,12 +172,14 @@ func clientOption(o *flink.Object, without []string, another string) string {
 	return "-D" + flink.OptionJobManagerLabels + "=" + strings.Join(list, ",")
 }
 
-func localPatch(places []flink.Statement, value *string, namespace string) string {
+func localPatch(places []flink.LabelField, value *string, namespace string) string {
 	return fmt.Sprintf("kubectl patch --local -f FILE --type merge -p '%s' -o yaml | kubectl apply -n %s -f -", mergePatch(places, value), namespace)
 }
 
 // mergePatch sets places to a value, or takes off what they state.
-func mergePatch(places []flink.Statement, value *string) string { return quoted(nested(places, value)) }
+func mergePatch(places []flink.LabelField, value *string) string {
+	return quoted(nested(places, value))
+}
 
 // quoted is a patch between the single quotes of a shell.
 func quoted(patch map[string]any) string {
@@ -185,7 +187,7 @@ func quoted(patch map[string]any) string {
 	return strings.ReplaceAll(string(text), "'", `\u0027`)
 }
 
-func nested(places []flink.Statement, value *string) map[string]any {
+func nested(places []flink.LabelField, value *string) map[string]any {
 	patch := map[string]any{}
 	for _, p := range places {
 		switch {
@@ -201,14 +203,14 @@ func nested(places []flink.Statement, value *string) map[string]any {
 }
 
 // rest is what is left of an option without all that places state in it: nil for nothing.
-func rest(of flink.Statement, places []flink.Statement) any {
+func rest(of flink.LabelField, places []flink.LabelField) any {
 	var keys []string
 	for _, p := range places {
 		if slices.Equal(p.Path, of.Path) {
 			keys = append(keys, p.Key)
 		}
 	}
-	if left := flink.Without(of.List, keys); left != "" {
+	if left := flink.RemoveFromList(of.List, keys); left != "" {
 		return left
 	}
 	return nil

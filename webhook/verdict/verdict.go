@@ -56,13 +56,13 @@ type Verdict struct {
 
 	workload    flink.Workload
 	platform    platform
-	owner       map[string]string   // the labels of an owner that was admitted
-	unlinked    string              // a link that it states and that leads nowhere
-	conflict    Label               // with which it claims what is another's
-	stray       []flink.Statement   // where it states that, or the like
-	ownersStray [][]flink.Statement // likewise its relatives, each
-	was         []Label             // that an update would change or remove
-	isUpdate    bool                // by which the conflict would come
+	owner       map[string]string    // the labels of an owner that was admitted
+	unlinked    string               // a link that it states and that leads nowhere
+	conflict    Label                // with which it claims what is another's
+	stray       []flink.LabelField   // where it states that, or the like
+	ownersStray [][]flink.LabelField // likewise its relatives, each
+	was         []Label              // that an update would change or remove
+	isUpdate    bool                 // by which the conflict would come
 	registered  registry.Registered
 }
 

@@ -161,66 +161,66 @@ func sentence(v verdict.Verdict) string {
 // TestDecideWithWhatIsKnown has workloads with owners, registered objects, and what
 // else runs in the cluster. ID(name) stands for the id of a registered object.
 func TestDecideWithWhatIsKnown(t *testing.T) {
-	plain := flink.Relative{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
-	admitted, custom := plain, flink.Relative{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "nuts", UID: "uid-custom", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"}
+	plain := flink.Owner{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
+	admitted, custom := plain, flink.Owner{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "nuts", UID: "uid-custom", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"}
 	admitted.Labels = map[string]string{"system": "ververica-platform", "vvpNamespace": "a", "deploymentId": "uid-before", "deploymentName": "before"}
 	unverified := plain
-	unverified.Unverified = true
+	unverified.Unresolved = true
 	gone, other, foreign := admitted, admitted, admitted
 	noCustom := custom
-	noCustom.Unverified = true
-	gone.Unverified, other.NotFlink, foreign.APIVersion = true, true, "x.example/v1"
+	noCustom.Unresolved = true
+	gone.Unresolved, other.TemplateNotFlink, foreign.APIVersion = true, true, "x.example/v1"
 	linked := custom
 	linked.Annotations = map[string]string{"drey.dev/deployment": "payments"}
 	const app, all = "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a", "app=flink-job drey.dev/app=flink-job system=ververica-platform vvpNamespace=a deploymentId="
 	for rule, c := range map[string]struct {
 		world      string
-		owners     []flink.Relative
+		owners     []flink.Owner
 		incomplete bool
 		labels     string
 		want       string
 	}{
-		"the root's uid and name are the identity": {"a/x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
-		"a custom resource above is the root, and knows the job": {"a/x", []flink.Relative{plain, custom}, false, "",
+		"the root's uid and name are the identity": {"a/x", []flink.Owner{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"a custom resource above is the root, and knows the job": {"a/x", []flink.Owner{plain, custom}, false, "",
 			"allow HasTarget " + all + "uid-custom deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110"},
-		"what could not be looked up is left out":  {"a/x", []flink.Relative{plain}, true, "", "allow HasTarget " + app},
-		"or comes from an owner that was admitted": {"a/x", []flink.Relative{admitted}, true, "", "allow HasTarget " + all + "uid-before deploymentName=before"},
+		"what could not be looked up is left out":  {"a/x", []flink.Owner{plain}, true, "", "allow HasTarget " + app},
+		"or comes from an owner that was admitted": {"a/x", []flink.Owner{admitted}, true, "", "allow HasTarget " + all + "uid-before deploymentName=before"},
 
-		"who is registered has the registered id":                   {"a/x D:a/nuts@x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "ID(a/nuts) deploymentName=nuts"},
-		"not if it is registered for another namespace":             {"a/x a/y@other D:a/nuts@y", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
-		"not if it is a session cluster that is registered":         {"a/x S:a/nuts@x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
-		"an owner may state as what it is registered":               {"a/x D:a/payments@x", []flink.Relative{plain, linked}, false, "", "allow HasTarget " + all + "ID(a/payments) deploymentName=payments jobId=7a0c0e1d-2b3a-4958-8776-655443322110"},
-		"what it states and is not registered gives nothing":        {"a/x D:a/nuts@x", []flink.Relative{plain, linked}, false, "", "allow HasTarget " + all + "uid-custom deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 warning"},
-		"a stated id that is registered here is a link":             {"a/x D:a/payments@x", []flink.Relative{plain}, false, "deploymentId=ID(a/payments)", "allow HasTarget " + app + " deploymentName=payments"},
-		"being registered settles which platform namespace":         {"a/x b/y D:a/nuts@x", []flink.Relative{plain}, false, "", "allow HasTarget " + all + "ID(a/nuts) deploymentName=nuts"},
-		"unless it is registered in both":                           {"a/x b/y D:a/nuts@x D:b/nuts@y", []flink.Relative{plain}, false, "", "deny AmbiguousTarget"},
-		"the id of what is registered elsewhere is a claim":         {"a/x a/y@other D:a/payments@y", []flink.Relative{plain}, false, "deploymentId=ID(a/payments)", "deny LabelConflict"},
-		"the id of a registered session cluster is a claim":         {"a/x S:a/payments@x", []flink.Relative{plain}, false, "deploymentId=ID(a/payments)", "deny LabelConflict"},
-		"the uid of another workload is a claim":                    {"a/x live:uid-other", []flink.Relative{plain}, false, "deploymentId=uid-other", "deny LabelConflict"},
-		"also as the id of what it is not":                          {"a/x live:uid-other", []flink.Relative{plain}, false, "sessionClusterId=uid-other", "deny LabelConflict"},
-		"its own uid is none":                                       {"a/x live:uid-nuts", []flink.Relative{plain, custom}, false, "deploymentId=uid-nuts", "allow HasTarget " + app + " deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 kept:deploymentId=uid-nuts"},
-		"a uid that was not found is an identity":                   {"a/x", []flink.Relative{unverified}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
-		"not if something that runs has it":                         {"a/x live:uid-nuts", []flink.Relative{unverified}, false, "", "allow HasTarget " + app + " deploymentName=nuts"},
-		"nor does it vouch for a label":                             {"a/x live:uid-nuts", []flink.Relative{unverified}, false, "deploymentId=uid-nuts", "deny LabelConflict"},
-		"also if it is no root for sure":                            {"a/x live:uid-nuts", []flink.Relative{unverified}, true, "deploymentId=uid-nuts", "deny LabelConflict"},
-		"an id that nobody has stays":                               {"a/x", []flink.Relative{plain}, false, "deploymentId=restored", "allow HasTarget " + app + " deploymentName=nuts kept:deploymentId=restored"},
-		"a name stays, whoever has it":                              {"a/x D:a/payments@x", []flink.Relative{plain}, false, "deploymentName=payments", "allow HasTarget " + all + "uid-nuts kept:deploymentName=payments"},
-		"a platform namespace without a target here is a claim":     {"a/x", []flink.Relative{plain}, false, "vvpNamespace=b", "deny LabelConflict"},
-		"also against an owner that was admitted":                   {"a/x", []flink.Relative{admitted}, false, "vvpNamespace=b", "deny LabelConflict"},
-		"an owner that was admitted settles the platform namespace": {"a/x b/y", []flink.Relative{admitted}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"who is registered has the registered id":                   {"a/x D:a/nuts@x", []flink.Owner{plain}, false, "", "allow HasTarget " + all + "ID(a/nuts) deploymentName=nuts"},
+		"not if it is registered for another namespace":             {"a/x a/y@other D:a/nuts@y", []flink.Owner{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"not if it is a session cluster that is registered":         {"a/x S:a/nuts@x", []flink.Owner{plain}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"an owner may state as what it is registered":               {"a/x D:a/payments@x", []flink.Owner{plain, linked}, false, "", "allow HasTarget " + all + "ID(a/payments) deploymentName=payments jobId=7a0c0e1d-2b3a-4958-8776-655443322110"},
+		"what it states and is not registered gives nothing":        {"a/x D:a/nuts@x", []flink.Owner{plain, linked}, false, "", "allow HasTarget " + all + "uid-custom deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 warning"},
+		"a stated id that is registered here is a link":             {"a/x D:a/payments@x", []flink.Owner{plain}, false, "deploymentId=ID(a/payments)", "allow HasTarget " + app + " deploymentName=payments"},
+		"being registered settles which platform namespace":         {"a/x b/y D:a/nuts@x", []flink.Owner{plain}, false, "", "allow HasTarget " + all + "ID(a/nuts) deploymentName=nuts"},
+		"unless it is registered in both":                           {"a/x b/y D:a/nuts@x D:b/nuts@y", []flink.Owner{plain}, false, "", "deny AmbiguousTarget"},
+		"the id of what is registered elsewhere is a claim":         {"a/x a/y@other D:a/payments@y", []flink.Owner{plain}, false, "deploymentId=ID(a/payments)", "deny LabelConflict"},
+		"the id of a registered session cluster is a claim":         {"a/x S:a/payments@x", []flink.Owner{plain}, false, "deploymentId=ID(a/payments)", "deny LabelConflict"},
+		"the uid of another workload is a claim":                    {"a/x live:uid-other", []flink.Owner{plain}, false, "deploymentId=uid-other", "deny LabelConflict"},
+		"also as the id of what it is not":                          {"a/x live:uid-other", []flink.Owner{plain}, false, "sessionClusterId=uid-other", "deny LabelConflict"},
+		"its own uid is none":                                       {"a/x live:uid-nuts", []flink.Owner{plain, custom}, false, "deploymentId=uid-nuts", "allow HasTarget " + app + " deploymentName=nuts jobId=7a0c0e1d-2b3a-4958-8776-655443322110 kept:deploymentId=uid-nuts"},
+		"a uid that was not found is an identity":                   {"a/x", []flink.Owner{unverified}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
+		"not if something that runs has it":                         {"a/x live:uid-nuts", []flink.Owner{unverified}, false, "", "allow HasTarget " + app + " deploymentName=nuts"},
+		"nor does it vouch for a label":                             {"a/x live:uid-nuts", []flink.Owner{unverified}, false, "deploymentId=uid-nuts", "deny LabelConflict"},
+		"also if it is no root for sure":                            {"a/x live:uid-nuts", []flink.Owner{unverified}, true, "deploymentId=uid-nuts", "deny LabelConflict"},
+		"an id that nobody has stays":                               {"a/x", []flink.Owner{plain}, false, "deploymentId=restored", "allow HasTarget " + app + " deploymentName=nuts kept:deploymentId=restored"},
+		"a name stays, whoever has it":                              {"a/x D:a/payments@x", []flink.Owner{plain}, false, "deploymentName=payments", "allow HasTarget " + all + "uid-nuts kept:deploymentName=payments"},
+		"a platform namespace without a target here is a claim":     {"a/x", []flink.Owner{plain}, false, "vvpNamespace=b", "deny LabelConflict"},
+		"also against an owner that was admitted":                   {"a/x", []flink.Owner{admitted}, false, "vvpNamespace=b", "deny LabelConflict"},
+		"an owner that was admitted settles the platform namespace": {"a/x b/y", []flink.Owner{admitted}, false, "", "allow HasTarget " + all + "uid-nuts deploymentName=nuts"},
 
-		"a template may state another than the workload": {"a/x", []flink.Relative{plain}, false, "vvpNamespace=a own:vvpNamespace=b", "deny LabelConflict"},
+		"a template may state another than the workload": {"a/x", []flink.Owner{plain}, false, "vvpNamespace=a own:vvpNamespace=b", "deny LabelConflict"},
 
-		"its target is gone, and its owner was admitted":             {"had:", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
-		"also where another platform namespace has come":             {"b/y", []flink.Relative{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
-		"also if its template states where it was":                   {"b/y", []flink.Relative{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job drey.dev/app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
-		"its target is gone, and its owner was never admitted":       {"", []flink.Relative{plain}, false, "", "deny NoDeploymentTarget"},
-		"nothing has recorded that there was a target":               {"", []flink.Relative{admitted}, false, "", "deny NoDeploymentTarget"},
-		"its owner was not found":                                    {"had:", []flink.Relative{gone}, false, "", "deny NoDeploymentTarget"},
-		"the custom resource above was not found":                    {"had:", []flink.Relative{admitted, noCustom}, false, "", "deny NoDeploymentTarget"},
-		"its owner is not Flink's":                                   {"had:", []flink.Relative{other}, false, "", "deny NoDeploymentTarget"},
-		"its owner is of a kind that drey does not label":            {"had:", []flink.Relative{foreign}, false, "", "deny NoDeploymentTarget"},
-		"a running job is not asked whose id its new pods carry":     {"had: live:uid-other", []flink.Relative{admitted}, false, "deploymentId=uid-other", "allow RunningJob " + app + " deploymentName=before kept:deploymentId=uid-other"},
+		"its target is gone, and its owner was admitted":             {"had:", []flink.Owner{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
+		"also where another platform namespace has come":             {"b/y", []flink.Owner{admitted}, false, "", "allow RunningJob " + all + "uid-before deploymentName=before"},
+		"also if its template states where it was":                   {"b/y", []flink.Owner{admitted}, false, "vvpNamespace=a", "allow RunningJob app=flink-job drey.dev/app=flink-job system=ververica-platform deploymentId=uid-before deploymentName=before"},
+		"its target is gone, and its owner was never admitted":       {"", []flink.Owner{plain}, false, "", "deny NoDeploymentTarget"},
+		"nothing has recorded that there was a target":               {"", []flink.Owner{admitted}, false, "", "deny NoDeploymentTarget"},
+		"its owner was not found":                                    {"had:", []flink.Owner{gone}, false, "", "deny NoDeploymentTarget"},
+		"the custom resource above was not found":                    {"had:", []flink.Owner{admitted, noCustom}, false, "", "deny NoDeploymentTarget"},
+		"its owner is not Flink's":                                   {"had:", []flink.Owner{other}, false, "", "deny NoDeploymentTarget"},
+		"its owner is of a kind that drey does not label":            {"had:", []flink.Owner{foreign}, false, "", "deny NoDeploymentTarget"},
+		"a running job is not asked whose id its new pods carry":     {"had: live:uid-other", []flink.Owner{admitted}, false, "deploymentId=uid-other", "allow RunningJob " + app + " deploymentName=before kept:deploymentId=uid-other"},
 		"its target is gone, and its owners could not be looked up ": {"", nil, true, "", "deny NoDeploymentTarget"},
 	} {
 		t.Run(rule, func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestDecideWithWhatIsKnown(t *testing.T) {
 			w := flink.Workload{
 				Object:   &flink.Object{Kind: kind, Namespace: "flink", Name: "p", Labels: own, Pod: flink.Pod{Labels: labels}},
 				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavor: flink.Docs, Root: flink.Root{Kind: "Deployment", Name: "nuts"}, Identity: flink.Identity{Name: "nuts"},
-			}.With(c.owners, !c.incomplete)
+			}.WithOwners(c.owners, !c.incomplete)
 			v := verdict.Decide(w, k)
 			got := sentence(v)
 			if v.Warning() != "" {
@@ -342,7 +342,7 @@ func TestDecideClaims(t *testing.T) {
 
 func testClaims(t *testing.T, kind string) {
 	t.Helper()
-	owner := flink.Relative{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
+	owner := flink.Owner{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
 	for rule, c := range map[string]struct{ world, before, comes, want string }{
 		"its owner's uid may come":                             {"a/x live:uid-nuts", "system=ververica-platform vvpNamespace=a", "deploymentId=uid-nuts", "allow NotApplicable"},
 		"the id as which it is registered may come":            {"a/x D:a/nuts@x", "system=ververica-platform vvpNamespace=a", "deploymentId=ID(a/nuts)", "allow NotApplicable"},
@@ -369,7 +369,7 @@ func testClaims(t *testing.T, kind string) {
 			w := flink.Workload{
 				Object:   &flink.Object{Kind: kind, Namespace: "flink", Name: "p", Labels: labels, Pod: flink.Pod{Labels: labels}},
 				Strength: flink.Strong, Signals: flink.MainContainer, Mode: flink.Application, Flavor: flink.Docs,
-			}.With([]flink.Relative{owner}, true)
+			}.WithOwners([]flink.Owner{owner}, true)
 			v := verdict.DecideUpdate(w, read(c.before), k)
 			if got := sentence(v); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
@@ -438,7 +438,7 @@ func TestNever(t *testing.T) {
 			}}},
 		}
 		if rng.IntN(2) == 0 {
-			o.Owners = []flink.Owner{{APIVersion: pick("apps/v1", "flink.apache.org/v1beta1"), Kind: pick("ReplicaSet", "Deployment", "FlinkDeployment", "Job"), Name: pick("a-1", "", "$(reboot)"), UID: pick("", "u", "not valid"), Controller: rng.IntN(2) == 0}}
+			o.OwnerReferences = []flink.OwnerReference{{APIVersion: pick("apps/v1", "flink.apache.org/v1beta1"), Kind: pick("ReplicaSet", "Deployment", "FlinkDeployment", "Job"), Name: pick("a-1", "", "$(reboot)"), UID: pick("", "u", "not valid"), Controller: rng.IntN(2) == 0}}
 		}
 		list := worlds[rng.IntN(len(worlds))]
 		v := verdict.Decide(flink.Recognize(o), list)
@@ -488,9 +488,9 @@ func commands(message string) string {
 // many targets: recognition is measured apart.
 func BenchmarkDecide(b *testing.B) {
 	o := &flink.Object{Kind: "Pod", Namespace: "flink", GenerateName: "my-job-6d4b9c-", Labels: map[string]string{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"},
-		Owners: []flink.Owner{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "my-job-6d4b9c", Controller: true}}}
+		OwnerReferences: []flink.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "my-job-6d4b9c", Controller: true}}}
 	o.Pod = flink.Pod{Labels: o.Labels, Containers: []flink.Container{{Name: "flink-main-container", Image: "flink:2.2", Args: []string{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}}}}
-	w := flink.Recognize(o).With([]flink.Relative{
+	w := flink.Recognize(o).WithOwners([]flink.Owner{
 		{APIVersion: "apps/v1", Kind: "Deployment", Name: "my-job", UID: "0b0b0b0b-0000-4000-8000-000000000002"},
 		{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "my-job", UID: "0b0b0b0b-0000-4000-8000-000000000001", Mode: flink.Application, JobID: "7a0c0e1d2b3a49588776655443322110"},
 	}, true)

@@ -28,13 +28,13 @@ type Reason string
 
 // The reasons to allow.
 const (
-	NotFlink          Reason = "NotFlink"          // no Flink workload: left alone
-	InsufficientSignal        Reason = "InsufficientSignal"        // perhaps Flink, not surely: left alone
-	HasTarget         Reason = "HasTarget"         // its namespace has a target
-	RunningJob        Reason = "RunningJob"        // no target any more, but it belongs to what was admitted, or is a TaskManager of a job that runs
-	LabelsRestored    Reason = "LabelsRestored"    // an update has forgotten labels of what was admitted: they stay
+	NotFlink           Reason = "NotFlink"           // no Flink workload: left alone
+	InsufficientSignal Reason = "InsufficientSignal" // perhaps Flink, not surely: left alone
+	HasTarget          Reason = "HasTarget"          // its namespace has a target
+	RunningJob         Reason = "RunningJob"         // no target any more, but it belongs to what was admitted, or is a TaskManager of a job that runs
+	LabelsRestored     Reason = "LabelsRestored"     // an update has forgotten labels of what was admitted: they stay
 	NotApplicable      Reason = "NotApplicable"      // drey does not decide on such a request
-	ExcludedNamespace Reason = "ExcludedNamespace" // drey leaves all of this namespace alone
+	ExcludedNamespace  Reason = "ExcludedNamespace"  // drey leaves all of this namespace alone
 )
 
 // The reasons to deny.

@@ -127,7 +127,7 @@ type tracedOwners struct {
 }
 
 // Of implements webhook.Owners.
-func (o tracedOwners) Of(ctx context.Context, object *flink.Object) ([]flink.Relative, bool) {
+func (o tracedOwners) Of(ctx context.Context, object *flink.Object) ([]flink.Owner, bool) {
 	ctx, span := o.tracer.Start(ctx, "owners", trace.WithAttributes(
 		attribute.String("k8s.namespace.name", object.Namespace), attribute.String("drey.kind", object.Kind), attribute.String("drey.name", object.Name)))
 	defer span.End()

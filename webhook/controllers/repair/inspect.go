@@ -117,7 +117,7 @@ func (i *Inspector) look(ctx context.Context, s source, o metav1.Object) (Findin
 	if w.Recognized() {
 		w, _ = webhook.WithOwners(ctx, w, i.Owners, i.Known)
 	}
-	early := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Relatives) > 0 && w.Relatives[0].Labels[verdict.LabelSystem] == ""
+	early := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Owners) > 0 && w.Owners[0].Labels[verdict.LabelSystem] == ""
 	return Finding{
 		early: early, Verdict: verdict.Decide(w, i.Known), UID: o.GetUID(), source: s, version: o.GetResourceVersion(), ending: o.GetDeletionTimestamp() != nil,
 	}, nil
