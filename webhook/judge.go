@@ -67,7 +67,7 @@ func keep[T any, P interface {
 			return answer
 		}
 		f, old := P(r.Object).recognize(r), P(r.OldObject).described().Labels
-		if verdict.Claims(old, f.Object.Labels) {
+		if verdict.SetsIdentity(old, f.Object.Labels) {
 			f = w.know(ctx, f)
 		}
 		v := verdict.DecideUpdate(f, old, w.known)
@@ -105,7 +105,7 @@ func (w *Webhooks) restoreLabels(_ context.Context, r *request[labeled]) respons
 		return answer
 	}
 	now := r.Object.Metadata.Labels
-	if lost := verdict.Lost(r.OldObject.Metadata.Labels, now); len(lost) > 0 {
+	if lost := verdict.RemovedLabels(r.OldObject.Metadata.Labels, now); len(lost) > 0 {
 		answer.reason = verdict.LabelsRestored
 		answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(now) > 0, lost)
 	}

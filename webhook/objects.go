@@ -173,7 +173,7 @@ func (w *Webhooks) judgeCreate(ctx context.Context, r *request[jsontext.Value], 
 	} else if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
-	if w.known.Live(o.Metadata.ID) {
+	if w.known.HasUID(o.Metadata.ID) {
 		return registry.IDTaken(o, "something that runs")
 	}
 	answer.warnings = w.objects.Rules.Warnings(o)
@@ -195,7 +195,7 @@ func (w *Webhooks) judgeUpdate(ctx context.Context, r *request[jsontext.Value], 
 		return err
 	}
 	answer.reason = Valid
-	if o.Metadata.ID != was.Metadata.ID && w.known.Live(o.Metadata.ID) {
+	if o.Metadata.ID != was.Metadata.ID && w.known.HasUID(o.Metadata.ID) {
 		return registry.IDTaken(o, "something that runs")
 	}
 	if err := w.objects.Rules.AllowUpdate(ctx, o, was); err != nil {

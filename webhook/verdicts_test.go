@@ -100,7 +100,7 @@ func newWorld(t testing.TB, c fixtures.Case, mode ...config.Mode) *world {
 	w := &world{}
 	w.handlers = webhook.New(webhook.Options{
 		Registry: fixtures.Index(t, "flink", c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
-		Address: verdict.Registry{URL: "http://127.0.0.1:8080"},
+		Address: verdict.RegisterHint{URL: "http://127.0.0.1:8080"},
 		Mode:    func(string) config.Mode { return append(mode, c.Mode)[0] },
 		Observe: func(d webhook.Denial) { w.observed = append(w.observed, d) },
 	}).Handlers()
@@ -208,7 +208,7 @@ func newHandlers(t testing.TB, targets ...string) map[string]http.Handler {
 func newWebhooks(t testing.TB, targets []string, o webhook.Options) *webhook.Webhooks {
 	t.Helper()
 	o.Registry, o.Log = fixtures.Index(t, "flink", targets), slog.New(slog.DiscardHandler)
-	o.Address, o.Exclude = verdict.Registry{URL: "http://127.0.0.1:8080"}, []string{"drey-system"}
+	o.Address, o.Exclude = verdict.RegisterHint{URL: "http://127.0.0.1:8080"}, []string{"drey-system"}
 	return webhook.New(o)
 }
 

@@ -35,8 +35,8 @@ type Registry interface {
 type Owners interface {
 	Finder
 
-	// Live tells, from memory, whether an id is the uid of a Flink workload.
-	Live(id string) bool
+	// HasUID tells, from memory, whether an id is the uid of a Flink workload.
+	HasUID(id string) bool
 
 	// Cluster returns, from memory, the cluster with a name, as a label has it, that
 	// runs in a namespace.
@@ -49,7 +49,7 @@ type Options struct {
 	Owners      Owners                      // nil: none can be found
 	HadTarget   func(namespace string) bool // whether it is recorded that a namespace has, or had, a target; nil: no record is kept
 	Log         *slog.Logger
-	Address     verdict.Registry                   // where a denial sends people to register a target
+	Address     verdict.RegisterHint               // where a denial sends people to register a target
 	Exclude     []string                           // Kubernetes namespaces that are always left alone
 	Mode        func(namespace string) config.Mode // nil: config.Enforce everywhere
 	Observe     func(Denial)                       // is told of what the mode Audit lets pass; must not wait; nil: nobody is
@@ -68,7 +68,7 @@ type Trace func(r *http.Request, webhook string) (ctx context.Context, ended fun
 type Webhooks struct {
 	known       known
 	log         *slog.Logger
-	address     verdict.Registry
+	address     verdict.RegisterHint
 	exclude     []string
 	mode        func(namespace string) config.Mode
 	observe     func(Denial)
@@ -107,13 +107,13 @@ type known struct {
 	hadTarget func(namespace string) bool
 }
 
-// HadTarget implements verdict.Known.
+// HadTarget implements verdict.State.
 func (k known) HadTarget(namespace string) bool { return k.hadTarget != nil && k.hadTarget(namespace) }
 
-// Live implements verdict.Known.
-func (k known) Live(id string) bool { return k.owners != nil && k.owners.Live(id) }
+// HasUID implements verdict.State.
+func (k known) HasUID(id string) bool { return k.owners != nil && k.owners.HasUID(id) }
 
-// Cluster implements verdict.Known.
+// Cluster implements verdict.State.
 func (k known) Cluster(namespace, name string) (flink.Cluster, bool) {
 	if k.owners == nil {
 		return flink.Cluster{}, false
@@ -145,20 +145,20 @@ type Finder interface {
 	// last of them is the root for sure. It answers within the context's time.
 	Of(ctx context.Context, o *flink.Object) (relatives []flink.Owner, complete bool)
 
-	// Prove reads the pod template of an owner in a namespace, and returns the owner with
+	// VerifyTemplate reads the pod template of an owner in a namespace, and returns the owner with
 	// whether that is Flink's. It answers within the context's time.
-	Prove(ctx context.Context, namespace string, r flink.Owner, recognize func(apiVersion, kind string, object []byte) bool) flink.Owner
+	VerifyTemplate(ctx context.Context, namespace string, r flink.Owner, recognize func(apiVersion, kind string, object []byte) bool) flink.Owner
 }
 
 // WithOwners adds to a workload what its owners show of it. complete is false if one of
 // them could not be looked up. A template is read only where a workload is let in by its
 // owner alone.
-func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verdict.Known) (_ flink.Workload, complete bool) {
+func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verdict.State) (_ flink.Workload, complete bool) {
 	relatives, complete := owners.Of(ctx, f.Object)
 	f = f.WithOwners(relatives, complete)
-	if i, ok := verdict.Unproven(f, known); ok {
+	if i, ok := verdict.OwnerToVerify(f, known); ok {
 		relatives = slices.Clone(relatives)
-		relatives[i] = owners.Prove(ctx, f.Object.Namespace, relatives[i], func(apiVersion, kind string, object []byte) bool {
+		relatives[i] = owners.VerifyTemplate(ctx, f.Object.Namespace, relatives[i], func(apiVersion, kind string, object []byte) bool {
 			w, ok, err := Recognize(apiVersion, kind, f.Object.Namespace, object)
 			return err == nil && ok && w.Recognized()
 		})

@@ -21,7 +21,7 @@ func (o *Options) gates() ([]Object, error) {
 	typed := []any{config.Mutating(client, exclude), validating}
 	policies, bindings := config.Policies(config.PolicyOptions{
 		Exclude: exclude, Mode: o.Mode, Username: self, OwnNamespace: o.Namespace,
-		RegisterCommand: verdict.Registry{URL: o.RESTURL, AsksWho: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
+		RegisterCommand: verdict.RegisterHint{URL: o.RESTURL, NeedsToken: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	policy, held := config.RepairGuard(self)
 	policies, bindings = append(policies, policy), append(bindings, held)

@@ -257,7 +257,7 @@ func ask(t *testing.T, w *world, c fixtures.Case, namespace string) outcome {
 	t.Helper()
 	handlers := webhook.New(webhook.Options{
 		Registry: fixtures.Index(t, namespace, c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
-		Address: decide.Registry{URL: w.drey.REST}, Mode: func(string) webhookconfig.Mode { return c.Mode },
+		Address: decide.RegisterHint{URL: w.drey.REST}, Mode: func(string) webhookconfig.Mode { return c.Mode },
 	}).Handlers()
 	object := clone(t, c.Object)
 	out := outcome{labels: labelsOf(object)}

@@ -117,11 +117,11 @@ func TestOwnersAreFoundInTime(t *testing.T) {
 			t.Fatalf("round %d: %+v, want job %s", i, relatives[1], id)
 		}
 	}
-	if !finder.Live(string(below.GetUID())) || finder.Live("u") {
+	if !finder.HasUID(string(below.GetUID())) || finder.HasUID("u") {
 		t.Error("what lives is not known, or what does not is")
 	}
 	eventually.OK(t, 40*time.Second, func() error { // a reflector tries a kind that was absent every half a minute at last
-		if !finder.Live(string(child.GetUID())) {
+		if !finder.HasUID(string(child.GetUID())) {
 			return fmt.Errorf("the FlinkDeployment is not followed")
 		}
 		return nil

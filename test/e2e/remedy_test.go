@@ -108,7 +108,7 @@ type place struct {
 	never   string // the name of the one reason that cannot be
 }
 
-var remedyOf = regexp.MustCompile(`(?s)(?:drey sets it|drey gives it its own|one of them): (.+?) (?:; or register one|\. \()`)
+var remedyOf = regexp.MustCompile(`(?s)(?:drey sets it|one of them): (.+?) (?:; or register one|\. \()`)
 
 // mend does as a denial says.
 func (s *situation) mend(denial string) {

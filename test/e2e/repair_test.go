@@ -136,7 +136,7 @@ func TestRepairOverwritesNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) Prove(_ context.Context, _ string, r flink.Owner, _ func(apiVersion, kind string, object []byte) bool) flink.Owner {
+func (nobody) VerifyTemplate(_ context.Context, _ string, r flink.Owner, _ func(apiVersion, kind string, object []byte) bool) flink.Owner {
 	return r
 }
 
@@ -144,7 +144,7 @@ func (nobody) Of(_ context.Context, _ *flink.Object) ([]flink.Owner, bool) { ret
 
 type onlyTargets struct{ *registry.Index }
 
-func (onlyTargets) Live(string) bool { return false }
+func (onlyTargets) HasUID(string) bool { return false }
 
 func (onlyTargets) Cluster(string, string) (flink.Cluster, bool) { return flink.Cluster{}, false }
 

@@ -50,7 +50,7 @@ func (e editor) refused(t testing.TB, rule, namespace, manifest string, args ...
 		t.Errorf("%s: allowed: %s", rule, out)
 		return
 	}
-	for _, words := range []string{"no DeploymentTarget", "is not its own", "the id of something else", "failed calling webhook"} {
+	for _, words := range []string{"no DeploymentTarget", "belongs to another object", "failed calling webhook"} {
 		if strings.Contains(out, words) {
 			return
 		}

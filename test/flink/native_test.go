@@ -133,7 +133,7 @@ func TestForeignLabels(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.register()
 		out, err := w.client.Application(t.Context(), w.namespace, "foreign", w.runtime.JobPath(), map[string]string{"kubernetes.jobmanager.labels": "vvpNamespace:other"})
-		w.wantPrinted("application", out, err, `the label vvpNamespace says "other"`, "kubernetes.jobmanager.labels")
+		w.wantPrinted("application", out, err, `the label vvpNamespace is "other"`, "kubernetes.jobmanager.labels")
 	})
 }
 

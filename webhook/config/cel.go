@@ -12,7 +12,7 @@ var celNeighbor = anyOf(celFlinkLabels("object"), celMayHaveFlinkOwner)
 var celRelabels = celFirm(`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k])`)
 
 // celClaims holds for an update that sets a label which says whose a workload is, or
-// has those that are there believed (verdict.Claims).
+// has those that are there believed (verdict.SetsIdentity).
 const celClaims = `["system", "vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.?labels.orValue({}) && ` +
 	`(!(k in oldObject.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
@@ -20,7 +20,7 @@ const celClaims = `["system", "vvpNamespace", "deploymentId", "sessionClusterId"
 var celLabeled = celLabel("object", "system") + ` == "ververica-platform"`
 
 // celStates holds for an object that says that it is labeled by drey, and whose it is
-// (verdict.Claims).
+// (verdict.SetsIdentity).
 var celStates = allOf(celLabeled, `["vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.labels)`)
 
 // celBecomesFlink holds for an update by which the pod at a CEL path, below object and
@@ -70,7 +70,7 @@ func celFirm(holds string) string {
 }
 
 // celLoses holds for an update that forgets labels of what drey has labeled
-// (verdict.Lost).
+// (verdict.RemovedLabels).
 var celLoses = celFirm(`!(k in object.metadata.?labels.orValue({}))`)
 
 // celNotControlled holds for what no controller has made, such as a ReplicaSet that is

@@ -161,8 +161,8 @@ func (o *Owners) Cluster(namespace, name string) (c flink.Cluster, ok bool) {
 	return c, ok
 }
 
-// Live tells whether an id is the uid of a Flink workload that is followed.
-func (o *Owners) Live(id string) bool {
+// HasUID tells whether an id is the uid of a Flink workload that is followed.
+func (o *Owners) HasUID(id string) bool {
 	for _, f := range o.followed {
 		if keys, err := f.informer.GetIndexer().IndexKeys(byUID, id); err == nil && len(keys) > 0 {
 			return true
@@ -171,9 +171,9 @@ func (o *Owners) Live(id string) bool {
 	return false
 }
 
-// Runs tells whether something that was admitted is in a namespace: what makes pods, or
+// HasAdmitted tells whether something that was admitted is in a namespace: what makes pods, or
 // a custom resource of which an operator makes that.
-func (o *Owners) Runs(namespace string) bool {
+func (o *Owners) HasAdmitted(namespace string) bool {
 	for _, f := range o.followed {
 		all, err := f.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
 		if err == nil && slices.ContainsFunc(all, isAdmitted) {
@@ -204,10 +204,10 @@ func (o *Owners) OnChange(changed func(namespace string)) error {
 	return nil
 }
 
-// OnCluster has came called with the namespace of each workload that comes, after those
+// OnClusterCreated has came called with the namespace of each workload that comes, after those
 // that are there at the start, and identifies a cluster: see [Owners.Cluster]. Call it
 // before Run; came must not wait.
-func (o *Owners) OnCluster(came func(namespace string)) error {
+func (o *Owners) OnClusterCreated(came func(namespace string)) error {
 	handler := cache.ResourceEventHandlerDetailedFuncs{AddFunc: func(object any, initial bool) {
 		found, ok := object.(*kept)
 		if !ok || initial {

@@ -26,10 +26,10 @@ func newProofs() proofs { return proofs{cache.NewLRUExpireCache(mostProofs)} }
 // Recognizer tells whether the template of an object, in JSON, is Flink's.
 type Recognizer = func(apiVersion, kind string, object []byte) bool
 
-// Prove reads the pod template of an owner, and says whether it is Flink's: labels and
+// VerifyTemplate reads the pod template of an owner, and says whether it is Flink's: labels and
 // owner references are not enough. If the API server does not answer in time, the owner
 // stays as it is. An owner costs one call in ten minutes.
-func (o *Owners) Prove(ctx context.Context, namespace string, r flink.Owner, recognize Recognizer) flink.Owner {
+func (o *Owners) VerifyTemplate(ctx context.Context, namespace string, r flink.Owner, recognize Recognizer) flink.Owner {
 	k, ok := among(known, flink.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind})
 	if !ok || k.custom || k.cluster {
 		return r

@@ -26,7 +26,7 @@ func TestProve(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			f := newFakes(t, "apps/v1/Deployment/nuts uid-nuts")
 			for range 2 {
-				got := f.Prove(t.Context(), "flink", c.owner, func(string, string, []byte) bool { return c.isFlink })
+				got := f.VerifyTemplate(t.Context(), "flink", c.owner, func(string, string, []byte) bool { return c.isFlink })
 				if got.TemplateNotFlink != c.notFlink || got.Unresolved != c.unverified {
 					t.Errorf("got %+v", got)
 				}

@@ -7,91 +7,106 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// claim returns the label by which a workload claims the identity of another:
-// an id that belongs to something else, in the registry or in the cluster. own is
-// the id of what it is registered as.
+// conflictingLabel returns a label of the workload that identifies something else: a
+// platform namespace without a target here, or the id of another object in the registry or
+// the cluster.
 //
-// An id that nobody has is no claim: it may be left from a cluster that was
-// restored, or be of another registry. Neither is a name: many may have it. See
+// An id that no object has is no conflict: it may stem from a restored cluster or from
+// another registry. Names never conflict: several objects may have the same. See
 // docs/decisions/004-what-is-a-label-conflict.md.
-func claim(w flink.Workload, own string, known Known) (Label, bool) {
-	stated := w.Object.LabelFields()
+func (v *Verdict) conflictingLabel(state State) (Label, bool) {
+	if v.Reason == HasTarget {
+		if l, ok := v.platformConflict(); ok {
+			return l, true
+		}
+	}
+	if v.Reason == HasTarget || v.workload.MadeByJobManager && v.owner == nil {
+		return v.idConflict(state)
+	}
+	return Label{}, false
+}
+
+// idConflict returns an id label, of the workload or of its pods, with a foreign id.
+func (v *Verdict) idConflict(state State) (Label, bool) {
+	fields := v.workload.Object.LabelFields()
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
-		for _, s := range stated {
-			if s.Key == key && isAnothers(w, s.Value, own, known) {
-				return Label{Key: key, Value: s.Value}, true
+		for _, f := range fields {
+			if f.Key == key && v.isForeignID(f.Value, state) {
+				return Label{Key: key, Value: f.Value}, true
 			}
 		}
 	}
 	return Label{}, false
 }
 
-// strayPlatform returns a platform namespace that a workload states, in its own labels or
-// for some of its pods, and that has no target here: a template may state another than the
-// workload itself, and an operator makes pods after the custom resource was let in.
-func strayPlatform(w flink.Workload, p platform, owner map[string]string) (Label, bool) {
+// platformConflict returns a platform namespace, of the workload or of its pods, without a
+// target here. A template may set another one than the workload, and an operator creates
+// pods only after the custom resource was admitted.
+func (v *Verdict) platformConflict() (Label, bool) {
+	w := v.workload
 	if w.MadeByJobManager && (len(w.Owners) == 0 || w.Owners[0].LookupFailed) {
-		return Label{}, false // its owner may carry it
+		return Label{}, false // its owner may have the label, and the job is running
 	}
-	for _, s := range w.Object.LabelFields() {
-		if s.Key == LabelPlatformNamespace && !p.belongs(s.Value, owner) {
-			return Label{Key: s.Key, Value: s.Value}, true
+	for _, f := range w.Object.LabelFields() {
+		if f.Key == LabelPlatformNamespace && !v.acceptsPlatform(f.Value) {
+			return Label{Key: f.Key, Value: f.Value}, true
 		}
 	}
 	return Label{}, false
 }
 
-// denyConflict denies for a label. The message names all places that state what is
-// another's, of the workload and of its owners, so that one command mends them.
-func (v Verdict) denyConflict(l Label, owner map[string]string, known Known) Verdict {
+// denyConflict denies because of a label. It collects all conflicting fields of the workload
+// and its owners, so that one command corrects them.
+func (v Verdict) denyConflict(l Label, state State) Verdict {
 	v.conflict = l
-	wrong := func(s flink.LabelField) bool {
+	valid := func(f flink.LabelField) bool {
 		if l.Key == LabelPlatformNamespace {
-			return s.Key == l.Key && !v.platform.belongs(s.Value, owner)
+			return f.Key != l.Key || v.acceptsPlatform(f.Value)
 		}
-		return s.Key != LabelPlatformNamespace && isAnothers(v.workload, s.Value, v.registered.ID, known)
+		return f.Key == LabelPlatformNamespace || !v.isForeignID(f.Value, state)
 	}
-	v.stray = slices.DeleteFunc(v.workload.Object.LabelFields(), func(s flink.LabelField) bool { return !wrong(s) })
-	for _, r := range v.workload.Owners {
-		v.ownersStray = append(v.ownersStray, slices.DeleteFunc(slices.Clone(r.PodLabelFields), func(s flink.LabelField) bool { return !wrong(s) }))
+	v.conflictFields = slices.DeleteFunc(v.workload.Object.LabelFields(), valid)
+	for _, o := range v.workload.Owners {
+		v.ownerConflictFields = append(v.ownerConflictFields, slices.DeleteFunc(slices.Clone(o.PodLabelFields), valid))
 	}
 	return v.deny(LabelConflict)
 }
 
-// Claims tells whether an update sets labels that say whose a workload is, or has them
-// believed: then [DecideUpdate] has to know the workload's owners.
-func Claims(old, now map[string]string) bool {
-	return slices.ContainsFunc([]string{LabelPlatformNamespace, LabelDeploymentID, LabelSessionClusterID}, func(key string) bool { return claimsAnew(key, old, now) })
+// SetsIdentity reports whether an update sets labels that identify a workload, or makes drey
+// trust those that it has. [DecideUpdate] needs the workload's owners then.
+func SetsIdentity(old, now map[string]string) bool {
+	return slices.ContainsFunc(flink.IdentityLabels, func(key string) bool { return takesEffect(key, old, now) })
 }
 
-func claimsAnew(key string, old, now map[string]string) bool {
-	sets := func(key string) bool {
-		was, had := old[key]
-		is, has := now[key]
-		return has && (!had || is != was)
-	}
-	_, has := now[key]
-	return has && (sets(key) || sets(LabelSystem))
+// takesEffect reports whether an update sets key, or sets system while key is there: drey
+// trusts identity labels only beside system.
+func takesEffect(key string, old, now map[string]string) bool {
+	_, ok := now[key]
+	return ok && (isSet(key, old, now) || isSet(LabelSystem, old, now))
 }
 
-// decideClaims denies an update by which a workload gets the identity of another: its
-// own labels would be wrong, and those of its pods, which are let in with what their
-// owner carries. Unlike for a pod that is made, no job waits for it.
-func (v Verdict) decideClaims(old map[string]string, known Known) Verdict {
+func isSet(key string, old, now map[string]string) bool {
+	before, had := old[key]
+	value, ok := now[key]
+	return ok && (!had || value != before)
+}
+
+// decideIdentityChange denies an update by which a workload takes the identity of another:
+// its labels would be wrong, and so would those of its pods, which are admitted by the
+// labels of their owner. No job waits for such an update.
+func (v Verdict) decideIdentityChange(old map[string]string, state State) Verdict {
 	w, now := v.workload, v.workload.Object.Labels
-	targets, owner := known.Targets(w.Object.Namespace), admittedOwner(w, known)
-	v.isUpdate, v.owner = true, owner
-	if stated := now[LabelPlatformNamespace]; claimsAnew(LabelPlatformNamespace, old, now) && stated != owner[LabelPlatformNamespace] &&
-		!slices.ContainsFunc(targets, func(t registry.Target) bool { return t.PlatformNamespace == stated }) {
-		v.conflict = Label{Key: LabelPlatformNamespace, Value: stated}
+	targets := state.Targets(w.Object.Namespace)
+	v.isUpdate, v.owner = true, admittedOwner(w, state)
+	if name := now[LabelPlatformNamespace]; takesEffect(LabelPlatformNamespace, old, now) && name != v.owner[LabelPlatformNamespace] && !hasTarget(targets, name) {
+		v.conflict = Label{Key: LabelPlatformNamespace, Value: name}
 		return v.deny(LabelConflict)
 	}
-	v.platform = platformNamespace(w, owner, targets, known)
-	v.join(known)
-	w = v.workload
-	v.link(known)
+	v.platform = platformNamespace(w, v.owner, targets, state)
+	v.joinCluster(state)
+	v.link(state)
 	for _, key := range [...]string{LabelDeploymentID, LabelSessionClusterID} {
-		if claimsAnew(key, old, now) && isAnothers(w, now[key], v.registered.ID, known) {
+		if takesEffect(key, old, now) && v.isForeignID(now[key], state) {
 			v.conflict = Label{Key: key, Value: now[key]}
 			return v.deny(LabelConflict)
 		}
@@ -99,26 +114,25 @@ func (v Verdict) decideClaims(old map[string]string, known Known) Verdict {
 	return v
 }
 
-// decideStated denies the labels that say whose a workload is on what is not recognized as
-// Flink's, if they say what is another's: the pods of what carries them, should it become
-// Flink's, would be taken for those of a running job. old are the labels before an update.
-func (v Verdict) decideStated(old map[string]string, known Known) Verdict {
+// decideUnrecognized denies foreign identity labels on an object that is not recognized as
+// Flink: if it becomes Flink later, its pods would be taken for those of a running job. old
+// are the labels before an update.
+func (v Verdict) decideUnrecognized(old map[string]string, state State) Verdict {
 	o := v.workload.Object
 	if o.Labels[LabelSystem] != System {
 		return v
 	}
-	platform := o.Labels[LabelPlatformNamespace]
-	if platform != "" && claimsAnew(LabelPlatformNamespace, old, o.Labels) &&
-		!slices.ContainsFunc(known.Targets(o.Namespace), func(t registry.Target) bool { return t.PlatformNamespace == platform }) {
-		v.conflict = Label{Key: LabelPlatformNamespace, Value: platform}
+	name := o.Labels[LabelPlatformNamespace]
+	if name != "" && takesEffect(LabelPlatformNamespace, old, o.Labels) && !hasTarget(state.Targets(o.Namespace), name) {
+		v.conflict = Label{Key: LabelPlatformNamespace, Value: name}
 		return v.deny(LabelConflict)
 	}
 	for key, kind := range map[string]registry.Kind{LabelDeploymentID: registry.Deployment, LabelSessionClusterID: registry.SessionCluster} {
 		id := o.Labels[key]
-		if !claimsAnew(key, old, o.Labels) || !isAnothers(v.workload, id, "", known) {
+		if !takesEffect(key, old, o.Labels) || !v.isForeignID(id, state) {
 			continue
 		}
-		if _, linked := known.Linked(kind, platform, o.Namespace, id, ""); !linked {
+		if _, linked := state.Linked(kind, name, o.Namespace, id, ""); !linked {
 			v.conflict = Label{Key: key, Value: id}
 			return v.deny(LabelConflict)
 		}
@@ -126,32 +140,33 @@ func (v Verdict) decideStated(old map[string]string, known Known) Verdict {
 	return v
 }
 
-// isAnothers holds for an id that something else has.
-func isAnothers(w flink.Workload, id, own string, known Known) bool {
-	if id == "" || id == own || isOwn(w, id) {
+// isForeignID reports whether an id belongs to another object in the registry or the cluster.
+func (v *Verdict) isForeignID(id string, state State) bool {
+	if id == "" || id == v.registered.ID || isOwnID(v.workload, id) {
 		return false
 	}
-	_, registered := known.ByID(id)
-	return registered || known.Live(id)
+	_, registered := state.ByID(id)
+	return registered || state.HasUID(id)
 }
 
-// isOwn holds for the uids of the workload and of its owners, and for what those carry
-// that were admitted: see decideClaims. Owner references are written by users: the uid
-// of an owner that was not found with it is not the workload's own.
-func isOwn(w flink.Workload, id string) bool {
+// isOwnID reports whether an id is the UID of the workload or of one of its owners, or an id
+// label of an admitted owner. Users write owner references: the UID of an owner that was not
+// found with it does not count.
+func isOwnID(w flink.Workload, id string) bool {
 	if id == w.Object.UID || w.IsSeparateTaskManager() && id == w.Identity.ID {
 		return true
 	}
-	for _, r := range w.Owners {
-		if r.UID == id && r.Unresolved {
+	for i := range w.Owners {
+		if w.Owners[i].UID == id && w.Owners[i].Unresolved {
 			return false
 		}
 	}
 	if id == w.Root.UID {
 		return true
 	}
-	for _, r := range w.Owners {
-		if r.UID == id || vouches(w, r) && (r.Labels[LabelDeploymentID] == id || r.Labels[LabelSessionClusterID] == id) {
+	for i := range w.Owners {
+		o := &w.Owners[i]
+		if o.UID == id || (o.Labels[LabelDeploymentID] == id || o.Labels[LabelSessionClusterID] == id) && isAdmitted(w, *o) {
 			return true
 		}
 	}

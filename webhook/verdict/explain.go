@@ -6,7 +6,7 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Explanation is a verdict with its reasons, for people and for programs.
+// Explanation is a verdict with its reasons. Its JSON form is the output of drey explain.
 type Explanation struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
@@ -28,39 +28,39 @@ type Explanation struct {
 	Labels            []ExplainedLabel `json:"labels,omitempty"`
 }
 
-// ExplainedLabel is a label that the workload should have.
+// ExplainedLabel is a desired label, or one of the wrong mode.
 type ExplainedLabel struct {
 	Key    string `json:"key"`
-	Value  string `json:"value,omitempty"` // empty: nothing is known
+	Value  string `json:"value,omitempty"` // the desired value, empty if it is unknown
 	Source Source `json:"source,omitempty"`
-	From   string `json:"from,omitempty"` // the source, in words
+	From   string `json:"from,omitempty"` // describes the source
 
-	// Has is what the object says itself, if it says anything.
+	// Has is the value that the object has, nil if it lacks the label.
 	Has    *string `json:"has,omitempty"`
 	Action Action  `json:"action"`
 }
 
-// Action is what becomes of a label.
+// Action is the result for a label.
 type Action string
 
 // The actions.
 const (
-	Added    Action = "add"  // it is missing, and known
-	Present  Action = "has"  // it is there, as it should be
-	Kept     Action = "keep" // it is there with another value, and stays
-	LeftOut  Action = "none" // nothing is known
-	Conflict Action = "conflict"
-	LeftOff  Action = "leave off" // a selector wants it absent
-	Mistaken Action = "mistaken"  // the process contradicts it
+	ActionAdd       Action = "add"  // the label is missing, and drey adds it
+	ActionPresent   Action = "has"  // the label has the desired value
+	ActionKeep      Action = "keep" // the label has another value, which stays
+	ActionUnknown   Action = "none" // the desired value is unknown
+	ActionConflict  Action = "conflict"
+	ActionExclude   Action = "leave off" // the selector of the pod's controller excludes the label
+	ActionWrongMode Action = "mistaken"  // the label is of the other mode
 )
 
-// Explain says what was recognized by which signal, which source gave which label,
-// and which rule denied.
-func (v Verdict) Explain(r Registry) Explanation {
+// Explain returns the signals by which the workload was recognized, the source of each label,
+// and the rule that denied.
+func (v Verdict) Explain(hint RegisterHint) Explanation {
 	w := v.workload
 	e := Explanation{
 		Kind: w.Object.Kind, Namespace: w.Object.Namespace, Name: w.Object.Name,
-		Allowed: v.Allowed, Reason: v.Reason, Message: v.Message(r), Warning: v.Warning(),
+		Allowed: v.Allowed, Reason: v.Reason, Message: v.Message(hint), Warning: v.Warning(),
 		Strength: w.Strength.String(), Signals: w.Signals.Names(),
 		Flavor: string(w.Flavor), Mode: string(w.Mode), Role: string(w.Role),
 		PlatformNamespace: v.platform.name,
@@ -76,28 +76,28 @@ func (v Verdict) Explain(r Registry) Explanation {
 		e.Owners = append(e.Owners, owner)
 	}
 	if v.Reason == HasTarget || v.Reason == RunningJob || v.Reason == LabelConflict {
-		for _, l := range v.wanted(nil, v.owner) {
-			e.Labels = append(e.Labels, v.explain(l))
+		for _, l := range v.desiredLabels(nil) {
+			e.Labels = append(e.Labels, v.explainLabel(l))
 		}
 	}
-	for _, l := range v.Wrong {
-		e.Labels = append(e.Labels, ExplainedLabel{Key: l.Key, Has: &l.Value, Action: Mistaken, From: "its process is of the other mode"})
+	for _, l := range v.WrongMode {
+		e.Labels = append(e.Labels, ExplainedLabel{Key: l.Key, Has: &l.Value, Action: ActionWrongMode, From: "its process is of the other mode"})
 	}
 	return e
 }
 
-func (v Verdict) explain(l Label) ExplainedLabel {
-	e := ExplainedLabel{Key: l.Key, Value: l.Value, Action: Added}
+func (v Verdict) explainLabel(l Label) ExplainedLabel {
+	e := ExplainedLabel{Key: l.Key, Value: l.Value, Action: ActionAdd}
 	switch {
 	case l.Value == "":
-		e.Action = LeftOut
+		e.Action = ActionUnknown
 	case v.workload.ExcludesLabel(l.Key):
-		e.Action, e.From = LeftOff, "the selector of its controller wants pods without it"
+		e.Action, e.From = ActionExclude, "the selector of its controller excludes the label"
 		if v.workload.Owners[0].SelectorUnknown {
 			e.From = "the selector of its controller could not be read"
 		}
 	default:
-		e.Source, e.From = l.Source, v.from(l)
+		e.Source, e.From = l.Source, v.describeSource(l)
 	}
 	has, ok := v.workload.Object.Labels[l.Key]
 	if !ok {
@@ -106,46 +106,45 @@ func (v Verdict) explain(l Label) ExplainedLabel {
 	e.Has = &has
 	switch {
 	case l.Key == v.conflict.Key:
-		e.Action = Conflict
+		e.Action = ActionConflict
 	case has == l.Value:
-		e.Action = Present
+		e.Action = ActionPresent
 	default:
-		e.Action = Kept
+		e.Action = ActionKeep
 	}
 	return e
 }
 
-// from says in words where a label comes from.
-func (v Verdict) from(l Label) string {
+func (v Verdict) describeSource(l Label) string {
 	w := v.workload
 	switch l.Source {
 	case Constant:
-		return "the same for all of Flink"
+		return "the same for all Flink workloads"
 	case FromMode:
 		if w.Mode == flink.Session {
-			return "it is of a session cluster"
+			return "mode session"
 		}
-		return "it is of an application"
-	case FromStatement:
-		return "it says so itself"
+		return "mode application"
+	case FromObject:
+		return "set on the object"
 	case FromTarget:
 		return "the only platform namespace with a target for this namespace"
 	case FromRegistry:
 		if v.registered.Name == "" {
-			return "where it is registered"
+			return "the only platform namespace in which it is registered"
 		}
 		return fmt.Sprintf("registered as %s %s/%s", v.registered.Kind, v.registered.PlatformNamespace, v.registered.Name)
 	case FromOwner:
-		return "its owner was admitted with it"
+		return "label of its admitted owner"
 	case FromJobManager:
 		return fmt.Sprintf("the JobManager's workload of cluster %q in this namespace", w.Identity.Name)
 	case FromRoot:
 		if l.Value == w.Root.UID {
-			return fmt.Sprintf("the uid of %s %s", w.Root.Kind, w.Root.Name)
+			return fmt.Sprintf("uid of %s %s", w.Root.Kind, w.Root.Name)
 		}
-		return fmt.Sprintf("%q, which the cluster is called by", w.Identity.Name)
+		return fmt.Sprintf("cluster name %q", w.Identity.Name)
 	case FromJob:
-		return "--job-id, the custom resource's status, or another operator's label"
+		return "--job-id, the status of the custom resource, or the job id label of another operator"
 	}
 	return ""
 }

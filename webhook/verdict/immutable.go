@@ -6,66 +6,65 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// firm are the labels by which a running pod is found. Whatever is there stays
-// while the pod lives; what is missing may come.
-var firm = [...]string{
+// immutableKeys are the labels that identify a running pod. A value stays for the lifetime of
+// the pod; a missing label may be added.
+var immutableKeys = [...]string{
 	LabelKind, LabelSystem, LabelPlatformNamespace, LabelDeploymentID, LabelDeploymentName, LabelJobID, LabelSessionClusterID, LabelSessionClusterName,
 }
 
-// DecideUpdate decides on a change to a workload whose labels were old. Whatever is there
-// of firm labels stays on a pod while it lives, unless drey has never been on it or the
-// label is of the mode that the pod's process shows that it is not in; an app
-// that its maker chose may change. What makes pods may be relabeled. Neither gets the
-// identity of another: see decideClaims. The caller keeps apart what is being deleted.
-// Drey itself needs no exception: it only ever adds what is missing, and the workload's
-// own.
-func DecideUpdate(w flink.Workload, old map[string]string, known Known) Verdict {
+// DecideUpdate decides on an update of a workload whose labels were old. Callers leave out
+// terminating objects.
+//
+// The identity labels of a pod that drey has labeled are immutable, except labels of the
+// wrong mode, which may be removed, and an app that drey did not set. Objects that create
+// pods may be relabeled. Neither may take the identity of another workload: see
+// [Verdict.decideIdentityChange]. Drey's own updates need no exception: they only add the
+// workload's own labels.
+func DecideUpdate(w flink.Workload, old map[string]string, state State) Verdict {
 	v := Verdict{Allowed: true, Reason: NotApplicable, workload: w}
 	if w.Object.Kind == "Pod" {
-		mended := wrong(w, old)
-		for _, l := range given(old) {
-			after, is := w.Object.Labels[l.Key]
-			if !is && slices.Contains(mended, l) {
+		removable := wrongModeLabels(w, old)
+		for _, l := range ownLabels(old) {
+			value, ok := w.Object.Labels[l.Key]
+			if !ok && slices.Contains(removable, l) {
 				continue
 			}
-			if !is || after != l.Value {
-				v.was = append(v.was, l)
+			if !ok || value != l.Value {
+				v.immutable = append(v.immutable, l)
 			}
 		}
 	}
-	if len(v.was) > 0 {
+	if len(v.immutable) > 0 {
 		return v.deny(LabelImmutable)
 	}
 	switch {
-	case !Claims(old, w.Object.Labels):
+	case !SetsIdentity(old, w.Object.Labels):
 		return v
 	case w.Recognized():
-		return v.decideClaims(old, known)
+		return v.decideIdentityChange(old, state)
 	}
-	return v.decideStated(old, known)
+	return v.decideUnrecognized(old, state)
 }
 
-// Lost returns the labels that an update of a workload forgets, and that its pods
-// need: when its target vanishes, they are let in because it carries them. Whoever
-// replaces a workload by its manifest does not mean to take that away. A label that is
-// set to another value is not lost.
-func Lost(old, now map[string]string) (lost []Label) {
-	for _, l := range given(old) {
-		if _, is := now[l.Key]; !is {
-			lost = append(lost, l)
+// RemovedLabels returns drey's labels that an update of a workload removes. A manifest that
+// is applied again lacks them, and the pods need them: without a target they are admitted by
+// the labels of their owner. A label that is set to another value is not returned.
+func RemovedLabels(old, now map[string]string) (removed []Label) {
+	for _, l := range ownLabels(old) {
+		if _, ok := now[l.Key]; !ok {
+			removed = append(removed, l)
 		}
 	}
-	return lost
+	return removed
 }
 
-// given are the labels by which drey knows again what it has labeled; none where it
-// has never been.
-func given(labels map[string]string) (all []Label) {
+// ownLabels returns the labels of an object that drey has labeled, nil for other objects.
+func ownLabels(labels map[string]string) (all []Label) {
 	if labels[LabelSystem] != System {
 		return nil
 	}
-	for _, key := range firm {
-		if value, is := labels[key]; is {
+	for _, key := range immutableKeys {
+		if value, ok := labels[key]; ok {
 			all = append(all, Label{Key: key, Value: value})
 		}
 	}

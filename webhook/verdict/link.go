@@ -7,41 +7,40 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// A workload may state, as a label or an annotation, of which registered object
-// it is a run: by its id or its name.
+// The labels or annotations by which a workload names the registered object that it is a run
+// of. The value is the object's id or name.
 const (
 	LinkDeployment     = "drey.dev/deployment"
 	LinkSessionCluster = "drey.dev/session-cluster"
 )
 
-// join has TaskManagers in a workload of their own take over the identity of their
-// JobManager's, if that belongs to the same platform namespace.
-func (v *Verdict) join(known Known) {
+// joinCluster completes the identity of TaskManagers in a workload of their own from the
+// workload of their JobManager, if both belong to the same platform namespace.
+func (v *Verdict) joinCluster(state State) {
 	w := v.workload
 	if !w.IsSeparateTaskManager() || w.Identity.Name == "" {
 		return
 	}
-	c, ok := known.Cluster(w.Object.Namespace, registry.LabelValue(w.Identity.Name))
+	c, ok := state.Cluster(w.Object.Namespace, registry.LabelValue(w.Identity.Name))
 	if ok && c.Labels[LabelPlatformNamespace] == v.platform.name {
 		v.workload = w.WithCluster(c)
 	}
 }
 
-// link finds the registered object that the workload is a run of.
-func (v *Verdict) link(known Known) {
+// link sets the registered object that the workload is a run of, or the broken link.
+func (v *Verdict) link(state State) {
 	if v.platform.name == "" {
 		return
 	}
 	var ok bool
-	if v.registered, ok = linked(v.workload, v.platform.name, known); !ok {
-		v.unlinked = statedLink(v.workload)
+	if v.registered, ok = linked(v.workload, v.platform.name, state); !ok {
+		v.brokenLink = explicitLink(v.workload)
 	}
 }
 
-// linked returns the registered object of a platform namespace that a workload
-// is a run of: the one that it states, be it by the label that it would get, or
-// the one that has its name.
-func linked(w flink.Workload, platform string, known Known) (registry.Registered, bool) {
+// linked returns the registered object of a platform namespace that a workload is a run of:
+// the one of its explicit link, else of its id label, else the one with its name.
+func linked(w flink.Workload, platform string, state State) (registry.Registered, bool) {
 	kind, label := registry.Deployment, LabelDeploymentID
 	switch w.Mode {
 	case flink.Application:
@@ -51,26 +50,27 @@ func linked(w flink.Workload, platform string, known Known) (registry.Registered
 		return registry.Registered{}, false
 	}
 	namespace := w.Object.Namespace
-	if stated := statedLink(w); stated != "" {
-		return known.Linked(kind, platform, namespace, stated, "")
+	if link := explicitLink(w); link != "" {
+		return state.Linked(kind, platform, namespace, link, "")
 	}
 	for _, id := range [...]string{w.Object.Pod.Labels[label], w.Object.Labels[label]} {
-		if r, ok := known.ByID(id); ok && id != "" {
-			return known.Linked(kind, platform, namespace, r.ID, "")
+		if r, ok := state.ByID(id); ok && id != "" {
+			return state.Linked(kind, platform, namespace, r.ID, "")
 		}
 	}
-	return known.Linked(kind, platform, namespace, "", w.Identity.Name)
+	return state.Linked(kind, platform, namespace, "", w.Identity.Name)
 }
 
-// statedLink is what the workload or, nearest first, its owners state.
-func statedLink(w flink.Workload) string {
+// explicitLink returns the value of the link annotation or label on the workload or, nearest
+// first, on its owners.
+func explicitLink(w flink.Workload) string {
 	key, o := linkKey(w.Mode), w.Object
-	if stated := cmp.Or(o.Pod.Annotations[key], o.Pod.Labels[key], o.Annotations[key], o.Labels[key]); stated != "" {
-		return stated
+	if link := cmp.Or(o.Pod.Annotations[key], o.Pod.Labels[key], o.Annotations[key], o.Labels[key]); link != "" {
+		return link
 	}
-	for _, r := range w.Owners {
-		if stated := cmp.Or(r.Annotations[key], r.Labels[key]); stated != "" {
-			return stated
+	for i := range w.Owners {
+		if link := cmp.Or(w.Owners[i].Annotations[key], w.Owners[i].Labels[key]); link != "" {
+			return link
 		}
 	}
 	return ""

@@ -13,111 +13,111 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Registry is how people register a target: with kubectl, where the cluster keeps the
-// registry, else over REST.
-type Registry struct {
-	URL       string // of the REST API, such as http://127.0.0.1:8080
-	AsksWho   bool   // it takes a token
-	InCluster bool
-	Platform  string // the platform namespace of who asks, where nothing says which; empty: default
+// RegisterHint says how the reader of a denial registers a target: with kubectl, if the
+// registry is in the cluster, else over REST.
+type RegisterHint struct {
+	URL               string // of the REST API, such as http://127.0.0.1:8080
+	NeedsToken        bool   // the REST API requires a token
+	InCluster         bool   // targets are custom resources
+	PlatformNamespace string // that of the target where none is labeled; empty: default
 }
 
-// Message words a denial for the person who has to act on it: which
-// namespace, what is wrong, the command that mends it, and, last because
-// conditions and events cut long messages, why drey takes this for Flink.
-// Empty when the verdict is to allow.
-func (v Verdict) Message(r Registry) string {
+// Message returns the message of a denial, empty if the verdict is to allow: the namespace,
+// the cause, the command that corrects it and, last because conditions and events truncate
+// long messages, the signals by which the workload was recognized.
+func (v Verdict) Message(hint RegisterHint) string {
 	w := v.workload
 	namespace := w.Object.Namespace
 	switch v.Reason {
 	case NoDeploymentTarget:
 		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
-			namespace, registerCommand(w, r, cmp.Or(statedPlatform(w), r.Platform)), evidence(w))
+			namespace, hint.Command(namespace, cmp.Or(platformLabel(w), hint.PlatformNamespace)), recognizedBy(w))
 	case AmbiguousTarget:
-		return fmt.Sprintf("namespace %q has DeploymentTargets of the platform namespaces %s, and nothing says whose this is. "+
-			"Set the label %s of its pods to one of them: %s . %s",
-			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, v.remedy(v.platform.candidates[0]), evidence(w))
+		return fmt.Sprintf("namespace %q has DeploymentTargets of several platform namespaces: %s. Set the label %s of the pods to one of them: %s . %s",
+			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, v.remedy(), recognizedBy(w))
 	case LabelConflict:
-		return v.conflictMessage(r)
+		return v.conflictMessage(hint)
 	case LabelImmutable:
 		return v.immutableMessage()
 	}
 	return ""
 }
 
-func (v Verdict) conflictMessage(r Registry) string {
-	w, l := v.workload, v.conflict
-	if !w.Recognized() {
-		return fmt.Sprintf("%s %q in namespace %q may not get the label %s=%s, which is not its own. Leave it out: kubectl label --local -f FILE %s- -o yaml",
-			w.Object.Kind, cmp.Or(w.Object.Name, w.Object.GenerateName+"*"), w.Object.Namespace, l.Key, l.Value, l.Key)
-	}
-	if v.isUpdate {
-		return fmt.Sprintf("%s %q in namespace %q may not get the label %s=%s, which is not its own: leave that out, and drey gives it its own. kubectl drey explain %s/%s -n %s says what that is",
-			w.Object.Kind, w.Object.Name, w.Object.Namespace, l.Key, l.Value, strings.ToLower(w.Object.Kind), w.Object.Name, w.Object.Namespace)
-	}
+func (v Verdict) conflictMessage(hint RegisterHint) string {
+	o, l := v.workload.Object, v.conflict
+	cause := "that id belongs to another object"
 	if l.Key == LabelPlatformNamespace {
-		return fmt.Sprintf("in namespace %q the label %s says %q, and that platform namespace has no DeploymentTarget there: only %s has. "+
-			"Take the label off, and drey sets it: %s ; or register one: %s . %s",
-			w.Object.Namespace, l.Key, l.Value, strings.Join(v.platform.candidates, ", "), v.remedy(""), registerCommand(w, r, l.Value), evidence(w))
+		cause = "that platform namespace has no DeploymentTarget for the namespace"
 	}
-	return fmt.Sprintf("in namespace %q the label %s says %q, which is the id of something else. "+
-		"Take the label off, and drey gives it its own: %s . %s", w.Object.Namespace, l.Key, l.Value, v.remedy(""), evidence(w))
+	switch {
+	case !v.workload.Recognized():
+		return fmt.Sprintf("%s in namespace %q may not have the label %s=%s: %s. Remove the label: kubectl label --local -f FILE %s- -o yaml",
+			describe(o), o.Namespace, l.Key, l.Value, cause, l.Key)
+	case v.isUpdate:
+		return fmt.Sprintf("%s in namespace %q may not get the label %s=%s: %s. Leave the label out, and drey sets it. To see its value: kubectl drey explain %s/%s -n %s",
+			describe(o), o.Namespace, l.Key, l.Value, cause, strings.ToLower(o.Kind), o.Name, o.Namespace)
+	case l.Key == LabelPlatformNamespace:
+		return fmt.Sprintf("in namespace %q the label %s is %q, and %s: only %s has one. Remove the label, and drey sets it: %s ; or register one: %s . %s",
+			o.Namespace, l.Key, l.Value, cause, strings.Join(v.platform.candidates, ", "), v.remedy(), hint.Command(o.Namespace, l.Value), recognizedBy(v.workload))
+	}
+	return fmt.Sprintf("in namespace %q the label %s is %q, and %s. Remove the label, and drey sets it: %s . %s",
+		o.Namespace, l.Key, l.Value, cause, v.remedy(), recognizedBy(v.workload))
 }
 
 func (v Verdict) immutableMessage() string {
 	o := v.workload.Object
 	var changes []string
-	for _, l := range v.was {
+	for _, l := range v.immutable {
 		change := fmt.Sprintf("%s from %q to %q", l.Key, l.Value, o.Labels[l.Key])
-		if _, there := o.Labels[l.Key]; !there {
-			change = fmt.Sprintf("%s from %q to nothing", l.Key, l.Value)
+		if _, ok := o.Labels[l.Key]; !ok {
+			change = fmt.Sprintf("%s=%q (removed)", l.Key, l.Value)
 		}
 		changes = append(changes, change)
 	}
-	return fmt.Sprintf("the labels by which a Flink pod is found do not change while it runs: this would change %[3]s on pod %[1]q in namespace %[2]q. "+
-		"Leave them as they are; to have its labels worked out anew, let its controller make another pod: kubectl delete pod %[4]s -n %[2]s",
-		o.Name, o.Namespace, strings.Join(changes, ", "), shellSafe(o.Name, "NAME"))
+	return fmt.Sprintf("the labels that identify a Flink pod are immutable, and this update of pod %q in namespace %q changes %s. "+
+		"Keep the labels or, to get new ones, have its controller replace the pod: kubectl delete pod %s -n %s",
+		o.Name, o.Namespace, strings.Join(changes, ", "), shellSafe(o.Name, "NAME"), o.Namespace)
 }
 
-func evidence(w flink.Workload) string {
-	o := w.Object
-	name := strconv.Quote(o.Name)
+// describe returns the kind and the quoted name of an object.
+func describe(o *flink.Object) string {
 	if o.Name == "" {
-		name = strconv.Quote(o.GenerateName + "*")
+		return o.Kind + " " + strconv.Quote(o.GenerateName+"*")
 	}
-	return fmt.Sprintf("(%s %s is taken for Flink's by %s.)", o.Kind, name, strings.Join(w.Signals.Names(), ", "))
+	return o.Kind + " " + strconv.Quote(o.Name)
 }
 
-func registerCommand(w flink.Workload, r Registry, platform string) string {
-	return r.Command(w.Object.Namespace, platform)
+func recognizedBy(w flink.Workload) string {
+	return fmt.Sprintf("(%s is recognized as Flink by %s.)", describe(w.Object), strings.Join(w.Signals.Names(), ", "))
 }
 
-// Command registers a Kubernetes namespace as a target of a platform namespace.
-func (r Registry) Command(kubernetesNamespace, platformNamespace string) string {
+// Command returns the shell command that registers a target of a platform namespace for a
+// Kubernetes namespace.
+func (hint RegisterHint) Command(kubernetesNamespace, platformNamespace string) string {
 	platformNamespace = shellSafe(platformNamespace, registry.DefaultNamespace)
 	metadata := map[string]string{"name": kubernetesNamespace}
 	target := map[string]any{"metadata": metadata, "spec": map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}}}
-	if r.InCluster {
+	if hint.InCluster {
 		metadata["namespace"] = platformNamespace
 		target["apiVersion"], target["kind"] = "drey.dev/v1", registry.DeploymentTarget
 	}
 	body, _ := json.Marshal(target) // strings only: it cannot fail
-	if r.InCluster {
+	if hint.InCluster {
 		return fmt.Sprintf("echo '%s' | kubectl apply -f -", body)
 	}
-	who := ""
-	if r.AsksWho {
-		who = ` -H "Authorization: Bearer $DREY_TOKEN"`
+	token := ""
+	if hint.NeedsToken {
+		token = ` -H "Authorization: Bearer $DREY_TOKEN"`
 	}
 	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets%s -H 'Content-Type: application/json' -d '%s'",
-		r.URL, platformNamespace, who, body)
+		hint.URL, platformNamespace, token, body)
 }
 
-// shellSafe returns a name that may be pasted into a shell. What an object
-// says of itself has not been validated yet when it is admitted.
-func shellSafe(name, otherwise string) string {
+// shellSafe returns a name that is safe in a shell command, or the replacement. The API server
+// validates names after admission.
+func shellSafe(name, replacement string) string {
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return otherwise
+		return replacement
 	}
 	return name
 }

@@ -7,116 +7,113 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// platform is to which platform namespace a workload belongs.
+// platform is the platform namespace of a workload.
 type platform struct {
-	name       string // empty: nothing says
-	source     Source
-	hasTarget  bool     // it has a target in the workload's namespace
-	stated     string   // what the workload states and that has no target here
-	candidates []string // those that have a target here
+	name          string // empty if none could be chosen
+	source        Source
+	hasTarget     bool     // name has a target in the workload's namespace
+	withoutTarget string   // the platform namespace of the label, if it has no target here
+	candidates    []string // the platform namespaces with a target here, in order
 }
 
-// platformNamespace says to which platform namespace a workload belongs: the
-// one that it states, if that has a target here; that of an owner that was
-// admitted; the one in which it is registered; the only one that has a target
-// here.
-func platformNamespace(w flink.Workload, owner map[string]string, targets []registry.Target, known Known) platform {
+// platformNamespace chooses the platform namespace of a workload: that of its label, if it
+// has a target here; that of an admitted owner; the one in which the workload is registered;
+// the only one with a target here.
+func platformNamespace(w flink.Workload, owner map[string]string, targets []registry.Target, state State) platform {
 	var p platform
-	stated := statedPlatform(w)
-	owners := owner[LabelPlatformNamespace]
+	label, ownerLabel := platformLabel(w), owner[LabelPlatformNamespace]
 	for _, t := range targets {
-		if len(p.candidates) == 0 || p.candidates[len(p.candidates)-1] != t.PlatformNamespace { // they are in order
+		if len(p.candidates) == 0 || p.candidates[len(p.candidates)-1] != t.PlatformNamespace { // targets are in order
 			p.candidates = append(p.candidates, t.PlatformNamespace)
 		}
 	}
 	switch {
-	case stated != "" && slices.Contains(p.candidates, stated):
-		p.name, p.source, p.hasTarget = stated, FromStatement, true
-	case stated != "" && stated != owners && !w.MadeByJobManager:
-		p.stated = stated
-	case owners != "":
-		p.name, p.source, p.hasTarget = owners, FromOwner, slices.Contains(p.candidates, owners)
+	case label != "" && slices.Contains(p.candidates, label):
+		p.name, p.source, p.hasTarget = label, FromObject, true
+	case label != "" && label != ownerLabel && !w.MadeByJobManager:
+		p.withoutTarget = label
+	case ownerLabel != "":
+		p.name, p.source, p.hasTarget = ownerLabel, FromOwner, slices.Contains(p.candidates, ownerLabel)
 	default:
-		p.name, p.source, p.hasTarget = p.only(w, known)
+		p.name, p.source, p.hasTarget = p.onlyCandidate(w, state)
 	}
 	return p
 }
 
-// belongs holds for a platform namespace that a workload may state: one with a target
-// here, or that of an owner that was admitted.
-func (p platform) belongs(stated string, owner map[string]string) bool {
-	return slices.Contains(p.candidates, stated) || stated == owner[LabelPlatformNamespace]
+// acceptsPlatform reports whether a workload may have a platform namespace as a label: one
+// with a target here, or that of an admitted owner.
+func (v *Verdict) acceptsPlatform(name string) bool {
+	return slices.Contains(v.platform.candidates, name) || name == v.owner[LabelPlatformNamespace]
 }
 
-// only is the candidate in which the workload is registered, or else the only
-// candidate.
-func (p platform) only(w flink.Workload, known Known) (string, Source, bool) {
+// onlyCandidate returns the only candidate or, among several, the only one in which the
+// workload is registered.
+func (p platform) onlyCandidate(w flink.Workload, state State) (name string, source Source, ok bool) {
 	if len(p.candidates) == 1 {
 		return p.candidates[0], FromTarget, true
 	}
-	found := ""
 	for _, c := range p.candidates {
-		if _, ok := linked(w, c, known); !ok {
+		if _, ok := linked(w, c, state); !ok {
 			continue
 		}
-		if found != "" {
+		if name != "" {
 			return "", "", false
 		}
-		found = c
+		name = c
 	}
-	return found, FromRegistry, found != ""
+	return name, FromRegistry, name != ""
 }
 
-// statedPlatform is what the pods of a workload will say or, where they say
-// nothing, what it says of itself.
-func statedPlatform(w flink.Workload) string {
-	if stated := w.Object.Pod.Labels[LabelPlatformNamespace]; stated != "" {
-		return stated
+// platformLabel returns the platform namespace in the labels of the workload's pods, else in
+// its own.
+func platformLabel(w flink.Workload) string {
+	if label := w.Object.Pod.Labels[LabelPlatformNamespace]; label != "" {
+		return label
 	}
 	return w.Object.Labels[LabelPlatformNamespace]
 }
 
-// admittedOwner returns the labels of the nearest owner that carries ours: it
-// was admitted when it came. nil if there is none. A user with write access to a namespace can
-// write labels: those of an owner count where drey has recorded a target, if it exists
-// and is Flink's.
-func admittedOwner(w flink.Workload, known Known) map[string]string {
+func hasTarget(targets []registry.Target, platformNamespace string) bool {
+	return slices.ContainsFunc(targets, func(t registry.Target) bool { return t.PlatformNamespace == platformNamespace })
+}
+
+// admittedOwner returns the labels of the nearest owner that drey has admitted, nil if there
+// is none. Any user with write access to a namespace can set such labels, so they count only
+// where drey has recorded a target.
+func admittedOwner(w flink.Workload, state State) map[string]string {
 	i := labeledOwner(w)
-	if i < 0 || len(known.Targets(w.Object.Namespace)) == 0 && !known.HadTarget(w.Object.Namespace) {
+	if i < 0 || len(state.Targets(w.Object.Namespace)) == 0 && !state.HadTarget(w.Object.Namespace) {
 		return nil
 	}
 	return w.Owners[i].Labels
 }
 
-// labeledOwner is the index of the nearest owner that carries our labels and may make
-// Flink's pods; -1 if there is none.
+// labeledOwner returns the index of the nearest owner with the labels of an admitted one, -1
+// if there is none.
 func labeledOwner(w flink.Workload) int {
-	return slices.IndexFunc(w.Owners, func(r flink.Owner) bool {
-		return r.Labels[LabelPlatformNamespace] != "" && vouches(w, r)
+	return slices.IndexFunc(w.Owners, func(o flink.Owner) bool {
+		return o.Labels[LabelPlatformNamespace] != "" && isAdmitted(w, o)
 	})
 }
 
-// vouches tells whether an owner carries our labels, and not by itself: it may make Flink's
-// pods, and no custom resource that is not there is named as the owner of it.
-func vouches(w flink.Workload, r flink.Owner) bool {
-	return r.Labels[LabelSystem] == System && r.CreatesFlinkPods() && !slices.ContainsFunc(w.Owners, func(r flink.Owner) bool {
-		return r.Unresolved && flink.IsCustomResource(r.APIVersion, r.Kind)
+// isAdmitted reports whether an owner has drey's labels and may create Flink pods. No owner
+// of w counts if the chain names a custom resource that does not exist.
+func isAdmitted(w flink.Workload, o flink.Owner) bool {
+	return o.Labels[LabelSystem] == System && o.CreatesFlinkPods() && !slices.ContainsFunc(w.Owners, func(o flink.Owner) bool {
+		return o.Unresolved && flink.IsCustomResource(o.APIVersion, o.Kind)
 	})
 }
 
-// Unproven returns the index of the owner by which alone a workload may be let in that
-// has no target: its labels, or that it is a Deployment, say that it belongs to a running
-// job, so its template has to show Flink. ok is false if nothing depends on that.
-func Unproven(w flink.Workload, known Known) (i int, ok bool) {
+// OwnerToVerify returns the index of the owner whose pod template has to be verified as
+// Flink's: without a target, its labels or its kind alone would admit the workload as part of
+// a running job. ok is false if the verdict does not depend on it.
+func OwnerToVerify(w flink.Workload, state State) (i int, ok bool) {
 	if len(w.Owners) == 0 {
 		return 0, false
 	}
-	targets := known.Targets(w.Object.Namespace)
-	hasTarget := func(platform string) bool {
-		return slices.ContainsFunc(targets, func(t registry.Target) bool { return t.PlatformNamespace == platform })
-	}
+	targets := state.Targets(w.Object.Namespace)
 	if i := labeledOwner(w); i >= 0 && w.Owners[i].HasPodTemplate() {
-		return i, !hasTarget(w.Owners[i].Labels[LabelPlatformNamespace])
+		return i, !hasTarget(targets, w.Owners[i].Labels[LabelPlatformNamespace])
 	}
 	return 0, w.MadeByJobManager && len(targets) == 0
 }

@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,44 +11,52 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// remedy is the command that mends the labels of a workload's pods where they come from.
-// It takes off what is another's or, with a value, sets the platform namespace.
-//
-// That is the object in the cluster that the pods are made of, or the manifest that was
-// just refused, or the options of Flink's client, which has no manifest.
-func (v Verdict) remedy(value string) string {
-	w, o := v.workload, v.workload.Object
-	root, isOwned := v.root()
+// remedy returns the command that corrects the labels of a workload's pods at their origin:
+// the object in the cluster that creates the pods, else the manifest that was denied, else
+// the options of Flink's client, which has no manifest. It removes the conflicting labels or,
+// for an ambiguous target, sets the platform namespace.
+func (v Verdict) remedy() string {
+	w, o, value := v.workload, v.workload.Object, v.remedyValue()
+	root, isOwned := v.podCreator()
+	isClients := w.Flavor == flink.Native && o.Kind == "Deployment" && !o.FromManifest
 	switch {
 	case isOwned && flink.IsCustomResource(root.APIVersion, root.Kind):
-		return v.patchCustom(root, value)
+		return v.patchCustomResource(root)
 	case isOwned && root.Kind == "Job" && flink.IsController(root.APIVersion, root.Kind):
-		return v.replaceJob(root, value)
+		return v.replaceJob(root)
 	case isOwned && flink.IsController(root.APIVersion, root.Kind):
-		return v.patch(root, v.ofPods(flink.TemplateLabelsPath(root.Kind), value))
+		return v.patchObject(root, v.remedyFields(flink.TemplateLabelsPath(root.Kind)))
 	case isOwned:
 		group, _, _ := strings.Cut(root.APIVersion, "/")
 		return fmt.Sprintf("kubectl edit %s.%s %s -n %s", shellSafe(strings.ToLower(root.Kind), "KIND"), shellSafe(group, "GROUP"), shellSafe(root.Name, "NAME"), o.Namespace)
-	case value == "" && w.Flavor == flink.Native && o.Kind == "Deployment" && !o.FromManifest:
-		return v.clientWithout()
-	case w.Flavor == flink.Native && o.Kind == "Deployment" && !o.FromManifest:
-		return "run Flink's client again with " + clientOption(o, nil, LabelPlatformNamespace+":"+value)
-	case value == "":
-		return localPatch(v.stray, nil, o.Namespace)
+	case isClients && value == nil:
+		return v.clientWithoutConflict()
+	case isClients:
+		return "run Flink's client again with " + clientOption(o, nil, LabelPlatformNamespace+":"+*value)
+	case value == nil:
+		return patchManifest(v.conflictFields, nil, o.Namespace)
 	case w.Flavor == flink.Custom:
-		return localPatch(v.ofPods([]string{"metadata", "labels"}, value), &value, o.Namespace)
+		return patchManifest(v.remedyFields([]string{"metadata", "labels"}), value, o.Namespace)
 	default:
-		return localPatch(v.ofPods(flink.TemplateLabelsPath(o.Kind), value), &value, o.Namespace)
+		return patchManifest(v.remedyFields(flink.TemplateLabelsPath(o.Kind)), value, o.Namespace)
 	}
 }
 
-// root is the owner of which the workload's pods are made; ok is false if that is the
-// workload itself.
-func (v Verdict) root() (owner flink.Owner, ok bool) {
+// remedyValue returns the platform namespace that the remedy sets, nil if it removes labels.
+func (v Verdict) remedyValue() *string {
+	if v.Reason == AmbiguousTarget {
+		return &v.platform.candidates[0]
+	}
+	return nil
+}
+
+// podCreator returns the owner whose template the workload's pods come from. ok is false if
+// that is the workload itself.
+func (v Verdict) podCreator() (owner flink.Owner, ok bool) {
 	w := v.workload
-	for _, r := range w.Owners {
-		if r.Kind == w.Root.Kind && r.Name == w.Root.Name {
-			return r, true
+	for _, o := range w.Owners {
+		if o.Kind == w.Root.Kind && o.Name == w.Root.Name {
+			return o, true
 		}
 	}
 	for _, ref := range w.Object.OwnerReferences {
@@ -57,173 +64,115 @@ func (v Verdict) root() (owner flink.Owner, ok bool) {
 			return flink.Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}, true
 		}
 	}
-	if w.Object.Kind == "Pod" && w.Root.Kind == "Deployment" { // a ReplicaSet's
+	if w.Object.Kind == "Pod" && w.Root.Kind == "Deployment" { // its name is derived from a ReplicaSet's
 		return flink.Owner{APIVersion: "apps/v1", Kind: w.Root.Kind, Name: w.Root.Name}, true
 	}
 	return flink.Owner{}, false
 }
 
-// ofPods are the places at which pods get what is to be set, or taken off.
-func (v Verdict) ofPods(labels []string, value string) (places []flink.LabelField) {
+// remedyFields returns the fields to set or remove in the pod labels at a path.
+func (v Verdict) remedyFields(labels []string) (fields []flink.LabelField) {
 	at := func(key string) flink.LabelField {
 		return flink.LabelField{Key: key, Path: slices.Concat(labels, []string{key})}
 	}
-	if value != "" {
+	if v.remedyValue() != nil {
 		return []flink.LabelField{at(LabelPlatformNamespace)}
 	}
-	for _, s := range v.stray {
-		if !slices.ContainsFunc(places, func(p flink.LabelField) bool { return p.Key == s.Key }) {
-			places = append(places, at(s.Key))
+	for _, c := range v.conflictFields {
+		if !slices.ContainsFunc(fields, func(f flink.LabelField) bool { return f.Key == c.Key }) {
+			fields = append(fields, at(c.Key))
 		}
 	}
-	return places
+	return fields
 }
 
-// patchCustom patches a custom resource in the cluster, where it states what is another's.
-func (v Verdict) patchCustom(root flink.Owner, value string) string {
-	for i, r := range v.workload.Owners {
+// patchCustomResource returns the command that patches a custom resource in the cluster, at
+// the fields that set the conflicting labels.
+func (v Verdict) patchCustomResource(root flink.Owner) string {
+	for i, o := range v.workload.Owners {
 		switch {
-		case value != "" || r.UID != root.UID || r.Unresolved:
-		case len(v.ownersStray[i]) > 0:
-			return v.patch(root, v.ownersStray[i])
+		case v.remedyValue() != nil || o.UID != root.UID || o.Unresolved:
+		case len(v.ownerConflictFields[i]) > 0:
+			return v.patchObject(root, v.ownerConflictFields[i])
 		default:
-			return fmt.Sprintf("%s %s does not state it: its operator has yet to recreate the pods, or states it in its own default configuration",
+			return fmt.Sprintf("%s %s does not set it: its operator has not recreated the pods yet, or sets it in its default configuration",
 				resourceOf(root), shellSafe(root.Name, "NAME"))
 		}
 	}
-	var places []flink.LabelField
+	var fields []flink.LabelField
 	for _, labels := range flink.PodLabelPaths(root.Kind) {
-		places = append(places, v.ofPods(labels, value)...)
+		fields = append(fields, v.remedyFields(labels)...)
 	}
-	return v.patch(root, places)
+	return v.patchObject(root, fields)
 }
 
-func (v Verdict) patch(root flink.Owner, places []flink.LabelField) string {
-	return fmt.Sprintf("kubectl patch %s %s -n %s --type merge -p '%s'", resourceOf(root), shellSafe(root.Name, "NAME"), v.workload.Object.Namespace, mergePatch(places, v.setTo()))
+func (v Verdict) patchObject(root flink.Owner, fields []flink.LabelField) string {
+	return fmt.Sprintf("kubectl patch %s %s -n %s --type merge -p '%s'", resourceOf(root), shellSafe(root.Name, "NAME"), v.workload.Object.Namespace,
+		quotedJSON(mergePatch(fields, v.remedyValue())))
 }
 
-// setTo is the value that the remedy sets; nil if it takes something off.
-func (v Verdict) setTo() *string {
-	if v.Reason == AmbiguousTarget {
-		return &v.platform.candidates[0]
-	}
-	return nil
-}
-
-// resourceOf is how kubectl calls a kind. Rollouts are of a group that kubectl does not
-// know by itself.
-func resourceOf(r flink.Owner) string {
-	if r.Kind == "Rollout" {
+// resourceOf returns the resource argument of kubectl for a kind. kubectl cannot resolve the
+// short name of a Rollout without its group.
+func resourceOf(o flink.Owner) string {
+	if o.Kind == "Rollout" {
 		return "rollout.argoproj.io"
 	}
-	return strings.ToLower(r.Kind)
+	return strings.ToLower(o.Kind)
 }
 
-// replaceJob recreates a Job: its template cannot be changed. The API server selects its
-// pods by a uid, which it writes into the template.
-func (v Verdict) replaceJob(root flink.Owner, value string) string {
+// replaceJob returns the command that recreates a Job, whose template is immutable. The
+// selector and the controller-uid labels are those of the old Job, so it removes them.
+func (v Verdict) replaceJob(root flink.Owner) string {
 	labels := flink.TemplateLabelsPath(root.Kind)
-	places := v.ofPods(labels, value)
-	if value == "" { // what a Job has no labels of gets its template's
-		places = append(places, v.ofPods([]string{"metadata", "labels"}, "")...)
+	fields := v.remedyFields(labels)
+	if v.remedyValue() == nil { // the API server copies the template's labels to a Job without labels
+		fields = append(fields, v.remedyFields([]string{"metadata", "labels"})...)
 	}
-	patch := nested(places, v.setTo())
-	put(patch, []string{"spec", "selector"}, nil)
+	patch := mergePatch(fields, v.remedyValue())
+	setPath(patch, []string{"spec", "selector"}, nil)
 	for _, key := range []string{"controller-uid", "batch.kubernetes.io/controller-uid"} {
-		put(patch, slices.Concat(labels, []string{key}), nil)
+		setPath(patch, slices.Concat(labels, []string{key}), nil)
 	}
 	name := shellSafe(root.Name, "NAME")
-	return fmt.Sprintf("kubectl get job %s -n %s -o json | kubectl patch --local -f - --type merge -p '%s' -o json | kubectl replace --force -f -", name, v.workload.Object.Namespace, quoted(patch))
+	return fmt.Sprintf("kubectl get job %s -n %s -o json | kubectl patch --local -f - --type merge -p '%s' -o json | kubectl replace --force -f -",
+		name, v.workload.Object.Namespace, quotedJSON(patch))
 }
 
-// clientWithout is how Flink's client leaves a label out. It writes its option's labels
-// into the metadata of the Deployment, and into its template beside those of the pod
-// template file.
-func (v Verdict) clientWithout() string {
-	o := v.workload.Object
+// clientWithoutConflict returns the options of Flink's client without the conflicting labels.
+// The client writes the labels of kubernetes.jobmanager.labels into the Deployment and its
+// template, and those of the pod template file into the template alone.
+func (v Verdict) clientWithoutConflict() string {
 	var listed []string
-	for _, s := range v.stray {
-		if s.Path[0] == "metadata" {
-			listed = append(listed, s.Key)
+	for _, f := range v.conflictFields {
+		if f.Path[0] == "metadata" {
+			listed = append(listed, f.Key)
 		}
 	}
 	if len(listed) == 0 {
 		return fmt.Sprintf("run Flink's client again with another kubernetes.pod-template-file.jobmanager (or .default), without it: kubectl patch --local -f FILE --type merge -p '%s' -o yaml",
-			mergePatch(v.ofPods([]string{"metadata", "labels"}, ""), nil))
+			quotedJSON(mergePatch(v.remedyFields([]string{"metadata", "labels"}), nil)))
 	}
-	return "run Flink's client again with " + clientOption(o, listed, "") + " , and " + flink.OptionTaskManagerLabels + " likewise"
+	return "run Flink's client again with " + clientOption(v.workload.Object, listed, "") + " , and " + flink.OptionTaskManagerLabels + " likewise"
 }
 
-// clientOption is the option that lists the labels that a Deployment of Flink's client has
-// from it, without some and with another. Flink adds app, component and type itself.
-func clientOption(o *flink.Object, without []string, another string) string {
+// clientOption returns the client option that lists the labels of a native Deployment, without
+// some keys and with an added key:value. Flink itself adds app, component and type.
+func clientOption(o *flink.Object, without []string, added string) string {
 	var list []string
 	for _, key := range slices.Sorted(maps.Keys(o.Labels)) {
 		switch {
 		case slices.Contains([]string{LabelApp, "component", "type"}, key), slices.Contains(without, key):
-		case len(validation.IsQualifiedName(key)) > 0, len(validation.IsValidLabelValue(o.Labels[key])) > 0: // the API server has not looked yet
+		case len(validation.IsQualifiedName(key)) > 0, len(validation.IsValidLabelValue(o.Labels[key])) > 0: // the API server validates after admission
 		default:
 			list = append(list, key+":"+o.Labels[key])
 		}
 	}
-	if another != "" {
-		list = append(list, another)
+	if added != "" {
+		list = append(list, added)
 	}
 	return "-D" + flink.OptionJobManagerLabels + "=" + strings.Join(list, ",")
 }
 
-func localPatch(places []flink.LabelField, value *string, namespace string) string {
-	return fmt.Sprintf("kubectl patch --local -f FILE --type merge -p '%s' -o yaml | kubectl apply -n %s -f -", mergePatch(places, value), namespace)
-}
-
-// mergePatch sets places to a value, or takes off what they state.
-func mergePatch(places []flink.LabelField, value *string) string {
-	return quoted(nested(places, value))
-}
-
-// quoted is a patch between the single quotes of a shell.
-func quoted(patch map[string]any) string {
-	text, _ := json.Marshal(patch) // maps and strings only: it cannot fail
-	return strings.ReplaceAll(string(text), "'", `\u0027`)
-}
-
-func nested(places []flink.LabelField, value *string) map[string]any {
-	patch := map[string]any{}
-	for _, p := range places {
-		switch {
-		case value != nil:
-			put(patch, p.Path, *value)
-		case p.List != "":
-			put(patch, p.Path, rest(p, places))
-		default:
-			put(patch, p.Path, nil)
-		}
-	}
-	return patch
-}
-
-// rest is what is left of an option without all that places state in it: nil for nothing.
-func rest(of flink.LabelField, places []flink.LabelField) any {
-	var keys []string
-	for _, p := range places {
-		if slices.Equal(p.Path, of.Path) {
-			keys = append(keys, p.Key)
-		}
-	}
-	if left := flink.RemoveFromList(of.List, keys); left != "" {
-		return left
-	}
-	return nil
-}
-
-func put(patch map[string]any, path []string, value any) {
-	for _, key := range path[:len(path)-1] {
-		inner, ok := patch[key].(map[string]any)
-		if !ok {
-			inner = map[string]any{}
-			patch[key] = inner
-		}
-		patch = inner
-	}
-	patch[path[len(path)-1]] = value
+func patchManifest(fields []flink.LabelField, value *string, namespace string) string {
+	return fmt.Sprintf("kubectl patch --local -f FILE --type merge -p '%s' -o yaml | kubectl apply -n %s -f -", quotedJSON(mergePatch(fields, value)), namespace)
 }

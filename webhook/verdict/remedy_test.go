@@ -37,7 +37,7 @@ func TestRemedyIsShellSafe(t *testing.T) {
 			o.Pod.Labels = o.Labels
 			w := flink.Workload{Object: &o, Strength: flink.Strong, Signals: flink.TypeLabel, Flavor: flink.Native}.WithOwners(c.relatives, true)
 			v := decide(t, w, "team-a/x")
-			if got := v.Message(verdict.Registry{}); v.Reason != verdict.LabelConflict || !strings.Contains(got, c.want) {
+			if got := v.Message(verdict.RegisterHint{}); v.Reason != verdict.LabelConflict || !strings.Contains(got, c.want) {
 				t.Errorf("%s\ngot  %s\nwant %s", v.Reason, got, c.want)
 			}
 		})

@@ -1,6 +1,5 @@
-// Package verdict decides: from what is known of a workload and of the targets
-// of its namespace follows whether it may run, and with which labels. It is
-// one pure function that webhooks, repair and the command line all ask.
+// Package verdict decides whether a workload may run, and which labels it gets. It is pure:
+// webhooks, repair and the command line call the same functions, and all state is passed in.
 package verdict
 
 import (
@@ -10,113 +9,102 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Known is what is known beside the workload itself: the registry, and what
-// runs in the cluster. All methods answer from memory.
-type Known interface {
-	// Targets are those of a Kubernetes namespace. The list is not changed.
+// State is the registry and cluster state that a decision depends on. All methods read
+// memory.
+type State interface {
+	// Targets returns the targets of a Kubernetes namespace, ordered by platform namespace.
+	// The caller must not change the slice.
 	Targets(namespace string) []registry.Target
 
 	// ByID returns the registered Deployment or SessionCluster with an id.
 	ByID(id string) (registry.Registered, bool)
 
-	// Linked returns the registered object of which a workload in a Kubernetes
-	// namespace is a run: the one whose id or name is stated or, if nothing is,
-	// the one with its name.
+	// Linked returns the registered object that a workload in a Kubernetes namespace is a run
+	// of: the one with the stated id or name or, if stated is empty, the one with the name.
 	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
 
-	// HadTarget tells whether drey has recorded that a Kubernetes namespace has, or had, a
+	// HadTarget reports whether drey has recorded that a Kubernetes namespace has or had a
 	// target.
 	HadTarget(namespace string) bool
 
-	// Live tells whether an id is the uid of a Flink workload in the cluster.
-	Live(id string) bool
+	// HasUID reports whether a Flink workload in the cluster has a UID.
+	HasUID(uid string) bool
 
-	// Cluster returns the cluster with a name, as a label has it, that runs in a
-	// namespace: the workload of its JobManager shows it.
+	// Cluster returns the Flink cluster with a name, in the form of a label value, in a
+	// namespace. It is read from the workload of its JobManager.
 	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
-// Verdict is the answer on one workload.
+// Verdict is the decision on one workload.
 type Verdict struct {
 	Allowed bool
 	Reason  Reason
 
-	// Add are the labels that the workload lacks, in the order of the
-	// vocabulary. Those that it has are never among them.
+	// Add lists the labels that the workload lacks, in the order of the vocabulary.
 	Add []Label
 
-	// Kept are the labels that the workload has with another value than drey
-	// would have given. They may be selectors: they stay.
+	// Kept lists the labels of the workload whose value differs from the desired one. They
+	// may be selectors, so they stay.
 	Kept []Label
 
-	// Wrong are labels of the other mode on a pod whose process shows its own: those of a
-	// session cluster on a pod of an application, and the reverse. Nothing selects on
-	// them; an earlier version may have set them.
-	Wrong []Label
+	// WrongMode lists labels of the other mode on a pod whose process shows its mode: those of
+	// a session cluster on a pod of an application, or the reverse. Nothing selects by them;
+	// an earlier version may have set them.
+	WrongMode []Label
 
-	workload    flink.Workload
-	platform    platform
-	owner       map[string]string    // the labels of an owner that was admitted
-	unlinked    string               // a link that it states and that leads nowhere
-	conflict    Label                // with which it claims what is another's
-	stray       []flink.LabelField   // where it states that, or the like
-	ownersStray [][]flink.LabelField // likewise its relatives, each
-	was         []Label              // that an update would change or remove
-	isUpdate    bool                 // by which the conflict would come
-	registered  registry.Registered
+	workload            flink.Workload
+	platform            platform
+	owner               map[string]string    // the labels of the nearest admitted owner, nil if there is none
+	registered          registry.Registered  // the object in the registry that the workload is a run of
+	brokenLink          string               // a link on the workload to an object that is not registered
+	conflict            Label                // the cause of a LabelConflict
+	conflictFields      []flink.LabelField   // the fields of the workload that set it, or another foreign id
+	ownerConflictFields [][]flink.LabelField // the same of each owner, in the order of flink.Workload.Owners
+	immutable           []Label              // the labels that an update would change or remove
+	isUpdate            bool                 // the conflict is in an update of labels
 }
 
-// Label is a label and its value.
+// Label is a label and the source of its value.
 type Label struct {
 	Key, Value string
-	Source     Source // where the value comes from
+	Source     Source
 }
 
-// Decide decides on a workload that is about to be. Each rule has a file of its
-// own.
-func Decide(w flink.Workload, known Known) Verdict {
+// Decide decides on a workload that is about to be created. Each rule has its own file.
+func Decide(w flink.Workload, state State) Verdict {
 	v := Verdict{Allowed: true, workload: w}
 	switch {
 	case w.Strength == flink.None:
 		v.Reason = NotFlink
-		return v.decideStated(nil, known)
+		return v.decideUnrecognized(nil, state)
 	case !w.Recognized():
 		v.Reason = InsufficientSignal
-		return v.decideStated(nil, known)
+		return v.decideUnrecognized(nil, state)
 	}
-	targets := known.Targets(w.Object.Namespace)
-	owner := admittedOwner(w, known)
-	v.owner = owner
-	v.platform = platformNamespace(w, owner, targets, known)
+	targets := state.Targets(w.Object.Namespace)
+	v.owner = admittedOwner(w, state)
+	v.platform = platformNamespace(w, v.owner, targets, state)
 	switch {
 	case v.platform.hasTarget:
 		v.Reason = HasTarget
-	case owner != nil && v.platform.stated == "", w.MadeByJobManager:
+	case v.owner != nil && v.platform.withoutTarget == "", w.MadeByJobManager:
 		v.Reason = RunningJob
 	case len(targets) == 0:
 		return v.deny(NoDeploymentTarget)
-	case v.platform.stated != "":
-		return v.denyConflict(Label{Key: LabelPlatformNamespace, Value: v.platform.stated}, owner, known)
+	case v.platform.withoutTarget != "":
+		return v.denyConflict(Label{Key: LabelPlatformNamespace, Value: v.platform.withoutTarget}, state)
 	default:
 		return v.deny(AmbiguousTarget)
 	}
-	v.join(known)
-	w = v.workload
-	v.link(known)
-	if v.Reason == HasTarget {
-		if l, stray := strayPlatform(w, v.platform, owner); stray {
-			return v.denyConflict(l, owner, known)
-		}
+	v.joinCluster(state)
+	v.link(state)
+	if l, ok := v.conflictingLabel(state); ok {
+		return v.denyConflict(l, state)
 	}
-	if v.Reason == HasTarget || w.MadeByJobManager && owner == nil {
-		if l, claimed := claim(w, v.registered.ID, known); claimed {
-			return v.denyConflict(l, owner, known)
-		}
-	}
-	if isAnothers(w, w.Identity.ID, v.registered.ID, known) { // its owner was not found with this uid
+	if v.isForeignID(v.workload.Identity.ID, state) { // of an owner reference that was not verified
 		v.workload.Identity.ID = ""
 	}
-	v.label(owner)
+	v.setLabels()
 	return v
 }
 
@@ -125,21 +113,21 @@ func (v Verdict) deny(reason Reason) Verdict {
 	return v
 }
 
-// Object is what was decided on.
+// Object returns the object that was decided on.
 func (v Verdict) Object() *flink.Object { return v.workload.Object }
 
-// Workload is what was recognized.
+// Workload returns the workload that was decided on.
 func (v Verdict) Workload() flink.Workload { return v.workload }
 
-// Root is the topmost owner of it that is known.
+// Root returns the root owner of the workload.
 func (v Verdict) Root() flink.Root { return v.workload.Root }
 
-// Warning tells the person who made the workload what is not as they may think,
-// though nothing is refused. Empty if there is nothing.
+// Warning returns the warning for an allowed request, empty if there is none: a link to an
+// object that is not registered.
 func (v Verdict) Warning() string {
-	if !v.Allowed || v.unlinked == "" {
+	if !v.Allowed || v.brokenLink == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s says %q, and no such object is registered in platform namespace %q for namespace %q: it is labeled by its own name and id",
-		linkKey(v.workload.Mode), v.unlinked, v.platform.name, v.workload.Object.Namespace)
+	return fmt.Sprintf("%s is %q, and platform namespace %q has no such object registered for namespace %q: labels use the workload's own name and id",
+		linkKey(v.workload.Mode), v.brokenLink, v.platform.name, v.workload.Object.Namespace)
 }

@@ -1,8 +1,8 @@
 package verdict
 
-// Labels that drey adds, in the words of Ververica Platform. [LabelKind] has the
-// value of [LabelApp] under a key of drey's own, since Flink's app is a selector and
-// stays: by it all jobs, or all session clusters, are found.
+// The labels that drey adds, as Ververica Platform names them. [LabelKind] has the value of
+// [LabelApp]: Flink's own manifests use app as a selector with another value, which drey
+// keeps, so drey.dev/app is the key that selects all jobs or all session clusters.
 const (
 	LabelKind               = "drey.dev/app"
 	LabelApp                = "app"
@@ -22,41 +22,41 @@ const (
 	System            = "ververica-platform"
 )
 
-// Reason is one word for a verdict: the closed list that metrics, audit
-// annotations and documents use.
+// Reason is the cause of a verdict: one of a closed list, which metrics and audit
+// annotations use.
 type Reason string
 
 // The reasons to allow.
 const (
-	NotFlink           Reason = "NotFlink"           // no Flink workload: left alone
-	InsufficientSignal Reason = "InsufficientSignal" // perhaps Flink, not surely: left alone
+	NotFlink           Reason = "NotFlink"           // not a Flink workload
+	InsufficientSignal Reason = "InsufficientSignal" // too few signals to treat it as Flink
 	HasTarget          Reason = "HasTarget"          // its namespace has a target
-	RunningJob         Reason = "RunningJob"         // no target any more, but it belongs to what was admitted, or is a TaskManager of a job that runs
-	LabelsRestored     Reason = "LabelsRestored"     // an update has forgotten labels of what was admitted: they stay
-	NotApplicable      Reason = "NotApplicable"      // drey does not decide on such a request
-	ExcludedNamespace  Reason = "ExcludedNamespace"  // drey leaves all of this namespace alone
+	RunningJob         Reason = "RunningJob"         // no target left, but it belongs to an admitted workload or is a TaskManager of a running job
+	LabelsRestored     Reason = "LabelsRestored"     // an update removed labels of an admitted workload, and drey added them again
+	NotApplicable      Reason = "NotApplicable"      // no rule applies to the request
+	ExcludedNamespace  Reason = "ExcludedNamespace"  // drey does not serve the namespace
 )
 
 // The reasons to deny.
 const (
-	NoDeploymentTarget Reason = "NoDeploymentTarget"
-	AmbiguousTarget    Reason = "AmbiguousTarget"
-	LabelConflict      Reason = "LabelConflict"  // it claims what is another's
-	LabelImmutable     Reason = "LabelImmutable" // an update changes a label by which the pod is known
+	NoDeploymentTarget Reason = "NoDeploymentTarget" // its namespace has no target
+	AmbiguousTarget    Reason = "AmbiguousTarget"    // targets of several platform namespaces, and none is selected
+	LabelConflict      Reason = "LabelConflict"      // a label identifies another object or platform namespace
+	LabelImmutable     Reason = "LabelImmutable"     // an update changes a label that identifies a running pod
 )
 
-// Source says where the value of a label comes from.
+// Source is the origin of a label's value.
 type Source string
 
 // The sources.
 const (
-	Constant       Source = "constant"   // the same for all of Flink
-	FromMode       Source = "mode"       // an application or a session
-	FromStatement  Source = "stated"     // by the workload itself
-	FromTarget     Source = "target"     // the only platform namespace with a target in the namespace
+	Constant       Source = "constant"   // the same for all Flink workloads
+	FromMode       Source = "mode"       // application or session
+	FromObject     Source = "stated"     // set on the workload
+	FromTarget     Source = "target"     // the only platform namespace with a target for the namespace
 	FromRegistry   Source = "registered" // the Deployment or SessionCluster in the registry
-	FromOwner      Source = "owner"      // an owner that was admitted
+	FromOwner      Source = "owner"      // the labels of an admitted owner
 	FromJobManager Source = "jobmanager" // the workload of the cluster's JobManager
-	FromRoot       Source = "root"       // the root owner, or what the flavor calls the cluster
-	FromJob        Source = "job"        // --job-id, the custom resource's status, or another operator's label
+	FromRoot       Source = "root"       // the root owner, or the cluster name of the flavor
+	FromJob        Source = "job"        // --job-id, the status of the custom resource, or the label of another operator
 )

@@ -71,7 +71,7 @@ type checked struct {
 }
 
 // checkAll decides on manifests. What cannot be read is an error each.
-func (q *question) checkAll(manifests []manifest, known verdict.Known) ([]checked, error) {
+func (q *question) checkAll(manifests []manifest, known verdict.State) ([]checked, error) {
 	var all []checked
 	var errs []error
 	for _, m := range manifests {
@@ -86,7 +86,7 @@ func (q *question) checkAll(manifests []manifest, known verdict.Known) ([]checke
 
 // check decides on a manifest. ok is false where nothing is gated: objects that run
 // no pods, and those that drey only labels.
-func (q *question) check(m manifest, known verdict.Known) (c checked, ok bool, err error) {
+func (q *question) check(m manifest, known verdict.State) (c checked, ok bool, err error) {
 	v, ok, err := q.decide(m, known)
 	if err != nil || !ok || m.APIVersion == "v1" && (m.Kind == "Service" || m.Kind == "ConfigMap") {
 		return checked{}, false, err

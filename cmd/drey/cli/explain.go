@@ -217,7 +217,7 @@ func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]regi
 }
 
 // offline explains the workloads among manifests.
-func (q *question) offline(manifests []manifest, known verdict.Known) ([]verdict.Explanation, error) {
+func (q *question) offline(manifests []manifest, known verdict.State) ([]verdict.Explanation, error) {
 	var all []verdict.Explanation
 	var errs []error
 	for _, m := range manifests {
@@ -237,7 +237,7 @@ func (q *question) offline(manifests []manifest, known verdict.Known) ([]verdict
 }
 
 // decide decides on a manifest. ok is false where there is nothing to decide.
-func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, ok bool, err error) {
+func (q *question) decide(m manifest, known verdict.State) (v verdict.Verdict, ok bool, err error) {
 	if m.isRegistryObject() {
 		return v, false, nil
 	}
@@ -251,8 +251,8 @@ func (q *question) decide(m manifest, known verdict.Known) (v verdict.Verdict, o
 	return verdict.Decide(w, known), true, nil
 }
 
-func (q *question) address() verdict.Registry {
-	return verdict.Registry{URL: strings.TrimSuffix(q.client.server, "/"), AsksWho: q.client.hasToken(), InCluster: q.inCluster || q.client.server == serverCluster, Platform: q.platform}
+func (q *question) address() verdict.RegisterHint {
+	return verdict.RegisterHint{URL: strings.TrimSuffix(q.client.server, "/"), NeedsToken: q.client.hasToken(), InCluster: q.inCluster || q.client.server == serverCluster, PlatformNamespace: q.platform}
 }
 
 // live explains one object of the cluster, with its owners.
@@ -348,17 +348,17 @@ func describe(e verdict.Explanation) string {
 
 func describeAction(l verdict.ExplainedLabel) string {
 	switch l.Action {
-	case verdict.Added:
+	case verdict.ActionAdd:
 		return "is missing"
-	case verdict.Present:
+	case verdict.ActionPresent:
 		return "is there"
-	case verdict.Kept:
+	case verdict.ActionKeep:
 		return fmt.Sprintf("stays %q", *l.Has)
-	case verdict.LeftOff:
+	case verdict.ActionExclude:
 		return "is left off"
-	case verdict.Mistaken:
+	case verdict.ActionWrongMode:
 		return fmt.Sprintf("is wrong: %q", *l.Has)
-	case verdict.Conflict:
+	case verdict.ActionConflict:
 		return fmt.Sprintf("conflicts with %q", *l.Has)
 	}
 	return "is not known"

@@ -14,13 +14,13 @@ func TestRemedyMatchesRegistry(t *testing.T) {
 	found.client.server, found.inCluster = "http://127.0.0.1:8080", true
 	var rest question
 	rest.client.server = "https://drey.example/"
-	want := verdict.Registry{InCluster: true}.Command("sandbox", "default")
+	want := verdict.RegisterHint{InCluster: true}.Command("sandbox", "default")
 	for name, q := range map[string]*question{"asked for": &asked, "found": &found} {
 		if got := q.address().Command("sandbox", "default"); got != want {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got, want := rest.address().Command("sandbox", "default"), (verdict.Registry{URL: "https://drey.example"}).Command("sandbox", "default"); got != want {
+	if got, want := rest.address().Command("sandbox", "default"), (verdict.RegisterHint{URL: "https://drey.example"}).Command("sandbox", "default"); got != want {
 		t.Errorf("over REST: %s, want %s", got, want)
 	}
 }

@@ -32,11 +32,11 @@ type snapshot struct {
 
 // ownerCache is the part of [owners.Owners] that reads its caches.
 type ownerCache interface {
-	Live(id string) bool
+	HasUID(id string) bool
 	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
-// HadTarget implements verdict.Known.
+// HadTarget implements verdict.State.
 func (s snapshot) HadTarget(namespace string) bool { return s.marked != nil && s.marked(namespace) }
 
 // readMarks returns whether drey has marked a namespace, as the API server says. Each is
@@ -58,10 +58,10 @@ func readMarks(ctx context.Context, config *rest.Config) (func(namespace string)
 	}, nil
 }
 
-// Live implements verdict.Known.
-func (s snapshot) Live(id string) bool { return s.owners != nil && s.owners.Live(id) }
+// HasUID implements verdict.State.
+func (s snapshot) HasUID(id string) bool { return s.owners != nil && s.owners.HasUID(id) }
 
-// Cluster implements verdict.Known.
+// Cluster implements verdict.State.
 func (s snapshot) Cluster(namespace, name string) (flink.Cluster, bool) {
 	if s.owners == nil {
 		return flink.Cluster{}, false

@@ -21,7 +21,7 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// knownState implements verdict.Known over the registry's index and the caches of
+// knownState implements verdict.State over the registry's index and the caches of
 // the cluster.
 type knownState struct {
 	*registry.Index
@@ -29,19 +29,19 @@ type knownState struct {
 	registered *namespacelabels.Cache
 }
 
-// HadTarget implements verdict.Known.
+// HadTarget implements verdict.State.
 func (k knownState) HadTarget(namespace string) bool { return k.registered.HadTarget(namespace) }
 
 // ownerCache is the part of [owners.Owners] that reads its caches.
 type ownerCache interface {
-	Live(id string) bool
+	HasUID(id string) bool
 	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
-// Live implements verdict.Known.
-func (k knownState) Live(id string) bool { return k.cluster.Live(id) }
+// HasUID implements verdict.State.
+func (k knownState) HasUID(id string) bool { return k.cluster.HasUID(id) }
 
-// Cluster implements verdict.Known.
+// Cluster implements verdict.State.
 func (k knownState) Cluster(namespace, name string) (flink.Cluster, bool) {
 	return k.cluster.Cluster(namespace, name)
 }
@@ -84,7 +84,7 @@ func (s *server) repair(ctx context.Context, r *repair.Repairer) error {
 
 // repairEvents emits an event on each object that was repaired, or that admission
 // would deny.
-func repairEvents(recorder record.EventRecorder, address verdict.Registry) func(repair.Event) {
+func repairEvents(recorder record.EventRecorder, address verdict.RegisterHint) func(repair.Event) {
 	return func(e repair.Event) {
 		object := &metav1.PartialObjectMetadata{
 			TypeMeta:   metav1.TypeMeta{Kind: e.Kind, APIVersion: apiVersions[e.Kind]},

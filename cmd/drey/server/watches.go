@@ -38,11 +38,11 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	if w.owners, err = owners.New(s.cluster, s.log); err != nil {
 		return watches{}, err
 	}
-	s.admitted = w.owners.Runs
+	s.admitted = w.owners.HasAdmitted
 	if err := w.owners.OnChange(s.labeler.Changed); err != nil {
 		return watches{}, err
 	}
-	if err := w.owners.OnCluster(func(namespace string) {
+	if err := w.owners.OnClusterCreated(func(namespace string) {
 		if r := s.repairer.Load(); r != nil {
 			r.ClusterCame(namespace)
 		}

@@ -144,8 +144,8 @@ func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) 
 }
 
 // registryHint says in denials where to register a target.
-func (s *server) registryHint() verdict.Registry {
-	return verdict.Registry{URL: s.options.restURL, AsksWho: !s.options.auth.off(), InCluster: s.options.store == storeKubernetes}
+func (s *server) registryHint() verdict.RegisterHint {
+	return verdict.RegisterHint{URL: s.options.restURL, NeedsToken: !s.options.auth.off(), InCluster: s.options.store == storeKubernetes}
 }
 
 // pollTimeout bounds how long startup waits for a part.

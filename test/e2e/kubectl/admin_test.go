@@ -146,7 +146,7 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 			if len(id) != 36 {
 				t.Fatalf("the id is %q", id)
 			}
-			const conflict = "which is the id of something else"
+			const conflict = "that id belongs to another object"
 			eventually.OK(t, 10*time.Second, func() error { // what kubectl made is known a moment later
 				out, err := w.RunKubectl(t, strings.NewReplacer("KEY", "deploymentId", "ID", id).Replace(flinkPod), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 				if err == nil || !strings.Contains(out, conflict) {
@@ -157,14 +157,13 @@ func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
 			w.refused(t, conflict, flinkYAML("thief", ", deploymentId: "+id), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 
 			// Neither later: for a pod, nor by what makes pods, whose labels they are let in by.
-			const notOwn = "which is not its own"
 			for _, key := range []string{"deploymentId", "sessionClusterId"} {
-				w.refused(t, notOwn, "", alice.as(mine, "label", "pod", "runs", key+"="+id)...)
-				w.refused(t, notOwn, "", alice.as(mine, "label", "deployment.apps", "runs", key+"="+id, "--overwrite")...)
+				w.refused(t, conflict, "", alice.as(mine, "label", "pod", "runs", key+"="+id)...)
+				w.refused(t, conflict, "", alice.as(mine, "label", "deployment.apps", "runs", key+"="+id, "--overwrite")...)
 			}
 			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "system=mine", "--overwrite")...)
 			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId="+id, "--overwrite")...) // nobody believes it
-			w.refused(t, notOwn, "", alice.as(mine, "label", "deployment.apps", "runs", "system=ververica-platform", "--overwrite")...)
+			w.refused(t, conflict, "", alice.as(mine, "label", "deployment.apps", "runs", "system=ververica-platform", "--overwrite")...)
 			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId-", "system=ververica-platform", "--overwrite")...)
 
 			const taken = "states the id"

@@ -122,7 +122,7 @@ func (w *world) register(t *testing.T) {
 	}
 	policies, bindings := config.Policies(config.PolicyOptions{
 		Exclude: exclude, Mode: config.Enforce, Username: self.Status.UserInfo.Username, OwnNamespace: "drey-system",
-		RegisterCommand: verdict.Registry{InCluster: true}.Command("NAMESPACE", "default"),
+		RegisterCommand: verdict.RegisterHint{InCluster: true}.Command("NAMESPACE", "default"),
 	})
 	_, err = api.MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
 	_, errValidating := api.ValidatingWebhookConfigurations().Create(t.Context(), validating, metav1.CreateOptions{})

@@ -27,7 +27,7 @@ type Inspector struct {
 	Client   dynamic.Interface
 	Metadata metadata.Interface // reads what is recognized by its metadata, and writes labels
 	Owners   webhook.Finder
-	Known    verdict.Known
+	Known    verdict.State
 	Exclude  []string // Kubernetes namespaces that are left alone
 
 	// Skip tells whether a scan may go on without Services, ConfigMaps or Flink's
@@ -75,7 +75,7 @@ func (f Finding) Wrong() []verdict.Label {
 	if !f.Verdict.Allowed || f.ending {
 		return nil
 	}
-	return f.Verdict.Wrong
+	return f.Verdict.WrongMode
 }
 
 // Misplaced says that it runs where it may not, or claims to be another. What runs
