@@ -14,51 +14,53 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// discoverer is the part of a discovery client that maps kinds to resources. Of the API
-// server's groups it reads one version at a time: an owner reference is written by
-// users, and one of a kind that is not served must not cost the discovery of all.
+// discoverer is the part of a discovery client that maps kinds to resources. It reads one
+// group version at a time: users write owner references, and one of a kind that is not served
+// must not cause the discovery of all groups.
 type discoverer interface {
 	ServerResourcesForGroupVersionWithContext(ctx context.Context, groupVersion string) (*metav1.APIResourceList, error)
 }
 
-// served maps kinds that are not followed to their resources, with a cache.
-type served struct {
-	api    discoverer
-	recent *cache.LRUExpireCache // kind, by schema.GroupVersionKind; the zero kind: it is not served
+// discoveredKinds maps the kinds that are not known to their resources, with a cache.
+type discoveredKinds struct {
+	client discoverer
+	cache  *cache.LRUExpireCache // kind by schema.GroupVersionKind; the zero kind is not served
 }
 
 const (
-	mostKinds = 256
-	kindAge   = 5 * time.Minute
+	maxDiscoveredKinds = 256
+	discoveryTTL       = 5 * time.Minute
 )
 
-func newServed(api discoverer) served { return served{api, cache.NewLRUExpireCache(mostKinds)} }
+func newDiscoveredKinds(client discoverer) discoveredKinds {
+	return discoveredKinds{client, cache.NewLRUExpireCache(maxDiscoveredKinds)}
+}
 
-// kindOf is the kind that an owner reference names. The error is errUnreadable if the
-// API server does not serve it.
-func (o *Owners) kindOf(ctx context.Context, ref flink.OwnerReference) (kind, error) {
+// discoverKind returns the kind of an owner reference. The error is errUnreadable if the API
+// server does not serve it.
+func (o *Owners) discoverKind(ctx context.Context, ref flink.OwnerReference) (kind, error) {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil || gv.Version == "" || len(validation.IsDNS1035Label(gv.Version)) > 0 || gv.Group != "" && len(validation.IsDNS1123Subdomain(gv.Group)) > 0 {
-		return kind{}, errUnreadable // it is not validated yet, and would become a part of a URL
+		return kind{}, errUnreadable // not validated before admission, and becomes a part of a URL
 	}
 	gvk := gv.WithKind(ref.Kind)
-	if known, ok := o.served.recent.Get(gvk); ok {
-		return known.(kind).orUnreadable()
+	if cached, ok := o.discovered.cache.Get(gvk); ok {
+		return cached.(kind).orUnreadable()
 	}
-	release, err := o.asked.turn(ctx)
+	release, err := o.lookups.acquire(ctx)
 	if err != nil {
 		return kind{}, err
 	}
 	defer release()
-	list, err := o.served.api.ServerResourcesForGroupVersionWithContext(ctx, gv.String())
+	list, err := o.discovered.client.ServerResourcesForGroupVersionWithContext(ctx, gv.String())
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return kind{}, err
 	}
 	found := kind{}
 	if err == nil {
-		found = resourceOf(gvk, list)
+		found = kindInList(gvk, list)
 	}
-	o.served.recent.Add(gvk, found, kindAge)
+	o.discovered.cache.Add(gvk, found, discoveryTTL)
 	return found.orUnreadable()
 }
 
@@ -69,41 +71,43 @@ func (k kind) orUnreadable() (kind, error) {
 	return k, nil
 }
 
-// resourceOf finds a kind in what the API server serves of its group and version; the
-// zero kind if it is not there.
-func resourceOf(gvk schema.GroupVersionKind, list *metav1.APIResourceList) kind {
+// kindInList returns a kind from the resources of its group version, the zero kind if it is
+// not among them.
+func kindInList(gvk schema.GroupVersionKind, list *metav1.APIResourceList) kind {
 	for _, r := range list.APIResources {
-		if r.Kind == gvk.Kind && !strings.Contains(r.Name, "/") {
+		if r.Kind == gvk.Kind && !strings.Contains(r.Name, "/") { // not a subresource
 			return kind{
 				CustomResource: flink.CustomResource{Kind: gvk.Kind, Group: gvk.Group, Version: gvk.Version, Resource: r.Name},
-				cluster:        !r.Namespaced,
+				clusterScoped:  !r.Namespaced,
 			}
 		}
 	}
 	return kind{}
 }
 
-// unread remembers of which kinds the objects in a namespace may not be read, so that
-// an owner without that right costs no call for each pod.
-type unread struct{ recent *cache.LRUExpireCache }
+// forbiddenReads caches the kinds that drey may not read in a namespace, so that their pods
+// cost no call each.
+type forbiddenReads struct{ cache *cache.LRUExpireCache }
 
 const (
-	mostUnread = 1024
-	unreadAge  = 5 * time.Minute // then a right that was granted counts
+	maxForbiddenReads = 1024
+	forbiddenTTL      = 5 * time.Minute // a granted permission takes effect after it
 )
 
-type resourceIn struct {
+type kindInNamespace struct {
 	kind      kind
 	namespace string
 }
 
-func newUnread() unread { return unread{cache.NewLRUExpireCache(mostUnread)} }
+func newForbiddenReads() forbiddenReads {
+	return forbiddenReads{cache.NewLRUExpireCache(maxForbiddenReads)}
+}
 
-func (u unread) has(k kind, namespace string) bool {
-	_, ok := u.recent.Get(resourceIn{k, namespace})
+func (f forbiddenReads) has(k kind, namespace string) bool {
+	_, ok := f.cache.Get(kindInNamespace{k, namespace})
 	return ok
 }
 
-func (u unread) keep(k kind, namespace string) {
-	u.recent.Add(resourceIn{k, namespace}, struct{}{}, unreadAge)
+func (f forbiddenReads) add(k kind, namespace string) {
+	f.cache.Add(kindInNamespace{k, namespace}, struct{}{}, forbiddenTTL)
 }

@@ -10,50 +10,48 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// kept is what stays in memory of an owner: some hundred bytes.
-type kept struct {
-	metav1.ObjectMeta // as far as it matters
+// entry is the cached part of an owner, some hundred bytes.
+type entry struct {
+	metav1.ObjectMeta // with identity labels and annotations only
 
-	kind   kind
-	mode   flink.Mode
-	jobID  string
-	stated []flink.LabelField // labels of its pods, by which they would be others'; mostly none
+	kind           kind
+	mode           flink.Mode
+	jobID          string
+	podLabelFields []flink.LabelField // of a custom resource, mostly none
 }
 
-// is tells whether it has a uid, where one is known.
-func (k *kept) is(uid string) bool { return uid == "" || string(k.UID) == uid }
+// matches reports whether the entry has a UID. An empty uid is unknown, and matches all.
+func (e *entry) matches(uid string) bool { return uid == "" || string(e.UID) == uid }
 
-func (k *kept) relative() flink.Owner {
+func (e *entry) owner() flink.Owner {
 	return flink.Owner{
-		APIVersion: k.kind.apiVersion(), Kind: k.kind.Kind, Name: k.Name, UID: string(k.UID),
-		Labels: k.Labels, Annotations: k.Annotations, Mode: k.mode, JobID: k.jobID, PodLabelFields: k.stated,
+		APIVersion: e.kind.apiVersion(), Kind: e.kind.Kind, Name: e.Name, UID: string(e.UID),
+		Labels: e.Labels, Annotations: e.Annotations, Mode: e.mode, JobID: e.jobID, PodLabelFields: e.podLabelFields,
 	}
 }
 
-// cluster is that whose JobManager this makes. Where something else is the root, the
-// root identifies all of the cluster.
-func (k *kept) cluster() (c flink.Cluster, name string, ok bool) {
-	if k.kind.custom || len(k.OwnerReferences) > 0 {
+// cluster returns the Flink cluster whose JobManager the entry creates. ok is false if the
+// entry has an owner: that identifies the cluster then.
+func (e *entry) cluster() (c flink.Cluster, name string, ok bool) {
+	if e.kind.custom || len(e.OwnerReferences) > 0 {
 		return c, "", false
 	}
-	return flink.ClusterFromLabels(k.Name, string(k.UID), k.Labels)
+	return flink.ClusterFromLabels(e.Name, string(e.UID), e.Labels)
 }
 
-func (k *kept) owners() []flink.OwnerReference {
-	owners := make([]flink.OwnerReference, len(k.OwnerReferences))
-	for i, r := range k.OwnerReferences {
-		owners[i] = flink.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind, Name: r.Name, UID: string(r.UID), Controller: r.Controller != nil && *r.Controller}
+func (e *entry) ownerReferences() []flink.OwnerReference {
+	refs := make([]flink.OwnerReference, len(e.OwnerReferences))
+	for i, r := range e.OwnerReferences {
+		refs[i] = flink.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind, Name: r.Name, UID: string(r.UID), Controller: r.Controller != nil && *r.Controller}
 	}
-	return owners
+	return refs
 }
 
-// mayLag tells whether what is kept of a custom resource may be older than the pod
-// whose owner it is. The operator writes the id of a new job into the status
-// milliseconds before it makes the Deployment below; an hour later everybody has
-// heard of it. A native TaskManager, which that Deployment itself controls, comes
-// seconds after its JobManager.
-func (k *kept) mayLag(pod *flink.Object, below *kept, now time.Time) bool {
-	if !k.kind.custom || k.mode != flink.Application || pod.Kind != "Pod" || below == nil || below.kind.custom {
+// mayBeStale reports whether the cached status of a custom resource may lack the job id of a
+// pod: the operator writes it milliseconds before it creates the Deployment below. A native
+// TaskManager, which that Deployment controls itself, comes seconds after its JobManager.
+func (e *entry) mayBeStale(pod *flink.Object, below *entry, now time.Time) bool {
+	if !e.kind.custom || e.mode != flink.Application || pod.Kind != "Pod" || below == nil || below.kind.custom {
 		return false
 	}
 	for _, ref := range pod.OwnerReferences {
@@ -61,61 +59,60 @@ func (k *kept) mayLag(pod *flink.Object, below *kept, now time.Time) bool {
 			return false
 		}
 	}
-	return now.Sub(below.CreationTimestamp.Time) < heard
+	return now.Sub(below.CreationTimestamp.Time) < maxPropagation
 }
 
-// heard is how long news may take to be everywhere, clocks that differ included.
-const heard = time.Minute
+// maxPropagation bounds the delay of watch events, clock skew included.
+const maxPropagation = time.Minute
 
-// keepMetadata keeps what admission reads of an owner's metadata.
-func keepMetadata(k kind, m metav1.Object) *kept {
-	return &kept{kind: k, ObjectMeta: metav1.ObjectMeta{
+func newEntry(k kind, m metav1.Object) *entry {
+	return &entry{kind: k, ObjectMeta: metav1.ObjectMeta{
 		Namespace: m.GetNamespace(), Name: m.GetName(), UID: m.GetUID(), ResourceVersion: m.GetResourceVersion(),
 		CreationTimestamp: m.GetCreationTimestamp(), OwnerReferences: m.GetOwnerReferences(),
-		Labels: ours(m.GetLabels()), Annotations: ours(m.GetAnnotations()),
+		Labels: identityOnly(m.GetLabels()), Annotations: identityOnly(m.GetAnnotations()),
 	}}
 }
 
-// keepCustom keeps, beside that, the mode and the job of a custom resource, and where it
-// states whose its pods are.
-func keepCustom(k kind, u *unstructured.Unstructured) *kept {
-	c := keepMetadata(k, u)
+// newCustomEntry returns the entry of a Flink custom resource, with its mode, its job id and
+// the identity labels that it sets on its pods.
+func newCustomEntry(k kind, u *unstructured.Unstructured) *entry {
+	e := newEntry(k, u)
 	job, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "job")
-	inTemplate, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "job")
-	c.mode = flink.ModeOf(k.Kind, job != nil || inTemplate != nil)
-	c.stated = flink.PodLabelFields(k.Kind, u.Object)
-	for _, path := range jobIDs {
+	templateJob, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "job")
+	e.mode = flink.ModeOf(k.Kind, job != nil || templateJob != nil)
+	e.podLabelFields = flink.PodLabelFields(k.Kind, u.Object)
+	for _, path := range jobIDPaths {
 		if id, ok, _ := unstructured.NestedString(u.Object, path...); ok && id != "" {
-			c.jobID = id
+			e.jobID = id
 			break
 		}
 	}
-	return c
+	return e
 }
 
-// jobIDs are where custom resources tell their job: Flink's, lyft's and spotify's.
-var jobIDs = [][]string{
+// jobIDPaths are the status fields with the job id: of Flink's operator, lyft's and spotify's.
+var jobIDPaths = [][]string{
 	{"status", "jobStatus", "jobId"},
 	{"status", "jobStatus", "jobID"},
 	{"status", "components", "job", "id"},
 }
 
-// ours are the labels and annotations that say who a workload is.
-func ours(all map[string]string) map[string]string {
-	var few map[string]string
+// identityOnly returns the labels or annotations that identify a workload.
+func identityOnly(all map[string]string) map[string]string {
+	var identity map[string]string
 	for key, value := range all {
-		if !strings.HasPrefix(key, "drey.dev/") && !identity[key] {
+		if !strings.HasPrefix(key, "drey.dev/") && !identityKeys[key] {
 			continue
 		}
-		if few == nil {
-			few = make(map[string]string)
+		if identity == nil {
+			identity = make(map[string]string)
 		}
-		few[key] = value
+		identity[key] = value
 	}
-	return few
+	return identity
 }
 
-var identity = map[string]bool{
+var identityKeys = map[string]bool{
 	"app": true, "system": true, "vvpNamespace": true, "deploymentId": true, "deploymentName": true,
 	"sessionClusterId": true, "sessionClusterName": true,
 }

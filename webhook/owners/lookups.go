@@ -7,61 +7,61 @@ import (
 	"k8s.io/apimachinery/pkg/util/cache"
 )
 
-// answers are those of the API server to what is not followed. They are kept
-// briefly: a Deployment that drey has not labeled makes many pods at once, and
-// its owners do not change.
-type answers struct {
-	recent *cache.LRUExpireCache
-	turns  chan struct{}
+// lookups caches the results of reads from the API server, by kind, namespace and name, and
+// limits how many run at once. A Deployment that drey has not labeled creates many pods within
+// seconds, and its owners rarely change.
+type lookups struct {
+	cache *cache.LRUExpireCache
+	slots chan struct{}
 }
 
 const (
-	mostAnswers   = 1024
-	mostAtOnce    = 32
-	answerAge     = 10 * time.Second
-	replicaSetAge = time.Minute // the owner of a ReplicaSet changes only when it is orphaned, or adopted
-	absenceAge    = time.Second // what is not there may come
+	maxLookups           = 1024
+	maxConcurrentLookups = 32
+	lookupTTL            = 10 * time.Second
+	replicaSetTTL        = time.Minute // the owner of a ReplicaSet changes only by orphaning or adoption
+	notFoundTTL          = time.Second // the object may be created
 )
 
-func newAnswers() *answers {
-	return &answers{recent: cache.NewLRUExpireCache(mostAnswers), turns: make(chan struct{}, mostAtOnce)}
+func newLookups() *lookups {
+	return &lookups{cache: cache.NewLRUExpireCache(maxLookups), slots: make(chan struct{}, maxConcurrentLookups)}
 }
 
-type question struct {
+type lookupKey struct {
 	kind            kind
 	namespace, name string
 }
 
-type answer struct {
-	found *kept
+type lookupResult struct {
+	found *entry
 	err   error
 }
 
-func (a *answers) get(k kind, namespace, name string) (*kept, error, bool) {
-	v, ok := a.recent.Get(question{k, namespace, name})
+func (l *lookups) get(k kind, namespace, name string) (found *entry, err error, ok bool) {
+	v, ok := l.cache.Get(lookupKey{k, namespace, name})
 	if !ok {
 		return nil, nil, false
 	}
-	known := v.(answer)
-	return known.found, known.err, true
+	result := v.(lookupResult)
+	return result.found, result.err, true
 }
 
-func (a *answers) keep(k kind, namespace, name string, found *kept, err error) {
-	age := answerAge
+func (l *lookups) add(k kind, namespace, name string, found *entry, err error) {
+	ttl := lookupTTL
 	switch {
 	case err != nil:
-		age = absenceAge
+		ttl = notFoundTTL
 	case k == replicaSets:
-		age = replicaSetAge
+		ttl = replicaSetTTL
 	}
-	a.recent.Add(question{k, namespace, name}, answer{found, err}, age)
+	l.cache.Add(lookupKey{k, namespace, name}, lookupResult{found, err}, ttl)
 }
 
-// turn waits for one of the places at which the API server may be asked.
-func (a *answers) turn(ctx context.Context) (release func(), err error) {
+// acquire waits for a slot for a read from the API server, until ctx ends.
+func (l *lookups) acquire(ctx context.Context) (release func(), err error) {
 	select {
-	case a.turns <- struct{}{}:
-		return func() { <-a.turns }, nil
+	case l.slots <- struct{}{}:
+		return func() { <-l.slots }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

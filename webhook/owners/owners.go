@@ -1,6 +1,6 @@
-// Package owners finds what owns a workload, up to the topmost controller of any kind:
-// from caches of the metadata of labeled objects, and for the rest by reads from the API
-// server, which are bounded in number and time.
+// Package owners resolves the owners of a workload up to the root. Labeled objects and Flink
+// custom resources come from caches of their metadata, all others from the API server, by
+// reads that are bounded in number and time.
 package owners
 
 import (
@@ -22,27 +22,27 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Owners answers from memory where it can.
+// Owners resolves owners. Use it after [Owners.Run] has started.
 type Owners struct {
-	metadata  metadata.Interface
-	dynamic   dynamic.Interface
-	served    served
-	log       *slog.Logger
-	followed  map[kind]*followed
-	asked     *answers
-	selectors selectors
-	unread    unread
-	proofs    proofs
-	now       func() time.Time
+	metadata   metadata.Interface
+	dynamic    dynamic.Interface
+	log        *slog.Logger
+	caches     map[kind]*kindCache
+	discovered discoveredKinds
+	lookups    *lookups
+	selectors  selectors
+	forbidden  forbiddenReads
+	templates  templates
+	now        func() time.Time
 }
 
-// New prepares the look-up. It needs the right to get, list and watch Deployments,
-// StatefulSets, Jobs, CronJobs and Flink's custom resources, of which none has to be
-// there, and to get ReplicaSets and DaemonSets. With the right to get owners of other
-// kinds it follows those, too.
+// New returns Owners whose caches are empty until [Owners.Run]. It needs permission to get,
+// list and watch Deployments, StatefulSets, Jobs, CronJobs and Flink's custom resources, and
+// to get ReplicaSets and DaemonSets. Custom resources need not be served. Owners of other
+// kinds are resolved if drey may get them.
 func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = 200, 400 // a look-up must not wait in line here: it has its own bound
+	config.QPS, config.Burst = 200, 400 // maxConcurrentLookups is the limit, not the client
 	meta, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -51,131 +51,134 @@ func New(config *rest.Config, log *slog.Logger) (*Owners, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, err := discovery.NewDiscoveryClientForConfig(config)
+	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return with(meta, all, api, log)
+	return newOwners(meta, all, client, log)
 }
 
-func with(meta metadata.Interface, all dynamic.Interface, api discoverer, log *slog.Logger) (o *Owners, err error) {
+func newOwners(meta metadata.Interface, all dynamic.Interface, client discoverer, log *slog.Logger) (o *Owners, err error) {
 	o = &Owners{
-		metadata: meta, dynamic: all, served: newServed(api), log: log, followed: make(map[kind]*followed),
-		asked: newAnswers(), selectors: newSelectors(), unread: newUnread(), proofs: newProofs(), now: time.Now,
+		metadata: meta, dynamic: all, log: log, caches: make(map[kind]*kindCache), discovered: newDiscoveredKinds(client),
+		lookups: newLookups(), selectors: newSelectors(), forbidden: newForbiddenReads(), templates: newTemplates(), now: time.Now,
 	}
-	for _, k := range kinds {
-		if o.followed[k], err = o.follow(k); err != nil {
+	for _, k := range cachedKinds {
+		if o.caches[k], err = o.newKindCache(k); err != nil {
 			return nil, err
 		}
 	}
 	return o, nil
 }
 
-// Run follows the cluster until ctx ends.
+// Run runs the informers until ctx ends.
 func (o *Owners) Run(ctx context.Context) {
-	for _, f := range o.followed {
-		go f.informer.RunWithContext(ctx)
+	for _, c := range o.caches {
+		go c.informer.RunWithContext(ctx)
 	}
 	<-ctx.Done()
 }
 
-// Synced reports whether all that makes pods and was there at the start has been listed.
-// Custom resources that the cluster does not serve, or that drey may not list, are not
-// waited for.
+// Synced reports whether all informers have synced, except those of custom resources that the
+// API server does not serve or drey may not list.
 func (o *Owners) Synced() bool {
-	for _, f := range o.followed {
-		if !f.informer.HasSynced() && !f.absent.Load() {
+	for _, c := range o.caches {
+		if !c.informer.HasSynced() && !c.unavailable.Load() {
 			return false
 		}
 	}
 	return true
 }
 
-// depth bounds the chain of owners. The longest that is known to occur has five: a
-// pod, its ReplicaSet or Job, what controls that, a FlinkDeployment, and a
-// FlinkBlueGreenDeployment.
-const depth = 8
+// maxDepth bounds the chain of owners. The longest known has five: a pod, its ReplicaSet or
+// Job, the controller of that, a FlinkDeployment and a FlinkBlueGreenDeployment.
+const maxDepth = 8
 
-// Of finds the owners of an object, nearest first. complete says that the last of
-// them is the root; if not, ctx ended before, or the API server did not answer, or
-// an owner is gone. An owner that drey has no right to read is the last: its reference
-// shows its kind, name and uid. The nearest of a pod says which labels its controller
-// denies it.
-func (o *Owners) Of(ctx context.Context, object *flink.Object) (relatives []flink.Owner, complete bool) {
-	relatives, complete = o.chain(ctx, object)
-	if len(relatives) > 0 && object.Kind == "Pod" {
-		relatives[0].ExcludedKeys, relatives[0].SelectorUnknown = o.denied(ctx, object)
+// Of returns the owners of an object, nearest first. complete reports whether the last one is
+// the root; it is false if ctx ended, a read failed or an owner does not exist. An owner that
+// drey may not read is the last one, with the kind, name and UID of its reference. The
+// nearest owner of a pod has the label keys that its controller's selector excludes.
+func (o *Owners) Of(ctx context.Context, object *flink.Object) (owners []flink.Owner, complete bool) {
+	owners, complete = o.chain(ctx, object)
+	if len(owners) > 0 && object.Kind == "Pod" {
+		owners[0].ExcludedKeys, owners[0].SelectorUnknown = o.excludedKeys(ctx, object)
 	}
-	return relatives, complete
+	return owners, complete
 }
 
-func (o *Owners) chain(ctx context.Context, object *flink.Object) (relatives []flink.Owner, complete bool) {
+func (o *Owners) chain(ctx context.Context, object *flink.Object) (owners []flink.Owner, complete bool) {
 	ref, ok := flink.PreferredOwner(object.OwnerReferences)
-	if !ok || flink.IsCustomKind(object.Kind) && !isFollowed(ref) {
+	if !ok || flink.IsCustomKind(object.Kind) && !isCached(ref) {
 		return nil, true
 	}
-	var below *kept
-	for range depth {
-		found, err := o.find(ctx, object, ref)
-		if err == nil && found.mayLag(object, below, o.now()) {
-			found, err = o.ask(ctx, found.kind, object.Namespace, found.Name, ref.UID)
+	var below *entry
+	for range maxDepth {
+		found, err := o.resolve(ctx, object, ref)
+		if err == nil && found.mayBeStale(object, below, o.now()) {
+			found, err = o.lookup(ctx, found.kind, object.Namespace, found.Name, ref.UID)
 		}
-		switch {
-		case errors.Is(err, errUnreadable):
-			return append(relatives, unverified(ref)), true
-		case errors.Is(err, errGone):
-			return append(relatives, unverified(ref)), false
-		case err != nil:
-			o.log.Debug("owner not found", "namespace", object.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
-			r := bare(ref)
-			r.LookupFailed = true
-			return append(relatives, r), false
+		if err != nil {
+			owner, complete := unresolved(ref, err)
+			if owner.LookupFailed {
+				o.log.Debug("owner not read", "namespace", object.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
+			}
+			return append(owners, owner), complete
 		}
-		relatives, below = append(relatives, found.relative()), found
-		if ref, ok = flink.PreferredOwner(found.owners()); !ok || found.kind.custom && !isFollowed(ref) {
-			return relatives, true // above a custom resource of Flink's, only another is the root
+		owners, below = append(owners, found.owner()), found
+		if ref, ok = flink.PreferredOwner(found.ownerReferences()); !ok || found.kind.custom && !isCached(ref) {
+			return owners, true // only another Flink custom resource is the root of one
 		}
 	}
-	return relatives, false
+	return owners, false
 }
 
-// Cluster returns the cluster with a name, as a label has it, that runs in a namespace.
-// ok is false if nothing that is followed is its JobManager's, or if several things are
-// that identify it differently.
-func (o *Owners) Cluster(namespace, name string) (c flink.Cluster, ok bool) {
-	for _, f := range o.followed {
-		all, err := f.informer.GetIndexer().ByIndex(byCluster, namespace+"/"+name)
+// unresolved returns the owner of a reference that could not be read. complete reports
+// whether it is taken for the root.
+func unresolved(ref flink.OwnerReference, err error) (owner flink.Owner, complete bool) {
+	owner = flink.Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
+	if errors.Is(err, errUnreadable) || errors.Is(err, errNotFound) {
+		owner.Unresolved = true
+		return owner, errors.Is(err, errUnreadable)
+	}
+	owner.LookupFailed = true
+	return owner, false
+}
+
+// Cluster returns the Flink cluster with a name, in the form of a label value, in a namespace.
+// ok is false if no cached workload is its JobManager's, or if several have different ids.
+func (o *Owners) Cluster(namespace, name string) (cluster flink.Cluster, ok bool) {
+	for _, c := range o.caches {
+		all, err := c.informer.GetIndexer().ByIndex(byCluster, namespace+"/"+name)
 		if err != nil {
 			continue
 		}
 		for _, object := range all {
-			found, _, is := object.(*kept).cluster()
-			if is && ok && found.ID != c.ID {
+			found, _, isCluster := object.(*entry).cluster()
+			if isCluster && ok && found.ID != cluster.ID {
 				return flink.Cluster{}, false
 			}
-			if is {
-				c, ok = found, true
+			if isCluster {
+				cluster, ok = found, true
 			}
 		}
 	}
-	return c, ok
+	return cluster, ok
 }
 
-// HasUID tells whether an id is the uid of a Flink workload that is followed.
-func (o *Owners) HasUID(id string) bool {
-	for _, f := range o.followed {
-		if keys, err := f.informer.GetIndexer().IndexKeys(byUID, id); err == nil && len(keys) > 0 {
+// HasUID reports whether a cached Flink workload has a UID.
+func (o *Owners) HasUID(uid string) bool {
+	for _, c := range o.caches {
+		if keys, err := c.informer.GetIndexer().IndexKeys(byUID, uid); err == nil && len(keys) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// HasAdmitted tells whether something that was admitted is in a namespace: what makes pods, or
-// a custom resource of which an operator makes that.
+// HasAdmitted reports whether a namespace has an admitted controller or custom resource.
 func (o *Owners) HasAdmitted(namespace string) bool {
-	for _, f := range o.followed {
-		all, err := f.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+	for _, c := range o.caches {
+		all, err := c.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
 		if err == nil && slices.ContainsFunc(all, isAdmitted) {
 			return true
 		}
@@ -184,41 +187,39 @@ func (o *Owners) HasAdmitted(namespace string) bool {
 }
 
 func isAdmitted(object any) bool {
-	found, ok := object.(*kept)
-	return ok && found.Labels["vvpNamespace"] != ""
+	e, ok := object.(*entry)
+	return ok && e.Labels["vvpNamespace"] != ""
 }
 
-// OnChange has changed called with the namespace of whatever is followed and comes or
-// goes. Call it before Run; changed must not wait.
+// OnChange registers a callback for the namespace of each cached object that is added or
+// deleted. Call it before Run. The callback must not block.
 func (o *Owners) OnChange(changed func(namespace string)) error {
-	tell := func(object any) {
+	notify := func(object any) {
 		if key, err := cache.DeletionHandlingObjectToName(object); err == nil {
 			changed(key.Namespace)
 		}
 	}
-	for _, f := range o.followed {
-		if _, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell, DeleteFunc: tell}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.addHandler(cache.ResourceEventHandlerFuncs{AddFunc: notify, DeleteFunc: notify})
 }
 
-// OnClusterCreated has came called with the namespace of each workload that comes, after those
-// that are there at the start, and identifies a cluster: see [Owners.Cluster]. Call it
-// before Run; came must not wait.
-func (o *Owners) OnClusterCreated(came func(namespace string)) error {
-	handler := cache.ResourceEventHandlerDetailedFuncs{AddFunc: func(object any, initial bool) {
-		found, ok := object.(*kept)
+// OnClusterCreated registers a callback for the namespace of each new workload that
+// identifies a cluster, see [Owners.Cluster], except those of the initial list. Call it before
+// Run. The callback must not block.
+func (o *Owners) OnClusterCreated(created func(namespace string)) error {
+	return o.addHandler(cache.ResourceEventHandlerDetailedFuncs{AddFunc: func(object any, initial bool) {
+		e, ok := object.(*entry)
 		if !ok || initial {
 			return
 		}
-		if _, _, ok := found.cluster(); ok {
-			came(found.Namespace)
+		if _, _, ok := e.cluster(); ok {
+			created(e.Namespace)
 		}
-	}}
-	for _, f := range o.followed {
-		if _, err := f.informer.AddEventHandler(handler); err != nil {
+	}})
+}
+
+func (o *Owners) addHandler(handler cache.ResourceEventHandler) error {
+	for _, c := range o.caches {
+		if _, err := c.informer.AddEventHandler(handler); err != nil {
 			return err
 		}
 	}
@@ -226,50 +227,50 @@ func (o *Owners) OnClusterCreated(came func(namespace string)) error {
 }
 
 var (
-	errUnreadable = errors.New("its kind is not served, or may not be read")
-	errGone       = errors.New("it is not there")
+	errUnreadable = errors.New("its kind is not served, or drey may not read it")
+	errNotFound   = errors.New("not found")
 )
 
-// find returns what an owner reference of an object points at. A ReplicaSet's
-// Deployment is found by its name, from memory as a rule; a ReplicaSet without one is
-// read: something else may control it.
-func (o *Owners) find(ctx context.Context, object *flink.Object, ref flink.OwnerReference) (*kept, error) {
-	k, ok := among(known, ref)
+// resolve returns the object of an owner reference. The Deployment of a ReplicaSet is found
+// by its name, mostly in the cache. A ReplicaSet without one is read, since another object may
+// control it.
+func (o *Owners) resolve(ctx context.Context, object *flink.Object, ref flink.OwnerReference) (*entry, error) {
+	k, ok := kindIn(knownKinds, ref)
 	if k == replicaSets {
 		if deployment, ok := flink.DeploymentOf(ref.Name, object.Pod.Labels); ok {
-			if found, err := o.get(ctx, deployments, object.Namespace, deployment, ""); !errors.Is(err, errGone) {
+			if found, err := o.get(ctx, deployments, object.Namespace, deployment, ""); !errors.Is(err, errNotFound) {
 				return found, err
 			}
 		}
 	}
 	if !ok {
 		var err error
-		if k, err = o.kindOf(ctx, ref); err != nil {
+		if k, err = o.discoverKind(ctx, ref); err != nil {
 			return nil, err
 		}
 	}
 	return o.get(ctx, k, object.Namespace, ref.Name, ref.UID)
 }
 
-// get answers from memory if it can, else it asks. uid is empty where it is not
-// known.
-func (o *Owners) get(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
-	if found, ok := o.followed[k].get(namespace, name); ok && found.is(uid) {
+// get returns an object from the informer's cache, else from that of earlier lookups, else
+// from the API server. An empty uid is unknown.
+func (o *Owners) get(ctx context.Context, k kind, namespace, name, uid string) (*entry, error) {
+	if found, ok := o.caches[k].get(namespace, name); ok && found.matches(uid) {
 		return found, nil
 	}
-	if found, err, ok := o.asked.get(k, namespace, name); ok && (err != nil || found.is(uid)) {
+	if found, err, ok := o.lookups.get(k, namespace, name); ok && (err != nil || found.matches(uid)) {
 		return found, err
 	}
-	return o.ask(ctx, k, namespace, name, uid)
+	return o.lookup(ctx, k, namespace, name, uid)
 }
 
-// ask reads from the API server. So many at once are enough: who has to wait
-// longer than ctx allows does without.
-func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (*kept, error) {
-	if o.unread.has(k, namespace) {
+// lookup reads an object from the API server, and caches the result. It waits for a slot
+// until ctx ends.
+func (o *Owners) lookup(ctx context.Context, k kind, namespace, name, uid string) (*entry, error) {
+	if o.forbidden.has(k, namespace) {
 		return nil, errUnreadable
 	}
-	release, err := o.asked.turn(ctx)
+	release, err := o.lookups.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -277,52 +278,40 @@ func (o *Owners) ask(ctx context.Context, k kind, namespace, name, uid string) (
 	found, err := o.read(ctx, k, namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		err = fmt.Errorf("%s %s/%s: %w", k.Kind, namespace, name, errGone)
-	case !k.isFollowed() && (apierrors.IsForbidden(err) || apierrors.IsNotAcceptable(err) || apierrors.IsMethodNotSupported(err)):
-		o.unread.keep(k, namespace)
+		err = fmt.Errorf("%s %s/%s: %w", k.Kind, namespace, name, errNotFound)
+	case !k.isCached() && (apierrors.IsForbidden(err) || apierrors.IsNotAcceptable(err) || apierrors.IsMethodNotSupported(err)):
+		o.forbidden.add(k, namespace)
 		err = errUnreadable
 	}
-	if err == nil || errors.Is(err, errGone) {
-		o.asked.keep(k, namespace, name, found, err)
+	if err == nil || errors.Is(err, errNotFound) {
+		o.lookups.add(k, namespace, name, found, err)
 	}
-	if err == nil && !found.is(uid) {
-		return nil, fmt.Errorf("%s %s/%s with uid %s: %w", k.Kind, namespace, name, uid, errGone)
+	if err == nil && !found.matches(uid) {
+		return nil, fmt.Errorf("%s %s/%s with uid %q: %w", k.Kind, namespace, name, uid, errNotFound)
 	}
 	return found, err
 }
 
-func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*kept, error) {
-	if k.cluster {
+// read reads the metadata of an object. Flink's custom resources are read whole, and so are
+// controllers that release pods, for their selector.
+func (o *Owners) read(ctx context.Context, k kind, namespace, name string) (*entry, error) {
+	if k.clusterScoped {
 		namespace = metav1.NamespaceNone
 	}
-	claims := slices.Contains(claiming, k)
-	if !k.custom && !claims {
+	if !k.custom && !k.releasesPods() {
 		m, err := o.metadata.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return nil, err
 		}
-		return keepMetadata(k, m), nil
+		return newEntry(k, m), nil
 	}
 	u, err := o.dynamic.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
-	if claims {
-		o.selectors.keep(k, u)
-		return keepMetadata(k, u), nil
+	if k.custom {
+		return newCustomEntry(k, u), nil
 	}
-	return keepCustom(k, u), nil
-}
-
-// bare is what an owner reference itself says.
-func bare(ref flink.OwnerReference) flink.Owner {
-	return flink.Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, UID: ref.UID}
-}
-
-// unverified is what an owner reference says of an object that was not found with that
-// uid.
-func unverified(ref flink.OwnerReference) flink.Owner {
-	r := bare(ref)
-	r.Unresolved = true
-	return r
+	o.selectors.add(k, u)
+	return newEntry(k, u), nil
 }

@@ -20,8 +20,8 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// fakes are the clients of a cluster that serves what a test needs, and nothing is
-// followed: each look-up that the cache cannot answer is a call.
+// fakes are Owners with fake clients. The informers do not run, so each lookup that is not
+// cached is a call.
 type fakes struct {
 	*Owners
 	metadata  *metadatafake.FakeMetadataClient
@@ -29,30 +29,30 @@ type fakes struct {
 	discovery *discoveryfake.FakeDiscovery
 }
 
-// newFakes makes a cluster of lines such as
+// newFakes returns a cluster with objects from lines such as
 //
 //	apps/v1/ReplicaSet/nuts-5c7d uid-rs < argoproj.io/v1alpha1/Rollout/nuts/uid-rollout
 //
-// whose last part is the controller.
+// whose last part is the controller of the first.
 func newFakes(t *testing.T, lines ...string) *fakes {
 	t.Helper()
 	scheme := metadatafake.NewTestScheme()
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	var partial, whole []runtime.Object
+	var metadata, objects []runtime.Object
 	for _, line := range lines {
 		m := metadataOf(t, line)
-		partial = append(partial, m)
+		metadata = append(metadata, m)
 		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole = append(whole, &unstructured.Unstructured{Object: object})
+		objects = append(objects, &unstructured.Unstructured{Object: object})
 	}
 	f := &fakes{
-		metadata:  metadatafake.NewSimpleMetadataClient(scheme, partial...),
-		dynamic:   dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), whole...),
+		metadata:  metadatafake.NewSimpleMetadataClient(scheme, metadata...),
+		dynamic:   dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), objects...),
 		discovery: &discoveryfake.FakeDiscovery{Fake: &clienttesting.Fake{}},
 	}
 	f.discovery.Resources = []*metav1.APIResourceList{
@@ -62,7 +62,7 @@ func newFakes(t *testing.T, lines ...string) *fakes {
 		{GroupVersion: "example.com/v1", APIResources: []metav1.APIResource{{Name: "apps", Kind: "App", Namespaced: true}, {Name: "tenants", Kind: "Tenant"}}},
 	}
 	var err error
-	if f.Owners, err = with(f.metadata, f.dynamic, f.discovery, slog.New(slog.DiscardHandler)); err != nil {
+	if f.Owners, err = newOwners(f.metadata, f.dynamic, f.discovery, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -87,14 +87,14 @@ func metadataOf(t *testing.T, line string) *metav1.PartialObjectMetadata {
 	return m
 }
 
-// referenceTo reads group/version/Kind/name/uid, without a group for the core API.
+// referenceTo parses group/version/Kind/name/uid, without a group for the core API.
 func referenceTo(path string) flink.OwnerReference {
 	p := strings.Split(path, "/")
 	n := len(p)
 	return flink.OwnerReference{APIVersion: strings.Join(p[:n-3], "/"), Kind: p[n-3], Name: p[n-2], UID: p[n-1], Controller: true}
 }
 
-// calls counts the requests since it was called last.
+// calls returns the number of requests since the last call.
 func (f *fakes) calls() int {
 	n := len(f.metadata.Actions()) + len(f.dynamic.Actions()) + len(f.discovery.Actions())
 	f.metadata.ClearActions()
@@ -109,7 +109,7 @@ func (f *fakes) forbid(resource string) {
 	})
 }
 
-// podOf is a pod of a controller. hash is the pod-template-hash, if it is not empty.
+// podOf returns a pod of a controller. hash is the pod-template-hash; empty: none.
 func podOf(owner, hash string) *flink.Object {
 	o := &flink.Object{Kind: "Pod", Namespace: "flink", Labels: map[string]string{}, OwnerReferences: []flink.OwnerReference{referenceTo(owner)}}
 	if hash != "" {
@@ -119,15 +119,15 @@ func podOf(owner, hash string) *flink.Object {
 	return o
 }
 
-// sentence is a chain of owners: ~ stands before those that are not verified.
-func sentence(relatives []flink.Owner, complete bool) string {
+// chain formats owners: ~ marks unresolved ones, ? an incomplete chain.
+func chain(owners []flink.Owner, complete bool) string {
 	var all []string
-	for _, r := range relatives {
+	for _, o := range owners {
 		mark := ""
-		if r.Unresolved {
+		if o.Unresolved {
 			mark = "~"
 		}
-		all = append(all, mark+r.Kind+" "+r.Name+" "+r.UID)
+		all = append(all, mark+o.Kind+" "+o.Name+" "+o.UID)
 	}
 	if !complete {
 		all = append(all, "?")
@@ -148,26 +148,26 @@ func TestOwnersOf(t *testing.T) {
 		forbid  string
 		want    string
 	}{
-		"a Rollout is above its ReplicaSet":              {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout"},
-		"and what controls the Rollout above that":       {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout < example.com/v1/App/shop/uid-app", "example.com/v1/App/shop uid-app"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout, App shop uid-app"},
-		"also if that has no namespace":                  {[]string{of + "example.com/v1/Tenant/a/uid-tenant", "example.com/v1/Tenant/a uid-tenant"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Tenant a uid-tenant"},
-		"without the right its reference is the root":    {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "", "rollouts", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout"},
-		"also if its kind is not served":                 {[]string{of + "argoproj.io/v1alpha1/Experiment/nuts/uid-x"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Experiment nuts uid-x"},
-		"or its group":                                   {[]string{of + "other.example.com/v1/App/nuts/uid-x"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~App nuts uid-x"},
-		"an apiVersion that is none is not served":       {nil, "../v1/App/nuts/uid-x", "", "", "~App nuts uid-x"},
-		"an owner that is gone is not the root for sure": {[]string{of + rollout}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout, ?"},
-		"nor one with another uid":                       {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-other"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout, ?"},
-		"nor a ReplicaSet":                               {nil, replicaSet, "", "", "~ReplicaSet nuts-5c7d uid-rs, ?"},
-		"a ReplicaSet without a controller is the root":  {[]string{"apps/v1/ReplicaSet/nuts-5c7d uid-rs"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs"},
-		"its Deployment is found by its name":            {[]string{"apps/v1/Deployment/nuts uid-d"}, replicaSet, "5c7d", "", "Deployment nuts uid-d"},
-		"what controls a Deployment is above it":         {[]string{"apps/v1/Deployment/nuts uid-d < example.com/v1/App/shop/uid-app", "example.com/v1/App/shop uid-app"}, replicaSet, "5c7d", "", "Deployment nuts uid-d, App shop uid-app"},
-		"without a Deployment of its name it is read":    {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "5c7d", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout"},
-		"a DaemonSet": {[]string{"apps/v1/DaemonSet/nuts uid-ds"}, "apps/v1/DaemonSet/nuts/uid-ds", "", "", "DaemonSet nuts uid-ds"},
-		"a ReplicationController is not served here":           {nil, "v1/ReplicationController/nuts/uid-rc", "", "", "~ReplicationController nuts uid-rc"},
-		"a Job of a Workflow":                                  {[]string{"batch/v1/Job/nuts uid-j < argoproj.io/v1alpha1/Workflow/w/uid-w", "argoproj.io/v1alpha1/Workflow/w uid-w"}, "batch/v1/Job/nuts/uid-j", "", "", "Job nuts uid-j, Workflow w uid-w"},
-		"a Job of another group is another kind":               {[]string{"batch/v1/Job/nuts uid-j"}, "batch.volcano.sh/v1alpha1/Job/nuts/uid-v", "", "", "~Job nuts uid-v"},
-		"owners in a circle end":                               {[]string{"example.com/v1/App/a uid-a < example.com/v1/App/b/uid-b", "example.com/v1/App/b uid-b < example.com/v1/App/a/uid-a"}, "example.com/v1/App/a/uid-a", "", "", strings.Repeat("App a uid-a, App b uid-b, ", 4) + "?"},
-		"of what is above a FlinkDeployment only Flink counts": {[]string{"flink.apache.org/v1beta1/FlinkDeployment/f uid-f < example.com/v1/App/shop/uid-app"}, "flink.apache.org/v1beta1/FlinkDeployment/f/uid-f", "", "", "FlinkDeployment f uid-f"},
+		"controller of a ReplicaSet":                      {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout"},
+		"controller of a Rollout":                         {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout < example.com/v1/App/shop/uid-app", "example.com/v1/App/shop uid-app"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout, App shop uid-app"},
+		"cluster-scoped owner":                            {[]string{of + "example.com/v1/Tenant/a/uid-tenant", "example.com/v1/Tenant/a uid-tenant"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, Tenant a uid-tenant"},
+		"forbidden owner is the root":                     {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "", "rollouts", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout"},
+		"owner of a kind that is not served":              {[]string{of + "argoproj.io/v1alpha1/Experiment/nuts/uid-x"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Experiment nuts uid-x"},
+		"owner of a group that is not served":             {[]string{of + "other.example.com/v1/App/nuts/uid-x"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~App nuts uid-x"},
+		"invalid apiVersion":                              {nil, "../v1/App/nuts/uid-x", "", "", "~App nuts uid-x"},
+		"deleted owner":                                   {[]string{of + rollout}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout, ?"},
+		"owner with another UID":                          {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-other"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs, ~Rollout nuts uid-rollout, ?"},
+		"deleted ReplicaSet":                              {nil, replicaSet, "", "", "~ReplicaSet nuts-5c7d uid-rs, ?"},
+		"ReplicaSet without a controller":                 {[]string{"apps/v1/ReplicaSet/nuts-5c7d uid-rs"}, replicaSet, "", "", "ReplicaSet nuts-5c7d uid-rs"},
+		"Deployment by the name of its ReplicaSet":        {[]string{"apps/v1/Deployment/nuts uid-d"}, replicaSet, "5c7d", "", "Deployment nuts uid-d"},
+		"controller of a Deployment":                      {[]string{"apps/v1/Deployment/nuts uid-d < example.com/v1/App/shop/uid-app", "example.com/v1/App/shop uid-app"}, replicaSet, "5c7d", "", "Deployment nuts uid-d, App shop uid-app"},
+		"ReplicaSet with a hash and without a Deployment": {[]string{of + rollout, "argoproj.io/v1alpha1/Rollout/nuts uid-rollout"}, replicaSet, "5c7d", "", "ReplicaSet nuts-5c7d uid-rs, Rollout nuts uid-rollout"},
+		"DaemonSet": {[]string{"apps/v1/DaemonSet/nuts uid-ds"}, "apps/v1/DaemonSet/nuts/uid-ds", "", "", "DaemonSet nuts uid-ds"},
+		"ReplicationController that is not served": {nil, "v1/ReplicationController/nuts/uid-rc", "", "", "~ReplicationController nuts uid-rc"},
+		"controller of a Job":                      {[]string{"batch/v1/Job/nuts uid-j < argoproj.io/v1alpha1/Workflow/w/uid-w", "argoproj.io/v1alpha1/Workflow/w uid-w"}, "batch/v1/Job/nuts/uid-j", "", "", "Job nuts uid-j, Workflow w uid-w"},
+		"Job of another group":                     {[]string{"batch/v1/Job/nuts uid-j"}, "batch.volcano.sh/v1alpha1/Job/nuts/uid-v", "", "", "~Job nuts uid-v"},
+		"cycle of owners":                          {[]string{"example.com/v1/App/a uid-a < example.com/v1/App/b/uid-b", "example.com/v1/App/b uid-b < example.com/v1/App/a/uid-a"}, "example.com/v1/App/a/uid-a", "", "", strings.Repeat("App a uid-a, App b uid-b, ", 4) + "?"},
+		"other owner of a FlinkDeployment":         {[]string{"flink.apache.org/v1beta1/FlinkDeployment/f uid-f < example.com/v1/App/shop/uid-app"}, "flink.apache.org/v1beta1/FlinkDeployment/f/uid-f", "", "", "FlinkDeployment f uid-f"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			f := newFakes(t, c.cluster...)
@@ -175,7 +175,7 @@ func TestOwnersOf(t *testing.T) {
 				f.forbid(c.forbid)
 			}
 			for range 2 { // the second time from the cache
-				if got := sentence(f.Of(t.Context(), podOf(c.owner, c.hash))); got != c.want {
+				if got := chain(f.Of(t.Context(), podOf(c.owner, c.hash))); got != c.want {
 					t.Errorf("got  %s\nwant %s", got, c.want)
 				}
 			}
@@ -183,7 +183,7 @@ func TestOwnersOf(t *testing.T) {
 	}
 }
 
-// TestOwnersOfCustomResource: what installed a custom resource of Flink's is not its root.
+// TestOwnersOfCustomResource checks that only a Flink custom resource is an owner of one.
 func TestOwnersOfCustomResource(t *testing.T) {
 	f := newFakes(t, "example.com/v1/App/shop uid-app", "flink.apache.org/v1beta1/FlinkBlueGreenDeployment/b uid-b")
 	for owner, want := range map[string]string{
@@ -192,55 +192,55 @@ func TestOwnersOfCustomResource(t *testing.T) {
 	} {
 		o := podOf(owner, "")
 		o.Kind = "FlinkDeployment"
-		if got := sentence(f.Of(t.Context(), o)); got != want {
+		if got := chain(f.Of(t.Context(), o)); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
 
-// TestOwnersOfCalls counts the requests that pods of one owner cost.
+// TestOwnersOfCalls counts the API requests for pods of one owner.
 func TestOwnersOfCalls(t *testing.T) {
 	f := newFakes(t, "apps/v1/ReplicaSet/nuts-5c7d uid-rs < argoproj.io/v1alpha1/Rollout/nuts/uid-rollout", "argoproj.io/v1alpha1/Rollout/nuts uid-rollout")
 	f.forbid("rollouts")
 	pod := podOf("apps/v1/ReplicaSet/nuts-5c7d/uid-rs", "")
 	f.Of(t.Context(), pod)
 	if n := f.calls(); n != 3 { // the ReplicaSet with its selector, the kind Rollout, the Rollout
-		t.Errorf("the first pod of a ReplicaSet costs %d calls, want 3", n)
+		t.Errorf("the first pod of a ReplicaSet takes %d calls, want 3", n)
 	}
 	for range 100 {
 		f.Of(t.Context(), pod)
 	}
 	if n := f.calls(); n != 0 {
-		t.Errorf("100 more cost %d calls", n)
+		t.Errorf("100 more pods take %d calls", n)
 	}
 	f.Of(t.Context(), podOf("argoproj.io/v1alpha1/Rollout/another/uid-another", ""))
 	if n := f.calls(); n != 0 {
-		t.Errorf("another Rollout that may not be read costs %d calls", n)
+		t.Errorf("another forbidden Rollout takes %d calls", n)
 	}
 }
 
-// TestOwnersOfAbsentController names a ReplicaSet where it is not, which a dry run can,
-// and has a look at the ReplicaSet itself then.
+// TestOwnersOfAbsentController checks that the selector of a ReplicaSet is read although an
+// earlier pod, such as one of a dry run, named the ReplicaSet in another namespace.
 func TestOwnersOfAbsentController(t *testing.T) {
 	f := newFakes(t)
 	pod := podOf("apps/v1/ReplicaSet/nuts/uid-rs", "")
 	elsewhere := *pod
 	elsewhere.Namespace = "other"
 	f.Of(t.Context(), &elsewhere)
-	picky := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"selector": map[string]any{"matchExpressions": []any{
+	withSelector := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"selector": map[string]any{"matchExpressions": []any{
 		map[string]any{"key": "deploymentId", "operator": "DoesNotExist"},
 	}}}}}
-	picky.SetAPIVersion("apps/v1")
-	picky.SetKind("ReplicaSet")
-	picky.SetName("nuts")
-	picky.SetNamespace("flink")
-	picky.SetUID("uid-rs")
+	withSelector.SetAPIVersion("apps/v1")
+	withSelector.SetKind("ReplicaSet")
+	withSelector.SetName("nuts")
+	withSelector.SetNamespace("flink")
+	withSelector.SetUID("uid-rs")
 	resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
-	if _, err := f.dynamic.Resource(resource).Namespace("flink").Create(t.Context(), picky, metav1.CreateOptions{}); err != nil {
+	if _, err := f.dynamic.Resource(resource).Namespace("flink").Create(t.Context(), withSelector, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	relatives, complete := f.Of(t.Context(), pod)
-	if !complete || len(relatives) != 1 || fmt.Sprint(relatives[0].ExcludedKeys) != "[deploymentId]" {
-		t.Errorf("complete %t: %+v; want the key deploymentId denied", complete, relatives)
+	owners, complete := f.Of(t.Context(), pod)
+	if !complete || len(owners) != 1 || fmt.Sprint(owners[0].ExcludedKeys) != "[deploymentId]" {
+		t.Errorf("complete %t: %+v; want the excluded key deploymentId", complete, owners)
 	}
 }

@@ -3,6 +3,7 @@ package owners
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,45 +12,47 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// claiming are the kinds whose controllers let go of a pod that their selector does
-// not match, and make another in its place. A Deployment, which controls the
-// TaskManagers of native mode, does not ask; a ReplicationController's selector can
-// only want labels to be there.
-var claiming = []kind{replicaSets, statefulSets, daemonSets, jobs}
+// releasingKinds are the controllers that release a pod which their selector does not match,
+// and create another one. A Deployment, which controls the TaskManagers of native mode, does
+// not; the selector of a ReplicationController cannot exclude a label.
+var releasingKinds = []kind{replicaSets, statefulSets, daemonSets, jobs}
 
-// controller is one whose selector was read. The name alone is not enough: another of
-// the same name may come. Nor is the uid, which the author of a pod may state.
-type controller struct {
+func (k kind) releasesPods() bool { return slices.Contains(releasingKinds, k) }
+
+// selectorKey identifies a controller. The name alone would match a later one of the same
+// name, and a pod's author can write any UID.
+type selectorKey struct {
 	kind                 kind
 	namespace, name, uid string
 }
 
-// denied returns the label keys that the selector of a pod's controller wants absent,
-// or without some values. It may deny all, if it could not be read: a pod without
-// labels gets them later, and one that its controller has lost does not come back.
+// excludedKeys returns the label keys that the selector of a pod's controller requires to be
+// absent, or not to have some values. unknown is true if the selector could not be read: the
+// pod stays unlabeled then, and repair labels it later, whereas a released pod does not
+// return to its controller.
 //
-// A selector never changes, so it is read once for all pods of its controller. It is
-// read from the controller itself: that has a uid, and there is nobody else whose
-// selector counts. See docs/decisions/008-selectors-that-want-a-label-absent.md.
-func (o *Owners) denied(ctx context.Context, pod *flink.Object) (keys []string, all bool) {
+// A selector is immutable, so it is read once per controller. It is read from the controller,
+// not from its owner: only its selector matters, and its UID identifies it. See
+// docs/decisions/008-selectors-that-want-a-label-absent.md.
+func (o *Owners) excludedKeys(ctx context.Context, pod *flink.Object) (keys []string, unknown bool) {
 	ref, controlled := flink.ControllerOf(pod.OwnerReferences)
-	k, claims := among(claiming, ref)
-	if !controlled || !claims {
+	k, releases := kindIn(releasingKinds, ref)
+	if !controlled || !releases {
 		return nil, false
 	}
-	id := controller{k, pod.Namespace, ref.Name, ref.UID}
+	id := selectorKey{k, pod.Namespace, ref.Name, ref.UID}
 	if keys, ok := o.selectors.get(id); ok {
 		return keys, false
 	}
-	_, err, ok := o.asked.get(k, pod.Namespace, ref.Name)
-	if !ok || err == nil { // it was read before, and its selector is not in the cache
-		_, err = o.ask(ctx, k, pod.Namespace, ref.Name, ref.UID)
+	_, err, ok := o.lookups.get(k, pod.Namespace, ref.Name)
+	if !ok || err == nil { // an earlier read whose selector has left the cache
+		_, err = o.lookup(ctx, k, pod.Namespace, ref.Name, ref.UID)
 	}
-	if errors.Is(err, errGone) {
-		return nil, false // nobody claims its pods
+	if errors.Is(err, errNotFound) {
+		return nil, false // no controller would release the pod
 	}
 	if err != nil {
-		o.log.Warn("selector not read: a pod goes without labels", "namespace", pod.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
+		o.log.Warn("selector not read: the pod is not labeled", "namespace", pod.Namespace, "kind", ref.Kind, "name", ref.Name, "error", err)
 		return nil, true
 	}
 	keys, _ = o.selectors.get(id)
@@ -57,30 +60,30 @@ func (o *Owners) denied(ctx context.Context, pod *flink.Object) (keys []string, 
 }
 
 const (
-	mostSelectors = 10_000    // controllers, at some hundred bytes each
-	selectorAge   = time.Hour // then those that are gone go too
+	maxSelectors = 10_000    // some hundred bytes each
+	selectorTTL  = time.Hour // evicts deleted controllers
 )
 
-// selectors are the keys that controllers want absent.
-type selectors struct{ recent *cache.LRUExpireCache }
+// selectors caches the excluded label keys of controllers.
+type selectors struct{ cache *cache.LRUExpireCache }
 
-func newSelectors() selectors { return selectors{cache.NewLRUExpireCache(mostSelectors)} }
+func newSelectors() selectors { return selectors{cache.NewLRUExpireCache(maxSelectors)} }
 
-func (s selectors) get(id controller) (keys []string, ok bool) {
-	v, ok := s.recent.Get(id)
+func (s selectors) get(id selectorKey) (keys []string, ok bool) {
+	v, ok := s.cache.Get(id)
 	if !ok {
 		return nil, false
 	}
 	return v.([]string), true
 }
 
-func (s selectors) keep(k kind, u *unstructured.Unstructured) {
-	s.recent.Add(controller{k, u.GetNamespace(), u.GetName(), string(u.GetUID())}, wantsAbsent(u), selectorAge)
+func (s selectors) add(k kind, u *unstructured.Unstructured) {
+	s.cache.Add(selectorKey{k, u.GetNamespace(), u.GetName(), string(u.GetUID())}, keysExcludedBy(u), selectorTTL)
 }
 
-// wantsAbsent are the keys of the requirements that a pod may stop to meet when it gets
-// a label: all others hold for labels that are there, and drey changes none of those.
-func wantsAbsent(controller *unstructured.Unstructured) (keys []string) {
+// keysExcludedBy returns the keys of the requirements that a pod may fail once it gets a
+// label. All others require labels that the pod has, and drey changes none of those.
+func keysExcludedBy(controller *unstructured.Unstructured) (keys []string) {
 	expressions, _, _ := unstructured.NestedSlice(controller.Object, "spec", "selector", "matchExpressions")
 	for _, e := range expressions {
 		requirement, _ := e.(map[string]any)

@@ -20,21 +20,22 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// TestSynced: a pod may state the uid of a custom resource that is not listed yet.
+// TestSynced checks that Owners waits for the custom resources that are served: a pod may have
+// the UID of one that is not listed yet.
 func TestSynced(t *testing.T) {
 	t.Parallel()
 	resource := schema.GroupResource{Group: "flink.apache.org", Resource: "flinkdeployments"}
 	notServed := apierrors.NewNotFound(resource, "")
 	for rule, c := range map[string]struct {
-		others, fail error // of listing the other custom resources, and FlinkDeployments at first; nil: they are listed
+		others, fail error // of the lists of other custom resources, and of the first lists of FlinkDeployments
 		waits        bool
 	}{
-		"all are listed":                            {},
-		"what the cluster does not serve":           {others: notServed, fail: notServed},
-		"what drey may not list":                    {fail: apierrors.NewForbidden(resource, "", errors.New("no right"))},
-		"what is served and not listed yet":         {fail: apierrors.NewServiceUnavailable("later"), waits: true},
-		"alone, of all that the cluster could have": {others: notServed, fail: apierrors.NewServiceUnavailable("later"), waits: true},
-		"an error that tells nothing":               {others: notServed, fail: errors.New("broken"), waits: true},
+		"all listed":                {},
+		"none served":               {others: notServed, fail: notServed},
+		"forbidden":                 {fail: apierrors.NewForbidden(resource, "", errors.New("no right"))},
+		"served and not listed yet": {fail: apierrors.NewServiceUnavailable("later"), waits: true},
+		"served and not listed yet, others not served": {others: notServed, fail: apierrors.NewServiceUnavailable("later"), waits: true},
+		"unknown error": {others: notServed, fail: errors.New("broken"), waits: true},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -47,12 +48,12 @@ func TestSynced(t *testing.T) {
 				lists[schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}] = r.Kind + "List"
 			}
 			custom := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
-			var listed atomic.Bool // FlinkDeployments can be
+			var listable atomic.Bool // FlinkDeployments
 			custom.PrependReactor("list", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
 				list := &unstructured.UnstructuredList{}
 				list.SetResourceVersion("1")
 				if a.GetResource().GroupResource() == resource {
-					if !listed.Load() && c.fail != nil {
+					if !listable.Load() && c.fail != nil {
 						return true, nil, c.fail
 					}
 					return true, list, nil
@@ -62,7 +63,7 @@ func TestSynced(t *testing.T) {
 				}
 				return true, list, nil
 			})
-			o, err := with(metadatafake.NewSimpleMetadataClient(scheme), custom, nil, slog.New(slog.DiscardHandler))
+			o, err := newOwners(metadatafake.NewSimpleMetadataClient(scheme), custom, nil, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,9 +77,9 @@ func TestSynced(t *testing.T) {
 			if c.waits {
 				time.Sleep(time.Second)
 				if o.Synced() {
-					t.Error("it is synced before they are listed")
+					t.Error("synced before FlinkDeployments are listed")
 				}
-				listed.Store(true)
+				listable.Store(true)
 			}
 			eventually.OK(t, 20*time.Second, synced)
 		})

@@ -12,65 +12,65 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// proofs are whether the templates of owners are Flink's, by uid.
-type proofs struct{ recent *cache.LRUExpireCache }
+// templates caches whether the pod template of an owner is Flink's, by UID.
+type templates struct{ cache *cache.LRUExpireCache }
 
 const (
-	mostProofs  = 1024
-	proofAge    = 10 * time.Minute // a running job does not turn into something else
-	disproofAge = time.Second      // a template may be corrected
+	maxTemplates     = 1024
+	flinkTemplateTTL = 10 * time.Minute // a running job does not become another workload
+	otherTemplateTTL = time.Second      // the template may be corrected
 )
 
-func newProofs() proofs { return proofs{cache.NewLRUExpireCache(mostProofs)} }
+func newTemplates() templates { return templates{cache.NewLRUExpireCache(maxTemplates)} }
 
-// Recognizer tells whether the template of an object, in JSON, is Flink's.
+// Recognizer reports whether the pod template of an object, in JSON, is Flink's.
 type Recognizer = func(apiVersion, kind string, object []byte) bool
 
-// VerifyTemplate reads the pod template of an owner, and says whether it is Flink's: labels and
-// owner references are not enough. If the API server does not answer in time, the owner
-// stays as it is. An owner costs one call in ten minutes.
-func (o *Owners) VerifyTemplate(ctx context.Context, namespace string, r flink.Owner, recognize Recognizer) flink.Owner {
-	k, ok := among(known, flink.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind})
-	if !ok || k.custom || k.cluster {
-		return r
+// VerifyTemplate reads the pod template of an owner, and returns the owner with the result:
+// any user can write labels and owner references. The owner is returned unchanged if the API
+// server does not answer in time. Results are cached.
+func (o *Owners) VerifyTemplate(ctx context.Context, namespace string, owner flink.Owner, recognize Recognizer) flink.Owner {
+	k, ok := kindIn(knownKinds, flink.OwnerReference{APIVersion: owner.APIVersion, Kind: owner.Kind})
+	if !ok || k.custom || k.clusterScoped {
+		return owner
 	}
-	if isFlink, ok := o.proofs.recent.Get(r.UID); ok {
-		r.TemplateNotFlink = !isFlink.(bool)
-		return r
+	if isFlink, ok := o.templates.cache.Get(owner.UID); ok {
+		owner.TemplateNotFlink = !isFlink.(bool)
+		return owner
 	}
-	isFlink, err := o.runsFlink(ctx, k, namespace, r.Name, r.UID, recognize)
+	isFlink, err := o.recognizeTemplate(ctx, k, namespace, owner.Name, owner.UID, recognize)
 	switch {
-	case errors.Is(err, errGone):
-		r.Unresolved = true
-		return r
+	case errors.Is(err, errNotFound):
+		owner.Unresolved = true
+		return owner
 	case err != nil:
-		o.log.Debug("template of an owner not read", "namespace", namespace, "kind", r.Kind, "name", r.Name, "error", err)
-		return r
+		o.log.Debug("template of an owner not read", "namespace", namespace, "kind", owner.Kind, "name", owner.Name, "error", err)
+		return owner
 	}
-	age := disproofAge
+	ttl := otherTemplateTTL
 	if isFlink {
-		age = proofAge
+		ttl = flinkTemplateTTL
 	}
-	o.proofs.recent.Add(r.UID, isFlink, age)
-	r.TemplateNotFlink = !isFlink
-	return r
+	o.templates.cache.Add(owner.UID, isFlink, ttl)
+	owner.TemplateNotFlink = !isFlink
+	return owner
 }
 
-// runsFlink reads an owner, and recognizes it by its template alone.
-func (o *Owners) runsFlink(ctx context.Context, k kind, namespace, name, uid string, recognize Recognizer) (bool, error) {
-	release, err := o.asked.turn(ctx)
+// recognizeTemplate reads an owner, and reports whether its template alone is Flink's.
+func (o *Owners) recognizeTemplate(ctx context.Context, k kind, namespace, name, uid string, recognize Recognizer) (bool, error) {
+	release, err := o.lookups.acquire(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer release()
 	u, err := o.dynamic.Resource(k.resource()).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && string(u.GetUID()) != uid {
-		return false, errGone
+		return false, errNotFound
 	}
 	if err != nil {
 		return false, err
 	}
-	u.SetOwnerReferences(nil) // they are no proof
+	u.SetOwnerReferences(nil) // an owner reference alone would be recognized as Flink
 	text, err := u.MarshalJSON()
 	return err == nil && recognize(k.apiVersion(), k.Kind, text), err
 }

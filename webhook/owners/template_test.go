@@ -6,7 +6,8 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-func TestProve(t *testing.T) {
+// TestVerifyTemplate checks the result, and that it is cached.
+func TestVerifyTemplate(t *testing.T) {
 	deployment := flink.Owner{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
 	other := deployment
 	other.UID = "uid-other"
@@ -14,20 +15,20 @@ func TestProve(t *testing.T) {
 	for rule, c := range map[string]struct {
 		owner                flink.Owner
 		isFlink              bool
-		notFlink, unverified bool
-		calls                int // for two questions
+		notFlink, unresolved bool
+		calls                int // of two verifications
 	}{
-		"its template is Flink's":               {deployment, true, false, false, 1},
-		"its template is another's":             {deployment, false, true, false, 1},
-		"it has another uid":                    {other, true, false, true, 2},
-		"a custom resource is Flink's by kind":  {custom, false, false, false, 0},
-		"a kind that drey does not label stays": {flink.Owner{APIVersion: "x.example/v1", Kind: "Deployment", UID: "u"}, false, false, false, 0},
+		"Flink template":  {deployment, true, false, false, 1},
+		"other template":  {deployment, false, true, false, 1},
+		"other UID":       {other, true, false, true, 2},
+		"custom resource": {custom, false, false, false, 0},
+		"unknown kind":    {flink.Owner{APIVersion: "x.example/v1", Kind: "Deployment", UID: "u"}, false, false, false, 0},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			f := newFakes(t, "apps/v1/Deployment/nuts uid-nuts")
 			for range 2 {
 				got := f.VerifyTemplate(t.Context(), "flink", c.owner, func(string, string, []byte) bool { return c.isFlink })
-				if got.TemplateNotFlink != c.notFlink || got.Unresolved != c.unverified {
+				if got.TemplateNotFlink != c.notFlink || got.Unresolved != c.unresolved {
 					t.Errorf("got %+v", got)
 				}
 			}
