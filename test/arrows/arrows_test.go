@@ -19,7 +19,8 @@ const module = "drey.dev/drey"
 // import. A package that is not here is one that nobody has thought about.
 var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
-	"cmd/drey/cli":                        {"cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
+	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
+	"cmd/drey/cli/manifest":               {},
 	"cmd/drey/server":                     {"cmd/drey/tracing", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
 	"certs":                               {"certs/rotation", "listwatch"},

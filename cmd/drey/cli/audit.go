@@ -27,42 +27,42 @@ import (
 )
 
 func newAuditCommand() *cobra.Command {
-	var q question
+	var s source
 	var format string
 	var mend, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Report what runs in the cluster that the webhooks would not have let in, or have labeled",
-		Long: `Look at all of Flink that is in the cluster, and report what runs where it may not,
-what lacks labels, and pods with labels that their process contradicts: those of a
-session cluster on a pod of an application, as an earlier version set them. Nothing is
-changed without --repair, which adds what is missing and takes off what is wrong.`,
+		Short: "Report Flink workloads in the cluster that admission would deny or label differently",
+		Long: `List the Flink workloads of the cluster and report those in namespaces without a
+target, those that lack labels, and pods whose labels contradict their process, such as
+the labels of a session cluster on a pod of an application. Nothing is changed without
+--repair, which adds missing labels and removes wrong ones.`,
 		Example: `  drey audit
   drey audit -n flink --repair --dry-run`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dryRun && !mend {
-				return &exitError{exitUsage, errors.New("--dry-run goes with --repair: alone, drey audit changes nothing anyhow")}
+				return &exitError{exitUsage, errors.New("--dry-run requires --repair: without it, drey audit changes nothing")}
 			}
-			_, known, err := q.read(cmd)
+			_, known, err := s.read(cmd)
 			if err != nil {
 				return err
 			}
-			if mend && q.platform != "" {
-				return &exitError{exitRefused, fmt.Errorf("--repair would go by the targets of platform namespace %s alone, and what runs may be another's: "+
-					"let somebody repair who may list deploymenttargets, deployments and sessionclusters of drey.dev in all namespaces", q.platform)}
+			if mend && s.platform != "" {
+				return &exitError{exitRefused, fmt.Errorf("--repair needs the targets of all platform namespaces, and you can list those of %s alone: "+
+					"it requires list on deploymenttargets, deployments and sessionclusters of drey.dev in all namespaces", s.platform)}
 			}
-			inspector, err := q.inspector(cmd.Context(), known)
+			inspector, err := s.inspector(cmd.Context(), known)
 			if err != nil {
 				return err
 			}
-			unseen, err := q.skipUnseen(inspector)
+			skipped, err := s.skipForbidden(inspector)
 			if err != nil {
 				return err
 			}
-			a := audit{Findings: []auditFinding{}, Only: q.platform}
+			a := audit{Findings: []auditFinding{}, Only: s.platform}
 			var found []repair.Finding
-			err = inspector.Scan(cmd.Context(), q.namespace, func(f repair.Finding) {
+			err = inspector.Scan(cmd.Context(), s.namespace, func(f repair.Finding) {
 				if f.Workload() {
 					a.Workloads++
 				}
@@ -71,35 +71,35 @@ changed without --repair, which adds what is missing and takes off what is wrong
 				}
 			})
 			if apierrors.IsForbidden(err) {
-				if q.namespace == "" {
-					err = fmt.Errorf("%w. Look in a namespace of your own: -n NAMESPACE", err)
+				if s.namespace == "" {
+					err = fmt.Errorf("%w; audit a namespace of your own: -n NAMESPACE", err)
 				}
 				return &exitError{exitRefused, err}
 			}
 			if err != nil {
 				return err
 			}
-			if kinds := unseen(); len(kinds) > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "You may not list %s: what there is of them was not looked at.\n", strings.Join(kinds, ", "))
+			if kinds := skipped(); len(kinds) > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Skipped %s: you cannot list them.\n", strings.Join(kinds, ", "))
 			}
 			for _, f := range found {
-				a.Findings = append(a.Findings, q.report(cmd.Context(), inspector, f, mend, dryRun))
+				a.Findings = append(a.Findings, s.report(cmd.Context(), inspector, f, mend, dryRun))
 			}
 			return a.print(cmd.OutOrStdout(), format)
 		},
 	}
-	q.bindRegistry(cmd)
+	s.bindRegistry(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&q.namespace, "namespace", "n", "", "look in this Kubernetes namespace alone")
-	f.BoolVar(&mend, "repair", false, "add the labels that are missing, and take off those that are wrong")
-	f.BoolVar(&dryRun, "dry-run", false, "with --repair: say what would be added, and add nothing")
+	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace (default: all)")
+	f.BoolVar(&mend, "repair", false, "add missing labels and remove wrong ones")
+	f.BoolVar(&dryRun, "dry-run", false, "with --repair: print the changes without making them")
 	f.StringVarP(&format, "output", "o", "table", "table or json")
 	return cmd
 }
 
-// inspector looks at the cluster as the person may.
-func (q *question) inspector(ctx context.Context, known snapshot) (*repair.Inspector, error) {
-	config, err := q.client.kubectl.config()
+// inspector reads the cluster with the rights of the user.
+func (s *source) inspector(ctx context.Context, known snapshot) (*repair.Inspector, error) {
+	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
@@ -116,18 +116,17 @@ func (q *question) inspector(ctx context.Context, known snapshot) (*repair.Inspe
 	if err != nil {
 		return nil, err
 	}
-	if known.marked, err = readMarks(ctx, config); err != nil {
+	if known.registered, err = registeredLabels(ctx, config); err != nil {
 		return nil, err
 	}
 	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhookconfig.SystemNamespaces}, nil
 }
 
-// skipUnseen has a scan go on without Services, ConfigMaps and Flink's custom resources
-// of those kinds that the person may not list: who administers one namespace seldom
-// may. unseen are those of
-// them that the cluster serves.
-func (q *question) skipUnseen(i *repair.Inspector) (unseen func() []string, err error) {
-	config, err := q.client.kubectl.config()
+// skipForbidden makes a scan skip the kinds that the user cannot list, such as Flink's
+// custom resources for an admin of one namespace. skipped returns those of them that
+// the cluster serves.
+func (s *source) skipForbidden(i *repair.Inspector) (skipped func() []string, err error) {
+	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +141,7 @@ func (q *question) skipUnseen(i *repair.Inspector) (unseen func() []string, err 
 		}
 		list, err := served.ServerResourcesForGroupVersion(r.GroupVersion().String())
 		if err != nil && !apierrors.IsNotFound(err) {
-			kinds = append(kinds, r.GroupResource().String()) // it may be
+			kinds = append(kinds, r.GroupResource().String()) // possibly served
 		} else if err == nil && slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }) {
 			kinds = append(kinds, r.GroupResource().String())
 		}
@@ -151,11 +150,11 @@ func (q *question) skipUnseen(i *repair.Inspector) (unseen func() []string, err 
 	return func() []string { return kinds }, nil
 }
 
-// audit is the report.
+// audit is the report of drey audit.
 type audit struct {
-	Workloads int            `json:"workloads"` // of Flink's that were looked at
+	Workloads int            `json:"workloads"` // scanned Flink workloads
 	Findings  []auditFinding `json:"findings"`
-	Only      string         `json:"onlyPlatformNamespace,omitempty"` // by whose targets alone it was decided
+	Only      string         `json:"onlyPlatformNamespace,omitempty"` // set if only its targets were readable
 }
 
 type auditFinding struct {
@@ -165,15 +164,15 @@ type auditFinding struct {
 	Root      string   `json:"root,omitempty"`
 	Finding   string   `json:"finding"` // the reason of a denial, Unlabeled or Mislabeled
 	Missing   []string `json:"missing,omitempty"`
-	Wrong     []string `json:"wrong,omitempty"` // labels that its process contradicts
+	Wrong     []string `json:"wrong,omitempty"` // labels that contradict the process
 	Message   string   `json:"message,omitempty"`
 	Result    string   `json:"result,omitempty"` // of --repair
 }
 
-// report words a finding, after it has been mended if that was asked for.
-func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Finding, mend, dryRun bool) auditFinding {
+// report returns the entry of a finding, repaired first if mend is set.
+func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Finding, mend, dryRun bool) auditFinding {
 	o, root := f.Verdict.Object(), f.Verdict.Root()
-	r := auditFinding{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Finding: string(f.Verdict.Reason), Message: f.Verdict.Message(q.address())}
+	r := auditFinding{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Finding: string(f.Verdict.Reason), Message: f.Verdict.Message(s.registerHint())}
 	if root.Name != "" && root.Name != o.Name {
 		r.Root = root.Kind + "/" + root.Name
 	}
@@ -192,7 +191,7 @@ func (q *question) report(ctx context.Context, i *repair.Inspector, f repair.Fin
 	case mend && dryRun:
 		r.Result = "would be labeled"
 	case mend && f.Early():
-		r.Result = "is labeled after its owner: run drey audit --repair again"
+		r.Result = "pending: its owner is labeled first; run drey audit --repair again"
 	case mend:
 		r.Result = "labeled"
 		if err := i.Mend(ctx, f); err != nil {
@@ -215,8 +214,8 @@ func (a audit) print(out io.Writer, format string) error {
 	return &exitError{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
 }
 
-// crossedOut are labels as kubectl label takes them off.
-func crossedOut(labels []string) (all []string) {
+// removals formats labels as arguments of kubectl label that remove them.
+func removals(labels []string) (all []string) {
 	for _, l := range labels {
 		key, _, _ := strings.Cut(l, "=")
 		all = append(all, key+"-")
@@ -230,11 +229,11 @@ func (a audit) printTable(out io.Writer) error {
 	})
 	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
 	if len(a.Findings) > 0 {
-		fmt.Fprintln(w, "NAMESPACE\tWORKLOAD\tOF\tFINDING\t")
+		fmt.Fprintln(w, "NAMESPACE\tWORKLOAD\tROOT\tFINDING\tLABELS")
 	}
-	messages := map[string]string{} // one for each namespace and finding: they say the same
+	messages := map[string]string{} // one per namespace and finding: the others are equal
 	for _, f := range a.Findings {
-		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", f.Namespace, f.Kind, f.Name, orElse(f.Root, "-"), f.Finding, strings.Join(append(append(crossedOut(f.Wrong), f.Missing...), f.Result), " "))
+		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", f.Namespace, f.Kind, f.Name, orElse(f.Root, "-"), f.Finding, strings.Join(append(append(removals(f.Wrong), f.Missing...), f.Result), " "))
 		if key := f.Namespace + " " + f.Finding; f.Message != "" && messages[key] == "" {
 			messages[key] = f.Message
 		}
@@ -245,6 +244,6 @@ func (a audit) printTable(out io.Writer) error {
 	for _, key := range slices.Sorted(maps.Keys(messages)) {
 		fmt.Fprintf(out, "\n%s\n", messages[key])
 	}
-	_, err := fmt.Fprintf(out, "%d workloads of Flink's, %d findings\n", a.Workloads, len(a.Findings))
+	_, err := fmt.Fprintf(out, "%d Flink workloads, %d findings\n", a.Workloads, len(a.Findings))
 	return err
 }

@@ -21,10 +21,10 @@ func newBackupCommand() *cobra.Command {
 	var overwrite bool
 	c := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Copy the registry to a file, while drey runs or while it does not",
-		Long: `Copy the registry, as it is at some moment, to a file that drey restore reads.
-Drey may run meanwhile. The copy is checked before it gets its name. With - as
-FILE it goes to standard output, unchecked.`,
+		Short: "Back up the embedded registry to a file, online or offline",
+		Long: `Write a consistent copy of the embedded registry to FILE, for drey restore. Drey may
+be running. The copy is verified before it is renamed to FILE; with - it is written to
+standard output, unverified.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			copyTo := func(w io.Writer) error { return copyRegistry(c.Context(), dataDir, w) }
@@ -33,7 +33,7 @@ FILE it goes to standard output, unchecked.`,
 			}
 			contents, err := boltstore.Save(args[0], overwrite, func(f *os.File) error { return copyTo(f) })
 			if errors.Is(err, fs.ErrExist) {
-				return &exitError{exitUsage, fmt.Errorf("%s exists: choose another name, or give --overwrite", args[0])}
+				return &exitError{exitUsage, fmt.Errorf("%s exists: choose another name, or use --overwrite", args[0])}
 			}
 			if err != nil {
 				return fmt.Errorf("back up %s: %w", server.RegistryFile(dataDir), err)
@@ -47,14 +47,13 @@ FILE it goes to standard output, unchecked.`,
 	return c
 }
 
-// copyRegistry reads the file itself, or has the process that has it open read
-// it.
+// copyRegistry copies the file, through the admin socket if a running drey has it open.
 func copyRegistry(ctx context.Context, dataDir string, w io.Writer) error {
 	err := boltstore.Copy(server.RegistryFile(dataDir), w)
 	if !errors.Is(err, boltstore.ErrInUse) {
 		return err
 	}
-	running := http.Client{Transport: &http.Transport{
+	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", server.AdminSocket(dataDir))
 		},
@@ -63,13 +62,13 @@ func copyRegistry(ctx context.Context, dataDir string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	response, err := running.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("another process has the file open and does not answer at %s: %w", server.AdminSocket(dataDir), err)
+		return fmt.Errorf("the file is open in another process, which does not answer at %s: %w", server.AdminSocket(dataDir), err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("drey answers %s", response.Status)
+		return fmt.Errorf("backup: unexpected response %s", response.Status)
 	}
 	_, err = io.Copy(w, response.Body)
 	return err
@@ -79,9 +78,9 @@ func newRestoreCommand() *cobra.Command {
 	var dataDir string
 	c := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Put a backup in the place of the registry, while drey does not run",
-		Long: `Put a copy of FILE, which drey backup made, in the place of the registry. FILE
-is checked first. What was there is kept beside it under a name with the time.`,
+		Short: "Replace the embedded registry by a backup, while drey is stopped",
+		Long: `Replace the embedded registry by a copy of FILE, which drey backup wrote. FILE is
+verified first. The previous registry is renamed, with the time in its name.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			previous, contents, err := boltstore.Restore(server.RegistryFile(dataDir), args[0])
@@ -91,7 +90,7 @@ is checked first. What was there is kept beside it under a name with the time.`,
 			if _, err := fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", server.RegistryFile(dataDir), contents); err != nil || previous == "" {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "what was there before: %s\n", previous)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "previous registry: %s\n", previous)
 			return err
 		},
 	}

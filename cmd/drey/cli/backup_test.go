@@ -38,7 +38,7 @@ func TestBackupRestore(t *testing.T) {
 	run(exitFailure, "damaged", "backup", "--data-dir", dir, file+".4")
 	run(exitFailure, "damaged", "restore", "--data-dir", dir, damaged)
 	run(exitFailure, "no such file", "restore", "--data-dir", dir, file+".none")
-	run(0, "what was there before: "+damaged, "restore", "--data-dir", dir, file)
+	run(0, "previous registry: "+damaged, "restore", "--data-dir", dir, file)
 	d = start(t, dir)
 	t.Setenv("DREY_SERVER", d.REST)
 	run(0, "deploymenttarget/before\n", "targets", "list", "-o", "name")

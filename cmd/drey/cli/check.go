@@ -13,37 +13,37 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/webhook/verdict"
 )
 
 func newCheckCommand() *cobra.Command {
-	var q question
+	var s source
 	var format string
 	cmd := &cobra.Command{
 		Use:   "check -f DIR",
-		Short: "Check manifests as the webhooks would, in a pipeline and without a cluster",
-		Long: `Put every workload in the manifests to the function that the webhooks ask, and
-say what becomes of it: pods, every object that holds a pod template, whatever its
-kind, and Flink's custom resources. Manifests are read as kubectl reads them. Targets
-among them count.
+		Short: "Check manifests with the rules of the webhooks, without a cluster",
+		Long: `Decide on every workload in the manifests as the webhooks do: pods, objects of any
+kind with a pod template, and Flink's custom resources. Manifests are read as kubectl
+reads them; DeploymentTargets among them count as registered.
 
-The exit code is 6 if anything would be refused, 2 if there is nothing to check, and 1
+The exit code is 6 if a workload would be denied, 2 if there is nothing to check, and 1
 if a manifest cannot be read.`,
 		Example: `  drey check -f deploy/ --targets targets.yaml
   helm template . | drey check -f - --targets targets.yaml -n flink -o junit > drey.xml`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(q.files) == 0 {
-				return &exitError{exitUsage, fmt.Errorf("say what to check with -f: a file, a directory, or - for standard input")}
+			if len(s.files) == 0 {
+				return &exitError{exitUsage, fmt.Errorf("-f is missing: give a file, a directory, or - for standard input")}
 			}
 			if err := checkFormat(format, "table", "json", "junit"); err != nil {
 				return err
 			}
-			manifests, known, err := q.read(cmd)
+			manifests, known, err := s.read(cmd)
 			if err != nil {
 				return err
 			}
-			all, err := q.checkAll(manifests, known)
+			all, err := s.checkAll(manifests, known)
 			if err != nil {
 				return err
 			}
@@ -54,28 +54,28 @@ if a manifest cannot be read.`,
 				return err
 			}
 			if n := count(all, func(c checked) bool { return !c.Allowed }); n > 0 {
-				return &exitError{exitDenied, fmt.Errorf("%d of %s would be refused", n, plural(len(all), "workload"))}
+				return &exitError{exitDenied, fmt.Errorf("%d of %s would be denied", n, plural(len(all), "workload"))}
 			}
 			return nil
 		},
 	}
-	q.bind(cmd)
+	s.bind(cmd)
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "table, json or junit")
 	return cmd
 }
 
-// checked is a manifest and what became of it.
+// checked is a workload of a manifest, with its verdict.
 type checked struct {
 	File string `json:"file"`
 	verdict.Explanation
 }
 
-// checkAll decides on manifests. What cannot be read is an error each.
-func (q *question) checkAll(manifests []manifest, known verdict.State) ([]checked, error) {
+// checkAll decides on all manifests; the errors of unreadable ones are joined.
+func (s *source) checkAll(manifests []manifest.Manifest, known verdict.State) ([]checked, error) {
 	var all []checked
 	var errs []error
 	for _, m := range manifests {
-		c, ok, err := q.check(m, known)
+		c, ok, err := s.check(m, known)
 		if ok {
 			all = append(all, c)
 		}
@@ -84,17 +84,17 @@ func (q *question) checkAll(manifests []manifest, known verdict.State) ([]checke
 	return all, errors.Join(errs...)
 }
 
-// check decides on a manifest. ok is false where nothing is gated: objects that run
-// no pods, and those that drey only labels.
-func (q *question) check(m manifest, known verdict.State) (c checked, ok bool, err error) {
-	v, ok, err := q.decide(m, known)
+// check decides on a manifest. ok is false for objects that admission does not deny:
+// those without pods, and those that are only labeled.
+func (s *source) check(m manifest.Manifest, known verdict.State) (c checked, ok bool, err error) {
+	v, ok, err := s.decide(m, known)
 	if err != nil || !ok || m.APIVersion == "v1" && (m.Kind == "Service" || m.Kind == "ConfigMap") {
 		return checked{}, false, err
 	}
-	return checked{m.file, v.Explain(q.address())}, true, nil
+	return checked{m.File, v.Explain(s.registerHint())}, true, nil
 }
 
-// checkFormat refuses a value of -o that is none of those.
+// checkFormat validates the value of -o.
 func checkFormat(format string, formats ...string) error {
 	if slices.Contains(formats, format) {
 		return nil
@@ -113,13 +113,13 @@ func count(all []checked, is func(checked) bool) int {
 	return n
 }
 
-// summary says in a line how much was checked.
+// summary is the last line of the table.
 func summary(manifests int, all []checked) string {
 	if len(all) == 0 {
-		return fmt.Sprintf("%s read, none of them a workload: nothing runs Flink\n", plural(manifests, "object"))
+		return fmt.Sprintf("%s read, no workloads\n", plural(manifests, "object"))
 	}
-	flinks := count(all, func(c checked) bool { return c.Reason != verdict.NotFlink && c.Reason != verdict.InsufficientSignal })
-	return fmt.Sprintf("%s read: %s, %d of Flink\n", plural(manifests, "object"), plural(len(all), "workload"), flinks)
+	ofFlink := count(all, func(c checked) bool { return c.Reason != verdict.NotFlink && c.Reason != verdict.InsufficientSignal })
+	return fmt.Sprintf("%s read: %s, %d of Flink\n", plural(manifests, "object"), plural(len(all), "workload"), ofFlink)
 }
 
 func plural(n int, noun string) string {
@@ -169,7 +169,7 @@ func printCheckedTable(out io.Writer, manifests int, all []checked) error {
 	return err
 }
 
-// The shape that the tools of pipelines read (the JUnit XML of Ant's task).
+// JUnit XML, in the schema of Ant's junit task, which CI systems read.
 type junitSuite struct {
 	XMLName  xml.Name    `xml:"testsuite"`
 	Name     string      `xml:"name,attr"`

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -77,7 +78,7 @@ func TestCheckExitCode(t *testing.T) {
 
 	out, code = check(flinkDeployment, "-f", "-", "-n", "sandbox")
 	if code != exitDenied || !strings.Contains(out, "DENIED: NoDeploymentTarget") || !strings.Contains(out, `namespace "sandbox" has no DeploymentTarget`) ||
-		!strings.Contains(out, "curl -X POST http://127.0.0.1:8080/api/v1/") || !strings.Contains(out, "drey: 1 of 1 workload would be refused") {
+		!strings.Contains(out, "curl -X POST http://127.0.0.1:8080/api/v1/") || !strings.Contains(out, "drey: 1 of 1 workload would be denied") {
 		t.Errorf("in one without: %d\n%s", code, out)
 	}
 
@@ -127,10 +128,10 @@ func TestCheckRefusesInput(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"check"}, exitUsage, "say what to check with -f"},
+		{[]string{"check"}, exitUsage, "-f is missing"},
 		{[]string{"check", "-f", at("good.yaml"), "-o", "xml"}, exitUsage, "table, json or junit"},
-		{[]string{"explain"}, exitUsage, "say what to explain"},
-		{[]string{"explain", "pod/a", "-f", at("none.yaml")}, exitUsage, "say what to explain"},
+		{[]string{"explain"}, exitUsage, "nothing to explain"},
+		{[]string{"explain", "pod/a", "-f", at("none.yaml")}, exitUsage, "nothing to explain"},
 		{[]string{"explain", "-f", at("good.yaml"), "-o", "xml"}, exitUsage, "text or json"},
 		{[]string{"explain", "secret/a", "--targets", at("targets.yaml"), "--kubeconfig", at("absent")}, exitUsage, "--kubeconfig"},
 		{[]string{"check", "-f", at("good.yaml"), "--server", "http://127.0.0.1:1"}, exitUnavailable, "--targets FILE"},
@@ -167,7 +168,7 @@ func TestCheckRefusesInput(t *testing.T) {
 		{[]string{"explain", "-f", at("kustomize/kustomization.yaml")}, exitUsage, "kubectl kustomize " + at("kustomize") + " | drey explain -f -"},
 		{[]string{"check", "-f", at("all")}, exitUsage, "helm template '" + at("all/my app") + "' | drey check -f -"},
 
-		{[]string{"check", "-f", at("good.yaml"), "--targets", at("none.yaml")}, exitUsage, "there is no DeploymentTarget in it"},
+		{[]string{"check", "-f", at("good.yaml"), "--targets", at("none.yaml")}, exitUsage, "no DeploymentTarget in it"},
 		{[]string{"check", "-f", at("good.yaml"), "--targets", at("empty.yaml")}, exitUsage, "empty.yaml: it is empty"},
 		{[]string{"check", "-f", at("good.yaml"), "--targets", at("refused.yaml")}, exitFailure, "not a name!"},
 		{[]string{"check", "-f", at("refused.yaml"), "--targets", at("targets.yaml")}, exitFailure, "refused.yaml, document 1, DeploymentTarget/not a name!: "},
@@ -208,17 +209,17 @@ func FuzzManifests(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		manifests, err := parseManifests("fuzz", text)
+		manifests, err := manifest.Parse("fuzz", text)
 		if err != nil && !strings.HasPrefix(err.Error(), "fuzz, document ") {
-			t.Errorf("an error that does not say where: %v", err)
+			t.Errorf("error without a position: %v", err)
 		}
 		for _, m := range manifests {
-			q := question{namespace: "flink"}
-			if _, _, err := q.check(m, known); err != nil && !strings.HasPrefix(err.Error(), "fuzz, document ") {
-				t.Errorf("an error that does not say where: %v", err)
+			src := source{namespace: "flink"}
+			if _, _, err := src.check(m, known); err != nil && !strings.HasPrefix(err.Error(), "fuzz, document ") {
+				t.Errorf("error without a position: %v", err)
 			}
-			if m.isRegistryObject() {
-				_, _ = m.registryObject("flink")
+			if isRegistryObject(m) {
+				_, _ = registryObject(m, "flink")
 			}
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/cmd/drey/server"
 	"drey.dev/drey/registry/rest"
 )
@@ -71,7 +72,9 @@ func codeOf(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}
-	if _, ok := errors.AsType[*server.OptionsError](err); ok {
+	_, isOptions := errors.AsType[*server.OptionsError](err)
+	_, isInput := errors.AsType[*manifest.InputError](err)
+	if isOptions || isInput {
 		return exitUsage
 	}
 	return 0

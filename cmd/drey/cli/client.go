@@ -23,47 +23,56 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// client talks to a drey over REST.
+// client is a client of the REST API, or of the registry in the cluster through the
+// same API.
 type client struct {
-	server    string
-	token     string
-	sendToken bool // also over http to other hosts
-	authority string
-	namespace string         // empty: see platform
-	kubectl   kubectlCluster // for serverCluster
-	cluster   *http.Client   // of the registry in it, once it was asked
+	server            string
+	token             string
+	sendToken         bool // over http to hosts other than loopback
+	authority         string
+	platformNamespace string // empty: see platform
+	namespace         string // Kubernetes namespace, with serverCluster alone
+	kubectl           kubectlCluster
+	cluster           *http.Client // of serverCluster; nil before the first request
 }
 
-// bind gives a command the flags that say where the server is. The environment
-// says it for those that are not given.
+// bind adds the flags of the server and of the platform namespace to a command.
 func (c *client) bind(cmd *cobra.Command) {
 	c.bindServer(cmd)
-	cmd.PersistentFlags().StringVarP(&c.namespace, "namespace", "n", os.Getenv("DREY_NAMESPACE"), "platform namespace ($DREY_NAMESPACE; default: default or, with --server "+serverCluster+", that of kubectl's context)")
+	f := cmd.PersistentFlags()
+	f.StringVar(&c.platformNamespace, "platform-namespace", os.Getenv("DREY_PLATFORM_NAMESPACE"), "platform namespace ($DREY_PLATFORM_NAMESPACE; default: default or, with --server "+serverCluster+", the Kubernetes namespace)")
+	f.StringVarP(&c.namespace, "namespace", "n", "", "with --server "+serverCluster+": Kubernetes namespace, which is the platform namespace there (default: that of kubectl's context)")
+	cmd.MarkFlagsMutuallyExclusive("platform-namespace", "namespace")
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if c.namespace != "" && c.server != serverCluster {
+			return &exitError{exitUsage, fmt.Errorf("-n is a Kubernetes namespace, and the server at %s has platform namespaces: use --platform-namespace %s", c.server, c.namespace)}
+		}
+		return nil
+	}
 }
 
-// platform is the platform namespace that is meant.
+// platform returns the platform namespace of a request.
 func (c *client) platform() string {
 	switch {
-	case c.namespace != "":
-		return c.namespace
 	case c.server == serverCluster:
-		return c.kubectl.namespace()
+		return cmp.Or(c.namespace, c.platformNamespace, c.kubectl.namespace())
+	default:
+		return cmp.Or(c.platformNamespace, registry.DefaultNamespace)
 	}
-	return registry.DefaultNamespace
 }
 
 func (c *client) bindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), defaultServer()), "base URL of drey's REST API, or "+serverCluster+" for the registry in the cluster that kubectl would use ($DREY_SERVER)")
+	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), defaultServer()), "base URL of the REST API, or "+serverCluster+" for the registry in the cluster of kubectl's context ($DREY_SERVER)")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
-	f.BoolVar(&c.sendToken, "insecure-send-token", false, "send the token over http to a host that is not loopback, where others can read it")
+	f.BoolVar(&c.sendToken, "insecure-send-token", false, "send the token unencrypted over http to a host other than loopback")
 	c.kubectl.bind(f)
-	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "file with the CA of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: those of the system)")
+	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "CA file of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: the system's CAs)")
 }
 
 func (c *client) hasToken() bool { return cmp.Or(c.token, os.Getenv("DREY_TOKEN")) != "" }
 
-// path is that of a collection, or of one object in it.
+// path returns the path of a collection, or of an object in it.
 func (c *client) path(collection string, name ...string) string {
 	elements := []string{"/api/v1/namespaces", url.PathEscape(c.platform()), collection}
 	for _, n := range name {
@@ -72,18 +81,20 @@ func (c *client) path(collection string, name ...string) string {
 	return strings.Join(elements, "/")
 }
 
-// do makes a request, and returns the answer's body and status. An answer that
-// is no success is an error in the server's own words, with the exit code that
-// goes with it.
+// requestTimeout bounds a request of the client.
+const requestTimeout = 30 * time.Second
+
+// do sends a request and returns the body and status of the response. A status that
+// is not 2xx is an error with the server's message and the matching exit code.
 func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	server := c.server
 	if server == serverCluster {
 		server = "http://localhost"
 	}
 	if base, err := url.Parse(server); err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
-		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server is %q: give a base URL, such as http://127.0.0.1:8080", c.server)}
+		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server is %q: want a base URL, such as http://127.0.0.1:8080", c.server)}
 	}
 	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(server, "/")+path, bytes.NewReader(body))
 	if err != nil {
@@ -94,29 +105,29 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	}
 	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
 		if strings.ContainsFunc(token, unicode.IsControl) {
-			return nil, 0, &exitError{exitUsage, errors.New("--token or $DREY_TOKEN has a line break or the like in it, which no token has")}
+			return nil, 0, &exitError{exitUsage, errors.New("--token or $DREY_TOKEN has a control character, such as a line break, in it")}
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	if c.server != serverCluster { // which no request to a server is made for
+	if c.server != serverCluster { // no request leaves this process
 		if err := c.checkCredentials(request); err != nil {
 			return nil, 0, err
 		}
 	}
-	caller, err := c.caller()
+	httpClient, err := c.httpClient()
 	if err != nil {
 		return nil, 0, &exitError{exitUsage, err}
 	}
-	response, err := caller.Do(request)
+	response, err := httpClient.Do(request)
 	if err != nil && c.server == serverCluster {
-		err = errors.Unwrap(err) // which says no URL
+		err = errors.Unwrap(err) // without the URL
 		return nil, 0, &exitError{cmp.Or(codeOf(err), exitUnavailable), err}
 	}
 	if code := codeOf(err); code != 0 { // of a redirect
 		return nil, 0, &exitError{code, errors.Unwrap(err)}
 	}
 	if err != nil {
-		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("drey does not answer: %w. Is it running? Say where with --server or $DREY_SERVER", err)}
+		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("server unreachable: %w; set --server or $DREY_SERVER", err)}
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -124,13 +135,14 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, 0, &exitError{exitUnavailable, err}
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
-		return nil, response.StatusCode, refusal(response, answer)
+		return nil, response.StatusCode, responseError(response, answer)
 	}
 	return answer, response.StatusCode, nil
 }
 
-// caller is the cluster's registry itself, or trusts the CA that was given, if one was.
-func (c *client) caller() (*http.Client, error) {
+// httpClient returns the client of the server: in process for serverCluster, else with
+// the CAs of --certificate-authority.
+func (c *client) httpClient() (*http.Client, error) {
 	if c.server == serverCluster {
 		if c.cluster == nil {
 			c.cluster = &http.Client{Transport: &inCluster{kubectl: c.kubectl, platform: c.platform()}}
@@ -138,8 +150,8 @@ func (c *client) caller() (*http.Client, error) {
 		return c.cluster, nil
 	}
 	redirect := func(r *http.Request, before []*http.Request) error {
-		if len(before) >= mostRedirects {
-			return fmt.Errorf("the server redirects more than %d times", mostRedirects)
+		if len(before) >= maxRedirects {
+			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
 		return c.checkCredentials(r)
 	}
@@ -152,17 +164,16 @@ func (c *client) caller() (*http.Client, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--certificate-authority %s has no certificate in PEM", c.authority)
+		return nil, fmt.Errorf("--certificate-authority %s: no certificate in it; want PEM", c.authority)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	return &http.Client{Transport: transport, CheckRedirect: redirect}, nil
 }
 
-const mostRedirects = 10 // as net/http has it
+const maxRedirects = 10 // net/http's default
 
-// checkCredentials refuses to send a token or a password over http to another host, where
-// every hop on the network can read it.
+// checkCredentials refuses to send a token or a password unencrypted off loopback.
 func (c *client) checkCredentials(r *http.Request) error {
 	ip := net.ParseIP(r.URL.Hostname())
 	switch {
@@ -174,11 +185,12 @@ func (c *client) checkCredentials(r *http.Request) error {
 	return &exitError{exitUsage, fmt.Errorf("token not sent: http to %s is not encrypted; use https, leave out the token, or give --insecure-send-token", r.URL.Host)}
 }
 
-func refusal(response *http.Response, answer []byte) error {
-	var said struct{ Reason, Message string }
-	err := fmt.Errorf("the server answers %s, which drey would not", response.Status)
-	if json.Unmarshal(answer, &said) == nil && said.Message != "" {
-		err = fmt.Errorf("%s (%s)", said.Message, said.Reason)
+// responseError returns the error of a response that is not a success.
+func responseError(response *http.Response, answer []byte) error {
+	var problem struct{ Reason, Message string }
+	err := fmt.Errorf("unexpected response: %s; --server is not the REST API of drey", response.Status)
+	if json.Unmarshal(answer, &problem) == nil && problem.Message != "" {
+		err = fmt.Errorf("%s (%s)", problem.Message, problem.Reason)
 	}
 	switch status := response.StatusCode; {
 	case status == http.StatusNotFound:

@@ -24,9 +24,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	clusterclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/certs"
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
 	"drey.dev/drey/registry"
@@ -39,13 +40,13 @@ func newDoctorCommand(version string) *cobra.Command {
 	var namespace, format string
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look for what is wrong with a drey in the cluster, and say what mends it",
-		Long: `Look at an installation as whoever runs this may: that all of it is there and as
-this version writes it, replicas and their Service, who leads, the certificate and
-who trusts it, webhooks of others that would keep drey from starting, modes, and the
-marks of target namespaces. Nothing is changed.
+		Short: "Diagnose an installation, and print the fixes",
+		Long: `Check an installation with the rights of the user: all objects exist as this version
+writes them, replicas are ready, a leader holds the Lease, the certificate is valid and
+trusted, no other webhook keeps drey from starting, modes are valid, and target
+namespaces are labeled. Nothing is changed.
 
-The exit code is 1 if something does not work.`,
+The exit code is 1 if a check fails.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" {
@@ -92,17 +93,17 @@ func printFindings(out io.Writer, format string, found []doctor.Finding) error {
 	}
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, f := range found {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Level, f.Check, printable(f.Message))
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Level, f.Check, manifest.Printable(f.Message))
 		if f.Fix != "" {
-			fmt.Fprintf(table, "\t\t-> %s\n", printable(f.Fix))
+			fmt.Fprintf(table, "\t\t-> %s\n", manifest.Printable(f.Fix))
 		}
 	}
 	return table.Flush()
 }
 
-// examine gathers what the doctor goes by. What the person may not read is noted, not
-// an error.
-func examine(ctx context.Context, config *clusterclient.Config, namespace, version string) (doctor.Facts, error) {
+// examine collects the facts of an installation. What the user cannot read is recorded
+// in the facts, and no error.
+func examine(ctx context.Context, config *rest.Config, namespace, version string) (doctor.Facts, error) {
 	o := bundle.Defaults()
 	o.Namespace = namespace
 	f := doctor.Facts{Now: time.Now(), Version: version, Options: o, Live: map[string]*unstructured.Unstructured{}, Unread: map[string]error{}, Unknown: map[string]error{}, Leases: map[string]doctor.Lease{}}
@@ -132,7 +133,7 @@ func examine(ctx context.Context, config *clusterclient.Config, namespace, versi
 			f.Expected = append(f.Expected, stage.Objects...)
 		}
 	} else {
-		return f, fmt.Errorf("the Deployment's arguments are none that drey would give it: %w", err)
+		return f, fmt.Errorf("read the options from the Deployment's arguments: %w", err)
 	}
 	for _, o := range f.Expected {
 		key := doctor.Key(o.GetKind(), o.GetNamespace(), o.GetName())
@@ -150,7 +151,7 @@ func examine(ctx context.Context, config *clusterclient.Config, namespace, versi
 	return f, nil
 }
 
-// optionsOf reads how drey was installed from the arguments that it runs with.
+// optionsOf derives the options of the installation from the arguments of the container.
 func optionsOf(o bundle.Options, args []string) bundle.Options {
 	for _, arg := range args {
 		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
@@ -241,12 +242,12 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	for _, n := range namespaces.Items {
 		f.Namespaces[n.Name] = n.Labels
 	}
-	home := labels.Set(f.Namespaces[f.Options.Namespace])
+	ownLabels := labels.Set(f.Namespaces[f.Options.Namespace])
 	add := func(configuration, name string, policy *admissionv1.FailurePolicyType, selector *metav1.LabelSelector, rules []admissionv1.RuleWithOperations) {
 		s, err := metav1.LabelSelectorAsSelector(selector)
 		f.Others = append(f.Others, doctor.Webhook{
 			Configuration: configuration, Name: name, Fails: policy == nil || *policy == admissionv1.Fail,
-			Pods: slices.ContainsFunc(rules, isAskedAboutPods), Home: selector == nil || err == nil && s.Matches(home),
+			Pods: slices.ContainsFunc(rules, matchesPodCreation), Home: selector == nil || err == nil && s.Matches(ownLabels),
 		})
 	}
 	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
@@ -275,8 +276,8 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 }
 
-// isAskedAboutPods tells whether a rule is of new pods.
-func isAskedAboutPods(r admissionv1.RuleWithOperations) bool {
+// matchesPodCreation reports whether a rule matches the creation of pods.
+func matchesPodCreation(r admissionv1.RuleWithOperations) bool {
 	has := func(list []string, wanted ...string) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return slices.Contains(wanted, s) })
 	}
@@ -286,9 +287,9 @@ func isAskedAboutPods(r admissionv1.RuleWithOperations) bool {
 		})
 }
 
-func examineTargets(ctx context.Context, config *clusterclient.Config, f *doctor.Facts) {
+func examineTargets(ctx context.Context, config *rest.Config, f *doctor.Facts) {
 	if f.Options.Store == bundle.Embedded {
-		f.NoTargets = errors.New("they are in drey's own file")
+		f.NoTargets = errors.New("with the embedded store, drey targets list shows them")
 		return
 	}
 	all, err := kubestore.Objects(ctx, config, "")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/cmd/drey/server"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
@@ -25,36 +26,36 @@ import (
 )
 
 func newExplainCommand() *cobra.Command {
-	var q question
+	var s source
 	var format string
 	cmd := &cobra.Command{
 		Use:   "explain KIND/NAME | explain -f FILE",
-		Short: "Say what drey makes of a workload, and why",
-		Long: `Say what drey makes of a workload: what it was recognized by, who owns it, where
-each label comes from, and whether it may run.
+		Short: "Explain the verdict and the labels of a workload",
+		Long: `Explain how drey decides on a workload: the signals by which it is recognized, its
+owners, the source of each label, and the verdict.
 
-KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f takes
-manifests, without a cluster: every pod template, whatever its kind. The registry is
-that of the running drey, or of --targets, with what the manifests add to it.`,
+KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f reads
+manifests, without a cluster. The registry is that of the running drey or of --targets,
+plus the registry's objects among the manifests.`,
 		Example: `  drey explain pod/my-job-6d4b9c-x2x4z -n flink
   drey explain -f job.yaml -n flink --targets targets.yaml`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (len(q.files) > 0) {
-				return &exitError{exitUsage, errors.New("say what to explain: KIND/NAME for an object of the cluster, or -f FILE")}
+			if (len(args) == 1) == (len(s.files) > 0) {
+				return &exitError{exitUsage, errors.New("nothing to explain: give KIND/NAME of an object in the cluster, or -f FILE")}
 			}
 			if err := checkFormat(format, "text", "json"); err != nil {
 				return err
 			}
-			manifests, known, err := q.read(cmd)
+			manifests, known, err := s.read(cmd)
 			if err != nil {
 				return err
 			}
 			var all []verdict.Explanation
 			if len(args) == 1 {
-				all, err = q.live(cmd.Context(), args[0], known)
+				all, err = s.live(cmd.Context(), args[0], known)
 			} else {
-				all, err = q.offline(manifests, known)
+				all, err = s.offline(manifests, known)
 			}
 			if err != nil {
 				return err
@@ -62,40 +63,39 @@ that of the running drey, or of --targets, with what the manifests add to it.`,
 			return printExplanations(cmd.OutOrStdout(), format, all)
 		},
 	}
-	q.bind(cmd)
+	s.bind(cmd)
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
 	return cmd
 }
 
-// question is what explain and check have in common: what they look at, and which
-// registry they ask.
-type question struct {
+// source is the input of explain, check and audit: manifests and a registry.
+type source struct {
 	client    client
-	reader    manifestReader
+	reader    manifest.Reader
 	files     []string
 	targets   []string
-	namespace string // the Kubernetes namespace of what does not say; empty: see place
+	namespace string // default Kubernetes namespace; empty: that of kubectl's context
 
-	inCluster bool   // the registry is the cluster's
-	noCluster error  // why it is not
-	platform  string // the platform namespace that alone the person may see; empty: they see all
+	inCluster bool   // the registry was read from the cluster
+	noCluster error  // why it was not
+	platform  string // set if only this platform namespace was readable
 }
 
-func (q *question) bind(cmd *cobra.Command) {
-	q.bindRegistry(cmd)
+func (s *source) bind(cmd *cobra.Command) {
+	s.bindRegistry(cmd)
 	f := cmd.Flags()
-	f.StringArrayVarP(&q.files, "filename", "f", nil, "file or directory with manifests in YAML or JSON, as kubectl reads them; - is standard input; may be given many times")
-	f.StringVarP(&q.namespace, "namespace", "n", "", "Kubernetes namespace of what does not say where it is (default: that of kubectl's context)")
+	f.StringArrayVarP(&s.files, "filename", "f", nil, "file or directory of manifests in YAML or JSON; - for standard input; repeatable")
+	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace of objects without one (default: that of kubectl's context)")
 }
 
-// place is the Kubernetes namespace of what does not say where it is.
-func (q *question) place() string { return cmp.Or(q.namespace, q.client.kubectl.namespace()) }
+// defaultNamespace is the Kubernetes namespace of objects without one.
+func (s *source) defaultNamespace() string { return cmp.Or(s.namespace, s.client.kubectl.namespace()) }
 
-// platforms are the platform namespaces that may be meant by somebody who may not see
-// all of them: that which was asked about, and those in which they work.
-func (q *question) platforms() []string {
-	all := []string{q.place()}
-	for _, n := range []string{os.Getenv("DREY_NAMESPACE"), q.client.kubectl.namespace()} {
+// platformCandidates are the platform namespaces to read for a user who cannot list all
+// of them: that of the workload and those of the environment and the context.
+func (s *source) platformCandidates() []string {
+	all := []string{s.defaultNamespace()}
+	for _, n := range []string{os.Getenv("DREY_PLATFORM_NAMESPACE"), s.client.kubectl.namespace()} {
 		if n != "" && !slices.Contains(all, n) {
 			all = append(all, n)
 		}
@@ -103,92 +103,91 @@ func (q *question) platforms() []string {
 	return all
 }
 
-func (q *question) bindRegistry(cmd *cobra.Command) {
-	q.client.bindServer(cmd)
-	cmd.Flags().StringArrayVar(&q.targets, "targets", nil, "file or directory with DeploymentTargets, and Deployments and SessionClusters if they matter, to take for the registry's; may be given many times (default: those of --server, if it is given; of the cluster, if it keeps them; of a drey on this machine)")
+func (s *source) bindRegistry(cmd *cobra.Command) {
+	s.client.bindServer(cmd)
+	cmd.Flags().StringArrayVar(&s.targets, "targets", nil, "file or directory of DeploymentTargets, Deployments and SessionClusters to use as the registry; repeatable (default: the registry of --server if given, else of the cluster if it keeps one, else at 127.0.0.1:8080)")
 }
 
-// read reads the manifests of -f, and the registry.
-func (q *question) read(cmd *cobra.Command) ([]manifest, snapshot, error) {
-	q.reader = manifestReader{stdin: cmd.InOrStdin(), command: cmd.CommandPath()}
-	manifests, among, err := q.input()
+// read reads the manifests of -f and the registry.
+func (s *source) read(cmd *cobra.Command) ([]manifest.Manifest, snapshot, error) {
+	s.reader = manifest.Reader{Stdin: cmd.InOrStdin(), Command: cmd.CommandPath()}
+	manifests, among, err := s.input()
 	if err != nil {
 		return nil, snapshot{}, err
 	}
-	known, err := q.registry(cmd.Context(), cmd, among)
+	known, err := s.registry(cmd.Context(), cmd, among)
 	return manifests, known, err
 }
 
-// input reads the manifests of -f, and the objects of the registry among them.
-func (q *question) input() (manifests []manifest, among []stated, err error) {
-	if manifests, err = q.reader.read(q.files); err != nil {
+// input reads the manifests of -f, and picks the registry's objects among them.
+func (s *source) input() (manifests []manifest.Manifest, among []statedObject, err error) {
+	if manifests, err = s.reader.Read(s.files); err != nil {
 		return nil, nil, err
 	}
 	for _, m := range manifests {
 		switch {
-		case m.isRegistryObject() && (m.APIVersion != "" || m.Kind == string(registry.DeploymentTarget)):
-			o, err := m.registryObject(q.place())
+		case isRegistryObject(m) && (m.APIVersion != "" || m.Kind == string(registry.DeploymentTarget)):
+			o, err := registryObject(m, s.defaultNamespace())
 			if err != nil {
 				return nil, nil, err
 			}
-			among = append(among, stated{o, m.where(), m.isCustomResource()})
+			among = append(among, statedObject{o, m.String(), isCustomResource(m)})
 		case m.APIVersion == "":
-			return nil, nil, fmt.Errorf("%s: apiVersion is missing; every Kubernetes object has apiVersion and kind", m.where())
+			return nil, nil, fmt.Errorf("%s: apiVersion is missing; every Kubernetes object has apiVersion and kind", m)
 		}
 	}
 	return manifests, among, nil
 }
 
-// registry is that of --targets; else of the drey that --server or its environment
-// names; else, if the cluster that kubectl would use keeps one, that; else of a drey on
-// this machine. The objects among the manifests are applied to it. Where they have a
-// target and no registry is named or found, they are all of it.
-func (q *question) registry(ctx context.Context, cmd *cobra.Command, among []stated) (snapshot, error) {
-	objects, err := q.registered(ctx, cmd)
-	named := len(q.targets) > 0 || cmd.Flags().Changed("server") || os.Getenv("DREY_SERVER") != ""
-	if err != nil && !named && slices.ContainsFunc(among, func(s stated) bool { return s.Kind == registry.DeploymentTarget }) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "The targets are those among the manifests alone, since no registry was read: %v\n", cmp.Or(q.noCluster, err))
-		q.inCluster = slices.ContainsFunc(among, func(s stated) bool { return s.isCustomResource })
+// registry reads the registry of --targets; else of --server or DREY_SERVER if given;
+// else of the cluster of kubectl's context if it keeps one; else at 127.0.0.1:8080. The
+// registry's objects among the manifests are applied to it; if they include a target
+// and no registry is given or found, they are the registry.
+func (s *source) registry(ctx context.Context, cmd *cobra.Command, among []statedObject) (snapshot, error) {
+	objects, err := s.registered(ctx, cmd)
+	named := len(s.targets) > 0 || cmd.Flags().Changed("server") || os.Getenv("DREY_SERVER") != ""
+	if err != nil && !named && slices.ContainsFunc(among, func(s statedObject) bool { return s.Kind == registry.DeploymentTarget }) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Registry: the manifests alone; no other was readable: %v\n", cmp.Or(s.noCluster, err))
+		s.inCluster = slices.ContainsFunc(among, func(s statedObject) bool { return s.isCustomResource })
 		objects, err = nil, nil
 	}
 	if err != nil {
 		return snapshot{}, err
 	}
-	return snapshotOf(ctx, server.PodNamespace(), objects, len(q.targets) == 0, among)
+	return snapshotOf(ctx, server.PodNamespace(), objects, len(s.targets) == 0, among)
 }
 
-// registered are the objects of the registry that was named, or found.
-func (q *question) registered(ctx context.Context, cmd *cobra.Command) ([]registry.Object, error) {
-	if len(q.targets) > 0 {
-		return readRegistry(&q.reader, q.targets)
+// registered reads the objects of the registry.
+func (s *source) registered(ctx context.Context, cmd *cobra.Command) ([]registry.Object, error) {
+	if len(s.targets) > 0 {
+		return readRegistry(&s.reader, s.targets)
 	}
-	asked := q.client.server == serverCluster
-	if asked || !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
-		objects, err := q.clusterRegistry(ctx, cmd.ErrOrStderr())
+	inCluster := s.client.server == serverCluster
+	if inCluster || !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
+		objects, err := s.clusterRegistry(ctx, cmd.ErrOrStderr())
 		if err == nil {
-			q.inCluster = true
+			s.inCluster = true
 			return objects, nil
 		}
-		if asked {
+		if inCluster {
 			code := cmp.Or(codeOf(err), exitUnavailable)
 			if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
 				code, err = exitRefused, refusal
 			}
-			return nil, &exitError{code, fmt.Errorf("%w. Or give --targets FILE", err)}
+			return nil, &exitError{code, fmt.Errorf("%w; or use --targets FILE", err)}
 		}
-		q.noCluster = err
+		s.noCluster = err
 	}
-	objects, err := q.client.fetchRegistry(ctx)
-	if err != nil && q.noCluster != nil {
-		err = fmt.Errorf("%w. The cluster's own was not read either: %w", err, q.noCluster)
+	objects, err := s.client.fetchRegistry(ctx)
+	if err != nil && s.noCluster != nil {
+		err = fmt.Errorf("%w; nor is the registry in the cluster readable: %w", err, s.noCluster)
 	}
 	return objects, err
 }
 
-// clusterRegistry reads the registry that the cluster keeps, and says so: another may
-// have been meant.
-func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]registry.Object, error) {
-	config, err := q.client.kubectl.config()
+// clusterRegistry reads the registry in the cluster, and notes that it did.
+func (s *source) clusterRegistry(ctx context.Context, notes io.Writer) ([]registry.Object, error) {
+	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
@@ -196,11 +195,11 @@ func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]regi
 	defer cancel()
 	objects, err := kubestore.Objects(ctx, config, "")
 	if err == nil {
-		fmt.Fprintf(notes, "The targets are those in the cluster at %s.\n", config.Host)
+		fmt.Fprintf(notes, "Registry: the cluster at %s\n", config.Host)
 	}
 	if registry.ReasonOf(err) == registry.ReasonForbidden {
 		var read []string
-		for _, platform := range q.platforms() {
+		for _, platform := range s.platformCandidates() {
 			some, refusal := kubestore.Objects(ctx, config, platform)
 			if refusal == nil {
 				objects, read = append(objects, some...), append(read, platform)
@@ -209,21 +208,21 @@ func (q *question) clusterRegistry(ctx context.Context, notes io.Writer) ([]regi
 			}
 		}
 		if len(read) > 0 {
-			err, q.platform = nil, read[0]
-			fmt.Fprintf(notes, "The targets are those of platform namespace %s in the cluster at %s: you may not list those of others, which may have some for the same Kubernetes namespace.\n", strings.Join(read, " and "), config.Host)
+			err, s.platform = nil, read[0]
+			fmt.Fprintf(notes, "Registry: platform namespace %s in the cluster at %s; you cannot list others, which may have targets for the same Kubernetes namespace\n", strings.Join(read, " and "), config.Host)
 		}
 	}
 	return objects, err
 }
 
-// offline explains the workloads among manifests.
-func (q *question) offline(manifests []manifest, known verdict.State) ([]verdict.Explanation, error) {
+// offline explains the workloads of manifests.
+func (s *source) offline(manifests []manifest.Manifest, known verdict.State) ([]verdict.Explanation, error) {
 	var all []verdict.Explanation
 	var errs []error
 	for _, m := range manifests {
-		v, ok, err := q.decide(m, known)
+		v, ok, err := s.decide(m, known)
 		if ok {
-			all = append(all, v.Explain(q.address()))
+			all = append(all, v.Explain(s.registerHint()))
 		}
 		errs = append(errs, err)
 	}
@@ -231,19 +230,19 @@ func (q *question) offline(manifests []manifest, known verdict.State) ([]verdict
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("none of the %d objects in %s runs Flink: there is no pod, no pod template and no custom resource of Flink's", len(manifests), strings.Join(q.files, ", "))
+		return nil, fmt.Errorf("no workload among the %d objects in %s: no pod, pod template or Flink custom resource", len(manifests), strings.Join(s.files, ", "))
 	}
 	return all, nil
 }
 
-// decide decides on a manifest. ok is false where there is nothing to decide.
-func (q *question) decide(m manifest, known verdict.State) (v verdict.Verdict, ok bool, err error) {
-	if m.isRegistryObject() {
+// decide decides on a manifest. ok is false if it is not a workload.
+func (s *source) decide(m manifest.Manifest, known verdict.State) (v verdict.Verdict, ok bool, err error) {
+	if isRegistryObject(m) {
 		return v, false, nil
 	}
-	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, q.place()), m.text)
+	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, s.defaultNamespace()), m.Text)
 	if err != nil {
-		return v, false, fmt.Errorf("%s: %w", m.where(), fieldError(err))
+		return v, false, fmt.Errorf("%s: %w", m, manifest.FieldError(err))
 	}
 	if !ok {
 		return v, false, nil
@@ -251,36 +250,37 @@ func (q *question) decide(m manifest, known verdict.State) (v verdict.Verdict, o
 	return verdict.Decide(w, known), true, nil
 }
 
-func (q *question) address() verdict.RegisterHint {
-	return verdict.RegisterHint{URL: strings.TrimSuffix(q.client.server, "/"), NeedsToken: q.client.hasToken(), InCluster: q.inCluster || q.client.server == serverCluster, PlatformNamespace: q.platform}
+// registerHint says in denials where to register a target.
+func (s *source) registerHint() verdict.RegisterHint {
+	return verdict.RegisterHint{URL: strings.TrimSuffix(s.client.server, "/"), NeedsToken: s.client.hasToken(), InCluster: s.inCluster || s.client.server == serverCluster, PlatformNamespace: s.platform}
 }
 
 // live explains one object of the cluster, with its owners.
-func (q *question) live(ctx context.Context, which string, known snapshot) ([]verdict.Explanation, error) {
-	config, err := q.client.kubectl.config()
+func (s *source) live(ctx context.Context, reference string, known snapshot) ([]verdict.Explanation, error) {
+	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
-	m, err := getObject(ctx, config, q.place(), which)
+	m, err := getObject(ctx, config, s.defaultNamespace(), reference)
 	if err != nil {
 		return nil, err
 	}
-	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, q.place(), m.text)
+	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, s.defaultNamespace(), m.Text)
 	if err != nil || !ok {
-		return nil, errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s: drey is not asked about such objects", which)})
+		return nil, errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s is not a workload: admission does not apply to this kind", reference)})
 	}
 	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	known.owners = finder
-	if known.marked, err = readMarks(ctx, config); err != nil {
+	if known.registered, err = registeredLabels(ctx, config); err != nil {
 		return nil, err
 	}
 	if w.Recognized() {
 		w, _ = webhook.WithOwners(ctx, w, finder, known)
 	}
-	return []verdict.Explanation{verdict.Decide(w, known).Explain(q.address())}, nil
+	return []verdict.Explanation{verdict.Decide(w, known).Explain(s.registerHint())}, nil
 }
 
 func printExplanations(out io.Writer, format string, all []verdict.Explanation) error {
@@ -304,7 +304,7 @@ func printExplanations(out io.Writer, format string, all []verdict.Explanation) 
 }
 
 func printExplanation(out io.Writer, e verdict.Explanation) error {
-	fmt.Fprintf(out, "%s %s in namespace %s\n", e.Kind, orElse(e.Name, "without a name"), e.Namespace)
+	fmt.Fprintf(out, "%s %s in namespace %s\n", e.Kind, orElse(e.Name, "(unnamed)"), e.Namespace)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	row := func(name string, values ...string) {
 		if value := strings.Join(values, ", "); value != "" {
@@ -335,7 +335,7 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 	return nil
 }
 
-// describe says what was recognized.
+// describe formats flavor, mode, role and strength.
 func describe(e verdict.Explanation) string {
 	var words []string
 	for _, word := range []string{e.Flavor, e.Mode, e.Role} {
@@ -349,17 +349,17 @@ func describe(e verdict.Explanation) string {
 func describeAction(l verdict.ExplainedLabel) string {
 	switch l.Action {
 	case verdict.ActionAdd:
-		return "is missing"
+		return "missing"
 	case verdict.ActionPresent:
-		return "is there"
+		return "present"
 	case verdict.ActionKeep:
-		return fmt.Sprintf("stays %q", *l.Has)
+		return fmt.Sprintf("keeps %q", *l.Has)
 	case verdict.ActionExclude:
-		return "is left off"
+		return "excluded"
 	case verdict.ActionWrongMode:
-		return fmt.Sprintf("is wrong: %q", *l.Has)
+		return fmt.Sprintf("wrong: %q", *l.Has)
 	case verdict.ActionConflict:
 		return fmt.Sprintf("conflicts with %q", *l.Has)
 	}
-	return "is not known"
+	return "unknown"
 }

@@ -18,11 +18,11 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// serverCluster is what --server is for the registry in the cluster that kubectl would
-// use: no drey is asked, and the person's own rights count.
+// serverCluster is the --server for the registry in the cluster of kubectl's context,
+// which is read and written with the rights of the user, without a drey.
 const serverCluster = "cluster"
 
-// defaultServer is what is asked where nobody says what.
+// defaultServer is the default of --server.
 func defaultServer() string {
 	if isPlugin() {
 		return serverCluster
@@ -30,11 +30,11 @@ func defaultServer() string {
 	return "http://127.0.0.1:8080"
 }
 
-// inCluster answers requests of the REST API by the registry's rules over the cluster's
-// own objects: the same words as drey's, without one. It is opened with the first.
+// inCluster serves the REST API in process, over the registry in the cluster, so that
+// its errors are those of a server. It is opened by the first request.
 type inCluster struct {
 	kubectl  kubectlCluster
-	platform string // the platform namespace that is asked about
+	platform string // platform namespace of the request
 
 	once    sync.Once
 	handler http.Handler
@@ -47,7 +47,7 @@ func (c *inCluster) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
+	w := &responseBuffer{header: http.Header{}, status: http.StatusOK}
 	c.handler.ServeHTTP(w, r)
 	return &http.Response{
 		StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), Header: w.header,
@@ -55,31 +55,31 @@ func (c *inCluster) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// open reads the registry: that of all platform namespaces, or of the one that is asked
-// about, if the person may not see others.
+// open reads the registry: all platform namespaces, or that of the request alone if the
+// user cannot list all.
 func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	config, err := c.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
 	o := kubestore.Options{Person: true, Log: slog.New(slog.DiscardHandler)}
-	store, err := kubestore.Open(ctx, config, o) // it goes with the process
+	store, err := kubestore.Open(ctx, config, o) // closed with the process
 	if registry.ReasonOf(err) == registry.ReasonForbidden {
 		o.Only = c.platform
 		store, err = kubestore.Open(ctx, config, o)
 	}
 	if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
-		return nil, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w. Whoever administers namespace %s can give you the right", config.Host, refusal, c.platform)}
+		return nil, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w; an admin of namespace %s can grant it", config.Host, refusal, c.platform)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the registry in the cluster at %s cannot be read: %w", config.Host, err)
+		return nil, fmt.Errorf("read the registry in the cluster at %s: %w", config.Host, err)
 	}
 	running, err := workloads.New(config)
 	if err != nil {
 		return nil, err
 	}
-	// What a person writes passes drey's webhook, which keeps references whole among
-	// all who write: the person need not have the right to drey's marks.
+	// The webhook of drey serializes references with other writers, so the user needs no
+	// right to drey's own annotations.
 	unshared := struct{ registry.Store }{store}
 	rules, err := registry.New(context.WithoutCancel(ctx), unshared, registry.Options{Home: server.PodNamespace(), Unserved: webhookconfig.SystemNamespaces, Workloads: running, Partial: o.Only != ""})
 	if err != nil {
@@ -88,13 +88,13 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	return rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler), Build: rest.Build{}}), nil
 }
 
-// answerBuffer keeps an answer.
-type answerBuffer struct {
+// responseBuffer holds a response.
+type responseBuffer struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-func (w *answerBuffer) Header() http.Header         { return w.header }
-func (w *answerBuffer) WriteHeader(status int)      { w.status = status }
-func (w *answerBuffer) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *responseBuffer) Header() http.Header         { return w.header }
+func (w *responseBuffer) WriteHeader(status int)      { w.status = status }
+func (w *responseBuffer) Write(b []byte) (int, error) { return w.body.Write(b) }

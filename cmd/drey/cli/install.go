@@ -16,40 +16,39 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// where says on which cluster to work, and how.
-type where struct {
+// rolloutOptions are the flags of install and uninstall.
+type rolloutOptions struct {
 	kubectl       kubectlCluster
 	timeout       time.Duration
 	dryRun, print bool
 }
 
-func (w *where) bind(cmd *cobra.Command, printed string) {
+func (w *rolloutOptions) bind(cmd *cobra.Command, printed string) {
 	f := cmd.Flags()
 	w.kubectl.bind(f)
-	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "how long it may take")
-	f.BoolVar(&w.dryRun, "dry-run", false, "have the API server check all of it, and change nothing")
+	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "timeout of the whole command")
+	f.BoolVar(&w.dryRun, "dry-run", false, "server-side dry run: validate without changes")
 	f.BoolVar(&w.print, "print", false, printed)
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "print")
 }
 
-func (w *where) rollout(out io.Writer) (*rollout.Rollout, error) {
+func (w *rolloutOptions) rollout(out io.Writer) (*rollout.Rollout, error) {
 	config, err := w.kubectl.config()
 	if err != nil {
 		return nil, err
 	}
-	return rollout.New(config, w.dryRun, func(what, became string) { fmt.Fprintln(out, what, became) })
+	return rollout.New(config, w.dryRun, func(object, result string) { fmt.Fprintln(out, object, result) })
 }
 
 func newInstallCommand() *cobra.Command {
-	var w where
+	var w rolloutOptions
 	o := bundle.Defaults()
 	mode := string(o.Mode)
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Run drey in a cluster, or bring the one that runs there up to date",
-		Long: `Apply what manifests/ has, in an order in which nothing is refused: definitions and
-the namespace, rights, the server, and, once that is ready, the webhooks and
-policies that call for it. It may be repeated.`,
+		Short: "Install drey in a cluster, or upgrade it",
+		Long: `Apply the manifests in order: CRDs and the namespace, RBAC, the server and, once it is
+ready, the webhook configurations and policies. The command is idempotent.`,
 		Example: `  drey install --dry-run
   drey install --certs cert-manager --mode audit
   drey install --print > drey.yaml`,
@@ -75,17 +74,17 @@ policies that call for it. It may be repeated.`,
 			return r.Apply(ctx, stages)
 		},
 	}
-	w.bind(cmd, "write the manifests to standard output, and reach no cluster")
+	w.bind(cmd, "print the manifests instead of applying them")
 	f := cmd.Flags()
-	f.StringVarP(&o.Namespace, "namespace", "n", o.Namespace, "drey's own namespace; it is made if it is not there")
+	f.StringVarP(&o.Namespace, "namespace", "n", o.Namespace, "drey's own namespace; created if it does not exist")
 	f.StringVar(&o.Image, "image", o.Image, "image of drey")
-	f.Int32Var(&o.Replicas, "replicas", o.Replicas, "how many replicas; 1 with --store embedded")
-	f.StringVar(&o.Certs, "certs", o.Certs, "who makes the certificate of the webhooks: self-signed (drey) or cert-manager")
-	f.StringVar(&o.Store, "store", o.Store, "where the registry is kept: kubernetes (custom resources) or embedded (a file on a volume)")
+	f.Int32Var(&o.Replicas, "replicas", o.Replicas, "number of replicas; 1 with --store embedded")
+	f.StringVar(&o.Certs, "certs", o.Certs, "issuer of the webhooks' certificate: self-signed (by drey) or cert-manager")
+	f.StringVar(&o.Store, "store", o.Store, "store of the registry: kubernetes (custom resources) or embedded (a file on a volume)")
 	f.StringVar(&o.VolumeSize, "volume-size", o.VolumeSize, "with --store embedded: size of the volume")
-	f.StringVar(&mode, "mode", mode, "what becomes of a workload that may not run: enforce, warn or audit")
-	f.StringVar(&o.RESTURL, "rest-url", "", "base URL at which people reach the REST API (default: that of the Service)")
-	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "a namespace that is there, in which Flink jobs get a ServiceAccount flink with their rights; may be given many times")
+	f.StringVar(&mode, "mode", mode, "enforce, warn or audit: deny violations, or admit them with a warning or an event")
+	f.StringVar(&o.RESTURL, "rest-url", "", "external base URL of the REST API, for the commands in denials (default: that of the Service)")
+	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the rights of a Flink job; repeatable")
 	return cmd
 }
 
@@ -105,25 +104,25 @@ func printStages(out io.Writer, stages []bundle.Stage) error {
 }
 
 func newUninstallCommand() *cobra.Command {
-	var w where
-	what := rollout.Removal{}
+	var w rolloutOptions
+	removal := rollout.Removal{}
 	cmd := &cobra.Command{
 		Use:   "uninstall",
-		Short: "Take drey out of a cluster: what calls it first",
-		Long: `Remove the webhook configurations and policies, then the server, its rights and its
-namespace, and the marks of namespaces. The registry stays unless --purge is given:
-custom resources with their definitions, or the volume of the embedded store. No
-workload is touched, and labels of pods stay.`,
+		Short: "Remove drey from a cluster",
+		Long: `Remove the webhook configurations and policies first, then the server, its RBAC, its
+namespace and the labels on namespaces. The registry (custom resources and CRDs, or the
+volume of the embedded store) stays unless --purge is given. Workloads and their labels
+are not changed.`,
 		Example: `  drey uninstall --dry-run
   drey uninstall
   drey uninstall --purge`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if what.AdmissionOnly && what.Purge {
-				return &exitError{exitUsage, errors.New("--admission-only leaves drey running, and --purge removes what it needs: give one of the two")}
+			if removal.AdmissionOnly && removal.Purge {
+				return &exitError{exitUsage, errors.New("--admission-only and --purge exclude each other: give one of them")}
 			}
 			if w.print {
-				return printRemoval(cmd.OutOrStdout(), what)
+				return printRemoval(cmd.OutOrStdout(), removal)
 			}
 			r, err := w.rollout(cmd.OutOrStdout())
 			if err != nil {
@@ -131,19 +130,19 @@ workload is touched, and labels of pods stay.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), w.timeout)
 			defer cancel()
-			return r.Remove(ctx, what)
+			return r.Remove(ctx, removal)
 		},
 	}
-	w.bind(cmd, "write the kubectl commands that do most of it to standard output, and reach no cluster")
+	w.bind(cmd, "print kubectl commands for most of it instead of running them")
 	f := cmd.Flags()
-	f.StringVarP(&what.Namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
-	f.BoolVar(&what.AdmissionOnly, "admission-only", false, "remove the webhook configurations and policies alone: drey goes on, and refuses nothing any more")
-	f.BoolVar(&what.Purge, "purge", false, "remove the registry, too: every target that is registered")
+	f.StringVarP(&removal.Namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
+	f.BoolVar(&removal.AdmissionOnly, "admission-only", false, "remove the webhook configurations and policies alone; drey keeps running and denies nothing")
+	f.BoolVar(&removal.Purge, "purge", false, "also remove the registry, with all targets")
 	return cmd
 }
 
-func printRemoval(out io.Writer, what rollout.Removal) error {
-	names, err := rollout.Names(what)
+func printRemoval(out io.Writer, removal rollout.Removal) error {
+	names, err := rollout.Names(removal)
 	if err != nil {
 		return err
 	}
@@ -163,14 +162,14 @@ func newStatusCommand() *cobra.Command {
 	var c client
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Ask a drey whether it answers, and which version it is",
+		Short: "Print the version of the server, if it answers",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			answer, _, err := c.do(cmd.Context(), "GET", "/api/v1/status/system-info", nil)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), cmp.Or(strings.TrimSpace(string(answer)), "it answers"))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), cmp.Or(strings.TrimSpace(string(answer)), "ok"))
 			return err
 		},
 	}

@@ -74,11 +74,11 @@ func TestCheckNoWorkloads(t *testing.T) {
 	targets := filepath.Join(files(t, map[string]string{"targets.yaml": someTargets}), "targets.yaml")
 	for _, format := range []string{"table", "json", "junit"} {
 		out, code := runDrey(t, "", []string{"check", "-f", "testdata/check/no-workload.yaml", "--targets", targets, "-o", format})
-		if code != 0 || !strings.Contains(out, "3 objects read, none of them a workload: nothing runs Flink\n") {
+		if code != 0 || !strings.Contains(out, "3 objects read, no workloads\n") {
 			t.Errorf("-o %s: %d %s", format, code, out)
 		}
 	}
-	if out, code := runDrey(t, "apiVersion: v1\nkind: Secret\n", []string{"explain", "-f", "-", "--targets", targets}); code != exitFailure || !strings.Contains(out, "none of the 1 objects in - runs Flink") {
+	if out, code := runDrey(t, "apiVersion: v1\nkind: Secret\n", []string{"explain", "-f", "-", "--targets", targets}); code != exitFailure || !strings.Contains(out, "no workload among the 1 objects in -") {
 		t.Errorf("explain: %d %s", code, out)
 	}
 	if out, code := runDrey(t, flinkDeployment, []string{"check", "-f", "-", "--targets", "-"}); code != exitUsage || !strings.Contains(out, "standard input is given twice") {
@@ -118,7 +118,7 @@ func TestCheckTargetsInManifests(t *testing.T) {
 	})
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "no-kubeconfig"))
 	t.Setenv("HOME", dir)
-	const alone = "The targets are those among the manifests alone"
+	const alone = "Registry: the manifests alone"
 	for name, c := range map[string]struct {
 		files, args []string
 		want, says  string

@@ -34,23 +34,23 @@ func newMigrateCommand() *cobra.Command {
 	var o migrateOptions
 	cmd := &cobra.Command{
 		Use:   "migrate --from embedded --to kubernetes",
-		Short: "Copy the registry from its file into the cluster, or back, while drey does not run",
-		Long: `Copy the registry from its file into the cluster (embedded, kubernetes), or back. Ids,
-names, labels, annotations, specs and the times of creation stay; versions begin
-anew. What is missing is added, and nothing is changed or removed: it may be broken
-off, and run again. Nothing is written if anything there differs.`,
+		Short: "Copy the registry between the embedded store and the cluster, while drey is stopped",
+		Long: `Copy the registry from the embedded store to the cluster, or back. Ids, names, labels,
+annotations, specs and creation times are kept; versions restart at 1. Missing objects
+are added, and none are changed or removed, so the command can be interrupted and
+repeated. Nothing is written if an existing object differs.`,
 		Example: `  drey migrate --from embedded --to kubernetes --data-dir drey-data --dry-run
   drey migrate --from embedded --to kubernetes --data-dir drey-data`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.from, "from", "", "where the registry is: embedded or kubernetes")
-	f.StringVar(&o.to, "to", "", "where it is to be: kubernetes or embedded")
+	f.StringVar(&o.from, "from", "", "source store: embedded or kubernetes")
+	f.StringVar(&o.to, "to", "", "destination store: kubernetes or embedded")
 	bindDataDir(cmd, &o.dataDir)
 	o.kubectl.bind(f)
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be copied, and copy nothing")
-	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "make the Kubernetes namespace of a platform namespace where there is none")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan without copying")
+	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "create the Kubernetes namespace of a platform namespace if it does not exist")
 	return cmd
 }
 
@@ -71,7 +71,7 @@ func (o *migrateOptions) run(ctx context.Context, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, from.Close()) }()
 	if o.dryRun && o.to == storeEmbedded {
 		if _, err := os.Stat(server.RegistryFile(o.dataDir)); errors.Is(err, fs.ErrNotExist) {
-			return o.foresee(ctx, out, from, nothing{})
+			return o.preview(ctx, out, from, emptyStore{})
 		}
 	}
 	to, err := o.open(ctx, o.to, true)
@@ -80,27 +80,27 @@ func (o *migrateOptions) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
 	if o.dryRun {
-		return o.foresee(ctx, out, from, to)
+		return o.preview(ctx, out, from, to)
 	}
 	return o.migrate(ctx, out, from, to)
 }
 
-// nothing is a store that has yet to be made.
-type nothing struct{ registry.Store }
+// emptyStore stands for a file that does not exist yet.
+type emptyStore struct{ registry.Store }
 
-func (nothing) List(context.Context, registry.Kind, string) ([]registry.Object, error) {
+func (emptyStore) List(context.Context, registry.Kind, string) ([]registry.Object, error) {
 	return nil, nil
 }
 
-func (o *migrateOptions) open(ctx context.Context, where string, mayMake bool) (registry.Store, error) {
-	if where == storeEmbedded {
+func (o *migrateOptions) open(ctx context.Context, name string, create bool) (registry.Store, error) {
+	if name == storeEmbedded {
 		file := server.RegistryFile(o.dataDir)
-		if _, err := os.Stat(file); err != nil && !mayMake {
-			return nil, &exitError{exitUsage, fmt.Errorf("%w: say where the registry is with --data-dir", err)}
+		if _, err := os.Stat(file); err != nil && !create {
+			return nil, &exitError{exitUsage, fmt.Errorf("%w: set --data-dir to the directory of the registry", err)}
 		}
 		store, err := boltstore.Open(file)
 		if errors.Is(err, boltstore.ErrInUse) {
-			return nil, fmt.Errorf("%w, so that nothing is written that would not be copied", err)
+			return nil, fmt.Errorf("%w; stop it, so that no write is lost", err)
 		}
 		return store, err
 	}
@@ -110,19 +110,18 @@ func (o *migrateOptions) open(ctx context.Context, where string, mayMake bool) (
 	}
 	store, err := kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, Person: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, fmt.Errorf("%w. The cluster must know drey's objects first: drey install, or kubectl apply --server-side -k manifests/crds", err)
+		return nil, fmt.Errorf("%w; if the CRDs are missing: drey install, or kubectl apply --server-side -k manifests/crds", err)
 	}
 	return store, nil
 }
 
-// keeps tells of which kinds the other store has objects. The cluster has tokens of its
-// own.
+// keeps reports whether the destination stores a kind: the cluster has tokens of its own.
 func (o *migrateOptions) keeps(kind registry.Kind) bool {
 	return o.to == storeEmbedded || kind != registry.APIToken
 }
 
-// foresee says what would be done.
-func (o *migrateOptions) foresee(ctx context.Context, out io.Writer, from, to registry.Store) error {
+// preview prints the plan.
+func (o *migrateOptions) preview(ctx context.Context, out io.Writer, from, to registry.Store) error {
 	steps, err := migration.Plan(ctx, from, to, o.keeps)
 	if err != nil {
 		return err
@@ -130,12 +129,12 @@ func (o *migrateOptions) foresee(ctx context.Context, out io.Writer, from, to re
 	if err := printPlan(out, steps); err != nil {
 		return err
 	}
-	return o.printHomeless(ctx, out, steps)
+	return o.printMissingNamespaces(ctx, out, steps)
 }
 
-// printHomeless names the platform namespaces that cannot be copied yet: there is no
-// Kubernetes namespace to keep them in.
-func (o *migrateOptions) printHomeless(ctx context.Context, out io.Writer, steps []migration.Step) error {
+// printMissingNamespaces names the platform namespaces that cannot be copied because
+// their Kubernetes namespace does not exist.
+func (o *migrateOptions) printMissingNamespaces(ctx context.Context, out io.Writer, steps []migration.Step) error {
 	if o.to != storeKubernetes || o.createNamespaces {
 		return nil
 	}
@@ -154,7 +153,7 @@ func (o *migrateOptions) printHomeless(ctx context.Context, out io.Writer, steps
 		name := s.Object.Metadata.Name
 		_, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			fmt.Fprintf(out, "Platform namespace %q cannot be copied yet, for there is no Kubernetes namespace of its name: kubectl create namespace %s, or give --create-namespaces.\n", name, name)
+			fmt.Fprintf(out, "Platform namespace %q needs a Kubernetes namespace of its name: kubectl create namespace %s, or use --create-namespaces.\n", name, name)
 		} else if err != nil {
 			return err
 		}
@@ -178,28 +177,28 @@ func (o *migrateOptions) migrate(ctx context.Context, out io.Writer, from, to re
 	}
 	failed := migration.Copy(ctx, steps, to, func(migration.Step) {
 		if copied++; copied%1000 == 0 {
-			fmt.Fprintf(out, "%d of %d are copied\n", copied, all)
+			fmt.Fprintf(out, "copied %d of %d\n", copied, all)
 		}
 	})
-	fmt.Fprintf(out, "%d of %d are copied\n", copied, all)
+	fmt.Fprintf(out, "copied %d of %d\n", copied, all)
 	if failed != nil {
-		return fmt.Errorf("%w. Mend that, and run it again: what is copied stays", failed)
+		return fmt.Errorf("%w; fix that and run the command again: copied objects stay", failed)
 	}
-	// What is there now is read again: a copy that only should be there is none.
+	// Read back, to verify.
 	steps, err = migration.Plan(ctx, from, to, o.keeps)
 	if err != nil {
 		return err
 	}
 	for _, s := range steps {
 		if s.State == migration.Missing || s.State == migration.Differs {
-			return fmt.Errorf("%s was copied, and is not there as it was: %s", migration.Name(s.Object), s.Why)
+			return fmt.Errorf("verify: the copy of %s differs: %s", migration.Name(s.Object), s.Why)
 		}
 	}
-	_, err = fmt.Fprintln(out, "All of it is there, and the same.")
+	_, err = fmt.Fprintln(out, "Verified: the stores are equal.")
 	return err
 }
 
-// printPlan prints a plan. It fails if the stores disagree.
+// printPlan prints a plan, and fails if objects differ.
 func printPlan(out io.Writer, steps []migration.Step) error {
 	counts := map[registry.Kind]map[migration.State]int{}
 	var kinds []registry.Kind
@@ -212,7 +211,7 @@ func printPlan(out io.Writer, steps []migration.Step) error {
 		counts[kind][s.State]++
 	}
 	table := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(table, "KIND\tTO COPY\tTHERE\tDIFFERENT\tLEFT")
+	fmt.Fprintln(table, "KIND\tTO COPY\tEXISTING\tDIFFERENT\tSKIPPED")
 	for _, kind := range kinds {
 		c := counts[kind]
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\n", kind, c[migration.Missing], c[migration.There], c[migration.Differs], c[migration.Left])
@@ -221,17 +220,17 @@ func printPlan(out io.Writer, steps []migration.Step) error {
 		return err
 	}
 	if counts[registry.APIToken][migration.Left] > 0 {
-		fmt.Fprintln(out, "API tokens are left: the cluster has its own, of ServiceAccounts (kubectl create token NAME -n NAMESPACE).")
+		fmt.Fprintln(out, "API tokens are skipped: with the registry in the cluster, use ServiceAccounts (kubectl create token NAME -n NAMESPACE).")
 	}
 	different := 0
 	for _, s := range steps {
 		if s.State == migration.Differs {
 			different++
-			fmt.Fprintf(out, "%s is there already, and is another: %s\n", migration.Name(s.Object), s.Why)
+			fmt.Fprintf(out, "%s exists and differs: %s\n", migration.Name(s.Object), s.Why)
 		}
 	}
 	if different > 0 {
-		return &exitError{exitRefused, errors.New("nothing was copied: delete one of each two that differ, or make them the same, and run it again")}
+		return &exitError{exitRefused, errors.New("nothing copied: delete one of each pair that differs, or make them equal, and run the command again")}
 	}
 	return nil
 }

@@ -9,21 +9,22 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/cmd/drey/cli/manifest"
 )
 
-// objectKind is one kind of object, as the command line sees it.
+// objectKind describes the commands of a kind.
 type objectKind struct {
 	kind       string
-	command    string // plural: drey targets list
-	collection string // in the path
+	command    string // such as targets in drey targets list
+	collection string // in REST paths
 	columns    []column
-	referable  bool // others may refer to it, and so hold it
+	referable  bool // other objects may refer to it
 }
 
 type column struct {
@@ -31,7 +32,7 @@ type column struct {
 	value  func(object) string
 }
 
-// object is any object of the registry, read as far as a table needs it.
+// object is the part of an object of the registry that tables show.
 type object struct {
 	Metadata struct {
 		Name        string `json:"name"`
@@ -72,10 +73,10 @@ func orElse(value, otherwise string) string {
 	return value
 }
 
-// newObjectCommand makes the commands of one kind: the words are kubectl's.
+// newObjectCommand returns the commands of a kind, named as kubectl's.
 func newObjectCommand(k objectKind) *cobra.Command {
 	c := &client{}
-	group := onlyGroups(&cobra.Command{Use: k.command, Short: fmt.Sprintf("List, show, make and remove %ss", k.kind)})
+	group := onlyGroups(&cobra.Command{Use: k.command, Short: fmt.Sprintf("List, get, create, apply and delete %ss", k.kind)})
 	c.bind(group)
 	group.AddCommand(newList(k, c), newGet(k, c), newCreate(k, c), newApply(k, c), newDelete(k, c))
 	return group
@@ -99,14 +100,14 @@ func newList(k objectKind, c *client) *cobra.Command {
 		},
 	}
 	format.bind(cmd)
-	cmd.Flags().StringVarP(&selector, "selector", "l", "", "only those whose labels match, such as team=nuts,stage in (dev,test)")
+	cmd.Flags().StringVarP(&selector, "selector", "l", "", "label selector, such as team=nuts,stage in (dev,test)")
 	return cmd
 }
 
 func newGet(k objectKind, c *client) *cobra.Command {
 	var format output
 	cmd := &cobra.Command{
-		Use: "get NAME", Short: fmt.Sprintf("Show a %s", k.kind), Args: usage(cobra.ExactArgs(1)), ValidArgsFunction: c.completeName(k),
+		Use: "get NAME", Short: fmt.Sprintf("Get a %s", k.kind), Args: usage(cobra.ExactArgs(1)), ValidArgsFunction: c.completeName(k),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer, _, err := c.do(cmd.Context(), http.MethodGet, c.path(k.collection, args[0]), nil)
 			if err != nil {
@@ -122,9 +123,9 @@ func newGet(k objectKind, c *client) *cobra.Command {
 func newCreate(k objectKind, c *client) *cobra.Command {
 	var file, kubernetesNamespace string
 	cmd := &cobra.Command{
-		Use: "create -f FILE", Short: fmt.Sprintf("Make a new %s", k.kind), Args: usage(cobra.NoArgs),
+		Use: "create -f FILE", Short: fmt.Sprintf("Create a %s", k.kind), Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := readFile(cmd.InOrStdin(), file)
+			body, err := manifest.ReadFile(cmd.InOrStdin(), file)
 			if len(args) == 1 && file == "" {
 				body, err = targetBody(args[0], kubernetesNamespace)
 			}
@@ -135,18 +136,18 @@ func newCreate(k objectKind, c *client) *cobra.Command {
 			return report(cmd.OutOrStdout(), k, answer, "created", err)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file with the object in YAML or JSON; - is standard input")
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
 	if k.kind == "DeploymentTarget" {
 		cmd.Use = "create NAME --kubernetes-namespace NAMESPACE | create -f FILE"
 		cmd.Args = usage(cobra.MaximumNArgs(1))
-		cmd.Flags().StringVar(&kubernetesNamespace, "kubernetes-namespace", "", "the Kubernetes namespace in which Flink may run")
+		cmd.Flags().StringVar(&kubernetesNamespace, "kubernetes-namespace", "", "Kubernetes namespace of the target")
 	}
 	return cmd
 }
 
 func targetBody(name, kubernetesNamespace string) ([]byte, error) {
 	if kubernetesNamespace == "" {
-		return nil, &exitError{exitUsage, errors.New("say where the target points, with --kubernetes-namespace")}
+		return nil, &exitError{exitUsage, errors.New("--kubernetes-namespace is missing: the Kubernetes namespace of the target")}
 	}
 	return json.Marshal(map[string]any{
 		"metadata": map[string]string{"name": name},
@@ -157,9 +158,9 @@ func targetBody(name, kubernetesNamespace string) ([]byte, error) {
 func newApply(k objectKind, c *client) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "apply -f FILE", Short: fmt.Sprintf("Make a %s what a file says, whether it is there or not", k.kind), Args: usage(cobra.NoArgs),
+		Use: "apply -f FILE", Short: fmt.Sprintf("Create or update %ss from a file", k.kind), Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := readFile(cmd.InOrStdin(), file)
+			text, err := manifest.ReadFile(cmd.InOrStdin(), file)
 			if err != nil {
 				return err
 			}
@@ -178,24 +179,24 @@ func newApply(k objectKind, c *client) *cobra.Command {
 			}
 		},
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file with the object in YAML or JSON; - is standard input")
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
 	return cmd
 }
 
-// apply puts one document in its place, and says what that changed.
+// apply upserts one document, and prints whether it was created, configured or unchanged.
 func (c *client) apply(cmd *cobra.Command, k objectKind, document []byte) error {
 	var o object
 	var whole any
 	if err := yaml.Unmarshal(document, &whole); err == nil && whole == nil {
-		return nil // comments, or what is between two separators
+		return nil // comments alone, or an empty document
 	}
 	if err := yaml.Unmarshal(document, &o); err != nil || o.Metadata.Name == "" {
-		return &exitError{exitUsage, fmt.Errorf("there is no metadata.name that can be read in: %.200s", document)}
+		return &exitError{exitUsage, fmt.Errorf("metadata.name is missing or unreadable in: %.200s", document)}
 	}
 	path := c.path(k.collection, o.Metadata.Name)
 	var before, after object
 	if answer, _, err := c.do(cmd.Context(), http.MethodGet, path, nil); err == nil {
-		_ = json.Unmarshal(answer, &before) // only to say what the PUT did
+		_ = json.Unmarshal(answer, &before) // for the printed result alone
 	}
 	answer, status, err := c.do(cmd.Context(), http.MethodPut, path, document)
 	did := "configured"
@@ -213,7 +214,7 @@ func newDelete(k objectKind, c *client) *cobra.Command {
 	var format output
 	var preview bool
 	cmd := &cobra.Command{
-		Use: "delete NAME...", Short: fmt.Sprintf("Remove %ss", k.kind), Args: usage(cobra.MinimumNArgs(1)), ValidArgsFunction: c.completeName(k),
+		Use: "delete NAME...", Short: fmt.Sprintf("Delete %ss", k.kind), Args: usage(cobra.MinimumNArgs(1)), ValidArgsFunction: c.completeName(k),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {
@@ -228,13 +229,13 @@ func newDelete(k objectKind, c *client) *cobra.Command {
 		},
 	}
 	if k.referable {
-		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("change nothing: say what holds it, and what would be refused afterwards; ends with %d if something holds it", exitRefused))
+		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("dry run: list the references that block the deletion, and the workloads that would be denied after it; exit code %d if it is blocked", exitRefused))
 		format.bind(cmd)
 	}
 	return cmd
 }
 
-// report says in one line what was done to an object.
+// report prints the result of a write in one line.
 func report(w io.Writer, k objectKind, answer []byte, did string, err error) error {
 	if err != nil {
 		return err
@@ -247,17 +248,7 @@ func report(w io.Writer, k objectKind, answer []byte, did string, err error) err
 	return err
 }
 
-func readFile(stdin io.Reader, file string) ([]byte, error) {
-	switch file {
-	case "":
-		return nil, &exitError{exitUsage, errors.New("say which file with -f, - for standard input")}
-	case "-":
-		return io.ReadAll(stdin)
-	}
-	return os.ReadFile(file) //nolint:gosec // the file that the person names
-}
-
-// completeName completes the names of what there is.
+// completeName completes names of existing objects.
 func (c *client) completeName(k objectKind) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		answer, _, err := c.do(cmd.Context(), http.MethodGet, c.path(k.collection), nil)

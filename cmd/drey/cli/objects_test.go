@@ -21,24 +21,25 @@ func TestObjectCommands(t *testing.T) {
 		{"targets list", "", 0, "NAME   KUBERNETES NAMESPACE   AGE\n"},
 		{"targets create staging --kubernetes-namespace flink-staging", "", 0, "deploymenttarget/staging created\n"},
 		{"targets create staging --kubernetes-namespace other", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" exists already: choose another name, or PUT to replace it (AlreadyExists)` + "\n"},
-		{"targets create nowhere", "", exitUsage, "drey: say where the target points, with --kubernetes-namespace\n"},
+		{"targets create nowhere", "", exitUsage, "drey: --kubernetes-namespace is missing: the Kubernetes namespace of the target\n"},
 		{"targets create -f -", "metadata: {name: own}\nspec: {kubernetes: {}}\n", 0, "deploymenttarget/own created\n"},
 		{"targets list", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nown       <drey's own>           AGE\nstaging   flink-staging          AGE\n"},
 		{"targets list -o name", "", 0, "deploymenttarget/own\ndeploymenttarget/staging\n"},
 		{"targets get staging", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nstaging   flink-staging          AGE\n"},
 		{"targets get staging -o yaml", "", 0, "apiVersion: v1\nkind: DeploymentTarget\nmetadata:\n  annotations: {}\n  createdAt: TIME\n  id: ID\n  labels: {}\n  modifiedAt: TIME\n  name: staging\n  namespace: default\n  resourceVersion: 1\nspec:\n  kubernetes:\n    namespace: flink-staging\n"},
 		{"targets get prod", "", exitNotFound, `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
-		{"targets list -n team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: GET /namespaces/v1/namespaces lists those that you may see, POST there makes one (NotFound)` + "\n"},
+		{"targets list -n team-z", "", exitUsage, "drey: -n is a Kubernetes namespace, and the server at SERVER has platform namespaces: use --platform-namespace team-z\n"},
+		{"targets list --platform-namespace team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: GET /namespaces/v1/namespaces lists those that you may see, POST there makes one (NotFound)` + "\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n---\nmetadata: {name: Two Words}\nspec: {}\n", 0, "deployment/one created\ndeployment/two-words created\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one unchanged\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: oaks}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one configured\n"},
-		{"deployments apply -f -", "spec: {}\n", exitUsage, "drey: there is no metadata.name that can be read in: spec: {}\n\n"},
+		{"deployments apply -f -", "spec: {}\n", exitUsage, "drey: metadata.name is missing or unreadable in: spec: {}\n\n"},
 		{"deployments list", "", 0, "NAME        TARGET    SESSION CLUSTER   DISPLAY NAME   AGE\none         staging   -                 -              AGE\ntwo-words   -         -                 Two Words      AGE\n"},
 		{"deployments list -l team=oaks -o name", "", 0, "deployment/one\n"},
 		{"targets delete staging", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" cannot be deleted while something refers to it: Deployment "one". Delete these or move them elsewhere first (TargetReferenced)` + "\n"},
-		{"targets delete staging --preview", "", exitRefused, "DeploymentTarget staging is held by\n\nKIND         NAME\nDeployment   one\n\nRefused once it is gone:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"flink-staging\", which no other target points at\ndrey: DeploymentTarget \"staging\" would not be deleted: one thing holds it\n"},
+		{"targets delete staging --preview", "", exitRefused, "DeploymentTarget staging is referenced by\n\nKIND         NAME\nDeployment   one\n\nDenied after the deletion:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"flink-staging\", which no other target points at\ndrey: DeploymentTarget \"staging\" cannot be deleted: 1 reference\n"},
 		{"targets delete own --preview -o yaml", "", 0, "apiVersion: v1\nitems: []\nkind: ReferenceList\nmetadata:\n  id: ID\n  name: own\n  namespace: default\nrefusedAfterwards:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n"},
-		{"targets delete own prod --preview", "", exitNotFound, "Nothing holds DeploymentTarget own: it can be deleted.\n\nRefused once it is gone:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n" + `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"targets delete own prod --preview", "", exitNotFound, "DeploymentTarget own has no references and can be deleted.\n\nDenied after the deletion:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n" + `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
 		{"deployments delete one two-words", "", 0, "deployment/one deleted\ndeployment/two-words deleted\n"},
 		{"targets delete own nothing staging", "", exitNotFound, "deploymenttarget/own deleted\ndeploymenttarget/staging deleted\n" + `drey: DeploymentTarget "nothing" in platform namespace "default" does not exist (NotFound)` + "\n"},
 		{"sessionclusters create -f -", "metadata: {name: shared}\nspec: {}\n", 0, "sessioncluster/shared created\n"},
@@ -50,7 +51,7 @@ func TestObjectCommands(t *testing.T) {
 		{"targets lst", "", exitUsage, `drey: "lst" is not a command of drey targets, did you mean list or get: see drey targets --help` + "\n"},
 		{"tokens rotate", "", exitUsage, `drey: "rotate" is not a command of drey tokens: see drey tokens --help` + "\n"},
 		{"target", "", exitUsage, `drey: "target" is not a command of drey, did you mean targets: see drey --help` + "\n"},
-		{"targets list --server localhost:8080", "", exitUsage, `drey: --server is "localhost:8080": give a base URL, such as http://127.0.0.1:8080` + "\n"},
+		{"targets list --server localhost:8080", "", exitUsage, `drey: --server is "localhost:8080": want a base URL, such as http://127.0.0.1:8080` + "\n"},
 		{"serve now", "", exitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
 		{"serve --rest-auth users", "", exitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},
 		{"serve --log-level loud", "", exitUsage, `drey: --log-level is "loud": use debug, info, warn or error` + "\n"},
@@ -59,6 +60,7 @@ func TestObjectCommands(t *testing.T) {
 	} {
 		t.Setenv("DREY_SERVER", d.REST)
 		out, code := runDrey(t, c.stdin, strings.Fields(c.command))
+		out = strings.ReplaceAll(out, d.REST, "SERVER")
 		if code != c.code || out != c.prints {
 			t.Errorf("drey %s\ngot %d:\n%s\nwant %d:\n%s", c.command, code, out, c.code, c.prints)
 		}

@@ -5,18 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/registry/rest/yamljson"
 )
 
-// output is how objects are printed: table, json, yaml or name.
+// output is the value of -o: table, json, yaml or name.
 type output string
 
 func (o *output) bind(cmd *cobra.Command) {
@@ -25,7 +24,7 @@ func (o *output) bind(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml", "name"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
-// String and what follows implement pflag.Value.
+// String implements pflag.Value.
 func (o *output) String() string { return string(*o) }
 
 // Type implements pflag.Value.
@@ -100,23 +99,14 @@ func (o *output) print(w io.Writer, k objectKind, objects []object) error {
 	for _, object := range objects {
 		fmt.Fprint(table, object.Metadata.Name)
 		for _, c := range k.columns {
-			fmt.Fprint(table, "\t", orElse(printable(c.value(object)), "-"))
+			fmt.Fprint(table, "\t", orElse(manifest.Printable(c.value(object)), "-"))
 		}
 		fmt.Fprint(table, "\t", age(object.Metadata.CreatedAt, time.Now()), "\n")
 	}
 	return table.Flush()
 }
 
-// printable puts text that a terminal would obey, or that would break a table,
-// in quotes: some of it is whatever a client sent.
-func printable(text string) string {
-	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return strconv.Quote(text)
-	}
-	return text
-}
-
-// age is how long ago something was made, as kubectl writes it.
+// age formats the time since a creation as kubectl does.
 func age(created string, now time.Time) string {
 	at, err := time.Parse(time.RFC3339, created)
 	if err != nil {

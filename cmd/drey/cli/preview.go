@@ -8,9 +8,11 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/manifest"
 )
 
-// preview says what would become of a deletion. It fails if that would be refused.
+// preview prints what blocks the deletion of an object, and fails if anything does.
 func (c *client) preview(cmd *cobra.Command, k objectKind, name string, format output) error {
 	answer, _, err := c.do(cmd.Context(), http.MethodGet, c.path(k.collection, name)+"/references", nil)
 	if err != nil {
@@ -18,7 +20,7 @@ func (c *client) preview(cmd *cobra.Command, k objectKind, name string, format o
 	}
 	var found references
 	if err := json.Unmarshal(answer, &found); err != nil {
-		return fmt.Errorf("the server answers what drey would not: %w", err)
+		return fmt.Errorf("unexpected response: %w", err)
 	}
 	if format == "json" || format == "yaml" {
 		err = format.printDocument(cmd.OutOrStdout(), answer)
@@ -26,12 +28,12 @@ func (c *client) preview(cmd *cobra.Command, k objectKind, name string, format o
 		err = found.print(cmd.OutOrStdout(), k)
 	}
 	if err == nil && len(found.Items) > 0 {
-		return &exitError{exitRefused, fmt.Errorf("%s %q would not be deleted: %s", k.kind, found.Metadata.Name, held(len(found.Items)))}
+		return &exitError{exitRefused, fmt.Errorf("%s %q cannot be deleted: %s", k.kind, found.Metadata.Name, countReferences(len(found.Items)))}
 	}
 	return err
 }
 
-// references are what the server says of an object that is to go.
+// references is the response for an object's references.
 type references struct {
 	Metadata struct{ Name string }
 	Items    []struct{ Kind, Name, KubernetesNamespace string }
@@ -40,15 +42,15 @@ type references struct {
 
 func (r *references) print(w io.Writer, k objectKind) error {
 	if len(r.Items) == 0 {
-		fmt.Fprintf(w, "Nothing holds %s %s: it can be deleted.\n", k.kind, printable(r.Metadata.Name))
+		fmt.Fprintf(w, "%s %s has no references and can be deleted.\n", k.kind, manifest.Printable(r.Metadata.Name))
 	} else {
-		fmt.Fprintf(w, "%s %s is held by\n\n", k.kind, printable(r.Metadata.Name))
+		fmt.Fprintf(w, "%s %s is referenced by\n\n", k.kind, manifest.Printable(r.Metadata.Name))
 		table := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 		fmt.Fprintln(table, "KIND\tNAME")
 		for _, item := range r.Items {
-			fmt.Fprintf(table, "%s\t%s", printable(item.Kind), printable(item.Name))
+			fmt.Fprintf(table, "%s\t%s", manifest.Printable(item.Kind), manifest.Printable(item.Name))
 			if item.KubernetesNamespace != "" {
-				fmt.Fprintf(table, " in Kubernetes namespace %s", printable(item.KubernetesNamespace))
+				fmt.Fprintf(table, " in Kubernetes namespace %s", manifest.Printable(item.KubernetesNamespace))
 			}
 			fmt.Fprintln(table)
 		}
@@ -57,17 +59,17 @@ func (r *references) print(w io.Writer, k objectKind) error {
 		}
 	}
 	if len(r.Refused) > 0 {
-		fmt.Fprint(w, "\nRefused once it is gone:\n")
+		fmt.Fprint(w, "\nDenied after the deletion:\n")
 	}
 	for _, line := range r.Refused {
-		fmt.Fprintf(w, "- %s\n", printable(line))
+		fmt.Fprintf(w, "- %s\n", manifest.Printable(line))
 	}
 	return nil
 }
 
-func held(by int) string {
-	if by == 1 {
-		return "one thing holds it"
+func countReferences(n int) string {
+	if n == 1 {
+		return "1 reference"
 	}
-	return fmt.Sprintf("%d things hold it", by)
+	return fmt.Sprintf("%d references", n)
 }

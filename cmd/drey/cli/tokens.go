@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// apiToken is one as the server writes it.
+// apiToken is an API token in the form of the REST API.
 type apiToken struct {
 	Name       string `json:"name"`
 	Secret     string `json:"secret"`
@@ -22,13 +22,13 @@ type apiToken struct {
 	CreateTime string `json:"createTime"`
 }
 
-// newTokensCommand makes the commands of API tokens, which have another form on
-// the wire than objects.
+// newTokensCommand returns the commands of API tokens, which differ from objects on the
+// wire.
 func newTokensCommand() *cobra.Command {
 	c := &client{}
 	group := &cobra.Command{
-		Use: "tokens", Short: "List, make and remove API tokens",
-		Long: "List, make and remove the API tokens of a platform namespace, or, with -n '*', those for all of them.",
+		Use: "tokens", Short: "List, create and delete API tokens",
+		Long: "List, create and delete the API tokens of a platform namespace or, with --platform-namespace '*', of all.",
 	}
 	onlyGroups(group)
 	c.bind(group)
@@ -71,7 +71,7 @@ func newTokenList(c *client) *cobra.Command {
 func newTokenCreate(c *client) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "create NAME --role ROLE", Short: "Make an API token and print it, which is the only time that it can be read", Args: usage(cobra.ExactArgs(1)),
+		Use: "create NAME --role ROLE", Short: "Create an API token and print its secret, which is shown once", Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := json.Marshal(map[string]string{"name": args[0], "role": role})
 			if err != nil {
@@ -87,7 +87,7 @@ func newTokenCreate(c *client) *cobra.Command {
 			if err := json.Unmarshal(answer, &made); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), made.Token.Secret) // and nothing else: scripts read it
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), made.Token.Secret) // alone, for scripts
 			return err
 		},
 	}
@@ -98,7 +98,7 @@ func newTokenCreate(c *client) *cobra.Command {
 
 func newTokenDelete(c *client) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME...", Short: "Remove API tokens: who has them is locked out at once", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "delete NAME...", Short: "Delete API tokens, which are invalid at once", Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {

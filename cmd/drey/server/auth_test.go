@@ -44,7 +44,7 @@ func TestOwnerTokenBootstrap(t *testing.T) {
 	}{
 		{"", "targets list", exitRefused, "(Unauthorized)"},
 		{first, "targets create a --kubernetes-namespace b", 0, "created"},
-		{first, "tokens list -n *", 0, "owner   owner"},
+		{first, "tokens list --platform-namespace *", 0, "owner   owner"},
 		{first, "tokens create ci --role editor", 0, "drey_"},
 		{first, "tokens create ci --role editor", exitRefused, "(AlreadyExists)"},
 		{first, "tokens create x --role king", exitRefused, "viewer, editor or owner"},

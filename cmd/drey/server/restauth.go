@@ -133,7 +133,7 @@ func (s *server) bootstrap(ctx context.Context, rules *registry.Registry) error 
 
   %s
 
-Issue tokens with fewer rights: drey tokens create NAME --role viewer|editor|owner -n NAMESPACE
+Issue tokens with fewer rights: drey tokens create NAME --role viewer|editor|owner --platform-namespace NAMESPACE
 
 `, secret)
 	return err

@@ -1,4 +1,6 @@
-package cli
+// Package manifest reads Kubernetes manifests from files, directories and standard
+// input, as kubectl does: YAML and JSON streams, lists, UTF-16.
+package manifest
 
 import (
 	"bufio"
@@ -16,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -24,15 +27,16 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// manifest is one object of a file.
-type manifest struct {
-	file string
-	at   string // in the file, such as "document 2, item 3"
-	text []byte // JSON
-	manifestHeader
+// Manifest is one object of a file.
+type Manifest struct {
+	File string
+	At   string // position in the file, such as "document 2, item 3"
+	Text []byte // JSON
+	Header
 }
 
-type manifestHeader struct {
+// Header is the part of an object that identifies it.
+type Header struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Metadata   struct {
@@ -43,37 +47,43 @@ type manifestHeader struct {
 	Items jsontext.Value `json:"items"` // of a list
 }
 
-// where names the object in an error.
-func (m manifest) where() string {
-	where := m.file + ", " + m.at
+// String names the object in errors: file, position, kind and name.
+func (m Manifest) String() string {
+	where := m.File + ", " + m.At
 	if m.Kind != "" {
 		where += ", " + m.Kind
 	}
 	if name := cmp.Or(m.Metadata.Name, m.Metadata.GenerateName); name != "" {
-		where += "/" + printable(name)
+		where += "/" + Printable(name)
 	}
 	return where
 }
 
-// manifestReader reads manifests as kubectl does.
-type manifestReader struct {
-	stdin   io.Reader
-	command string // that is told in errors to read a rendered directory, such as "drey check"
+// InputError means that the input is not a manifest; its message says what to give
+// instead.
+type InputError struct{ err error }
+
+func (e *InputError) Error() string { return e.err.Error() }
+func (e *InputError) Unwrap() error { return e.err }
+
+// Reader reads manifests.
+type Reader struct {
+	Stdin   io.Reader
+	Command string // the command for rendered manifests in errors, such as "drey check"
 
 	stdinRead bool
 }
 
-// standardInput is the path that stands for it.
-const standardInput = "-"
+// stdin is the path of standard input.
+const stdin = "-"
 
-// manifestEndings are those of the files that are read in a directory.
-var manifestEndings = []string{".yaml", ".yml", ".json"}
+// extensions of the files that are read in a directory.
+var extensions = []string{".yaml", ".yml", ".json"}
 
-// read reads files, directories with all that is below them, and - for standard
-// input. A path without any object is an error with the code exitUsage: a check of
-// nothing must not pass.
-func (r *manifestReader) read(paths []string) ([]manifest, error) {
-	var all []manifest
+// Read reads files, directories recursively, and - for standard input. A path without
+// any object is an [InputError]: a check of nothing must not pass.
+func (r *Reader) Read(paths []string) ([]Manifest, error) {
+	var all []Manifest
 	for _, path := range paths {
 		found, err := r.readPath(path)
 		if err != nil {
@@ -84,22 +94,22 @@ func (r *manifestReader) read(paths []string) ([]manifest, error) {
 	return all, nil
 }
 
-func (r *manifestReader) readPath(path string) ([]manifest, error) {
+func (r *Reader) readPath(path string) ([]Manifest, error) {
 	files, isDir, err := r.files(path)
 	if err != nil {
 		return nil, err
 	}
-	var all []manifest
+	var all []Manifest
 	size := 0
 	for _, file := range files {
 		text, err := r.readFile(file)
 		if err != nil {
 			return nil, err
 		}
-		found, err := parseManifests(file, text)
+		found, err := Parse(file, text)
 		if err != nil {
 			if bytes.Contains(text, []byte("{{")) {
-				err = fmt.Errorf("%w; a Helm template has to be rendered: helm template CHART | %s -f -", err, r.command)
+				err = fmt.Errorf("%w; a Helm template has to be rendered: helm template CHART | %s -f -", err, r.Command)
 			}
 			return nil, err
 		}
@@ -109,7 +119,7 @@ func (r *manifestReader) readPath(path string) ([]manifest, error) {
 		return all, nil
 	}
 	name := path
-	if path == standardInput {
+	if path == stdin {
 		name = "standard input"
 	}
 	why := "it is empty"
@@ -121,22 +131,22 @@ func (r *manifestReader) readPath(path string) ([]manifest, error) {
 	case size > 0:
 		why = "it has only comments, separators or empty lists"
 	}
-	return nil, &exitError{exitUsage, fmt.Errorf("no manifest in %s: %s; give a file, a directory or - with Kubernetes objects in YAML or JSON", name, why)}
+	return nil, &InputError{fmt.Errorf("no manifest in %s: %s; give a file, a directory or - with Kubernetes objects in YAML or JSON", name, why)}
 }
 
-func (r *manifestReader) readFile(file string) ([]byte, error) {
-	if file == standardInput {
+func (r *Reader) readFile(file string) ([]byte, error) {
+	if file == stdin {
 		if r.stdinRead {
-			return nil, &exitError{exitUsage, errors.New("standard input is given twice; give - once")}
+			return nil, &InputError{errors.New("standard input is given twice; give - once")}
 		}
 		r.stdinRead = true
 	}
-	return readFile(r.stdin, file)
+	return ReadFile(r.Stdin, file)
 }
 
-// files are the files at a path, in order.
-func (r *manifestReader) files(path string) (files []string, isDir bool, err error) {
-	if path == standardInput {
+// files returns the files at a path, in order.
+func (r *Reader) files(path string) (files []string, isDir bool, err error) {
+	if path == stdin {
 		return []string{path}, false, nil
 	}
 	info, err := os.Stat(path)
@@ -144,17 +154,17 @@ func (r *manifestReader) files(path string) (files []string, isDir bool, err err
 		return nil, false, err
 	}
 	if !info.IsDir() {
-		return []string{path}, false, r.refuseSource(path)
+		return []string{path}, false, r.checkRendered(path)
 	}
 	root := path + string(filepath.Separator) // follows a link to a directory
 	err = filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		if err := r.refuseSource(file); err != nil {
+		if err := r.checkRendered(file); err != nil {
 			return err
 		}
-		if slices.Contains(manifestEndings, filepath.Ext(file)) {
+		if slices.Contains(extensions, filepath.Ext(file)) {
 			files = append(files, file)
 		}
 		return nil
@@ -162,9 +172,9 @@ func (r *manifestReader) files(path string) (files []string, isDir bool, err err
 	return files, true, err
 }
 
-// refuseSource refuses what kustomize or Helm makes manifests from, with the command
-// that does so.
-func (r *manifestReader) refuseSource(file string) error {
+// checkRendered refuses the input of kustomize or Helm, with the command that renders
+// it.
+func (r *Reader) checkRendered(file string) error {
 	var what, command string
 	switch filepath.Base(file) {
 	case "kustomization.yaml", "kustomization.yml", "Kustomization":
@@ -175,10 +185,10 @@ func (r *manifestReader) refuseSource(file string) error {
 		return nil
 	}
 	dir := filepath.Dir(file)
-	return &exitError{exitUsage, fmt.Errorf("%s is %s, not a manifest; render it: %s %s | %s -f -", dir, what, command, shellWord(dir), r.command)}
+	return &InputError{fmt.Errorf("%s is %s, not a manifest; render it: %s %s | %s -f -", dir, what, command, shellWord(dir), r.Command)}
 }
 
-// shellWord is a word as a shell takes it whole.
+// shellWord quotes a word for a shell if necessary.
 func shellWord(word string) string {
 	if regexp.MustCompile(`^[A-Za-z0-9_./-]+$`).MatchString(word) {
 		return word
@@ -186,24 +196,24 @@ func shellWord(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// parseManifests reads the objects of a file: YAML documents, JSON objects one after
-// the other, and what is in lists.
-func parseManifests(file string, text []byte) ([]manifest, error) {
+// Parse reads the objects of a file: YAML documents, concatenated JSON objects, and
+// the items of lists.
+func Parse(file string, text []byte) ([]Manifest, error) {
 	const lookAhead = 4096 // kubectl's, to tell JSON from YAML
 	text = toUTF8(text)
 	documents := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), lookAhead)
-	var all []manifest
+	var all []Manifest
 	for number := 1; ; number++ {
 		var document runtime.RawExtension
 		err := documents.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
-		m := manifest{file: file, at: fmt.Sprintf("document %d", number), text: bytes.TrimSpace(document.Raw)}
+		m := Manifest{File: file, At: fmt.Sprintf("document %d", number), Text: bytes.TrimSpace(document.Raw)}
 		if err != nil {
-			return nil, fmt.Errorf("%s, %s%w", file, m.at, syntaxError(text, number, err))
+			return nil, fmt.Errorf("%s, %s%w", file, m.At, syntaxError(text, number, err))
 		}
-		if len(m.text) == 0 || string(m.text) == "null" {
+		if len(m.Text) == 0 || string(m.Text) == "null" {
 			continue
 		}
 		if all, err = m.appendTo(all, "", ""); err != nil {
@@ -212,31 +222,31 @@ func parseManifests(file string, text []byte) ([]manifest, error) {
 	}
 }
 
-// appendTo adds the object, or the items of the list. An item that says neither gets
-// the apiVersion and the kind that its list states.
-func (m manifest) appendTo(all []manifest, apiVersion, kind string) ([]manifest, error) {
-	if k := jsontext.Value(m.text).Kind(); k != '{' {
-		return nil, fmt.Errorf("%s: want an object, got %s", m.where(), kindInWords(k))
+// appendTo adds the object, or the items of the list. An item without apiVersion and
+// kind gets those of its typed list.
+func (m Manifest) appendTo(all []Manifest, apiVersion, kind string) ([]Manifest, error) {
+	if k := jsontext.Value(m.Text).Kind(); k != '{' {
+		return nil, fmt.Errorf("%s: want an object, got %s", m, kindName(k))
 	}
-	if err := jsonv2.Unmarshal(m.text, &m.manifestHeader, asTheAPIServer); err != nil {
-		return nil, fmt.Errorf("%s: %w", m.where(), fieldError(err))
+	if err := jsonv2.Unmarshal(m.Text, &m.Header, asTheAPIServer); err != nil {
+		return nil, fmt.Errorf("%s: %w", m, FieldError(err))
 	}
 	if m.Kind == "" && m.APIVersion == "" {
 		m.APIVersion, m.Kind = apiVersion, kind
 	}
 	if m.Kind == "" {
-		return nil, fmt.Errorf("%s: kind is missing; every Kubernetes object has apiVersion and kind", m.where())
+		return nil, fmt.Errorf("%s: kind is missing; every Kubernetes object has apiVersion and kind", m)
 	}
 	if m.Items == nil && m.Kind != "List" {
 		return append(all, m), nil
 	}
 	var items []jsontext.Value
 	if err := jsonv2.Unmarshal(m.Items, &items, asTheAPIServer); m.Items != nil && err != nil {
-		return nil, fmt.Errorf("%s: items is not a list", m.where())
+		return nil, fmt.Errorf("%s: items is not a list", m)
 	}
 	var err error
 	for i, item := range items {
-		one := manifest{file: m.file, at: fmt.Sprintf("%s, item %d", m.at, i+1), text: item}
+		one := Manifest{File: m.File, At: fmt.Sprintf("%s, item %d", m.At, i+1), Text: item}
 		if all, err = one.appendTo(all, m.APIVersion, strings.TrimSuffix(m.Kind, "List")); err != nil {
 			return nil, err
 		}
@@ -244,11 +254,10 @@ func (m manifest) appendTo(all []manifest, apiVersion, kind string) ([]manifest,
 	return all, nil
 }
 
-// asTheAPIServer lets names be given twice, of which the last counts.
+// asTheAPIServer accepts duplicate names, of which the last counts.
 var asTheAPIServer = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// toUTF8 takes the byte order mark off a text, and turns UTF-16 that has one into
-// UTF-8.
+// toUTF8 removes a byte order mark, and converts UTF-16 that has one.
 func toUTF8(text []byte) []byte {
 	if text, ok := bytes.CutPrefix(text, []byte("\xef\xbb\xbf")); ok {
 		return text
@@ -271,9 +280,9 @@ func toUTF8(text []byte) []byte {
 
 var yamlLine = regexp.MustCompile(`^(?:error converting YAML to JSON: )?yaml: (?:line (\d+): )?`)
 
-// syntaxError words an error of the parser, after the line of the file where the
-// parser has one: ", line 3: did not find expected node content". document is the
-// number of the document that it could not read.
+// syntaxError prefixes an error of the parser with the line in the file, if the parser
+// has it: ", line 3: did not find expected node content". document is the number of the
+// document that failed.
 func syntaxError(text []byte, document int, err error) error {
 	offset := int64(-1)
 	var inStream utilyaml.JSONSyntaxError
@@ -295,13 +304,13 @@ func syntaxError(text []byte, document int, err error) error {
 	}
 	reason := strings.TrimPrefix(err.Error(), found[0])
 	line, failed := strconv.Atoi(found[1])
-	if failed != nil || utilyaml.IsJSONBuffer(text) { // where YAML began is not known
+	if failed != nil || utilyaml.IsJSONBuffer(text) { // where YAML begins is unknown
 		return errors.New(": " + reason)
 	}
 	return fmt.Errorf(", line %d: %s", linesBefore(text, document)+line, reason)
 }
 
-// linesBefore counts the lines before a YAML document. Its number begins at 1.
+// linesBefore counts the lines before a YAML document, whose number begins at 1.
 func linesBefore(text []byte, document int) int {
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 	lines := 0
@@ -313,4 +322,24 @@ func linesBefore(text []byte, document int) int {
 		lines += bytes.Count(before, []byte("\n")) + 1 // and the separator
 	}
 	return lines
+}
+
+// ReadFile reads a file, or standard input for -.
+func ReadFile(stdin io.Reader, file string) ([]byte, error) {
+	switch file {
+	case "":
+		return nil, &InputError{errors.New("-f is missing: give a file, or - for standard input")}
+	case "-":
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(file) //nolint:gosec // the user names the file
+}
+
+// Printable quotes text with control characters, which could break a table or drive
+// a terminal.
+func Printable(text string) string {
+	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }

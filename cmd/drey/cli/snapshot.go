@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	v1 "drey.dev/drey/registry/kubestore/v1"
@@ -22,12 +23,11 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// snapshot is a registry as it is at one moment, for commands that ask what drey
-// would say.
+// snapshot implements verdict.State over a registry that was read once.
 type snapshot struct {
 	*registry.Index
-	owners ownerCache                  // nil without a cluster
-	marked func(namespace string) bool // nil: likewise
+	owners     ownerCache                  // nil without a cluster
+	registered func(namespace string) bool // nil without a cluster
 }
 
 // ownerCache is the part of [owners.Owners] that reads its caches.
@@ -37,24 +37,26 @@ type ownerCache interface {
 }
 
 // HadTarget implements verdict.State.
-func (s snapshot) HadTarget(namespace string) bool { return s.marked != nil && s.marked(namespace) }
+func (s snapshot) HadTarget(namespace string) bool {
+	return s.registered != nil && s.registered(namespace)
+}
 
-// readMarks returns whether drey has marked a namespace, as the API server says. Each is
-// read once; one that the person may not read is taken for marked.
-func readMarks(ctx context.Context, config *rest.Config) (func(namespace string) bool, error) {
+// registeredLabels returns a function that reads, once for each namespace, whether it
+// has drey's label. A namespace that the user cannot read counts as registered.
+func registeredLabels(ctx context.Context, config *rest.Config) (func(namespace string) bool, error) {
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
+	cached := map[string]bool{}
 	return func(namespace string) bool {
-		marked, ok := known[namespace]
+		labeled, ok := cached[namespace]
 		if !ok {
 			n, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(ctx, namespace, metav1.GetOptions{})
-			marked = err != nil || n.Labels[webhookconfig.LabelRegistered] != ""
-			known[namespace] = marked
+			labeled = err != nil || n.Labels[webhookconfig.LabelRegistered] != ""
+			cached[namespace] = labeled
 		}
-		return marked
+		return labeled
 	}, nil
 }
 
@@ -69,20 +71,19 @@ func (s snapshot) Cluster(namespace, name string) (flink.Cluster, bool) {
 	return s.owners.Cluster(namespace, name)
 }
 
-// stated is an object of the registry as a manifest states it.
-type stated struct {
+// statedObject is an object of the registry that a manifest states.
+type statedObject struct {
 	registry.Object
-	where            string
+	position         string
 	isCustomResource bool
 }
 
-// snapshotOf fills an index with objects, which the registry's rules have not seen
-// yet, targets first: the others may refer to them. The objects that manifests state
-// are applied to them: one that is there already is updated, or stays as it is. The lists
-// of a live registry are of different moments: an object that refers to one which was
-// deleted in between is left out.
-func snapshotOf(ctx context.Context, home string, objects []registry.Object, live bool, manifests []stated) (snapshot, error) {
-	store := &idKeeper{Store: memstore.New()}
+// snapshotOf validates objects by the registry's rules, and indexes them: targets first,
+// to which the others may refer. The objects of manifests are then applied as upserts.
+// The lists of a live registry are not one consistent read: objects that refer to one
+// deleted in between are skipped.
+func snapshotOf(ctx context.Context, home string, objects []registry.Object, live bool, manifests []statedObject) (snapshot, error) {
+	store := &idStore{Store: memstore.New()}
 	var namespaces []string
 	for _, o := range objects {
 		namespaces = append(namespaces, o.Metadata.Namespace)
@@ -94,7 +95,7 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, liv
 	if err != nil {
 		return snapshot{}, err
 	}
-	slices.SortStableFunc(objects, inOrder)
+	slices.SortStableFunc(objects, byReference)
 	for _, o := range objects {
 		store.id = o.Metadata.ID
 		_, err := rules.Create(ctx, o)
@@ -105,92 +106,92 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, liv
 			return snapshot{}, err
 		}
 	}
-	slices.SortStableFunc(manifests, func(a, b stated) int { return inOrder(a.Object, b.Object) })
+	slices.SortStableFunc(manifests, func(a, b statedObject) int { return byReference(a.Object, b.Object) })
 	for _, o := range manifests {
 		store.id = o.Metadata.ID
 		if _, _, err := rules.Put(ctx, o.Object, registry.Precondition{}); err != nil {
-			return snapshot{}, fmt.Errorf("%s: %w", o.where, err)
+			return snapshot{}, fmt.Errorf("%s: %w", o.position, err)
 		}
 	}
 	s := snapshot{Index: registry.NewIndex(home)}
 	return s, s.Follow(ctx, store)
 }
 
-// idKeeper gives new objects the id that they have elsewhere, instead of the one that
-// the registry makes: others may refer to it.
-type idKeeper struct {
+// idStore creates objects with the id that they have in the original registry, to which
+// others may refer, instead of a new one.
+type idStore struct {
 	registry.Store
-	id string // of the next object; empty: the registry's
+	id string // of the next object; empty: a new one
 }
 
 // Create implements registry.Store.
-func (s *idKeeper) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
+func (s *idStore) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
 	if o.Kind != registry.Namespace {
 		o.Metadata.ID = cmp.Or(s.id, o.Metadata.ID)
 	}
 	return s.Store.Create(ctx, o)
 }
 
-// inOrder sorts objects so that none comes before what it may refer to.
-func inOrder(a, b registry.Object) int {
+// byReference sorts objects after those that they may refer to.
+func byReference(a, b registry.Object) int {
 	order := []registry.Kind{registry.DeploymentTarget, registry.SessionCluster, registry.Deployment}
 	return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
 }
 
-// readRegistry reads the registry's objects from files: as REST and drey targets
-// get -o yaml write them, or as Kubernetes does.
-func readRegistry(reader *manifestReader, paths []string) ([]registry.Object, error) {
-	manifests, err := reader.read(paths)
+// readRegistry reads the registry's objects from files, in the form of the REST API or
+// of custom resources.
+func readRegistry(reader *manifest.Reader, paths []string) ([]registry.Object, error) {
+	manifests, err := reader.Read(paths)
 	if err != nil {
 		return nil, err
 	}
 	var all []registry.Object
 	for _, m := range manifests {
-		if !m.isRegistryObject() {
+		if !isRegistryObject(m) {
 			continue
 		}
-		o, err := m.registryObject(registry.DefaultNamespace)
+		o, err := registryObject(m, registry.DefaultNamespace)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, o)
 	}
 	if len(all) == 0 {
-		return nil, &exitError{exitUsage, fmt.Errorf("%v: there is no DeploymentTarget in it", paths)}
+		return nil, &exitError{exitUsage, fmt.Errorf("%v: no DeploymentTarget in it", paths)}
 	}
 	return all, nil
 }
 
-// isRegistryObject holds for a DeploymentTarget, Deployment or SessionCluster of
-// drey.dev, or as REST writes it.
-func (m manifest) isRegistryObject() bool {
+// isRegistryObject reports whether a manifest is a DeploymentTarget, Deployment or
+// SessionCluster, as a custom resource or in the form of the REST API.
+func isRegistryObject(m manifest.Manifest) bool {
 	switch registry.Kind(m.Kind) {
 	case registry.DeploymentTarget, registry.Deployment, registry.SessionCluster:
-		return m.isCustomResource() || m.APIVersion == "v1" || m.APIVersion == ""
+		return isCustomResource(m) || m.APIVersion == "v1" || m.APIVersion == ""
 	}
 	return false
 }
 
-// isCustomResource holds for an object of drey.dev.
-func (m manifest) isCustomResource() bool {
+// isCustomResource reports whether a manifest is of drey's API group.
+func isCustomResource(m manifest.Manifest) bool {
 	return strings.HasPrefix(m.APIVersion, v1.GroupVersion.Group+"/")
 }
 
-// registryObject reads an object of the registry. namespace is the platform namespace
-// of a custom resource that states none.
-func (m manifest) registryObject(namespace string) (o registry.Object, err error) {
-	if !m.isCustomResource() {
-		o, err = readRegistryObject(registry.Kind(m.Kind), m.text)
-	} else if o, _, _, err = kubestore.Decode(registry.Kind(m.Kind), m.text); err == nil {
+// registryObject decodes an object of the registry. namespace is the platform namespace
+// of a custom resource without one.
+func registryObject(m manifest.Manifest, namespace string) (o registry.Object, err error) {
+	if !isCustomResource(m) {
+		o, err = readRegistryObject(registry.Kind(m.Kind), m.Text)
+	} else if o, _, _, err = kubestore.Decode(registry.Kind(m.Kind), m.Text); err == nil {
 		o.Metadata.Namespace = cmp.Or(o.Metadata.Namespace, namespace)
 	}
 	if err != nil {
-		return registry.Object{}, fmt.Errorf("%s: %w", m.where(), err)
+		return registry.Object{}, fmt.Errorf("%s: %w", m.String(), err)
 	}
 	return o, nil
 }
 
-// readRegistryObject reads an object as REST writes it.
+// readRegistryObject decodes an object in the form of the REST API.
 func readRegistryObject(kind registry.Kind, text []byte) (registry.Object, error) {
 	var o struct {
 		Metadata struct {
@@ -212,12 +213,11 @@ func readRegistryObject(kind registry.Kind, text []byte) (registry.Object, error
 	}}, nil
 }
 
-// fetchRegistry reads the registry of a running drey: all of it that the caller may
-// see.
+// fetchRegistry reads all of the registry over REST that the caller can list.
 func (c *client) fetchRegistry(ctx context.Context) ([]registry.Object, error) {
 	answer, _, err := c.do(ctx, http.MethodGet, "/namespaces/v1/namespaces", nil)
 	if err != nil {
-		return nil, fmt.Errorf("read the registry: %w. Or give --targets FILE", err)
+		return nil, fmt.Errorf("read the registry: %w; or use --targets FILE", err)
 	}
 	var list struct {
 		Namespaces []struct{ Name string }
@@ -228,7 +228,7 @@ func (c *client) fetchRegistry(ctx context.Context) ([]registry.Object, error) {
 	var all []registry.Object
 	for _, n := range list.Namespaces {
 		in := *c
-		in.namespace = strings.TrimPrefix(n.Name, "namespaces/")
+		in.platformNamespace = strings.TrimPrefix(n.Name, "namespaces/")
 		for _, k := range objectKinds {
 			answer, _, err := in.do(ctx, http.MethodGet, in.path(k.collection), nil)
 			if err != nil {

@@ -1,4 +1,4 @@
-package cli
+package manifest
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// fieldError words an error of decoding an object by the field that is of another
-// type than the API server takes, such as a label that YAML reads as a number. Other
-// errors stay as they are.
-func fieldError(err error) error {
+// FieldError rewords an error of decoding an object if a field has another type than
+// the API server accepts, such as a label that YAML reads as a number. Other errors
+// are returned unchanged.
+func FieldError(err error) error {
 	e, ok := errors.AsType[*jsonv2.SemanticError](err)
 	if !ok || e.JSONPointer == "" || e.GoType == nil {
 		return err
@@ -33,10 +33,10 @@ func fieldError(err error) error {
 	default:
 		want = "an object"
 	}
-	return fmt.Errorf("%s is %s: the API server takes %s", fieldPath(e.JSONPointer), kindInWords(e.JSONKind), want)
+	return fmt.Errorf("%s is %s: the API server takes %s", fieldPath(e.JSONPointer), kindName(e.JSONKind), want)
 }
 
-func kindInWords(k jsontext.Kind) string {
+func kindName(k jsontext.Kind) string {
 	switch k {
 	case '{':
 		return "an object"
@@ -57,7 +57,7 @@ var (
 	listIndex = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// fieldPath writes a pointer as Kubernetes writes the path of a field:
+// fieldPath formats a JSON pointer as Kubernetes formats a field path:
 // spec.containers[0].name, metadata.labels[version].
 func fieldPath(pointer jsontext.Pointer) string {
 	var b strings.Builder

@@ -10,30 +10,31 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	clusterclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/webhook/flink"
 )
 
-// kubectlCluster is the cluster that kubectl would reach.
+// kubectlCluster is the cluster of kubectl's kubeconfig and context.
 type kubectlCluster struct{ kubeconfig, context string }
 
 func (k *kubectlCluster) bind(f *pflag.FlagSet) {
-	f.StringVar(&k.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: as kubectl finds it)")
+	f.StringVar(&k.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: kubectl's)")
 	f.StringVar(&k.context, "context", "", "context of the kubeconfig (default: the current one)")
 }
 
-// config says how to reach it.
-func (k kubectlCluster) config() (*clusterclient.Config, error) {
+// config returns the client configuration.
+func (k kubectlCluster) config() (*rest.Config, error) {
 	config, err := k.loader().ClientConfig()
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("reach the cluster: %w. Say which with --kubeconfig, $KUBECONFIG or --context", err)}
+		return nil, &exitError{exitUsage, fmt.Errorf("no cluster: %w; set --kubeconfig, $KUBECONFIG or --context", err)}
 	}
 	return config, nil
 }
 
-// namespace is that of the context, as for kubectl: default, if it says none or cannot be read.
+// namespace returns the namespace of the context, or default.
 func (k kubectlCluster) namespace() string {
 	namespace, _, err := k.loader().Namespace()
 	if err != nil {
@@ -48,9 +49,8 @@ func (k kubectlCluster) loader() clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: k.context})
 }
 
-// lookups are the kinds that explain can look up, by the names that kubectl has for
-// them.
-var lookups = func() map[string]schema.GroupVersionResource {
+// resources are the workloads that explain reads, by kubectl's names for their kinds.
+var resources = func() map[string]schema.GroupVersionResource {
 	all := map[string]schema.GroupVersionResource{}
 	add := func(group, version, resource string, names ...string) {
 		for _, n := range append(names, resource) {
@@ -74,28 +74,28 @@ var lookups = func() map[string]schema.GroupVersionResource {
 	return all
 }()
 
-// getObject reads the object that KIND/NAME names.
-func getObject(ctx context.Context, config *clusterclient.Config, namespace, which string) (manifest, error) {
-	kind, name, ok := strings.Cut(which, "/")
-	resource, known := lookups[strings.ToLower(kind)]
+// getObject reads an object by reference, KIND/NAME.
+func getObject(ctx context.Context, config *rest.Config, namespace, reference string) (manifest.Manifest, error) {
+	kind, name, ok := strings.Cut(reference, "/")
+	resource, known := resources[strings.ToLower(kind)]
 	if !ok || !known || name == "" {
-		return manifest{}, &exitError{exitUsage, fmt.Errorf("%q is not KIND/NAME of something that drey is asked about: use pod/NAME, or deployment, statefulset, daemonset, replicaset, replicationcontroller, "+
-			"rollout, job, cronjob, service, configmap, flinkdeployment and the like", which)}
+		return manifest.Manifest{}, &exitError{exitUsage, fmt.Errorf("%q is not KIND/NAME of a workload: KIND is pod, deployment, statefulset, daemonset, replicaset, replicationcontroller, rollout, "+
+			"job, cronjob, service, configmap, or a custom resource of Flink such as flinkdeployment", reference)}
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return manifest{}, err
+		return manifest.Manifest{}, err
 	}
 	found, err := client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return manifest{}, &exitError{exitNotFound, fmt.Errorf("there is no %s %q in namespace %q: say which namespace with -n", kind, name, namespace)}
+		return manifest.Manifest{}, &exitError{exitNotFound, fmt.Errorf("%s %q not found in namespace %q; another namespace: -n NAMESPACE", kind, name, namespace)}
 	}
 	if err != nil {
-		return manifest{}, err
+		return manifest.Manifest{}, err
 	}
 	text, err := found.MarshalJSON()
 	if err != nil {
-		return manifest{}, err
+		return manifest.Manifest{}, err
 	}
-	return manifest{file: which, text: text, manifestHeader: manifestHeader{APIVersion: found.GetAPIVersion(), Kind: found.GetKind()}}, nil
+	return manifest.Manifest{File: reference, Text: text, Header: manifest.Header{APIVersion: found.GetAPIVersion(), Kind: found.GetKind()}}, nil
 }
