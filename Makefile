@@ -95,7 +95,7 @@ generate: ## Write the custom resource definitions, and copying, from their Go t
 	$(GENERATE) output:crd:dir=manifests/crds output:object:dir=registry/kubestore/v1
 
 manifests: ## Write the kustomize base and the chart's generated templates, from package manifests/bundle
-	go test ./manifests/bundle -update
+	go run ./hack/manifests
 
 bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
 	@go build -o bin/bench ./test/bench

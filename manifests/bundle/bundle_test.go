@@ -118,3 +118,24 @@ func TestWhatCallsDreyComesLast(t *testing.T) {
 		}
 	}
 }
+
+// pick returns the objects of a stage, of all kinds or of some.
+func pick(t *testing.T, o Options, stage string, kinds ...string) []Object {
+	t.Helper()
+	stages, err := Stages(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []Object
+	for _, s := range stages {
+		for _, object := range s.Objects {
+			if s.Name == stage && (len(kinds) == 0 || slices.Contains(kinds, object.GetKind())) {
+				all = append(all, object)
+			}
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("stage %s has no %v", stage, kinds)
+	}
+	return all
+}

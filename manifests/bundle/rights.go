@@ -34,10 +34,10 @@ var (
 
 // The roles, by their names.
 const (
-	roleRegistry = "drey-registry" // the registry in the cluster
-	roleCerts    = "drey-certs"    // what the certificate of the webhooks takes
-	roleMetrics  = "drey-metrics"  // for whoever reads the metrics; bound to nobody
-	roleFlink    = "flink"         // for a Flink job, in a target namespace
+	RoleRegistry     = "drey-registry" // the registry in the cluster
+	RoleCertificates = "drey-certs"    // what the certificate of the webhooks takes
+	roleMetrics      = "drey-metrics"  // for whoever reads the metrics; bound to nobody
+	roleFlink        = "flink"         // for a Flink job, in a target namespace
 )
 
 // rights are the ServiceAccount, its roles, and what binds them.
@@ -51,11 +51,11 @@ func (o *Options) rights() ([]Object, error) {
 	grants := []grant{
 		{name: Name, rules: clusterRules()},
 		{namespace: o.Namespace, name: Name, rules: leaseRules()},
-		{namespace: o.Namespace, name: roleCerts, rules: certRules(o.Certs)},
+		{namespace: o.Namespace, name: RoleCertificates, rules: certRules(o.Certs)},
 		{name: roleMetrics, rules: []rule{{"For who reads the metrics: bind it to the ServiceAccount of Prometheus.", rbacv1.PolicyRule{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}}, unbound: true},
 	}
 	if o.Store == Kubernetes {
-		grants = append(grants, grant{name: roleRegistry, rules: registryRules()})
+		grants = append(grants, grant{name: RoleRegistry, rules: registryRules()})
 	}
 	for _, g := range grants {
 		made, err := g.objects(o.Namespace, Name)

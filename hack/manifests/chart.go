@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"path"
+	"strings"
+	"text/template"
+
+	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/webhook/config"
+)
+
+// templates are Helm templates with partials in [[ ]], which this program fills in.
+//
+//go:embed templates/*.yaml
+var templates embed.FS
+
+// placeholder stands in objects for a value that Helm fills in.
+type placeholder struct {
+	token      string // valid wherever the value goes, and nowhere else in the objects
+	expression string
+}
+
+var (
+	releaseNamespace = placeholder{"a-release-namespace", "{{ .Release.Namespace }}"}
+	restURL          = placeholder{"https://a-rest-url", `{{ include "drey.restURL" . }}`}
+	targetNamespace  = placeholder{"a-target-namespace", "{{ . }}"} // in a range over namespaces
+)
+
+// partials are the generated parts of the templates: YAML without the last line break.
+type partials struct {
+	Header string
+
+	CRDs string // with an annotation that has helm uninstall keep them
+
+	Roles                string // in all variants
+	RegistryRole         string // with the store kubernetes
+	SelfSignedRole       string
+	CertManagerRole      string
+	TargetNamespaceRoles string // in each target namespace
+
+	Mutating            string
+	Validating          string // without the last webhook of the store kubernetes
+	RegistryWebhook     string // that webhook
+	Policies            string // in all variants
+	PodPolicyKubernetes string // by store: its message names the way to register a target
+	PodPolicyEmbedded   string
+	BindingsEnforce     string // by mode
+	BindingsWarn        string
+	BindingsAudit       string
+}
+
+// addChart adds the chart's generated templates.
+func addChart(files map[string][]byte) error {
+	p, err := newPartials()
+	if err != nil {
+		return err
+	}
+	all, err := template.New("").Delims("[[", "]]").ParseFS(templates, "templates/*.yaml")
+	if err != nil {
+		return err
+	}
+	for _, t := range all.Templates() {
+		var b bytes.Buffer
+		if err := t.Execute(&b, p); err != nil {
+			return err
+		}
+		files[path.Join("chart/templates", t.Name())] = b.Bytes()
+	}
+	return nil
+}
+
+func newPartials() (p partials, err error) {
+	p.Header = strings.TrimSuffix(header, "\n")
+	isCertRole, isRegistryRole, isPodPolicy := named(bundle.RoleCertificates), named(bundle.RoleRegistry), named(config.PodPolicy)
+	inTarget := func(o bundle.Object) bool { return o.GetNamespace() == targetNamespace.token }
+	policy, binding := kind("ValidatingAdmissionPolicy"), kind("ValidatingAdmissionPolicyBinding")
+	for _, part := range []struct {
+		into   *string
+		change func(*bundle.Options)
+		stage  string
+		match  func(bundle.Object) bool
+	}{
+		{&p.CRDs, nil, bundle.Definitions, kind("CustomResourceDefinition")},
+		{&p.Roles, nil, bundle.Rights, and(not(kind("ServiceAccount")), and(not(isRegistryRole), not(isCertRole)))},
+		{&p.RegistryRole, nil, bundle.Rights, isRegistryRole},
+		{&p.SelfSignedRole, nil, bundle.Rights, isCertRole},
+		{&p.CertManagerRole, certManager, bundle.Rights, isCertRole},
+		{&p.TargetNamespaceRoles, func(o *bundle.Options) { o.TargetNamespaces = []string{targetNamespace.token} }, bundle.Rights, inTarget},
+		{&p.Mutating, nil, bundle.Gates, kind("MutatingWebhookConfiguration")},
+		{&p.Validating, embedded, bundle.Gates, kind("ValidatingWebhookConfiguration")},
+		{&p.Policies, nil, bundle.Gates, and(policy, not(isPodPolicy))},
+		{&p.PodPolicyKubernetes, nil, bundle.Gates, and(policy, isPodPolicy)},
+		{&p.PodPolicyEmbedded, embedded, bundle.Gates, and(policy, isPodPolicy)},
+		{&p.BindingsEnforce, mode(config.Enforce), bundle.Gates, binding},
+		{&p.BindingsWarn, mode(config.Warn), bundle.Gates, binding},
+		{&p.BindingsAudit, mode(config.Audit), bundle.Gates, binding},
+	} {
+		objects, err := release(part.change, part.stage, part.match)
+		if err != nil {
+			return p, err
+		}
+		for _, o := range objects {
+			if o.GetKind() == "CustomResourceDefinition" { // with a definition goes every object of the kind
+				annotations := o.GetAnnotations()
+				annotations["helm.sh/resource-policy"] = "keep"
+				o.SetAnnotations(annotations)
+			}
+		}
+		text, err := documents(objects)
+		if err != nil {
+			return p, err
+		}
+		*part.into = fill(text)
+	}
+	p.RegistryWebhook, err = registryWebhook()
+	return p, err
+}
+
+func mode(m config.Mode) func(*bundle.Options) {
+	return func(o *bundle.Options) { o.Mode = m }
+}
+
+// release returns objects with placeholders for what a Helm release decides.
+func release(change func(*bundle.Options), stage string, match func(bundle.Object) bool) ([]bundle.Object, error) {
+	c, err := variant(func(o *bundle.Options) {
+		o.Namespace, o.RESTURL = releaseNamespace.token, restURL.token
+		if change != nil {
+			change(o)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.pick(stage, match)
+}
+
+// registryWebhook is the last of the validating webhooks, which the store embedded lacks.
+func registryWebhook() (string, error) {
+	found, err := release(nil, bundle.Gates, kind("ValidatingWebhookConfiguration"))
+	if err != nil {
+		return "", err
+	}
+	webhooks := found[0].Object["webhooks"].([]any)
+	last := webhooks[len(webhooks)-1].(map[string]any)
+	if last["name"] != config.NameValidateRegistry {
+		return "", fmt.Errorf("the last validating webhook is %q, want %q", last["name"], config.NameValidateRegistry)
+	}
+	text, err := yaml.Marshal([]any{last})
+	return fill(text), err
+}
+
+// fill replaces placeholders by the expressions that they stand for.
+func fill(text []byte) string {
+	filled := strings.TrimSuffix(string(text), "\n")
+	for _, p := range []placeholder{releaseNamespace, restURL, targetNamespace} {
+		filled = strings.ReplaceAll(filled, p.token, p.expression)
+	}
+	return filled
+}
