@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/certs"
+	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 )
@@ -113,8 +114,8 @@ func clusterRules() []rule {
 
 func registryRules() []rule {
 	return []rule{
-		allow("The registry itself.", append(watching[:3:3], "create", "update", "delete"), "drey.dev", "deploymenttargets", "deployments", "sessionclusters"),
-		allow("What drey says of its objects: their ids, and whether something refers to them.", []string{"update"}, "drey.dev", "deploymenttargets/status", "deployments/status", "sessionclusters/status"),
+		allow("The registry itself.", append(watching[:3:3], "create", "update", "delete"), registry.Group, "deploymenttargets", "deployments", "sessionclusters"),
+		allow("What drey says of its objects: their ids, and whether something refers to them.", []string{"update"}, registry.Group, "deploymenttargets/status", "deployments/status", "sessionclusters/status"),
 	}
 }
 

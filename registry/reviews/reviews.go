@@ -21,7 +21,7 @@ import (
 )
 
 // Group is the API group that RBAC rules name.
-const Group = "drey.dev"
+const Group = registry.Group
 
 // resources are what RBAC rules call the kinds. All are in the Kubernetes
 // namespace of their platform namespace's name, but namespaces, which are in

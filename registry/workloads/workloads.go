@@ -57,12 +57,12 @@ func New(config *rest.Config) (*Cluster, error) {
 
 // The labels that drey gives to pods, and by which it finds them again.
 const (
-	labelSystem            = "system"
-	system                 = "ververica-platform"
-	labelPlatformNamespace = "vvpNamespace"
-	labelDeploymentID      = "deploymentId"
-	labelDeploymentName    = "deploymentName"
-	labelJobID             = "jobId"
+	labelSystem            = flink.LabelSystem
+	system                 = flink.System
+	labelPlatformNamespace = flink.LabelPlatformNamespace
+	labelDeploymentID      = flink.LabelDeploymentID
+	labelDeploymentName    = flink.LabelDeploymentName
+	labelJobID             = flink.LabelJobID
 	labelPodHash           = "pod-template-hash"
 )
 

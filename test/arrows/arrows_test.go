@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"registry/workloads":                  {"registry", "webhook/flink"},
 	"webhook":                             {"inflight", "webhook/config", "webhook/verdict", "webhook/flink", "registry"},
 	"webhook/flink":                       {},
-	"webhook/config":                      {"webhook/flink", "webhook/verdict"},
+	"webhook/config":                      {"webhook/flink", "webhook/verdict", "registry"},
 	"webhook/controllers/namespacelabels": {"webhook/config", "listwatch"},
 	"webhook/controllers/modes":           {"webhook/config", "listwatch"},
 	"webhook/owners":                      {"webhook/flink", "listwatch"},

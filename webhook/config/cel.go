@@ -1,39 +1,59 @@
 package config
 
-import "strings"
+import (
+	"strconv"
+	"strings"
 
-// celNeighbor holds for a Service or a ConfigMap of a Flink cluster: Flink, its
-// operators and charts label theirs. Others are not told apart from what belongs to
-// nobody's cluster.
-var celNeighbor = anyOf(celFlinkLabels("object"), celMayHaveFlinkOwner)
+	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/verdict"
+)
 
-// celRelabels holds for an update that changes or removes a label by which a pod
-// is found, if drey has labeled the pod (verdict.DecideUpdate).
-var celRelabels = celFirm(`(!(k in object.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k])`)
+// The conditions on labels and metadata. celflink.go has those on pods.
 
-// celClaims holds for an update that sets a label which says whose a workload is, or
-// has those that are there believed (verdict.SetsIdentity).
-const celClaims = `["system", "vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.?labels.orValue({}) && ` +
-	`(!(k in oldObject.metadata.?labels.orValue({})) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
+// celRelated holds for a Service or a ConfigMap that Flink, its operators or charts
+// labeled. Others cannot be told from objects outside a Flink cluster.
+var celRelated = anyOf(celFlinkLabels("object"), celMayHaveFlinkOwner)
 
-// celLabeled holds for what drey has labeled, or what says so.
-var celLabeled = celLabel("object", "system") + ` == "ververica-platform"`
+// celRelabels holds for an update that changes or removes an identifying label of a pod
+// that drey labeled (verdict.DecideUpdate).
+var celRelabels = celIdentifying(`(!(k in ` + celNewLabels + `) || object.metadata.labels[k] != oldObject.metadata.labels[k])`)
 
-// celStates holds for an object that says that it is labeled by drey, and whose it is
-// (verdict.SetsIdentity).
-var celStates = allOf(celLabeled, `["vvpNamespace", "deploymentId", "sessionClusterId"].exists(k, k in object.metadata.labels)`)
+// celLoses holds for an update that drops an identifying label (verdict.RemovedLabels).
+var celLoses = celIdentifying(`!(k in ` + celNewLabels + `)`)
 
-// celBecomesFlink holds for an update by which the pod at a CEL path, below object and
-// oldObject, may become Flink's: unless it surely was before.
-func celBecomesFlink(path string) string {
-	return allOf(celFlinkPod("object"+path), "!"+celRunsFlinkPod("oldObject"+path))
+// celIdentifying holds for an object that drey labeled if each holds for the key k of one
+// of its identifying labels. It looks the keys up, since an object may have any number of
+// labels.
+func celIdentifying(each string) string {
+	keys := celList([]string{
+		verdict.LabelKind, verdict.LabelSystem, verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelDeploymentName,
+		verdict.LabelJobID, verdict.LabelSessionClusterID, verdict.LabelSessionClusterName, verdict.LabelApp,
+	})
+	apps := celList([]string{verdict.AppJob, verdict.AppSessionCluster})
+	return `oldObject.metadata.?labels[?` + strconv.Quote(verdict.LabelSystem) + `].orValue("") == ` + strconv.Quote(verdict.System) + ` && ` +
+		keys + `.exists(k, k in oldObject.metadata.labels && (k != ` + strconv.Quote(verdict.LabelApp) + ` || oldObject.metadata.labels[k] in ` + apps + `) && ` + each + `)`
 }
 
-// celChangesLabels holds for an update that changes labels.
-const celChangesLabels = `object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})`
+// celClaims holds for an update that sets a label which assigns an object to a
+// registered one (verdict.SetsIdentity).
+var celClaims = celList([]string{verdict.LabelSystem, verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelSessionClusterID}) +
+	`.exists(k, k in ` + celNewLabels + ` && (!(k in ` + celOldLabels + `) || object.metadata.labels[k] != oldObject.metadata.labels[k]))`
 
-// celChanges holds for an update that changes labels or, not by a subresource, one of
-// some fields: most updates, as a kubelet's of the status, end here.
+// celLabeled holds for an object with the system label that drey sets.
+var celLabeled = celLabel("object", verdict.LabelSystem) + ` == ` + strconv.Quote(verdict.System)
+
+// celStates holds for an object with the system label and an identity (verdict.SetsIdentity).
+var celStates = allOf(celLabeled, celList([]string{verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelSessionClusterID})+`.exists(k, k in object.metadata.labels)`)
+
+const (
+	celNewLabels = `object.metadata.?labels.orValue({})`
+	celOldLabels = `oldObject.metadata.?labels.orValue({})`
+
+	celChangesLabels = celNewLabels + ` != ` + celOldLabels
+)
+
+// celChanges holds for an update that changes labels or, unless it updates a subresource,
+// one of the fields. Most updates, such as a kubelet's status updates, change neither.
 func celChanges(fields ...string) string {
 	var changes []string
 	for _, f := range fields {
@@ -42,49 +62,60 @@ func celChanges(fields ...string) string {
 	return anyOf(celChangesLabels, allOf(`request.?subResource.orValue("") == ""`, anyOf(changes...)))
 }
 
-// celDecidesBy holds for the key k of a label by which drey recognizes what is Flink's, or
-// decides on it.
-const celDecidesBy = `k.startsWith("drey.dev/") || k in ["app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", ` +
-	`"type", "component", "app.kubernetes.io/name", "app.kubernetes.io/component", "flink-app", "flink-deployment-type"]`
+// celBecomesFlink holds for an update after which the pod at a CEL path below object may
+// run Flink, unless the old one surely did.
+func celBecomesFlink(path string) string {
+	return allOf(celFlinkPod("object"+path), "!"+celRunsFlinkPod("oldObject"+path))
+}
 
-// celNotCluster holds for all but what empties a namespace that is being deleted,
-// and what deletes objects whose owner is gone: under their own ServiceAccounts, or
-// as the controller manager.
-const celNotCluster = `!(request.userInfo.username in ["system:serviceaccount:kube-system:namespace-controller", ` +
+// celDecidesBy holds for the key k of a label that drey recognizes Flink or decides by.
+var celDecidesBy = `k.startsWith(` + strconv.Quote(registry.Group+"/") + `) || k in ` + celList([]string{
+	verdict.LabelApp, verdict.LabelSystem, verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelDeploymentName,
+	verdict.LabelJobID, verdict.LabelSessionClusterID, verdict.LabelSessionClusterName,
+	"type", "component", "app.kubernetes.io/name", "app.kubernetes.io/component", "flink-app", "flink-deployment-type",
+})
+
+// celNotGarbageCollector excludes deletions by the namespace controller and the garbage
+// collector, under their own ServiceAccounts or as the controller manager.
+const celNotGarbageCollector = `!(request.userInfo.username in ["system:serviceaccount:kube-system:namespace-controller", ` +
 	`"system:serviceaccount:kube-system:generic-garbage-collector", "system:kube-controller-manager"])`
 
-// celChangesObject holds for an update of one of drey's own objects that changes its spec,
-// the id that it states, or metadata by which it may grow. Finalizers can always be removed.
+// celNotTerminating excludes updates of terminating objects, so that finalizers can be
+// removed.
+const celNotTerminating = `!has(object.metadata.deletionTimestamp)`
+
+// celChangesObject holds for all but an update of one of drey's own objects that leaves
+// its spec, its stated id and the metadata that may grow. Finalizers can be removed.
 const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
 	`object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({}) || ` +
-	`object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({}) || ` +
+	celChangesLabels + ` || ` +
 	`object.metadata.?ownerReferences.orValue([]) != oldObject.metadata.?ownerReferences.orValue([]) || ` +
 	`size(object.metadata.?finalizers.orValue([])) > size(oldObject.metadata.?finalizers.orValue([]))`
 
-// celFirm holds for a key of what drey has labeled, by which drey knows it again and for
-// which more holds. It looks these keys up: an object may have any number of labels.
-func celFirm(holds string) string {
-	return `oldObject.metadata.?labels[?"system"].orValue("") == "ververica-platform" && ` +
-		`["drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "app"].exists(k, ` +
-		`k in oldObject.metadata.labels && (k != "app" || oldObject.metadata.labels[k] in ["flink-job", "flink-session-cluster"]) && ` + holds + `)`
-}
-
-// celLoses holds for an update that forgets labels of what drey has labeled
-// (verdict.RemovedLabels).
-var celLoses = celFirm(`!(k in object.metadata.?labels.orValue({}))`)
-
-// celNotControlled holds for what no controller has made, such as a ReplicaSet that is
-// not a Deployment's.
-var celNotControlled = `!` + allOf("!"+celManyOwners, `object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))`)
+// celNoController holds for an object without a controller, such as a ReplicaSet that no
+// Deployment made.
+var celNoController = `!` + allOf("!"+celManyOwners, `object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))`)
 
 // celHasTemplate holds for a custom resource whose pod template has containers with
-// names, as the other conditions need it: an object without one is not sent.
+// names, which the other conditions require.
 var celHasTemplate = `size(object.?spec.?template.?spec.?containers.orValue([])) > 0 && ` +
 	anyOf(celManyContainers("object.spec.template"), `object.spec.template.spec.containers.all(c, has(c.name))`)
 
-// celNotMirror holds for everything but the kubelet's mirrors of static pods,
-// which nobody can change.
+// celNotMirror excludes mirror pods of static pods, which the API server cannot change.
 const celNotMirror = `!(object.kind == "Pod" && "kubernetes.io/config.mirror" in object.metadata.?annotations.orValue({}))`
+
+// celLabel is the value of a label, or "".
+func celLabel(object, key string) string {
+	return object + `.?metadata.?labels[?` + strconv.Quote(key) + `].orValue("")`
+}
+
+func celList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	return `[` + strings.Join(quoted, ", ") + `]`
+}
 
 func anyOf(alternatives ...string) string { return "(" + strings.Join(alternatives, " || ") + ")" }
 func allOf(conditions ...string) string   { return "(" + strings.Join(conditions, " && ") + ")" }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // The API server evaluates these CEL expressions before it calls drey: a pod that
@@ -251,15 +252,10 @@ func celRolePart(name string) string {
 func celFlinkLabels(object string) string {
 	return anyOf(
 		celTypeLabel(object),
-		allOf(celLabel(object, "system")+` == "ververica-platform"`, celLabel(object, "app")+` in ["flink-job", "flink-session-cluster"]`),
+		allOf(celLabel(object, verdict.LabelSystem)+` == `+strconv.Quote(verdict.System), celLabel(object, verdict.LabelApp)+` in `+celList([]string{verdict.AppJob, verdict.AppSessionCluster})),
 		allOf(celLabel(object, "flink-app")+` != ""`, celLabel(object, "flink-deployment-type")+` != ""`),
 		allOf(celLabel(object, "app.kubernetes.io/name")+` == "flink"`, celRole(celLabel(object, "app.kubernetes.io/component"))),
 	)
-}
-
-// celLabel is a label's value, "" if it is not there.
-func celLabel(object, key string) string {
-	return object + `.?metadata.?labels[?"` + key + `"].orValue("")`
 }
 
 // celMayHaveFlinkOwner holds for an object that a custom resource of Flink's owns, and
@@ -300,12 +296,4 @@ func celNotNamedOperator(object string) string {
 
 func celTypeLabel(object string) string {
 	return celLabel(object, "type") + ` in ["flink-native-kubernetes", "flink-standalone-kubernetes"]`
-}
-
-func celList(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = strconv.Quote(w)
-	}
-	return `[` + strings.Join(quoted, ", ") + `]`
 }

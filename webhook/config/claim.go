@@ -8,6 +8,8 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/registry"
 )
 
 // claimPolicy checks the creator of a target in the API server, which has authenticated
@@ -20,7 +22,7 @@ func claimPolicy(o PolicyOptions) *admissionv1.ValidatingAdmissionPolicy {
 		unserved = append(unserved, strconv.Quote(namespace))
 	}
 	rule := rules([]admissionv1.OperationType{admissionv1.Create}, "deploymenttargets", admissionv1.NamespacedScope)
-	rule[0].APIGroups, rule[0].APIVersions = []string{"drey.dev"}, []string{"*"}
+	rule[0].APIGroups, rule[0].APIVersions = []string{registry.Group}, []string{"*"}
 	return &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
 		ObjectMeta: metav1.ObjectMeta{Name: ClaimPolicy},

@@ -9,6 +9,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -57,7 +58,7 @@ func Mutating(client Client, exclude []string) *admissionv1.MutatingWebhookConfi
 			webhook(NameLabelPods, PathLabelPods, shape(exclude, rule("", "pods"), orStates(conditions("object")))),
 			webhook(NameLabelWorkloads, PathLabelWorkloads, shape(exclude, workloads(), conditions("object.spec.template"))),
 			webhook(NameLabelRelated, PathLabelWorkloads, shape(exclude, rule("", "services", "configmaps"), []admissionv1.MatchCondition{
-				{Name: "is-flink", Expression: celNeighbor},
+				{Name: "is-flink", Expression: celRelated},
 				{Name: "not-operator", Expression: anyOf(celNotNamedOperator("object"), celTypeLabel("object"))},
 			})),
 			webhook(NameLabelCustom, PathLabelCustom, shape(exclude, customResources(), nil)),
@@ -83,7 +84,7 @@ func Validating(client Client, exclude []string) *admissionv1.ValidatingWebhookC
 		}
 	}
 	fromCustom := admissionv1.MatchCondition{Name: "not-owned-by-custom-resource", Expression: "!" + celHasFlinkOwner}
-	notControlled := admissionv1.MatchCondition{Name: "no-controller", Expression: celNotControlled}
+	notControlled := admissionv1.MatchCondition{Name: "no-controller", Expression: celNoController}
 	owned := []admissionv1.MatchCondition{{Name: "owned-by-custom-resource", Expression: celHasFlinkOwner}}
 	states := admissionv1.MatchCondition{Name: "states-identity", Expression: celStates}
 	hasTemplate := admissionv1.MatchCondition{Name: "has-pod-template", Expression: celHasTemplate}
@@ -123,7 +124,7 @@ func ValidatingRegistry(client Client, self string) admissionv1.ValidatingWebhoo
 		Rules:         append(written, deleted...),
 		MatchConditions: []admissionv1.MatchCondition{
 			{Name: "not-drey", Expression: "request.userInfo.username != " + strconv.Quote(self)},
-			{Name: "not-garbage-collector", Expression: celNotCluster},
+			{Name: "not-garbage-collector", Expression: celNotGarbageCollector},
 			{Name: "not-terminating", Expression: `request.operation == "CREATE" || !has(oldObject.metadata.deletionTimestamp)`},
 			{Name: "changes-spec-or-id", Expression: celChangesObject},
 		},
@@ -133,7 +134,7 @@ func ValidatingRegistry(client Client, self string) admissionv1.ValidatingWebhoo
 }
 
 func ownObjects(resources ...string) []admissionv1.RuleWithOperations {
-	return anyVersion(rule("drey.dev", resources...))
+	return anyVersion(rule(registry.Group, resources...))
 }
 
 func anyVersion(rules []admissionv1.RuleWithOperations) []admissionv1.RuleWithOperations {
@@ -226,7 +227,7 @@ func rule(group string, resources ...string) []admissionv1.RuleWithOperations {
 func relabels(how string) []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{
 		{Name: "changes-decision-inputs", Expression: how},
-		{Name: "not-terminating", Expression: "!has(object.metadata.deletionTimestamp)"},
+		{Name: "not-terminating", Expression: celNotTerminating},
 	}
 }
 

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+
+	"drey.dev/drey/registry"
+)
 
 // Mode is what becomes of a denial.
 type Mode string
@@ -13,7 +17,7 @@ const (
 )
 
 // LabelMode sets the mode of one namespace.
-const LabelMode = "drey.dev/mode"
+const LabelMode = registry.Group + "/mode"
 
 // ParseMode reads a mode.
 func ParseMode(text string) (Mode, error) {

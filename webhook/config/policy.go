@@ -91,7 +91,7 @@ func registeredLabelPolicy(o PolicyOptions) *admissionv1.ValidatingAdmissionPoli
 			MatchConditions: []admissionv1.MatchCondition{
 				{Name: "changes-registered-label", Expression: `object.kind == "Binding" ? object.metadata.?labels.orValue({}).exists(k, ` + celDecidesBy + `) : ` +
 					`object` + mark + ` != (oldObject == null ? "" : oldObject` + mark + `)`},
-				{Name: "not-terminating", Expression: `!has(object.metadata.deletionTimestamp)`},
+				{Name: "not-terminating", Expression: celNotTerminating},
 			},
 			Validations: []admissionv1.Validation{{
 				Expression: `object.kind != "Binding"`,

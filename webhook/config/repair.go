@@ -8,6 +8,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -55,7 +56,7 @@ func RepairGuard(self string) (*admissionv1.ValidatingAdmissionPolicy, *admissio
 				},
 				{
 					Expression: `variables.had.all(k, k in variables.labels && variables.labels[k] == variables.had[k]) && ` +
-						`variables.labels.all(k, k in variables.had || k.startsWith("drey.dev/") || k in [` + strings.Join(keys, ", ") + `])`,
+						`variables.labels.all(k, k in variables.had || k.startsWith(` + strconv.Quote(registry.Group+"/") + `) || k in [` + strings.Join(keys, ", ") + `])`,
 					Message: "drey may add its own labels, and this changes, removes or adds others",
 					Reason:  new(metav1.StatusReasonForbidden),
 				},

@@ -3,7 +3,11 @@
 // down. It reaches no HTTP server and no client.
 package config
 
-import "time"
+import (
+	"time"
+
+	"drey.dev/drey/registry"
+)
 
 // Name is the name of both webhook configurations.
 const Name = "drey"
@@ -52,7 +56,7 @@ const (
 
 // LabelRegistered is the label of a namespace that Flink may run in. Only drey can set
 // it, so it records where a target exists or existed.
-const LabelRegistered = "drey.dev/registered"
+const LabelRegistered = registry.Group + "/registered"
 
 // The values of [LabelRegistered].
 const (

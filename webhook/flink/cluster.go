@@ -16,12 +16,12 @@ func ClusterFromLabels(name, uid string, labels map[string]string) (c Cluster, c
 		return c, "", false
 	}
 	c = Cluster{Mode: statedMode(labels), ID: uid, Labels: labels}
-	key := labelDeploymentID
+	key := LabelDeploymentID
 	switch c.Mode {
 	case Application:
-		clusterName = labels[labelDeploymentName]
+		clusterName = labels[LabelDeploymentName]
 	case Session:
-		clusterName, key = labels[labelSessionClusterName], labelSessionClusterID
+		clusterName, key = labels[LabelSessionClusterName], LabelSessionClusterID
 	}
 	if id := labels[key]; id != "" {
 		c.ID = id

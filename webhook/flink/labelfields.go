@@ -19,9 +19,7 @@ type LabelField struct {
 }
 
 // IdentityLabels are the labels of which statements are read.
-var IdentityLabels = []string{labelPlatformNamespace, labelDeploymentID, labelSessionClusterID}
-
-const labelPlatformNamespace = "vvpNamespace"
+var IdentityLabels = []string{LabelPlatformNamespace, LabelDeploymentID, LabelSessionClusterID}
 
 // podSource is where a custom resource has the metadata of its pods. Later ones come
 // over earlier ones.

@@ -16,7 +16,7 @@ func nativeName(w Workload, root Root) string {
 		return w.clusterID
 	}
 	labels := w.Object.Pod.Labels
-	if app := labels[labelApp]; labels[labelType] == typeNative && app != "" && app != appJob && app != appSession {
+	if app := labels[LabelApp]; labels[labelType] == typeNative && app != "" && app != AppJob && app != AppSessionCluster {
 		return app
 	}
 	return root.Name

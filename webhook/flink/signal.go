@@ -143,9 +143,9 @@ func gather(o *Object) evidence {
 // shows: a cluster id, which is the app of native mode, may be any word.
 func statedMode(labels map[string]string) Mode {
 	switch {
-	case labels[labelKind] == appJob, labels[labelApp] == appJob, labels[labelDeploymentID] != "", labels[labelDeploymentName] != "":
+	case labels[LabelKind] == AppJob, labels[LabelApp] == AppJob, labels[LabelDeploymentID] != "", labels[LabelDeploymentName] != "":
 		return Application
-	case labels[labelKind] == appSession, labels[labelApp] == appSession, labels[labelSessionClusterID] != "", labels[labelSessionClusterName] != "":
+	case labels[LabelKind] == AppSessionCluster, labels[LabelApp] == AppSessionCluster, labels[LabelSessionClusterID] != "", labels[LabelSessionClusterName] != "":
 		return Session
 	}
 	return UnknownMode
@@ -156,8 +156,8 @@ func (e *evidence) readLabels(labels map[string]string) {
 	case typeNative, typeStandalone:
 		e.signals |= TypeLabel
 	}
-	app := labels[labelApp]
-	if labels[labelSystem] == systemVerverica && (app == appJob || app == appSession) {
+	app := labels[LabelApp]
+	if labels[LabelSystem] == System && (app == AppJob || app == AppSessionCluster) {
 		e.signals |= VervericaLabels
 	}
 	if labels[labelLyftApp] != "" && labels[labelLyftType] != "" {

@@ -9,7 +9,7 @@ import "strings"
 func isStandalone(o *Object, _ evidence) bool { return o.Pod.Labels[labelType] == typeStandalone }
 
 func standaloneName(w Workload, root Root) string {
-	if app := w.Object.Pod.Labels[labelApp]; app != "" {
+	if app := w.Object.Pod.Labels[LabelApp]; app != "" {
 		return app
 	}
 	return strings.TrimSuffix(root.Name, "-taskmanager")

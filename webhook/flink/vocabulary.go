@@ -58,12 +58,6 @@ const (
 	typeNative        = "flink-native-kubernetes"
 	typeStandalone    = "flink-standalone-kubernetes"
 	labelComponent    = "component"
-	labelApp          = "app"
-	labelKind         = "drey.dev/app"
-	labelSystem       = "system"
-	systemVerverica   = "ververica-platform"
-	appJob            = "flink-job"
-	appSession        = "flink-session-cluster"
 	labelName         = "app.kubernetes.io/name"
 	labelAppComponent = "app.kubernetes.io/component"
 	nameFlink         = "flink"
@@ -75,12 +69,4 @@ const (
 	mainContainer     = "flink-main-container"
 	configVolume      = "flink-config-volume"
 	annotationMirror  = "kubernetes.io/config.mirror"
-)
-
-// Labels of Ververica Platform by which a workload states its mode.
-const (
-	labelDeploymentID       = "deploymentId"
-	labelDeploymentName     = "deploymentName"
-	labelSessionClusterID   = "sessionClusterId"
-	labelSessionClusterName = "sessionClusterName"
 )

@@ -113,6 +113,6 @@ func identityOnly(all map[string]string) map[string]string {
 }
 
 var identityKeys = map[string]bool{
-	"app": true, "system": true, "vvpNamespace": true, "deploymentId": true, "deploymentName": true,
-	"sessionClusterId": true, "sessionClusterName": true,
+	flink.LabelApp: true, flink.LabelSystem: true, flink.LabelPlatformNamespace: true, flink.LabelDeploymentID: true, flink.LabelDeploymentName: true,
+	flink.LabelSessionClusterID: true, flink.LabelSessionClusterName: true,
 }

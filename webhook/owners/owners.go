@@ -188,7 +188,7 @@ func (o *Owners) HasAdmitted(namespace string) bool {
 
 func isAdmitted(object any) bool {
 	e, ok := object.(*entry)
-	return ok && e.Labels["vvpNamespace"] != ""
+	return ok && e.Labels[flink.LabelPlatformNamespace] != ""
 }
 
 // OnChange registers a callback for the namespace of each cached object that is added or

@@ -99,7 +99,7 @@ func (hint RegisterHint) Command(kubernetesNamespace, platformNamespace string) 
 	target := map[string]any{"metadata": metadata, "spec": map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}}}
 	if hint.InCluster {
 		metadata["namespace"] = platformNamespace
-		target["apiVersion"], target["kind"] = "drey.dev/v1", registry.DeploymentTarget
+		target["apiVersion"], target["kind"] = registry.Group+"/v1", registry.DeploymentTarget
 	}
 	body, _ := json.Marshal(target) // strings only: it cannot fail
 	if hint.InCluster {

@@ -1,25 +1,27 @@
 package verdict
 
+import "drey.dev/drey/webhook/flink"
+
 // The labels that drey adds, as Ververica Platform names them. [LabelKind] has the value of
 // [LabelApp]: Flink's own manifests use app as a selector with another value, which drey
 // keeps, so drey.dev/app is the key that selects all jobs or all session clusters.
 const (
-	LabelKind               = "drey.dev/app"
-	LabelApp                = "app"
-	LabelSystem             = "system"
-	LabelPlatformNamespace  = "vvpNamespace"
-	LabelDeploymentID       = "deploymentId"
-	LabelDeploymentName     = "deploymentName"
-	LabelJobID              = "jobId"
-	LabelSessionClusterID   = "sessionClusterId"
-	LabelSessionClusterName = "sessionClusterName"
+	LabelKind               = flink.LabelKind
+	LabelApp                = flink.LabelApp
+	LabelSystem             = flink.LabelSystem
+	LabelPlatformNamespace  = flink.LabelPlatformNamespace
+	LabelDeploymentID       = flink.LabelDeploymentID
+	LabelDeploymentName     = flink.LabelDeploymentName
+	LabelJobID              = flink.LabelJobID
+	LabelSessionClusterID   = flink.LabelSessionClusterID
+	LabelSessionClusterName = flink.LabelSessionClusterName
 )
 
 // Values of [LabelApp], [LabelKind] and [LabelSystem].
 const (
-	AppJob            = "flink-job"
-	AppSessionCluster = "flink-session-cluster"
-	System            = "ververica-platform"
+	AppJob            = flink.AppJob
+	AppSessionCluster = flink.AppSessionCluster
+	System            = flink.System
 )
 
 // Reason is the cause of a verdict: one of a closed list, which metrics and audit

@@ -13,14 +13,15 @@ import (
 	"k8s.io/utils/clock"
 
 	"drey.dev/drey/listwatch"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // selectors find pods that may lack a label: those that nothing identifies, applications
 // whose job was not known yet, and those that an earlier version labeled.
 var selectors = []string{
-	"!deploymentId,!sessionClusterId",
-	"system=ververica-platform,deploymentId,!jobId",
-	"system=ververica-platform,!drey.dev/app",
+	"!" + verdict.LabelDeploymentID + ",!" + verdict.LabelSessionClusterID,
+	verdict.LabelSystem + "=" + verdict.System + "," + verdict.LabelDeploymentID + ",!" + verdict.LabelJobID,
+	verdict.LabelSystem + "=" + verdict.System + ",!" + verdict.LabelKind,
 }
 
 // follow hears of the pods that a selector finds, in the whole cluster, until ctx

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
 )
 
 const (
@@ -56,7 +57,11 @@ var sources = func() (all []source) {
 
 // unlabeled are the selectors of what lacks a label that every admitted object gets.
 // No object matches two of them.
-var unlabeled = []string{"!system", "system,!vvpNamespace", "system,vvpNamespace,!drey.dev/app"}
+var unlabeled = []string{
+	"!" + verdict.LabelSystem,
+	verdict.LabelSystem + ",!" + verdict.LabelPlatformNamespace,
+	verdict.LabelSystem + "," + verdict.LabelPlatformNamespace + ",!" + verdict.LabelKind,
+}
 
 // Scan looks at everything in a Kubernetes namespace, or in all if it is empty, that
 // drey would be asked about: pods, what makes them, Flink's custom resources, and
