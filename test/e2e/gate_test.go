@@ -70,7 +70,7 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 		if args[0] == "replace" {
 			manifest = strings.Replace(manifest, other+"-x", other, 1)
 		}
-		if out, err := w.RunKubectl(t, manifest, append(admin, args...)...); err == nil || !strings.Contains(out, "drey alone sets it") {
+		if out, err := w.RunKubectl(t, manifest, append(admin, args...)...); err == nil || !strings.Contains(out, "only drey sets the label") {
 			t.Errorf("a cluster admin may try %s: %v %s", what, err, out)
 		}
 	}

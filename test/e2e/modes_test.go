@@ -106,7 +106,7 @@ func TestANamespaceSetsItsOwnMode(t *testing.T) {
 		}
 		return errors.New("no event tells of what was let in")
 	})
-	if log := w.drey.Log(); !strings.Contains(log, `namespace=`+namespace) || !strings.Contains(log, `is no mode`) {
+	if log := w.drey.Log(); !strings.Contains(log, `namespace=`+namespace) || !strings.Contains(log, `invalid mode`) {
 		t.Error("drey does not say that it has not understood a mode")
 	}
 }

@@ -6,24 +6,24 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// Mode is what becomes of a denial.
+// Mode is the effect of a denial.
 type Mode string
 
 // The modes. Labels are added in each.
 const (
-	Enforce Mode = "enforce" // it is refused
-	Warn    Mode = "warn"    // it passes, and who made it is warned
-	Audit   Mode = "audit"   // it passes, and an event and a metric tell of it
+	Enforce Mode = "enforce" // the request is denied
+	Warn    Mode = "warn"    // the request is allowed with a warning to the client
+	Audit   Mode = "audit"   // the request is allowed, with an event and a metric
 )
 
-// LabelMode sets the mode of one namespace.
+// LabelMode is the label of a namespace that overrides the mode of the installation.
 const LabelMode = registry.Group + "/mode"
 
-// ParseMode reads a mode.
+// ParseMode returns the mode with a name.
 func ParseMode(text string) (Mode, error) {
 	switch m := Mode(text); m {
 	case Enforce, Warn, Audit:
 		return m, nil
 	}
-	return "", fmt.Errorf("%q is no mode: use %s, %s or %s", text, Enforce, Warn, Audit)
+	return "", fmt.Errorf("invalid mode %q: use %s, %s or %s", text, Enforce, Warn, Audit)
 }

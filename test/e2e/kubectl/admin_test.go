@@ -85,7 +85,7 @@ func TestANamespaceAdminCannotSetTheMark(t *testing.T) {
 	w.MustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
 	eventually.OK(t, 20*time.Second, func() error {
 		out, err := w.RunKubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
-		if err == nil || !strings.Contains(out, "drey alone sets it") {
+		if err == nil || !strings.Contains(out, "only drey sets the label") {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil

@@ -190,7 +190,7 @@ func awaitPolicies(ctx context.Context, client kubernetes.Interface) error {
 	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{webhookconfig.LabelRegistered: webhookconfig.Registered}}}
 	for {
 		_, err := client.CoreV1().Namespaces().Create(ctx, marked, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err != nil && strings.Contains(err.Error(), "drey alone sets it") {
+		if err != nil && strings.Contains(err.Error(), "only drey sets the label") {
 			return nil
 		}
 		select {

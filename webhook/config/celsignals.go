@@ -1,0 +1,151 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+
+	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// celSignals are the expressions on the pod at a CEL path that both conditions use.
+type celSignals struct {
+	pod                                          string
+	roleLabel, rolePart, nameLabel, configVolume string
+	manyContainers, manyVolumes                  string // hold beyond a bound
+}
+
+func newCelSignals(pod string) celSignals {
+	component, appComponent := celLabel(pod, "component"), celLabel(pod, "app.kubernetes.io/component")
+	return celSignals{
+		pod:          pod,
+		roleLabel:    anyOf(celRole(component), celRole(appComponent)),
+		rolePart:     anyOf(celRolePart(component), celRolePart(appComponent)),
+		nameLabel:    celLabel(pod, "app.kubernetes.io/name") + ` == "flink"`,
+		configVolume: "(has(" + pod + ".spec.volumes) && " + pod + `.spec.volumes.exists(v, v.name == "flink-config-volume"))`,
+
+		manyContainers: celManyContainers(pod),
+		manyVolumes:    "(has(" + pod + ".spec.volumes) && " + pod + ".spec.volumes.size() > " + celMaxVolumes + ")",
+	}
+}
+
+func celManyContainers(pod string) string {
+	return "(" + pod + ".spec.containers.size() > " + celMaxContainers + ")"
+}
+
+// read binds the texts of a pod to t, one word per line: some labels, and the names,
+// images and command lines of its containers.
+func (s celSignals) read(holds string) string {
+	labels := []string{celLabel(s.pod, "component"), celLabel(s.pod, "app.kubernetes.io/component"), celLabel(s.pod, "app"), celLabel(s.pod, "app.kubernetes.io/name")}
+	containers := s.pod + ".spec.containers.map(c, ([c.name, " + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))`
+	return "[([" + strings.Join(labels, ", ") + "] + " + containers + `).join("\n")].exists(t, ` + holds + ")"
+}
+
+// measured binds the length of t in bytes to n, and the number of environment variables to m.
+func (s celSignals) measured(holds string) string {
+	return "[t.size()].exists(n, [" + s.pod + ".spec.containers.map(c, c.?env.orValue([]).size()).sum()].exists(m, " + holds + "))"
+}
+
+// searched limits an expression to pods with a hint of Flink, and large ones.
+func (s celSignals) searched(holds string) string {
+	return s.read(allOf(s.hint(), s.measured(holds)))
+}
+
+func (s celSignals) container(holds string) string {
+	return s.pod + ".spec.containers.exists(c, " + holds + ")"
+}
+
+// hint holds if any other signal does, and for large pods. It costs one pass over a pod
+// without a sign of Flink.
+func (s celSignals) hint() string {
+	hints := []string{"t.size() > " + celMaxLine}
+	for _, word := range []string{"flink", ".sh", "manager", "statefun", "job-cluster", "standalone-job"} {
+		hints = append(hints, `t.contains("`+word+`")`)
+	}
+	return anyOf(s.manyVolumes, s.configVolume, anyOf(hints...))
+}
+
+// statefun holds for pods of Stateful Functions.
+func (s celSignals) statefun(word, role string) string {
+	return allOf(
+		anyOf(s.container(word), s.configVolume, s.nameLabel, celStatefun(celLabel(s.pod, "app")), celStatefun(celLabel(s.pod, "app.kubernetes.io/name"))),
+		s.container(role),
+	)
+}
+
+// celStatefun holds for a name with the word statefun between separators.
+func celStatefun(name string) string {
+	return allOf(name+`.contains("statefun")`, anyOf(name+`.size() > `+celMaxName, name+`.matches("(^|[-_./])statefun([-_./]|$)")`))
+}
+
+const (
+	celEntryPointRoles = `["job-cluster", "jobmanager", "standalone-job", "task-manager", "taskmanager"]`
+	celPullable        = celImage + `.size() <= ` + celMaxName
+	celFlinkImage      = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                     // a segment of the repository, tag and digest apart
+	celFlinkWord       = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
+	celStatefunWord    = celPullable + ` && ` + celImage + `.contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
+	celStatefunRole    = `c.?env.orValue([]).exists(e, e.name == "ROLE" && e.?value.orValue("") in ["master", "worker"])`
+	celFlinkEnv        = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
+)
+
+// celRole holds for a name that ends in a role of a Flink process.
+func celRole(name string) string {
+	return allOf(anyOf(name+`.endsWith("manager")`, name+`.endsWith("job-cluster")`),
+		anyOf(name+`.size() > `+celMaxName, name+`.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)$")`))
+}
+
+// celRolePart holds for a name that contains a role of a Flink process.
+func celRolePart(name string) string {
+	return anyOf(name+`.size() > `+celMaxName, allOf(anyOf(name+`.contains("manager")`, name+`.contains("job-cluster")`),
+		name+`.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)([-_./]|$)")`))
+}
+
+// celFlinkLabels holds for labels that identify Flink without another signal.
+func celFlinkLabels(object string) string {
+	return anyOf(
+		celTypeLabel(object),
+		allOf(celLabel(object, verdict.LabelSystem)+` == `+strconv.Quote(verdict.System), celLabel(object, verdict.LabelApp)+` in `+celList([]string{verdict.AppJob, verdict.AppSessionCluster})),
+		allOf(celLabel(object, "flink-app")+` != ""`, celLabel(object, "flink-deployment-type")+` != ""`),
+		allOf(celLabel(object, "app.kubernetes.io/name")+` == "flink"`, celRole(celLabel(object, "app.kubernetes.io/component"))),
+	)
+}
+
+// celHasFlinkOwner holds for an object with an owner reference to one of Flink's custom
+// resources, celMayHaveFlinkOwner also for one with more owner references than are
+// searched.
+var (
+	celMayHaveFlinkOwner = anyOf(celManyOwners, celFlinkOwner)
+	celHasFlinkOwner     = allOf("!"+celManyOwners, celFlinkOwner)
+)
+
+var celManyOwners = "(has(object.metadata.ownerReferences) && object.metadata.ownerReferences.size() > " + celMaxOwners + ")"
+
+var celFlinkOwner = func() string {
+	var known []string
+	for _, c := range flink.CustomResources {
+		known = append(known, `o.kind == `+strconv.Quote(c.Kind)+` && (o.apiVersion + "/").startsWith(`+strconv.Quote(c.Group+"/")+`)`)
+	}
+	return `(has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, ` + anyOf(known...) + `))`
+}()
+
+// celNotOperator excludes pods of Flink's operator, which name Flink everywhere, unless
+// they show a JobManager or a TaskManager.
+func celNotOperator(pod string) string {
+	s := newCelSignals(pod)
+	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers,
+		s.read(s.measured(anyOf("n > "+celMaxLine, s.container(anyOf(`c.name == "flink-main-container"`, celMentions))))))
+}
+
+// celSurelyNotOperator is the part of celNotOperator without a search.
+func celSurelyNotOperator(pod string) string {
+	s := newCelSignals(pod)
+	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers, s.container(`c.name == "flink-main-container"`))
+}
+
+func celNotNamedOperator(object string) string {
+	return celLabel(object, "app.kubernetes.io/name") + ` != "flink-kubernetes-operator"`
+}
+
+func celTypeLabel(object string) string {
+	return celLabel(object, "type") + ` in ["flink-native-kubernetes", "flink-standalone-kubernetes"]`
+}

@@ -1,0 +1,41 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// podPolicy denies Flink pods in namespaces without LabelRegistered. It agrees with
+// verdict.Decide where that needs neither owners nor the registry: every namespace with
+// admitted workloads has the label. TaskManagers are denied elsewhere too, since CEL
+// cannot look up their owner. An expression that fails allows the pod, so that no job
+// depends on it.
+func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPolicy {
+	const labels = `namespaceObject.metadata.?labels`
+	isRegistered := labels + `[?` + strconv.Quote(LabelRegistered) + `].orValue("") in ` + celList([]string{Registered, Draining})
+	isLenient := labels + `[?` + strconv.Quote(LabelMode) + `].orValue("") in ` + celList([]string{string(Warn), string(Audit)})
+	before, after, _ := strings.Cut(o.RegisterCommand, "NAMESPACE")
+	command := []string{strconv.Quote(before)}
+	for _, part := range strings.Split(after, "NAMESPACE") {
+		command = append(command, "object.metadata.namespace", strconv.Quote(part))
+	}
+	return policy(PodPolicy, admissionregistrationv1.ValidatingAdmissionPolicySpec{
+		FailurePolicy: new(admissionregistrationv1.Ignore),
+		MatchConstraints: &admissionregistrationv1.MatchResources{
+			MatchPolicy:       new(admissionregistrationv1.Equivalent),
+			NamespaceSelector: notIn(o.Exclude),
+			ResourceRules:     namedRules(rule("", "pods")...),
+		},
+		MatchConditions: PolicyConditions(),
+		Validations: []admissionregistrationv1.Validation{{
+			Expression: fmt.Sprintf("%s || %s", isRegistered, isLenient),
+			MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
+				strings.Join(command, " + "),
+			Reason: new(metav1.StatusReasonForbidden),
+		}},
+	})
+}
