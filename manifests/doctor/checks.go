@@ -321,7 +321,7 @@ func (d *diagnosis) marks() {
 	}
 	excluded := append([]string{d.Options.Namespace}, config.SystemNamespaces...)
 	targeted := map[string]bool{}
-	logs := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"namespace not marked\"", d.Options.Namespace, bundle.Name)
+	logs := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"namespace not labeled\"", d.Options.Namespace, bundle.Name)
 	for _, t := range d.Targets {
 		targeted[t.Namespace] = true
 		labels, there := d.Namespaces[t.Namespace]

@@ -25,7 +25,7 @@ func (s *server) newLabeler() (*namespacelabels.Labeler, error) {
 	}
 	return namespacelabels.New(namespacelabels.Options{
 		Client: client, HasTarget: s.hasTarget,
-		Runs: func(namespace string) bool { return s.admitted(namespace) }, Exclude: s.options.excludedNamespaces(), Log: s.log,
+		HasAdmitted: func(namespace string) bool { return s.admitted(namespace) }, Exclude: s.options.excludedNamespaces(), Log: s.log,
 	}), nil
 }
 
@@ -37,7 +37,7 @@ func (s *server) hasTarget(namespace string) bool { return len(s.index.Targets(n
 func (s *server) labelNamespaceNow(ctx context.Context, target registry.Object) {
 	ctx, cancel := context.WithTimeout(ctx, labelNamespaceTimeout)
 	defer cancel()
-	if err := s.labeler.Set(ctx, registry.TargetNamespace(target, s.options.namespace)); err != nil {
+	if err := s.labeler.SetRegistered(ctx, registry.TargetNamespace(target, s.options.namespace)); err != nil {
 		s.log.Warn("namespace not labeled yet", "target", target.Metadata.Name, "error", err)
 	}
 }
@@ -45,7 +45,7 @@ func (s *server) labelNamespaceNow(ctx context.Context, target registry.Object) 
 // labelNamespaces runs the controller until ctx ends.
 func (s *server) labelNamespaces(ctx context.Context) error {
 	err := s.store.Watch(ctx, registry.DeploymentTarget, func(e registry.Event) {
-		s.labeler.Changed(registry.TargetNamespace(e.Object, s.options.namespace))
+		s.labeler.Enqueue(registry.TargetNamespace(e.Object, s.options.namespace))
 	})
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 		return watches{}, err
 	}
 	s.admitted = w.owners.HasAdmitted
-	if err := w.owners.OnChange(s.labeler.Changed); err != nil {
+	if err := w.owners.OnChange(s.labeler.Enqueue); err != nil {
 		return watches{}, err
 	}
 	if err := w.owners.OnClusterCreated(func(namespace string) {

@@ -1,5 +1,5 @@
-// Package modes follows the label by which a namespace sets its own mode. Of the
-// cluster's namespaces only those that carry it are read.
+// Package modes caches the modes that namespaces set by [config.LabelMode]. It reads only
+// the namespaces that have the label.
 package modes
 
 import (
@@ -16,26 +16,26 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// Modes answers from memory.
+// Modes is a cache of the modes of namespaces.
 type Modes struct {
-	otherwise webhookconfig.Mode
-	informer  cache.SharedIndexInformer
+	fallback webhookconfig.Mode
+	informer cache.SharedIndexInformer
 }
 
-// New prepares to follow. otherwise is the mode of a namespace that sets none. It
-// needs the right to list and watch namespaces.
-func New(config *rest.Config, otherwise webhookconfig.Mode, log *slog.Logger) (*Modes, error) {
+// New returns a cache that is not running. fallback is the mode of namespaces that set
+// none. It requires list and watch of namespaces.
+func New(config *rest.Config, fallback webhookconfig.Mode, log *slog.Logger) (*Modes, error) {
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	labeled := listwatch.Metadata(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, func(l *metav1.ListOptions) { l.LabelSelector = webhookconfig.LabelMode })
+	labeled := listwatch.Metadata(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, func(o *metav1.ListOptions) { o.LabelSelector = webhookconfig.LabelMode })
 	informer := cache.NewSharedIndexInformer(labeled, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
-	m := &Modes{otherwise, informer}
+	m := &Modes{fallback, informer}
 	if err := informer.SetTransform(func(object any) (any, error) {
 		if n, ok := object.(*metav1.PartialObjectMetadata); ok {
 			if _, err := webhookconfig.ParseMode(n.Labels[webhookconfig.LabelMode]); err != nil {
-				log.Warn("label of a namespace not understood", "namespace", n.Name, "label", webhookconfig.LabelMode, "error", err)
+				log.Warn("namespace label ignored", "namespace", n.Name, "label", webhookconfig.LabelMode, "error", err)
 			}
 			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: map[string]string{webhookconfig.LabelMode: n.Labels[webhookconfig.LabelMode]}}
 		}
@@ -44,25 +44,25 @@ func New(config *rest.Config, otherwise webhookconfig.Mode, log *slog.Logger) (*
 		return nil, err
 	}
 	return m, informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
-		log.Warn("namespaces not followed: their own modes may be out of date", "label", webhookconfig.LabelMode, "error", err)
+		log.Warn("namespaces not watched: their modes may be out of date", "label", webhookconfig.LabelMode, "error", err)
 	})
 }
 
-// Run follows the namespaces until ctx ends.
+// Run watches until ctx ends.
 func (m *Modes) Run(ctx context.Context) { m.informer.RunWithContext(ctx) }
 
-// Synced says whether all namespaces that were there at the start are known.
+// Synced reports whether the initial list has been read.
 func (m *Modes) Synced() bool { return m.informer.HasSynced() }
 
-// Of is the mode of a namespace.
+// Of returns the mode of a namespace. A label that is no mode counts as none.
 func (m *Modes) Of(namespace string) webhookconfig.Mode {
 	object, ok, err := m.informer.GetIndexer().GetByKey(namespace)
 	if err != nil || !ok {
-		return m.otherwise
+		return m.fallback
 	}
 	mode, err := webhookconfig.ParseMode(object.(*metav1.PartialObjectMetadata).Labels[webhookconfig.LabelMode])
 	if err != nil {
-		return m.otherwise
+		return m.fallback
 	}
 	return mode
 }

@@ -1,4 +1,5 @@
-// Package namespacelabels labels the namespaces that have a target.
+// Package namespacelabels sets [config.LabelRegistered] on the Kubernetes namespaces of
+// targets, and caches which namespaces have it.
 package namespacelabels
 
 import (
@@ -22,42 +23,42 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// Options are what a [Labeler] needs. All but Exclude are required.
+// Options configure a [Labeler]. All but Exclude are required.
 type Options struct {
-	Client    metadata.Interface
-	HasTarget func(namespace string) bool
-	Runs      func(namespace string) bool // whether what was admitted runs there
-	Exclude   []string
-	Log       *slog.Logger
+	Client      metadata.Interface
+	HasTarget   func(namespace string) bool
+	HasAdmitted func(namespace string) bool // whether admitted workloads run in a namespace
+	Exclude     []string                    // namespaces that are left alone
+	Log         *slog.Logger
 }
 
-// Labeler keeps the marks of all namespaces as they should be. Run it in one process
-// of a cluster; [Labeler.Set] may be called in all.
+// Labeler is the controller that keeps [config.LabelRegistered] of all namespaces. Run it
+// in the leader; every replica may call [Labeler.SetRegistered].
 type Labeler struct {
 	o       Options
-	marking chan struct{} // is full while one decides and marks: else a mark that was just set could be taken off again
+	writing chan struct{} // a semaphore: a decision and its write are atomic, so that no label that was just set is removed
 	run     atomic.Pointer[run]
 }
 
-// run is what a Labeler has while it runs.
+// run is the state of a running Labeler.
 type run struct {
-	informer cache.SharedIndexInformer
-	queue    workqueue.TypedRateLimitingInterface[string]
-	doubted  map[string]time.Time // namespaces whose mark is to go, since when; of the one goroutine of Run
+	informer      cache.SharedIndexInformer
+	queue         workqueue.TypedRateLimitingInterface[string]
+	withoutTarget map[string]time.Time // registered namespaces without a target, since when; used by the worker alone
 }
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// New makes a Labeler, which follows nothing before it is run.
-func New(o Options) *Labeler { return &Labeler{o: o, marking: make(chan struct{}, 1)} }
+// New returns a Labeler that is not running.
+func New(o Options) *Labeler { return &Labeler{o: o, writing: make(chan struct{}, 1)} }
 
-func (k *Labeler) newRun() (*run, error) {
+func (l *Labeler) newRun() (*run, error) {
 	r := &run{
-		informer: cache.NewSharedIndexInformer(listwatch.Metadata(k.o.Client, namespaces, nil), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{}),
-		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
-		doubted:  map[string]time.Time{},
+		informer:      cache.NewSharedIndexInformer(listwatch.Metadata(l.o.Client, namespaces, nil), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{}),
+		queue:         workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
+		withoutTarget: map[string]time.Time{},
 	}
-	if err := r.informer.SetTransform(slim); err != nil {
+	if err := r.informer.SetTransform(trim); err != nil {
 		return nil, err
 	}
 	enqueue := func(object any) {
@@ -69,159 +70,167 @@ func (k *Labeler) newRun() (*run, error) {
 	return r, err
 }
 
-// slim keeps of a namespace its name and its mark.
-func slim(object any) (any, error) {
+// trim reduces a namespace to the fields that the caches need.
+func trim(object any) (any, error) {
 	if n, ok := object.(*metav1.PartialObjectMetadata); ok {
 		labels := map[string]string{}
-		if mark, ok := n.Labels[config.LabelRegistered]; ok {
-			labels[config.LabelRegistered] = mark
+		if value, ok := n.Labels[config.LabelRegistered]; ok {
+			labels[config.LabelRegistered] = value
 		}
 		n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: labels, DeletionTimestamp: n.DeletionTimestamp}
 	}
 	return object, nil
 }
 
-// Changed has the mark of a namespace looked at: its targets have changed, or what runs
-// there. It does not wait.
-func (k *Labeler) Changed(namespace string) {
-	if r := k.run.Load(); r != nil {
+// Enqueue queues a namespace whose targets or admitted workloads have changed. It does
+// nothing while the Labeler is not running, and does not block.
+func (l *Labeler) Enqueue(namespace string) {
+	if r := l.run.Load(); r != nil {
 		r.queue.Add(namespace)
 	}
 }
 
-// patience is how long the API server may take over one mark.
-const patience = 10 * time.Second
+const (
+	// patchTimeout bounds the patch of one namespace.
+	patchTimeout = 10 * time.Second
 
-// doubt is how long a namespace is without a target before its mark goes: another
-// process may have made a target, and marked, of which this one has not heard.
-const doubt = 2 * time.Second
+	// unregisterDelay is the time that a namespace is without a target in the index
+	// before its label changes: another replica may have registered a target that the
+	// watch has not delivered yet.
+	unregisterDelay = 2 * time.Second
 
-// draining is how often a namespace without a target is asked whether anything runs
-// there still.
-const draining = 30 * time.Second
+	// drainingInterval is the time between two checks of a draining namespace for
+	// admitted workloads.
+	drainingInterval = 30 * time.Second
 
-// Run keeps the marks until ctx ends. It may be run again after that.
-func (k *Labeler) Run(ctx context.Context) error {
-	r, err := k.newRun()
+	// policyPropagationDelay is the time that the API server takes to pass a change in
+	// its watch cache on to its policies, which no request can observe.
+	policyPropagationDelay = 25 * time.Millisecond
+)
+
+// Run sets and removes labels until ctx ends. It may be called again after that.
+func (l *Labeler) Run(ctx context.Context) error {
+	r, err := l.newRun()
 	if err != nil {
 		return err
 	}
-	k.run.Store(r)
-	defer k.run.Store(nil)
+	l.run.Store(r)
+	defer l.run.Store(nil)
 	go r.informer.RunWithContext(ctx)
 	context.AfterFunc(ctx, r.queue.ShutDown)
 	if !cache.WaitForCacheSync(ctx.Done(), r.informer.HasSynced) {
 		return nil
 	}
-	for k.next(ctx, r) {
+	for l.processNext(ctx, r) {
 	}
 	return nil
 }
 
-func (k *Labeler) next(ctx context.Context, r *run) bool {
-	namespace, over := r.queue.Get()
-	if over {
+func (l *Labeler) processNext(ctx context.Context, r *run) bool {
+	namespace, shutdown := r.queue.Get()
+	if shutdown {
 		return false
 	}
 	defer r.queue.Done(namespace)
-	again, err := k.keep(ctx, r, namespace)
+	after, err := l.reconcile(ctx, r, namespace)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		k.o.Log.Warn("namespace not marked: it is tried again", "namespace", namespace, "error", err)
+		l.o.Log.Warn("namespace not labeled: it is retried", "namespace", namespace, "error", err)
 		r.queue.AddRateLimited(namespace)
 		return true
-	case again > 0:
-		r.queue.AddAfter(namespace, again)
+	case after > 0:
+		r.queue.AddAfter(namespace, after)
 	}
 	r.queue.Forget(namespace)
 	return true
 }
 
-// keep brings one mark to what it should be, and says when to look again.
-func (k *Labeler) keep(ctx context.Context, r *run, namespace string) (again time.Duration, err error) {
+// reconcile sets the label of one namespace, and returns when to reconcile it again; 0:
+// when it changes.
+func (l *Labeler) reconcile(ctx context.Context, r *run, namespace string) (after time.Duration, err error) {
 	object, ok, err := r.informer.GetIndexer().GetByKey(namespace)
 	n, _ := object.(*metav1.PartialObjectMetadata)
-	if err != nil || !ok || n.DeletionTimestamp != nil || slices.Contains(k.o.Exclude, namespace) {
-		delete(r.doubted, namespace)
+	if err != nil || !ok || n.DeletionTimestamp != nil || slices.Contains(l.o.Exclude, namespace) {
+		delete(r.withoutTarget, namespace)
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, patchTimeout)
 	defer cancel()
-	if err := k.begin(ctx); err != nil {
+	if err := l.lock(ctx); err != nil {
 		return 0, err
 	}
-	defer k.end()
-	has := n.Labels[config.LabelRegistered]
-	want := k.want(namespace, has)
-	if has != config.Registered || want == config.Registered {
-		delete(r.doubted, namespace)
-	} else if since, ok := r.doubted[namespace]; !ok || time.Since(since) < doubt {
+	defer l.unlock()
+	have := n.Labels[config.LabelRegistered]
+	want := l.want(namespace, have)
+	if have != config.Registered || want == config.Registered {
+		delete(r.withoutTarget, namespace)
+	} else if since, ok := r.withoutTarget[namespace]; !ok || time.Since(since) < unregisterDelay {
 		if !ok {
-			r.doubted[namespace] = time.Now()
+			r.withoutTarget[namespace] = time.Now()
 		}
-		return doubt, nil
+		return unregisterDelay, nil
 	}
 	if want == config.Draining {
-		again = draining
+		after = drainingInterval
 	}
-	if has == want {
-		return again, nil
+	if have == want {
+		return after, nil
 	}
-	if _, err := k.patch(ctx, namespace, want); err != nil {
+	if _, err := l.patch(ctx, namespace, want); err != nil {
 		return 0, err
 	}
-	k.o.Log.Info("namespace marked", "namespace", namespace, "label", config.LabelRegistered, "value", want, "was", has)
-	return again, nil
+	l.o.Log.Info("namespace labeled", "namespace", namespace, "label", config.LabelRegistered, "value", want, "was", have)
+	return after, nil
 }
 
-// begin waits until nobody else decides and marks. end has to follow.
-func (k *Labeler) begin(ctx context.Context) error {
+func (l *Labeler) lock(ctx context.Context) error {
 	select {
-	case k.marking <- struct{}{}:
+	case l.writing <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait to mark a namespace: %w", ctx.Err())
+		return fmt.Errorf("wait to label a namespace: %w", ctx.Err())
 	}
 }
 
-func (k *Labeler) end() { <-k.marking }
+func (l *Labeler) unlock() { <-l.writing }
 
-// want is what the mark of a namespace that has one, or "", should be; empty for none.
-// Only a namespace that was registered drains: what says that it was admitted in another
-// is no proof, for every user with write access there can set that.
-func (k *Labeler) want(namespace, has string) string {
+// want returns the value of the label for a namespace that has a value, both "" for none.
+// Only a registered namespace drains: elsewhere the labels of a workload are no proof that
+// it was admitted, since every user with write access can set them.
+func (l *Labeler) want(namespace, have string) string {
 	switch {
-	case k.o.HasTarget(namespace):
+	case l.o.HasTarget(namespace):
 		return config.Registered
-	case (has == config.Registered || has == config.Draining) && k.o.Runs(namespace):
+	case (have == config.Registered || have == config.Draining) && l.o.HasAdmitted(namespace):
 		return config.Draining
 	}
 	return ""
 }
 
-// Set marks a namespace that has just got a target, for whoever makes a pod there
-// right after. A namespace that is not there is no error: it is marked when it comes.
-func (k *Labeler) Set(ctx context.Context, namespace string) error {
-	if slices.Contains(k.o.Exclude, namespace) {
+// SetRegistered labels a namespace that has a new target, and returns when the policies of
+// the API server see it. A namespace that does not exist is no error: the controller labels
+// it when it is created.
+func (l *Labeler) SetRegistered(ctx context.Context, namespace string) error {
+	if slices.Contains(l.o.Exclude, namespace) {
 		return nil
 	}
-	if err := k.begin(ctx); err != nil {
+	if err := l.lock(ctx); err != nil {
 		return err
 	}
-	version, err := k.patch(ctx, namespace, config.Registered)
-	k.end()
+	version, err := l.patch(ctx, namespace, config.Registered)
+	l.unlock()
 	if err != nil || version == "" {
 		return err
 	}
-	return k.awaitSeen(ctx, namespace, version)
+	return l.waitForPolicies(ctx, namespace, version)
 }
 
-// awaitSeen waits until the API server's own cache has a version of a namespace. The
-// policy goes by what that cache feeds, which has it a moment later.
-func (k *Labeler) awaitSeen(ctx context.Context, namespace, version string) error {
-	// The API server answers from the cache once that is as new (Kubernetes, "API
-	// Concepts", resourceVersion "not older than"), and holds the request meanwhile.
-	_, err := k.o.Client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{ResourceVersion: version})
+// waitForPolicies returns when the API server's watch cache has a version of a namespace,
+// and its policies, which that cache feeds, have had time to follow.
+func (l *Labeler) waitForPolicies(ctx context.Context, namespace, version string) error {
+	// A get with a resourceVersion is served from the watch cache, and blocks until that
+	// is as new (Kubernetes, "API Concepts", "not older than").
+	_, err := l.o.Client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{ResourceVersion: version})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -231,27 +240,23 @@ func (k *Labeler) awaitSeen(ctx context.Context, namespace, version string) erro
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(moment):
+	case <-time.After(policyPropagationDelay):
 		return nil
 	}
 }
 
-// moment is what the API server is given to tell its policies of a change that its own
-// cache has, which nothing can be asked about.
-const moment = 25 * time.Millisecond
-
-// patch writes a mark, and returns the version of the namespace that has it: empty if
-// there is no such namespace.
-func (k *Labeler) patch(ctx context.Context, namespace, mark string) (version string, err error) {
-	var value any
-	if mark != "" {
-		value = mark
+// patch sets the label, or removes it if value is empty, and returns the resourceVersion of
+// the namespace; empty if it does not exist.
+func (l *Labeler) patch(ctx context.Context, namespace, value string) (version string, err error) {
+	var label any
+	if value != "" {
+		label = value
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{config.LabelRegistered: value}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{config.LabelRegistered: label}}})
 	if err != nil {
 		return "", err
 	}
-	n, err := k.o.Client.Resource(namespaces).Patch(ctx, namespace, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "drey"})
+	n, err := l.o.Client.Resource(namespaces).Patch(ctx, namespace, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "drey"})
 	if apierrors.IsNotFound(err) {
 		return "", nil
 	}
