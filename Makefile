@@ -125,8 +125,8 @@ soak-crash: build ## Kill drey 200 times among writes, and check each time that 
 	@bin/crash
 
 soak-certs: binaries ## Rotate CA and certificate every 20 s for 5 minutes under 200 pods a second, with and without cert-manager
-	go test -count=1 -timeout 9m -v -run NoCallFailsWhileCertificates ./test/e2e/replicas -soak 5m
-	go test -C test/certmanager -count=1 -timeout 9m -v -run NoCallFails . -soak 5m
+	go test -count=1 -timeout 9m -v -run TestCertificateRotation ./test/e2e/replicas -soak 5m
+	go test -C test/certmanager -count=1 -timeout 9m -v -run TestCertManagerRotation . -soak 5m
 
 soak-replicas: binaries ## The same for longer: 10 rounds of restarts under 200 pods a second, a minute's outage, two minutes of kills
 	go test -count=1 -timeout 20m -v ./test/e2e/replicas -rounds 10 -rate 200 -outage 60s -chaos 2m

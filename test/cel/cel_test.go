@@ -193,9 +193,9 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// TestWhatACustomResourceOwnsIsNotGatedAgain: where one was let in, which the mark of the
+// TestOwnedByCustomResource: where one was let in, which the mark of the
 // namespace says, the only thing at which Go would deny and CEL does not ask.
-func TestWhatACustomResourceOwnsIsNotGatedAgain(t *testing.T) {
+func TestOwnedByCustomResource(t *testing.T) {
 	for _, r := range flink.CustomResources {
 		for _, c := range fixtures.All(t) {
 			switch c.Kind() {

@@ -239,9 +239,9 @@ func isVerverica(labels map[string]any) bool {
 	return labels["system"] == "ververica-platform" && (labels["app"] == "flink-job" || labels["app"] == "flink-session-cluster")
 }
 
-// TestLabelsThatChange: CEL sends exactly those updates that Go refuses, or looks at
+// TestLabelUpdates: CEL sends exactly those updates that Go refuses, or looks at
 // because they say whose a workload is, or that it is Flink's.
-func TestLabelsThatChange(t *testing.T) {
+func TestLabelUpdates(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(3, 4))}
 	handler := newCode(t)[0][config.PathValidatePodLabels]
 	keys := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}

@@ -29,10 +29,10 @@ import (
 
 var soakFor = flag.Duration("soak", 30*time.Second, "how long certificates rotate under load")
 
-// TestNoCallFailsWhileCertManagerRotates has cert-manager renew the CA and then
+// TestCertManagerRotation has cert-manager renew the CA and then
 // what it signed every 20 s, as `cmctl renew` does. Drey is not told that there
 // is a cert-manager: it finds it.
-func TestNoCallFailsWhileCertManagerRotates(t *testing.T) {
+func TestCertManagerRotation(t *testing.T) {
 	c := cluster.Start(t)
 	Start(t, c)
 	t.Chdir("../..") // drey is another module
@@ -101,10 +101,10 @@ func renew(ctx context.Context, client cmclient.Interface, namespace, name strin
 	}
 }
 
-// TestTheRightsThatAreWrittenDownAreEnough runs the mode as a user that may do
+// TestCertManagerRBAC runs the mode as a user that may do
 // what package certs says, and nothing else; after a Secret of somebody else's
 // that has the name of drey's has been left alone.
-func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
+func TestCertManagerRBAC(t *testing.T) {
 	c := cluster.Start(t)
 	Start(t, c)
 	home := c.Namespace(t)

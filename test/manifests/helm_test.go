@@ -11,9 +11,9 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
-// TestHelmInstallsUpgradesAndUninstalls does so on a real API server. What drey wrote
+// TestHelmLifecycle does so on a real API server. What drey wrote
 // into the webhook configurations survives an upgrade.
-func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
+func TestHelmLifecycle(t *testing.T) {
 	c := cluster.Start(t)
 	kubectl := func(args ...string) string {
 		out, err := c.KubectlCommand(t.Context(), args...).CombinedOutput()

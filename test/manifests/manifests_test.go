@@ -31,9 +31,9 @@ import (
 
 const tree = "../../manifests"
 
-// TestEveryWayInstallsTheSame compares what Helm renders, what kustomize builds and
+// TestInstallMethodsMatch compares what Helm renders, what kustomize builds and
 // what drey install applies, object by object.
-func TestEveryWayInstallsTheSame(t *testing.T) {
+func TestInstallMethodsMatch(t *testing.T) {
 	with := func(change func(*bundle.Options)) bundle.Options {
 		o := bundle.Defaults()
 		change(&o)
@@ -88,8 +88,8 @@ func TestEveryWayInstallsTheSame(t *testing.T) {
 	}
 }
 
-// TestWhatTheChartCannotDoIsRefused holds the schema of the values.
-func TestWhatTheChartCannotDoIsRefused(t *testing.T) {
+// TestChartInvalidValues holds the schema of the values.
+func TestChartInvalidValues(t *testing.T) {
 	for values, says := range map[string]string{
 		"replicas: 0":                          "replicas",
 		"replicas: two":                        "replicas",
@@ -111,8 +111,8 @@ func TestWhatTheChartCannotDoIsRefused(t *testing.T) {
 	}
 }
 
-// TestWhatIsBehindFlags renders what is off by default.
-func TestWhatIsBehindFlags(t *testing.T) {
+// TestChartOptionalObjects renders what is off by default.
+func TestChartOptionalObjects(t *testing.T) {
 	rendered, err := render("drey-system", `
 metrics:
   serviceMonitor: {enabled: true, labels: {release: prometheus}}
@@ -163,8 +163,8 @@ extraArgs: [--log-level=debug]
 	}
 }
 
-// TestEveryValueIsDocumented looks for each of them in the chart's README.
-func TestEveryValueIsDocumented(t *testing.T) {
+// TestChartValuesDocumented looks for each of them in the chart's README.
+func TestChartValuesDocumented(t *testing.T) {
 	text, err := os.ReadFile(tree + "/chart/README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -197,10 +197,10 @@ func TestEveryValueIsDocumented(t *testing.T) {
 	}
 }
 
-// TestTheServerTakesItAllWithoutAWarning applies what Helm and kustomize make to a
+// TestApplyWithoutWarnings applies what Helm and kustomize make to a
 // real API server, where a warning is an error. The Deployment's pods pass the
 // restricted level of the namespace.
-func TestTheServerTakesItAllWithoutAWarning(t *testing.T) {
+func TestApplyWithoutWarnings(t *testing.T) {
 	for variant, manifest := range map[string]func() string{
 		"kustomize, self-signed":  func() string { return kustomize(t, "self-signed") },
 		"kustomize, cert-manager": func() string { return kustomize(t, "cert-manager") },

@@ -19,8 +19,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestDoctorFindsWhatIsBroken, says what mends it, and finds it mended after that.
-func TestDoctorFindsWhatIsBroken(t *testing.T) {
+// TestDoctorFaults, says what mends it, and finds it mended after that.
+func TestDoctorFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	if out, err := w.doctor(t); err == nil || !strings.Contains(out, "drey is not in namespace drey-system") {

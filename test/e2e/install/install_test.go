@@ -46,7 +46,7 @@ type world struct {
 // soon is how long what comes about by itself may take.
 const soon = 60 * time.Second
 
-func TestDreyLivesByWhatItsManifestsGiveIt(t *testing.T) {
+func TestManifestsLeastPrivilege(t *testing.T) {
 	// By default the client streams what it would list, if the API server can; not all can.
 	t.Setenv("KUBE_FEATURE_WatchListClient", "false")
 	w := newWorld(t)

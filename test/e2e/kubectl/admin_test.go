@@ -11,9 +11,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestANamespaceAdminCannotClaimAnotherNamespace: over kubectl and REST alike, and
+// TestNamespaceAdminForeignTarget: over kubectl and REST alike, and
 // the command in the denial mends it.
-func TestANamespaceAdminCannotClaimAnotherNamespace(t *testing.T) {
+func TestNamespaceAdminForeignTarget(t *testing.T) {
 	w := inWorld(t)
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, mine)
@@ -75,8 +75,8 @@ func TestANamespaceAdminCannotClaimAnotherNamespace(t *testing.T) {
 	})
 }
 
-// TestANamespaceAdminCannotSetTheMark, not even who may edit the namespace itself.
-func TestANamespaceAdminCannotSetTheMark(t *testing.T) {
+// TestNamespaceAdminRegisteredLabel, not even who may edit the namespace itself.
+func TestNamespaceAdminRegisteredLabel(t *testing.T) {
 	w := inWorld(t)
 	mine := w.Namespace(t)
 	alice := w.admin(t, mine)
@@ -114,9 +114,9 @@ spec:
     spec: {containers: [{name: flink-main-container, image: "flink:2.2", args: [kubernetes-jobmanager.sh, kubernetes-application]}]}
 `
 
-// TestANamespaceAdminCannotTakeAnothersID, neither for what runs nor for what is
+// TestNamespaceAdminForeignID, neither for what runs nor for what is
 // registered, and by the latter for what runs.
-func TestANamespaceAdminCannotTakeAnothersID(t *testing.T) {
+func TestNamespaceAdminForeignID(t *testing.T) {
 	w := inWorld(t)
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice, bob := w.admin(t, mine), w.admin(t, other)

@@ -27,10 +27,10 @@ spec:
     spec: {containers: [{name: flink-main-container, image: "flink:2.2"}]}
 `
 
-// TestADenialIsUndoneByKubectl, with the command that it prints, as it is. The command
+// TestDenialRemedyKubectl, with the command that it prints, as it is. The command
 // line says the same of the manifest before and after: it finds the registry where
 // kubectl would.
-func TestADenialIsUndoneByKubectl(t *testing.T) {
+func TestDenialRemedyKubectl(t *testing.T) {
 	w := inWorld(t)
 	namespace := w.Namespace(t)
 	program, err := drey.Build(t.Context(), t.TempDir())

@@ -16,9 +16,9 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestKubectlDrey has kubectl run drey as its plugin: the commands speak to the cluster,
+// TestKubectlPlugin has kubectl run drey as its plugin: the commands speak to the cluster,
 // with the rights of the person, in the same words.
-func TestKubectlDrey(t *testing.T) {
+func TestKubectlPlugin(t *testing.T) {
 	w := inWorld(t)
 	namespace := w.Namespace(t)
 	run := w.plugin(t, w.Kubeconfig())
@@ -82,10 +82,10 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 	}
 }
 
-// TestKubectlDreyWithTheRightsOfOneNamespace has somebody use the plugin who may write
+// TestKubectlPluginNamespacedRBAC has somebody use the plugin who may write
 // drey's objects in one namespace, see pods and what makes them there, and nothing else
 // anywhere.
-func TestKubectlDreyWithTheRightsOfOneNamespace(t *testing.T) {
+func TestKubectlPluginNamespacedRBAC(t *testing.T) {
 	w := inWorld(t)
 	mine, others := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")

@@ -20,11 +20,11 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestNoTargetIsDeletedByKubectlUnderADeployment forces the worst moments: drey
+// TestDeleteTargetConcurrentReferenceKubectl forces the worst moments: drey
 // has looked, and found nothing that refers to the target; before the API server
 // deletes it, somebody registers a Deployment that does. Another webhook holds up
 // the deletion for that.
-func TestNoTargetIsDeletedByKubectlUnderADeployment(t *testing.T) {
+func TestDeleteTargetConcurrentReferenceKubectl(t *testing.T) {
 	w := inWorld(t)
 	for moment := range 3 {
 		t.Run(fmt.Sprintf("when_it_is_looked_at_for_the_%d._time", moment+1), func(t *testing.T) {

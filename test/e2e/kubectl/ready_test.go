@@ -9,9 +9,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestATargetTellsOfItsNamespace shows what an admin sees who makes the target first:
+// TestTargetReadyCondition shows what an admin sees who makes the target first:
 // what is missing, with the command that makes it, in kubectl get and kubectl describe.
-func TestATargetTellsOfItsNamespace(t *testing.T) {
+func TestTargetReadyCondition(t *testing.T) {
 	w := inWorld(t)
 	home := w.Namespace(t)
 	at := home + "-flink"

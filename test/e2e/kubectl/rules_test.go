@@ -12,8 +12,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestAReferencedObjectIsNotDeleted: kubectl is told what REST says, word by word.
-func TestAReferencedObjectIsNotDeleted(t *testing.T) {
+// TestDeleteReferencedObject: kubectl is told what REST says, word by word.
+func TestDeleteReferencedObject(t *testing.T) {
 	w := inWorld(t)
 	ns, flink := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, ns)
@@ -51,8 +51,8 @@ func TestAReferencedObjectIsNotDeleted(t *testing.T) {
 	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "staging", "by-name")...)
 }
 
-// TestWhatRunsHoldsItsTarget against kubectl too.
-func TestWhatRunsHoldsItsTarget(t *testing.T) {
+// TestDeleteTargetRunningPod against kubectl too.
+func TestDeleteTargetRunningPod(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	alice := w.admin(t, ns)
@@ -69,8 +69,8 @@ func TestWhatRunsHoldsItsTarget(t *testing.T) {
 	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "own")...)
 }
 
-// TestReferencesLeadSomewhere: what REST refuses, kubectl is refused.
-func TestReferencesLeadSomewhere(t *testing.T) {
+// TestUnknownReferences: what REST refuses, kubectl is refused.
+func TestUnknownReferences(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	alice := w.admin(t, ns)
@@ -114,8 +114,8 @@ func TestReferencesLeadSomewhere(t *testing.T) {
 	w.MustKubectl(t, "", alice.as(ns, "patch", "vdep", "job", "--subresource=status", "--type=merge", "-p", `{"status":{"name":"x"}}`)...)
 }
 
-// TestWhatIsBeingDeletedIsLeftAlone: else a finalizer could not go.
-func TestWhatIsBeingDeletedIsLeftAlone(t *testing.T) {
+// TestTerminatingObjects: else a finalizer could not go.
+func TestTerminatingObjects(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	held := strings.Replace(targetYAML("held", "", ns), "{name: held", "{finalizers: [example.com/hold], name: held", 1)
@@ -129,8 +129,8 @@ func TestWhatIsBeingDeletedIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestANameInRESTIsGivenOnce.
-func TestANameInRESTIsGivenOnce(t *testing.T) {
+// TestDuplicateRESTName.
+func TestDuplicateRESTName(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
@@ -150,8 +150,8 @@ func TestANameInRESTIsGivenOnce(t *testing.T) {
 	w.MustKubectl(t, targetYAML("another", "my_target", ns), "apply", "-n", ns, "-f", "-") // not the same
 }
 
-// TestANamespaceGoesWithItsObjects, whatever refers to what.
-func TestANamespaceGoesWithItsObjects(t *testing.T) {
+// TestDeleteNamespaceWithReferences, whatever refers to what.
+func TestDeleteNamespaceWithReferences(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	fillWithReferences(t, w, ns)
@@ -170,9 +170,9 @@ func fillWithReferences(t *testing.T, w *world, ns string) {
 		objectYAML("Deployment", "job", "sessionClusterName: cluster, deploymentTargetName: staging"), "apply", "-n", ns, "-f", "-")
 }
 
-// TestWhileDreyIsDown: writes wait for it; what the cluster does by itself does
+// TestDreyUnavailable: writes wait for it; what the cluster does by itself does
 // not.
-func TestWhileDreyIsDown(t *testing.T) {
+func TestDreyUnavailable(t *testing.T) {
 	w, err := newWorld(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -196,8 +196,8 @@ func TestWhileDreyIsDown(t *testing.T) {
 	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
 }
 
-// TestKubectlWatchesAndDescribes drey's objects.
-func TestKubectlWatchesAndDescribes(t *testing.T) {
+// TestKubectlWatchDescribeExplain drey's objects.
+func TestKubectlWatchDescribeExplain(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -227,9 +227,9 @@ func TestKubectlWatchesAndDescribes(t *testing.T) {
 	}
 }
 
-// TestDreysOwnNamespaceAsTarget is allowed to those who may run pods there, with
+// TestTargetOwnNamespaceWarning is allowed to those who may run pods there, with
 // the warning that REST gives.
-func TestDreysOwnNamespaceAsTarget(t *testing.T) {
+func TestTargetOwnNamespaceWarning(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	out := w.MustKubectl(t, targetYAML("home", "", ""), "apply", "-n", ns, "-f", "-")

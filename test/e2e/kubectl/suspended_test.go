@@ -53,10 +53,10 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 	}
 }
 
-// TestPreviewWithoutTheRightToListCustomResources: the kinds that the cluster serves and
+// TestPreviewDeleteForbiddenCustomResources: the kinds that the cluster serves and
 // the person may not list are said, and nothing is deleted; those that it does not serve
 // need no right.
-func TestPreviewWithoutTheRightToListCustomResources(t *testing.T) {
+func TestPreviewDeleteForbiddenCustomResources(t *testing.T) {
 	w := withFlink(t)
 	ns := w.Namespace(t)
 	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", ns), "apply", "-f", "-")

@@ -13,10 +13,10 @@ import (
 	"drey.dev/drey/test/framework/exchange"
 )
 
-// TestClientsOfRESTSeeNoDifference plays the exchanges of registry/rest against
+// TestRESTExchanges plays the exchanges of registry/rest against
 // a registry that the cluster keeps: all but those of API tokens, of which it has
 // none.
-func TestClientsOfRESTSeeNoDifference(t *testing.T) {
+func TestRESTExchanges(t *testing.T) {
 	w := inWorld(t)
 	w.empty(t)
 	rules, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{CreateNamespaces: true}), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})

@@ -24,8 +24,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestErrorsSayWhatToDo asks of the cluster what it does not give.
-func TestErrorsSayWhatToDo(t *testing.T) {
+// TestStoreErrors asks of the cluster what it does not give.
+func TestStoreErrors(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -142,7 +142,7 @@ func (h *held) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestWhileTheAPIServerIsAwayReadsGoOnAndWritesSaySo(t *testing.T) {
+func TestAPIServerUnavailable(t *testing.T) {
 	w := inWorld(t)
 	g, config := w.gate(t)
 	s := w.openAs(t, config, kubestore.Options{})
@@ -172,9 +172,9 @@ func TestWhileTheAPIServerIsAwayReadsGoOnAndWritesSaySo(t *testing.T) {
 	eventually.OK(t, soon, func() error { _, err := s.Create(t.Context(), storetest.Target(ns, "b", "flink")); return err })
 }
 
-// TestAWriteIsReadEvenWhileTheWatchIsSilent: a write is durable although the
+// TestReadYourWritesStalledWatch: a write is durable although the
 // watch does not bring it; who reads then asks the API server.
-func TestAWriteIsReadEvenWhileTheWatchIsSilent(t *testing.T) {
+func TestReadYourWritesStalledWatch(t *testing.T) {
 	w := inWorld(t)
 	g, config := w.gate(t)
 	s := w.openAs(t, config, kubestore.Options{})
@@ -199,9 +199,9 @@ func TestAWriteIsReadEvenWhileTheWatchIsSilent(t *testing.T) {
 	})
 }
 
-// TestReplicasAgree lets three stores and kubectl's like write to a few objects
+// TestReplicasConverge lets three stores and kubectl's like write to a few objects
 // at random, and compares what they say in the end, and what their watches told.
-func TestReplicasAgree(t *testing.T) {
+func TestReplicasConverge(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	type replica struct {
@@ -285,7 +285,7 @@ func TestReplicasAgree(t *testing.T) {
 	}
 }
 
-func TestPlatformNamespacesAreKubernetesNamespaces(t *testing.T) {
+func TestPlatformNamespaces(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)

@@ -9,8 +9,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestAdmissionFindsWhatKubectlMakes feeds the index that webhooks ask.
-func TestAdmissionFindsWhatKubectlMakes(t *testing.T) {
+// TestIndexFollowsKubectl feeds the index that webhooks ask.
+func TestIndexFollowsKubectl(t *testing.T) {
 	w := inWorld(t)
 	index := registry.NewIndex("drey-system")
 	if err := index.Follow(t.Context(), w.open(t, kubestore.Options{})); err != nil {

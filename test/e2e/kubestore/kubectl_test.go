@@ -33,7 +33,7 @@ func get(t testing.TB, s registry.Store, key registry.Key, like func(registry.Ob
 
 func anything(registry.Object) bool { return true }
 
-func TestWhatKubectlMakesHasTheShapeOfREST(t *testing.T) {
+func TestObjectsFromKubectl(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -117,9 +117,9 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 	})
 }
 
-// TestTheClusterRefuses is what kubectl is told, and by whom it is told it: the
+// TestCRDValidation is what kubectl is told, and by whom it is told it: the
 // rules are in the definitions, and hold while drey is away.
-func TestTheClusterRefuses(t *testing.T) {
+func TestCRDValidation(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", "flink"), "apply", "-n", ns, "-f", "-")
@@ -160,10 +160,10 @@ func targetYAML(name, restName, namespace string) string {
 	return fmt.Sprintf("apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: %s}\nspec: {%s}\n", name, spec)
 }
 
-// TestTheExampleOfVervericasDocumentation applies the DeploymentTarget of Ververica
+// TestVervericaExample applies the DeploymentTarget of Ververica
 // Platform's documentation with another apiVersion, and the name where
 // Kubernetes can hold it.
-func TestTheExampleOfVervericasDocumentation(t *testing.T) {
+func TestVervericaExample(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -202,7 +202,7 @@ spec:
 	}
 }
 
-func TestANameThatKubernetesCannotHoldIsSeenByKubectl(t *testing.T) {
+func TestInvalidKubernetesName(t *testing.T) {
 	w := inWorld(t)
 	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -234,7 +234,7 @@ func TestANameThatKubernetesCannotHoldIsSeenByKubectl(t *testing.T) {
 	}
 }
 
-func TestKubectlShowsTheObjects(t *testing.T) {
+func TestKubectlPrinterColumns(t *testing.T) {
 	w := inWorld(t)
 	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -285,7 +285,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 	})
 }
 
-func TestOfTwoObjectsOfOneNameTheOlderIsShown(t *testing.T) {
+func TestDuplicateNameOlderWins(t *testing.T) {
 	w := inWorld(t)
 	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -324,9 +324,9 @@ func TestOfTwoObjectsOfOneNameTheOlderIsShown(t *testing.T) {
 	}
 }
 
-// TestAnIDThatIsTakenIsNobodyElses copies the annotation by which an object
+// TestDuplicateID copies the annotation by which an object
 // carries its id.
-func TestAnIDThatIsTakenIsNobodyElses(t *testing.T) {
+func TestDuplicateID(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)

@@ -24,10 +24,10 @@ import (
 // longer than a client takes from one request to the next.
 const lag = 60 * time.Millisecond
 
-// TestAReplicaThatHearsLateDecidesByWhatIs plays the exchanges of registry/rest against
+// TestWritesDelayedWatch plays the exchanges of registry/rest against
 // two replicas by chance, one of which hears late of what the other wrote. A GET may lag
 // behind; no write is refused, or done, by what was true before.
-func TestAReplicaThatHearsLateDecidesByWhatIs(t *testing.T) {
+func TestWritesDelayedWatch(t *testing.T) {
 	w := inWorld(t)
 	w.empty(t)
 	var replicas []http.Handler
@@ -72,9 +72,9 @@ func (b lateBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestAReplicaThatHearsNothingDecidesByWhatIs has another write what this one cannot
+// TestWritesStalledWatch has another write what this one cannot
 // know yet.
-func TestAReplicaThatHearsNothingDecidesByWhatIs(t *testing.T) {
+func TestWritesStalledWatch(t *testing.T) {
 	w := inWorld(t)
 	a := w.rules(t)
 	object := func(kind registry.Kind, namespace, name, spec string) registry.Object {

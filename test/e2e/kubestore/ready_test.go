@@ -15,9 +15,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestReadySaysWhetherFlinkMayRunThere follows a target while its Kubernetes namespace
+// TestReadyCondition follows a target while its Kubernetes namespace
 // is missing, is made, is served, is not, and goes.
-func TestReadySaysWhetherFlinkMayRunThere(t *testing.T) {
+func TestReadyCondition(t *testing.T) {
 	w := inWorld(t)
 	ns := w.Namespace(t)
 	told := notes{of: ns}

@@ -11,9 +11,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestACrashOfTheAPIServerLosesNothing kills it, and makes changes that the
+// TestAPIServerCrash kills it, and makes changes that the
 // watch of the one before cannot have told.
-func TestACrashOfTheAPIServerLosesNothing(t *testing.T) {
+func TestAPIServerCrash(t *testing.T) {
 	w := inWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)

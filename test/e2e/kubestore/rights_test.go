@@ -13,9 +13,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestTheDocumentedRightsSuffice runs a store as a user that has the rights which
+// TestDocumentedRBAC runs a store as a user that has the rights which
 // docs/kubernetes.md lists, and no other.
-func TestTheDocumentedRightsSuffice(t *testing.T) {
+func TestDocumentedRBAC(t *testing.T) {
 	w := inWorld(t)
 	text, err := os.ReadFile("../../../docs/kubernetes.md")
 	if err != nil {

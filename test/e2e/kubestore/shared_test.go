@@ -25,10 +25,10 @@ func (w *world) rules(t *testing.T) *registry.Registry {
 	return r
 }
 
-// TestNoTargetIsDeletedUnderADeployment has one replica delete a target while
+// TestDeleteTargetConcurrentReference has one replica delete a target while
 // another makes or moves a Deployment that refers to it, at every distance in
 // time. Both must never succeed.
-func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
+func TestDeleteTargetConcurrentReference(t *testing.T) {
 	w := inWorld(t)
 	a, b := w.rules(t), w.rules(t)
 	ns := w.Namespace(t)
@@ -112,8 +112,8 @@ func TestNoTargetIsDeletedUnderADeployment(t *testing.T) {
 	}
 }
 
-// TestAReferenceThatAppearsDuringTheCheckIsSeen forces the worst moments.
-func TestAReferenceThatAppearsDuringTheCheckIsSeen(t *testing.T) {
+// TestDeleteIfConcurrentReference forces the worst moments.
+func TestDeleteIfConcurrentReference(t *testing.T) {
 	w := inWorld(t)
 	s, other := w.open(t, kubestore.Options{}), w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -174,9 +174,9 @@ func TestAReferenceThatAppearsDuringTheCheckIsSeen(t *testing.T) {
 	})
 }
 
-// TestAPlatformNamespaceIsThereForAllAtOnce that one replica made, and gone that one
+// TestPlatformNamespaceConsistentReads that one replica made, and gone that one
 // removed: for what is decided by it, no replica waits for its watch.
-func TestAPlatformNamespaceIsThereForAllAtOnce(t *testing.T) {
+func TestPlatformNamespaceConsistentReads(t *testing.T) {
 	w := inWorld(t)
 	a, b := w.rules(t), w.rules(t)
 	for range 10 {
@@ -204,8 +204,8 @@ func TestAPlatformNamespaceIsThereForAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestWhatKubectlPutsIntoANamespaceMakesItAPlatformNamespace for all at once, too.
-func TestWhatKubectlPutsIntoANamespaceMakesItAPlatformNamespace(t *testing.T) {
+// TestPlatformNamespaceFromKubectl for all at once, too.
+func TestPlatformNamespaceFromKubectl(t *testing.T) {
 	w := inWorld(t)
 	b := w.rules(t)
 	for range 5 {

@@ -12,10 +12,10 @@ import (
 
 var soakFor = flag.Duration("soak", 45*time.Second, "how long certificates rotate under load")
 
-// TestNoCallFailsWhileCertificatesRotate replaces the CA and the serving
+// TestCertificateRotation replaces the CA and the serving
 // certificate every 20 s; in less than a minute once, for then it has to share the
 // machine. A third drey leads at first, and ends on the way.
-func TestNoCallFailsWhileCertificatesRotate(t *testing.T) {
+func TestCertificateRotation(t *testing.T) {
 	c := cluster.Start(t)
 	program, err := drey.Build(t.Context(), t.TempDir())
 	if err != nil {

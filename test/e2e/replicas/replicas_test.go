@@ -28,9 +28,9 @@ const targets = "/api/v1/namespaces/default/deployment-targets"
 // milliseconds, but for a machine that has much else to do.
 const patience = 5 * time.Second
 
-// TestClientsOfRESTSeeOneRegistry, however many replicas serve it. Each request goes to
+// TestRESTExchangesReplicas, however many replicas serve it. Each request goes to
 // another of them.
-func TestClientsOfRESTSeeOneRegistry(t *testing.T) {
+func TestRESTExchangesReplicas(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../../registry/rest/testdata/*.http")
 	if err != nil || len(files) == 0 {
@@ -57,9 +57,9 @@ func TestClientsOfRESTSeeOneRegistry(t *testing.T) {
 	}
 }
 
-// TestNothingAcknowledgedIsLost while replicas, the API server and etcd are killed
+// TestAcknowledgedWritesSurviveKills while replicas, the API server and etcd are killed
 // under clients that write.
-func TestNothingAcknowledgedIsLost(t *testing.T) {
+func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	ctx, stop := context.WithTimeout(t.Context(), *chaos)
@@ -142,9 +142,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	}
 }
 
-// TestWhileTheAPIServerIsAway every replica goes on reading, and says of writes that
+// TestAPIServerStalled every replica goes on reading, and says of writes that
 // they have to wait.
-func TestWhileTheAPIServerIsAway(t *testing.T) {
+func TestAPIServerStalled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	namespace := w.Namespace(t)
@@ -210,9 +210,9 @@ const flinkPod = `{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {app:
 ---
 `
 
-// TestWhileAllOfDreyIsAway 200 pods come where they may, and none where not; then all
+// TestAllReplicasDown 200 pods come where they may, and none where not; then all
 // of them are labeled.
-func TestWhileAllOfDreyIsAway(t *testing.T) {
+func TestAllReplicasDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	registered, other := w.Namespace(t), w.Namespace(t)
@@ -256,8 +256,8 @@ func TestWhileAllOfDreyIsAway(t *testing.T) {
 	t.Logf("all labeled %s after drey was back", time.Since(back).Round(100*time.Millisecond))
 }
 
-// TestAnotherLeads when the leader is killed, and when it is asked to stop.
-func TestAnotherLeads(t *testing.T) {
+// TestLeaderFailover when the leader is killed, and when it is asked to stop.
+func TestLeaderFailover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	leader := func() *replica {
@@ -299,10 +299,10 @@ func TestAnotherLeads(t *testing.T) {
 	}
 }
 
-// TestNoCallFailsWhileReplicasAreRestarted as a Deployment does it: one more comes,
+// TestRollingRestart as a Deployment does it: one more comes,
 // and when it is ready one goes. It is an upgrade, and the way back: what calls drey is
 // applied anew, too.
-func TestNoCallFailsWhileReplicasAreRestarted(t *testing.T) {
+func TestRollingRestart(t *testing.T) {
 	const replicas = 3
 	w := newWorld(t, replicas)
 	w.failClosed(t)

@@ -25,11 +25,11 @@ var (
 	seed     = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the requests that are made up")
 )
 
-// TestMadeUpRequestsAreAnsweredAsDescribed makes up requests from the OpenAPI
+// TestGeneratedRequests makes up requests from the OpenAPI
 // document, valid ones and such that are wrong somewhere. No answer may be a
 // failure of the server, and each has to be one that the document foresees. What
 // the document does not allow must not be done.
-func TestMadeUpRequestsAreAnsweredAsDescribed(t *testing.T) {
+func TestGeneratedRequests(t *testing.T) {
 	base, token := target(t)
 	g := newGenerator(t, describe(t, base), rand.New(rand.NewPCG(*seed, 0)))
 	t.Logf("-seed %d", *seed)

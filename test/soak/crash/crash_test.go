@@ -11,8 +11,8 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestEveryCrashIsSurvived is the short form of make soak-crash.
-func TestEveryCrashIsSurvived(t *testing.T) {
+// TestCrash is the short form of make soak-crash.
+func TestCrash(t *testing.T) {
 	program, err := drey.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -22,9 +22,9 @@ func TestEveryCrashIsSurvived(t *testing.T) {
 	}
 }
 
-// TestEveryViolationIsNamed shows that a registry which is not what the writer
+// TestLedgerViolations shows that a registry which is not what the writer
 // was told does not pass.
-func TestEveryViolationIsNamed(t *testing.T) {
+func TestLedgerViolations(t *testing.T) {
 	object := func(kind registry.Kind, name string, version int32, spec string) registry.Object {
 		at := time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
 		return registry.Object{Kind: kind, Spec: json.RawMessage(spec), Metadata: registry.Metadata{
