@@ -11,20 +11,20 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestNamespaceAdminForeignTarget: over kubectl and REST alike, and
-// the command in the denial mends it.
+// TestNamespaceAdminForeignTarget registers a target for a namespace in which the user may
+// not create pods. kubectl and REST deny it, and the command in the denial grants it.
 func TestNamespaceAdminForeignTarget(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, mine)
 	denial := fmt.Sprintf("%s may not create pods in Kubernetes namespace %q, so they may not register a target for it either. ", alice.name, other)
 
 	w.MustKubectl(t, targetYAML("own", "", mine), alice.as(mine, "apply", "-f", "-")...)
-	out := w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...)
-	w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
-	w.refused(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "--server-side", "-f", "-")...)
-	w.refused(t, `may not create pods in Kubernetes namespace "drey-system"`, targetYAML("home", "", ""), alice.as(mine, "apply", "-f", "-")...)
-	w.refused(t, "cannot be changed", targetYAML("own", "", other), alice.as(mine, "apply", "-f", "-")...)
+	out := w.wantDenied(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...)
+	w.wantDenied(t, denial, targetYAML("foreign", "", other), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+	w.wantDenied(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "--server-side", "-f", "-")...)
+	w.wantDenied(t, `may not create pods in Kubernetes namespace "drey-system"`, targetYAML("home", "", ""), alice.as(mine, "apply", "-f", "-")...)
+	w.wantDenied(t, "cannot be changed", targetYAML("own", "", other), alice.as(mine, "apply", "-f", "-")...)
 
 	path := "/api/v1/namespaces/" + mine + "/deployment-targets"
 	body := func(name, namespace string) string {
@@ -41,46 +41,47 @@ func TestNamespaceAdminForeignTarget(t *testing.T) {
 		{"PUT", path + "/rest-own", body("rest-own", other), 409},
 		{"POST", path, `{"metadata":{"name":"home"},"spec":{"kubernetes":{}}}`, 403},
 	} {
-		status, said := alice.call(t, c.method, c.path, c.body)
+		status, failure := alice.call(t, c.method, c.path, c.body)
 		if status != c.status {
-			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, status, said.Message)
+			t.Errorf("%s %s %s: got %d %s, want %d", c.method, c.path, c.body, status, failure.Message, c.status)
 		}
-		if status == 403 && said.Reason != "ClaimForbidden" {
-			t.Errorf("%s %s: %s", c.method, c.path, said.Reason)
+		if status == 403 && failure.Reason != "ClaimForbidden" {
+			t.Errorf("%s %s: got reason %q, want ClaimForbidden", c.method, c.path, failure.Reason)
 		}
-		if c.status == 403 && strings.Contains(c.body, other) && !strings.Contains(out, said.Message) {
-			t.Errorf("REST says %s\nkubectl %s", said.Message, out)
+		if c.status == 403 && strings.Contains(c.body, other) && !strings.Contains(out, failure.Message) {
+			t.Errorf("got the REST error %q, want that of kubectl: %s", failure.Message, out)
 		}
 	}
 
-	// An admin of the cluster runs what the denial says.
+	// The cluster's administrator runs the command of the denial.
 	_, command, ok := strings.Cut(strings.TrimSpace(out), "grant the right: ")
 	if !ok {
-		t.Fatalf("no command in %s", out)
+		t.Fatalf("got no command in the denial: %s", out)
 	}
 	run := exec.CommandContext(t.Context(), "/bin/sh", "-c", `kubectl() { "$KUBECTL" "$@"; }; `+command)
 	run.Env = w.KubectlCommand(t.Context()).Env
 	run.Env = append(run.Env, "KUBECTL="+w.Kubectl())
-	if said, err := run.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v %s", command, err, said)
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v %s", command, err, out)
 	}
 	eventually.OK(t, 10*time.Second, func() error {
-		if said, err := w.RunKubectl(t, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...); err != nil {
-			return fmt.Errorf("%w: %s", err, said)
+		if out, err := w.RunKubectl(t, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
 		}
-		if status, said := alice.call(t, http.MethodPut, path+"/rest-foreign", body("rest-foreign", other)); status != 201 && status != 200 {
-			return fmt.Errorf("REST: %d %s", status, said.Message)
+		if status, failure := alice.call(t, http.MethodPut, path+"/rest-foreign", body("rest-foreign", other)); status != 201 && status != 200 {
+			return fmt.Errorf("REST: got %d %s, want 200 or 201", status, failure.Message)
 		}
 		return nil
 	})
 }
 
-// TestNamespaceAdminRegisteredLabel, not even who may edit the namespace itself.
+// TestNamespaceAdminRegisteredLabel sets drey.dev/registered on a namespace. It is denied,
+// even to users with permission to edit the namespace.
 func TestNamespaceAdminRegisteredLabel(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	mine := w.Namespace(t)
 	alice := w.admin(t, mine)
-	w.refused(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
+	w.wantDenied(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 	w.MustKubectl(t, "", "create", "role", "namespace-editor", "-n", mine, "--verb=get,update,patch", "--resource=namespaces")
 	w.MustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
 	eventually.OK(t, 20*time.Second, func() error {
@@ -91,7 +92,7 @@ func TestNamespaceAdminRegisteredLabel(t *testing.T) {
 		return nil
 	})
 	if got := w.MustKubectl(t, "", "get", "namespace", mine, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != "" {
-		t.Errorf("marked %q", got)
+		t.Errorf("got the label drey.dev/registered=%q, want none", got)
 	}
 }
 
@@ -114,67 +115,67 @@ spec:
     spec: {containers: [{name: flink-main-container, image: "flink:2.2", args: [kubernetes-jobmanager.sh, kubernetes-application]}]}
 `
 
-// TestNamespaceAdminForeignID, neither for what runs nor for what is
-// registered, and by the latter for what runs.
+// TestNamespaceAdminForeignID states the id of another user's object in a label of a
+// workload, in a pod template, and in the annotation drey.dev/id. All are denied.
 func TestNamespaceAdminForeignID(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice, bob := w.admin(t, mine), w.admin(t, other)
 	w.MustKubectl(t, targetYAML("own", "", mine)+objectYAML("Deployment", "old", "deploymentTargetName: own"), alice.as(mine, "apply", "-f", "-")...)
 	w.MustKubectl(t, targetYAML("own", "", other), bob.as(other, "apply", "-f", "-")...)
-	status, said := bob.call(t, "POST", "/api/v1/namespaces/"+other+"/deployments", `{"metadata":{"name":"job"},"spec":{"deploymentTargetName":"own"}}`)
+	status, failure := bob.call(t, "POST", "/api/v1/namespaces/"+other+"/deployments", `{"metadata":{"name":"job"},"spec":{"deploymentTargetName":"own"}}`)
 	if status != 201 {
-		t.Fatalf("%d %s", status, said.Message)
+		t.Fatalf("got %d %s, want 201", status, failure.Message)
 	}
 	var ids = map[string]string{
-		"of a Deployment registered by REST": w.MustKubectl(t, "", "get", "vdep", "job", "-n", other, "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`),
+		"Deployment registered by REST": w.MustKubectl(t, "", "get", "vdep", "job", "-n", other, "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`),
 	}
 	w.MustKubectl(t, objectYAML("Deployment", "by-hand", "deploymentTargetName: own"), bob.as(other, "apply", "-f", "-")...)
-	ids["of a Deployment registered by kubectl"] = w.MustKubectl(t, "", "get", "vdep", "by-hand", "-n", other, "-o", "jsonpath={.metadata.uid}")
-	eventually.OK(t, 20*time.Second, func() error { // until drey has seen the target that kubectl made
+	ids["Deployment registered by kubectl"] = w.MustKubectl(t, "", "get", "vdep", "by-hand", "-n", other, "-o", "jsonpath={.metadata.uid}")
+	eventually.OK(t, 20*time.Second, func() error { // until drey's watch has the target
 		out, err := w.RunKubectl(t, flinkYAML("running", ""), bob.as(other, "apply", "-f", "-")...)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	ids["of another's Kubernetes Deployment"] = w.MustKubectl(t, "", "get", "deployment.apps", "running", "-n", other, "-o", "jsonpath={.metadata.uid}")
+	ids["Kubernetes Deployment of another user"] = w.MustKubectl(t, "", "get", "deployment.apps", "running", "-n", other, "-o", "jsonpath={.metadata.uid}")
 
 	w.MustKubectl(t, strings.NewReplacer(", KEY: ID", "", "thief", "runs").Replace(flinkPod)+"---"+flinkYAML("runs", ""), alice.as(mine, "create", "-f", "-")...)
-	for whose, id := range ids {
-		t.Run(strings.ReplaceAll(whose, " ", "_"), func(t *testing.T) {
+	for rule, id := range ids {
+		t.Run(strings.ReplaceAll(rule, " ", "_"), func(t *testing.T) {
 			if len(id) != 36 {
-				t.Fatalf("the id is %q", id)
+				t.Fatalf("got the id %q, want a UUID", id)
 			}
 			const conflict = "that id belongs to another object"
-			eventually.OK(t, 10*time.Second, func() error { // what kubectl made is known a moment later
+			eventually.OK(t, 10*time.Second, func() error { // until drey's watch has the object
 				out, err := w.RunKubectl(t, strings.NewReplacer("KEY", "deploymentId", "ID", id).Replace(flinkPod), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 				if err == nil || !strings.Contains(out, conflict) {
 					return fmt.Errorf("%w: %s", err, out)
 				}
 				return nil
 			})
-			w.refused(t, conflict, flinkYAML("thief", ", deploymentId: "+id), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
+			w.wantDenied(t, conflict, flinkYAML("thief", ", deploymentId: "+id), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 
-			// Neither later: for a pod, nor by what makes pods, whose labels they are let in by.
+			// Updates of the labels are denied as well, of a pod and of its owner.
 			for _, key := range []string{"deploymentId", "sessionClusterId"} {
-				w.refused(t, conflict, "", alice.as(mine, "label", "pod", "runs", key+"="+id)...)
-				w.refused(t, conflict, "", alice.as(mine, "label", "deployment.apps", "runs", key+"="+id, "--overwrite")...)
+				w.wantDenied(t, conflict, "", alice.as(mine, "label", "pod", "runs", key+"="+id)...)
+				w.wantDenied(t, conflict, "", alice.as(mine, "label", "deployment.apps", "runs", key+"="+id, "--overwrite")...)
 			}
 			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "system=mine", "--overwrite")...)
-			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId="+id, "--overwrite")...) // nobody believes it
-			w.refused(t, conflict, "", alice.as(mine, "label", "deployment.apps", "runs", "system=ververica-platform", "--overwrite")...)
+			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId="+id, "--overwrite")...) // without system=ververica-platform it has no effect
+			w.wantDenied(t, conflict, "", alice.as(mine, "label", "deployment.apps", "runs", "system=ververica-platform", "--overwrite")...)
 			w.MustKubectl(t, "", alice.as(mine, "label", "deployment.apps", "runs", "deploymentId-", "system=ververica-platform", "--overwrite")...)
 
 			const taken = "states the id"
 			annotated := strings.Replace(objectYAML("Deployment", "thief", "deploymentTargetName: own"), "{name: thief", "{annotations: {drey.dev/id: "+id+"}, name: thief", 1)
-			w.refused(t, taken, annotated, alice.as(mine, "apply", "-f", "-")...)
-			w.refused(t, taken, strings.Replace(annotated, "kind: Deployment", "kind: SessionCluster", 1), alice.as(mine, "apply", "-f", "-")...)
-			w.refused(t, taken, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id="+id)...) // which is older, and would have it
-			w.refused(t, taken, "", alice.as(mine, "annotate", "dt", "own", "drey.dev/id="+id)...)
+			w.wantDenied(t, taken, annotated, alice.as(mine, "apply", "-f", "-")...)
+			w.wantDenied(t, taken, strings.Replace(annotated, "kind: Deployment", "kind: SessionCluster", 1), alice.as(mine, "apply", "-f", "-")...)
+			w.wantDenied(t, taken, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id="+id)...) // it is older, so it would win
+			w.wantDenied(t, taken, "", alice.as(mine, "annotate", "dt", "own", "drey.dev/id="+id)...)
 		})
 	}
-	w.MustKubectl(t, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id=11111111-2222-4333-8444-555555555555")...) // nobody's: brought from elsewhere
+	w.MustKubectl(t, "", alice.as(mine, "annotate", "vdep", "old", "drey.dev/id=11111111-2222-4333-8444-555555555555")...) // an unused id, as after a migration
 }
 
 func flinkYAML(name, labels string) string {

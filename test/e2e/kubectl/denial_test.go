@@ -27,11 +27,11 @@ spec:
     spec: {containers: [{name: flink-main-container, image: "flink:2.2"}]}
 `
 
-// TestDenialRemedyKubectl, with the command that it prints, as it is. The command
-// line says the same of the manifest before and after: it finds the registry where
-// kubectl would.
+// TestDenialRemedyKubectl runs the command that a denial prints, unchanged. drey explain
+// and drey check agree with admission before and after; they find the registry through
+// the kubeconfig.
 func TestDenialRemedyKubectl(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	namespace := w.Namespace(t)
 	program, err := drey.Build(t.Context(), t.TempDir())
 	if err != nil {
@@ -47,14 +47,14 @@ func TestDenialRemedyKubectl(t *testing.T) {
 		return string(out), err
 	}
 
-	denial := w.refused(t, fmt.Sprintf("namespace %q has no DeploymentTarget", namespace), deniedDeployment, "create", "-n", namespace, "-f", "-")
+	denial := w.wantDenied(t, fmt.Sprintf("namespace %q has no DeploymentTarget", namespace), deniedDeployment, "create", "-n", namespace, "-f", "-")
 	found := regexp.MustCompile(`Register it: (.+ \| kubectl apply -f -) ;`).FindStringSubmatch(denial)
 	if found == nil {
-		t.Fatalf("no kubectl command in %s", denial)
+		t.Fatalf("got no kubectl command in the denial: %s", denial)
 	}
 	for _, args := range [][]string{{"explain", "-f", "-", "-n", namespace}, {"check", "-f", "-", "-n", namespace}} {
 		if out, _ := run(deniedDeployment, program, args...); !strings.Contains(out, "The targets are those in the cluster at https://") || !strings.Contains(out, "has no DeploymentTarget") {
-			t.Errorf("drey %s says %s", args[0], out)
+			t.Errorf("drey %s: got %s\nwant the cluster and the denial", args[0], out)
 		}
 	}
 	if out, err := run("", "sh", "-c", found[1]); err != nil || !strings.Contains(out, "created") {
@@ -65,15 +65,15 @@ func TestDenialRemedyKubectl(t *testing.T) {
 			t.Errorf("drey %s: %v %s", args[0], err, out)
 		}
 	}
-	eventually.OK(t, 10*time.Second, func() error { // drey hears of it by a watch
+	eventually.OK(t, 10*time.Second, func() error { // drey's watch has the target
 		if out, err := w.RunKubectl(t, deniedDeployment, "apply", "-n", namespace, "-f", "-"); err != nil {
 			return fmt.Errorf("%w %s", err, out)
 		}
 		return nil
 	})
-	// Who names a server means that one.
+	// --server takes precedence over the cluster.
 	if out, err := run(deniedDeployment, program, "explain", "-f", "-", "-n", namespace, "--server", "http://127.0.0.1:1"); err == nil || !strings.Contains(out, "127.0.0.1:1") || strings.Contains(out, "in the cluster at") {
-		t.Errorf("%v %s", err, out)
+		t.Errorf("--server: got %v %s, want a failure that names it", err, out)
 	}
 	w.MustKubectl(t, "", "delete", "dt", namespace, "-n", "default")
 }

@@ -13,10 +13,10 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestForgedReviews sends what anybody may who reaches the port of the webhooks. Nothing is
-// written that a review states, and what is answered depends on no user's rights.
+// TestForgedReviews sends reviews without a client certificate. Drey writes nothing that
+// such a review states, and the response reveals no user's permissions.
 func TestForgedReviews(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	ns, other := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", other)+objectYAML("Deployment", "job", "deploymentTargetName: staging"), "apply", "-n", ns, "-f", "-")
 	w.MustKubectl(t, targetYAML("free", "", other), "apply", "-n", ns, "-f", "-")
@@ -28,47 +28,47 @@ func TestForgedReviews(t *testing.T) {
 		return o
 	}
 
-	t.Run("a deletion writes nothing of the body", func(t *testing.T) {
+	t.Run("DELETE does not write the body", func(t *testing.T) {
 		o := read("free")
-		o["status"] = map[string]any{"name": "made-up", "id": "made-up", "observedGeneration": 987654321}
-		w.forge(t, "DELETE", "somebody", o, true)
-		if status := fmt.Sprint(read("free")["status"]); strings.Contains(status, "made-up") || strings.Contains(status, "987654321") {
-			t.Errorf("the status is that of the review: %s", status)
+		o["status"] = map[string]any{"name": "forged", "id": "forged", "observedGeneration": 987654321}
+		w.forge(t, "DELETE", "alice", o, true)
+		if status := fmt.Sprint(read("free")["status"]); strings.Contains(status, "forged") || strings.Contains(status, "987654321") {
+			t.Errorf("got the status of the review: %s", status)
 		}
 	})
-	t.Run("a deletion that guesses writes nothing", func(t *testing.T) {
+	t.Run("DELETE with another uid writes nothing", func(t *testing.T) {
 		before := fmt.Sprint(read("free"))
 		o := read("free")
 		o["metadata"].(map[string]any)["uid"] = "00000000-0000-4000-8000-000000000000"
-		w.forge(t, "DELETE", "somebody", o, true)
+		w.forge(t, "DELETE", "alice", o, true)
 		if after := fmt.Sprint(read("free")); after != before {
-			t.Errorf("it was\n%s and is\n%s", before, after)
+			t.Errorf("got %s\nwant %s", after, before)
 		}
 	})
-	t.Run("a deletion that guesses is told of no reference", func(t *testing.T) {
+	t.Run("DELETE with another uid reveals no reference", func(t *testing.T) {
 		o := read("staging")
-		if allowed, said := w.forge(t, "DELETE", "somebody", o, true); allowed || !strings.Contains(said, `"job"`) {
-			t.Errorf("to those who have read the object: %t %s", allowed, said)
+		if allowed, message := w.forge(t, "DELETE", "alice", o, true); allowed || !strings.Contains(message, `"job"`) {
+			t.Errorf("with the uid: got allowed=%t %q, want a denial that names the job", allowed, message)
 		}
 		o["metadata"].(map[string]any)["uid"] = "00000000-0000-4000-8000-000000000000"
-		if allowed, said := w.forge(t, "DELETE", "somebody", o, true); !allowed || said != "" {
-			t.Errorf("to those who have not: %t %s", allowed, said)
+		if allowed, message := w.forge(t, "DELETE", "alice", o, true); !allowed || message != "" {
+			t.Errorf("with another uid: got allowed=%t %q, want allowed without a message", allowed, message)
 		}
 	})
-	t.Run("a creation does not tell what a user may do", func(t *testing.T) {
-		made := map[string]any{
+	t.Run("CREATE does not reveal permissions", func(t *testing.T) {
+		target := map[string]any{
 			"apiVersion": "drey.dev/v1", "kind": "DeploymentTarget", "metadata": map[string]any{"namespace": ns, "name": "new"},
 			"spec": map[string]any{"kubernetes": map[string]any{"namespace": other}},
 		}
 		for _, user := range []string{"nobody", "system:serviceaccount:kube-system:clusterrole-aggregation-controller", "system:admin"} {
-			if allowed, said := w.forge(t, "CREATE", user, made, false); !allowed || said != "" {
-				t.Errorf("%s: %t %s", user, allowed, said)
+			if allowed, message := w.forge(t, "CREATE", user, target, false); !allowed || message != "" {
+				t.Errorf("%s: got allowed=%t %q, want allowed without a message", user, allowed, message)
 			}
 		}
 	})
 }
 
-// forge sends a review to drey, without a client certificate.
+// forge sends a review to drey without a client certificate, with o as oldObject if old.
 func (w *world) forge(t *testing.T, operation, user string, o map[string]any, old bool) (allowed bool, message string) {
 	t.Helper()
 	metadata := o["metadata"].(map[string]any)

@@ -10,24 +10,21 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
-
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestKubectlPlugin has kubectl run drey as its plugin: the commands speak to the cluster,
-// with the rights of the person, in the same words.
+// TestKubectlPlugin runs drey as a kubectl plugin, which uses the kubeconfig's credentials
+// and the cluster's registry.
 func TestKubectlPlugin(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	namespace := w.Namespace(t)
 	run := w.plugin(t, w.Kubeconfig())
 	const home = "default"
 	for _, step := range []struct {
-		args  string
-		input string
-		code  int
-		says  string
+		args   string
+		input  string
+		code   int
+		output string // a part of it
 	}{
 		{"targets create plugged --kubernetes-namespace " + namespace, "", 0, "deploymenttarget/plugged created"},
 		{"targets list", "", 0, "plugged"},
@@ -45,17 +42,17 @@ func TestKubectlPlugin(t *testing.T) {
 		{"targets frobnicate", "", 2, "is not a command of kubectl drey targets"},
 	} {
 		out, code := run(step.input, strings.Fields(step.args)...)
-		if code != step.code || !strings.Contains(out, step.says) {
-			t.Errorf("kubectl drey %s ends with %d: %s\nwant %d and %q", step.args, code, out, step.code, step.says)
+		if code != step.code || !strings.Contains(out, step.output) {
+			t.Errorf("kubectl drey %s: got exit code %d: %s\nwant %d and %q", step.args, code, out, step.code, step.output)
 		}
 		if step.args == "deployments apply -f -" {
-			w.MustKubectl(t, "", "get", "vdep", "plug", "-n", home) // it is what others see
+			w.MustKubectl(t, "", "get", "vdep", "plug", "-n", home)
 		}
 	}
 }
 
-// plugin returns what runs kubectl with drey as its plugin, and a kubeconfig; it returns
-// what is printed, and the exit code.
+// plugin builds the plugin and returns a function that runs `kubectl drey` with a
+// kubeconfig, and returns the output and the exit code.
 func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args ...string) (string, int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -82,30 +79,19 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 	}
 }
 
-// TestKubectlPluginNamespacedRBAC has somebody use the plugin who may write
-// drey's objects in one namespace, see pods and what makes them there, and nothing else
-// anywhere.
+// TestKubectlPluginNamespacedRBAC runs the plugin with a Role in one namespace: write
+// drey's resources, and list pods and their owners.
 func TestKubectlPluginNamespacedRBAC(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	mine, others := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")
 	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")
-	k := api.NewConfig()
-	k.Clusters["here"] = &api.Cluster{Server: w.Config().Host, CertificateAuthorityData: w.Config().CAData}
-	k.AuthInfos["me"] = &api.AuthInfo{Token: strings.TrimSpace(w.MustKubectl(t, "", "create", "token", "developer", "-n", mine))}
-	k.Contexts["mine"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: mine}
-	k.Contexts["elsewhere"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: others}
-	k.CurrentContext = "mine"
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*k, kubeconfig); err != nil {
-		t.Fatal(err)
-	}
-	run := w.plugin(t, kubeconfig)
+	run := w.plugin(t, w.kubeconfigOf(t, "developer", mine, others))
 	for _, step := range []struct {
-		args  string
-		input string
-		code  int
-		says  string
+		args   string
+		input  string
+		code   int
+		output string // a part of it
 	}{
 		{"targets create staging --kubernetes-namespace " + mine, "", 0, "deploymenttarget/staging created"},
 		{"targets create theirs --kubernetes-namespace " + others, "", 4, "may not create pods"},
@@ -120,19 +106,19 @@ func TestKubectlPluginNamespacedRBAC(t *testing.T) {
 		{"explain -f -", deniedDeployment, 0, "you may not list those of others"},
 		{"explain -f - -n " + others, deniedDeployment, 0, "you may not list those of others"},
 		{"explain -f - -n " + others, deniedDeployment, 0, `"namespace":"` + mine + `"`},
-		{"explain -f - --context elsewhere", deniedDeployment, 4, "cannot list resource"},
+		{"explain -f - --context " + others + "", deniedDeployment, 4, "cannot list resource"},
 		{"audit", "", 4, "-n NAMESPACE"},
 		{"audit -n " + mine, "", 0, "0 findings"},
 		{"audit -o json -n " + mine, "", 0, `"onlyPlatformNamespace": "` + mine + `"`},
 		{"audit --repair --dry-run -n " + mine, "", 4, "in all namespaces"},
-		{"targets list --context elsewhere", "", 4, "cannot list resource"},
+		{"targets list --context " + others + "", "", 4, "cannot list resource"},
 		{"targets list -n " + others, "", 4, "Whoever administers namespace " + others + " can give you the right"},
 		{"targets list --context none", "", 2, "--context"},
 		{"deployments delete plug", "", 0, "deployment/plug deleted"},
 		{"targets delete staging", "", 0, "deploymenttarget/staging deleted"},
 	} {
-		if out, code := run(step.input, strings.Fields(step.args)...); code != step.code || !strings.Contains(out, step.says) {
-			t.Errorf("kubectl drey %s ends with %d: %s\nwant %d and %q", step.args, code, out, step.code, step.says)
+		if out, code := run(step.input, strings.Fields(step.args)...); code != step.code || !strings.Contains(out, step.output) {
+			t.Errorf("kubectl drey %s: got exit code %d: %s\nwant %d and %q", step.args, code, out, step.code, step.output)
 		}
 	}
 }
@@ -148,7 +134,7 @@ metadata: {name: developer, namespace: HOME}
 rules:
 - {apiGroups: [drey.dev], resources: [deploymenttargets, deployments, sessionclusters], verbs: [get, list, watch, create, update, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [get, list, create]}
-- {apiGroups: [apps, batch], resources: [deployments, statefulsets, jobs, cronjobs], verbs: [list]} # for audit alone
+- {apiGroups: [apps, batch], resources: [deployments, statefulsets, jobs, cronjobs], verbs: [list]} # for audit
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

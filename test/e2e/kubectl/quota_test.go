@@ -10,29 +10,29 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// quota is that of the shared world's platform namespaces.
+// quota is the quota of each platform namespace in the shared world.
 const quota = "1Mi"
 
-// TestQuota: kubectl is held to the quota of a platform namespace as REST is, of all that
-// drey keeps in memory. What shrinks or goes passes.
+// TestQuota fills the quota of a platform namespace, which counts all that drey caches of an
+// object. kubectl and REST deny writes beyond it, and allow updates that do not grow.
 func TestQuota(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	ns, other := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, ns)
 	const full = `platform namespace "%s" uses %s of its quota of 1.0 MiB: delete objects in it or make them smaller`
 	text := func(kib int) string { return "text: " + strings.Repeat("x", kib<<10) }
 	create := func(t *testing.T, name, spec string) {
 		t.Helper()
-		eventually.OK(t, 10*time.Second, func() error { // drey sees by a watch what has gone
+		eventually.OK(t, 10*time.Second, func() error { // until drey's watch has the deletion
 			if out, err := w.RunKubectl(t, objectYAML("Deployment", name, spec), alice.as(ns, "create", "-f", "-")...); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
 			return nil
 		})
 	}
-	refused := func(t *testing.T, used, manifest string, args ...string) {
+	wantExceeded := func(t *testing.T, used, manifest string, args ...string) {
 		t.Helper()
-		w.refused(t, fmt.Sprintf(full, ns, used), manifest, alice.as(ns, args...)...)
+		w.wantDenied(t, fmt.Sprintf(full, ns, used), manifest, alice.as(ns, args...)...)
 	}
 	for i := range 3 {
 		create(t, fmt.Sprint("d-", i), text(300))
@@ -46,14 +46,14 @@ func TestQuota(t *testing.T) {
 	})
 
 	t.Run("create", func(t *testing.T) {
-		refused(t, "903.0 KiB", objectYAML("SessionCluster", "c", text(130)), "create", "-f", "-")
+		wantExceeded(t, "903.0 KiB", objectYAML("SessionCluster", "c", text(130)), "create", "-f", "-")
 	})
-	t.Run("apply, whose annotation counts", func(t *testing.T) {
-		refused(t, "903.0 KiB", objectYAML("Deployment", "applied", text(70)), "apply", "-f", "-")
+	t.Run("apply counts last-applied-configuration", func(t *testing.T) {
+		wantExceeded(t, "903.0 KiB", objectYAML("Deployment", "applied", text(70)), "apply", "-f", "-")
 		w.MustKubectl(t, objectYAML("Deployment", "applied", text(70)), alice.as(ns, "apply", "--server-side", "--dry-run=server", "-f", "-")...)
 	})
 	t.Run("replace", func(t *testing.T) {
-		refused(t, "903.0 KiB", objectYAML("Deployment", "d-0", text(500)), "replace", "-f", "-")
+		wantExceeded(t, "903.0 KiB", objectYAML("Deployment", "d-0", text(500)), "replace", "-f", "-")
 	})
 	for field, patch := range map[string]string{
 		"annotations": `{"metadata":{"annotations":{"a":"` + strings.Repeat("x", 130<<10) + `"}}}`,
@@ -62,31 +62,31 @@ func TestQuota(t *testing.T) {
 		"labels":      `{"metadata":{"labels":{` + manyLabels(2000) + `}}}`,
 		"finalizers":  `{"metadata":{"finalizers":[` + manyFinalizers(2000) + `]}}`,
 	} {
-		t.Run("patch of "+field, func(t *testing.T) {
-			refused(t, "903.0 KiB", patch, "patch", "vdep", "d-0", "--type=merge", "--patch-file=/dev/stdin")
+		t.Run("patch "+field, func(t *testing.T) {
+			wantExceeded(t, "903.0 KiB", patch, "patch", "vdep", "d-0", "--type=merge", "--patch-file=/dev/stdin")
 		})
 	}
 	t.Run("REST", func(t *testing.T) {
-		status, said := alice.call(t, http.MethodPost, "/api/v1/namespaces/"+ns+"/deployments", `{"metadata":{"name":"rest"},"spec":{"text":"`+strings.Repeat("x", 130<<10)+`"}}`)
-		if status != http.StatusForbidden || said.Reason != "QuotaExceeded" || !strings.Contains(said.Message, fmt.Sprintf(full, ns, "903.0 KiB")) {
-			t.Errorf("%d %+v", status, said)
+		status, failure := alice.call(t, http.MethodPost, "/api/v1/namespaces/"+ns+"/deployments", `{"metadata":{"name":"rest"},"spec":{"text":"`+strings.Repeat("x", 130<<10)+`"}}`)
+		if status != http.StatusForbidden || failure.Reason != "QuotaExceeded" || !strings.Contains(failure.Message, fmt.Sprintf(full, ns, "903.0 KiB")) {
+			t.Errorf("POST: got %d %+v, want 403 QuotaExceeded", status, failure)
 		}
 	})
-	t.Run("another platform namespace", func(t *testing.T) {
+	t.Run("other platform namespace", func(t *testing.T) {
 		w.MustKubectl(t, objectYAML("Deployment", "d", text(300)), "create", "-n", other, "-f", "-")
 	})
 	t.Run("labels and small changes", func(t *testing.T) {
 		w.MustKubectl(t, "", alice.as(ns, "label", "vdep", "d-0", "team=nuts")...)
 		w.MustKubectl(t, "", alice.as(ns, "label", "vdep", "d-0", "team-")...)
 	})
-	t.Run("an object that a finalizer holds counts", func(t *testing.T) {
+	t.Run("terminating object counts", func(t *testing.T) {
 		w.MustKubectl(t, "", alice.as(ns, "patch", "vdep", "d-2", "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)...)
 		w.MustKubectl(t, "", alice.as(ns, "delete", "vdep", "d-2", "--wait=false")...)
-		refused(t, "903.1 KiB", objectYAML("Deployment", "d-3", text(300)), "create", "-f", "-")
+		wantExceeded(t, "903.1 KiB", objectYAML("Deployment", "d-3", text(300)), "create", "-f", "-")
 		w.MustKubectl(t, "", alice.as(ns, "patch", "vdep", "d-2", "--type=merge", "-p", `{"metadata":{"finalizers":[]}}`)...)
 		create(t, "d-3", text(300))
 	})
-	t.Run("what shrinks makes room", func(t *testing.T) {
+	t.Run("smaller object frees quota", func(t *testing.T) {
 		w.MustKubectl(t, objectYAML("Deployment", "d-0", text(1)), alice.as(ns, "replace", "-f", "-")...)
 		create(t, "d-4", text(300))
 	})

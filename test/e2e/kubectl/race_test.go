@@ -20,58 +20,57 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestDeleteTargetConcurrentReferenceKubectl forces the worst moments: drey
-// has looked, and found nothing that refers to the target; before the API server
-// deletes it, somebody registers a Deployment that does. Another webhook holds up
-// the deletion for that.
+// TestDeleteTargetConcurrentReferenceKubectl registers a Deployment after drey has allowed
+// the deletion of its target and before the API server deletes it. A second webhook, of
+// the test, delays the deletion meanwhile.
 func TestDeleteTargetConcurrentReferenceKubectl(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	for moment := range 3 {
-		t.Run(fmt.Sprintf("when_it_is_looked_at_for_the_%d._time", moment+1), func(t *testing.T) {
+		t.Run(fmt.Sprintf("after review %d", moment+1), func(t *testing.T) {
 			ns := w.Namespace(t)
 			alice := w.admin(t, ns)
 			w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "other", "state: CANCELLED"), "apply", "-n", ns, "-f", "-")
 			eventually.OK(t, 20*time.Second, func() error {
-				if status, said := alice.call(t, "GET", "/api/v1/namespaces/"+ns+"/deployment-targets/staging", ""); status != 200 {
-					return fmt.Errorf("%d %+v", status, said)
+				if status, failure := alice.call(t, "GET", "/api/v1/namespaces/"+ns+"/deployment-targets/staging", ""); status != 200 {
+					return fmt.Errorf("got %d %+v, want 200", status, failure)
 				}
 				return nil
 			})
 			answered := make(chan int, 1)
-			w.holdUpDeletions(t, ns, "staging", func(look int) {
-				if look == moment {
+			w.delayDeletions(t, ns, "staging", func(review int) {
+				if review == moment {
 					status, _ := alice.call(t, "POST", "/api/v1/namespaces/"+ns+"/deployments", `{"metadata":{"name":"job"},"spec":{"deploymentTargetName":"staging"}}`)
 					answered <- status
 				}
 			})
 			out, err := w.RunKubectl(t, "", alice.as(ns, "delete", "dt", "staging")...)
 			_, gone := w.RunKubectl(t, "", "get", "dt", "staging", "-n", ns)
-			created := 0 // it was not looked at that often
+			created := 0 // there were fewer reviews
 			select {
 			case created = <-answered:
 			default:
 				if moment < 2 {
-					t.Error("nobody tried to refer to it: nothing was tested")
+					t.Errorf("got fewer than %d reviews: the reference was not created", moment+1)
 				}
 			}
 			switch {
 			case created == 201 && (err == nil || gone != nil):
-				t.Errorf("the target was deleted under a Deployment: %v %s", err, out)
+				t.Errorf("got a deleted target that a Deployment refers to: %v %s", err, out)
 			case created == 201 && !strings.Contains(out, `Deployment "job"`):
-				t.Errorf("refused without saying why: %s", out)
+				t.Errorf("got %s, want a denial that names the Deployment", out)
 			case created == 0 && err != nil:
-				t.Errorf("nothing referred to it: %s", out)
+				t.Errorf("got %s, want no denial: nothing refers to the target", out)
 			case created != 201 && created != 0:
-				t.Errorf("the Deployment was answered with %d", created)
+				t.Errorf("POST of the Deployment: got %d, want 201", created)
 			}
 			t.Logf("created: %d; deleted: %t", created, err == nil)
 		})
 	}
 }
 
-// holdUpDeletions has the API server ask the test too before it deletes a target
-// of a namespace. hold is called when drey has answered; look counts from 0.
-func (w *world) holdUpDeletions(t *testing.T, namespace, target string, hold func(look int)) {
+// delayDeletions registers a webhook for the deletion of targets in a namespace. It calls
+// delay once drey has answered the same review; review counts from 0.
+func (w *world) delayDeletions(t *testing.T, namespace, target string, delay func(review int)) {
 	t.Helper()
 	serving, err := certs.NewMemory("127.0.0.1")
 	if err != nil {
@@ -82,9 +81,9 @@ func (w *world) holdUpDeletions(t *testing.T, namespace, target string, hold fun
 		t.Fatal(err)
 	}
 	var (
-		rehearsed atomic.Bool  // a deletion of which nothing comes has been asked about
-		before    atomic.Int32 // what drey had answered then
-		looks     atomic.Int32
+		called   atomic.Bool  // for a dry run: the configuration is in effect
+		baseline atomic.Int32 // reviews that drey had answered until then
+		reviews  atomic.Int32
 	)
 	server := &http.Server{TLSConfig: &tls.Config{GetCertificate: serving.GetCertificate}, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		var review struct {
@@ -97,16 +96,16 @@ func (w *world) holdUpDeletions(t *testing.T, namespace, target string, hold fun
 			t.Error(err)
 		}
 		if review.Request.DryRun {
-			rehearsed.Store(true)
+			called.Store(true)
 		} else {
-			look := looks.Add(1) - 1
-			for deadline := time.Now().Add(20 * time.Second); w.reviewsOfObjects(t) <= before.Load()+look; time.Sleep(10 * time.Millisecond) {
+			n := reviews.Add(1) - 1
+			for deadline := time.Now().Add(20 * time.Second); w.answeredReviews(t) <= baseline.Load()+n; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
-					t.Errorf("drey has not answered review %d", look+1)
+					t.Errorf("drey has not answered review %d", n+1)
 					break
 				}
 			}
-			hold(int(look))
+			delay(int(n))
 		}
 		rw.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(rw, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true}}`, review.Request.UID)
@@ -114,9 +113,9 @@ func (w *world) holdUpDeletions(t *testing.T, namespace, target string, hold fun
 	go server.ServeTLS(listener, "", "")
 	configuration, err := json.Marshal(map[string]any{
 		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-		"metadata": map[string]any{"name": "hold-up-" + namespace},
+		"metadata": map[string]any{"name": "delay-" + namespace},
 		"webhooks": []any{map[string]any{
-			"name": "hold-up.example.com", "sideEffects": "None", "admissionReviewVersions": []string{"v1"}, "failurePolicy": "Ignore", "timeoutSeconds": 30,
+			"name": "delay.example.com", "sideEffects": "None", "admissionReviewVersions": []string{"v1"}, "failurePolicy": "Ignore", "timeoutSeconds": 30,
 			"clientConfig":      map[string]any{"url": "https://" + listener.Addr().String() + "/", "caBundle": serving.CABundle()},
 			"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": namespace}},
 			"rules":             []any{map[string]any{"apiGroups": []string{"drey.dev"}, "apiVersions": []string{"*"}, "resources": []string{"deploymenttargets"}, "operations": []string{"DELETE"}}},
@@ -127,26 +126,26 @@ func (w *world) holdUpDeletions(t *testing.T, namespace, target string, hold fun
 	}
 	w.MustKubectl(t, string(configuration), "apply", "-f", "-")
 	t.Cleanup(func() {
-		_ = w.KubectlCommand(context.Background(), "delete", "validatingwebhookconfiguration", "hold-up-"+namespace).Run()
+		_ = w.KubectlCommand(context.Background(), "delete", "validatingwebhookconfiguration", "delay-"+namespace).Run()
 		server.Close()
 	})
-	eventually.OK(t, 20*time.Second, func() error { // the API server learns of it within a second or so
+	eventually.OK(t, 20*time.Second, func() error { // until the configuration is in effect
 		out, err := w.RunKubectl(t, "", "delete", "dt", target, "-n", namespace, "--dry-run=server")
-		if err == nil && !rehearsed.Load() {
-			err = errors.New("nobody asked the test")
+		if err == nil && !called.Load() {
+			err = errors.New("the API server did not call the webhook")
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	before.Store(w.reviewsOfObjects(t))
+	baseline.Store(w.answeredReviews(t))
 }
 
 var reviewsPattern = regexp.MustCompile(`(?m)^drey_admission_reviews_total\{[^}]*webhook="registry\.drey\.dev"[^}]*\} (\d+)$`)
 
-// reviewsOfObjects is how many reviews of its own objects drey has answered.
-func (w *world) reviewsOfObjects(t *testing.T) (n int32) {
+// answeredReviews returns how many reviews of its own resources drey has answered.
+func (w *world) answeredReviews(t *testing.T) (n int32) {
 	t.Helper()
 	response, err := http.Get(w.drey.Metrics + "/metrics")
 	if err != nil {

@@ -20,8 +20,9 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// TestSuspendedCustomResourceHoldsTarget against kubectl, REST and the plugin alike; so
-// one that is resumed starts in a namespace that has a target.
+// TestSuspendedCustomResourceHoldsTarget deletes the target of a suspended custom
+// resource through kubectl and REST. The deletion is denied, so a resumed job starts in a
+// registered namespace.
 func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 	w := withFlink(t)
 	for _, c := range flink.CustomResources {
@@ -31,21 +32,21 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 			w.MustKubectl(t, targetYAML("own", "", ns), alice.as(ns, "apply", "-f", "-")...)
 			w.whenServed(t, suspended(c, "orders"), "apply", "-n", ns, "-f", "-")
 			held := c.Kind + ` "orders" in Kubernetes namespace "` + ns + `"`
-			says := "cannot be deleted while something refers to it: " + held
+			denial := "cannot be deleted while something refers to it: " + held
 			for _, args := range [][]string{{"delete", "dt", "own"}, {"delete", "dt", "own", "--dry-run=server"}, {"delete", "dt", "--all"}} {
-				w.refused(t, says, "", alice.as(ns, args...)...)
+				w.wantDenied(t, denial, "", alice.as(ns, args...)...)
 			}
-			eventually.OK(t, 5*time.Second, func() error { // REST has a read of its own
-				status, said := alice.call(t, http.MethodDelete, "/api/v1/namespaces/"+ns+"/deployment-targets/own", "")
-				if status != http.StatusConflict || said.Reason != "TargetReferenced" || !strings.Contains(said.Message, says) {
-					return fmt.Errorf("REST says %d %+v", status, said)
+			eventually.OK(t, 5*time.Second, func() error { // until the REST server's watch has the object
+				status, failure := alice.call(t, http.MethodDelete, "/api/v1/namespaces/"+ns+"/deployment-targets/own", "")
+				if status != http.StatusConflict || failure.Reason != "TargetReferenced" || !strings.Contains(failure.Message, denial) {
+					return fmt.Errorf("REST: got %d %+v, want 409 and %q", status, failure, denial)
 				}
 				return nil
 			})
 			resource := c.Resource + "." + c.Group
 			w.MustKubectl(t, "", "patch", resource, "orders", "-n", ns, "--type=merge", "-p", `{"spec":{"job":{"state":"running"}}}`)
-			if mark := w.MustKubectl(t, "", "get", "namespace", ns, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); mark != "true" {
-				t.Errorf("it is resumed in a namespace that is marked %q", mark)
+			if label := w.MustKubectl(t, "", "get", "namespace", ns, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); label != "true" {
+				t.Errorf("got the label drey.dev/registered=%q after the job is resumed, want true", label)
 			}
 			w.MustKubectl(t, "", "delete", resource, "orders", "-n", ns)
 			w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "own")...)
@@ -53,9 +54,9 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 	}
 }
 
-// TestPreviewDeleteForbiddenCustomResources: the kinds that the cluster serves and
-// the person may not list are said, and nothing is deleted; those that it does not serve
-// need no right.
+// TestPreviewDeleteForbiddenCustomResources previews and deletes a target without the
+// permission to list custom resources: the error names each kind that the cluster serves,
+// and nothing is deleted. Kinds that the cluster does not serve need no permission.
 func TestPreviewDeleteForbiddenCustomResources(t *testing.T) {
 	w := withFlink(t)
 	ns := w.Namespace(t)
@@ -64,22 +65,22 @@ func TestPreviewDeleteForbiddenCustomResources(t *testing.T) {
 	run := w.plugin(t, w.kubeconfigOf(t, "developer", ns))
 	out, code := run("", "targets", "delete", "own", "--preview")
 	if code == 0 || code == 4 && !strings.Contains(out, "list") || !strings.Contains(out, `cannot list resource "flinkdeployments" in API group "flink.apache.org" in the namespace "`+ns+`"`) {
-		t.Errorf("it ends with %d: %s", code, out)
+		t.Errorf("got exit code %d: %s", code, out)
 	}
 	w.MustKubectl(t, strings.ReplaceAll(mayListFlink, "HOME", ns), "apply", "-f", "-")
 	w.whenServed(t, suspended(flink.CustomResources[0], "orders"), "apply", "-n", ns, "-f", "-")
-	eventually.OK(t, 10*time.Second, func() error { // RBAC arrives by a watch
+	eventually.OK(t, 10*time.Second, func() error { // RBAC takes effect after a delay
 		if out, code := run("", "targets", "delete", "own", "--preview"); code != 4 || !strings.Contains(out, "FlinkDeployment   orders in Kubernetes namespace "+ns) {
-			return fmt.Errorf("it ends with %d: %s", code, out)
+			return fmt.Errorf("got exit code %d: %s", code, out)
 		}
 		return nil
 	})
 	if out, code := run("", "targets", "delete", "own"); code != 4 || !strings.Contains(out, `FlinkDeployment "orders"`) {
-		t.Errorf("it ends with %d: %s", code, out)
+		t.Errorf("got exit code %d: %s", code, out)
 	}
 	w.MustKubectl(t, "", "delete", "flinkdeployments", "orders", "-n", ns)
 	if out, code := run("", "targets", "delete", "own", "--preview"); code != 0 || !strings.Contains(out, "Nothing holds DeploymentTarget own") {
-		t.Errorf("it ends with %d: %s", code, out)
+		t.Errorf("got exit code %d: %s", code, out)
 	}
 }
 
@@ -97,7 +98,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: flink}
 subjects: [{kind: ServiceAccount, name: developer, namespace: HOME}]
 `
 
-// withFlink is a world of its own whose cluster serves Flink's custom resources.
+// withFlink starts a world whose cluster serves Flink's custom resources.
 func withFlink(t *testing.T) *world {
 	t.Helper()
 	c := cluster.Start(t)
@@ -117,7 +118,7 @@ func withFlink(t *testing.T) *world {
 	return &world{c, d}
 }
 
-// whenServed runs kubectl until drey has heard of a target that was just made.
+// whenServed runs kubectl until it succeeds: a new target takes effect after a delay.
 func (w *world) whenServed(t *testing.T, manifest string, args ...string) {
 	t.Helper()
 	eventually.OK(t, 20*time.Second, func() error {
@@ -128,19 +129,22 @@ func (w *world) whenServed(t *testing.T, manifest string, args ...string) {
 	})
 }
 
-// suspended is a custom resource that has no pods.
+// suspended returns a suspended custom resource, which has no pods.
 func suspended(c flink.CustomResource, name string) string {
 	return fmt.Sprintf("apiVersion: %s/%s\nkind: %s\nmetadata: {name: %s}\nspec: {job: {jarURI: 'local:///opt/flink/orders.jar', state: suspended}}\n", c.Group, c.Version, c.Kind, name)
 }
 
-// kubeconfigOf writes the kubeconfig of a ServiceAccount, for its namespace.
-func (w *world) kubeconfigOf(t *testing.T, account, namespace string) string {
+// kubeconfigOf writes the kubeconfig of a ServiceAccount, with a context named after each
+// namespace. The account's own namespace is current.
+func (w *world) kubeconfigOf(t *testing.T, account, namespace string, others ...string) string {
 	t.Helper()
 	k := api.NewConfig()
 	k.Clusters["here"] = &api.Cluster{Server: w.Config().Host, CertificateAuthorityData: w.Config().CAData}
 	k.AuthInfos["me"] = &api.AuthInfo{Token: strings.TrimSpace(w.MustKubectl(t, "", "create", "token", account, "-n", namespace))}
-	k.Contexts["mine"] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: namespace}
-	k.CurrentContext = "mine"
+	for _, n := range append(others, namespace) {
+		k.Contexts[n] = &api.Context{Cluster: "here", AuthInfo: "me", Namespace: n}
+	}
+	k.CurrentContext = namespace
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*k, path); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
-// Package kubectl has the tests of what people may do with drey's own objects in
-// the cluster: the real program keeps the registry there, and kubectl and REST
-// write to it, as users who may do only so much.
+// Package kubectl tests access to drey's custom resources: the real program keeps the
+// registry in the cluster, and users with limited RBAC write to it through kubectl and
+// the REST API.
 package kubectl
 
 import (
@@ -21,24 +21,24 @@ import (
 	"drey.dev/drey/test/framework/drey/installed"
 )
 
-// world is a control plane that keeps the registry, with drey on it.
+// world is a control plane with drey, whose registry is in the cluster.
 type world struct {
 	*cluster.Cluster
 	drey *drey.Drey
 }
 
-// shared is the world that most tests use; each has namespaces of its own.
+// shared starts the world of most tests; each test has its own namespaces.
 var shared = sync.OnceValues(func() (*world, error) {
 	var err error
 	started, err = newWorld(context.Background())
 	return started, err
 })
 
-// started is the shared world once a test has asked for it.
+// started is the shared world, nil until a test starts it.
 var started *world
 
-// newWorld runs drey as its manifests do, as its own ServiceAccount, for whom alone the
-// webhook does not hold: the administrator of these tests is checked like others.
+// newWorld runs drey as the manifests do, under its own ServiceAccount. The webhook
+// exempts that account alone, so it also checks the administrator of these tests.
 func newWorld(ctx context.Context) (*world, error) {
 	dir, err := os.MkdirTemp("", "drey-audit-")
 	if err != nil {
@@ -55,7 +55,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	return &world{c, d}, err
 }
 
-// audit is the API server's record of what the shared world's drey was refused.
+// audit is the API server's audit log, which shows what RBAC forbade drey.
 var audit *installed.AuditLog
 
 func TestMain(m *testing.M) {
@@ -69,8 +69,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// inWorld returns the shared world. A test that fails ends with what drey said.
-func inWorld(t *testing.T) *world {
+// sharedWorld returns the shared world. A test that fails ends with drey's log.
+func sharedWorld(t *testing.T) *world {
 	t.Helper()
 	w, err := shared()
 	if err != nil {
@@ -80,29 +80,29 @@ func inWorld(t *testing.T) *world {
 	return w
 }
 
-// refused runs kubectl, and fails the test unless it is refused in these words.
-func (w *world) refused(t testing.TB, want, manifest string, args ...string) string {
+// wantDenied runs kubectl, and fails the test unless kubectl fails and prints want.
+func (w *world) wantDenied(t testing.TB, want, manifest string, args ...string) string {
 	t.Helper()
 	out, err := w.RunKubectl(t, manifest, args...)
 	if err == nil || !strings.Contains(out, want) {
-		t.Errorf("kubectl %s: %v\n%s\nwant %s", strings.Join(args, " "), err, out, want)
+		t.Errorf("kubectl %s: got %v\n%s\nwant a denial with %q", strings.Join(args, " "), err, out, want)
 	}
 	return out
 }
 
-// person is somebody whom the cluster knows.
-type person struct {
+// user is a ServiceAccount that acts through kubectl (impersonation) and REST (token).
+type user struct {
 	*world
-	name  string // of the user
+	name  string // user name in Kubernetes
 	token string
 }
 
-// admin makes somebody who may do anything in a namespace, and drey's objects in
-// it too, but nothing elsewhere.
-func (w *world) admin(t testing.TB, namespace string) person {
+// admin creates a user with the ClusterRole admin, and all verbs on drey's resources, in
+// one namespace.
+func (w *world) admin(t testing.TB, namespace string) user {
 	t.Helper()
 	w.MustKubectl(t, strings.ReplaceAll(namespaceAdmin, "HOME", namespace), "apply", "-f", "-")
-	return person{w, "system:serviceaccount:" + namespace + ":admin", strings.TrimSpace(w.MustKubectl(t, "", "create", "token", "admin", "-n", namespace))}
+	return user{w, "system:serviceaccount:" + namespace + ":admin", strings.TrimSpace(w.MustKubectl(t, "", "create", "token", "admin", "-n", namespace))}
 }
 
 const namespaceAdmin = `
@@ -129,18 +129,18 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: registry}
 subjects: [{kind: ServiceAccount, name: admin, namespace: HOME}]
 `
 
-// as are the flags by which kubectl acts as a person, in a namespace.
-func (p person) as(namespace string, args ...string) []string {
+// as prepends the flags that impersonate the user in a namespace.
+func (p user) as(namespace string, args ...string) []string {
 	return append([]string{"--as=" + p.name, "-n", namespace}, args...)
 }
 
-// problem is what REST says of a refusal.
-type problem struct {
+// apiError is the error of a REST response.
+type apiError struct {
 	Reason, Message string
 }
 
-// call makes a request of the REST API.
-func (p person) call(t testing.TB, method, path, body string) (status int, said problem) {
+// call sends a REST request with the user's token.
+func (p user) call(t testing.TB, method, path, body string) (status int, failure apiError) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, p.drey.REST+path, strings.NewReader(body))
 	if err != nil {
@@ -157,13 +157,13 @@ func (p person) call(t testing.TB, method, path, body string) (status int, said 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &said); err != nil {
+	if err := json.Unmarshal(text, &failure); err != nil {
 		t.Fatalf("%s %s: %v: %s", method, path, err, text)
 	}
-	return response.StatusCode, said
+	return response.StatusCode, failure
 }
 
-// targetYAML is a target. restName and namespace may be empty.
+// targetYAML returns a DeploymentTarget. restName and namespace may be empty.
 func targetYAML(name, restName, namespace string) string {
 	spec := "kubernetes: {}"
 	if namespace != "" {
@@ -175,7 +175,7 @@ func targetYAML(name, restName, namespace string) string {
 	return fmt.Sprintf("apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: %s}\nspec: {%s}\n---\n", name, spec)
 }
 
-// objectYAML is a Deployment or a SessionCluster.
+// objectYAML returns a Deployment or a SessionCluster of drey.dev.
 func objectYAML(kind, name, spec string) string {
 	return fmt.Sprintf("apiVersion: drey.dev/v1\nkind: %s\nmetadata: {name: %s}\nspec: {%s}\n---\n", kind, name, spec)
 }
