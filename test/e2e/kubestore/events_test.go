@@ -8,7 +8,7 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// events notes what a watch tells of one platform namespace.
+// events records a watch's events of one platform namespace.
 type events struct {
 	mu   sync.Mutex
 	seen []string

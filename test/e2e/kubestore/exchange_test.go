@@ -13,11 +13,10 @@ import (
 	"drey.dev/drey/test/framework/exchange"
 )
 
-// TestRESTExchanges plays the exchanges of registry/rest against
-// a registry that the cluster keeps: all but those of API tokens, of which it has
-// none.
+// TestRESTExchanges plays the exchanges of registry/rest against a registry in the
+// cluster, except those of API tokens, which it does not support.
 func TestRESTExchanges(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	w.empty(t)
 	rules, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{CreateNamespaces: true}), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
 	if err != nil {
@@ -28,14 +27,10 @@ func TestRESTExchanges(t *testing.T) {
 	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true})
 }
 
-// play plays the exchanges of registry/rest.
+// play plays the exchanges of registry/rest, except those of API tokens.
 func play(t *testing.T, p *exchange.Player) {
 	t.Helper()
-	files, err := filepath.Glob("../../../registry/rest/testdata/*.http")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no exchanges found: %v", err)
-	}
-	for _, file := range files {
+	for _, file := range exchange.Files(t, "../../../registry/rest/testdata") {
 		if filepath.Base(file) == "apitokens.http" {
 			continue
 		}

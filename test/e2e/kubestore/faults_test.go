@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -24,12 +25,12 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestStoreErrors asks of the cluster what it does not give.
+// TestStoreErrors checks the reason of an error, and the remedy in its text.
 func TestStoreErrors(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
-	nobody, err := w.NewUser("nobody")
+	unprivileged, err := w.NewUser("unprivileged")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,14 +47,14 @@ func TestStoreErrors(t *testing.T) {
 		reason registry.Reason
 		want   string
 	}{
-		"no such Kubernetes namespace":         {create(storetest.Target("nowhere", "a", "flink")), registry.ReasonNotFound, "kubectl create namespace nowhere"},
-		"what is too large":                    {create(huge), registry.ReasonInvalidSpec, "Too long"},
-		"what the definitions refuse":          {create(bad), registry.ReasonInvalidSpec, "not the name of a Kubernetes namespace"},
-		"an API token":                         {create(token), registry.ReasonNotSupported, "kubectl create token NAME -n " + ns},
-		"a platform namespace of no namespace": {create(registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "nowhere"}}), registry.ReasonNotFound, "kubectl create namespace nowhere"},
-		"a cluster that gives drey no rights": {func() error { _, err := kubestore.Open(t.Context(), nobody, kubestore.Options{}); return err },
+		"Kubernetes namespace missing": {create(storetest.Target("nowhere", "a", "flink")), registry.ReasonNotFound, "kubectl create namespace nowhere"},
+		"object too large":             {create(huge), registry.ReasonInvalidSpec, "Too long"},
+		"CRD validation":               {create(bad), registry.ReasonInvalidSpec, "not the name of a Kubernetes namespace"},
+		"API token":                    {create(token), registry.ReasonNotSupported, "kubectl create token NAME -n " + ns},
+		"platform namespace without a Kubernetes namespace": {create(registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "nowhere"}}), registry.ReasonNotFound, "kubectl create namespace nowhere"},
+		"no RBAC permission": {func() error { _, err := kubestore.Open(t.Context(), unprivileged, kubestore.Options{}); return err },
 			registry.ReasonClusterUnavailable, "drey has no right to list"},
-		"a cluster that is not there": {func() error {
+		"API server unreachable": {func() error {
 			_, err := kubestore.Open(t.Context(), &rest.Config{Host: closedPort(t)}, kubestore.Options{})
 			return err
 		}, registry.ReasonClusterUnavailable, "could not be asked to list"},
@@ -66,7 +67,7 @@ func TestStoreErrors(t *testing.T) {
 		})
 	}
 	if tokens, err := s.List(t.Context(), registry.APIToken, ns); err != nil || len(tokens) != 0 {
-		t.Errorf("API tokens: %v, %v", tokens, err)
+		t.Errorf("List of API tokens: got %v, %v, want none", tokens, err)
 	}
 }
 
@@ -79,14 +80,15 @@ func closedPort(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// gate stands between a store and the API server, and closes.
-type gate struct {
+// apiProxy is a reverse proxy between a store and the API server that injects faults.
+type apiProxy struct {
 	*httptest.Server
-	shut   atomic.Bool // to everything
-	silent atomic.Bool // watches hear nothing
+	down    atomic.Bool // all connections fail
+	stalled atomic.Bool // watches deliver nothing
 }
 
-func (w *world) gate(t *testing.T) (*gate, *rest.Config) {
+// proxy starts an apiProxy, and returns the client configuration that leads through it.
+func (w *world) proxy(t *testing.T) (*apiProxy, *rest.Config) {
 	t.Helper()
 	target, err := url.Parse(w.Config().Host)
 	if err != nil {
@@ -96,63 +98,60 @@ func (w *world) gate(t *testing.T) (*gate, *rest.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{}
-	proxy := &httputil.ReverseProxy{
+	p := &apiProxy{}
+	reverse := &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     transport,
 		FlushInterval: -1,
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 		ModifyResponse: func(r *http.Response) error {
 			if r.Request.URL.Query().Get("watch") != "" {
-				r.Body = &held{readCloser: r.Body, gate: g}
+				r.Body = &watchBody{ReadCloser: r.Body, proxy: p}
 			}
 			return nil
 		},
 	}
-	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.shut.Load() {
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.down.Load() {
 			panic(http.ErrAbortHandler)
 		}
-		proxy.ServeHTTP(w, r)
+		reverse.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		g.silent.Store(false)
-		g.CloseClientConnections()
-		g.Close()
+		p.stalled.Store(false)
+		p.CloseClientConnections()
+		p.Close()
 	})
-	return g, &rest.Config{Host: g.URL, QPS: -1}
+	return p, &rest.Config{Host: p.URL, QPS: -1}
 }
 
-// held holds back what a watch says while the gate is silent.
-type held struct {
-	readCloser
-	gate *gate
+// watchBody is the body of a watch. Read blocks while the proxy is stalled.
+type watchBody struct {
+	io.ReadCloser
+	proxy *apiProxy
 }
 
-type readCloser = interface {
-	Read([]byte) (int, error)
-	Close() error
-}
-
-func (h *held) Read(p []byte) (int, error) {
-	n, err := h.readCloser.Read(p)
-	for h.gate.silent.Load() {
+func (b *watchBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	for b.proxy.stalled.Load() {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return n, err
 }
 
+// TestAPIServerUnavailable reads from the cache while the API server is unreachable. Writes
+// and consistent reads fail with ReasonClusterUnavailable.
 func TestAPIServerUnavailable(t *testing.T) {
-	w := inWorld(t)
-	g, config := w.gate(t)
+	w := sharedWorld(t)
+	p, config := w.proxy(t)
 	s := w.openAs(t, config, kubestore.Options{})
 	ns := w.Namespace(t)
 	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.shut.Store(true)
-	g.CloseClientConnections()
+	p.down.Store(true)
+	p.CloseClientConnections()
 	if got, err := s.Get(t.Context(), o.Key()); err != nil || got.Metadata.ID != o.Metadata.ID {
 		t.Errorf("Get: %v", err)
 	}
@@ -163,23 +162,23 @@ func TestAPIServerUnavailable(t *testing.T) {
 	_, updateErr := s.Update(t.Context(), o, 1)
 	_, currentErr := s.Get(registry.Current(t.Context()), o.Key())
 	_, missingErr := s.Get(t.Context(), storetest.Target(ns, "missing", "").Key())
-	for name, err := range map[string]error{"Create": createErr, "Update": updateErr, "Delete": s.Delete(t.Context(), o.Key(), 1), "a current Get": currentErr, "Get of what is not there": missingErr} {
+	for name, err := range map[string]error{"Create": createErr, "Update": updateErr, "Delete": s.Delete(t.Context(), o.Key(), 1), "consistent Get": currentErr, "Get of a missing object": missingErr} {
 		if registry.ReasonOf(err) != registry.ReasonClusterUnavailable {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want ReasonClusterUnavailable", name, err)
 		}
 	}
-	g.shut.Store(false)
+	p.down.Store(false)
 	eventually.OK(t, soon, func() error { _, err := s.Create(t.Context(), storetest.Target(ns, "b", "flink")); return err })
 }
 
-// TestReadYourWritesStalledWatch: a write is durable although the
-// watch does not bring it; who reads then asks the API server.
+// TestReadYourWritesStalledWatch writes while the watch delivers nothing. Get and List read
+// the API server until the cache has the write.
 func TestReadYourWritesStalledWatch(t *testing.T) {
-	w := inWorld(t)
-	g, config := w.gate(t)
+	w := sharedWorld(t)
+	p, config := w.proxy(t)
 	s := w.openAs(t, config, kubestore.Options{})
 	ns := w.Namespace(t)
-	g.silent.Store(true)
+	p.stalled.Store(true)
 	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
 	if err != nil {
 		t.Fatal(err)
@@ -190,19 +189,19 @@ func TestReadYourWritesStalledWatch(t *testing.T) {
 	if l, err := s.List(t.Context(), o.Kind, ns); err != nil || len(l) != 1 {
 		t.Errorf("List: %v, %v", l, err)
 	}
-	g.silent.Store(false)
+	p.stalled.Store(false)
 	eventually.OK(t, soon, func() error {
-		g.shut.Store(true) // now from memory alone
-		defer g.shut.Store(false)
+		p.down.Store(true) // from the cache alone
+		defer p.down.Store(false)
 		_, err := s.Get(t.Context(), o.Key())
 		return err
 	})
 }
 
-// TestReplicasConverge lets three stores and kubectl's like write to a few objects
-// at random, and compares what they say in the end, and what their watches told.
+// TestReplicasConverge has three stores write to a few objects at random, and compares
+// their final lists and watch events with the API server.
 func TestReplicasConverge(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	ns := w.Namespace(t)
 	type replica struct {
 		*kubestore.Store
@@ -220,8 +219,8 @@ func TestReplicasConverge(t *testing.T) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			key := e.Object.Key()
-			last, known := r.view[key]
-			if known != (e.Change != registry.Added) || known && e.Change == registry.Modified && last.Metadata.ResourceVersion == e.Object.Metadata.ResourceVersion {
+			last, exists := r.view[key]
+			if exists != (e.Change != registry.Added) || exists && e.Change == registry.Modified && last.Metadata.ResourceVersion == e.Object.Metadata.ResourceVersion {
 				t.Errorf("%s %v@%d, after %d", e.Change, key, e.Object.Metadata.ResourceVersion, last.Metadata.ResourceVersion)
 			}
 			r.view[key] = e.Object
@@ -250,7 +249,7 @@ func TestReplicasConverge(t *testing.T) {
 					o.Metadata.ID = current.Metadata.ID
 					var kept registry.Object
 					if kept, err = r.Update(t.Context(), o, current.Metadata.ResourceVersion); err == nil && kept.Metadata.ResourceVersion != current.Metadata.ResourceVersion+1 {
-						t.Errorf("version %d after %d", kept.Metadata.ResourceVersion, current.Metadata.ResourceVersion)
+						t.Errorf("got version %d after %d", kept.Metadata.ResourceVersion, current.Metadata.ResourceVersion)
 					}
 				}
 				if err != nil && !errors.Is(err, registry.ErrNotFound) && !errors.Is(err, registry.ErrExists) && !errors.Is(err, registry.ErrConflict) {
@@ -273,11 +272,11 @@ func TestReplicasConverge(t *testing.T) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if fmt.Sprint(got) != fmt.Sprint(want) || len(r.view) != len(want) {
-				return fmt.Errorf("replica %d lists\n%v\nits watch has told\n%v\nthe API server has\n%v", i, got, r.view, want)
+				return fmt.Errorf("replica %d: got the list\n%v\nand by watch\n%v\nwant\n%v", i, got, r.view, want)
 			}
 			for _, o := range want {
 				if fmt.Sprint(r.view[o.Key()]) != fmt.Sprint(o) {
-					return fmt.Errorf("the watch of replica %d has told\n%v\nthe API server has\n%v", i, r.view[o.Key()], o)
+					return fmt.Errorf("replica %d: got by watch\n%v\nwant\n%v", i, r.view[o.Key()], o)
 				}
 			}
 			return nil
@@ -285,15 +284,17 @@ func TestReplicasConverge(t *testing.T) {
 	}
 }
 
+// TestPlatformNamespaces: a Kubernetes namespace is a platform namespace while it has drey's
+// objects or the label drey.dev/platform.
 func TestPlatformNamespaces(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	var seen events
 	if err := s.Watch(t.Context(), registry.Namespace, seen.observe(ns)); err != nil {
 		t.Fatal(err)
 	}
-	is := func(want bool) {
+	wantExists := func(want bool) {
 		t.Helper()
 		eventually.OK(t, soon, func() error {
 			_, err := s.Get(t.Context(), registry.Key{Kind: registry.Namespace, Name: ns})
@@ -302,45 +303,45 @@ func TestPlatformNamespaces(t *testing.T) {
 			for _, o := range all {
 				listed = listed || o.Metadata.Name == ns
 				if o.Metadata.Name == "kube-system" {
-					t.Error("kube-system is listed")
+					t.Error("got kube-system in the list, want it excluded")
 				}
 			}
 			if (err == nil) != want || listed != want || listErr != nil {
-				return fmt.Errorf("Get: %w, listed: %t, want %t", err, listed, want)
+				return fmt.Errorf("got Get: %w, listed: %t, want %t", err, listed, want)
 			}
 			return nil
 		})
 	}
-	is(false)
+	wantExists(false)
 	w.MustKubectl(t, targetYAML("a", "", "flink"), "apply", "-n", ns, "-f", "-")
-	is(true)
+	wantExists(true)
 	w.MustKubectl(t, "", "delete", "dt", "a", "-n", ns)
-	is(false)
-	made, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns}})
-	if err != nil || made.Metadata.Name != ns || made.Metadata.ResourceVersion != 1 {
-		t.Errorf("%+v, %v", made, err)
+	wantExists(false)
+	created, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns}})
+	if err != nil || created.Metadata.Name != ns || created.Metadata.ResourceVersion != 1 {
+		t.Errorf("Create: got %+v, %v, want version 1", created, err)
 	}
-	is(true)
-	if _, err := s.Create(t.Context(), made); !errors.Is(err, registry.ErrExists) {
-		t.Errorf("created twice: %v", err)
+	wantExists(true)
+	if _, err := s.Create(t.Context(), created); !errors.Is(err, registry.ErrExists) {
+		t.Errorf("second Create: got %v, want ErrExists", err)
 	}
-	if err := s.Delete(t.Context(), made.Key(), 1); err != nil {
+	if err := s.Delete(t.Context(), created.Key(), 1); err != nil {
 		t.Error(err)
 	}
-	is(false)
+	wantExists(false)
 	w.MustKubectl(t, "", "label", "namespace", ns, "drey.dev/platform=true")
-	is(true)
+	wantExists(true)
 	if got, want := seen.text(), strings.TrimSuffix(strings.Repeat("Added "+ns+", Deleted "+ns+", ", 2)+"Added "+ns, ", "); got != want {
-		t.Errorf("observed %s, want %s", got, want)
+		t.Errorf("got the events %s, want %s", got, want)
 	}
 	if _, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "default"}}); !errors.Is(err, registry.ErrExists) {
-		t.Errorf("default: %v", err)
+		t.Errorf("Create of default: got %v, want ErrExists", err)
 	}
-	t.Run("told to, drey makes the Kubernetes namespace", func(t *testing.T) {
+	t.Run("CreateNamespaces creates the Kubernetes namespace", func(t *testing.T) {
 		s := w.open(t, kubestore.Options{CreateNamespaces: true})
-		made, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "made-by-drey"}})
-		if err != nil || made.Metadata.ID != w.MustKubectl(t, "", "get", "namespace", "made-by-drey", "-o", "jsonpath={.metadata.uid}") {
-			t.Errorf("%+v, %v", made, err)
+		created, err := s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "created-by-drey"}})
+		if err != nil || created.Metadata.ID != w.MustKubectl(t, "", "get", "namespace", "created-by-drey", "-o", "jsonpath={.metadata.uid}") {
+			t.Errorf("Create: got %+v, %v, want the uid of the Kubernetes namespace", created, err)
 		}
 	})
 }

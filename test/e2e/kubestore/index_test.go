@@ -9,9 +9,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestIndexFollowsKubectl feeds the index that webhooks ask.
+// TestIndexFollowsKubectl changes targets with kubectl, and reads the index of admission.
 func TestIndexFollowsKubectl(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	index := registry.NewIndex("drey-system")
 	if err := index.Follow(t.Context(), w.open(t, kubestore.Options{})); err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestIndexFollowsKubectl(t *testing.T) {
 				got += target.String() + " "
 			}
 			if got != want {
-				return fmt.Errorf("targets of %s: %q, want %q", flink, got, want)
+				return fmt.Errorf("targets of %s: got %q, want %q", flink, got, want)
 			}
 			return nil
 		})

@@ -20,21 +20,20 @@ import (
 	"drey.dev/drey/test/framework/exchange"
 )
 
-// lag is how much later than the API server says it, a replica hears of a change: far
-// longer than a client takes from one request to the next.
-const lag = 60 * time.Millisecond
+// watchDelay delays each read of a watch. A client's next request is far quicker.
+const watchDelay = 60 * time.Millisecond
 
-// TestWritesDelayedWatch plays the exchanges of registry/rest against
-// two replicas by chance, one of which hears late of what the other wrote. A GET may lag
-// behind; no write is refused, or done, by what was true before.
+// TestWritesDelayedWatch plays the exchanges of registry/rest against two replicas at
+// random, one with a delayed watch. A GET may be stale; writes are decided by consistent
+// reads.
 func TestWritesDelayedWatch(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	w.empty(t)
 	var replicas []http.Handler
 	for i := range 2 {
 		config := w.Config()
-		if i == 1 { // a write returns when its own replica has heard of it: two late ones would be in step
-			config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return late{next} }
+		if i == 1 { // one alone: a write returns once its own cache has it, so two delayed replicas would be in step
+			config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return delayedWatch{next} }
 		}
 		store := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
 		if i == 0 {
@@ -53,30 +52,30 @@ func TestWritesDelayedWatch(t *testing.T) {
 	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true, ConsistencyTimeout: soon})
 }
 
-// late delays what watches bring.
-type late struct{ http.RoundTripper }
+// delayedWatch delays the events of watches.
+type delayedWatch struct{ http.RoundTripper }
 
-func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := l.RoundTripper.RoundTrip(r)
+func (d delayedWatch) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := d.RoundTripper.RoundTrip(r)
 	if err == nil && r.URL.Query().Get("watch") != "" {
-		response.Body = lateBody{response.Body}
+		response.Body = delayedBody{response.Body}
 	}
 	return response, err
 }
 
-type lateBody struct{ io.ReadCloser }
+type delayedBody struct{ io.ReadCloser }
 
-func (b lateBody) Read(p []byte) (int, error) {
+func (b delayedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	time.Sleep(lag)
+	time.Sleep(watchDelay)
 	return n, err
 }
 
-// TestWritesStalledWatch has another write what this one cannot
-// know yet.
+// TestWritesStalledWatch writes through one replica while the watch of another one is
+// stalled. The other one's writes are decided by consistent reads.
 func TestWritesStalledWatch(t *testing.T) {
-	w := inWorld(t)
-	a := w.rules(t)
+	w := sharedWorld(t)
+	a := w.replica(t)
 	object := func(kind registry.Kind, namespace, name, spec string) registry.Object {
 		return registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: namespace, Name: name}, Spec: json.RawMessage(spec)}
 	}
@@ -88,44 +87,44 @@ func TestWritesStalledWatch(t *testing.T) {
 		return err
 	}
 	const session, onSession, onTarget = `{"deploymentTargetName":"t"}`, `{"sessionClusterName":"s"}`, `{"deploymentTargetName":"t"}`
-	var id string // of what the other made
+	var id string // of the object that replica a creates
 	for name, c := range map[string]struct {
-		before, unheard func(ns string) error // by the other replica
+		before, stalled func(ns string) error // by replica a, before and while b's watch is stalled
 		then            func(b *registry.Registry, ns string) error
 		want            registry.Reason
 	}{
-		"a session cluster goes after the last that referred to it": {
+		"delete a session cluster after its last reference": {
 			before: func(ns string) error {
 				_, err := create(a, object(registry.SessionCluster, ns, "s", session))
 				_, err2 := create(a, object(registry.Deployment, ns, "d", onSession))
 				return errors.Join(err, err2)
 			},
-			unheard: func(ns string) error {
+			stalled: func(ns string) error {
 				return remove(a, registry.Key{Kind: registry.Deployment, Namespace: ns, Name: "d"})
 			},
 			then: func(b *registry.Registry, ns string) error {
 				return remove(b, registry.Key{Kind: registry.SessionCluster, Namespace: ns, Name: "s"})
 			},
 		},
-		"a target stays under one that refers to it since": {
-			unheard: func(ns string) error { _, err := create(a, object(registry.Deployment, ns, "d", onTarget)); return err },
+		"delete a target with a new reference": {
+			stalled: func(ns string) error { _, err := create(a, object(registry.Deployment, ns, "d", onTarget)); return err },
 			then: func(b *registry.Registry, ns string) error {
 				return remove(b, registry.Key{Kind: registry.DeploymentTarget, Namespace: ns, Name: "t"})
 			},
 			want: registry.ReasonTargetReferenced,
 		},
-		"a preview counts what refers since": {
-			unheard: func(ns string) error { _, err := create(a, object(registry.Deployment, ns, "d", onTarget)); return err },
+		"preview the deletion of a target with a new reference": {
+			stalled: func(ns string) error { _, err := create(a, object(registry.Deployment, ns, "d", onTarget)); return err },
 			then: func(b *registry.Registry, ns string) error {
 				p, err := b.PreviewDelete(t.Context(), registry.Key{Kind: registry.DeploymentTarget, Namespace: ns, Name: "t"})
 				if err == nil && len(p.References) != 1 {
-					err = fmt.Errorf("references: %v", p.References)
+					err = fmt.Errorf("got the references %v, want one", p.References)
 				}
 				return err
 			},
 		},
-		"a reference by free text is found": {
-			unheard: func(ns string) error {
+		"refer to a new object with a free-text name": {
+			stalled: func(ns string) error {
 				_, err := create(a, object(registry.SessionCluster, ns, "My Session", session))
 				return err
 			},
@@ -134,8 +133,8 @@ func TestWritesStalledWatch(t *testing.T) {
 				return err
 			},
 		},
-		"a session cluster stays under one that refers to it by its free text": {
-			unheard: func(ns string) error {
+		"delete a session cluster with a new reference by free-text name": {
+			stalled: func(ns string) error {
 				_, err := create(a, object(registry.SessionCluster, ns, "My Session", session))
 				_, err2 := create(a, object(registry.Deployment, ns, "d", `{"sessionClusterName":"My Session"}`))
 				return errors.Join(err, err2)
@@ -145,26 +144,26 @@ func TestWritesStalledWatch(t *testing.T) {
 			},
 			want: registry.ReasonSessionClusterReferenced,
 		},
-		"what is put by its id is found": {
-			unheard: func(ns string) error {
-				made, err := create(a, object(registry.Deployment, ns, "d", onTarget))
-				id = made.Metadata.ID
+		"put a new object by its id": {
+			stalled: func(ns string) error {
+				created, err := create(a, object(registry.Deployment, ns, "d", onTarget))
+				id = created.Metadata.ID
 				return err
 			},
 			then: func(b *registry.Registry, ns string) error {
 				same, err := b.SameName(t.Context(), registry.Deployment, ns, id, "d")
 				if err != nil || !same {
-					return fmt.Errorf("the same: %t, %w", same, err)
+					return fmt.Errorf("SameName: got %t, %w, want true", same, err)
 				}
 				_, outcome, err := b.Put(t.Context(), object(registry.Deployment, ns, id, `{"deploymentTargetName":"t","more":1}`), registry.Precondition{})
 				if err == nil && outcome != registry.Replaced {
-					err = fmt.Errorf("outcome %d", outcome)
+					err = fmt.Errorf("got outcome %d, want Replaced", outcome)
 				}
 				return err
 			},
 		},
-		"a name that has become free is taken": {
-			unheard: func(ns string) error {
+		"create an object with the name of a deleted one": {
+			stalled: func(ns string) error {
 				return remove(a, registry.Key{Kind: registry.DeploymentTarget, Namespace: ns, Name: "t"})
 			},
 			then: func(b *registry.Registry, ns string) error {
@@ -172,8 +171,8 @@ func TestWritesStalledWatch(t *testing.T) {
 				return err
 			},
 		},
-		"a name that was taken since is not": {
-			unheard: func(ns string) error { _, err := create(a, storetest.Target(ns, "u", "flink")); return err },
+		"create an object with the name of a new one": {
+			stalled: func(ns string) error { _, err := create(a, storetest.Target(ns, "u", "flink")); return err },
 			then: func(b *registry.Registry, ns string) error {
 				_, err := create(b, storetest.Target(ns, "u", "flink"))
 				return err
@@ -194,18 +193,18 @@ func TestWritesStalledWatch(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			g, config := w.gate(t)
+			p, config := w.proxy(t)
 			b, err := registry.New(t.Context(), w.openAs(t, config, kubestore.Options{}), registry.Options{Home: "drey-system"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			g.silent.Store(true)
-			defer g.silent.Store(false)
-			if err := c.unheard(ns); err != nil {
+			p.stalled.Store(true)
+			defer p.stalled.Store(false)
+			if err := c.stalled(ns); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.then(b, ns); registry.ReasonOf(err) != c.want || c.want == "" && err != nil {
-				t.Errorf("%v, want %q", err, c.want)
+				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}

@@ -18,11 +18,11 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestMigration moves a registry from its file into the cluster, is killed on the way,
-// goes on, and moves it back.
+// TestMigration migrates a registry from a file to the cluster, with a kill on the way, and
+// back.
 func TestMigration(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t) // it reads all of the registry
+	c := cluster.Start(t) // a migration reads all namespaces
 	if err := rollout.InstallCRDs(t.Context(), c.Config()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,82 +46,82 @@ func TestMigration(t *testing.T) {
 			t.Fatalf("drey migrate %s: %v\n%s\nwant %q", strings.Join(args, " "), err, out, want)
 		}
 	}
-	there := func() int {
+	count := func() int {
 		t.Helper()
 		return strings.Count(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A", "-o", "name"), "\n")
 	}
 
 	must(fmt.Sprintf("DeploymentTarget   %d       0       0           0", targets), "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
 	must("kubectl create namespace team-a, or give --create-namespaces", "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
-	if n := there(); n != 0 {
-		t.Fatalf("--dry-run made %d targets", n)
+	if n := count(); n != 0 {
+		t.Fatalf("--dry-run: got %d targets, want none", n)
 	}
-	// There is no Kubernetes namespace team-a yet.
+	// The Kubernetes namespace team-a is missing.
 	out, err := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "kubectl create namespace team-a") {
-		t.Fatalf("%v %s", err, out)
+		t.Fatalf("got %v %s, want the command that creates the namespace", err, out)
 	}
 	w.MustKubectl(t, "", "create", "namespace", "team-a")
 
-	broken := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data)
-	var said bytes.Buffer
-	broken.Stdout, broken.Stderr = &said, &said
-	if err := broken.Start(); err != nil {
+	killed := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data)
+	var output bytes.Buffer
+	killed.Stdout, killed.Stderr = &output, &output
+	if err := killed.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); there() < 20 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); count() < 20 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if err := broken.Process.Kill(); err != nil {
-		t.Fatalf("it was over already: %v %s", err, &said)
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatalf("kill: %v; drey migrate: %s", err, &output)
 	}
-	_ = broken.Wait() // it was killed
-	some := there()
-	if some == 0 || some == targets {
-		t.Fatalf("killed on the way, it has made %d targets", some)
+	_ = killed.Wait() // it reports the kill
+	migrated := count()
+	if migrated == 0 || migrated == targets {
+		t.Fatalf("got %d targets after the kill, want some of %d", migrated, targets)
 	}
 	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", data)
 	must("\n0 of 0 are copied\nAll of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", data)
-	if n := there(); n != targets {
-		t.Fatalf("there are %d targets", n)
+	if n := count(); n != targets {
+		t.Fatalf("got %d targets, want %d", n, targets)
 	}
 	if got := w.MustKubectl(t, "", "get", "vdep", "one", "-n", "team-a", "-o", `jsonpath={.metadata.annotations.drey\.dev/id}`); got != ids["one"] {
-		t.Errorf("the Deployment has the id %q, and had %q", got, ids["one"])
+		t.Errorf("got the id %q of the Deployment, want %q", got, ids["one"])
 	}
 
-	// And back.
+	// Back to a file.
 	back := filepath.Join(dir, "back")
 	must("DeploymentTarget", "--from", "kubernetes", "--to", "bolt", "--data-dir", back, "--dry-run")
 	if _, err := os.Stat(back); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("--dry-run made something: %v", err)
+		t.Errorf("--dry-run: got %v, want no directory", err)
 	}
 	must("All of it is there, and the same.", "--from", "kubernetes", "--to", "bolt", "--data-dir", back)
 	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", back)
 
-	// Somebody changes one: nothing is overwritten, and nothing else written.
+	// An object differs: nothing is overwritten, and nothing else is written.
 	w.MustKubectl(t, "", "label", "vdep", "one", "-n", "team-a", "team=oaks", "--overwrite")
 	w.MustKubectl(t, "", "delete", "dt", "target-0007", "-n", "team-a")
 	out, err = migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), `Deployment "one" in platform namespace "team-a" is there already, and is another: its labels`) {
-		t.Errorf("%v %s", err, out)
+		t.Errorf("got %v %s, want exit code 4 and the difference", err, out)
 	}
-	if n := there(); n != targets-1 {
-		t.Errorf("there are %d targets", n)
+	if n := count(); n != targets-1 {
+		t.Errorf("got %d targets, want %d", n, targets-1)
 	}
 
-	// While drey has the file, nothing is read from it.
+	// A running drey has locked the file.
 	store, err := boltstore.Open(filepath.Join(data, "registry.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
 	if out, err := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput(); err == nil || !strings.Contains(string(out), "stop the other drey") {
-		t.Errorf("%v %s", err, out)
+		t.Errorf("got %v %s, want the lock", err, out)
 	}
 }
 
-// fillFile makes a registry in a file by the registry's rules, and returns the ids of
-// its Deployments.
+// fillFile creates a registry in a file through package registry, and returns the ids of
+// its objects by name.
 func fillFile(t *testing.T, data string, targets int) map[string]string {
 	t.Helper()
 	if err := os.MkdirAll(data, 0o700); err != nil {

@@ -11,10 +11,10 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestAPIServerCrash kills it, and makes changes that the
-// watch of the one before cannot have told.
+// TestAPIServerCrash kills the API server and changes objects before the store's watch is
+// back.
 func TestAPIServerCrash(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	var seen events
@@ -34,13 +34,13 @@ func TestAPIServerCrash(t *testing.T) {
 	get(t, s, target(ns, "new"), anything)
 	kept, err := s.Get(t.Context(), target(ns, "kept"))
 	if err != nil || kept.Metadata.ResourceVersion != 1 {
-		t.Errorf("%+v, %v", kept, err)
+		t.Errorf("got %+v, %v, want version 1", kept, err)
 	}
 	eventually.OK(t, soon, func() error { _, err := s.Update(t.Context(), kept, 1); return err })
 	const want = "Added kept flink, Added deleted flink, Deleted deleted flink, Added new flink, Modified kept flink"
 	eventually.OK(t, soon, func() error {
 		if got := seen.text(); got != want {
-			return fmt.Errorf("observed %s, want %s", got, want)
+			return fmt.Errorf("got the events %s, want %s", got, want)
 		}
 		return nil
 	})

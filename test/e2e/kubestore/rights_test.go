@@ -13,10 +13,10 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestDocumentedRBAC runs a store as a user that has the rights which
-// docs/kubernetes.md lists, and no other.
+// TestDocumentedRBAC runs a store as a user with the ClusterRole of docs/kubernetes.md
+// alone.
 func TestDocumentedRBAC(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	text, err := os.ReadFile("../../../docs/kubernetes.md")
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestDocumentedRBAC(t *testing.T) {
 	_, rest, _ := strings.Cut(string(text), "```yaml\napiVersion: rbac.authorization.k8s.io/v1\n")
 	role, _, ok := strings.Cut(rest, "```")
 	if !ok {
-		t.Fatal("docs/kubernetes.md lists no rights")
+		t.Fatal("docs/kubernetes.md has no ClusterRole")
 	}
 	if out, err := w.RunKubectl(t, "", "create", "namespace", "drey-system"); err != nil && !strings.Contains(out, "AlreadyExists") {
 		t.Fatal(out)
@@ -35,7 +35,7 @@ func TestDocumentedRBAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually.OK(t, soon, func() error { // the rights hold a moment after they were given
+	eventually.OK(t, soon, func() error { // RBAC takes effect after a delay
 		s, err := kubestore.Open(t.Context(), config, kubestore.Options{})
 		if err != nil {
 			return err
@@ -59,7 +59,7 @@ func TestDocumentedRBAC(t *testing.T) {
 	}
 	eventually.OK(t, soon, func() error {
 		if out := w.MustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
-			return fmt.Errorf("Ready is %q", out)
+			return fmt.Errorf("Ready: got %q, want True", out)
 		}
 		return nil
 	})
@@ -71,11 +71,11 @@ func TestDocumentedRBAC(t *testing.T) {
 	}
 	_, err = s.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns}})
 	if registry.ReasonOf(err) != registry.ReasonNotSupported || !strings.Contains(err.Error(), "kubectl label namespace "+ns+" drey.dev/platform=true") {
-		t.Errorf("without the right to patch namespaces: %v", err)
+		t.Errorf("without the permission to patch namespaces: got %v, want ReasonNotSupported", err)
 	}
-	makes := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
-	_, err = makes.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns + "-none"}})
+	creating := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
+	_, err = creating.Create(t.Context(), registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: ns + "-none"}})
 	if registry.ReasonOf(err) != registry.ReasonNotSupported || !strings.Contains(err.Error(), "kubectl create namespace "+ns+"-none && kubectl label namespace "+ns+"-none") {
-		t.Errorf("without the right to create namespaces: %v", err)
+		t.Errorf("without the permission to create namespaces: got %v, want ReasonNotSupported", err)
 	}
 }

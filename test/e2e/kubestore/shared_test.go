@@ -15,8 +15,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// rules returns the registry's rules over a store of its own: a replica.
-func (w *world) rules(t *testing.T) *registry.Registry {
+// replica returns a registry with a store of its own.
+func (w *world) replica(t *testing.T) *registry.Registry {
 	t.Helper()
 	r, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{}), registry.Options{Home: "drey-system"})
 	if err != nil {
@@ -25,12 +25,11 @@ func (w *world) rules(t *testing.T) *registry.Registry {
 	return r
 }
 
-// TestDeleteTargetConcurrentReference has one replica delete a target while
-// another makes or moves a Deployment that refers to it, at every distance in
-// time. Both must never succeed.
+// TestDeleteTargetConcurrentReference deletes a target through one replica while another
+// one creates or moves a Deployment to it, at varying offsets. Never do both succeed.
 func TestDeleteTargetConcurrentReference(t *testing.T) {
-	w := inWorld(t)
-	a, b := w.rules(t), w.rules(t)
+	w := sharedWorld(t)
+	a, b := w.replica(t), w.replica(t)
 	ns := w.Namespace(t)
 	home := storetest.Target(ns, "home", "flink")
 	w.MustKubectl(t, targetYAML("home", "", "flink"), "apply", "-n", ns, "-f", "-")
@@ -43,7 +42,7 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 	deployment := func(name, target string) registry.Object {
 		return registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: ns, Name: name}, Spec: json.RawMessage(fmt.Sprintf(`{"deploymentTargetName":%q}`, target))}
 	}
-	deletion := time.Minute // how long one takes, at best
+	deletion := time.Minute // the shortest one
 	for range 3 {
 		measured := storetest.Target(ns, "measured", "flink")
 		if _, err := a.Create(t.Context(), measured); err != nil {
@@ -55,7 +54,7 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 		}
 		deletion = min(deletion, time.Since(began))
 	}
-	created, deleted, undone := 0, 0, 0
+	created, deleted, rejected := 0, 0, 0
 	const rounds = 40
 	for i := range rounds {
 		name := fmt.Sprintf("t%d", i)
@@ -84,14 +83,14 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 		})
 		wait.Wait()
 		if createErr == nil && deleteErr == nil {
-			t.Fatalf("round %d: both succeeded", i)
+			t.Fatalf("round %d: both writes succeeded", i)
 		}
 		current := registry.Current(t.Context())
 		_, noTarget := a.Get(current, target.Key())
 		d, noDeployment := a.Get(current, deployment(name, name).Key())
 		refers := noDeployment == nil && string(d.Spec) == string(deployment("", name).Spec)
 		if refers && noTarget != nil {
-			t.Fatalf("round %d: %s refers to a target that is gone; create: %v; delete: %v", i, d.Spec, createErr, deleteErr)
+			t.Fatalf("round %d: %s refers to a deleted target; create: %v; delete: %v", i, d.Spec, createErr, deleteErr)
 		}
 		if createErr != nil && registry.ReasonOf(createErr) != registry.ReasonUnknownReference || deleteErr != nil && registry.ReasonOf(deleteErr) != registry.ReasonTargetReferenced {
 			t.Errorf("round %d: create: %v; delete: %v", i, createErr, deleteErr)
@@ -103,18 +102,19 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 			deleted++
 		}
 		if createErr != nil && noDeployment != nil {
-			undone++
+			rejected++
 		}
 	}
-	t.Logf("a deletion took %s; %d created or moved, %d deleted, %d refused or undone", deletion.Round(time.Millisecond), created, deleted, undone)
+	t.Logf("a deletion took %s; %d created or moved, %d deleted, %d rejected or rolled back", deletion.Round(time.Millisecond), created, deleted, rejected)
 	if created == 0 || deleted == 0 {
-		t.Errorf("%d created, %d deleted: the two never met", created, deleted)
+		t.Errorf("got %d created, %d deleted, want some of both", created, deleted)
 	}
 }
 
-// TestDeleteIfConcurrentReference forces the worst moments.
+// TestDeleteIfConcurrentReference confirms a reference during the check of DeleteIf, which
+// checks again, and handles leftover marks of a crashed deletion.
 func TestDeleteIfConcurrentReference(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	s, other := w.open(t, kubestore.Options{}), w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
@@ -127,19 +127,19 @@ func TestDeleteIfConcurrentReference(t *testing.T) {
 		if checks++; checks > 1 {
 			return errReferenced
 		}
-		return other.Confirm(ctx, o.Key(), o.Metadata.ID) // somebody refers to it after the check has looked
+		return other.Confirm(ctx, o.Key(), o.Metadata.ID) // a reference right after the check
 	})
 	if !errors.Is(err, errReferenced) || checks != 2 {
-		t.Errorf("%v after %d checks", err, checks)
+		t.Errorf("got %v after %d checks, want errReferenced after 2", err, checks)
 	}
 	if got, err := s.Get(registry.Current(t.Context()), o.Key()); err != nil || got.Metadata.ResourceVersion != 1 {
-		t.Errorf("after a deletion that did not happen: %+v, %v", got.Metadata, err)
+		t.Errorf("after the denied deletion: got %+v, %v, want version 1", got.Metadata, err)
 	}
 	if out := w.MustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", "jsonpath={.status.deleting}"); out != "" {
-		t.Errorf("the mark is still there: %s", out)
+		t.Errorf("got status.deleting %q, want none", out)
 	}
 
-	t.Run("a mark whose author died is in nobody's way", func(t *testing.T) {
+	t.Run("leftover mark does not block", func(t *testing.T) {
 		w.MustKubectl(t, "", "patch", "dt", "a", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"deleting":"dead"}}`)
 		if err := other.Confirm(t.Context(), o.Key(), ""); err != nil {
 			t.Error(err)
@@ -149,7 +149,7 @@ func TestDeleteIfConcurrentReference(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("who refers to what is gone is told", func(t *testing.T) {
+	t.Run("deleted object is not found", func(t *testing.T) {
 		if err := other.Confirm(t.Context(), o.Key(), ""); !errors.Is(err, registry.ErrNotFound) {
 			t.Error(err)
 		}
@@ -157,7 +157,7 @@ func TestDeleteIfConcurrentReference(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("another of the same name has another id", func(t *testing.T) {
+	t.Run("id of a former object is not found", func(t *testing.T) {
 		again := storetest.Target(ns, "a", "flink")
 		again.Metadata.ID = "33333333-2222-4333-8444-555555555555"
 		if _, err := s.Create(t.Context(), again); err != nil {
@@ -167,47 +167,48 @@ func TestDeleteIfConcurrentReference(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("a stale version is a conflict", func(t *testing.T) {
+	t.Run("stale version is a conflict", func(t *testing.T) {
 		if err := s.DeleteIf(t.Context(), o.Key(), 7, func(context.Context) error { return nil }); !errors.Is(err, registry.ErrConflict) {
 			t.Error(err)
 		}
 	})
 }
 
-// TestPlatformNamespaceConsistentReads that one replica made, and gone that one
-// removed: for what is decided by it, no replica waits for its watch.
+// TestPlatformNamespaceConsistentReads creates and deletes a platform namespace through one
+// replica, and uses it through another one at once.
 func TestPlatformNamespaceConsistentReads(t *testing.T) {
-	w := inWorld(t)
-	a, b := w.rules(t), w.rules(t)
+	w := sharedWorld(t)
+	a, b := w.replica(t), w.replica(t)
 	for range 10 {
 		name := w.Namespace(t)
 		target := storetest.Target(name, "t", "flink")
 		for _, step := range []struct {
-			what string
+			name string
 			do   func() error
 			want registry.Reason
 		}{
-			{"use one that nobody made", func() error { _, err := b.Create(t.Context(), target); return err }, registry.ReasonNotFound},
-			{"make it", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
-			{"make it elsewhere", func() error { _, err := b.CreateNamespace(t.Context(), name); return err }, registry.ReasonAlreadyExists},
-			{"use it elsewhere", func() error { _, err := b.Create(t.Context(), target); return err }, ""},
-			{"remove what is in use", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNamespaceInUse},
-			{"empty it", func() error { _, err := a.Delete(t.Context(), target.Key(), registry.Precondition{}); return err }, ""},
-			{"remove it elsewhere", func() error { _, _, err := b.DeleteNamespace(t.Context(), name); return err }, ""},
-			{"remove it twice", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNotFound},
-			{"make it again", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
+			{"use before create", func() error { _, err := b.Create(t.Context(), target); return err }, registry.ReasonNotFound},
+			{"create", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
+			{"create through the other replica", func() error { _, err := b.CreateNamespace(t.Context(), name); return err }, registry.ReasonAlreadyExists},
+			{"use through the other replica", func() error { _, err := b.Create(t.Context(), target); return err }, ""},
+			{"delete in use", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNamespaceInUse},
+			{"delete the target", func() error { _, err := a.Delete(t.Context(), target.Key(), registry.Precondition{}); return err }, ""},
+			{"delete through the other replica", func() error { _, _, err := b.DeleteNamespace(t.Context(), name); return err }, ""},
+			{"delete again", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNotFound},
+			{"create again", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
 		} {
 			if err := step.do(); registry.ReasonOf(err) != step.want || step.want == "" && err != nil {
-				t.Fatalf("%s: %v, want %q", step.what, err, step.want)
+				t.Fatalf("%s: got %v, want %q", step.name, err, step.want)
 			}
 		}
 	}
 }
 
-// TestPlatformNamespaceFromKubectl for all at once, too.
+// TestPlatformNamespaceFromKubectl applies a target with kubectl, and reads its namespace at
+// once.
 func TestPlatformNamespaceFromKubectl(t *testing.T) {
-	w := inWorld(t)
-	b := w.rules(t)
+	w := sharedWorld(t)
+	b := w.replica(t)
 	for range 5 {
 		name := w.Namespace(t)
 		w.MustKubectl(t, targetYAML("by-kubectl", "", "flink"), "apply", "-n", name, "-f", "-")

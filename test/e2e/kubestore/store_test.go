@@ -1,4 +1,4 @@
-// Package kubestore_test has the tests of registry/kubestore that need a cluster.
+// Package kubestore_test tests registry/kubestore against a real API server.
 package kubestore_test
 
 import (
@@ -23,7 +23,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
-// world is a control plane that knows drey's objects.
+// world is a control plane with drey's CRDs.
 type world struct {
 	*cluster.Cluster
 	objects dynamic.Interface
@@ -44,7 +44,7 @@ var shared = sync.OnceValues(func() (*world, error) {
 	return &world{c, objects}, err
 })
 
-// soon is how long what comes about by itself may take.
+// soon bounds waiting for asynchronous effects.
 const soon = 20 * time.Second
 
 var started *cluster.Cluster
@@ -60,7 +60,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func inWorld(t testing.TB) *world {
+// sharedWorld returns the world that the tests of this package share.
+func sharedWorld(t testing.TB) *world {
 	t.Helper()
 	w, err := shared()
 	if err != nil {
@@ -69,12 +70,13 @@ func inWorld(t testing.TB) *world {
 	return w
 }
 
-// open returns a store on the world, which the test closes if nobody else does.
+// open returns a store that is closed at the end of the test.
 func (w *world) open(t testing.TB, o kubestore.Options) *kubestore.Store {
 	t.Helper()
 	return w.openAs(t, w.Config(), o)
 }
 
+// openAs is open with another client configuration.
 func (w *world) openAs(t testing.TB, config *rest.Config, o kubestore.Options) *kubestore.Store {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -87,8 +89,7 @@ func (w *world) openAs(t testing.TB, config *rest.Config, o kubestore.Options) *
 	return s
 }
 
-// reporting returns a store that keeps the status of the objects, as that of the replica
-// does which leads.
+// reporting returns a store that writes status, as the leader's does.
 func (w *world) reporting(t testing.TB, o kubestore.Options) *kubestore.Store {
 	t.Helper()
 	s := w.open(t, o)
@@ -96,10 +97,10 @@ func (w *world) reporting(t testing.TB, o kubestore.Options) *kubestore.Store {
 	return s
 }
 
-// TestStore runs the suite beside a second store, which reports status all the
-// while: writes that REST does not show must not disturb.
+// TestStore runs the conformance suite beside a second store that writes status, which must
+// not affect versions.
 func TestStore(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	suiteNamespaces := []string{"default", "a", "b", "c", "team", "team-b", "tea"}
 	client := kubernetes.NewForConfigOrDie(w.Config())
 	for _, name := range suiteNamespaces {
