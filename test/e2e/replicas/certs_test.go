@@ -12,9 +12,9 @@ import (
 
 var soakFor = flag.Duration("soak", 45*time.Second, "how long certificates rotate under load")
 
-// TestCertificateRotation replaces the CA and the serving
-// certificate every 20 s; in less than a minute once, for then it has to share the
-// machine. A third drey leads at first, and ends on the way.
+// TestCertificateRotation creates pods while the CA and the serving certificate rotate
+// every 20 s, or once in a run of less than a minute. The first leader, a third replica,
+// stops on the way. No call may fail.
 func TestCertificateRotation(t *testing.T) {
 	c := cluster.Start(t)
 	program, err := drey.Build(t.Context(), t.TempDir())
@@ -24,7 +24,7 @@ func TestCertificateRotation(t *testing.T) {
 	home := c.Namespace(t)
 	lifetime, rotations := 30*time.Second, int(*soakFor/(22*time.Second))
 	if *soakFor < time.Minute {
-		lifetime, rotations = *soakFor*4/3, 1 // renewed at two thirds, just before the end, with as long as it can be to do so
+		lifetime, rotations = *soakFor*4/3, 1 // renewed at two thirds of the lifetime, just before the end
 	}
 	args := []string{"--namespace", home, "--certs-ca-lifetime", lifetime.String(), "--certs-lifetime", lifetime.String(), "--ca-propagation-delay", "1s"}
 	first := soak.Start(t, c, program, args)

@@ -24,41 +24,38 @@ import (
 
 const targets = "/api/v1/namespaces/default/deployment-targets"
 
-// patience is how long a replica may lag behind what another wrote. It is
-// milliseconds, but for a machine that has much else to do.
-const patience = 5 * time.Second
+// consistencyTimeout bounds how long a replica may serve reads from before another one's
+// write: milliseconds, and more on a busy machine.
+const consistencyTimeout = 5 * time.Second
 
-// TestRESTExchangesReplicas, however many replicas serve it. Each request goes to
-// another of them.
+// TestRESTExchangesReplicas plays the exchanges of registry/rest against one and three
+// replicas. Each request goes to another replica.
 func TestRESTExchangesReplicas(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../../../registry/rest/testdata/*.http")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no exchanges found: %v", err)
-	}
+	files := exchange.Files(t, "../../../registry/rest/testdata")
 	w := newWorld(t, 1)
 	for _, replicas := range []int{1, 3} {
 		for len(w.replicas) < replicas {
 			w.start(t)
 		}
 		w.await(t, replicas)
-		lag := patience
+		timeout := consistencyTimeout
 		if replicas == 1 {
-			lag = 0 // who has written reads it
+			timeout = 0 // read-your-writes
 		}
 		for _, file := range files {
-			if filepath.Base(file) == "apitokens.http" { // the cluster has tokens of its own
+			if filepath.Base(file) == "apitokens.http" { // not supported in the cluster
 				continue
 			}
-			t.Run(fmt.Sprintf("%s by %d", strings.TrimSuffix(filepath.Base(file), ".http"), replicas), func(t *testing.T) {
-				(&exchange.Player{URL: w.url(), IgnoreKeyOrder: true, ConsistencyTimeout: lag}).Play(t, file)
+			t.Run(fmt.Sprintf("%s with %d replicas", strings.TrimSuffix(filepath.Base(file), ".http"), replicas), func(t *testing.T) {
+				(&exchange.Player{URL: w.url(), IgnoreKeyOrder: true, ConsistencyTimeout: timeout}).Play(t, file)
 			})
 		}
 	}
 }
 
-// TestAcknowledgedWritesSurviveKills while replicas, the API server and etcd are killed
-// under clients that write.
+// TestAcknowledgedWritesSurviveKills kills replicas, the API server and etcd while clients
+// write, and looks for each acknowledged write.
 func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
@@ -67,7 +64,7 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 	var (
 		mu           sync.Mutex
 		acknowledged []string
-		late         int
+		retried      int
 		writers      sync.WaitGroup
 	)
 	for writer := range 8 {
@@ -77,18 +74,18 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 				for tried := false; ctx.Err() == nil; tried = true {
 					status, header, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody(name, name))
 					switch {
-					case status == http.StatusCreated, status == http.StatusConflict && tried: // an attempt before was not answered, and took place
+					case status == http.StatusCreated, status == http.StatusConflict && tried: // an earlier attempt took effect without a response
 						mu.Lock()
 						acknowledged = append(acknowledged, name)
 						mu.Unlock()
 					case status == 0, status == http.StatusServiceUnavailable && header.Get("Retry-After") != "", status == http.StatusTooManyRequests:
 						mu.Lock()
-						late++
+						retried++
 						mu.Unlock()
 						time.Sleep(50 * time.Millisecond)
 						continue
 					default:
-						t.Errorf("POST %s answers %d: %s", name, status, answer)
+						t.Errorf("POST %s: got %d %s, want 201 or a retryable error", name, status, answer)
 					}
 					break
 				}
@@ -111,45 +108,45 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 			if err := r.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			w.gone(r)
+			w.remove(r)
 			w.start(t)
 		}
 		time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond)
 	}
 	writers.Wait()
 	w.await(t, 3)
-	t.Logf("%d kills, %d writes acknowledged, %d attempts put off", kills, len(acknowledged), late)
+	t.Logf("%d kills, %d writes acknowledged, %d attempts retried", kills, len(acknowledged), retried)
 	if len(acknowledged) < 50 {
-		t.Error("too few writes to tell")
+		t.Errorf("got %d acknowledged writes, want at least 50", len(acknowledged))
 	}
 
-	there := strings.Fields(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-n", "default", "-o", "jsonpath={.items[*].metadata.name}"))
-	slices.Sort(there)
+	present := strings.Fields(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-n", "default", "-o", "jsonpath={.items[*].metadata.name}"))
+	slices.Sort(present)
 	for _, name := range acknowledged {
-		if _, ok := slices.BinarySearch(there, name); !ok {
-			t.Errorf("%s was acknowledged, and is lost", name)
+		if _, ok := slices.BinarySearch(present, name); !ok {
+			t.Errorf("got no target %q, whose creation was acknowledged", name)
 		}
 	}
-	// What was not answered may be there or not; for all alike.
+	// Writes without a response may have taken effect; all replicas agree on them.
 	for _, r := range w.replicas {
 		eventually.OK(t, 20*time.Second, func() error {
 			status, _, list := call(t.Context(), http.MethodGet, r.REST+targets, "")
-			if n := strings.Count(list, `"kind":"DeploymentTarget",`); status != http.StatusOK || n != len(there) {
-				return fmt.Errorf("a replica lists %d targets, with status %d; the cluster has %d", n, status, len(there))
+			if n := strings.Count(list, `"kind":"DeploymentTarget",`); status != http.StatusOK || n != len(present) {
+				return fmt.Errorf("a replica lists: got %d targets, status %d, want %d", n, status, len(present))
 			}
 			return nil
 		})
 	}
 }
 
-// TestAPIServerStalled every replica goes on reading, and says of writes that
-// they have to wait.
+// TestAPIServerStalled stops the API server with SIGSTOP. Each replica serves reads, and
+// answers writes with 503 and Retry-After.
 func TestAPIServerStalled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	namespace := w.Namespace(t)
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("kept", namespace)); status != http.StatusCreated {
-		t.Fatal(status, answer)
+		t.Fatalf("POST: got %d %s, want 201", status, answer)
 	}
 	for _, r := range w.replicas {
 		eventually.OK(t, 10*time.Second, func() error {
@@ -177,20 +174,20 @@ func TestAPIServerStalled(t *testing.T) {
 	for began := time.Now(); time.Since(began) < *outage; time.Sleep(200 * time.Millisecond) {
 		for _, r := range w.replicas {
 			for _, path := range []string{targets, targets + "/kept"} {
-				asked := time.Now()
+				began := time.Now()
 				status, _, answer := call(t.Context(), http.MethodGet, r.REST+path, "")
-				if status != http.StatusOK || !strings.Contains(answer, "kept") || time.Since(asked) > 8*time.Second {
-					t.Fatalf("GET %s: %d after %s: %s", path, status, time.Since(asked), answer)
+				if status != http.StatusOK || !strings.Contains(answer, "kept") || time.Since(began) > 8*time.Second {
+					t.Fatalf("GET %s: got %d after %s: %s", path, status, time.Since(began), answer)
 				}
 			}
 		}
 	}
 	for _, r := range w.replicas {
 		writes.Go(func() {
-			asked := time.Now()
+			began := time.Now()
 			status, header, answer := call(t.Context(), http.MethodPost, r.REST+targets, targetBody("later", "later"))
-			if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(answer, "ry again") || time.Since(asked) > 25*time.Second {
-				t.Errorf("POST: %d %v after %s: %s", status, header, time.Since(asked), answer)
+			if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(answer, "ry again") || time.Since(began) > 25*time.Second {
+				t.Errorf("POST: got %d %v after %s: %s, want 503 with Retry-After", status, header, time.Since(began), answer)
 			}
 		})
 	}
@@ -210,18 +207,18 @@ const flinkPod = `{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {app:
 ---
 `
 
-// TestAllReplicasDown 200 pods come where they may, and none where not; then all
-// of them are labeled.
+// TestAllReplicasDown creates 200 Flink pods while no replica runs: the policy admits them
+// in a registered namespace only, and drey labels them once it is back.
 func TestAllReplicasDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	registered, other := w.Namespace(t), w.Namespace(t)
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("t", registered)); status != http.StatusCreated {
-		t.Fatal(status, answer)
+		t.Fatalf("POST: got %d %s, want 201", status, answer)
 	}
-	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy, and of whom to trust, within a second or so
+	eventually.OK(t, 10*time.Second, func() error { // until the policy and the caBundle are in effect
 		if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", other, "-f", "-"); err == nil {
-			return fmt.Errorf("let in: %s", out)
+			return fmt.Errorf("got %s, want a denial", out)
 		}
 		return nil
 	})
@@ -229,7 +226,7 @@ func TestAllReplicasDown(t *testing.T) {
 		if err := r.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		w.gone(r)
+		w.remove(r)
 	}
 	const n = 200
 	var all strings.Builder
@@ -238,25 +235,26 @@ func TestAllReplicasDown(t *testing.T) {
 	}
 	began := time.Now()
 	w.MustKubectl(t, all.String(), "create", "-n", registered, "-f", "-")
-	t.Logf("%d pods made in %s without drey", n, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d pods created in %s without drey", n, time.Since(began).Round(time.Millisecond))
 	if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "-n", other, "-f", "-"); err == nil || !strings.Contains(out, "drey-gate") || !strings.Contains(out, "kubectl apply -f -") {
-		t.Errorf("where there is no target: %v %s", err, out)
+		t.Errorf("in a namespace without a target: got %v %s, want the denial of drey-gate", err, out)
 	}
 	time.Sleep(time.Until(began.Add(*outage)))
 
 	w.start(t)
-	back := time.Now()
+	restarted := time.Now()
 	eventually.OK(t, 60*time.Second, func() error {
 		found, err := w.client.CoreV1().Pods(registered).List(t.Context(), metav1.ListOptions{LabelSelector: "system=ververica-platform,vvpNamespace=default"})
 		if err == nil && len(found.Items) != n {
-			err = fmt.Errorf("%d of %d pods are labeled", len(found.Items), n)
+			err = fmt.Errorf("got %d labeled pods, want %d", len(found.Items), n)
 		}
 		return err
 	})
-	t.Logf("all labeled %s after drey was back", time.Since(back).Round(100*time.Millisecond))
+	t.Logf("all labeled %s after the restart", time.Since(restarted).Round(100*time.Millisecond))
 }
 
-// TestLeaderFailover when the leader is killed, and when it is asked to stop.
+// TestLeaderFailover stops the leader, which releases its Lease, and kills one, whose Lease
+// expires. Another replica becomes the leader.
 func TestLeaderFailover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -273,12 +271,12 @@ func TestLeaderFailover(t *testing.T) {
 		end    func(*replica) error
 		within time.Duration
 	}{
-		{"is asked to stop", func(r *replica) error { return r.Stop() }, 14 * time.Second}, // it gives up its Lease
-		{"is killed", func(r *replica) error { return r.Kill() }, 40 * time.Second},        // its Lease holds for 15 s
+		{"stops", func(r *replica) error { return r.Stop() }, 14 * time.Second},     // it releases its Lease
+		{"is killed", func(r *replica) error { return r.Kill() }, 40 * time.Second}, // its Lease expires after 15 s
 	} {
 		eventually.OK(t, 40*time.Second, func() error {
 			if leader() == nil {
-				return errors.New("nobody leads")
+				return errors.New("got no leader")
 			}
 			return nil
 		})
@@ -286,31 +284,31 @@ func TestLeaderFailover(t *testing.T) {
 		if err := c.end(old); err != nil {
 			t.Fatal(err)
 		}
-		w.gone(old)
+		w.remove(old)
 		began := time.Now()
 		eventually.OK(t, c.within, func() error {
 			if leader() == nil {
-				return fmt.Errorf("nobody leads after the leader %s", c.how)
+				return fmt.Errorf("got no leader after the leader %s", c.how)
 			}
 			return nil
 		})
-		t.Logf("after the leader %s another leads within %s", c.how, time.Since(began).Round(100*time.Millisecond))
+		t.Logf("after the leader %s, another replica leads within %s", c.how, time.Since(began).Round(100*time.Millisecond))
 		w.start(t)
 	}
 }
 
-// TestRollingRestart as a Deployment does it: one more comes,
-// and when it is ready one goes. It is an upgrade, and the way back: what calls drey is
-// applied anew, too.
+// TestRollingRestart replaces all replicas as a Deployment does, with maxSurge 1 and
+// maxUnavailable 0, to other flags and back, and updates the webhook configuration. No call
+// may fail.
 func TestRollingRestart(t *testing.T) {
 	const replicas = 3
 	w := newWorld(t, replicas)
 	w.failClosed(t)
 	namespace := w.Namespace(t)
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("t", namespace)); status != http.StatusCreated {
-		t.Fatal(status, answer)
+		t.Fatalf("POST: got %d %s, want 201", status, answer)
 	}
-	eventually.OK(t, 20*time.Second, func() error { // all know the target
+	eventually.OK(t, 20*time.Second, func() error { // until all replicas' watches have the target
 		for range 2 * replicas {
 			if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", namespace, "-f", "-"); err != nil {
 				return fmt.Errorf("%w %s", err, out)
@@ -320,8 +318,8 @@ func TestRollingRestart(t *testing.T) {
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	over := make(chan struct{})
-	load := podload.Options{Config: w.Config(), Namespace: namespace, Rate: *rate, Label: "vvpNamespace", For: time.Hour, Until: over}
+	restarted := make(chan struct{})
+	load := podload.Options{Config: w.Config(), Namespace: namespace, Rate: *rate, Label: "vvpNamespace", For: time.Hour, Until: restarted}
 	var report podload.Result
 	var errLoad error
 	done := make(chan struct{})
@@ -331,28 +329,28 @@ func TestRollingRestart(t *testing.T) {
 	}()
 	began := time.Now()
 	for round := range *rounds {
-		// Every other time it is another version, as far as a flag makes one: to it and back.
-		version := []string{"--mode", []string{"warn", "enforce"}[round%2]}
+		// An upgrade and its rollback, as far as a flag makes a version.
+		flags := []string{"--mode", []string{"warn", "enforce"}[round%2]}
 		w.reconfigure(t, int32(9+round%2))
 		for _, old := range slices.Clone(w.replicas) {
-			w.start(t, version...)
+			w.start(t, flags...)
 			w.await(t, replicas+1)
 			if err := old.Stop(); err != nil {
 				t.Error(err)
 			}
-			w.gone(old)
+			w.remove(old)
 		}
 	}
-	close(over)
+	close(restarted)
 	<-done
 	if errLoad != nil {
 		t.Fatal(errLoad)
 	}
 	t.Logf("%d restarts in %s: %s", *rounds*replicas, time.Since(began).Round(time.Second), report)
 	if report.Failed > 0 || report.Unlabeled > 0 {
-		t.Errorf("calls failed: %s", strings.Join(report.Errors, "\n"))
+		t.Errorf("got %d failed calls and %d unlabeled pods: %s", report.Failed, report.Unlabeled, strings.Join(report.Errors, "\n"))
 	}
 	if report.Created < 100 {
-		t.Error("too few pods to tell")
+		t.Errorf("got %d created pods, want at least 100", report.Created)
 	}
 }

@@ -17,30 +17,30 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestRestoredCluster puts an older state of etcd under running replicas. All agree with
-// the API server within 30 s, without a restart: over REST, in admission, and in the
-// label of the namespaces.
+// TestRestoredCluster restores a backup of etcd under running replicas. All agree with the
+// API server within 30 s, without a restart: in REST, in admission, and in the namespace
+// label.
 func TestRestoredCluster(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	for _, c := range []struct {
 		rule   string
-		frozen bool // the replicas do not run before resourceVersions have passed those from before the restore
+		frozen bool // the replicas are stopped until resourceVersions exceed those from before the restore
 	}{
-		{"versions go back", false},
-		{"versions overtake those that a replica has seen", true},
+		{"resourceVersions go back", false},
+		{"resourceVersions exceed those seen", true},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			kept, deleted, made, anew := w.Namespace(t), w.Namespace(t), w.Namespace(t), w.Namespace(t)
+			kept, deleted, created, later := w.Namespace(t), w.Namespace(t), w.Namespace(t), w.Namespace(t)
 			w.MustKubectl(t, target(kept)+target(deleted), "apply", "-n", "default", "-f", "-")
 			backup, err := w.SaveEtcd(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.write(t, kept, 200)
-			w.MustKubectl(t, target(made), "apply", "-n", "default", "-f", "-")
+			w.MustKubectl(t, target(created), "apply", "-n", "default", "-f", "-")
 			w.MustKubectl(t, "", "delete", "dt", deleted, "-n", "default")
-			eventually.OK(t, 20*time.Second, func() error { return w.agrees(t, []string{kept, made}, []string{deleted, anew}) })
+			eventually.OK(t, 20*time.Second, func() error { return w.agrees(t, []string{kept, created}, []string{deleted, later}) })
 			before := w.write(t, kept, 1)
 
 			if c.frozen {
@@ -55,22 +55,23 @@ func TestRestoredCluster(t *testing.T) {
 				w.signal(t, syscall.SIGCONT)
 			}
 			began := time.Now()
-			eventually.OK(t, 30*time.Second, func() error { return w.agrees(t, []string{kept, deleted}, []string{made, anew}) })
+			eventually.OK(t, 30*time.Second, func() error { return w.agrees(t, []string{kept, deleted}, []string{created, later}) })
 			t.Logf("all agree %s after the restore", time.Since(began).Round(100*time.Millisecond))
 
-			w.MustKubectl(t, target(anew), "apply", "-n", "default", "-f", "-")
+			w.MustKubectl(t, target(later), "apply", "-n", "default", "-f", "-")
 			w.MustKubectl(t, "", "delete", "dt", deleted, "-n", "default")
-			eventually.OK(t, 10*time.Second, func() error { return w.agrees(t, []string{kept, anew}, []string{made, deleted}) })
+			eventually.OK(t, 10*time.Second, func() error { return w.agrees(t, []string{kept, later}, []string{created, deleted}) })
 		})
 	}
 }
 
+// target returns the YAML of a DeploymentTarget named after its namespace.
 func target(namespace string) string {
 	return fmt.Sprintf("apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: %[1]s}\nspec: {kubernetes: {namespace: %[1]s}}\n---\n", namespace)
 }
 
-// agrees compares, of namespaces with and without a target, the lists of all replicas,
-// single targets, admission and the label.
+// agrees compares LIST and GET of each replica, admission and the namespace label with the
+// namespaces that have a target and those that have none.
 func (w *world) agrees(t *testing.T, with, without []string) error {
 	t.Helper()
 	for i, r := range w.replicas {
@@ -79,7 +80,7 @@ func (w *world) agrees(t *testing.T, with, without []string) error {
 			Items []struct{ Metadata struct{ Name string } }
 		}
 		if err := json.Unmarshal([]byte(answer), &list); err != nil || status != http.StatusOK {
-			return fmt.Errorf("replica %d lists: %d %s", i, status, answer)
+			return fmt.Errorf("replica %d: LIST: got %d %s", i, status, answer)
 		}
 		var names []string
 		for _, o := range list.Items {
@@ -89,7 +90,7 @@ func (w *world) agrees(t *testing.T, with, without []string) error {
 			want := slices.Contains(with, name)
 			status, _, _ := call(t.Context(), http.MethodGet, r.REST+targets+"/"+name, "")
 			if slices.Contains(names, name) != want || (status == http.StatusOK) != want {
-				return fmt.Errorf("replica %d: %s has a target: %t; listed: %v; GET: %d", i, name, want, names, status)
+				return fmt.Errorf("replica %d: target %q: got LIST %v, GET %d, want it present: %t", i, name, names, status, want)
 			}
 		}
 	}
@@ -99,34 +100,35 @@ func (w *world) agrees(t *testing.T, with, without []string) error {
 		if err != nil {
 			return err
 		}
-		if mark := namespace.Labels[config.LabelRegistered]; (mark == config.Registered) != want {
-			return fmt.Errorf("namespace %s has a target: %t; %s is %q", name, want, config.LabelRegistered, mark)
+		if label := namespace.Labels[config.LabelRegistered]; (label == config.Registered) != want {
+			return fmt.Errorf("namespace %s: got the label %s=%q, want it registered: %t", name, config.LabelRegistered, label, want)
 		}
-		for range 2 * len(w.replicas) { // each call goes to the next
+		for range 2 * len(w.replicas) { // each call goes to another replica
 			out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", name, "-f", "-", "-o", "jsonpath={.metadata.labels.vvpNamespace}")
 			if want && (err != nil || out != "default") || !want && (err == nil || !strings.Contains(out, "DeploymentTarget")) {
-				return fmt.Errorf("namespace %s has a target: %t; a Flink pod: %s %s", name, want, fmt.Sprint(err), out)
+				return fmt.Errorf("create a Flink pod in namespace %s: got %s %s, want it admitted: %t", name, fmt.Sprint(err), out, want)
 			}
 		}
 	}
 	return nil
 }
 
-// write makes n changes, and returns the resourceVersion of the last.
+// write creates n ConfigMaps, and returns the resourceVersion of the last one.
 func (w *world) write(t *testing.T, namespace string, n int) (version int) {
 	t.Helper()
 	for range n {
-		made, err := w.client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "x-"}}, metav1.CreateOptions{})
+		created, err := w.client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "x-"}}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := fmt.Sscan(made.ResourceVersion, &version); err != nil {
+		if _, err := fmt.Sscan(created.ResourceVersion, &version); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return version
 }
 
+// signal sends a signal to all replicas.
 func (w *world) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	for _, r := range w.replicas {

@@ -1,10 +1,9 @@
-// Package replicas has the tests of several drey that serve one registry, which the
-// cluster keeps, behind balancers that follow their readiness.
+// Package replicas tests several replicas of drey with one registry in the cluster, behind
+// load balancers that follow their readiness.
 package replicas
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,12 +12,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -34,20 +35,20 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 2, "how often all replicas are restarted, one after the other: to another version, and back")
-	rate   = flag.Int("rate", 40, "pods a second meanwhile")
-	outage = flag.Duration("outage", 8*time.Second, "how long the API server is away, or drey")
-	chaos  = flag.Duration("chaos", 15*time.Second, "how long replicas, API server and etcd are killed")
+	rounds = flag.Int("rounds", 2, "rolling restarts of all replicas, alternately an upgrade and a rollback")
+	rate   = flag.Int("rate", 40, "pods per second during the restarts")
+	outage = flag.Duration("outage", 8*time.Second, "duration of an outage of the API server, or of drey")
+	chaos  = flag.Duration("chaos", 15*time.Second, "duration of the kills of replicas, API server and etcd")
 )
 
 func TestMain(m *testing.M) {
-	// Each request has a connection of its own, and so goes to the next replica.
+	// Each request opens a connection, which the balancer sends to another replica.
 	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
 	os.Exit(m.Run())
 }
 
-// world is a control plane on which drey runs as its manifests run it, but for who
-// carries the packets.
+// world is a control plane with replicas of drey as the manifests run them, behind
+// balancers in place of Services.
 type world struct {
 	*cluster.Cluster
 	client         kubernetes.Interface
@@ -100,24 +101,18 @@ func newWorld(t *testing.T, replicas int) *world {
 	return w
 }
 
-// register has the API server call the balancer, and installs the policies.
+// register installs the webhook configurations, which call the balancer, and the policies.
 func (w *world) register(t *testing.T) {
 	t.Helper()
 	exclude := append([]string{"drey-system"}, config.SystemNamespaces...)
 	client := config.ByURL("https://"+w.webhooks.Address(), nil)
 	mutating, validating := config.Mutating(client, exclude), config.Validating(client, exclude)
 	for i := range mutating.Webhooks {
-		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // this machine has other work
+		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // the machine may be busy
 	}
 	api := w.client.AdmissionregistrationV1()
-	who, err := api.RESTClient().Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).DoRaw(t.Context())
+	self, err := w.client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
-	}
-	var self struct {
-		Status struct{ UserInfo struct{ Username string } }
-	}
-	if err := json.Unmarshal(who, &self); err != nil {
 		t.Fatal(err)
 	}
 	policies, bindings := config.Policies(config.PolicyOptions{
@@ -140,7 +135,7 @@ func (w *world) register(t *testing.T) {
 	}
 }
 
-// failClosed makes a call for a pod that fails be seen: the pod is not made.
+// failClosed sets failurePolicy Fail for pods, so that a failed call fails the creation.
 func (w *world) failClosed(t *testing.T) {
 	t.Helper()
 	api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
@@ -148,13 +143,13 @@ func (w *world) failClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Webhooks[0].FailurePolicy = new(admissionv1.Fail)
+	c.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Fail)
 	if _, err := api.Update(t.Context(), c, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// reconfigure changes what calls drey, as the manifests of another version do.
+// reconfigure updates the webhook configuration, as an upgrade does.
 func (w *world) reconfigure(t *testing.T, timeout int32) {
 	t.Helper()
 	api := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
@@ -174,7 +169,7 @@ func (w *world) reconfigure(t *testing.T, timeout int32) {
 	}
 }
 
-// start starts a replica and puts it behind the balancers.
+// start starts a replica and adds it to the balancers.
 func (w *world) start(t *testing.T, more ...string) {
 	t.Helper()
 	w.mu.Lock()
@@ -188,51 +183,45 @@ func (w *world) start(t *testing.T, more ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	behind := func(base string) balancer.Backend {
+	backend := func(base string) balancer.Backend {
 		u, err := url.Parse(base)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return balancer.Backend{Address: u.Host, ReadyURL: d.Probes + "/readyz"}
 	}
-	r := &replica{Drey: d, webhooks: behind(d.Webhook), rest: behind(d.REST)}
+	r := &replica{Drey: d, webhooks: backend(d.Webhook), rest: backend(d.REST)}
 	w.webhooks.Add(r.webhooks)
 	w.rest.Add(r.rest)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.replicas = append(w.replicas, r)
-
 }
 
-// gone forgets a replica that was stopped or killed.
-func (w *world) gone(r *replica) {
+// remove removes a stopped replica from the world and the balancers.
+func (w *world) remove(r *replica) {
 	w.webhooks.Remove(r.webhooks)
 	w.rest.Remove(r.rest)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, other := range w.replicas {
-		if other == r {
-			w.replicas = append(w.replicas[:i:i], w.replicas[i+1:]...)
-			return
-		}
-	}
+	w.replicas = slices.DeleteFunc(slices.Clone(w.replicas), func(other *replica) bool { return other == r })
 }
 
-// await waits until so many replicas take connections.
+// await waits until the balancers have that many ready replicas.
 func (w *world) await(t *testing.T, replicas int) {
 	t.Helper()
 	eventually.OK(t, 60*time.Second, func() error {
 		if a, b := w.webhooks.ReadyBackends(), w.rest.ReadyBackends(); a != replicas || b != replicas {
-			return fmt.Errorf("%d and %d replicas are ready, want %d", a, b, replicas)
+			return fmt.Errorf("got %d and %d ready replicas, want %d", a, b, replicas)
 		}
 		return nil
 	})
 }
 
-// url is that of the REST API behind the balancer.
+// url returns the URL of the REST API behind the balancer.
 func (w *world) url() string { return "http://" + w.rest.Address() }
 
-// call makes a request of the REST API. status is 0 if there was no answer.
+// call sends a REST request. status is 0 if there was no response.
 func call(ctx context.Context, method, url, body string) (status int, header http.Header, answer string) {
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
