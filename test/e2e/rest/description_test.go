@@ -20,7 +20,7 @@ import (
 	"drey.dev/drey/test/framework/exchange"
 )
 
-// description is the OpenAPI document that a server serves.
+// description is the OpenAPI document of a server, and the statuses of each operation.
 type description struct {
 	document *openapi3.T
 	router   routers.Router
@@ -29,6 +29,7 @@ type description struct {
 	seen map[string]map[int]bool // statuses by operation
 }
 
+// describe fetches and validates the OpenAPI document.
 func describe(t testing.TB, base string) *description {
 	t.Helper()
 	response, err := http.Get(base + "/openapi.json")
@@ -42,10 +43,10 @@ func describe(t testing.TB, base string) *description {
 	}
 	document, err := openapi3.NewLoader().LoadFromData(text)
 	if err != nil {
-		t.Fatalf("the server's description: %v", err)
+		t.Fatalf("openapi.json: %v", err)
 	}
 	if err := document.Validate(context.Background()); err != nil {
-		t.Fatalf("the server's description: %v", err)
+		t.Fatalf("openapi.json: %v", err)
 	}
 	router, err := gorillamux.NewRouter(document)
 	if err != nil {
@@ -55,8 +56,8 @@ func describe(t testing.TB, base string) *description {
 	return &description{document: document, router: router, seen: map[string]map[int]bool{}}
 }
 
-// validate fails if an answer is not one that the description foresees, or if a
-// request that it does not allow was done.
+// validate returns an error if the document does not allow the response, or does not allow
+// a request that succeeded.
 func (d *description) validate(e exchange.Exchange) error {
 	request := e.Request.Clone(context.Background())
 	request.URL = &url.URL{Scheme: request.URL.Scheme, Host: request.URL.Host, Path: strings.TrimSuffix(request.URL.Path, "/"), RawPath: strings.TrimSuffix(request.URL.RawPath, "/"), RawQuery: request.URL.RawQuery}
@@ -74,19 +75,19 @@ func (d *description) validate(e exchange.Exchange) error {
 	if e.Response.StatusCode < 300 {
 		request.Body = io.NopCloser(bytes.NewReader(e.Sent))
 		if request.Header.Get("Content-Type") == "" && len(e.Sent) > 0 {
-			request.Header.Set("Content-Type", "application/json") // what it is taken for
+			request.Header.Set("Content-Type", "application/json") // the server's default
 		}
 		if mediaType := request.Header.Get("Content-Type"); strings.Contains(mediaType, "x-yaml") || strings.HasPrefix(mediaType, "text/yaml") {
-			request.Header.Set("Content-Type", "application/yaml") // older names of it
+			request.Header.Set("Content-Type", "application/yaml") // aliases
 		}
 		if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
-			return fmt.Errorf("the request was done, and the description does not allow it: %w", err)
+			return fmt.Errorf("a request that openapi.json does not allow succeeded: %w", err)
 		}
 	}
-	d.saw(route.Operation.OperationID, e.Response.StatusCode)
+	d.record(route.Operation.OperationID, e.Response.StatusCode)
 	if e.Request.Method == http.MethodHead || e.Response.StatusCode == http.StatusNotModified {
 		if len(e.Received) > 0 {
-			return fmt.Errorf("an answer to %s with status %d has a body", e.Request.Method, e.Response.StatusCode)
+			return fmt.Errorf("%s with status %d: got a body, want none", e.Request.Method, e.Response.StatusCode)
 		}
 		return nil
 	}
@@ -95,33 +96,34 @@ func (d *description) validate(e exchange.Exchange) error {
 		Options: input.Options,
 	})
 	if err != nil {
-		return fmt.Errorf("the description does not foresee this answer: %w", err)
+		return fmt.Errorf("openapi.json does not allow this response: %w", err)
 	}
 	return nil
 }
 
-// validateUnknown is validate of what the description does not have.
+// validateUnknown validates the response to a request without an operation.
 func (d *description) validateUnknown(e exchange.Exchange) error {
 	if e.Request.Method == http.MethodOptions && e.Response.StatusCode == http.StatusOK {
 		return nil
 	}
 	if status := e.Response.StatusCode; !slices.Contains([]int{400, 401, 403, 404, 405, 429}, status) {
-		return fmt.Errorf("%s %s is not in the description, and is answered with %d", e.Request.Method, e.Request.URL.Path, status)
+		return fmt.Errorf("%s %s is not in openapi.json: got %d, want an error", e.Request.Method, e.Request.URL.Path, status)
 	}
 	if e.Request.Method == http.MethodHead {
 		return nil
 	}
 	var body any
 	if err := unmarshal(e.Received, &body); err != nil {
-		return fmt.Errorf("the error is not JSON: %w", err)
+		return fmt.Errorf("got an error that is not JSON: %w", err)
 	}
 	if err := d.document.Components.Schemas["Error"].Value.VisitJSON(body, openapi3.MultiErrors()); err != nil {
-		return fmt.Errorf("the description does not foresee this error: %w", err)
+		return fmt.Errorf("openapi.json does not allow this error: %w", err)
 	}
 	return nil
 }
 
-func (d *description) saw(operation string, status int) {
+// record notes the status of an operation.
+func (d *description) record(operation string, status int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.seen[operation] == nil {
@@ -130,18 +132,17 @@ func (d *description) saw(operation string, status int) {
 	d.seen[operation][status] = true
 }
 
-// reportUnused fails for each operation that no exchange called with success: the
-// suite covers the whole description.
+// reportUnused fails the test for each operation without a successful exchange.
 func (d *description) reportUnused(t *testing.T) {
 	t.Helper()
 	for path, item := range d.document.Paths.Map() {
 		for method, operation := range item.Operations() {
-			done := false
+			succeeded := false
 			for status := range d.seen[operation.OperationID] {
-				done = done || status < 300
+				succeeded = succeeded || status < 300
 			}
-			if !done && operation.OperationID != "getJob" { // there are none without a cluster
-				t.Errorf("no exchange does %s %s", method, path)
+			if !succeeded && operation.OperationID != "getJob" { // needs a cluster
+				t.Errorf("%s %s: got no successful exchange", method, path)
 			}
 		}
 	}

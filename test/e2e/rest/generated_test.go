@@ -3,6 +3,7 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -21,14 +22,13 @@ import (
 )
 
 var (
-	requests = flag.Int("requests", 2000, "how many requests to make up")
-	seed     = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the requests that are made up")
+	requests = flag.Int("requests", 2000, "number of requests to generate")
+	seed     = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the generated requests")
 )
 
-// TestGeneratedRequests makes up requests from the OpenAPI
-// document, valid ones and such that are wrong somewhere. No answer may be a
-// failure of the server, and each has to be one that the document foresees. What
-// the document does not allow must not be done.
+// TestGeneratedRequests sends requests generated from the OpenAPI document, valid and
+// damaged ones. No response is a server error, each one matches the document, and no
+// request that the document does not allow succeeds.
 func TestGeneratedRequests(t *testing.T) {
 	base, token := target(t)
 	g := newGenerator(t, describe(t, base), rand.New(rand.NewPCG(*seed, 0)))
@@ -49,7 +49,7 @@ func TestGeneratedRequests(t *testing.T) {
 		}
 		return exchange.Exchange{Request: request, Sent: body, Response: response, Received: answer}
 	}
-	make := func(method, path string, body []byte) exchange.Exchange {
+	send := func(method, path string, body []byte) exchange.Exchange {
 		request, err := http.NewRequest(method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -57,8 +57,8 @@ func TestGeneratedRequests(t *testing.T) {
 		return do(request, body)
 	}
 	for _, namespace := range g.namespaces {
-		make(http.MethodPost, "/namespaces/v1/namespaces", []byte(`{"name":"`+namespace+`"}`))
-		t.Cleanup(func() { remove(t, make, namespace) })
+		send(http.MethodPost, "/namespaces/v1/namespaces", []byte(`{"name":"`+namespace+`"}`))
+		t.Cleanup(func() { remove(t, send, namespace) })
 	}
 	statuses := map[int]int{}
 	for i := range *requests {
@@ -67,10 +67,10 @@ func TestGeneratedRequests(t *testing.T) {
 		statuses[e.Response.StatusCode]++
 		err := g.description.validate(e)
 		if err == nil && e.Response.StatusCode >= 500 {
-			err = fmt.Errorf("the server failed")
+			err = errors.New("got a server error")
 		}
 		if err != nil {
-			t.Errorf("request %d: %v\n%s %s\n%v\n%.2000s\nis answered with %s\n%.2000s", i, err, request.Method, request.URL, request.Header, body, e.Response.Status, e.Received)
+			t.Errorf("request %d: %v\n%s %s\n%v\n%.2000s\ngot %s\n%.2000s", i, err, request.Method, request.URL, request.Header, body, e.Response.Status, e.Received)
 		}
 		if t.Failed() && i%100 == 99 {
 			t.FailNow()
@@ -82,29 +82,29 @@ func TestGeneratedRequests(t *testing.T) {
 	t.Logf("%d requests, by status: %v", *requests, statuses)
 	for _, status := range []int{200, 201, 400, 404, 409} {
 		if statuses[status] < *requests/100 {
-			t.Errorf("only %d were answered with %d: little was tested", statuses[status], status)
+			t.Errorf("got %d responses with status %d, want at least %d", statuses[status], status, *requests/100)
 		}
 	}
 }
 
-// remove deletes a platform namespace with all that is in it.
-func remove(t *testing.T, make func(method, path string, body []byte) exchange.Exchange, namespace string) {
+// remove deletes a platform namespace and its objects.
+func remove(t *testing.T, send func(method, path string, body []byte) exchange.Exchange, namespace string) {
 	for _, collection := range []string{"deployments", "sessionclusters", "deployment-targets"} {
 		path := "/api/v1/namespaces/" + namespace + "/" + collection
 		var list struct {
 			Items []struct{ Metadata struct{ Name string } }
 		}
-		if err := unmarshal(make(http.MethodGet, path, nil).Received, &list); err != nil {
+		if err := unmarshal(send(http.MethodGet, path, nil).Received, &list); err != nil {
 			t.Error(err)
 		}
 		for _, o := range list.Items {
-			make(http.MethodDelete, path+"/"+o.Metadata.Name, nil)
+			send(http.MethodDelete, path+"/"+o.Metadata.Name, nil)
 		}
 	}
-	make(http.MethodDelete, "/namespaces/v1/namespaces/"+namespace, nil)
+	send(http.MethodDelete, "/namespaces/v1/namespaces/"+namespace, nil)
 }
 
-// generator makes up requests.
+// generator generates requests from a description.
 type generator struct {
 	*rand.Rand
 	description *description
@@ -123,9 +123,10 @@ func newGenerator(t *testing.T, d *description, random *rand.Rand) *generator {
 	return g
 }
 
-// often is true in n of 100.
+// often returns true in n of 100 calls.
 func (g *generator) often(n int) bool { return g.IntN(100) < n }
 
+// one returns a random element.
 func one[T any](g *generator, of []T) T { return of[g.IntN(len(of))] }
 
 func (g *generator) request(base string) (*http.Request, []byte) {
@@ -170,13 +171,13 @@ func (g *generator) request(base string) (*http.Request, []byte) {
 	}
 	request, err := http.NewRequest(method, address, bytes.NewReader(body))
 	if err != nil {
-		return g.request(base) // Go itself would not send it
+		return g.request(base) // net/http does not send it
 	}
 	request.Header = header
 	return request, body
 }
 
-// pathValue makes up a part of a path. Writes go to namespaces of ours alone.
+// pathValue returns a path parameter, mostly a namespace or a name of the test's own.
 func (g *generator) pathValue(name string) string {
 	switch {
 	case name == "namespace" && g.often(95):
@@ -189,14 +190,14 @@ func (g *generator) pathValue(name string) string {
 	return one(g, []string{"x y", "My Deployment Name", "..", "a/b", "ü", strings.Repeat("n", 2000), "\x00", "00000000-0000-4000-8000-000000000000", "%", "?", "-", "*"})
 }
 
-// body makes up a body that fits the operation, or nearly.
+// body returns a body and its media type, valid or damaged.
 func (g *generator) body(operation *openapi3.Operation) ([]byte, string) {
 	var value any = map[string]any{}
 	contentType := "application/json"
 	if operation.RequestBody != nil {
 		value = g.value(operation.RequestBody.Value.Content.Get("application/json").Schema.Value, 0)
 		if object, ok := value.(map[string]any); ok {
-			g.make(operation.OperationID, object)
+			g.refine(operation.OperationID, object)
 		}
 	}
 	if g.often(20) {
@@ -204,7 +205,7 @@ func (g *generator) body(operation *openapi3.Operation) ([]byte, string) {
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // it is made of what JSON has
+		panic(err) // value has JSON types only
 	}
 	switch n := g.IntN(100); {
 	case n < 3:
@@ -223,9 +224,8 @@ func (g *generator) body(operation *openapi3.Operation) ([]byte, string) {
 	return text, contentType
 }
 
-// make gives an object such a name and such references that something often
-// comes of it.
-func (g *generator) make(operation string, object map[string]any) {
+// refine sets names and references that often exist, so that the request often succeeds.
+func (g *generator) refine(operation string, object map[string]any) {
 	switch {
 	case operation == "createNamespace":
 		object["name"] = one(g, g.namespaces)
@@ -257,7 +257,7 @@ func (g *generator) make(operation string, object map[string]any) {
 	}
 }
 
-// value makes up a value of a schema.
+// value returns a value that matches a schema.
 func (g *generator) value(s *openapi3.Schema, depth int) any {
 	switch {
 	case s.Nullable && g.often(10):
@@ -294,7 +294,7 @@ func (g *generator) value(s *openapi3.Schema, depth int) any {
 	return object
 }
 
-// anything makes up any JSON value.
+// anything returns any JSON value.
 func (g *generator) anything(depth int) any {
 	switch n := g.IntN(8); {
 	case n == 0:
@@ -311,7 +311,7 @@ func (g *generator) anything(depth int) any {
 	return map[string]any{g.text(): g.anything(depth + 1), g.text(): g.anything(depth + 1)}
 }
 
-// damage replaces some part of a value.
+// damage replaces or deletes a part of a value.
 func (g *generator) damage(value any) any {
 	object, ok := value.(map[string]any)
 	if !ok || len(object) == 0 || g.often(20) {

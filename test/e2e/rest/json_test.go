@@ -6,14 +6,14 @@ import (
 	"errors"
 )
 
-// unmarshal reads one JSON value with its numbers as they are.
+// unmarshal reads exactly one JSON value.
 func unmarshal(text []byte, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(v); err != nil {
 		return err
 	}
 	if decoder.More() {
-		return errors.New("there is more than one value")
+		return errors.New("got more than one JSON value")
 	}
 	return nil
 }

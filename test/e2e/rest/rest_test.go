@@ -1,10 +1,8 @@
-// Package rest plays the conformance suite of the REST API over HTTP: against
-// the drey of this tree, which it starts, or against the server at DREY_URL,
-// with the token in DREY_TOKEN if it asks for one. Every answer is validated
-// against the OpenAPI document that the server itself serves.
+// Package rest plays the conformance suite of the REST API over HTTP, against a drey that
+// it builds and starts, or against the server at DREY_URL with the bearer token
+// DREY_TOKEN. It validates each response against the server's own OpenAPI document.
 //
-// It is a module of its own for the sake of the validator, which nothing else
-// needs.
+// It is a separate module because of the OpenAPI validator's dependencies.
 package rest
 
 import (
@@ -12,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,8 +19,8 @@ import (
 	"drey.dev/drey/test/framework/exchange"
 )
 
-// goldens are the exchanges that registry/rest is tested with as well.
-const goldens = "../../../registry/rest/testdata/*.http"
+// exchanges is the directory of the exchanges, which registry/rest's own tests play too.
+const exchanges = "../../../registry/rest/testdata"
 
 var server struct {
 	sync.Once
@@ -40,12 +37,12 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			code = cmp.Or(code, 1)
 		}
-		_ = os.RemoveAll(server.dir) // what is left in a temporary directory does no harm
+		_ = os.RemoveAll(server.dir) // a leftover temporary directory does no harm
 	}
 	os.Exit(code)
 }
 
-// target returns the server that the tests are about, and a token for it.
+// target returns the URL and the token of the server under test.
 func target(t testing.TB) (url, token string) {
 	t.Helper()
 	server.Do(func() {
@@ -56,9 +53,8 @@ func target(t testing.TB) (url, token string) {
 		if server.dir, server.err = os.MkdirTemp("", "drey-rest-"); server.err != nil {
 			return
 		}
-		program := filepath.Join(server.dir, "drey")
-		if out, err := exec.Command("go", "build", "-C", "../../..", "-o", program, "./cmd/drey").CombinedOutput(); err != nil {
-			server.err = fmt.Errorf("build drey: %w\n%s", err, out)
+		var program string
+		if program, server.err = drey.BuildIn(context.Background(), "../../..", server.dir); server.err != nil {
 			return
 		}
 		if server.running, server.err = drey.Start(context.Background(), drey.Options{Program: program, DataDir: server.dir}); server.err == nil {
@@ -71,15 +67,12 @@ func target(t testing.TB) (url, token string) {
 	return server.url, server.token
 }
 
+// TestExchanges plays the exchanges, which together cover every operation.
 func TestExchanges(t *testing.T) {
 	url, token := target(t)
-	files, err := filepath.Glob(goldens)
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no exchanges found: %v", err)
-	}
 	description := describe(t, url)
 	seen := 0
-	for _, file := range files {
+	for _, file := range exchange.Files(t, exchanges) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {
 			(&exchange.Player{URL: url, Token: token, Check: func(e exchange.Exchange) error {
 				seen++
