@@ -19,18 +19,19 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestDoctorFaults, says what mends it, and finds it mended after that.
+// TestDoctorFaults breaks an installation in several ways. drey doctor reports each fault
+// with a command, and is satisfied once that command has run.
 func TestDoctorFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	if out, err := w.doctor(t); err == nil || !strings.Contains(out, "drey is not in namespace drey-system") {
-		t.Fatalf("where there is none: %v %s", err, out)
+		t.Fatalf("before the installation: got %v %s, want that drey is missing", err, out)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go w.beKubelet(ctx)
+	go w.keepPodsReady(ctx)
 	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
-	// There is no kubelet, and so no address of a pod: the Service leads to what this says.
+	// Without a kubelet the pods have no addresses, so the Service needs an endpoint.
 	_, err := w.client.DiscoveryV1().EndpointSlices("drey-system").Create(t.Context(), &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: "drey-test", Labels: map[string]string{"kubernetes.io/service-name": "drey", "endpointslice.kubernetes.io/managed-by": "test"}},
 		AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.255.0.1"}}},
@@ -65,27 +66,27 @@ func TestDoctorFaults(t *testing.T) {
 
 	for _, fault := range []struct {
 		name, want string
-		breaks     []string // a kubectl command; nil: a target is registered
-		target     string   // the namespace to which that points
-		mend       string   // finds the command in what doctor prints; empty: the one after the arrow
+		kubectl    []string // kubectl arguments; nil: register a target
+		target     string   // Kubernetes namespace of that target
+		remedy     string   // pattern of the command that doctor prints
 	}{
-		{"a binding is deleted", "FAIL  objects", []string{"delete", "validatingadmissionpolicybinding", "drey-gate"}, "", `-> drey (install [^(]+)`},
-		{"a webhook is altered", "webhooks[0].failurePolicy", []string{"patch", "mutatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`}, "", `-> drey (install [^(]+)`},
-		{"a right is taken away", "clusterrole/drey is not what this version writes", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
-		{"a mode is none", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
-		{"a target leads nowhere", "points at namespace nowhere", nil, "nowhere", `-> kubectl (create namespace nowhere)`},
+		{"policy binding deleted", "FAIL  objects", []string{"delete", "validatingadmissionpolicybinding", "drey-gate"}, "", `-> drey (install [^(]+)`},
+		{"webhook changed", "webhooks[0].failurePolicy", []string{"patch", "mutatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`}, "", `-> drey (install [^(]+)`},
+		{"RBAC rule removed", "clusterrole/drey is not what this version writes", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
+		{"invalid mode", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
+		{"target of a missing namespace", "points at namespace nowhere", nil, "nowhere", `-> kubectl (create namespace nowhere)`},
 	} {
-		if fault.breaks == nil { // over REST, for nobody leads the API server to the Service
+		if fault.kubectl == nil { // over REST: the API server cannot reach the Service
 			if err := d.Register(t.Context(), "default", "t", fault.target); err != nil {
 				t.Fatal(err)
 			}
-		} else if out, err := w.RunKubectl(t, "", fault.breaks...); err != nil {
+		} else if out, err := w.RunKubectl(t, "", fault.kubectl...); err != nil {
 			t.Fatal(out)
 		}
-		out, _ := w.doctor(t) // whether it fails is for each to say
-		found := regexp.MustCompile(fault.mend).FindStringSubmatch(out)
+		out, _ := w.doctor(t) // warnings alone are no error
+		found := regexp.MustCompile(fault.remedy).FindStringSubmatch(out)
 		if !strings.Contains(out, fault.want) || found == nil {
-			t.Errorf("%s: %s", fault.name, out)
+			t.Errorf("%s: got %s\nwant %q and a match of %q", fault.name, out, fault.want, fault.remedy)
 			continue
 		}
 		command := strings.Fields(found[1])
@@ -97,7 +98,7 @@ func TestDoctorFaults(t *testing.T) {
 		eventually.OK(t, soon, healthy)
 	}
 
-	// What has no command that a test can run.
+	// Faults without a command that a test can run.
 	w.apply(t, `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
@@ -111,7 +112,7 @@ webhooks:
   rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods], scope: Namespaced}]
 `)
 	if out, err := w.doctor(t); err != nil || !strings.Contains(out, "inject.example.com of validatingwebhookconfiguration/mesh") {
-		t.Errorf("a webhook that would keep drey from starting: %v %s", err, out)
+		t.Errorf("a webhook that blocks drey's pods: got %v %s, want a warning", err, out)
 	}
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration", "mesh")
 	stopped = true
@@ -121,23 +122,24 @@ webhooks:
 	w.MustKubectl(t, "", "delete", "secret", "drey-certs", "-n", "drey-system")
 	out, err := w.run(t, "doctor", "--kubeconfig", w.Kubeconfig(), "-o", "json")
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("nobody leads, and doctor ends with %v", err)
+		t.Errorf("without a leader: got %v, want exit code 1", err)
 	}
-	var said struct {
+	var report struct {
 		Findings []struct{ Check, Level, Message, Fix string }
 	}
-	if err := json.Unmarshal([]byte(out[:strings.LastIndex(out, "}")+1]), &said); err != nil {
+	if err := json.Unmarshal([]byte(out[:strings.LastIndex(out, "}")+1]), &report); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	levels := map[string]string{}
-	for _, f := range said.Findings {
+	for _, f := range report.Findings {
 		levels[f.Check] = f.Level
 	}
 	if levels["leader"] != "FAIL" || levels["certificate"] != "WARN" || levels["objects"] != "OK" {
-		t.Errorf("%v", said)
+		t.Errorf("got %v, want leader FAIL, certificate WARN, objects OK", report)
 	}
 }
 
+// doctor runs drey doctor.
 func (w *world) doctor(t *testing.T) (string, error) {
 	t.Helper()
 	return w.run(t, "doctor", "--kubeconfig", w.Kubeconfig())

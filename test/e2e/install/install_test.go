@@ -1,6 +1,5 @@
-// Package install has the test that drey lives by what its manifests give it: it is
-// installed by its own command, runs as the ServiceAccount that was made, does all
-// that it can, and is taken out again.
+// Package install tests the installation: drey install, the ServiceAccount's permissions
+// under use, drey doctor and drey uninstall.
 package install
 
 import (
@@ -32,6 +31,7 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
+// world is a control plane on which drey is installed.
 type world struct {
 	*cluster.Cluster
 	client  kubernetes.Interface
@@ -39,38 +39,41 @@ type world struct {
 	audit   *installed.AuditLog
 	drey    *drey.Drey
 	rest    string
-	token   string   // of somebody who may do everything
-	missed  []string // resources of what is called missed, and is to be labeled
+	token   string   // of a cluster-admin
+	missed  []string // resources of the objects named missed, which drey has to label
 }
 
-// soon is how long what comes about by itself may take.
+// soon bounds waiting for asynchronous effects.
 const soon = 60 * time.Second
 
+// TestManifestsLeastPrivilege installs drey, runs it as its ServiceAccount through all of
+// its features, and uninstalls it. RBAC forbids no call, every rule is used, and no object
+// is left.
 func TestManifestsLeastPrivilege(t *testing.T) {
-	// By default the client streams what it would list, if the API server can; not all can.
+	// WatchList, the client's default, needs no list permission; older API servers lack it.
 	t.Setenv("KUBE_FEATURE_WatchListClient", "false")
 	w := newWorld(t)
 	before := w.inventory(t)
 	w.install(t)
-	w.giveFlinksKinds(t)
-	w.meetBeforeDrey(t)
+	w.installFlinkCRDs(t)
+	w.createBeforeDrey(t)
 	w.start(t)
-	w.useAll(t)
+	w.useAllFeatures(t)
 	if err := w.drey.Stop(); err != nil {
 		t.Error(err)
 	}
 	if log := w.drey.Log(); strings.Contains(log, "forbidden") {
-		t.Errorf("something was forbidden:\n%s", log)
+		t.Errorf("got a forbidden call:\n%s", log)
 	}
-	used := w.used(t)
-	for _, r := range rules(t) {
-		if !used[r] {
-			t.Errorf("the right to %s is not needed, or not tried", r)
+	used := w.usedPermissions(t)
+	for _, p := range grantedPermissions(t) {
+		if !used[p] {
+			t.Errorf("permission %s: got no use, want it used or not granted", p)
 		}
 	}
 	w.uninstall(t)
 	if after := w.inventory(t); !slices.Equal(before, after) {
-		t.Errorf("before there were\n%s\nand what is left now is\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+		t.Errorf("after uninstall: got\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
 	}
 }
 
@@ -89,51 +92,52 @@ func newWorld(t *testing.T) *world {
 	return &world{Cluster: c, client: kubernetes.NewForConfigOrDie(c.Config()), program: program, audit: audit}
 }
 
-// install runs drey install. Its pods become ready when this says so, for there is no
-// kubelet; and nothing calls drey before.
+// install runs drey install. It installs webhooks after drey's pods are ready; the test sets
+// them ready in place of a kubelet.
 func (w *world) install(t *testing.T) {
 	t.Helper()
 	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--dry-run")
 	if _, err := w.client.CoreV1().Namespaces().Get(t.Context(), "drey-system", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Fatalf("--dry-run made something: %v", err)
+		t.Fatalf("--dry-run: got %v, want no namespace", err)
 	}
 	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "8s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") {
-		t.Errorf("with no drey that becomes ready: %v\n%s", err, out)
+		t.Errorf("without a ready pod: got %v %s, want a timeout with the command to run", err, out)
 	}
 	if list, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) > 0 {
-		t.Errorf("what calls drey is there before drey is: %v %v", list.Items, err)
+		t.Errorf("got the webhooks %v %v before drey is ready, want none", list.Items, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go w.beKubelet(ctx)
+	go w.keepPodsReady(ctx)
 	w.apply(t, "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: drey}}")
 	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); err == nil || strings.Contains(out, "applied") || !strings.Contains(out, "kubectl delete validatingwebhookconfiguration/drey") {
-		t.Errorf("where somebody else has the name: %v\n%s", err, out)
+		t.Errorf("with a foreign object of the same name: got %v %s, want the command that deletes it", err, out)
 	}
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey")
 	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey applied") {
-		t.Errorf("the first time: %s", out)
+		t.Errorf("first install: got %s, want the webhooks applied", out)
 	}
 	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); strings.Contains(out, " applied") || !strings.Contains(out, "validatingwebhookconfiguration/drey up to date") {
-		t.Errorf("a second time: %s", out)
+		t.Errorf("second install: got %s, want everything up to date", out)
 	}
 }
 
-func (w *world) beKubelet(ctx context.Context) {
+// keepPodsReady sets drey's pods Ready, as a kubelet would, until ctx ends.
+func (w *world) keepPodsReady(ctx context.Context) {
 	for ctx.Err() == nil {
 		pods, err := w.client.CoreV1().Pods("drey-system").List(ctx, metav1.ListOptions{})
 		if err == nil {
 			for _, p := range pods.Items {
 				p.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
-				_, _ = w.client.CoreV1().Pods("drey-system").UpdateStatus(ctx, &p, metav1.UpdateOptions{}) // it is tried again
+				_, _ = w.client.CoreV1().Pods("drey-system").UpdateStatus(ctx, &p, metav1.UpdateOptions{}) // the next round retries
 			}
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// giveFlinksKinds has the cluster serve the custom resources that drey follows.
-func (w *world) giveFlinksKinds(t *testing.T) {
+// installFlinkCRDs installs CRDs, without a schema, of the custom resources that drey watches.
+func (w *world) installFlinkCRDs(t *testing.T) {
 	t.Helper()
 	for _, c := range flink.CustomResources {
 		w.apply(t, fmt.Sprintf(`
@@ -150,9 +154,9 @@ spec:
 	}
 }
 
-// meetBeforeDrey makes what drey finds when it comes: a pod that nobody labeled, and one
-// of each other kind that drey labels.
-func (w *world) meetBeforeDrey(t *testing.T) {
+// createBeforeDrey creates an unlabeled object of each kind that drey labels, while drey is
+// not installed.
+func (w *world) createBeforeDrey(t *testing.T) {
 	t.Helper()
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging, labels: {drey.dev/mode: audit}}}")
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: lenient, labels: {drey.dev/mode: audit}}}")
@@ -162,9 +166,9 @@ func (w *world) meetBeforeDrey(t *testing.T) {
 		w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
 	}
 	w.apply(t, pod("staging", "missed", ""))
-	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey") // it comes back with drey, and refuses all else meanwhile
+	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey") // it fails closed until drey runs; start installs it again
 	apply := func(manifest string) {
-		eventually.OK(t, soon, func() error { // the API server forgets a webhook a moment later
+		eventually.OK(t, soon, func() error { // until the deleted webhook is out of effect
 			if out, err := w.RunKubectl(t, manifest, "apply", "-f", "-"); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
@@ -186,13 +190,13 @@ func (w *world) meetBeforeDrey(t *testing.T) {
 	}
 	for _, c := range flink.CustomResources {
 		apply(fmt.Sprintf("{apiVersion: %s/%s, kind: %s, metadata: {name: missed, namespace: staging}, spec: {job: {}}}", c.Group, c.Version, c.Kind))
-		if c.Kind != "FlinkApplication" { // which is left alone
+		if c.Kind != "FlinkApplication" { // drey does not label it
 			w.missed = append(w.missed, c.Resource+"."+c.Group)
 		}
 	}
 }
 
-// tolerated is a Deployment that passes by the mode of its namespace.
+// tolerated is a Deployment that the mode of its namespace admits without a target.
 const tolerated = `
 apiVersion: apps/v1
 kind: Deployment
@@ -205,7 +209,7 @@ spec:
     spec: {containers: [{name: jobmanager, image: "flink:2.2", args: [jobmanager]}]}
 `
 
-// pod is a JobManager of the YAML in Flink's documentation.
+// pod returns a JobManager's pod as in Flink's documentation.
 func pod(namespace, name, owners string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
@@ -215,8 +219,8 @@ spec: {containers: [{name: jobmanager, image: flink:2.2, args: [standalone-job]}
 `, name, namespace, owners)
 }
 
-// start runs drey as its ServiceAccount, with the arguments of its Deployment but for
-// where it listens, and has the API server call it there.
+// start runs drey as its ServiceAccount with the arguments of its Deployment, but other
+// addresses, and installs the webhooks and policies for these addresses.
 func (w *world) start(t *testing.T) {
 	t.Helper()
 	w.token = w.tokenOf(t, "kube-system", "admin")
@@ -252,8 +256,8 @@ func (w *world) start(t *testing.T) {
 	}
 }
 
-// useAll does, as people do, everything for which drey has a right.
-func (w *world) useAll(t *testing.T) {
+// useAllFeatures uses every permission of drey's ServiceAccount through drey's features.
+func (w *world) useAllFeatures(t *testing.T) {
 	t.Helper()
 	const in = "/api/v1/namespaces/default/"
 	w.call(t, 201, "POST", in+"deployment-targets", `{"metadata":{"name":"staging"},"spec":{"kubernetes":{"namespace":"staging"}}}`)
@@ -262,20 +266,20 @@ func (w *world) useAll(t *testing.T) {
 	w.call(t, 201, "POST", "/namespaces/v1/namespaces", `{"name":"team-a"}`)
 	w.call(t, 409, "DELETE", in+"deployment-targets/staging", "")
 
-	// What came before drey is labeled, and an event tells of it.
+	// Objects from before drey are labeled.
 	eventually.OK(t, soon, func() error {
 		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
 	})
 	for _, resource := range w.missed {
 		eventually.OK(t, soon, func() error {
 			if out := w.MustKubectl(t, "", "get", resource, "missed", "-n", "staging", "-o", "jsonpath={.metadata.labels.vvpNamespace}"); out != "default" {
-				return fmt.Errorf("%s has the label vvpNamespace %q", resource, out)
+				return fmt.Errorf("%s: got the label vvpNamespace=%q, want default", resource, out)
 			}
 			return nil
 		})
 	}
-	// What comes now, is labeled at once; its owners are looked up, whatever they are.
-	uid := 0 // each has its own, by which drey remembers it
+	// New pods are labeled in admission; drey resolves owners of all kinds.
+	uid := 0 // distinct, since drey caches owners by uid
 	owner := func(apiVersion, kind string) string {
 		uid++
 		return fmt.Sprintf(`{apiVersion: %s, kind: %s, name: o, uid: 7a0c0e1d-2b3a-4958-8776-%012d, controller: true}`, apiVersion, kind, uid)
@@ -291,74 +295,74 @@ func (w *world) useAll(t *testing.T) {
 		eventually.OK(t, soon, func() error {
 			out, err := w.RunKubectl(t, pod("staging", name, ref), "apply", "-f", "-", "-o", "json")
 			if err == nil && !strings.Contains(out, `"system": "ververica-platform"`) {
-				err = fmt.Errorf("no labels: %s", out)
+				err = fmt.Errorf("got no labels: %s", out)
 			}
-			w.RunKubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") // it is an orphan
+			w.RunKubectl(t, "", "delete", "pod", name, "-n", "staging", "--now", "--ignore-not-found") // its owner does not exist
 			return err
 		})
 	}
-	// Where there is no target, nothing enters, or an event tells of it.
+	// Without a target a pod is denied, or admitted with an event.
 	eventually.OK(t, soon, func() error {
 		out, err := w.RunKubectl(t, pod("sandbox", "stranger", ""), "apply", "-f", "-")
 		if err == nil || !strings.Contains(out, "has no DeploymentTarget") {
-			return fmt.Errorf("it was let in: %s", out)
+			return fmt.Errorf("got %s, want a denial", out)
 		}
 		return nil
 	})
-	eventually.OK(t, soon, func() error { // it passes by the namespace's mode, which arrives by a watch
+	eventually.OK(t, soon, func() error { // until drey's watch has the namespace's mode
 		out, err := w.RunKubectl(t, tolerated, "apply", "-f", "-")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	eventually.OK(t, soon, func() error { // of its three pods, which are alike
+	eventually.OK(t, soon, func() error { // one event for three like pods
 		out, err := w.RunKubectl(t, "", "get", "events", "-n", "lenient", "-o", `jsonpath={.items[?(@.reason=="NoDeploymentTarget")].count}`)
 		if err != nil || !strings.Contains(out, "3") {
-			return fmt.Errorf("the events are counted %q: %w", out, err)
+			return fmt.Errorf("got the event count %q, %w, want 3", out, err)
 		}
 		return nil
 	})
 	w.call(t, 200, "GET", in+"jobs", "")
-	if code, body := w.ask(t, "GET", w.drey.Metrics+"/metrics", ""); code != 200 || !strings.Contains(body, "drey_targets 1") {
-		t.Errorf("metrics: %d %.200s", code, body)
+	if code, body := w.send(t, "GET", w.drey.Metrics+"/metrics", ""); code != 200 || !strings.Contains(body, "drey_targets 1") {
+		t.Errorf("metrics: got %d %.200s, want drey_targets 1", code, body)
 	}
 
-	// The rules of REST hold for kubectl, too.
+	// The registry webhook validates kubectl's writes.
 	const target = "{apiVersion: drey.dev/v1, kind: DeploymentTarget, metadata: {name: byhand, namespace: default}, spec: {kubernetes: {namespace: team-a}}}"
-	const lost = "{apiVersion: drey.dev/v1, kind: Deployment, metadata: {name: lost, namespace: default}, spec: {deploymentTargetName: nowhere}}"
-	if out, err := w.RunKubectl(t, lost, "apply", "-f", "-"); err == nil || !strings.Contains(out, `"registry.drey.dev" denied the request`) || !strings.Contains(out, "there is no DeploymentTarget") {
-		t.Errorf("a reference that leads nowhere: %v %s", err, out)
+	const dangling = "{apiVersion: drey.dev/v1, kind: Deployment, metadata: {name: lost, namespace: default}, spec: {deploymentTargetName: nowhere}}"
+	if out, err := w.RunKubectl(t, dangling, "apply", "-f", "-"); err == nil || !strings.Contains(out, `"registry.drey.dev" denied the request`) || !strings.Contains(out, "there is no DeploymentTarget") {
+		t.Errorf("a dangling reference: got %v %s, want a denial", err, out)
 	}
 	w.apply(t, target)
 	w.MustKubectl(t, "", "delete", "deploymenttargets.drey.dev", "byhand", "-n", "default")
 
-	// The registry, all verbs, all kinds.
+	// The registry: all verbs and kinds.
 	for _, collection := range []string{"deployments/d", "sessionclusters/s"} {
 		w.call(t, 200, "PUT", in+collection, `{"metadata":{"labels":{"a":"b"}},"spec":{"deploymentTargetName":"staging"}}`)
 		w.call(t, 200, "DELETE", in+collection, "")
 	}
 	w.MustKubectl(t, "", "delete", "pod", "--all", "-n", "staging", "--now")
-	for _, resource := range append(w.missed, "flinkapplications.flink.k8s.io") { // or they hold the target
+	for _, resource := range append(w.missed, "flinkapplications.flink.k8s.io") { // they block the deletion of the target
 		w.MustKubectl(t, "", "delete", resource, "missed", "-n", "staging")
 	}
 	w.call(t, 200, "PUT", in+"deployment-targets/staging", `{"metadata":{"labels":{"a":"b"}},"spec":{"kubernetes":{"namespace":"staging"}}}`)
 	eventually.OK(t, soon, func() error {
-		if code, body := w.ask(t, "DELETE", w.rest+in+"deployment-targets/staging", ""); code != 200 {
-			return fmt.Errorf("%d %s", code, body)
+		if code, body := w.send(t, "DELETE", w.rest+in+"deployment-targets/staging", ""); code != 200 {
+			return fmt.Errorf("got %d %s, want 200", code, body)
 		}
 		return nil
 	})
-	// Certificates are renewed meanwhile.
+	// Certificates rotate.
 	eventually.OK(t, 2*soon, func() error {
 		if n := strings.Count(w.drey.Log(), `"certificates changed"`); n < 3 {
-			return fmt.Errorf("the certificates have changed %d times", n)
+			return fmt.Errorf("got %d certificate rotations, want 3", n)
 		}
 		return nil
 	})
 }
 
-// has tells whether a pod's JSON has a part.
+// has returns an error unless a pod's JSON contains part.
 func (w *world) has(t *testing.T, namespace, name, part string) error {
 	t.Helper()
 	p, err := w.client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
@@ -371,8 +375,9 @@ func (w *world) has(t *testing.T, namespace, name, part string) error {
 	return nil
 }
 
-// used are the rights that drey has used. One that it lacked fails the test.
-func (w *world) used(t *testing.T) map[string]bool {
+// usedPermissions returns the permissions of drey's calls in the audit log. A forbidden
+// call fails the test.
+func (w *world) usedPermissions(t *testing.T) map[string]bool {
 	t.Helper()
 	if err := w.audit.Forbidden(); err != nil {
 		t.Error(err)
@@ -387,17 +392,17 @@ func (w *world) used(t *testing.T) map[string]bool {
 		if c.ObjectRef.Subresource != "" {
 			resource += "/" + c.ObjectRef.Subresource
 		}
-		used[right(c.Verb, c.ObjectRef.APIGroup, resource)] = true
+		used[permission(c.Verb, c.ObjectRef.APIGroup, resource)] = true
 	}
 	return used
 }
 
-func right(verb, group, resource string) string {
+func permission(verb, group, resource string) string {
 	return fmt.Sprintf("%s %s of group %q", verb, resource, group)
 }
 
-// rules are the rights that drey's ServiceAccount has.
-func rules(t *testing.T) []string {
+// grantedPermissions returns the permissions of drey's ServiceAccount, sorted.
+func grantedPermissions(t *testing.T) []string {
 	t.Helper()
 	stages, err := bundle.Stages(bundle.Defaults())
 	if err != nil {
@@ -416,7 +421,7 @@ func rules(t *testing.T) []string {
 			for _, r := range role.Rules {
 				for _, verb := range r.Verbs {
 					for _, resource := range r.Resources {
-						all[right(verb, r.APIGroups[0], resource)] = true
+						all[permission(verb, r.APIGroups[0], resource)] = true
 					}
 				}
 			}
@@ -425,12 +430,12 @@ func rules(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// uninstall takes it out, first with the registry kept, then with all.
+// uninstall runs drey uninstall, which keeps the registry, and then with --purge.
 func (w *world) uninstall(t *testing.T) {
 	t.Helper()
 	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--dry-run")
 	if _, err := w.client.AppsV1().Deployments("drey-system").Get(t.Context(), "drey", metav1.GetOptions{}); err != nil {
-		t.Fatalf("--dry-run removed something: %v", err)
+		t.Fatalf("--dry-run: got %v, want the Deployment kept", err)
 	}
 	for _, c := range flink.CustomResources {
 		w.MustKubectl(t, "", "delete", "crd", c.Resource+"."+c.Group)
@@ -439,21 +444,21 @@ func (w *world) uninstall(t *testing.T) {
 	out := w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig())
 	first, last := strings.Index(out, "validatingwebhookconfiguration/drey removed"), strings.Index(out, "deployment/drey removed")
 	if first < 0 || last < first || !strings.Contains(out, "--purge") {
-		t.Errorf("what calls drey did not go first, or nobody says what stays:\n%s", out)
+		t.Errorf("got %s, want the webhooks removed first, and --purge named", out)
 	}
 	w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A")
 	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge")
-	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge") // there is nothing left to do
+	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge") // a no-op
 	for _, n := range []string{"staging", "lenient", "sandbox", "team-a"} {
 		if labels := w.MustKubectl(t, "", "get", "namespace", n, "-o", "jsonpath={.metadata.labels}"); strings.Contains(labels, "drey.dev/registered") {
-			t.Errorf("namespace %s is marked still: %s", n, labels)
+			t.Errorf("namespace %s: got the labels %s, want no drey.dev/registered", n, labels)
 		}
 		w.MustKubectl(t, "", "delete", "namespace", n)
 	}
 	w.MustKubectl(t, "", "delete", "serviceaccount", "admin", "-n", "kube-system")
 }
 
-// inventory is what there is of the kinds that installing makes.
+// inventory lists the objects of all kinds that drey install creates.
 func (w *world) inventory(t *testing.T) []string {
 	t.Helper()
 	out := w.MustKubectl(t, "", "get", "-A", "--ignore-not-found", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
@@ -463,20 +468,23 @@ func (w *world) inventory(t *testing.T) []string {
 	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Lease/kube-system/") })
 }
 
+// tokenOf creates a ServiceAccount and returns a token of it.
 func (w *world) tokenOf(t *testing.T, namespace, name string) string {
 	t.Helper()
 	w.MustKubectl(t, "", "create", "serviceaccount", name, "-n", namespace)
 	return strings.TrimSpace(w.MustKubectl(t, "", "create", "token", name, "-n", namespace))
 }
 
+// call sends a REST request, and fails the test unless the status is want.
 func (w *world) call(t *testing.T, want int, method, path, body string) {
 	t.Helper()
-	if code, text := w.ask(t, method, w.rest+path, body); code != want {
-		t.Fatalf("%s %s: %d, want %d: %s", method, path, code, want, text)
+	if code, text := w.send(t, method, w.rest+path, body); code != want {
+		t.Fatalf("%s %s: got %d %s, want %d", method, path, code, text, want)
 	}
 }
 
-func (w *world) ask(t *testing.T, method, url, body string) (int, string) {
+// send sends an HTTP request with the token.
+func (w *world) send(t *testing.T, method, url, body string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
