@@ -1,6 +1,6 @@
-// Package cel holds the conditions that the API server evaluates and the Go code
-// that it then calls against each other. It evaluates them with the API server's
-// own code, which has a go.mod of its own here.
+// Package cel compares the CEL match conditions of drey's webhooks and policies with the Go
+// code behind them. It evaluates CEL with the API server's own packages, and is a separate
+// module because of them.
 package cel
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,12 +31,10 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-const (
-	namespace = "flink"
-)
+const namespace = "flink"
 
-// sieves are drey's webhooks as the API server holds them.
-var sieves = func() []apiserver.WebhookAccessor {
+// webhooks are drey's webhooks as the API server represents them.
+var webhooks = func() []apiserver.WebhookAccessor {
 	client := config.ByURL("https://drey", nil)
 	var all []apiserver.WebhookAccessor
 	mutating, validating := config.Mutating(client, nil), config.Validating(client, nil)
@@ -51,15 +49,15 @@ var sieves = func() []apiserver.WebhookAccessor {
 
 var compiler = admissioncel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 
-// called are the paths of the webhooks that the API server would call, in order.
+// called returns the paths of the webhooks that the API server would call, in order.
 func called(t testing.TB, operation admission.Operation, object, old map[string]any) []string {
 	t.Helper()
-	return calledOf(t, sieves, operation, object, old)
+	return calledOf(t, webhooks, operation, object, old)
 }
 
-// marked are the sieves that see a namespace with drey's mark.
-func marked() []apiserver.WebhookAccessor {
-	return slices.DeleteFunc(slices.Clone(sieves), func(s apiserver.WebhookAccessor) bool {
+// registered returns the webhooks whose namespaceSelector matches a registered namespace.
+func registered() []apiserver.WebhookAccessor {
+	return slices.DeleteFunc(slices.Clone(webhooks), func(s apiserver.WebhookAccessor) bool {
 		v, ok := s.GetValidatingWebhook()
 		return ok && slices.ContainsFunc(v.NamespaceSelector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
 			return r.Key == config.LabelRegistered && r.Operator == metav1.LabelSelectorOpNotIn
@@ -67,7 +65,8 @@ func marked() []apiserver.WebhookAccessor {
 	})
 }
 
-func calledOf(t testing.TB, sieves []apiserver.WebhookAccessor, operation admission.Operation, object, old map[string]any) []string {
+// calledOf is called for some of the webhooks.
+func calledOf(t testing.TB, webhooks []apiserver.WebhookAccessor, operation admission.Operation, object, old map[string]any) []string {
 	t.Helper()
 	o := &unstructured.Unstructured{Object: object}
 	var before runtime.Object
@@ -75,14 +74,14 @@ func calledOf(t testing.TB, sieves []apiserver.WebhookAccessor, operation admiss
 		before = typed(t, old)
 	}
 	kind := o.GroupVersionKind()
-	attributes := admission.NewAttributesRecord(typed(t, object), before, kind, namespace, o.GetName(), resourceOf(kind), "", operation, nil, false, &user.DefaultInfo{Name: "somebody"})
+	attributes := admission.NewAttributesRecord(typed(t, object), before, kind, namespace, o.GetName(), resourceOf(kind), "", operation, nil, false, &user.DefaultInfo{Name: "alice"})
 	versioned, err := admission.NewVersionedAttributes(attributes, kind, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var paths []string
-	for _, s := range sieves {
-		if !slices.ContainsFunc(s.GetRules(), func(r admissionv1.RuleWithOperations) bool {
+	for _, s := range webhooks {
+		if !slices.ContainsFunc(s.GetRules(), func(r admissionregistrationv1.RuleWithOperations) bool {
 			return (&rules.Matcher{Rule: r, Attr: attributes}).Matches()
 		}) {
 			continue
@@ -101,8 +100,8 @@ func calledOf(t testing.TB, sieves []apiserver.WebhookAccessor, operation admiss
 	return paths
 }
 
-// typed is the object as the API server has it: without the fields that it does
-// not know.
+// typed converts an object to its Go type, which drops unknown fields as the API server
+// does.
 func typed(t testing.TB, object map[string]any) runtime.Object {
 	t.Helper()
 	u := &unstructured.Unstructured{Object: object}
@@ -120,8 +119,8 @@ func resourceOf(kind schema.GroupVersionKind) schema.GroupVersionResource {
 	return kind.GroupVersion().WithResource(strings.ToLower(kind.Kind) + "s")
 }
 
-// code is the Go code, in one world where the namespace has a target and one where
-// it has none: what the one does not label, the other refuses.
+// code is drey's handlers for a namespace with a target, which label Flink, and for one
+// without, which deny it.
 type code []map[string]http.Handler
 
 func newCode(t testing.TB) code {
@@ -133,13 +132,13 @@ func newCode(t testing.TB) code {
 	return all
 }
 
-// acting are the paths at which Go labels or denies an object that is created.
+// acting returns the paths at which Go labels or denies the creation of an object.
 func (c code) acting(t testing.TB, object map[string]any) []string {
 	t.Helper()
 	var paths []string
 	for _, path := range (fixtures.Case{Object: object}).Paths() {
 		for _, handlers := range c {
-			allowed, reason := ask(t, handlers[path], "CREATE", object, nil)
+			allowed, reason := review(t, handlers[path], "CREATE", object, nil)
 			if (!allowed || reason != "NotFlink" && reason != "InsufficientSignal") && !slices.Contains(paths, path) {
 				paths = append(paths, path)
 			}
@@ -148,7 +147,8 @@ func (c code) acting(t testing.TB, object map[string]any) []string {
 	return paths
 }
 
-func ask(t testing.TB, handler http.Handler, operation string, object, old map[string]any) (allowed bool, reason string) {
+// review sends an admission review, and returns the verdict.
+func review(t testing.TB, handler http.Handler, operation string, object, old map[string]any) (allowed bool, reason string) {
 	t.Helper()
 	request := map[string]any{"uid": "1", "operation": operation, "namespace": namespace, "kind": map[string]any{"kind": object["kind"]}, "object": object}
 	if old != nil {
@@ -162,20 +162,20 @@ func ask(t testing.TB, handler http.Handler, operation string, object, old map[s
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	var review struct {
+	var answer struct {
 		Response struct {
 			Allowed          bool
 			AuditAnnotations map[string]string
 		}
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &review); err != nil {
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 		t.Fatalf("%v: %s", err, w.Body)
 	}
-	return review.Response.Allowed, review.Response.AuditAnnotations["verdict"]
+	return answer.Response.Allowed, answer.Response.AuditAnnotations["verdict"]
 }
 
-// TestFixtures: nothing that Go labels or denies is kept away by CEL, and what CEL
-// lets through beyond that says why.
+// TestFixtures: CEL matches each fixture that Go labels or denies. Fixtures that CEL
+// matches in addition state the reason in CELPasses.
 func TestFixtures(t *testing.T) {
 	code := newCode(t)
 	for _, c := range fixtures.All(t) {
@@ -183,18 +183,18 @@ func TestFixtures(t *testing.T) {
 			passed, acted := called(t, admission.Create, c.Object, nil), code.acting(t, c.Object)
 			for _, path := range acted {
 				if !slices.Contains(passed, path) {
-					t.Errorf("%s acts on it, and CEL lets it only to %v", path, passed)
+					t.Errorf("got CEL matches for %v, want %s, at which Go acts", passed, path)
 				}
 			}
 			if more := len(passed) > 0 && len(acted) == 0; more != (c.CELPasses != "") {
-				t.Errorf("CEL lets it to %v, Go acts at %v, and the case says that it passes for %q", passed, acted, c.CELPasses)
+				t.Errorf("got CEL matches for %v and Go acting at %v, want an additional match only with CELPasses set; it is %q", passed, acted, c.CELPasses)
 			}
 		})
 	}
 }
 
-// TestOwnedByCustomResource: where one was let in, which the mark of the
-// namespace says, the only thing at which Go would deny and CEL does not ask.
+// TestOwnedByCustomResource: CEL matches workloads owned by a custom resource in an
+// unregistered namespace only. In a registered one the owner was admitted.
 func TestOwnedByCustomResource(t *testing.T) {
 	for _, r := range flink.CustomResources {
 		for _, c := range fixtures.All(t) {
@@ -208,19 +208,18 @@ func TestOwnedByCustomResource(t *testing.T) {
 				"apiVersion": r.Group + "/" + r.Version, "kind": r.Kind, "name": "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006",
 			}}
 			if passed := called(t, admission.Create, object, nil); !slices.Contains(passed, config.PathValidateWorkloads) {
-				t.Errorf("%s owned by a %s comes to %v where nothing is registered", c.Name, r.Kind, passed)
+				t.Errorf("%s owned by a %s, namespace not registered: got %v, want %s", c.Name, r.Kind, passed, config.PathValidateWorkloads)
 			}
-			unstructured.RemoveNestedField(object, "metadata", "labels", "system") // what says whose it is comes everywhere
-			if passed := calledOf(t, marked(), admission.Create, object, nil); slices.Contains(passed, config.PathValidateWorkloads) {
-				t.Errorf("%s owned by a %s comes to %v", c.Name, r.Kind, passed)
+			unstructured.RemoveNestedField(object, "metadata", "labels", "system") // claims are reviewed in every namespace
+			if passed := calledOf(t, registered(), admission.Create, object, nil); slices.Contains(passed, config.PathValidateWorkloads) {
+				t.Errorf("%s owned by a %s, namespace registered: got %v, want no %s", c.Name, r.Kind, passed, config.PathValidateWorkloads)
 			}
 		}
 	}
 }
 
-// TestRolloutsWithoutAPodTemplate: the schema of a custom resource may let objects
-// through that lack what the conditions read. They are not sent, and no condition
-// fails, which would refuse them.
+// TestRolloutsWithoutAPodTemplate: a Rollout may lack the fields that conditions read. No
+// condition fails, which would deny the request, and none matches.
 func TestRolloutsWithoutAPodTemplate(t *testing.T) {
 	for name, object := range map[string]map[string]any{
 		"no spec":                  {},
@@ -234,7 +233,7 @@ func TestRolloutsWithoutAPodTemplate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			object["apiVersion"], object["kind"], object["metadata"] = "argoproj.io/v1alpha1", "Rollout", map[string]any{"name": "a"}
 			if passed := called(t, admission.Create, object, nil); len(passed) > 0 {
-				t.Errorf("it comes to %v", passed)
+				t.Errorf("got matches for %v, want none", passed)
 			}
 		})
 	}

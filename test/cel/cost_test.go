@@ -16,9 +16,10 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// largest is about what etcd stores of an object, in bytes.
-const largest = 3 << 19
+// maxObjectSize is etcd's limit of an object, in bytes.
+const maxObjectSize = 3 << 19
 
+// many returns a list of n elements.
 func many(n int, at func(i int) any) []any {
 	all := make([]any, n)
 	for i := range all {
@@ -27,23 +28,26 @@ func many(n int, at func(i int) any) []any {
 	return all
 }
 
+// word returns a string of n bytes.
 func word(n int) func(int) any {
 	return func(int) any { return strings.Repeat("a", n) }
 }
 
+// main returns a container with additional fields.
 func main(fields map[string]any) map[string]any {
 	c := map[string]any{"name": "main", "image": "nginx:1"}
 	maps.Copy(c, fields)
 	return c
 }
 
+// inContainer returns a pod spec with one container.
 func inContainer(fields map[string]any) map[string]any {
 	return map[string]any{"containers": []any{main(fields)}}
 }
 
 func variable(i int) any { return map[string]any{"name": fmt.Sprint("A", i), "value": "b"} }
 
-// carriers wrap a pod in every kind of object that has one.
+// carriers returns a Pod and workloads of each shape with the same pod template.
 func carriers(metadata, spec map[string]any) []map[string]any {
 	meta := func() map[string]any {
 		m := map[string]any{"name": "a"}
@@ -60,43 +64,43 @@ func carriers(metadata, spec map[string]any) []map[string]any {
 	}
 }
 
-// TestLargePods: of large pods that are not Flink's, those within the bounds of the
-// conditions are not sent, and those beyond are sent and not refused by the policy.
+// TestLargePods: large pods that are not Flink's do not match within the limits of the
+// conditions. Beyond the limits they are sent to drey, and the policy does not deny them.
 func TestLargePods(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec       map[string]any
 		sent, deny bool
 	}{
-		"a script of 100 KiB":             {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 100<<7)}})},
-		"a script of 1 MiB":               {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}}), sent: true},
-		"10,000 arguments":                {spec: inContainer(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})},
-		"20,000 arguments":                {spec: inContainer(map[string]any{"args": many(20_000, word(4))})},
-		"40,000 arguments":                {spec: inContainer(map[string]any{"args": many(40_000, word(4))}), sent: true},
-		"11 arguments of 115,000 bytes":   {spec: inContainer(map[string]any{"args": many(11, word(115_000))}), sent: true},
-		"20 containers of 50 variables":   {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(50, variable)}) })}},
-		"20 containers of 500 variables":  {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(500, variable)}) })}},
-		"500 containers":                  {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
-		"5,000 containers":                {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
-		"1,000 volumes":                   {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
-		"1,000 volumes and a JobManager":  {spec: map[string]any{"containers": []any{map[string]any{"name": "jobmanager"}}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}, sent: true, deny: true},
-		"many arguments that name Flink":  {spec: inContainer(map[string]any{"args": many(40_000, func(int) any { return "flink" })}), sent: true, deny: true},
-		"100 containers, one of Flink's":  {spec: map[string]any{"containers": append(many(99, func(int) any { return main(nil) }), main(map[string]any{"image": "flink:2.2"}))}, sent: true, deny: true},
-		"many variables and Flink's role": {spec: inContainer(map[string]any{"args": []any{"taskmanager"}, "env": many(2_000, variable)}), sent: true, deny: true},
+		"a script of 100 KiB":                    {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 100<<7)}})},
+		"a script of 1 MiB":                      {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}}), sent: true},
+		"10,000 arguments":                       {spec: inContainer(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})},
+		"20,000 arguments":                       {spec: inContainer(map[string]any{"args": many(20_000, word(4))})},
+		"40,000 arguments":                       {spec: inContainer(map[string]any{"args": many(40_000, word(4))}), sent: true},
+		"11 arguments of 115,000 bytes":          {spec: inContainer(map[string]any{"args": many(11, word(115_000))}), sent: true},
+		"20 containers of 50 variables":          {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(50, variable)}) })}},
+		"20 containers of 500 variables":         {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(500, variable)}) })}},
+		"500 containers":                         {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
+		"5,000 containers":                       {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
+		"1,000 volumes":                          {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
+		"1,000 volumes and a JobManager":         {spec: map[string]any{"containers": []any{map[string]any{"name": "jobmanager"}}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}, sent: true, deny: true},
+		"40,000 arguments that name Flink":       {spec: inContainer(map[string]any{"args": many(40_000, func(int) any { return "flink" })}), sent: true, deny: true},
+		"100 containers, one with a Flink image": {spec: map[string]any{"containers": append(many(99, func(int) any { return main(nil) }), main(map[string]any{"image": "flink:2.2"}))}, sent: true, deny: true},
+		"2,000 variables and a Flink role":       {spec: inContainer(map[string]any{"args": []any{"taskmanager"}, "env": many(2_000, variable)}), sent: true, deny: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, o := range carriers(map[string]any{}, c.spec) {
 				if passed := called(t, admission.Create, o, nil); (len(passed) > 0) != c.sent {
-					t.Errorf("a %s is sent to %v, want that it is sent: %t", o["kind"], passed, c.sent)
+					t.Errorf("%s: got matches for %v, want it sent: %t", o["kind"], passed, c.sent)
 				}
 				if o["kind"] == "Pod" && denied(t, o) != c.deny {
-					t.Errorf("that the policy denies it is %t", !c.deny)
+					t.Errorf("denied by the policy: got %t, want %t", !c.deny, c.deny)
 				}
 			}
 		})
 	}
 }
 
-// TestLargeFlink: Flink is sent, and denied by the policy, however much is added to its pod.
+// TestLargeFlink: a Flink pod is sent to drey and denied by the policy at any size.
 func TestLargeFlink(t *testing.T) {
 	code := newCode(t)
 	jobManager := func() map[string]any {
@@ -128,22 +132,22 @@ func TestLargeFlink(t *testing.T) {
 				passed := called(t, admission.Create, o, nil)
 				for _, path := range code.acting(t, o) {
 					if !slices.Contains(passed, path) {
-						t.Errorf("%s acts on a %s, and CEL sends it to %v", path, o["kind"], passed)
+						t.Errorf("%s: got CEL matches for %v, want %s, at which Go acts", o["kind"], passed, path)
 					}
 				}
 				if len(passed) == 0 {
-					t.Errorf("a %s is not sent", o["kind"])
+					t.Errorf("%s: got no match, want it sent to drey", o["kind"])
 				}
 				if o["kind"] == "Pod" && !denied(t, o) {
-					t.Error("the policy does not deny it")
+					t.Error("got no denial by the policy")
 				}
 			}
 		})
 	}
 }
 
-// large makes objects of about so many bytes: few long things, many short ones, and
-// what the conditions search for among them.
+// large returns an object of about size bytes: few long or many short values, with the
+// words that the conditions search for among them.
 func (g generator) large(size int) map[string]any {
 	filler := func(n int) string { // of about n bytes
 		w := g.of("a", "-D", "echo a; ", "flink ", "x.sh ", "docker-entrypoint.sh\n", "org.apache.flink.", "java -cp ", "/", ";exec ", "kubernetes-taskmanager.sh ", "jobmanager", "ü", "\n")
@@ -180,7 +184,7 @@ func (g generator) large(size int) map[string]any {
 	switch g.IntN(8) {
 	case 0:
 		metadata["ownerReferences"] = list(size, func(n int) any {
-			return map[string]any{"apiVersion": g.of("apps/v1", "flink.apache.org/v1beta1"), "kind": g.of("Deployment", "FlinkDeployment"), "name": filler(n), "uid": "a", "controller": g.one(2)}
+			return map[string]any{"apiVersion": g.of("apps/v1", "flink.apache.org/v1beta1"), "kind": g.of("Deployment", "FlinkDeployment"), "name": filler(n), "uid": "a", "controller": g.oneIn(2)}
 		})
 		share = 8
 	case 1:
@@ -202,37 +206,37 @@ func (g generator) large(size int) map[string]any {
 	return all[g.IntN(len(all))]
 }
 
-// TestConditionsOfLargeObjects: no condition exceeds the cost that the API server grants,
-// and none takes long, for objects of any shape. What Go acts on is sent.
+// TestConditionsOfLargeObjects: no condition exceeds the API server's cost limit or 2 s for
+// objects of any shape, and CEL matches each object that Go labels or denies.
 func TestConditionsOfLargeObjects(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(7, 8))}
 	code := newCode(t)
 	var longest time.Duration
 	for i := range 250 {
-		o := g.large([]int{1 << 12, 1 << 14, 1 << 17, 1 << 18, largest}[i%5])
+		o := g.large([]int{1 << 12, 1 << 14, 1 << 17, 1 << 18, maxObjectSize}[i%5])
 		if text, err := json.Marshal(o); err != nil || len(text) > 3<<20 {
-			continue // the API server does not read it
+			continue // over the API server's request limit
 		}
-		begun := time.Now()
+		began := time.Now()
 		passed := called(t, admission.Create, o, nil)
 		if o["kind"] == "Pod" {
 			denied(t, o)
 		}
-		longest = max(longest, time.Since(begun))
+		longest = max(longest, time.Since(began))
 		if passed := called(t, admission.Update, o, o); slices.Contains(passed, config.PathRestoreLabels) {
-			t.Errorf("an update that changes nothing is sent to %v", passed)
+			t.Errorf("an update without changes: got matches for %v, want none of %s", passed, config.PathRestoreLabels)
 		}
 		if i%5 == 4 {
-			continue // what Go recognizes does not depend on the size
+			continue // recognition in Go does not depend on the size
 		}
 		for _, path := range code.acting(t, o) {
 			if !slices.Contains(passed, path) {
-				t.Fatalf("%s acts on a %s, and CEL lets it only to %v", path, o["kind"], passed)
+				t.Fatalf("%s: got CEL matches for %v, want %s, at which Go acts", o["kind"], passed, path)
 			}
 		}
 	}
 	t.Logf("the conditions of one object took %s at most", longest)
 	if longest > 2*time.Second {
-		t.Errorf("the conditions of one object took %s", longest)
+		t.Errorf("the conditions of one object: got %s, want at most 2 s", longest)
 	}
 }

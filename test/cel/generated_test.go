@@ -15,14 +15,14 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
+// generated is how many objects each test generates.
 const generated = 6_000
 
-// generator makes objects of the signals that both sides know, of near misses, and
-// of what has nothing to do with either.
+// generator generates objects from the signals of Flink, near misses and unrelated values.
 type generator struct{ *rand.Rand }
 
 func (g generator) of(list ...string) string { return list[g.IntN(len(list))] }
-func (g generator) one(in int) bool          { return g.IntN(in) == 0 }
+func (g generator) oneIn(n int) bool         { return g.IntN(n) == 0 }
 
 func (g generator) labels() map[string]any {
 	labels := map[string]any{}
@@ -77,29 +77,29 @@ func (g generator) pod() map[string]any {
 	containers := []any{}
 	for range 1 + g.IntN(2) {
 		c := map[string]any{"name": g.of("main", "main", "jobmanager", "taskmanager", "flink-main-container", "flink-jobmanager", "taskmanager-exporter", "sidecar")}
-		if !g.one(4) {
+		if !g.oneIn(4) {
 			c["image"] = g.image()
 		}
-		if g.one(3) {
+		if g.oneIn(3) {
 			c["command"] = g.words()
 		}
-		if g.one(2) {
+		if g.oneIn(2) {
 			c["args"] = g.words()
 		}
-		if g.one(3) {
+		if g.oneIn(3) {
 			c["env"] = []any{map[string]any{"name": g.of("A", "FLINK_MODE", "FLINK_PROPERTIES", "FLINK_CONF_DIR", "MY_FLINK_MODE", "ROLE"), "value": g.of("FLINK_MODE", "master", "worker")}}
 		}
 		containers = append(containers, c)
 	}
 	spec := map[string]any{"containers": containers}
-	if g.one(4) {
+	if g.oneIn(4) {
 		spec["initContainers"] = []any{map[string]any{"name": "flink-main-container", "image": "flink", "args": g.words()}}
 	}
-	if g.one(4) {
+	if g.oneIn(4) {
 		spec["volumes"] = []any{map[string]any{"name": g.of("data", "flink-config-volume"), "emptyDir": map[string]any{}}}
 	}
 	metadata := map[string]any{}
-	if !g.one(4) {
+	if !g.oneIn(4) {
 		metadata["labels"] = g.labels()
 	}
 	return map[string]any{"metadata": metadata, "spec": spec}
@@ -121,19 +121,19 @@ func (g generator) object() map[string]any {
 	default:
 		metadata = map[string]any{"labels": g.labels()}
 		o["spec"] = map[string]any{"template": g.pod()}
-		if kind == "Rollout" && g.one(4) {
+		if kind == "Rollout" && g.oneIn(4) {
 			o["spec"] = map[string]any{"workloadRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}
 		}
 	}
 	metadata["name"] = "a"
-	if g.one(5) {
+	if g.oneIn(5) {
 		metadata["ownerReferences"] = []any{map[string]any{
 			"apiVersion": g.of("apps/v1", "v1", "flink.apache.org/v1beta1", "flink.apache.org/v2", "flinkoperator.k8s.io/v1beta1", "flink.k8s.io/v1beta1", "example.com/v1", "flink.apache.org"),
 			"kind":       g.of("ReplicaSet", "Deployment", "FlinkDeployment", "FlinkSessionJob", "FlinkBlueGreenDeployment", "FlinkStateSnapshot", "FlinkCluster", "FlinkApplication"),
-			"name":       "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006", "controller": g.one(2),
+			"name":       "a", "uid": "0d0d0d0d-0000-4000-8000-000000000006", "controller": g.oneIn(2),
 		}}
 	}
-	if g.one(20) && kind != "Service" && kind != "ConfigMap" {
+	if g.oneIn(20) && kind != "Service" && kind != "ConfigMap" {
 		metadata["annotations"] = map[string]any{"kubernetes.io/config.mirror": ""}
 	}
 	o["metadata"] = metadata
@@ -145,48 +145,47 @@ var apiVersions = map[string]string{
 	"Job": "batch/v1", "CronJob": "batch/v1", "Rollout": "argoproj.io/v1alpha1",
 }
 
-// TestGenerated: nothing that Go labels or denies is kept away by CEL; what CEL lets
-// through beyond that is what it cannot tell apart, and no more.
+// TestGenerated: CEL matches each generated object that Go labels or denies, and in addition
+// only objects that CEL cannot distinguish.
 func TestGenerated(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	code := newCode(t)
-	flinks, more := 0, 0
+	acting, additional := 0, 0
 	for range generated {
 		o := g.object()
 		passed, acted := called(t, admission.Create, o, nil), code.acting(t, o)
 		for _, path := range acted {
 			if !slices.Contains(passed, path) {
-				t.Fatalf("%s acts on it, and CEL lets it only to %v: %v", path, passed, o)
+				t.Fatalf("got CEL matches for %v, want %s, at which Go acts: %v", passed, path, o)
 			}
 		}
 		switch {
 		case len(acted) > 0:
-			flinks++
+			acting++
 		case len(passed) > 0:
-			more++
-			if !unclear(o) {
-				t.Fatalf("CEL lets it to %v, and Go does not act on it: %v", passed, o)
+			additional++
+			if !ambiguous(o) {
+				t.Fatalf("got CEL matches for %v, want none as Go does not act: %v", passed, o)
 			}
 		}
 	}
-	t.Logf("of %d objects Go acts on %d, and CEL lets %d more through", generated, flinks, more)
-	if flinks < generated/10 || flinks > generated*9/10 {
-		t.Errorf("of %d generated objects Go acts on %d: they show little", generated, flinks)
+	t.Logf("of %d objects Go acts on %d, and CEL matches %d more", generated, acting, additional)
+	if acting < generated/10 || acting > generated*9/10 {
+		t.Errorf("got %d of %d objects on which Go acts, want a mix", acting, generated)
 	}
 }
 
-// unclear lists what CEL does not tell apart: a word that mentions a script or a class
-// of Flink's without starting it; whether the image's entry point gets the first
-// argument, or something else that the command names; an image of which flink is a
-// part of a word; and a pod with a client beside
-// what is named like a JobManager.
-func unclear(o map[string]any) bool {
+// ambiguous reports whether CEL cannot distinguish an object from Flink: a word mentions a
+// script or a class of Flink without starting it; a command other than the image's entry
+// point gets the first argument; flink is a part of a word in the image; or an owner is
+// set, as by Flink's operator.
+func ambiguous(o map[string]any) bool {
 	mentions := append(flink.Classes(), append(flink.Scripts(), "docker-entrypoint.sh")...)
 	has := func(w string) func(map[string]any) bool {
 		return func(c map[string]any) bool { image, _ := c["image"].(string); return strings.Contains(image, w) }
 	}
 	named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
-	if len((&unstructured.Unstructured{Object: o}).GetOwnerReferences()) > 0 { // Flink's operator itself, by its labels, as a custom resource's
+	if len((&unstructured.Unstructured{Object: o}).GetOwnerReferences()) > 0 {
 		return true
 	}
 	all := containers(o)
@@ -204,6 +203,7 @@ func unclear(o map[string]any) bool {
 	return false
 }
 
+// hasRole reports whether a container's first variable is ROLE.
 func hasRole(c map[string]any) bool {
 	env, _ := c["env"].([]any)
 	return len(env) > 0 && env[0].(map[string]any)["name"] == "ROLE"
@@ -211,6 +211,7 @@ func hasRole(c map[string]any) bool {
 
 var roleArgs = flink.Roles()
 
+// containers returns the containers of a Pod or of a pod template.
 func containers(o map[string]any) []map[string]any {
 	for _, path := range [][]string{{"spec", "containers"}, {"spec", "template", "spec", "containers"}, {"spec", "jobTemplate", "spec", "template", "spec", "containers"}} {
 		list, ok, _ := unstructured.NestedFieldNoCopy(o, path...)
@@ -235,50 +236,51 @@ func words(list any) []string {
 	return all
 }
 
+// isVerverica reports whether labels mark an object of Ververica Platform.
 func isVerverica(labels map[string]any) bool {
 	return labels["system"] == "ververica-platform" && (labels["app"] == "flink-job" || labels["app"] == "flink-session-cluster")
 }
 
-// TestLabelUpdates: CEL sends exactly those updates that Go refuses, or looks at
-// because they say whose a workload is, or that it is Flink's.
+// TestLabelUpdates: CEL matches exactly the label updates that Go denies, that claim an id,
+// or that make a pod one of Ververica Platform.
 func TestLabelUpdates(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(3, 4))}
 	handler := newCode(t)[0][config.PathValidatePodLabels]
 	keys := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName", "component", "mine"}
-	refused, claims := 0, 0
+	denials, claims := 0, 0
 	for range generated {
 		old, labels := map[string]any{}, map[string]any{}
 		for range g.IntN(5) {
 			old[g.of(keys...)] = g.of("a", "flink-job", "")
 		}
-		if !g.one(4) {
+		if !g.oneIn(4) {
 			old["system"] = "ververica-platform"
 		}
-		if g.one(3) {
+		if g.oneIn(3) {
 			old["app"] = g.of("flink-job", "flink-session-cluster", "my-job")
 		}
 		maps.Copy(labels, old)
 		for range g.IntN(3) {
-			if key := g.of(keys...); g.one(2) {
+			if key := g.of(keys...); g.oneIn(2) {
 				delete(labels, key)
 			} else {
 				labels[key] = g.of("a", "b", "flink-job", "")
 			}
 		}
 		pod, before := g.labeled(labels), g.labeled(old)
-		leaving := g.one(10)
-		if leaving {
+		terminating := g.oneIn(10)
+		if terminating {
 			pod["metadata"].(map[string]any)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 		}
-		allowed, _ := ask(t, handler, "UPDATE", pod, before)
+		allowed, _ := review(t, handler, "UPDATE", pod, before)
 		passed := slices.Contains(called(t, admission.Update, pod, before), config.PathValidatePodLabels)
-		becomes := !leaving && isVerverica(labels) && !isVerverica(old)
-		claimed := !leaving && labels["system"] == "ververica-platform" && verdict.SetsIdentity(stringMap(old), stringMap(labels))
-		if passed != (!allowed || claimed || becomes) || leaving && !allowed {
-			t.Fatalf("from %v to %v, being deleted: %t: CEL sends it: %t, Go allows it: %t, it claims something: %t", old, labels, leaving, passed, allowed, claimed)
+		becomes := !terminating && isVerverica(labels) && !isVerverica(old)
+		claimed := !terminating && labels["system"] == "ververica-platform" && verdict.SetsIdentity(stringMap(old), stringMap(labels))
+		if passed != (!allowed || claimed || becomes) || terminating && !allowed {
+			t.Fatalf("pod labels from %v to %v, terminating: %t: got CEL match %t, Go allows %t, claim %t", old, labels, terminating, passed, allowed, claimed)
 		}
 		if !allowed {
-			refused++
+			denials++
 		}
 		if claimed {
 			claims++
@@ -287,14 +289,14 @@ func TestLabelUpdates(t *testing.T) {
 		template := map[string]any{"template": map[string]any{"spec": pod["spec"]}}
 		pod["spec"], before["spec"] = template, template
 		if passed := slices.Contains(called(t, admission.Update, pod, before), config.PathValidateLabels); passed != claimed {
-			t.Fatalf("of a Deployment, from %v to %v, being deleted: %t: CEL sends it: %t, it claims something: %t", old, labels, leaving, passed, claimed)
+			t.Fatalf("Deployment labels from %v to %v, terminating: %t: got CEL match %t, claim %t", old, labels, terminating, passed, claimed)
 		}
 	}
 	if claims < generated/20 || claims > generated*19/20 {
-		t.Errorf("%d of %d updates claim something: they show little", claims, generated)
+		t.Errorf("got %d of %d updates with a claim, want a mix", claims, generated)
 	}
-	if refused < generated/10 || refused > generated*9/10 {
-		t.Errorf("%d of %d updates are refused: they show little", refused, generated)
+	if denials < generated/10 || denials > generated*9/10 {
+		t.Errorf("got %d of %d updates denied, want a mix", denials, generated)
 	}
 }
 
@@ -306,9 +308,10 @@ func stringMap(m map[string]any) map[string]string {
 	return all
 }
 
+// labeled returns a pod with labels.
 func (g generator) labeled(labels map[string]any) map[string]any {
 	metadata := map[string]any{"name": "a"}
-	if len(labels) > 0 || g.one(2) {
+	if len(labels) > 0 || g.oneIn(2) {
 		metadata["labels"] = labels
 	}
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": map[string]any{"containers": []any{map[string]any{"name": "main"}}}}
