@@ -27,16 +27,14 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-var soakFor = flag.Duration("soak", 30*time.Second, "how long certificates rotate under load")
+var soakFor = flag.Duration("soak", 30*time.Second, "duration of the rotations under load")
 
-// TestCertManagerRotation has cert-manager renew the CA and then
-// what it signed every 20 s, as `cmctl renew` does. Drey is not told that there
-// is a cert-manager: it finds it.
+// TestCertManagerRotation renews the CA and the serving certificate every 20 s, as
+// `cmctl renew` does, while pods are created. Drey detects cert-manager. No call may fail.
 func TestCertManagerRotation(t *testing.T) {
 	c := cluster.Start(t)
 	Start(t, c)
-	t.Chdir("../..") // drey is another module
-	program, err := drey.Build(t.Context(), t.TempDir())
+	program, err := drey.BuildIn(t.Context(), "../..", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,15 +59,15 @@ func TestCertManagerRotation(t *testing.T) {
 	})
 	kept, err := kubernetes.NewForConfigOrDie(c.Config()).AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "drey", metav1.GetOptions{})
 	if err != nil || kept.Annotations[cmapi.WantInjectAnnotation] != home+"/"+certs.ServingName {
-		t.Errorf("cainjector was not asked: %v, %v", kept.Annotations, err)
+		t.Errorf("got the annotations %v, %v, want that of cainjector", kept.Annotations, err)
 	}
 }
 
-// renew has a certificate issued anew, and waits until it is.
+// renew triggers the issuance of a certificate, and waits until it is done.
 func renew(ctx context.Context, client cmclient.Interface, namespace, name string) error {
 	all := client.CertmanagerV1().Certificates(namespace)
 	var revision *int
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // cert-manager writes the status, too
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // cert-manager writes the status as well
 		c, err := all.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -101,9 +99,9 @@ func renew(ctx context.Context, client cmclient.Interface, namespace, name strin
 	}
 }
 
-// TestCertManagerRBAC runs the mode as a user that may do
-// what package certs says, and nothing else; after a Secret of somebody else's
-// that has the name of drey's has been left alone.
+// TestCertManagerRBAC runs the cert-manager mode as a user with the permissions that
+// package certs documents. A foreign Secret with the name of drey's is not changed, and
+// deleted Secrets are issued again without a loss of trust.
 func TestCertManagerRBAC(t *testing.T) {
 	c := cluster.Start(t)
 	Start(t, c)
@@ -136,20 +134,20 @@ func TestCertManagerRBAC(t *testing.T) {
 
 	eventually.OK(t, 30*time.Second, func() error {
 		if err := m.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl describe certificate -n "+home) {
-			return fmt.Errorf("got %v, want where to look", err)
+			return fmt.Errorf("got %v, want the command that shows the cause", err)
 		}
 		return nil
 	})
-	time.Sleep(2 * time.Second) // it has had the time to do harm
+	time.Sleep(2 * time.Second) // time for a wrong write
 	if now, err := client.CoreV1().Secrets(home).Get(t.Context(), "drey-ca", metav1.GetOptions{}); err != nil || now.ResourceVersion != foreign.ResourceVersion {
-		t.Fatalf("a Secret that is not drey's has changed: %v, %v", now, err)
+		t.Fatalf("got a change of the foreign Secret: %v, %v", now, err)
 	}
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-ca", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually.OK(t, 30*time.Second, m.Ready)
 
-	// Both are replaced by hand, as the docs say, and what is trusted stays so.
+	// Manual renewal, as documented: the serving certificate stays trusted.
 	before, err := m.GetCertificate(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -164,30 +162,30 @@ func TestCertManagerRBAC(t *testing.T) {
 		}
 		eventually.OK(t, 30*time.Second, func() error {
 			if err := m.Ready(); err != nil {
-				t.Fatalf("what was trusted is not any more: %v", err)
+				t.Fatalf("got not ready during the renewal: %v", err)
 			}
 			now, err := client.CoreV1().Secrets(home).Get(t.Context(), name, metav1.GetOptions{})
 			if err != nil {
 				return err
 			}
 			if now.UID == old.UID || len(now.Data["tls.crt"]) == 0 {
-				return fmt.Errorf("%s has not been made anew", name)
+				return fmt.Errorf("got no new Secret %q", name)
 			}
 			return nil
 		})
 	}
 	eventually.OK(t, 30*time.Second, func() error {
 		if err := m.Ready(); err != nil {
-			t.Fatalf("what was trusted is not any more: %v", err)
+			t.Fatalf("got not ready during the renewal: %v", err)
 		}
 		if after, err := m.GetCertificate(nil); err != nil || after.Leaf.Equal(before.Leaf) {
-			return fmt.Errorf("still the old certificate: %w", err)
+			return fmt.Errorf("got the old certificate: %w", err)
 		}
 		return nil
 	})
 }
 
-// grant gives a user the rights that package certs asks for.
+// grant grants a user the permissions that package certs documents.
 func grant(t *testing.T, client kubernetes.Interface, namespace, user string) {
 	t.Helper()
 	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}

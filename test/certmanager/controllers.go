@@ -1,6 +1,6 @@
-// Package certmanager runs cert-manager's own controllers in this process, on a
-// cluster of package cluster: those that drey needs, and cainjector. Its
-// admission webhook, which only refuses, is not there.
+// Package certmanager runs the cert-manager controllers that drey needs, and cainjector, in
+// this process against a cluster of package cluster. cert-manager's validating webhook does
+// not run.
 package certmanager
 
 import (
@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	// The controllers register themselves.
+	// Each package registers its controller in init.
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"
@@ -45,7 +45,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
-// InstallCRDs makes the API server serve cert-manager's API.
+// InstallCRDs installs cert-manager's CRDs.
 func InstallCRDs(t testing.TB, c *cluster.Cluster) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager").Output()
@@ -116,7 +116,7 @@ func startInjector(ctx context.Context, c *cluster.Cluster, parts *sync.WaitGrou
 	api.UserAgent = "cainjector"
 	manager, err := ctrl.NewManager(api, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: new(true)}, // each test has one
+		Controller: config.Controller{SkipNameValidation: new(true)}, // one manager per test
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 	})
 	if err != nil {
