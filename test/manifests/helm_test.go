@@ -11,8 +11,8 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
-// TestHelmLifecycle does so on a real API server. What drey wrote
-// into the webhook configurations survives an upgrade.
+// TestHelmLifecycle installs, upgrades, rolls back and uninstalls the chart on a real API
+// server. The caBundle that drey writes into webhook configurations survives.
 func TestHelmLifecycle(t *testing.T) {
 	c := cluster.Start(t)
 	kubectl := func(args ...string) string {
@@ -32,7 +32,7 @@ func TestHelmLifecycle(t *testing.T) {
 	}
 	install := action.NewInstall(&helm)
 	install.ReleaseName, install.Namespace = "drey", "drey-system"
-	withoutHook, err := chartutil.ReadValues([]byte("{uninstallHook: {enabled: false}}")) // no kubelet runs it
+	withoutHook, err := chartutil.ReadValues([]byte("{uninstallHook: {enabled: false}}")) // without a kubelet it never completes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +52,10 @@ func TestHelmLifecycle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := kubectl("get", "validatingwebhookconfiguration", "drey", "-o", path); !strings.Contains(got, certificate) {
-		t.Errorf("the upgrade took the caBundle away: %q", got)
+		t.Errorf("after the upgrade: got the caBundle %q, want it unchanged", got)
 	}
 	if got := kubectl("get", "validatingadmissionpolicybinding", "drey-gate", "-o", "jsonpath={.spec.validationActions}"); got != `["Warn"]` {
-		t.Errorf("the policy of the mode warn does %s", got)
+		t.Errorf("mode warn: got the actions %s, want Warn", got)
 	}
 	rollback := action.NewRollback(&helm)
 	rollback.Version = 1
@@ -63,13 +63,13 @@ func TestHelmLifecycle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := kubectl("get", "validatingadmissionpolicybinding", "drey-gate", "-o", "jsonpath={.spec.validationActions}"); got != `["Deny"]` {
-		t.Errorf("back in the mode enforce, the policy does %s", got)
+		t.Errorf("mode enforce after the rollback: got the actions %s, want Deny", got)
 	}
 	if got := kubectl("get", "validatingwebhookconfiguration", "drey", "-o", path); !strings.Contains(got, certificate) {
-		t.Errorf("the way back took the caBundle away: %q", got)
+		t.Errorf("after the rollback: got the caBundle %q, want it unchanged", got)
 	}
 	if got := kubectl("get", "deployment", "drey", "-n", "drey-system", "-o", "jsonpath={.spec.replicas}"); got != "2" {
-		t.Errorf("after the way back there are %s replicas", got)
+		t.Errorf("after the rollback: got %s replicas, want 2", got)
 	}
 	if _, err := action.NewUninstall(&helm).Run("drey"); err != nil {
 		t.Fatal(err)
@@ -77,10 +77,10 @@ func TestHelmLifecycle(t *testing.T) {
 	left := kubectl("get", "-A", "--ignore-not-found", "-o", "name", "-l", "app.kubernetes.io/name=drey",
 		"clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings")
 	if strings.TrimSpace(left) != "" {
-		t.Errorf("what is left: %s", left)
+		t.Errorf("after the uninstallation: got %s, want nothing", left)
 	}
-	kubectl("get", "deploymenttargets.drey.dev", "-A") // the registry stays
+	kubectl("get", "deploymenttargets.drey.dev", "-A") // CRDs and registry are kept
 }
 
-// certificate is one in PEM, in base64: the API server takes nothing else.
+// certificate is a valid caBundle, which the API server requires: PEM in base64.
 const certificate = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkVENDQVJ1Z0F3SUJBZ0lVYWR5bVQrUS9MRFZiRSs1SkttWUIwZFlxQTlnd0NnWUlLb1pJemowRUF3SXcKRHpFTk1Bc0dBMVVFQXd3RWRHVnpkREFnRncweU5qRXhNak14TmpRd05UbGFHQTh5TVRJMk1UQXpNREUyTkRBMQpPVm93RHpFTk1Bc0dBMVVFQXd3RWRHVnpkREJaTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5QXdFSEEwSUFCQ2c4CmFnc0xNTnUyT082alFFZDd5dFR5OUpDQUVtWkkyTTUzR3VTdG1kTVFYaThnUENFWHRXWEhMSGo5U0MyejZDL3kKQ2pvK3U5Q2JxeGtXYzFuZ0phT2pVekJSTUIwR0ExVWREZ1FXQkJUd0daSS9pQ3gwQ1RMaGk0TU05eVFZNTJTTgpmakFmQmdOVkhTTUVHREFXZ0JUd0daSS9pQ3gwQ1RMaGk0TU05eVFZNTJTTmZqQVBCZ05WSFJNQkFmOEVCVEFECkFRSC9NQW9HQ0NxR1NNNDlCQU1DQTBnQU1FVUNJUUNta3ZBZ1dZYy9mZlBZelZzeVF0cWFUVXRQUDl6TTUzWEIKbjROd3lsNkx3Z0lnU0kwWkl4U1lXQ2RmUlBZSDRxYUQ5UEFCS3I4ZTU1eEdpbDltZ0kxcU9vZz0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="

@@ -1,5 +1,5 @@
-// Package manifests has the tests that the ways to install drey agree, in a go.mod of
-// its own for Helm.
+// Package manifests compares the installation methods of drey: drey install, kustomize and
+// Helm. It is a separate module because of Helm's dependencies.
 package manifests
 
 import (
@@ -29,10 +29,11 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
+// tree is the directory of the manifests.
 const tree = "../../manifests"
 
-// TestInstallMethodsMatch compares what Helm renders, what kustomize builds and
-// what drey install applies, object by object.
+// TestInstallMethodsMatch compares the objects of helm template, kustomize build and drey
+// install.
 func TestInstallMethodsMatch(t *testing.T) {
 	with := func(change func(*bundle.Options)) bundle.Options {
 		o := bundle.Defaults()
@@ -44,16 +45,16 @@ func TestInstallMethodsMatch(t *testing.T) {
 		overlay string
 		values  string
 	}{
-		"drey's own certificates": {bundle.Defaults(), "self-signed", ""},
-		"cert-manager's":          {with(func(o *bundle.Options) { o.Certs = bundle.CertManager }), "cert-manager", "certs: {mode: cert-manager}"},
-		"the registry in a file":  {with(func(o *bundle.Options) { o.Store, o.Replicas = bundle.Embedded, 1 }), "embedded", "{store: {type: embedded}, replicas: 1}"},
-		"a mode that only warns":  {with(func(o *bundle.Options) { o.Mode = config.Warn }), "", "mode: warn"},
-		"a mode that only tells":  {with(func(o *bundle.Options) { o.Mode = config.Audit }), "", "mode: audit"},
-		"another namespace, with targets": {with(func(o *bundle.Options) {
+		"self-signed certificates": {bundle.Defaults(), "self-signed", ""},
+		"cert-manager":             {with(func(o *bundle.Options) { o.Certs = bundle.CertManager }), "cert-manager", "certs: {mode: cert-manager}"},
+		"embedded store":           {with(func(o *bundle.Options) { o.Store, o.Replicas = bundle.Embedded, 1 }), "embedded", "{store: {type: embedded}, replicas: 1}"},
+		"mode warn":                {with(func(o *bundle.Options) { o.Mode = config.Warn }), "", "mode: warn"},
+		"mode audit":               {with(func(o *bundle.Options) { o.Mode = config.Audit }), "", "mode: audit"},
+		"other namespace and target namespaces": {with(func(o *bundle.Options) {
 			o.Namespace, o.TargetNamespaces = "apps", []string{"jobs-a", "jobs-b"}
 		}), "", "rbac: {additionalNamespaces: [jobs-a, jobs-b]}"},
-		"a REST API behind another name": {with(func(o *bundle.Options) { o.RESTURL = "https://drey.example.com" }), "", "rest: {url: 'https://drey.example.com'}"},
-		"another image and three replicas": {with(func(o *bundle.Options) { o.Image, o.Replicas = "example.com/drey@sha256:"+strings.Repeat("0", 64), 3 }), "",
+		"REST URL": {with(func(o *bundle.Options) { o.RESTURL = "https://drey.example.com" }), "", "rest: {url: 'https://drey.example.com'}"},
+		"image digest and replicas": {with(func(o *bundle.Options) { o.Image, o.Replicas = "example.com/drey@sha256:"+strings.Repeat("0", 64), 3 }), "",
 			"{image: {repository: example.com/drey, digest: 'sha256:" + strings.Repeat("0", 64) + "'}, replicas: 3}"},
 	} {
 		t.Run(variant, func(t *testing.T) {
@@ -72,7 +73,7 @@ func TestInstallMethodsMatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			chart := objects(t, rendered.Manifest)
-			delete(want, "Namespace/"+c.options.Namespace) // helm's --create-namespace, or somebody else's
+			delete(want, "Namespace/"+c.options.Namespace) // not in the chart: helm --create-namespace creates it
 			same(t, "helm template", chart, want)
 			if c.overlay == "" {
 				return
@@ -88,12 +89,12 @@ func TestInstallMethodsMatch(t *testing.T) {
 	}
 }
 
-// TestChartInvalidValues holds the schema of the values.
+// TestChartInvalidValues renders values that values.schema.json rejects.
 func TestChartInvalidValues(t *testing.T) {
-	for values, says := range map[string]string{
+	for values, want := range map[string]string{
 		"replicas: 0":                          "replicas",
 		"replicas: two":                        "replicas",
-		"{store: {type: embedded}}":            "replicas", // two, by default
+		"{store: {type: embedded}}":            "replicas", // the default is two
 		"mode: strict":                         "mode",
 		"certs: {mode: none}":                  "certs",
 		"image: {tagg: x}":                     "tagg",
@@ -105,13 +106,14 @@ func TestChartInvalidValues(t *testing.T) {
 		"networkPolicy: {apiServerPorts: []}":                         "apiServerPorts",
 		"goMemLimit: 230Mi":                                           "goMemLimit",
 	} {
-		if _, err := render("drey-system", values); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: got %v, want %q", values, err, says)
+		if _, err := render("drey-system", values); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", values, err, want)
 		}
 	}
 }
 
-// TestChartOptionalObjects renders what is off by default.
+// TestChartOptionalObjects renders options that are off by default, and turns off those
+// that are on.
 func TestChartOptionalObjects(t *testing.T) {
 	rendered, err := render("drey-system", `
 metrics:
@@ -145,7 +147,7 @@ extraArgs: [--log-level=debug]
 		}
 		for _, part := range parts {
 			if !strings.Contains(string(text), part) {
-				t.Errorf("%s has no %s: %s", key, part, text)
+				t.Errorf("%s: got %s, want %s in it", key, text, part)
 			}
 		}
 	}
@@ -155,15 +157,15 @@ extraArgs: [--log-level=debug]
 	}
 	for _, kind := range []string{"NetworkPolicy", "PodDisruptionBudget", "CustomResourceDefinition", "kind: Role", "kind: ClusterRole", "topologySpreadConstraints", "priorityClassName"} {
 		if strings.Contains(off.Manifest, kind) {
-			t.Errorf("%s is there, though it was switched off", kind)
+			t.Errorf("got %s, want it turned off", kind)
 		}
 	}
 	if len(off.Hooks) != 1 {
-		t.Errorf("%d hooks, want the test's alone", len(off.Hooks))
+		t.Errorf("got %d hooks, want that of helm test alone", len(off.Hooks))
 	}
 }
 
-// TestChartValuesDocumented looks for each of them in the chart's README.
+// TestChartValuesDocumented compares values.yaml with the table of the chart's README.
 func TestChartValuesDocumented(t *testing.T) {
 	text, err := os.ReadFile(tree + "/chart/README.md")
 	if err != nil {
@@ -181,25 +183,25 @@ func TestChartValuesDocumented(t *testing.T) {
 		}
 		seen++
 		if name := "`" + strings.TrimPrefix(path, ".") + "`"; !bytes.Contains(text, []byte(name)) {
-			t.Errorf("README.md does not say what %s does", name)
+			t.Errorf("README.md: got no row of %s", name)
 		}
 	}
 	walk("", map[string]any(c.Values))
 	for _, name := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllSubmatch(text, -1) {
 		if _, err := chartutil.Values(c.Values).PathValue(string(name[1])); err != nil {
 			if _, err := chartutil.Values(c.Values).Table(string(name[1])); err != nil {
-				t.Errorf("README.md tells of %s, which is no value", name[1])
+				t.Errorf("README.md: got a row of %s, which is no value", name[1])
 			}
 		}
 	}
 	if seen < 25 {
-		t.Errorf("only %d values", seen)
+		t.Errorf("got %d values, want at least 25", seen)
 	}
 }
 
-// TestApplyWithoutWarnings applies what Helm and kustomize make to a
-// real API server, where a warning is an error. The Deployment's pods pass the
-// restricted level of the namespace.
+// TestApplyWithoutWarnings applies the output of Helm and kustomize to a real API server,
+// twice, with warnings as errors. The Deployment's pods pass the Pod Security level
+// restricted.
 func TestApplyWithoutWarnings(t *testing.T) {
 	for variant, manifest := range map[string]func() string{
 		"kustomize, self-signed":  func() string { return kustomize(t, "self-signed") },
@@ -228,13 +230,13 @@ func TestApplyWithoutWarnings(t *testing.T) {
 				}
 			}
 			apply("--server-side")
-			apply("--server-side") // and again
-			// The controllers made a pod, so nothing of the restricted level is missing.
+			apply("--server-side")
+			// Pods exist, so they have passed Pod Security admission.
 			eventually.OK(t, time.Minute, func() error {
 				pods, err := c.KubectlCommand(t.Context(), "get", "pods", "-n", "drey-system", "-l", "app.kubernetes.io/name=drey", "-o", "name").Output()
 				if err == nil && len(pods) == 0 {
 					events, _ := c.KubectlCommand(t.Context(), "get", "events", "-n", "drey-system").CombinedOutput()
-					err = fmt.Errorf("no pod was made:\n%s", events)
+					err = fmt.Errorf("got no pod; events:\n%s", events)
 				}
 				return err
 			})
@@ -242,6 +244,7 @@ func TestApplyWithoutWarnings(t *testing.T) {
 	}
 }
 
+// load loads the chart.
 func load(t *testing.T) *chart.Chart {
 	t.Helper()
 	c, err := loader.Load(tree + "/chart")
@@ -251,7 +254,7 @@ func load(t *testing.T) *chart.Chart {
 	return c
 }
 
-// render is helm template.
+// render renders the chart, as helm template does.
 func render(namespace, values string) (*release.Release, error) {
 	c, err := loader.Load(tree + "/chart")
 	if err != nil {
@@ -267,7 +270,7 @@ func render(namespace, values string) (*release.Release, error) {
 	return install.Run(c, v)
 }
 
-// kustomize is kubectl kustomize.
+// kustomize builds an overlay with kubectl kustomize.
 func kustomize(t *testing.T, overlay string) string {
 	t.Helper()
 	binaries, err := cluster.Binaries(t.Context(), os.Stderr)
@@ -281,6 +284,7 @@ func kustomize(t *testing.T, overlay string) string {
 	return string(out)
 }
 
+// objects parses a manifest into objects by key.
 func objects(t *testing.T, manifest string) map[string]map[string]any {
 	t.Helper()
 	all := map[string]map[string]any{}
@@ -293,18 +297,19 @@ func objects(t *testing.T, manifest string) map[string]map[string]any {
 			continue
 		}
 		if all[key(&o)] != nil {
-			t.Errorf("%s is there twice", key(&o))
+			t.Errorf("got %s twice", key(&o))
 		}
 		all[key(&o)] = normal(t, &o)
 	}
 	return all
 }
 
+// key returns NAMESPACE/KIND/NAME.
 func key(o *unstructured.Unstructured) string {
 	return strings.TrimPrefix(fmt.Sprintf("%s/%s/%s", o.GetNamespace(), o.GetKind(), o.GetName()), "/")
 }
 
-// normal is an object as JSON has it, without what tells Helm what to do.
+// normal returns an object with JSON types, without Helm's own annotations.
 func normal(t *testing.T, o *unstructured.Unstructured) map[string]any {
 	t.Helper()
 	o = o.DeepCopy()
@@ -325,21 +330,22 @@ func normal(t *testing.T, o *unstructured.Unstructured) map[string]any {
 	return out
 }
 
-func same(t *testing.T, way string, got, want map[string]map[string]any) {
+// same compares the objects of an installation method with those of drey install.
+func same(t *testing.T, method string, got, want map[string]map[string]any) {
 	t.Helper()
 	for k := range got {
 		if want[k] == nil {
-			t.Errorf("%s has %s, which drey install has not", way, k)
+			t.Errorf("%s: got %s, which drey install does not have", method, k)
 		}
 	}
 	for k, w := range want {
 		g := got[k]
 		if g == nil {
-			t.Errorf("%s has no %s", way, k)
+			t.Errorf("%s: got no %s", method, k)
 		} else if !reflect.DeepEqual(g, w) {
 			a, _ := yaml.Marshal(g)
 			b, _ := yaml.Marshal(w)
-			t.Errorf("%s: %s differs:\n%s\nwant\n%s", way, k, a, b)
+			t.Errorf("%s: %s: got\n%s\nwant\n%s", method, k, a, b)
 		}
 	}
 }
