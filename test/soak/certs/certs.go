@@ -1,5 +1,5 @@
-// Package certs shows that no call fails while certificates rotate: two replicas
-// of drey, each asked about each pod, by a webhook that fails closed.
+// Package certs tests certificate rotation under load: the API server calls two replicas of
+// drey for each pod, with failurePolicy Fail, so a failed call fails the creation.
 package certs
 
 import (
@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -25,21 +25,21 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// Rate is how many pods are created in a second.
+// Rate is the number of pods created per second.
 const Rate = 200
 
-// Options are what differs between the modes.
+// Options configures a run.
 type Options struct {
 	Cluster   *cluster.Cluster
 	Program   string // drey's binary
-	Home      string // the namespace that drey counts as its own
+	Home      string // drey's own namespace
 	Args      []string
 	For       time.Duration
-	Rotations int                   // how many of the CA, and of the serving certificate, each replica must see at least
-	Meanwhile func(context.Context) // called when the load begins, and waited for when it ends, as ctx does; nil: nothing
+	Rotations int                   // minimum, of the CA and of the serving certificate, in each replica
+	Meanwhile func(context.Context) // runs during the load, until ctx ends; nil: nothing
 }
 
-// Run runs it. A call that fails fails the test.
+// Run creates pods during rotations. A failed call fails the test.
 func Run(t *testing.T, o Options) {
 	t.Helper()
 	namespace := o.Cluster.Namespace(t)
@@ -64,33 +64,33 @@ func Run(t *testing.T, o Options) {
 	}
 	t.Log(report)
 	if report.Failed > 0 || report.Unlabeled > 0 {
-		t.Errorf("calls failed: %s", strings.Join(report.Errors, "\n"))
+		t.Errorf("got %d failed calls and %d unlabeled pods: %s", report.Failed, report.Unlabeled, strings.Join(report.Errors, "\n"))
 	}
 	want := int(o.For.Seconds()) * Rate * 9 / 10
 	if o.For < time.Minute {
-		want = 100 // among other tests it is there for what fails, not for the rate
+		want = 100 // a short run shares the machine with other tests
 	}
 	if report.Created < want {
-		t.Errorf("%d pods were created, want %d: this machine is too slow to show anything", report.Created, want)
+		t.Errorf("got %d created pods, want %d: the machine is too slow", report.Created, want)
 	}
 	for i, r := range replicas {
 		for _, certificate := range []string{"ca", "serving"} {
 			got := metric(t, r, fmt.Sprintf(`drey_certificate_rotations_total{certificate=%q}`, certificate))
 			t.Logf("replica %d: %g rotations of %s", i, got, certificate)
 			if got < float64(o.Rotations) {
-				t.Errorf("replica %d: %g rotations of %s, want %d", i, got, certificate, o.Rotations)
+				t.Errorf("replica %d: got %g rotations of %s, want %d", i, got, certificate, o.Rotations)
 			}
 			if expiry := metric(t, r, fmt.Sprintf(`drey_certificate_expiry_timestamp_seconds{certificate=%q}`, certificate)); expiry < float64(time.Now().Unix()) {
-				t.Errorf("replica %d: %s expired at %g", i, certificate, expiry)
+				t.Errorf("replica %d: got %s expired at %g", i, certificate, expiry)
 			}
 		}
 		if code, body := readiness(t, r); code != http.StatusOK {
-			t.Errorf("replica %d is not ready: %s", i, body)
+			t.Errorf("replica %d: got not ready: %s", i, body)
 		}
 	}
 }
 
-// Start starts a drey that registers no webhooks, and ends it with the test.
+// Start starts a replica that does not install webhooks, and stops it after the test.
 func Start(t *testing.T, c *cluster.Cluster, program string, args []string) *drey.Drey {
 	t.Helper()
 	d, err := drey.Start(t.Context(), drey.Options{Program: program, Cluster: c, DataDir: t.TempDir(), Args: append([]string{"--install-webhooks=false"}, args...)})
@@ -106,15 +106,15 @@ func Start(t *testing.T, c *cluster.Cluster, program string, args []string) *dre
 	return d
 }
 
-// install registers the webhook for pods once for each replica, so that a pod is
-// not created unless all answer. Nobody is trusted at first.
+// install installs the webhook for pods once per replica, without a caBundle, so that a pod
+// is created only if all replicas respond.
 func install(t *testing.T, o Options, replicas []*drey.Drey) {
 	t.Helper()
-	var all *admissionv1.MutatingWebhookConfiguration
+	var all *admissionregistrationv1.MutatingWebhookConfiguration
 	for i, r := range replicas {
 		c := config.Mutating(config.ByURL(r.Webhook, nil), append([]string{o.Home}, config.SystemNamespaces...))
-		c.Webhooks = c.Webhooks[:1] // that for pods
-		c.Webhooks[0].FailurePolicy = new(admissionv1.Fail)
+		c.Webhooks = c.Webhooks[:1] // of pods
+		c.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Fail)
 		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name
 		if all == nil {
 			all = c
@@ -131,7 +131,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 	}
 }
 
-// awaitReady waits until the API server trusts the replica.
+// awaitReady waits until the replica is ready, which includes the API server's trust.
 func awaitReady(t *testing.T, d *drey.Drey) {
 	t.Helper()
 	eventually.OK(t, time.Minute, func() error {
@@ -153,7 +153,7 @@ func metric(t *testing.T, d *drey.Drey, series string) float64 {
 	_, body := get(t, d.Metrics+"/metrics")
 	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(body)
 	if found == nil {
-		t.Fatalf("there is no %s", series)
+		t.Fatalf("got no metric %s", series)
 	}
 	value, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {

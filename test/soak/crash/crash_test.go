@@ -11,7 +11,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestCrash is the short form of make soak-crash.
+// TestCrash is a short run of make soak-crash.
 func TestCrash(t *testing.T) {
 	program, err := drey.Build(t.Context(), t.TempDir())
 	if err != nil {
@@ -22,8 +22,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestLedgerViolations shows that a registry which is not what the writer
-// was told does not pass.
+// TestLedgerViolations compares a ledger with registries that lost, changed or half wrote an
+// object.
 func TestLedgerViolations(t *testing.T) {
 	object := func(kind registry.Kind, name string, version int32, spec string) registry.Object {
 		at := time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
@@ -43,60 +43,60 @@ func TestLedgerViolations(t *testing.T) {
 		o.Metadata.Labels = map[string]string{"serial": "9"}
 	})
 	torn := update(newer, func(o *registry.Object) { o.Metadata.Labels = nil })
-	anew := object(registry.DeploymentTarget, "c", 1, `{}`)
-	sent := update(anew, func(o *registry.Object) {
+	created := object(registry.DeploymentTarget, "c", 1, `{}`)
+	sent := update(created, func(o *registry.Object) {
 		o.Metadata = registry.Metadata{Namespace: "w", Name: "c", ResourceVersion: 1}
 	})
-	tornNew := update(anew, func(o *registry.Object) { o.Spec = json.RawMessage(`{"x":1}`) })
+	tornNew := update(created, func(o *registry.Object) { o.Spec = json.RawMessage(`{"x":1}`) })
 	lone := object(registry.Deployment, "d", 1, `{}`)
 
 	for rule, c := range map[string]struct {
-		doubt *attempt
-		put   []registry.Object
-		gone  []registry.Object
-		says  string // empty: it is as it should be
+		pending *attempt
+		put     []registry.Object
+		lost    []registry.Object
+		want    string // empty: no violation
 	}{
-		"all there":                           {says: ""},
-		"an object is lost":                   {gone: []registry.Object{lone}, says: "Deployment w/d is lost"},
-		"an update is lost":                   {put: []registry.Object{update(target, func(o *registry.Object) { o.Metadata.ResourceVersion = 2 })}, says: "was acknowledged as"},
-		"an object is another":                {put: []registry.Object{torn}, says: "was acknowledged as"},
-		"an object is back":                   {put: []registry.Object{object(registry.Deployment, "deleted", 1, `{}`)}, says: "is back"},
-		"an object is nobody's":               {put: []registry.Object{anew}, says: "nobody made it"},
-		"a reference leads nowhere":           {doubt: &attempt{key: target.Key(), before: &target}, gone: []registry.Object{target}, says: "refers to DeploymentTarget a"},
-		"an update in doubt took place":       {doubt: &attempt{key: target.Key(), before: &target, after: &newer}, put: []registry.Object{newer}},
-		"an update in doubt did not":          {doubt: &attempt{key: target.Key(), before: &target, after: &newer}},
-		"an update in doubt did so by half":   {doubt: &attempt{key: target.Key(), before: &target, after: &newer}, put: []registry.Object{torn}, says: "half-written"},
-		"an update in doubt lost the object":  {doubt: &attempt{key: target.Key(), before: &target, after: &newer}, gone: []registry.Object{target, deployment}, says: "half-written"},
-		"an update without its answer's end":  {doubt: &attempt{key: target.Key(), before: &target, after: &newer, acknowledged: true}, says: "was acknowledged as"},
-		"a creation in doubt took place":      {doubt: &attempt{key: anew.Key(), after: &sent}, put: []registry.Object{anew}},
-		"a creation in doubt did not":         {doubt: &attempt{key: anew.Key(), after: &sent}},
-		"a creation in doubt did so by half":  {doubt: &attempt{key: anew.Key(), after: &sent}, put: []registry.Object{tornNew}, says: "half-written"},
-		"a creation without its answer's end": {doubt: &attempt{key: anew.Key(), after: &sent, acknowledged: true}, says: "was acknowledged as"},
-		"a deletion in doubt took place":      {doubt: &attempt{key: lone.Key(), before: &lone}, gone: []registry.Object{lone}},
-		"a deletion in doubt did not":         {doubt: &attempt{key: lone.Key(), before: &lone}},
-		"a deletion in doubt did something":   {doubt: &attempt{key: target.Key(), before: &target}, put: []registry.Object{torn}, says: "half-written"},
-		"a deletion without its answer's end": {doubt: &attempt{key: lone.Key(), before: &lone, acknowledged: true}, says: "was acknowledged as not there"},
+		"no violation":                        {},
+		"object lost":                         {lost: []registry.Object{lone}, want: "Deployment w/d is lost"},
+		"update lost":                         {put: []registry.Object{update(target, func(o *registry.Object) { o.Metadata.ResourceVersion = 2 })}, want: "differs from its acknowledged state"},
+		"object changed":                      {put: []registry.Object{torn}, want: "differs from its acknowledged state"},
+		"deleted object back":                 {put: []registry.Object{object(registry.Deployment, "deleted", 1, `{}`)}, want: "exists after its deletion"},
+		"unknown object":                      {put: []registry.Object{created}, want: "was never created"},
+		"dangling reference":                  {pending: &attempt{key: target.Key(), before: &target}, lost: []registry.Object{target}, want: "refers to DeploymentTarget a"},
+		"pending update applied":              {pending: &attempt{key: target.Key(), before: &target, after: &newer}, put: []registry.Object{newer}},
+		"pending update not applied":          {pending: &attempt{key: target.Key(), before: &target, after: &newer}},
+		"pending update half applied":         {pending: &attempt{key: target.Key(), before: &target, after: &newer}, put: []registry.Object{torn}, want: "half-written"},
+		"pending update lost the object":      {pending: &attempt{key: target.Key(), before: &target, after: &newer}, lost: []registry.Object{target, deployment}, want: "half-written"},
+		"acknowledged update not applied":     {pending: &attempt{key: target.Key(), before: &target, after: &newer, acknowledged: true}, want: "differs from its acknowledged state"},
+		"pending creation applied":            {pending: &attempt{key: created.Key(), after: &sent}, put: []registry.Object{created}},
+		"pending creation not applied":        {pending: &attempt{key: created.Key(), after: &sent}},
+		"pending creation half applied":       {pending: &attempt{key: created.Key(), after: &sent}, put: []registry.Object{tornNew}, want: "half-written"},
+		"acknowledged creation not applied":   {pending: &attempt{key: created.Key(), after: &sent, acknowledged: true}, want: "differs from its acknowledged state"},
+		"pending deletion applied":            {pending: &attempt{key: lone.Key(), before: &lone}, lost: []registry.Object{lone}},
+		"pending deletion not applied":        {pending: &attempt{key: lone.Key(), before: &lone}},
+		"pending deletion changed the object": {pending: &attempt{key: target.Key(), before: &target}, put: []registry.Object{torn}, want: "half-written"},
+		"acknowledged deletion not applied":   {pending: &attempt{key: lone.Key(), before: &lone, acknowledged: true}, want: ", want absent"},
 	} {
 		t.Run(strings.ReplaceAll(rule, " ", "_"), func(t *testing.T) {
 			l := newLedger()
 			for _, o := range []registry.Object{target, deployment, lone} {
-				l.keep(o.Key(), &o)
+				l.record(o.Key(), &o)
 			}
-			l.keep(registry.Key{Kind: registry.Deployment, Namespace: "w", Name: "deleted"}, nil)
-			l.doubt = c.doubt
-			found := maps.Clone(l.kept)
+			l.record(registry.Key{Kind: registry.Deployment, Namespace: "w", Name: "deleted"}, nil)
+			l.pending = c.pending
+			found := maps.Clone(l.objects)
 			for _, o := range c.put {
 				found[o.Key()] = o
 			}
-			for _, o := range c.gone {
+			for _, o := range c.lost {
 				delete(found, o.Key())
 			}
 			got := strings.Join(l.compare(found), "\n")
-			if (got == "") != (c.says == "") || !strings.Contains(got, c.says) {
-				t.Errorf("it found %q, want %q", got, c.says)
+			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
-			if again := l.compare(found); c.says == "" && len(again) > 0 {
-				t.Errorf("what was settled is not: %q", again)
+			if again := l.compare(found); c.want == "" && len(again) > 0 {
+				t.Errorf("second comparison: got %q, want no violation", again)
 			}
 		})
 	}

@@ -8,42 +8,41 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// ledger is what a writer was told of its objects. Nobody else writes them.
+// ledger has the acknowledged state of the objects of one writer, their only one.
 type ledger struct {
-	kept    map[registry.Key]registry.Object // as they were acknowledged
-	deleted map[registry.Key]bool            // those that were, and are not
-	doubt   *attempt                         // the last write, if its answer did not come
+	objects map[registry.Key]registry.Object // as acknowledged
+	deleted map[registry.Key]bool            // by an acknowledged deletion
+	pending *attempt                         // the last write, if its response is missing
 }
 
-// attempt is a write: an object as it was, and as it is to be; nil is no object.
-// Of the latter those fields are empty that the server fills in and has not
-// told yet.
+// attempt is a write: the object before and after it; nil is no object. Fields of after that
+// the server sets are empty.
 type attempt struct {
 	key           registry.Key
 	before, after *registry.Object
-	acknowledged  bool // its answer came, but for the end
+	acknowledged  bool // the response has begun, and is incomplete
 }
 
 func newLedger() ledger {
-	return ledger{kept: map[registry.Key]registry.Object{}, deleted: map[registry.Key]bool{}}
+	return ledger{objects: map[registry.Key]registry.Object{}, deleted: map[registry.Key]bool{}}
 }
 
-// keep notes that an object is as it is, or gone.
-func (l *ledger) keep(key registry.Key, o *registry.Object) {
+// record records the acknowledged state of an object; nil: it is deleted.
+func (l *ledger) record(key registry.Key, o *registry.Object) {
 	if o == nil {
-		delete(l.kept, key)
+		delete(l.objects, key)
 		l.deleted[key] = true
 		return
 	}
-	l.kept[key] = *o
+	l.objects[key] = *o
 	delete(l.deleted, key)
 }
 
-// compare names all in which found is not what the writer was told, and settles
-// what was in doubt.
+// compare lists the violations: the differences between found and the acknowledged state.
+// The found state of the pending write becomes its acknowledged one.
 func (l *ledger) compare(found map[registry.Key]registry.Object) (violations []string) {
 	complain := func(key registry.Key, format string, args ...any) {
-		const most = 400 // of an object, whose spec may be long
+		const most = 400 // bytes of an object in a message
 		for i, arg := range args {
 			if s, ok := arg.(string); ok && len(s) > most {
 				args[i] = fmt.Sprintf("%s... (%d bytes)", s[:most], len(s))
@@ -51,64 +50,64 @@ func (l *ledger) compare(found map[registry.Key]registry.Object) (violations []s
 		}
 		violations = append(violations, fmt.Sprintf("%s %s/%s ", key.Kind, key.Namespace, key.Name)+fmt.Sprintf(format, args...))
 	}
-	inDoubt := func(key registry.Key) bool { return l.doubt != nil && l.doubt.key == key }
-	for key, want := range l.kept {
+	isPending := func(key registry.Key) bool { return l.pending != nil && l.pending.key == key }
+	for key, want := range l.objects {
 		got, there := found[key]
 		switch {
-		case inDoubt(key):
+		case isPending(key):
 		case !there:
-			complain(key, "is lost: it was acknowledged as %s", text(want))
+			complain(key, "is lost: got none, want %s as acknowledged", text(want))
 		case text(got) != text(want):
-			complain(key, "is\n  %s\nand was acknowledged as\n  %s", text(got), text(want))
+			complain(key, "differs from its acknowledged state: got\n  %s\nwant\n  %s", text(got), text(want))
 		}
 	}
 	for key, got := range found {
-		if _, known := l.kept[key]; known || inDoubt(key) {
+		if _, known := l.objects[key]; known || isPending(key) {
 			continue
 		}
 		if l.deleted[key] {
-			complain(key, "is back, and its deletion was acknowledged: %s", text(got))
+			complain(key, "exists after its deletion was acknowledged: got %s", text(got))
 		} else {
-			complain(key, "is there, and nobody made it: %s", text(got))
+			complain(key, "was never created: got %s", text(got))
 		}
 	}
 	for key, o := range found {
 		if target := targetOf(o); target != "" {
 			if _, there := found[registry.Key{Kind: registry.DeploymentTarget, Namespace: key.Namespace, Name: target}]; !there {
-				complain(key, "refers to DeploymentTarget %s, which is not there", target)
+				complain(key, "refers to DeploymentTarget %s, which does not exist", target)
 			}
 		}
 	}
-	if d := l.doubt; d != nil {
-		switch took, not := d.tookPlace(found), d.isAsBefore(found); {
-		case d.acknowledged && !took:
-			complain(d.key, "is %s, and was acknowledged as %s", d.found(found), describe(d.after))
-		case !took && !not:
-			complain(d.key, "is half-written: it is\n  %s\nand was\n  %s\nand was to be\n  %s", d.found(found), describe(d.before), describe(d.after))
+	if d := l.pending; d != nil {
+		switch applied, unchanged := d.isApplied(found), d.isUnchanged(found); {
+		case d.acknowledged && !applied:
+			complain(d.key, "differs from its acknowledged state: got %s, want %s", d.found(found), describe(d.after))
+		case !applied && !unchanged:
+			complain(d.key, "is half-written: got\n  %s\nwant\n  %s\nor\n  %s", d.found(found), describe(d.before), describe(d.after))
 		}
 		var settled *registry.Object
 		if o, there := found[d.key]; there {
 			settled = &o
 		}
-		l.keep(d.key, settled)
-		l.doubt = nil
+		l.record(d.key, settled)
+		l.pending = nil
 	}
 	slices.Sort(violations)
 	return violations
 }
 
-// tookPlace reports whether the object is as it was to be.
-func (a *attempt) tookPlace(found map[registry.Key]registry.Object) bool {
+// isApplied reports whether the object is as after the write.
+func (a *attempt) isApplied(found map[registry.Key]registry.Object) bool {
 	got, there := found[a.key]
 	if !there || a.after == nil {
 		return !there && a.after == nil
 	}
-	return a.fits(got)
+	return a.matches(got)
 }
 
-// fits reports whether an object is the one that the write makes, whatever the
-// server filled in.
-func (a *attempt) fits(got registry.Object) bool {
+// matches reports whether an object is the result of the write, with any values of the
+// fields that the server sets.
+func (a *attempt) matches(got registry.Object) bool {
 	want := a.after.Clone()
 	if want.Metadata.ID == "" {
 		want.Metadata.ID, want.Metadata.CreatedAt = got.Metadata.ID, got.Metadata.ModifiedAt
@@ -117,8 +116,8 @@ func (a *attempt) fits(got registry.Object) bool {
 	return text(got) == text(want) && got.Metadata.ID != "" && !got.Metadata.ModifiedAt.Before(want.Metadata.CreatedAt)
 }
 
-// isAsBefore reports whether the object is as if there had been no attempt.
-func (a *attempt) isAsBefore(found map[registry.Key]registry.Object) bool {
+// isUnchanged reports whether the object is as before the write.
+func (a *attempt) isUnchanged(found map[registry.Key]registry.Object) bool {
 	return a.found(found) == describe(a.before)
 }
 
@@ -131,12 +130,12 @@ func (a *attempt) found(found map[registry.Key]registry.Object) string {
 
 func describe(o *registry.Object) string {
 	if o == nil {
-		return "not there"
+		return "absent"
 	}
 	return text(*o)
 }
 
-// text is an object whole, so that two are the same if their texts are.
+// text returns an object in JSON, for comparison and messages.
 func text(o registry.Object) string {
 	b, err := json.Marshal(o)
 	if err != nil {
@@ -145,11 +144,11 @@ func text(o registry.Object) string {
 	return string(b)
 }
 
-// targetOf is the target that a Deployment refers to.
+// targetOf returns the target that a Deployment refers to.
 func targetOf(o registry.Object) string {
 	var spec struct {
 		Target string `json:"deploymentTargetName"`
 	}
-	_ = json.Unmarshal(o.Spec, &spec) // one that is not readable is not as it was acknowledged, either
+	_ = json.Unmarshal(o.Spec, &spec) // an invalid spec differs from the acknowledged one
 	return spec.Target
 }

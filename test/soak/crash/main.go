@@ -1,7 +1,7 @@
-// Command crash kills drey again and again while clients write, and checks after
-// each time that its registry is what the clients were told: no acknowledged
-// write is lost, nothing that was deleted is back, and a write without an answer
-// took place whole or not at all. It exits with an error if one does not hold.
+// Command crash kills drey repeatedly while clients write, and compares the registry with
+// the acknowledged writes after each restart: none is lost, no deleted object is back, and
+// a write without a response is applied wholly or not at all. It exits with 1 on a
+// violation.
 package main
 
 import (
@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// settings are what a run may be told.
+// settings configures a run.
 type settings struct {
 	rounds  int
-	writers int // at once, each in a platform namespace of its own
-	names   int // that each writer has for its objects, half of them for each kind
+	writers int // concurrent, each with its own platform namespace
+	names   int // of objects per writer, half of them per kind
 	program string
 	dataDir string
 	out     io.Writer
@@ -29,9 +29,9 @@ type settings struct {
 
 func main() {
 	s := settings{out: os.Stdout}
-	flag.IntVar(&s.rounds, "rounds", 200, "times that drey is killed")
-	flag.IntVar(&s.writers, "writers", 16, "clients that write at once")
-	flag.IntVar(&s.names, "names", 200, "names that each of them has for its objects")
+	flag.IntVar(&s.rounds, "rounds", 200, "number of kills")
+	flag.IntVar(&s.writers, "writers", 16, "number of concurrent writers")
+	flag.IntVar(&s.names, "names", 200, "number of object names per writer")
 	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// runInTemp keeps the data directory of a run that found something.
+// runInTemp runs in a temporary directory, which a failed run keeps.
 func runInTemp(ctx context.Context, s settings) error {
 	dir, err := os.MkdirTemp("", "drey-crash-")
 	if err != nil {
@@ -50,21 +50,21 @@ func runInTemp(ctx context.Context, s settings) error {
 	}
 	s.dataDir = dir
 	if err := run(ctx, s); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w\nthe registry is kept in %s", err, dir)
+		return fmt.Errorf("%w\nthe registry is in %s", err, dir)
 	} else if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	return os.RemoveAll(dir)
 }
 
-// run is rounds of crashes, until one is not survived.
+// run runs the rounds until one has a violation.
 func run(ctx context.Context, s settings) error {
 	var writers []*writer
 	for i := range s.writers {
 		writers = append(writers, newWriter(fmt.Sprintf("writer-%02d", i), s.names))
 	}
 	var sum tally
-	begun := time.Now()
+	began := time.Now()
 	for n := 1; n <= s.rounds; n++ {
 		t, err := round(ctx, s, writers)
 		if err != nil {
@@ -72,23 +72,23 @@ func run(ctx context.Context, s settings) error {
 		}
 		sum.add(t)
 		if n%10 == 0 || n == s.rounds {
-			fmt.Fprintf(s.out, "round %3d: %7d writes acknowledged, all there; %5d in doubt, of which %d took place; %d objects, after %s\n",
-				n, sum.acknowledged, sum.inDoubt, sum.tookPlace, t.objects, time.Since(begun).Round(time.Second))
+			fmt.Fprintf(s.out, "round %3d: %7d acknowledged writes, none lost; %5d without a response, %d of them applied; %d objects; %s\n",
+				n, sum.acknowledged, sum.pending, sum.applied, t.objects, time.Since(began).Round(time.Second))
 		}
 	}
-	if sum.acknowledged < 10*s.rounds || sum.inDoubt == 0 {
-		return errors.New("hardly anything was written: nothing was tested")
+	if sum.acknowledged < 10*s.rounds || sum.pending == 0 {
+		return fmt.Errorf("too few writes: got %d acknowledged and %d without a response, want %d and 1", sum.acknowledged, sum.pending, 10*s.rounds)
 	}
 	return nil
 }
 
-// tally counts writes by what became of them, and the objects that are left.
+// tally counts writes by outcome, and the objects in the registry.
 type tally struct {
-	acknowledged, inDoubt, tookPlace, objects int
+	acknowledged, pending, applied, objects int
 }
 
 func (t *tally) add(o tally) {
 	t.acknowledged += o.acknowledged
-	t.inDoubt += o.inDoubt
-	t.tookPlace += o.tookPlace
+	t.pending += o.pending
+	t.applied += o.applied
 }

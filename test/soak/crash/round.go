@@ -15,14 +15,14 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// paths are where the kinds that are written live.
+// paths are the REST collections of the kinds that writers write.
 var paths = map[registry.Kind]string{
 	registry.DeploymentTarget: "deployment-targets",
 	registry.Deployment:       "deployments",
 }
 
-// round starts drey, kills it at a random moment among writes, and compares
-// what a new one has with what the writers know.
+// round starts drey, kills it at a random time during writes, and compares the registry of
+// a new process with the writers' ledgers.
 func round(ctx context.Context, s settings, writers []*writer) (tally, error) {
 	t, err := writeAndKill(ctx, s, writers)
 	if err != nil {
@@ -30,22 +30,22 @@ func round(ctx context.Context, s settings, writers []*writer) (tally, error) {
 	}
 	d, err := start(ctx, s, writers)
 	if err != nil {
-		return t, fmt.Errorf("after a crash: %w", err)
+		return t, fmt.Errorf("restart: %w", err)
 	}
 	defer d.Kill()
 	var violations []string
 	for _, w := range writers {
 		found, err := readAll(ctx, d, w.namespace)
 		if err != nil {
-			return t, fmt.Errorf("read what is left: %w\n%s", err, d.Log())
+			return t, fmt.Errorf("read the registry: %w\n%s", err, d.Log())
 		}
 		t.objects += len(found)
-		doubt := w.doubt
+		pending := w.pending
 		violations = append(violations, w.compare(found)...)
-		if doubt != nil && !doubt.acknowledged {
-			t.inDoubt++
-			if doubt.tookPlace(found) {
-				t.tookPlace++
+		if pending != nil && !pending.acknowledged {
+			t.pending++
+			if pending.isApplied(found) {
+				t.applied++
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func round(ctx context.Context, s settings, writers []*writer) (tally, error) {
 	return t, ctx.Err()
 }
 
-// writeAndKill has all writers write until drey is gone.
+// writeAndKill runs all writers until drey is killed.
 func writeAndKill(ctx context.Context, s settings, writers []*writer) (t tally, err error) {
 	d, err := start(ctx, s, writers)
 	if err != nil {
@@ -75,7 +75,7 @@ func writeAndKill(ctx context.Context, s settings, writers []*writer) (t tally, 
 	}
 	select {
 	case <-time.After(10*time.Millisecond + rand.N(390*time.Millisecond)):
-	case <-ended: // drey is alive, and a writer has no answer, or a wrong one
+	case <-ended: // drey runs, so a response was missing or wrong
 		errs = append(errs, errors.New("a writer ended before drey was killed"))
 	}
 	killErr := d.Kill()
@@ -89,7 +89,7 @@ func writeAndKill(ctx context.Context, s settings, writers []*writer) (t tally, 
 	return t, nil
 }
 
-// start starts drey, again if somebody took the port that it was given.
+// start starts drey, and retries if another process has taken its port.
 func start(ctx context.Context, s settings, writers []*writer) (*drey.Drey, error) {
 	var args []string
 	for _, w := range writers {
@@ -117,12 +117,12 @@ func readAll(ctx context.Context, d *drey.Drey, namespace string) (map[registry.
 		}
 		for _, o := range list.Items {
 			if o.Kind != kind {
-				return nil, fmt.Errorf("a list of %s has a %s", kind, o.Kind)
+				return nil, fmt.Errorf("list %s: got a %s", kind, o.Kind)
 			}
 			found[o.Key()] = o
 		}
 		if len(list.Items) != count(found, kind) {
-			return nil, fmt.Errorf("a %s is listed twice in %s", kind, namespace)
+			return nil, fmt.Errorf("list %s in %s: got an object twice", kind, namespace)
 		}
 	}
 	return found, nil

@@ -13,45 +13,44 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// writer is a client that creates, updates and deletes objects, one after the
-// other.
+// writer is a client that creates, updates and deletes objects sequentially.
 type writer struct {
 	ledger
 	namespace string
 	names     int
-	serial    int // of the last write, so that no two are the same
+	serial    int // of the last write; each write differs
 }
 
 func newWriter(namespace string, names int) *writer {
 	return &writer{ledger: newLedger(), namespace: namespace, names: names}
 }
 
-// write writes until a request gets no answer, and returns how many did. The
-// error is an answer that should not be.
+// write writes until a request gets no response, and returns the number of acknowledged
+// writes. The error is an unexpected response.
 func (w *writer) write(ctx context.Context, client *http.Client, url string) (acknowledged int, err error) {
 	for {
 		a := w.next()
-		w.doubt = &a
+		w.pending = &a
 		answered, err := w.send(ctx, client, url, a)
 		if !answered || err != nil {
 			return acknowledged, err
 		}
 		acknowledged++
-		if w.doubt != nil { // all but the body of the answer came
+		if w.pending != nil { // the response was incomplete
 			return acknowledged, nil
 		}
 	}
 }
 
-// next is what to write next.
+// next returns a random write.
 func (w *writer) next() attempt {
 	w.serial++
 	kind := registry.DeploymentTarget
-	if rand.N(2) == 0 && w.aTarget() != "" {
+	if rand.N(2) == 0 && w.anyTarget() != "" {
 		kind = registry.Deployment
 	}
 	key := registry.Key{Kind: kind, Namespace: w.namespace, Name: fmt.Sprintf("n%03d", rand.N(w.names/2))}
-	current, there := w.kept[key]
+	current, there := w.objects[key]
 	a := attempt{key: key}
 	if there {
 		a.before = &current
@@ -67,17 +66,17 @@ func (w *writer) next() attempt {
 	o.Metadata.Labels = map[string]string{"serial": fmt.Sprint(w.serial)}
 	o.Metadata.Annotations = map[string]string{}
 	if kind == registry.DeploymentTarget {
-		o.Spec = json.RawMessage(fmt.Sprintf(`{"kubernetes":{"namespace":"flink-%s"}}`, key.Name)) // never changes
-	} else { // of any length, many pages among them
-		o.Spec = json.RawMessage(fmt.Sprintf(`{"deploymentTargetName":%q,"text":%q}`, w.aTarget(), strings.Repeat(fmt.Sprint(w.serial, " "), rand.N(1<<rand.N(12)))))
+		o.Spec = json.RawMessage(fmt.Sprintf(`{"kubernetes":{"namespace":"flink-%s"}}`, key.Name)) // immutable
+	} else { // of random length, up to many pages of the file
+		o.Spec = json.RawMessage(fmt.Sprintf(`{"deploymentTargetName":%q,"text":%q}`, w.anyTarget(), strings.Repeat(fmt.Sprint(w.serial, " "), rand.N(1<<rand.N(12)))))
 	}
 	a.after = &o
 	return a
 }
 
-// aTarget is the name of any target that is there.
-func (w *writer) aTarget() string {
-	for key := range w.kept {
+// anyTarget returns the name of an existing target, empty if there is none.
+func (w *writer) anyTarget() string {
+	for key := range w.objects {
 		if key.Kind == registry.DeploymentTarget {
 			return key.Name
 		}
@@ -85,11 +84,12 @@ func (w *writer) aTarget() string {
 	return ""
 }
 
+// isReferredTo reports whether a Deployment refers to a target.
 func (w *writer) isReferredTo(key registry.Key) bool {
 	if key.Kind != registry.DeploymentTarget {
 		return false
 	}
-	for _, o := range w.kept {
+	for _, o := range w.objects {
 		if targetOf(o) == key.Name {
 			return true
 		}
@@ -97,8 +97,8 @@ func (w *writer) isReferredTo(key registry.Key) bool {
 	return false
 }
 
-// send makes the request of a write and notes its answer. Every change of an
-// object says what it was before, so that a registry that has another says so.
+// send sends a write and records its response. Changes have the precondition If-Match, so
+// the server detects an unexpected version.
 func (w *writer) send(ctx context.Context, client *http.Client, url string, a attempt) (answered bool, err error) {
 	method, path := http.MethodPost, "/api/v1/namespaces/"+a.key.Namespace+"/"+paths[a.key.Kind]
 	if a.before != nil {
@@ -123,29 +123,29 @@ func (w *writer) send(ctx context.Context, client *http.Client, url string, a at
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return false, nil // drey is gone, and with it the answer
+		return false, nil // drey was killed
 	}
 	defer response.Body.Close()
 	answer, readErr := io.ReadAll(response.Body)
 	if response.StatusCode != want {
-		return true, fmt.Errorf("%s %s was answered %s: %s", method, path, response.Status, answer)
+		return true, fmt.Errorf("%s %s: got %s: %s", method, path, response.Status, answer)
 	}
 	if readErr != nil {
-		w.doubt.acknowledged = true
+		w.pending.acknowledged = true
 		return true, nil
 	}
-	var kept registry.Object
-	if err := json.Unmarshal(answer, &kept); err != nil {
-		return true, fmt.Errorf("%s %s was answered %s: %w", method, path, answer, err)
+	var got registry.Object
+	if err := json.Unmarshal(answer, &got); err != nil {
+		return true, fmt.Errorf("%s %s: got %s: %w", method, path, answer, err)
 	}
 	switch {
 	case a.after == nil:
-		w.keep(a.key, nil)
-	case !a.fits(kept):
-		return true, fmt.Errorf("%s %s was answered\n  %s\nand was to be\n  %s", method, path, text(kept), text(*a.after))
+		w.record(a.key, nil)
+	case !a.matches(got):
+		return true, fmt.Errorf("%s %s: got\n  %s\nwant\n  %s", method, path, text(got), text(*a.after))
 	default:
-		w.keep(a.key, &kept)
+		w.record(a.key, &got)
 	}
-	w.doubt = nil
+	w.pending = nil
 	return true, nil
 }
