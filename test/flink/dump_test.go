@@ -15,21 +15,19 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// dreyLabels are the labels that drey adds to an object of Flink. Flink sets app
-// itself.
+// dreyLabels are the label keys that drey adds to Flink's objects. Flink itself sets app.
 var dreyLabels = []string{
 	verdict.LabelSystem, verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelDeploymentName,
 	verdict.LabelJobID, verdict.LabelSessionClusterID, verdict.LabelSessionClusterName,
 }
 
-// isDreys reports whether a label or an annotation is of drey.
+// isDreys reports whether drey sets a label or an annotation.
 func isDreys(key string) bool {
 	return slices.Contains(dreyLabels, key) || strings.HasPrefix(key, "drey.dev/")
 }
 
-// dump writes the objects of a cluster into the directory of -dump, one per role and
-// kind, as Flink made them: without the labels of drey, and without what differs from
-// run to run.
+// dump writes the objects of a cluster into the directory of -dump, one per role and kind,
+// without drey's labels and with stable values in place of random ones.
 func (w *world) dump(scenario, clusterID string) {
 	w.t.Helper()
 	if *dumpFlag == "" {
@@ -52,13 +50,13 @@ func (w *world) dump(scenario, clusterID string) {
 	}
 }
 
-// anonymizer replaces what differs from run to run and from machine to machine.
+// anonymizer replaces values that depend on the run or the machine.
 type anonymizer struct {
 	words *strings.Replacer
 	noise []substitution
 }
 
-// substitution replaces what a pattern matches.
+// substitution replaces the matches of a pattern.
 type substitution struct {
 	pattern *regexp.Regexp
 	with    string
@@ -82,7 +80,7 @@ func (w *world) newAnonymizer(clusterID string, objects []unstructured.Unstructu
 		w.dir, "/tmp",
 		w.namespace, "flink",
 	}
-	// The uids of owners, too: not all of them are among the objects.
+	// Include the uids of owners that are not among the objects.
 	uids := map[string]string{}
 	add := func(kind, uid string) {
 		if uids[uid] == "" {
@@ -102,7 +100,7 @@ func (w *world) newAnonymizer(clusterID string, objects []unstructured.Unstructu
 	return a
 }
 
-// stableUID is a uid that shows what it stands for.
+// stableUID returns a uid that shows the kind of its object.
 func stableUID(kind string, n int) string {
 	digits := map[string]string{"Deployment": "d", "ReplicaSet": "e", "Pod": "a", "Service": "5", "ConfigMap": "c"}[kind]
 	if digits == "" {
@@ -111,7 +109,7 @@ func stableUID(kind string, n int) string {
 	return fmt.Sprintf("%s-0000-4000-8000-%012d", strings.Repeat(digits, 8), n)
 }
 
-// noise matches values that differ from run to run, by what stands before them.
+// noise are the substitutions of values that depend on the run.
 var noise = []substitution{
 	{regexp.MustCompile(`[^\s'"=]*/flink-web-[0-9a-f-]{36}`), "/tmp/flink-web-00000000-0000-4000-8000-000000000000"},
 	{regexp.MustCompile(`kube-api-access-[a-z0-9]{5}\b`), "kube-api-access-x2x4z"},
@@ -119,13 +117,13 @@ var noise = []substitution{
 	{regexp.MustCompile(`(name: \S+)-[0-9a-f]{8,10}(-[a-z0-9]{5})?\n`), "${1}-6d4b9c8f7d${2}\n"}, // a ReplicaSet, or a pod of one
 	{regexp.MustCompile(`(-6d4b9c8f7d)-[a-z0-9]{5}\n`), "${1}-x2x4z\n"},
 	{regexp.MustCompile(`(generateName: \S+)-[0-9a-f]{8,10}-\n`), "${1}-6d4b9c8f7d-\n"},
-	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "a0000000000000000000000000000001"}, // no number in YAML
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "a0000000000000000000000000000001"}, // not a number in YAML
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "10.0.0.1:6123"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT[0-9:.]+Z`), "2026-01-01T00:00:00Z"},
 }
 
-// yaml returns an object in YAML. Lines are folded by the lengths of the words that
-// replace others, so that the same object is the same text.
+// yaml returns an object in YAML. It marshals again after the replacements, since the folding
+// of lines depends on their length.
 func (a *anonymizer) yaml(o unstructured.Unstructured) ([]byte, error) {
 	raw, err := yaml.Marshal(asMade(o))
 	if err != nil {
@@ -142,7 +140,7 @@ func (a *anonymizer) yaml(o unstructured.Unstructured) ([]byte, error) {
 	return yaml.Marshal(replaced)
 }
 
-// asMade drops what the API server, the kubelet and drey have added.
+// asMade drops the fields that the API server, the kubelet and drey have added.
 func asMade(o unstructured.Unstructured) map[string]any {
 	o = *o.DeepCopy()
 	labels, annotations := o.GetLabels(), o.GetAnnotations()
@@ -160,7 +158,7 @@ func asMade(o unstructured.Unstructured) map[string]any {
 	drop := [][]string{
 		{"metadata", "managedFields"}, {"metadata", "creationTimestamp"}, {"metadata", "resourceVersion"}, {"metadata", "generation"}, {"status"},
 	}
-	if ip, _, _ := unstructured.NestedString(o.Object, "spec", "clusterIP"); ip != "None" { // that is Flink's own choice
+	if ip, _, _ := unstructured.NestedString(o.Object, "spec", "clusterIP"); ip != "None" { // Flink sets None
 		drop = append(drop, []string{"spec", "clusterIP"}, []string{"spec", "clusterIPs"})
 	}
 	for _, path := range drop {
@@ -175,7 +173,7 @@ func asMade(o unstructured.Unstructured) map[string]any {
 	return o.Object
 }
 
-// fileName names an object by role and kind, such as jobmanager-pod.
+// fileName returns role and kind of an object, such as jobmanager-pod.
 func fileName(o unstructured.Unstructured) string {
 	kind := strings.ToLower(o.GetKind())
 	switch role := o.GetLabels()["component"]; {
@@ -193,8 +191,8 @@ func fileName(o unstructured.Unstructured) string {
 	}
 }
 
-// isHighAvailability reports whether an object is a ConfigMap of high availability. It
-// has no owner: it outlives the cluster. (Flink 1 labels it, too.)
+// isHighAvailability reports whether an object is a high-availability ConfigMap, which has
+// no owner because it outlives the cluster.
 func isHighAvailability(o unstructured.Unstructured) bool {
 	return o.GetKind() == "ConfigMap" && len(o.GetOwnerReferences()) == 0 && strings.HasSuffix(o.GetName(), "-config-map")
 }

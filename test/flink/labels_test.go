@@ -8,14 +8,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/verdict"
 )
 
-// mode is how a cluster takes jobs: the labels that drey gives it.
+// mode has the labels of a cluster's deployment mode: application or session.
 type mode struct {
 	kind     string   // value of the label drey.dev/app
 	id, name string   // label keys
-	others   []string // label keys that the objects must not have
+	others   []string // label keys of the other mode
 }
 
 var (
@@ -23,10 +24,9 @@ var (
 	session     = mode{verdict.AppSessionCluster, verdict.LabelSessionClusterID, verdict.LabelSessionClusterName, []string{verdict.LabelDeploymentID, verdict.LabelDeploymentName, verdict.LabelJobID}}
 )
 
-// checkLabels waits until all objects of a cluster have the labels of the mode, and
-// fails the test if they do not get them. The id is the uid of the JobManager's
-// Deployment, or root's if that is not nil. One selector finds all pods of the
-// cluster, and no others.
+// checkLabels waits until all objects of a cluster have the labels of the mode, and the
+// label selector of its id selects exactly its pods. The id is root's uid, or that of the
+// JobManager's Deployment if root is nil.
 func (w *world) checkLabels(scenario, clusterID string, m mode, root metav1.Object) {
 	w.t.Helper()
 	if root == nil {
@@ -36,29 +36,21 @@ func (w *world) checkLabels(scenario, clusterID string, m mode, root metav1.Obje
 		}
 		root = d
 	}
-	var problems []string
-	ok := eventuallyNone(w, func() []string {
-		problems = w.mislabeled(clusterID, m, root)
-		return problems
+	eventually.OK(w.t, labelTimeout, func() error {
+		return labelError(w.mislabeled(clusterID, m, root))
 	})
-	if !ok {
-		w.t.Errorf("labels of cluster %s:\n\t%s", clusterID, strings.Join(problems, "\n\t"))
-		return
-	}
 	record(w.version, scenario, w.objects(clusterID))
 }
 
-func eventuallyNone(w *world, check func() []string) bool {
-	for range int(labelTimeout / labelPoll) {
-		if len(check()) == 0 {
-			return true
-		}
-		w.sleep(labelPoll)
+// labelError joins the problems of labels, nil if there are none.
+func labelError(problems []string) error {
+	if len(problems) == 0 {
+		return nil
 	}
-	return false
+	return fmt.Errorf("labels:\n\t%s", strings.Join(problems, "\n\t"))
 }
 
-// mislabeled lists what is wrong with the labels of a cluster.
+// mislabeled lists the wrong labels of a cluster's objects.
 func (w *world) mislabeled(clusterID string, m mode, root metav1.Object) []string {
 	var problems []string
 	want := map[string]string{
@@ -77,18 +69,18 @@ func (w *world) mislabeled(clusterID string, m mode, root metav1.Object) []strin
 				continue
 			}
 			if labels[key] != value {
-				problems = append(problems, fmt.Sprintf("%s %s: label %s is %q, want %q", o.GetKind(), o.GetName(), key, labels[key], value))
+				problems = append(problems, fmt.Sprintf("%s %s: label %s: got %q, want %q", o.GetKind(), o.GetName(), key, labels[key], value))
 			}
 		}
 		for _, key := range m.others {
 			if value, ok := labels[key]; ok {
-				problems = append(problems, fmt.Sprintf("%s %s: label %s is %q, want none", o.GetKind(), o.GetName(), key, value))
+				problems = append(problems, fmt.Sprintf("%s %s: label %s: got %q, want none", o.GetKind(), o.GetName(), key, value))
 			}
 		}
 	}
 	for _, kind := range []string{"Pod", "Deployment", "Service", "ConfigMap"} {
 		if !slices.Contains(kinds, kind) {
-			problems = append(problems, "there is no "+kind)
+			problems = append(problems, "got no "+kind)
 		}
 	}
 	selector := m.id + "=" + string(root.GetUID())
@@ -103,15 +95,14 @@ func (w *world) mislabeled(clusterID string, m mode, root metav1.Object) []strin
 	slices.Sort(pods)
 	slices.Sort(found)
 	if !slices.Equal(pods, found) {
-		problems = append(problems, fmt.Sprintf("%s selects the pods %q, want %q", selector, found, pods))
+		problems = append(problems, fmt.Sprintf("selector %s: got the pods %q, want %q", selector, found, pods))
 	}
 	slices.Sort(problems)
 	return problems
 }
 
-// unknowable reports whether the value of a label cannot be known: the uid of an object
-// that is not admitted yet, and to which cluster the ConfigMaps of high availability
-// belong, which have no owner because they outlive it.
+// unknowable reports whether drey cannot know the value of a label: the object's own uid in
+// admission, and the cluster of a high-availability ConfigMap, which has no owner.
 func unknowable(o unstructured.Unstructured, root metav1.Object, m mode, key string) bool {
 	switch key {
 	case m.id:

@@ -14,8 +14,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestFirstTaskManager is the shortest way to the labels of all kinds: client,
-// JobManager, and the pod of the first TaskManager, which need not start.
+// TestFirstTaskManager starts an application until its JobManager has created the first
+// TaskManager's pod: the quickest run with objects of all kinds.
 func TestFirstTaskManager(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.register()
@@ -26,8 +26,8 @@ func TestFirstTaskManager(t *testing.T) {
 	})
 }
 
-// TestApplication loses everything that a running job may lose, one after the other.
-// The job is RUNNING again each time, and its objects keep their labels.
+// TestApplication kills the TaskManager and the JobManager of a running job, and deletes its
+// target. The job is RUNNING again each time, and its objects are labeled.
 func TestApplication(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.register()
@@ -42,7 +42,7 @@ func TestApplication(t *testing.T) {
 		w.killJobManager(applicationID)
 		w.checkLabels("jobmanager-killed", applicationID, application, nil)
 
-		w.loseTargets()
+		w.deleteTargets()
 		w.killTaskManager(applicationID)
 		w.checkLabels("target-deleted", applicationID, application, nil)
 	})
@@ -64,8 +64,8 @@ func TestSession(t *testing.T) {
 	})
 }
 
-// TestDreyStopped stops drey under a running job. What Flink makes meanwhile has no
-// labels; it gets them when drey is back, and the job does not notice.
+// TestDreyStopped stops drey under a running job. Flink's new objects are labeled once drey
+// is back, and the job does not restart.
 func TestDreyStopped(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.register()
@@ -75,36 +75,37 @@ func TestDreyStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.killTaskManager(applicationID)
-		before := w.untouched()
+		before := w.fingerprint()
 		if err := w.startDrey(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.checkLabels("drey-stopped", applicationID, application, nil)
-		if after := w.untouched(); after != before {
-			t.Errorf("the job was touched: %s, before %s", after, before)
+		if after := w.fingerprint(); after != before {
+			t.Errorf("got a restart: %s, want %s", after, before)
 		}
 	})
 }
 
-// TestDreyInstalledLater starts drey, and registers the namespace, under a running job.
+// TestDreyInstalledLater installs drey and registers the namespace under a running job.
 func TestDreyInstalledLater(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.uninstallDrey()
 		w.application(w.highAvailability())
 		w.awaitRunning(applicationID)
-		before := w.untouched()
+		before := w.fingerprint()
 		if err := w.startDrey(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.register()
 		w.checkLabels("drey-installed-later", applicationID, application, nil)
-		if after := w.untouched(); after != before {
-			t.Errorf("the job was touched: %s, before %s", after, before)
+		if after := w.fingerprint(); after != before {
+			t.Errorf("got a restart: %s, want %s", after, before)
 		}
 	})
 }
 
-// TestNamespaceWithoutTarget reads what Flink's client prints of a denial.
+// TestNamespaceWithoutTarget starts clusters in a namespace without a target. Flink's client
+// prints the denial.
 func TestNamespaceWithoutTarget(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		for name, start := range map[string]func() (string, error){
@@ -121,14 +122,14 @@ func TestNamespaceWithoutTarget(t *testing.T) {
 		left := w.objects("denied")
 		for _, o := range left {
 			if o.GetKind() == "Pod" || o.GetKind() == "Deployment" {
-				t.Errorf("%s %s is there", o.GetKind(), o.GetName())
+				t.Errorf("got %s %s, want none", o.GetKind(), o.GetName())
 			}
 		}
 	})
 }
 
-// TestForeignLabels claims the platform namespace of others by Flink's configuration.
-// The denial names the option, since there is no manifest that could be changed.
+// TestForeignLabels sets the label of another platform namespace through Flink's
+// configuration. The denial names the option.
 func TestForeignLabels(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.register()
@@ -141,18 +142,18 @@ func TestForeignLabels(t *testing.T) {
 func (w *world) wantPrinted(name, out string, err error, texts ...string) {
 	w.t.Helper()
 	if err == nil {
-		w.t.Errorf("%s: the client was not denied; it prints:\n%s", name, out)
+		w.t.Errorf("%s: got no denial; the client prints:\n%s", name, out)
 		return
 	}
 	out = denial(out)
 	for _, text := range texts {
 		if !strings.Contains(out, text) {
-			w.t.Errorf("%s: the client does not print %q; it prints:\n%s", name, text, out)
+			w.t.Errorf("%s: got the output\n%s\nwant %q in it", name, out, text)
 		}
 	}
 }
 
-// denial is the line with the denial, the first of many that repeat it.
+// denial returns the first line with the denial, which a stack trace repeats.
 func denial(out string) string {
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, "admission webhook") {
@@ -173,17 +174,17 @@ func (w *world) application(options map[string]string) {
 	}
 }
 
-// session starts a session cluster, and waits until its JobManager answers.
+// session starts a session cluster, and waits until its JobManager responds.
 func (w *world) session(id string, options map[string]string) {
 	w.t.Helper()
 	if _, err := w.client.Session(w.t.Context(), w.namespace, id, options); err != nil {
 		w.t.Fatal(err)
 	}
-	w.awaitAnswer(id)
+	w.awaitJobManager(id)
 }
 
-// awaitAnswer waits until the JobManager of a cluster answers.
-func (w *world) awaitAnswer(id string) {
+// awaitJobManager waits until the REST API of a cluster's JobManager responds.
+func (w *world) awaitJobManager(id string) {
 	w.t.Helper()
 	eventually.OK(w.t, startTimeout, func() error {
 		_, err := w.state(w.t.Context(), id)
@@ -203,7 +204,7 @@ func (w *world) submit(id string) {
 	}
 }
 
-// highAvailability is the configuration of a cluster whose jobs outlive its JobManager.
+// highAvailability returns the options of Kubernetes high availability.
 func (w *world) highAvailability() map[string]string {
 	w.t.Helper()
 	dir, err := os.MkdirTemp(w.dir, "ha-")
@@ -213,8 +214,8 @@ func (w *world) highAvailability() map[string]string {
 	return map[string]string{"high-availability.type": "kubernetes", "high-availability.storageDir": "file://" + dir}
 }
 
-// killTaskManager kills the TaskManager of a cluster, and waits until the job runs on
-// another process: of another pod in native mode, of the same in standalone mode.
+// killTaskManager kills the TaskManager of a cluster, and waits until the job runs in a new
+// process: in a new pod in native mode, in the same pod in standalone mode.
 func (w *world) killTaskManager(id string) {
 	w.t.Helper()
 	var before []int
@@ -225,7 +226,7 @@ func (w *world) killTaskManager(id string) {
 		}
 	}
 	if len(before) == 0 {
-		w.t.Fatalf("cluster %s has no TaskManager", id)
+		w.t.Fatalf("cluster %s: got no TaskManager", id)
 	}
 	eventually.OK(w.t, startTimeout, func() error {
 		for _, p := range w.pods(id, "taskmanager") {
@@ -233,12 +234,12 @@ func (w *world) killTaskManager(id string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("cluster %s has no new TaskManager", id)
+		return fmt.Errorf("cluster %s: got no new TaskManager", id)
 	})
 	w.awaitRunning(id)
 }
 
-// killJobManager kills the JobManager of a cluster, and waits until another process has
+// killJobManager kills the JobManager of a cluster, and waits until a new process has
 // recovered the job.
 func (w *world) killJobManager(id string) {
 	w.t.Helper()
@@ -249,23 +250,23 @@ func (w *world) killJobManager(id string) {
 	}
 	eventually.OK(w.t, startTimeout, func() error {
 		if now := w.kubelet.PID(w.namespace, pod.Name); now == 0 || now == before {
-			return errors.New("the JobManager does not start again")
+			return errors.New("got no new JobManager process")
 		}
 		return nil
 	})
 	w.awaitRunning(id)
 }
 
-// loseTargets loses the registry, as after a restore of an old backup: the API does not
-// delete a target that a job refers to.
-func (w *world) loseTargets() {
+// deleteTargets deletes the registry's file, as after a restore of an old backup: the API
+// does not delete a target that a job refers to.
+func (w *world) deleteTargets() {
 	w.t.Helper()
 	if err := errors.Join(w.stopDrey(), os.Remove(filepath.Join(w.dir, "registry.db")), w.startDrey(w.t.Context())); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// uninstallDrey removes drey with all that it has in the cluster.
+// uninstallDrey stops drey and deletes its webhooks and policies.
 func (w *world) uninstallDrey() {
 	w.t.Helper()
 	if err := w.stopDrey(); err != nil {
@@ -274,8 +275,8 @@ func (w *world) uninstallDrey() {
 	w.MustKubectl(w.t, "", "delete", "mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicybindings,validatingadmissionpolicies", "--all")
 }
 
-// untouched sums up what changes when a job restarts.
-func (w *world) untouched() string {
+// fingerprint returns the pods, processes and states that a restart of the job changes.
+func (w *world) fingerprint() string {
 	w.t.Helper()
 	var b strings.Builder
 	for _, role := range []string{"jobmanager", "taskmanager"} {

@@ -25,11 +25,10 @@ const (
 	classpathVariable = "FLINK_OPERATOR_CLASSPATH"
 	crdsVariable      = "FLINK_OPERATOR_CRDS"
 
-	operatorTimeout = 5 * time.Minute // of what the operator reconciles, and Flink then starts
+	operatorTimeout = 5 * time.Minute // of a reconciliation and the start of Flink
 )
 
-// crdsDir is a folder beside this repository with the definitions as Flink publishes
-// them.
+// crdsDir is the default directory of Flink's published CRDs, outside this repository.
 var crdsDir = filepath.Join("..", "..", "..", "shared", "corpus", "crds")
 
 var (
@@ -37,19 +36,19 @@ var (
 	flinkSessionJobs = schema.GroupVersionResource{Group: "flink.apache.org", Version: "v1beta1", Resource: "flinksessionjobs"}
 )
 
-// TestOperator has the Flink Kubernetes operator run clusters of the first of the
-// versions.
+// TestOperator runs clusters through the Flink Kubernetes operator, with the first version
+// of -versions.
 func TestOperator(t *testing.T) {
 	classpath := os.Getenv(classpathVariable)
 	if classpath == "" {
-		t.Skipf("the Flink Kubernetes operator is not tested: set %s to the class path of its classes, with flink-kubernetes and log4j", classpathVariable)
+		t.Skipf("set %s to the class path of the Flink Kubernetes operator, with flink-kubernetes and log4j", classpathVariable)
 	}
 	crds := os.Getenv(crdsVariable)
 	if crds == "" {
 		crds = crdsDir
 	}
 	if _, err := os.Stat(crds); err != nil {
-		t.Skipf("the Flink Kubernetes operator is not tested: %v; set %s to the directory of its CustomResourceDefinitions", err, crdsVariable)
+		t.Skipf("%v; set %s to the directory of the operator's CustomResourceDefinitions", err, crdsVariable)
 	}
 	w := newWorld(t, versions()[0])
 	w.register()
@@ -82,7 +81,7 @@ func TestOperator(t *testing.T) {
 	t.Run("session", func(t *testing.T) {
 		w := w.in(t)
 		w.flinkDeployment("session", "native", false)
-		w.awaitAnswer("session")
+		w.awaitJobManager("session")
 		w.sessionJob("job", "session")
 		w.awaitRunningWithin("session", operatorTimeout)
 		w.dump("operator-session", "session")
@@ -111,7 +110,7 @@ func TestOperator(t *testing.T) {
 	})
 }
 
-// checkOperator is checkLabels of a cluster whose root is a FlinkDeployment.
+// checkOperator is checkLabels for the cluster of a FlinkDeployment.
 func (w *world) checkOperator(scenario, name string, m mode) {
 	w.t.Helper()
 	root, err := w.dynamic.Resource(flinkDeployments).Namespace(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{})
@@ -121,11 +120,11 @@ func (w *world) checkOperator(scenario, name string, m mode) {
 	w.checkLabels(scenario, name, m, root)
 }
 
-// startOperator installs the definitions and runs the operator until the test ends.
+// startOperator installs the CRDs and runs the operator until the test ends.
 func (w *world) startOperator(classpath, crds string) {
 	w.t.Helper()
 	w.MustKubectl(w.t, "", "create", "-f", crds)
-	eventually.OK(w.t, labelTimeout, func() error { // kubectl wait fails for a definition without a status
+	eventually.OK(w.t, labelTimeout, func() error { // kubectl wait fails for a CRD without a status
 		for _, r := range []schema.GroupVersionResource{flinkDeployments, flinkSessionJobs} {
 			if _, err := w.dynamic.Resource(r).List(w.t.Context(), metav1.ListOptions{}); err != nil {
 				return err
@@ -195,7 +194,7 @@ func (w *world) startOperator(classpath, crds string) {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // the log tells
+		_ = cmd.Wait() // the log has the cause
 		close(ended)
 	}()
 	w.t.Cleanup(func() {
@@ -208,7 +207,7 @@ func (w *world) startOperator(classpath, crds string) {
 		text, _ := os.ReadFile(path)
 		if w.t.Failed() {
 			lines := strings.Split(string(text), "\n")
-			w.t.Log("the operator logged last:\n" + strings.Join(lines[max(0, len(lines)-60):], "\n"))
+			w.t.Log("last lines of the operator's log:\n" + strings.Join(lines[max(0, len(lines)-60):], "\n"))
 		}
 		if *logsFlag != "" {
 			_ = os.WriteFile(filepath.Join(*logsFlag, "operator.log"), text, 0o644)
@@ -217,18 +216,18 @@ func (w *world) startOperator(classpath, crds string) {
 	eventually.OK(w.t, startTimeout, func() error {
 		select {
 		case <-ended:
-			w.t.Fatal("the operator ended")
+			w.t.Fatal("got the operator's end, want it running")
 		default:
 		}
 		text, err := os.ReadFile(path)
 		if err == nil && !strings.Contains(string(text), "controller started") {
-			err = errors.New("the operator does not start")
+			err = errors.New("got no started controller in the operator's log")
 		}
 		return err
 	})
 }
 
-// flinkDeployment creates a FlinkDeployment, with the job or as a session.
+// flinkDeployment creates a FlinkDeployment: an application with the job, or a session.
 func (w *world) flinkDeployment(name, mode string, job bool) {
 	w.t.Helper()
 	if err := w.createDeployment(name, mode, job); err != nil {
@@ -262,7 +261,7 @@ spec:
 	return w.create(flinkDeployments, text)
 }
 
-// sessionJob submits the job by a FlinkSessionJob.
+// sessionJob submits the job through a FlinkSessionJob.
 func (w *world) sessionJob(name, cluster string) {
 	w.t.Helper()
 	err := w.create(flinkSessionJobs, fmt.Sprintf(`
@@ -295,7 +294,7 @@ func (w *world) patchDeployment(name, patch string) {
 	}
 }
 
-// deleteDeployment deletes a FlinkDeployment, and waits until nothing of it is left.
+// deleteDeployment deletes a FlinkDeployment, and waits until it and its pods are gone.
 func (w *world) deleteDeployment(name string) {
 	w.t.Helper()
 	if err := w.dynamic.Resource(flinkDeployments).Namespace(w.namespace).Delete(w.t.Context(), name, metav1.DeleteOptions{}); err != nil {
@@ -309,7 +308,7 @@ func (w *world) awaitGone(r schema.GroupVersionResource, name string) {
 	w.t.Helper()
 	eventually.OK(w.t, operatorTimeout, func() error {
 		if _, err := w.dynamic.Resource(r).Namespace(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{}); err == nil {
-			return fmt.Errorf("%s %s is still there", r.Resource, name)
+			return fmt.Errorf("got %s %s, want it deleted", r.Resource, name)
 		}
 		return nil
 	})
@@ -319,7 +318,7 @@ func (w *world) awaitNoPods(clusterID string) {
 	w.t.Helper()
 	eventually.OK(w.t, operatorTimeout, func() error {
 		if n := len(w.pods(clusterID, "jobmanager")) + len(w.pods(clusterID, "taskmanager")); n > 0 {
-			return fmt.Errorf("cluster %s still has %d pods", clusterID, n)
+			return fmt.Errorf("cluster %s: got %d pods, want none", clusterID, n)
 		}
 		return nil
 	})

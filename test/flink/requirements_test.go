@@ -7,13 +7,13 @@ import (
 	"drey.dev/drey/test/flink/dist"
 )
 
-// TestMissing names what to install on a machine that has nothing.
+// TestMissing lists all required programs with an empty PATH.
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	missing := strings.Join(dist.Missing(), "\n")
 	for _, want := range []string{"java: ", "javac: ", "jar: ", "bash: ", "pip: "} {
 		if !strings.Contains(missing, want) {
-			t.Errorf("%q is not listed:\n%s", want, missing)
+			t.Errorf("got %s\nwant %q in it", missing, want)
 		}
 	}
 }

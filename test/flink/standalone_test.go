@@ -9,18 +9,19 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/verdict"
 )
 
-// TestStandalone runs the YAML of Flink's documentation, whose TaskManagers have an
-// owner of their own.
+// TestStandalone runs the manifests of Flink's documentation, where TaskManagers have their
+// own Deployment.
 func TestStandalone(t *testing.T) {
 	eachVersion(t, func(t *testing.T, w *world) {
 		w.register()
 		t.Run("session", func(t *testing.T) {
 			w := w.in(t)
 			w.applyStandalone("standalone-session.yaml")
-			w.awaitAnswer("flink")
+			w.awaitJobManager("flink")
 			w.submit("flink")
 			w.awaitRunning("flink")
 			d, err := w.kube.AppsV1().Deployments(w.namespace).Get(t.Context(), "flink-jobmanager", metav1.GetOptions{})
@@ -51,7 +52,7 @@ func TestStandalone(t *testing.T) {
 	})
 }
 
-// applyStandalone applies a file of testdata as a person would.
+// applyStandalone applies a manifest of testdata with kubectl.
 func (w *world) applyStandalone(name string) {
 	w.t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
@@ -62,14 +63,13 @@ func (w *world) applyStandalone(name string) {
 	w.MustKubectl(w.t, replaced, "apply", "-n", w.namespace, "-f", "-")
 }
 
-// checkStandalone waits until the pods have these labels, and those of the namespace.
-// The id of the job is the JobManager's alone: it is on its command line.
+// checkStandalone waits until the pods have these labels and those of the namespace. Only
+// the JobManager has the job's id, from its command line.
 func (w *world) checkStandalone(scenario string, want map[string]string) {
 	w.t.Helper()
 	want["app"], want[verdict.LabelSystem], want[verdict.LabelPlatformNamespace] = "flink", verdict.System, platformNamespace
-	var problems []string
-	ok := eventuallyNone(w, func() []string {
-		problems = nil
+	eventually.OK(w.t, labelTimeout, func() error {
+		var problems []string
 		for _, o := range w.objects("flink") {
 			if o.GetKind() != "Pod" {
 				continue
@@ -79,15 +79,11 @@ func (w *world) checkStandalone(scenario string, want map[string]string) {
 					continue
 				}
 				if got := o.GetLabels()[key]; got != want[key] {
-					problems = append(problems, fmt.Sprintf("pod %s: label %s is %q, want %q", o.GetName(), key, got, want[key]))
+					problems = append(problems, fmt.Sprintf("pod %s: label %s: got %q, want %q", o.GetName(), key, got, want[key]))
 				}
 			}
 		}
-		return problems
+		return labelError(problems)
 	})
-	if !ok {
-		w.t.Errorf("labels:\n\t%s", strings.Join(problems, "\n\t"))
-		return
-	}
 	record(w.version, scenario, w.objects("flink"))
 }

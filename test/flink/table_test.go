@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// tableFile has the table of what was seen, between markers.
+// tableFile is the document with the table of results, between markers.
 var tableFile = filepath.Join("..", "..", "docs", "flink.md")
 
 const (
@@ -20,13 +20,13 @@ const (
 	tableEnd   = "<!-- end of table -->"
 )
 
-// cell is a place of the table.
+// cell identifies a result in the table.
 type cell struct{ scenario, object, labels string }
 
-// seen holds, by cell, the versions of Flink that showed it.
+// seen has the versions of Flink per cell.
 var seen = map[cell][]string{}
 
-// record notes which labels the objects of a scenario have that drey gave them.
+// record records drey's labels of the objects of a scenario.
 func record(version, scenario string, objects []unstructured.Unstructured) {
 	for _, o := range objects {
 		var has []string
@@ -42,7 +42,7 @@ func record(version, scenario string, objects []unstructured.Unstructured) {
 	}
 }
 
-// inOrder joins label keys, the older ones first.
+// inOrder joins label keys in the order of dreyLabels.
 func inOrder(keys []string) string {
 	if len(keys) == 0 {
 		return "none"
@@ -53,6 +53,7 @@ func inOrder(keys []string) string {
 	return "`" + strings.Join(keys, "` `") + "`"
 }
 
+// rank returns the position of a key in dreyLabels.
 func rank(key string) int {
 	if i := slices.Index(dreyLabels, key); i >= 0 {
 		return i
@@ -60,7 +61,7 @@ func rank(key string) int {
 	return len(dreyLabels)
 }
 
-// objectName names an object in the table, without what differs from run to run.
+// objectName returns the name of an object in the table: role and kind.
 func objectName(o unstructured.Unstructured) string {
 	role := map[string]string{"jobmanager": "JobManager ", "taskmanager": "TaskManager "}[o.GetLabels()["component"]]
 	if isHighAvailability(o) {
@@ -72,7 +73,7 @@ func objectName(o unstructured.Unstructured) string {
 	return role + o.GetKind()
 }
 
-// writeTable replaces the rows of what has been seen in this run, and keeps the others.
+// writeTable replaces the cells of this run in the table, and keeps the others.
 func writeTable() error {
 	text, err := os.ReadFile(tableFile)
 	if err != nil {
@@ -109,8 +110,8 @@ func writeTable() error {
 	return os.WriteFile(tableFile, []byte(before+tableBegin+"\n\n"+render(rows)+"\n"+tableEnd+after), 0o644)
 }
 
-// render writes a row for the objects of a scenario that have the same labels in the
-// same versions.
+// render returns the table. Objects of a scenario with the same labels in the same versions
+// share a row.
 func render(rows map[cell][]string) string {
 	type row struct{ scenario, labels, versions string }
 	objects := map[row][]string{}
@@ -145,7 +146,7 @@ func compareVersions(a, b string) int {
 	return strings.Compare(pad(a), pad(b))
 }
 
-// update writes the table if the run is to.
+// update writes the table if -update is set.
 func update() error {
 	if !*updateFlag {
 		return nil

@@ -1,6 +1,5 @@
-// Package flink runs real Flink, of several versions, on a control plane with drey: its
-// clients, JobManagers and TaskManagers are processes on this machine, and the pods
-// that describe them get their labels from drey.
+// Package flink runs several versions of real Flink on a control plane with drey. Clients,
+// JobManagers and TaskManagers are processes on this machine; drey labels their pods.
 package flink
 
 import (
@@ -41,21 +40,20 @@ const (
 	defaultVersions = "1.20.1,2.3.0"
 	allVersions     = "1.18.1,1.19.3,1.20.5,2.0.2,2.1.3,2.2.1,2.3.0"
 
-	startTimeout = 3 * time.Minute // of what a JVM or two have to start for
+	startTimeout = 3 * time.Minute // of one or two JVMs
 	labelTimeout = 20 * time.Second
-	labelPoll    = 500 * time.Millisecond
 )
 
 var (
-	versionsFlag = flag.String("versions", defaultVersions, "versions of Flink, separated by commas; all: "+allVersions)
-	updateFlag   = flag.Bool("update", false, "write the table of docs/flink.md; a run of some versions or tests replaces their cells alone")
-	logsFlag     = flag.String("logs", "", "keep the logs of the pods in this directory")
-	dumpFlag     = flag.String("dump", "", "write the objects that Flink makes, without the labels of drey, into this directory")
+	versionsFlag = flag.String("versions", defaultVersions, "comma-separated versions of Flink; all: "+allVersions)
+	updateFlag   = flag.Bool("update", false, "write the table of docs/flink.md; a partial run replaces its own cells only")
+	logsFlag     = flag.String("logs", "", "write the logs of pods into this directory")
+	dumpFlag     = flag.String("dump", "", "write Flink's objects, without drey's labels, into this directory")
 )
 
 const platformNamespace = "team-a"
 
-// world is a control plane with drey, and one Flink.
+// world is a control plane with drey, and one version of Flink in one namespace.
 type world struct {
 	*shared
 	t         *testing.T
@@ -66,7 +64,7 @@ type world struct {
 	client    *image.Client
 }
 
-// shared is what all tests share. They do not run in parallel.
+// shared has the state that all tests share. They do not run in parallel.
 type shared struct {
 	*cluster.Cluster
 	kube    kubernetes.Interface
@@ -90,27 +88,13 @@ var startShared = sync.OnceValues(func() (_ *shared, err error) {
 	if s.dynamic, err = dynamic.NewForConfig(s.Config()); err != nil {
 		return nil, err
 	}
-	if s.program, err = buildDrey(ctx, s.dir); err != nil {
+	if s.program, err = drey.BuildIn(ctx, "../..", s.dir); err != nil {
 		return nil, err
 	}
 	return s, s.startDrey(ctx)
 })
 
 var started *shared // for TestMain
-
-// buildDrey builds drey in its own module, which has the checksums of all that it
-// depends on.
-func buildDrey(ctx context.Context, dir string) (_ string, err error) {
-	here, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	if err := os.Chdir(filepath.Join("..", "..")); err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, os.Chdir(here)) }()
-	return drey.Build(ctx, dir)
-}
 
 func (s *shared) startDrey(ctx context.Context) (err error) {
 	s.drey, err = drey.Start(ctx, drey.Options{
@@ -131,7 +115,7 @@ func (s *shared) stopDrey() error {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if missing := dist.Missing(); len(missing) > 0 {
-		fmt.Fprintf(os.Stderr, "real Flink cannot run here, because these are not in PATH:\n\t%s\n", strings.Join(missing, "\n\t"))
+		fmt.Fprintf(os.Stderr, "programs missing in PATH:\n\t%s\n", strings.Join(missing, "\n\t"))
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -155,14 +139,14 @@ func versions() []string {
 	return strings.Split(*versionsFlag, ",")
 }
 
-// eachVersion runs a scenario with every version, in a namespace of its own.
+// eachVersion runs a scenario per version of Flink, each in its own namespace.
 func eachVersion(t *testing.T, scenario func(t *testing.T, w *world)) {
 	for _, version := range versions() {
 		t.Run(version, func(t *testing.T) { scenario(t, newWorld(t, version)) })
 	}
 }
 
-// newWorld prepares a namespace, without a target, that a kubelet watches.
+// newWorld returns a world with an unregistered namespace whose pods a kubelet runs.
 func newWorld(t *testing.T, version string) *world {
 	t.Helper()
 	d, err := dist.Fetch(t.Context(), version, os.Stderr)
@@ -193,9 +177,9 @@ func newWorld(t *testing.T, version string) *world {
 	t.Cleanup(func() {
 		if s.drey != nil && t.Failed() {
 			lines := strings.Split(s.drey.Log(), "\n")
-			t.Log("drey logged last:\n" + strings.Join(lines[max(0, len(lines)-40):], "\n"))
+			t.Log("last lines of drey's log:\n" + strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
-		// Otherwise a JobManager would replace the TaskManagers that go with the namespace.
+		// Otherwise JobManagers would replace TaskManagers while the namespace terminates.
 		err := s.kube.AppsV1().Deployments(w.namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
 		if err != nil {
 			t.Log(err)
@@ -204,9 +188,8 @@ func newWorld(t *testing.T, version string) *world {
 	return w
 }
 
-// serviceAccount makes the account that Flink's documentation has its processes run as,
-// and writes its kubeconfig. (Flink's client takes no EC keys, which those of the
-// cluster's users are.)
+// serviceAccount creates the ServiceAccount of Flink's documentation, and writes its
+// kubeconfig. Flink's client does not support the EC keys of the cluster's users.
 func (w *world) serviceAccount(path string) string {
 	w.t.Helper()
 	ctx, name := w.t.Context(), metav1.ObjectMeta{Name: image.ServiceAccount}
@@ -238,7 +221,7 @@ func (w *world) serviceAccount(path string) string {
 	return path
 }
 
-// in is the world for a subtest.
+// in returns the world for a subtest.
 func (w *world) in(t *testing.T) *world {
 	inner := *w
 	inner.t = t
@@ -272,7 +255,7 @@ func jobJar(ctx context.Context, d *dist.Dist) (string, error) {
 	return path, nil
 }
 
-// register gives the namespace a target.
+// register registers a target for the namespace.
 func (w *world) register() {
 	w.t.Helper()
 	if err := w.drey.Register(w.t.Context(), platformNamespace, w.namespace, w.namespace); err != nil {
@@ -280,13 +263,13 @@ func (w *world) register() {
 	}
 }
 
-// resources are the kinds that Flink makes.
+// resources are the resources that Flink creates.
 var resources = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "pods"}, {Version: "v1", Resource: "services"}, {Version: "v1", Resource: "configmaps"},
 	{Group: "apps", Version: "v1", Resource: "deployments"},
 }
 
-// objects lists what Flink made in the namespace for a cluster, of all kinds.
+// objects lists Flink's objects of a cluster, of all kinds.
 func (w *world) objects(clusterID string) []unstructured.Unstructured {
 	w.t.Helper()
 	var all []unstructured.Unstructured
@@ -303,7 +286,7 @@ func (w *world) objects(clusterID string) []unstructured.Unstructured {
 	return all
 }
 
-// pods lists the pods of a cluster in a role that are Running.
+// pods lists the pods of a cluster in a role that have not ended.
 func (w *world) pods(clusterID, role string) []corev1.Pod {
 	w.t.Helper()
 	list, err := w.kube.CoreV1().Pods(w.namespace).List(w.t.Context(), metav1.ListOptions{LabelSelector: "app=" + clusterID + ",component=" + role})
@@ -321,14 +304,14 @@ func (w *world) awaitPod(clusterID, role string) corev1.Pod {
 	var found []corev1.Pod
 	eventually.OK(w.t, startTimeout, func() error {
 		if found = w.pods(clusterID, role); len(found) == 0 {
-			return fmt.Errorf("cluster %s has no %s", clusterID, role)
+			return fmt.Errorf("cluster %s: got no %s", clusterID, role)
 		}
 		return nil
 	})
 	return found[0]
 }
 
-// state returns the states of the jobs of a cluster, as its JobManager tells.
+// state returns the states of a cluster's jobs from its JobManager's REST API.
 func (w *world) state(ctx context.Context, clusterID string) ([]string, error) {
 	ports, err := w.runtime.Ports(w.namespace, clusterID)
 	if err != nil {
@@ -370,7 +353,7 @@ func (w *world) state(ctx context.Context, clusterID string) ([]string, error) {
 	return states, nil
 }
 
-// awaitRunning waits until the one job of a cluster and all of its tasks are RUNNING.
+// awaitRunning waits until the only job of a cluster and all of its tasks are RUNNING.
 func (w *world) awaitRunning(clusterID string) {
 	w.t.Helper()
 	w.awaitRunningWithin(clusterID, startTimeout)
@@ -381,15 +364,8 @@ func (w *world) awaitRunningWithin(clusterID string, within time.Duration) {
 	eventually.OK(w.t, within, func() error {
 		states, err := w.state(w.t.Context(), clusterID)
 		if err == nil && !slices.Equal(states, []string{"RUNNING"}) {
-			err = fmt.Errorf("the jobs of %s are %q, want one RUNNING", clusterID, states)
+			err = fmt.Errorf("jobs of cluster %s: got %q, want one RUNNING", clusterID, states)
 		}
 		return err
 	})
-}
-
-func (w *world) sleep(d time.Duration) {
-	select {
-	case <-w.t.Context().Done():
-	case <-time.After(d):
-	}
 }

@@ -1,6 +1,5 @@
-// Package dist fetches Flink and runs its classes. The jars come from the Python
-// package apache-flink-libraries, which pip downloads into the user's cache, once per
-// version.
+// Package dist downloads Flink and runs its classes. The jars come from the Python package
+// apache-flink-libraries, which pip downloads once per version into the user's cache.
 package dist
 
 import (
@@ -19,7 +18,7 @@ import (
 	"time"
 )
 
-// Dist is an unpacked Flink.
+// Dist is an unpacked Flink distribution.
 type Dist struct {
 	Version string
 	Dir     string // has lib and plugins
@@ -27,8 +26,7 @@ type Dist struct {
 
 const progressInterval = 10 * time.Second
 
-// Missing lists the programs that the suite needs and that this machine lacks, with
-// their purpose. It is empty if there is nothing to install.
+// Missing lists the required programs that are not in PATH, with their purpose.
 func Missing() []string {
 	var missing []string
 	for _, need := range []struct{ program, purpose string }{
@@ -45,8 +43,7 @@ func Missing() []string {
 	return missing
 }
 
-// Fetch returns a version of Flink from the user's cache, and downloads it first if it
-// is not there.
+// Fetch returns a version of Flink from the user's cache, and downloads it if it is missing.
 func Fetch(ctx context.Context, version string, progress io.Writer) (*Dist, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -67,7 +64,7 @@ func Fetch(ctx context.Context, version string, progress io.Writer) (*Dist, erro
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, fmt.Errorf("lock %q: %w", lock.Name(), err)
 	}
-	if d.complete() { // by another process, meanwhile
+	if d.complete() { // another process has downloaded it
 		return d, nil
 	}
 	if err := d.download(ctx, progress); err != nil {
@@ -76,12 +73,13 @@ func Fetch(ctx context.Context, version string, progress io.Writer) (*Dist, erro
 	return d, nil
 }
 
+// complete reports whether the directory has been filled.
 func (d *Dist) complete() bool {
 	info, err := os.Stat(filepath.Join(d.Dir, "lib"))
 	return err == nil && info.IsDir()
 }
 
-// download fills a directory beside the one of d, then renames it.
+// download fills a temporary directory, and renames it.
 func (d *Dist) download(ctx context.Context, progress io.Writer) (err error) {
 	unfinished := d.Dir + ".unfinished"
 	if err := errors.Join(os.RemoveAll(unfinished), os.RemoveAll(d.Dir)); err != nil {
@@ -95,7 +93,7 @@ func (d *Dist) download(ctx context.Context, progress io.Writer) (err error) {
 	cmd := exec.CommandContext(ctx, "pip", "download", "--no-deps", "--no-binary", ":all:", "--progress-bar", "off",
 		"--disable-pip-version-check", "--dest", archive, "apache-flink-libraries=="+d.Version)
 	cmd.Stdout, cmd.Stderr = progress, progress
-	fmt.Fprintf(progress, "downloading Flink %s, 230 to 330 MB, into %s, once\n", d.Version, d.Dir)
+	fmt.Fprintf(progress, "downloading Flink %s (230 to 330 MB) into %s\n", d.Version, d.Dir)
 	began, done := time.Now(), make(chan struct{})
 	go func() {
 		for tick := time.Tick(progressInterval); ; {
@@ -169,12 +167,12 @@ func (d *Dist) AtLeast(major, minor int) bool {
 	words := strings.SplitN(d.Version, ".", 3)
 	numbers := [2]int{}
 	for i := range min(2, len(words)) {
-		numbers[i], _ = strconv.Atoi(words[i]) // 0 if it is no number
+		numbers[i], _ = strconv.Atoi(words[i]) // 0 unless a number
 	}
 	return numbers[0] > major || numbers[0] == major && numbers[1] >= minor
 }
 
-// ConfigFile is the name of the file in FLINK_CONF_DIR.
+// ConfigFile returns the name of the configuration file in FLINK_CONF_DIR.
 func (d *Dist) ConfigFile() string {
 	if d.AtLeast(1, 19) {
 		return "config.yaml"
@@ -182,7 +180,7 @@ func (d *Dist) ConfigFile() string {
 	return "flink-conf.yaml"
 }
 
-// Environment is what Flink's scripts export for its processes, and what the scripts
+// Environment returns the variables that Flink's scripts export, and those that the scripts
 // of package image read. home has lib and plugins.
 func (d *Dist) Environment(home, confDir string, flags ...string) []string {
 	return append(os.Environ(),
@@ -192,8 +190,8 @@ func (d *Dist) Environment(home, confDir string, flags ...string) []string {
 	)
 }
 
-// javaFlags keep processes small and quick to start, and open to Flink what Flink's own
-// env.java.opts.all opens of the JDK.
+// javaFlags limit memory and start-up time, and open the JDK packages of Flink's own
+// env.java.opts.all.
 var javaFlags = func() []string {
 	flags := []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 	for _, export := range []string{"java.base/sun.net.util", "java.rmi/sun.rmi.registry", "java.security.jgss/sun.security.krb5"} {
@@ -208,7 +206,7 @@ var javaFlags = func() []string {
 	return flags
 }()
 
-// Java returns the command that runs a class of Flink with a directory of configuration.
+// Java returns the command that runs a class of Flink with a configuration directory.
 func (d *Dist) Java(ctx context.Context, confDir, class string, args ...string) *exec.Cmd {
 	flags := append(append([]string{}, javaFlags...),
 		"-Dlog4j.configurationFile=file:"+filepath.Join(confDir, "log4j-cli.properties"), "-cp", filepath.Join(d.Dir, "lib", "*"), class)

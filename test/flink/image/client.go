@@ -23,7 +23,8 @@ const JobClass = "EndlessJob"
 
 const consoleLog = "log4j-console.properties"
 
-// console logs to standard output; it reaches the ConfigMap of a cluster.
+// console is a log4j configuration for standard output. Flink's client copies it into the
+// cluster's ConfigMap.
 const console = `rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = Console
 appender.console.name = Console
@@ -32,7 +33,7 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %-40.40c{1} - %m%n
 `
 
-// NewClient returns a client that keeps its configuration in dir.
+// NewClient writes a configuration into dir, and returns a client with it.
 func NewClient(d *dist.Dist, kubeconfig, dir string) (*Client, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func NewClient(d *dist.Dist, kubeconfig, dir string) (*Client, error) {
 	return &Client{Dist: d, Conf: dir}, nil
 }
 
-// options are those of every cluster, with those of the caller.
+// options returns the -D arguments of a cluster: the common options, and the caller's.
 func (c *Client) options(namespace, id string, options map[string]string) []string {
 	all := map[string]string{
 		"kubernetes.namespace":                  namespace,
@@ -72,12 +73,13 @@ func (c *Client) options(namespace, id string, options map[string]string) []stri
 	return args
 }
 
-// Session starts a session cluster, and returns what the client prints.
+// Session starts a session cluster, and returns the client's output.
 func (c *Client) Session(ctx context.Context, namespace, id string, options map[string]string) (string, error) {
 	return c.run(ctx, "org.apache.flink.kubernetes.cli.KubernetesSessionCli", c.options(namespace, id, options)...)
 }
 
-// Application starts an application cluster with a job in its image, and returns what the client prints.
+// Application starts an application cluster with a job in its image, and returns the
+// client's output.
 func (c *Client) Application(ctx context.Context, namespace, id, jar string, options map[string]string) (string, error) {
 	verb := "run"
 	if !c.Dist.AtLeast(2, 0) {
@@ -87,11 +89,12 @@ func (c *Client) Application(ctx context.Context, namespace, id, jar string, opt
 	return c.run(ctx, "org.apache.flink.client.cli.CliFrontend", append(args, "-c", JobClass, "local://"+jar)...)
 }
 
-// Submit submits a job to a session cluster, and returns what the client prints.
+// Submit submits a job to a session cluster, and returns the client's output.
 func (c *Client) Submit(ctx context.Context, p *Ports, jar string) (string, error) {
 	return c.run(ctx, "org.apache.flink.client.cli.CliFrontend", "run", "-d", "-t", "remote", "-Drest.address=127.0.0.1", "-Drest.port="+p.REST, "-c", JobClass, jar)
 }
 
+// run runs a client class to its end.
 func (c *Client) run(ctx context.Context, class string, args ...string) (string, error) {
 	out, err := c.Dist.Java(ctx, c.Conf, class, args...).CombinedOutput()
 	if err != nil {

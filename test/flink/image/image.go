@@ -1,6 +1,5 @@
-// Package image stands in for the container image of Flink: it runs the commands of
-// Flink's pods on this machine, with the same scripts in name and arguments, and with
-// every address on loopback.
+// Package image replaces the container image of Flink: it runs the commands of Flink's pods
+// as processes on loopback, with scripts of the same names and arguments.
 package image
 
 import (
@@ -24,6 +23,7 @@ import (
 
 	"drey.dev/drey/test/flink/dist"
 	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
 )
 
 //go:embed bin
@@ -32,8 +32,8 @@ var scripts embed.FS
 // Runtime is a kubelet.Runtime that runs Flink's processes.
 type Runtime struct {
 	Dist       *dist.Dist
-	Kubeconfig string // of Flink's processes
-	Home       string // /opt/flink of the image: bin, lib, plugins, and usrlib with the job
+	Kubeconfig string // for Flink's processes
+	Home       string // /opt/flink in the image: bin, lib, plugins, and usrlib with the job
 
 	client kubernetes.Interface
 
@@ -41,10 +41,10 @@ type Runtime struct {
 	ports map[string]*Ports
 }
 
-// Ports are those of a JobManager. They stay the same when it restarts.
+// Ports are the ports of a JobManager, stable over restarts.
 type Ports struct{ RPC, Blob, REST string }
 
-// New returns a runtime whose image has its files in dir, and the job in usrlib.
+// New writes the image's files into dir, with the job in usrlib, and returns its runtime.
 func New(d *dist.Dist, c *cluster.Cluster, kubeconfig, jobJar, dir string) (*Runtime, error) {
 	client, err := kubernetes.NewForConfig(c.Config())
 	if err != nil {
@@ -74,19 +74,18 @@ func New(d *dist.Dist, c *cluster.Cluster, kubeconfig, jobJar, dir string) (*Run
 	return &Runtime{Dist: d, Kubeconfig: kubeconfig, Home: dir, client: client, ports: map[string]*Ports{}}, nil
 }
 
-// JobJar is the name of the job in usrlib.
+// JobJar is the file name of the job in usrlib.
 const JobJar = "job.jar"
 
-// JobPath is the path of the job in a container.
+// JobPath returns the path of the job in a container.
 func (r *Runtime) JobPath() string { return filepath.Join(r.Home, "usrlib", JobJar) }
 
-// ServiceAccount is the name of the account of Flink's pods.
+// ServiceAccount is the name of the ServiceAccount of Flink's pods.
 const ServiceAccount = "flink"
 
 const confDir = "/opt/flink/conf"
 
-// Command returns the command of a Flink pod; nil for pods without Flink's
-// configuration.
+// Command returns the command of a pod, nil if it does not mount Flink's configuration.
 func (r *Runtime) Command(ctx context.Context, pod *corev1.Pod, dir string) (*exec.Cmd, error) {
 	container := &pod.Spec.Containers[0]
 	volume := configVolume(pod, container)
@@ -120,6 +119,7 @@ func (r *Runtime) Command(ctx context.Context, pod *corev1.Pod, dir string) (*ex
 	return cmd, nil
 }
 
+// field returns the value of a fieldRef.
 func field(pod *corev1.Pod, path string) string {
 	switch path {
 	case "status.podIP", "status.hostIP":
@@ -134,7 +134,7 @@ func field(pod *corev1.Pod, path string) string {
 	return ""
 }
 
-// configVolume is the ConfigMap volume that the container mounts as FLINK_CONF_DIR.
+// configVolume returns the ConfigMap that the container mounts at confDir, nil if none.
 func configVolume(pod *corev1.Pod, container *corev1.Container) *corev1.ConfigMapVolumeSource {
 	for _, mount := range container.VolumeMounts {
 		if strings.TrimSuffix(mount.MountPath, "/") != confDir {
@@ -149,7 +149,7 @@ func configVolume(pod *corev1.Pod, container *corev1.Container) *corev1.ConfigMa
 	return nil
 }
 
-// Ports returns the ports of the JobManager of a cluster.
+// Ports returns the ports of a cluster's JobManager, which it chooses in the first call.
 func (r *Runtime) Ports(namespace, cluster string) (*Ports, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,22 +157,22 @@ func (r *Runtime) Ports(namespace, cluster string) (*Ports, error) {
 	if p := r.ports[key]; p != nil {
 		return p, nil
 	}
+	addresses, err := drey.FreeAddresses(3)
+	if err != nil {
+		return nil, err
+	}
 	p := &Ports{}
-	for _, port := range []*string{&p.RPC, &p.Blob, &p.REST} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for i, port := range []*string{&p.RPC, &p.Blob, &p.REST} {
+		if _, *port, err = net.SplitHostPort(addresses[i]); err != nil {
 			return nil, err
 		}
-		defer listener.Close() // after all are chosen
-		_, *port, _ = net.SplitHostPort(listener.Addr().String())
 	}
 	r.ports[key] = p
 	return p, nil
 }
 
-// overrides is the configuration that moves a cluster to loopback. It is in the file,
-// not on the command line: a JobManager passes on to its TaskManagers what differs
-// from the file.
+// overrides returns the options that move a cluster to loopback. They are in the file, since
+// a JobManager passes options of its command line to its TaskManagers.
 func overrides(kubeconfig, dir string, p *Ports) map[string]string {
 	return map[string]string{
 		"kubernetes.config.file": kubeconfig,
@@ -188,7 +188,7 @@ func overrides(kubeconfig, dir string, p *Ports) map[string]string {
 	}
 }
 
-// writeConf writes the data of the ConfigMap into a directory, with the overrides.
+// writeConf writes the ConfigMap's data into a directory, with the overrides.
 func (r *Runtime) writeConf(ctx context.Context, pod *corev1.Pod, container *corev1.Container, volume *corev1.ConfigMapVolumeSource, dir string, overrides map[string]string) error {
 	m, err := r.client.CoreV1().ConfigMaps(pod.Namespace).Get(ctx, volume.Name, metav1.GetOptions{})
 	if err != nil {
@@ -201,7 +201,7 @@ func (r *Runtime) writeConf(ctx context.Context, pod *corev1.Pod, container *cor
 	for _, item := range volume.Items {
 		paths[item.Key] = item.Path
 	}
-	if err := os.WriteFile(filepath.Join(dir, consoleLog), []byte(console), 0o644); err != nil { // as the image has, too
+	if err := os.WriteFile(filepath.Join(dir, consoleLog), []byte(console), 0o644); err != nil { // part of the image
 		return err
 	}
 	found := false
@@ -233,8 +233,8 @@ func (r *Runtime) writeConf(ctx context.Context, pod *corev1.Pod, container *cor
 	return nil
 }
 
-// configure sets keys of a configuration, which is YAML (config.yaml) or lines of key
-// and value (flink-conf.yaml).
+// configure sets options in a configuration file: YAML (config.yaml) or lines of KEY: VALUE
+// (flink-conf.yaml).
 func configure(name, text string, set map[string]string) (string, error) {
 	values := map[string]string{}
 	if name == "config.yaml" {
@@ -256,7 +256,7 @@ func configure(name, text string, set map[string]string) (string, error) {
 	return Render(name, values), nil
 }
 
-// Render writes a configuration file of Flink.
+// Render returns the text of a Flink configuration file.
 func Render(name string, values map[string]string) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -269,6 +269,7 @@ func Render(name string, values map[string]string) string {
 	return b.String()
 }
 
+// flatten joins nested keys with dots.
 func flatten(prefix string, value any, into map[string]string) error {
 	switch v := value.(type) {
 	case map[string]any:
@@ -292,7 +293,7 @@ func flatten(prefix string, value any, into map[string]string) error {
 		for i := range words {
 			words[i] = strings.TrimPrefix(words[i], "- ")
 		}
-		into[prefix] = strings.Join(words, ";") // how flink-conf.yaml writes lists
+		into[prefix] = strings.Join(words, ";") // the list syntax of flink-conf.yaml
 	default:
 		into[prefix] = strings.TrimSpace(fmt.Sprint(v))
 	}

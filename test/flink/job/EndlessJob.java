@@ -1,6 +1,6 @@
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 
-/** A job that never ends: it takes ten numbers a second, and drops them. */
+/** An unbounded job that reads ten numbers per second and drops them. */
 public final class EndlessJob {
     private EndlessJob() {}
 

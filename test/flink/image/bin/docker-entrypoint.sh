@@ -1,6 +1,6 @@
 #!/bin/bash
-# As of Flink's image: the first argument names the process, or is a command. The
-# reading of FLINK_PROPERTIES is in package image.
+# The entry point of Flink's image: the first argument is a role or a command. Package
+# image handles FLINK_PROPERTIES.
 role=$1
 case $role in
 jobmanager) class=org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint ;;

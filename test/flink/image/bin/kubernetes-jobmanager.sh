@@ -1,5 +1,5 @@
 #!/bin/bash
-# As of Flink's image, with the memory sizes that it computes for 1600m.
+# The script of Flink's image, with the memory sizes that it computes for 1600m.
 case $1 in
 kubernetes-session) class=org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint ;;
 kubernetes-application) class=org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint ;;
