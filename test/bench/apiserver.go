@@ -17,40 +17,40 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// scene is what stands between a client and its pod.
+// scene is a configuration of admission under measurement.
 type scene struct {
 	name    string
 	objects []*unstructured.Unstructured // installed for the measurement
 	pod     map[string]any
-	labels  bool // whether the pod comes back labeled
-	noop    bool // whether the do-nothing webhook is asked
+	labels  bool // whether admission labels the pod
+	noop    bool // whether the API server calls the no-op webhook
 }
 
-// throughAPIServer creates pods by dry run in each scene, and prints a table.
+// throughAPIServer creates pods with dry run in each scene, and prints a table.
 func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
 	deployment, err := stage.api.Resource(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}).Namespace("bench").Get(ctx, "top-speed", metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	noop := scene{name: "do-nothing webhook", objects: []*unstructured.Unstructured{noopConfiguration(stage.noop)}, noop: true}
-	policies := scene{name: "built-in policies", objects: policies(), labels: true}
+	noop := scene{name: "no-op webhook", objects: []*unstructured.Unstructured{noopConfiguration(stage.noop)}, noop: true}
+	policies := scene{name: "admission policies", objects: policies(), labels: true}
 	scenes := []scene{{name: "no webhook", pod: flinkPod()}}
 	for _, way := range append(append([]scene{noop}, stage.dreys...), policies) {
 		scenes = append(scenes, way.with("", flinkPod()))
 	}
 	for _, way := range stage.dreys {
-		scenes = append(scenes, way.with("a TaskManager, ", taskManagerPod(string(deployment.GetUID()))))
+		scenes = append(scenes, way.with("TaskManager, ", taskManagerPod(string(deployment.GetUID()))))
 	}
-	scenes = append(scenes, scene{name: "a pod of nginx, no webhook", pod: plainPod()})
+	scenes = append(scenes, scene{name: "nginx, no webhook", pod: plainPod()})
 	for _, way := range append(append([]scene{noop}, stage.dreys...), policies) {
 		way.labels = false
-		scenes = append(scenes, way.with("a pod of nginx, ", plainPod()))
+		scenes = append(scenes, way.with("nginx, ", plainPod()))
 	}
-	fmt.Printf("\nPod creates (dry run) through the API server, %d clients, %d rounds of %s in turn:\n\n", s.clients, s.rounds, s.each)
+	fmt.Printf("\nPod creates (dry run) through the API server, %d clients, medians of %d alternating rounds of %s:\n\n", s.clients, s.rounds, s.each)
 	found := make([][]figures, len(scenes))
 	for round := range s.rounds {
 		for i, scene := range scenes {
-			f, err := stage.play(ctx, s, scene)
+			f, err := stage.measure(ctx, s, scene)
 			if err != nil {
 				return fmt.Errorf("%s: %w", scene.name, err)
 			}
@@ -59,18 +59,18 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
 		fmt.Fprintf(os.Stderr, "  round %d of %d\n", round+1, s.rounds)
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "in the way\tcreates/s\tp50\tp99\t")
+	fmt.Fprintln(table, "admission\tcreates/s\tp50\tp99\t")
 	for i, scene := range scenes {
 		fmt.Fprintf(table, "%s\t%s\t\n", scene.name, middle(found[i]).columns())
 	}
 	return table.Flush()
 }
 
-// stage is the control plane on which the scenes are played.
+// stage is the control plane on which scenes are measured.
 type stage struct {
 	api   dynamic.Interface
 	noop  *noopServer
-	dreys []scene // what each drey has installed
+	dreys []scene // with the objects that each drey installs
 }
 
 func (s scene) with(prefix string, pod map[string]any) scene {
@@ -78,9 +78,9 @@ func (s scene) with(prefix string, pod map[string]any) scene {
 	return s
 }
 
-// play measures a scene.
-func (s *stage) play(ctx context.Context, settings settings, scene scene) (f figures, err error) {
-	err = s.set(ctx, scene, func() error {
+// measure measures a scene.
+func (s *stage) measure(ctx context.Context, settings settings, scene scene) (f figures, err error) {
+	err = s.with(ctx, scene, func() error {
 		f, err = measure(ctx, settings.clients, settings.each, func() func() error {
 			return func() error { return s.create(ctx, scene) }
 		})
@@ -89,8 +89,9 @@ func (s *stage) play(ctx context.Context, settings settings, scene scene) (f fig
 	return f, err
 }
 
-// set sets a scene up, sees that it is in effect, calls do, and clears up.
-func (s *stage) set(ctx context.Context, scene scene, do func() error) (err error) {
+// with installs a scene's objects, waits until they are in effect, calls do, and deletes
+// them.
+func (s *stage) with(ctx context.Context, scene scene, do func() error) (err error) {
 	for _, o := range scene.objects {
 		o = o.DeepCopy()
 		if _, err := s.resource(o).Create(ctx, o, metav1.CreateOptions{}); err != nil {
@@ -106,13 +107,13 @@ func (s *stage) set(ctx context.Context, scene scene, do func() error) (err erro
 	return do()
 }
 
-// awaitEffect waits until the API server acts by what is there, ten times in a
-// row: it learns of it by a watch.
+// awaitEffect waits until ten consecutive requests show that the API server has the scene's
+// configuration, which takes effect after a delay.
 func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
 	var last error
 	for deadline, row := time.Now().Add(20*time.Second), 0; row < 10; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("is not in effect: %w", last)
+			return fmt.Errorf("not in effect: %w", last)
 		}
 		before, err := s.noop.calls(ctx)
 		if err != nil {
@@ -127,31 +128,31 @@ func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
 		if err != nil {
 			return err
 		}
-		if asked := before != after; asked != scene.noop {
-			row, last = 0, fmt.Errorf("that the do-nothing webhook is asked is %t", asked)
+		if called := before != after; called != scene.noop {
+			row, last = 0, fmt.Errorf("no-op webhook called: got %t, want %t", called, scene.noop)
 		}
 	}
 	return nil
 }
 
-// create makes a pod by dry run, and checks its labels.
+// create creates a pod with dry run, and checks its labels.
 func (s *stage) create(ctx context.Context, scene scene) error {
 	pod := &unstructured.Unstructured{Object: scene.pod}
-	made, err := s.api.Resource(pods).Namespace("bench").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	created, err := s.api.Resource(pods).Namespace("bench").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return err
 	}
-	labels := made.GetLabels()
+	labels := created.GetLabels()
 	labeled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default"
 	if labeled != scene.labels {
-		return fmt.Errorf("the pod has the labels %v", labels)
+		return fmt.Errorf("got the labels %v, want drey's: %t", labels, scene.labels)
 	}
 	return nil
 }
 
 var pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
-// resources of the objects in scenes.
+// resources are the resource names of the kinds in scenes.
 var resources = map[string]string{
 	"MutatingWebhookConfiguration":     "mutatingwebhookconfigurations",
 	"ValidatingWebhookConfiguration":   "validatingwebhookconfigurations",
@@ -167,7 +168,7 @@ func (s *stage) resource(o *unstructured.Unstructured) dynamic.ResourceInterface
 
 const group = "admissionregistration.k8s.io"
 
-// takeDown removes what drey has installed, and returns it, to be put up again.
+// takeDown deletes the objects that drey has installed, and returns them for scenes.
 func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	for _, o := range []struct{ kind, name string }{
@@ -178,7 +179,7 @@ func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, err
 	} {
 		r := s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.kind]})
 		found, err := r.Get(ctx, o.name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) { // an earlier drey did not have it
+		if apierrors.IsNotFound(err) { // not in an earlier drey
 			continue
 		}
 		if err != nil {
@@ -195,9 +196,9 @@ func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, err
 	return all, nil
 }
 
-// makeNamespace makes the namespace of the pods. It has the label by which the
-// built-in policies know that it is registered.
-func (s *stage) makeNamespace(ctx context.Context) error {
+// createNamespace creates the namespace of the pods, labeled as registered, which the
+// admission policies read.
+func (s *stage) createNamespace(ctx context.Context) error {
 	namespaces := s.api.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	_, err := namespaces.Create(ctx, object("v1", "Namespace", map[string]any{
 		"metadata": map[string]any{"name": "bench", "labels": map[string]any{"drey.dev/registered": "true"}},

@@ -11,31 +11,35 @@ import (
 	"text/tabwriter"
 )
 
-// server is something that answers reviews.
+// server is a webhook under measurement.
 type server struct {
 	name   string
 	url    string
 	pid    int
-	labels bool // whether its answer has a patch
+	labels bool // whether its response has a patch
 }
 
-// direct calls the servers without an API server between, and prints a table.
-// It returns the last server's calls per second over the first's, at the most
-// connections, and its resident memory in MiB.
-func direct(ctx context.Context, s settings, servers []server) (ratio, resident float64, err error) {
-	review, err := json.Marshal(map[string]any{
+// podReview returns the admission review of a JobManager's pod.
+func podReview() ([]byte, error) {
+	return json.Marshal(map[string]any{
 		"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
 		"request": map[string]any{
 			"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "operation": "CREATE", "namespace": "bench",
 			"kind": map[string]any{"group": "", "version": "v1", "kind": "Pod"}, "object": flinkPod(),
 		},
 	})
+}
+
+// direct calls the servers without an API server, and prints a table. It returns the last
+// server's throughput relative to the first's, at the most connections, and its RSS in MiB.
+func direct(ctx context.Context, s settings, servers []server) (ratio, resident float64, err error) {
+	review, err := podReview()
 	if err != nil {
 		return 0, 0, err
 	}
-	fmt.Printf("\nDirect calls over TLS, a review of %.1f KB, %d rounds of %s in turn:\n\n", float64(len(review))/1000, s.rounds, s.each)
+	fmt.Printf("\nDirect calls over TLS, a review of %.1f KB, medians of %d alternating rounds of %s:\n\n", float64(len(review))/1000, s.rounds, s.each)
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "connections\twebhook\tcalls/s\tp50\tp99\tMiB\t/ do-nothing\t")
+	fmt.Fprintln(table, "connections\twebhook\tcalls/s\tp50\tp99\tRSS MiB\trelative to no-op\t")
 	for _, connections := range []int{1, 8} {
 		found := make([][]figures, len(servers))
 		for range s.rounds {
@@ -48,10 +52,12 @@ func direct(ctx context.Context, s settings, servers []server) (ratio, resident 
 			}
 		}
 		for i, server := range servers {
-			if resident, err = residentMemory(server.pid); err != nil {
+			memory, err := processMemory(server.pid)
+			if err != nil {
 				return 0, 0, err
 			}
-			pairs := make([]figures, s.rounds) // of neighbors in time: the machine's speed drifts
+			resident = memory["VmRSS"]
+			pairs := make([]figures, s.rounds) // per round, since the machine's speed drifts
 			for r := range pairs {
 				pairs[r].perSecond = found[i][r].perSecond / found[0][r].perSecond
 			}
@@ -62,8 +68,8 @@ func direct(ctx context.Context, s settings, servers []server) (ratio, resident 
 	return ratio, resident, table.Flush()
 }
 
-// caller returns what calls the server from a connection of its own, and
-// checks each answer.
+// caller returns workers that call the server, each on its own connection, and check the
+// responses.
 func (s server) caller(review []byte) func() func() error {
 	return func() func() error {
 		client := newClient()
@@ -85,14 +91,14 @@ func (s server) caller(review []byte) func() func() error {
 			}
 			allowed := bytes.Contains(answer.Bytes(), []byte(`"allowed":true`))
 			if patched := bytes.Contains(answer.Bytes(), []byte(`"patch":`)); !allowed || patched != s.labels {
-				return fmt.Errorf("%s: not the answer that is to be measured: %s", response.Status, &answer)
+				return fmt.Errorf("got %s: %s, want the admitted pod with patch: %t", response.Status, &answer, s.labels)
 			}
 			return nil
 		}
 	}
 }
 
-// flinkPod is a JobManager's pod of about 10 KB, of the Deployment top-speed.
+// flinkPod returns a JobManager's pod of about 10 KB, of the Deployment top-speed.
 func flinkPod() map[string]any {
 	var env []any
 	for i := range 95 {
@@ -113,8 +119,8 @@ func flinkPod() map[string]any {
 	return pod
 }
 
-// taskManagerPod is the pod that the JobManager of top-speed makes for itself, with the
-// command line that Flink writes, quotes included.
+// taskManagerPod returns a TaskManager's pod as the JobManager of top-speed creates it, with
+// the command line that Flink writes.
 func taskManagerPod(uid string) map[string]any {
 	pod := flinkPod()
 	pod["metadata"] = map[string]any{
@@ -131,7 +137,7 @@ func taskManagerPod(uid string) map[string]any {
 	return pod
 }
 
-// plainPod is one that is not Flink's.
+// plainPod returns a pod that is not Flink's.
 func plainPod() map[string]any {
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"generateName": "web-", "labels": map[string]any{"app": "web"}},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -26,27 +25,26 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// clusterMain measures drey with the registry in the cluster: its start, its memory and
-// what admission costs, with few targets and with many.
+// clusterMain measures the start, the memory and the admission latency of drey with its
+// registry in the cluster, with few and with many targets.
 func clusterMain(ctx context.Context, args []string) (err error) {
 	var s settings
 	var many int
 	flags := flag.NewFlagSet("bench cluster", flag.ExitOnError)
-	flags.IntVar(&s.rounds, "rounds", 5, "times that everything is measured; medians are printed")
-	flags.DurationVar(&s.each, "each", 2*time.Second, "length of a measurement")
-	flags.IntVar(&many, "targets", 10_000, "targets in the cluster, beside 10")
+	flags.IntVar(&s.rounds, "rounds", 5, "number of rounds, of which the medians are printed")
+	flags.DurationVar(&s.each, "each", 2*time.Second, "duration of a measurement")
+	flags.IntVar(&many, "targets", 10_000, "number of targets in the second measurement; the first has 10")
 	flags.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	fmt.Println("Starting a control plane.")
+	fmt.Println("Starting a control plane")
 	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	config := rest.CopyConfig(c.Config())
-	config.QPS, config.Burst = -1, -1
+	config := unthrottled(c)
 	if err := rollout.InstallCRDs(ctx, config); err != nil {
 		return err
 	}
@@ -57,23 +55,30 @@ func clusterMain(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, noop.stop()) }()
 
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "targets\tup after\tRSS\tanon\twebhook\tcalls/s\tp50\tp99\t")
-	made := 0
+	fmt.Fprintln(table, "targets\tstart\tRSS\tanonymous\twebhook\tcalls/s\tp50\tp99\t")
+	created := 0
 	for _, n := range []int{10, many} {
-		fmt.Fprintf(os.Stderr, "  making %d targets\n", n-made)
-		if err := makeTargets(ctx, config, made, n); err != nil {
+		fmt.Fprintf(os.Stderr, "  creating %d targets\n", n-created)
+		if err := createTargets(ctx, config, created, n); err != nil {
 			return err
 		}
-		made = n
+		created = n
 		if err := underTargets(ctx, s, c, noop, n, table); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("\nDrey with its registry in the cluster; reviews of 10 KB over TLS at 8 connections, %d rounds of %s in turn:\n\n", s.rounds, s.each)
+	fmt.Printf("\nRegistry in the cluster; reviews of 10 KB over TLS at 8 connections, medians of %d alternating rounds of %s:\n\n", s.rounds, s.each)
 	return table.Flush()
 }
 
-// underTargets starts a drey where there are n targets, and measures.
+// unthrottled returns the cluster's client configuration without client-side rate limits.
+func unthrottled(c *cluster.Cluster) *rest.Config {
+	config := rest.CopyConfig(c.Config())
+	config.QPS, config.Burst = -1, -1
+	return config
+}
+
+// underTargets starts drey in a cluster with n targets, and measures it.
 func underTargets(ctx context.Context, s settings, c *cluster.Cluster, noop *noopServer, n int, to *tabwriter.Writer) (err error) {
 	began := time.Now()
 	d, err := drey.Start(ctx, drey.Options{Program: s.program, Cluster: c, DataDir: c.Dir() + "/data", Args: []string{"--store", "kubernetes"}})
@@ -82,19 +87,16 @@ func underTargets(ctx context.Context, s settings, c *cluster.Cluster, noop *noo
 	}
 	up := time.Since(began)
 	defer func() { err = errors.Join(err, d.Stop()) }()
-	time.Sleep(time.Second) // what was read is cleared away
-	memory, err := memoryOf(d.PID())
+	time.Sleep(time.Second) // until the garbage of the initial list is collected
+	memory, err := processMemory(d.PID())
 	if err != nil {
 		return err
 	}
-	review, err := json.Marshal(map[string]any{
-		"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
-		"request": map[string]any{"uid": "1", "operation": "CREATE", "namespace": "bench", "kind": map[string]any{"version": "v1", "kind": "Pod"}, "object": flinkPod()},
-	})
+	review, err := podReview()
 	if err != nil {
 		return err
 	}
-	servers := []server{{"do-nothing", noop.url, noop.pid(), false}, {"drey", d.Webhook + webhookconfig.PathLabelPods, d.PID(), true}}
+	servers := []server{{"no-op", noop.url, noop.pid(), false}, {"drey", d.Webhook + webhookconfig.PathLabelPods, d.PID(), true}}
 	found := make([][]figures, len(servers))
 	for range s.rounds {
 		for i, server := range servers {
@@ -111,9 +113,9 @@ func underTargets(ctx context.Context, s settings, c *cluster.Cluster, noop *noo
 	return nil
 }
 
-// makeTargets makes those from one number up to another, in 10 platform namespaces. The
-// first is for the namespace bench.
-func makeTargets(ctx context.Context, config *rest.Config, from, to int) error {
+// createTargets creates the targets number from to to-1, in 10 platform namespaces. Target 0
+// is for the namespace bench.
+func createTargets(ctx context.Context, config *rest.Config, from, to int) error {
 	const platforms, atOnce = 10, 16
 	if from == 0 {
 		client, err := kubernetes.NewForConfig(config)

@@ -15,15 +15,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 )
 
-// shape makes a pod of nginx large in one way.
+// shape enlarges one field of a pod.
 type shape struct {
-	what  string
+	field string
 	sizes []int
 	add   func(metadata, spec, container map[string]any, n int)
 }
@@ -60,6 +59,7 @@ var shapes = []shape{
 	}},
 }
 
+// times returns a list of n elements.
 func times(n int, at func(i int) any) []any {
 	all := make([]any, n)
 	for i := range all {
@@ -68,14 +68,14 @@ func times(n int, at func(i int) any) []any {
 	return all
 }
 
-// largeObjects prints the CPU time that the API server takes for large objects that are
-// not Flink's, without drey's webhooks and policies and with them.
+// largeObjects prints the API server's CPU time for large objects that are not Flink's,
+// without and with drey's webhooks and policies.
 func largeObjects(ctx context.Context, c *cluster.Cluster, stage *stage, installed []*unstructured.Unstructured) error {
 	var rows [][2]string
 	var objects []*unstructured.Unstructured
 	for _, s := range shapes {
 		for _, n := range s.sizes {
-			rows = append(rows, [2]string{s.what, strconv.Itoa(n)})
+			rows = append(rows, [2]string{s.field, strconv.Itoa(n)})
 			objects = append(objects, s.pod(n), s.deployment(n))
 		}
 	}
@@ -85,11 +85,11 @@ func largeObjects(ctx context.Context, c *cluster.Cluster, stage *stage, install
 		if with == 1 {
 			scene.objects = installed
 		}
-		err := stage.set(ctx, scene, func() error {
+		err := stage.with(ctx, scene, func() error {
 			for i, o := range objects {
 				d, err := cpuOf(ctx, c, stage.api, o)
 				if err != nil {
-					return fmt.Errorf("a %s: %w", o.GetKind(), err)
+					return fmt.Errorf("create a %s: %w", o.GetKind(), err)
 				}
 				spent[i][with] = d
 			}
@@ -99,9 +99,9 @@ func largeObjects(ctx context.Context, c *cluster.Cluster, stage *stage, install
 			return err
 		}
 	}
-	fmt.Printf("\nCPU time of the API server for one object that is not Flink's (dry run), in ms:\n\n")
+	fmt.Printf("\nCPU time of the API server per object that is not Flink's (dry run), in ms:\n\n")
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "n\tof\tpod\twith drey\tDeployment\twith drey\t")
+	fmt.Fprintln(table, "count\tfield\tPod\twith drey\tDeployment\twith drey\t")
 	for i, row := range rows {
 		pod, deployment := spent[2*i], spent[2*i+1]
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t\n", row[1], row[0], ms(pod[0]), ms(pod[1]), ms(deployment[0]), ms(deployment[1]))
@@ -130,7 +130,7 @@ func containerOf(pod map[string]any) map[string]any {
 	return pod["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
 }
 
-// cpuOf is the mean CPU time of the API server for one create.
+// cpuOf returns the API server's mean CPU time per create.
 func cpuOf(ctx context.Context, c *cluster.Cluster, api dynamic.Interface, o *unstructured.Unstructured) (time.Duration, error) {
 	resource := pods
 	if o.GetKind() == "Deployment" {
@@ -150,11 +150,11 @@ func cpuOf(ctx context.Context, c *cluster.Cluster, api dynamic.Interface, o *un
 	return (after - before) / time.Duration(creates), err
 }
 
-// cpuTime is that which a process has taken, in ticks of 10 ms.
+// cpuTime returns the CPU time of a process, in steps of 10 ms.
 func cpuTime(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("CPU time is read from /proc, which this system does not have: %w", err)
+		return 0, fmt.Errorf("read CPU time: %w; run the benchmark on Linux, which has /proc", err)
 	}
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	var ticks time.Duration
@@ -168,7 +168,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return ticks * 10 * time.Millisecond, nil
 }
 
-// largeMain measures large objects alone.
+// largeMain measures large objects only.
 func largeMain(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("large", flag.ContinueOnError)
 	program := flags.String("drey", filepath.Join("bin", "drey"), "path of the drey binary")
@@ -193,14 +193,12 @@ func largeMain(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, noop.stop()) }()
-	config := rest.CopyConfig(c.Config())
-	config.QPS, config.Burst = -1, -1
-	api, err := dynamic.NewForConfig(config)
+	api, err := dynamic.NewForConfig(unthrottled(c))
 	if err != nil {
 		return err
 	}
 	stage := &stage{api: api, noop: noop}
-	if err := stage.makeNamespace(ctx); err != nil {
+	if err := stage.createNamespace(ctx); err != nil {
 		return err
 	}
 	installed, err := stage.takeDown(ctx)

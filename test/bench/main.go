@@ -1,11 +1,10 @@
-// Command bench measures drey beside what it has to stand comparison with: a
-// webhook that does nothing, and the policies that are built into Kubernetes.
-// All of it runs in one go on one machine, in turn, several times over: what
-// counts is the ratios, and of the figures the medians.
+// Command bench compares drey with a no-op webhook and with admission policies of
+// Kubernetes. Measurements alternate in several rounds on one machine; compare the medians
+// by their ratios.
 //
-// bench registry does the same for the registry, and bench cluster for a registry in the
-// cluster: see registryMain and clusterMain. bench large prints the table of large objects
-// alone.
+// Subcommands: bench registry compares the registry with etcd and the API server, bench
+// cluster measures drey with its registry in the cluster, and bench large prints the table
+// of large objects.
 package main
 
 import (
@@ -27,18 +26,18 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// settings are what a run may be told.
+// settings configures a run.
 type settings struct {
 	rounds  int
 	each    time.Duration // of a measurement
-	clients int           // that create pods at once
+	clients int           // concurrent clients that create pods
 	program string
-	before  string // path of an earlier drey's binary, measured beside; empty: none is
+	before  string // path of an earlier drey binary to compare with; empty: none
 	others  int    // Deployments that are not Flink's
 }
 
-// others are the benchmarks beside the main one.
-var others = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain}
+// subcommands are the benchmarks other than the main one.
+var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain}
 
 func main() {
 	if len(os.Args) == 3 {
@@ -50,7 +49,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	if len(os.Args) > 1 {
-		if measure, ok := others[os.Args[1]]; ok {
+		if measure, ok := subcommands[os.Args[1]]; ok {
 			if err := measure(ctx, os.Args[2:]); err != nil {
 				fmt.Fprintf(os.Stderr, "bench %s: %v\n", os.Args[1], err)
 				os.Exit(1)
@@ -59,12 +58,12 @@ func main() {
 		}
 	}
 	var s settings
-	flag.IntVar(&s.rounds, "rounds", 5, "times that everything is measured; medians are printed")
-	flag.DurationVar(&s.each, "each", 2*time.Second, "length of a measurement")
-	flag.IntVar(&s.clients, "clients", 4, "clients that create pods at once")
+	flag.IntVar(&s.rounds, "rounds", 5, "number of rounds, of which the medians are printed")
+	flag.DurationVar(&s.each, "each", 2*time.Second, "duration of a measurement")
+	flag.IntVar(&s.clients, "clients", 4, "number of concurrent clients that create pods")
 	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
-	flag.StringVar(&s.before, "before", "", "path of an earlier drey's binary, which is measured beside")
-	flag.IntVar(&s.others, "others", 10_000, "Deployments that are not Flink's, among which memory is measured")
+	flag.StringVar(&s.before, "before", "", "path of an earlier drey binary to compare with")
+	flag.IntVar(&s.others, "others", 10_000, "number of Deployments that are not Flink's in the memory measurement")
 	flag.Parse()
 	if err := run(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -73,7 +72,7 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) (err error) {
-	fmt.Println("Starting a control plane, drey, and a webhook that does nothing.")
+	fmt.Println("Starting a control plane, drey and a no-op webhook")
 	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
 	if err != nil {
 		return err
@@ -112,13 +111,13 @@ func run(ctx context.Context, s settings) (err error) {
 	defer func() { err = errors.Join(err, noop.stop()) }()
 
 	stage.noop = noop
-	if err := stage.makeNamespace(ctx); err != nil {
+	if err := stage.createNamespace(ctx); err != nil {
 		return err
 	}
 	if err := populate(ctx, api, "top-speed", 1, func(string) *unstructured.Unstructured { return flinkDeployment("top-speed") }); err != nil {
 		return err
 	}
-	ratio, resident, err := direct(ctx, s, append([]server{{"do-nothing webhook", noop.url, noop.pid(), false}}, dreys...))
+	ratio, resident, err := direct(ctx, s, append([]server{{"no-op webhook", noop.url, noop.pid(), false}}, dreys...))
 	if err != nil {
 		return err
 	}
@@ -128,13 +127,13 @@ func run(ctx context.Context, s settings) (err error) {
 	if err := largeObjects(ctx, c, stage, stage.dreys[len(stage.dreys)-1].objects); err != nil {
 		return err
 	}
-	after, err := residentMemory(pid)
+	after, err := processMemory(pid)
 	if err != nil {
 		return err
 	}
 	if err := memoryAmong(ctx, s, c, stage); err != nil {
 		return err
 	}
-	fmt.Printf("\nAims: drey/do-nothing at 8 connections %.2f (aim 0.70 or more); resident memory %.0f MiB, after all of this %.0f MiB (aim below 40).\n", ratio, resident, after)
+	fmt.Printf("\nGoals: throughput at 8 connections relative to no-op %.2f (goal: at least 0.70); RSS %.0f MiB, at the end %.0f MiB (goal: below 40 MiB)\n", ratio, resident, after["VmRSS"])
 	return nil
 }

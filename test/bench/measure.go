@@ -5,29 +5,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
 
-// figures are what a measurement finds.
+// figures are the results of a measurement.
 type figures struct {
 	perSecond float64
 	p50, p99  time.Duration
 }
 
-// measure calls do from each of n workers, over and over, for a time. worker
-// makes what do needs, once for each.
+// measure calls do repeatedly from n concurrent workers. worker prepares each of them.
 func measure(ctx context.Context, n int, length time.Duration, worker func() (do func() error)) (figures, error) {
 	return measureAt(ctx, n, 0, length, worker)
 }
 
-// measureAt is measure with so many calls a second, of all workers together, or as many
-// as they get for 0. A call that has to wait for the one before it began when its turn
-// came.
+// measureAt is measure at a rate of all workers together; 0: no limit. The duration of a
+// call that is delayed by the one before counts from its scheduled time.
 func measureAt(ctx context.Context, n, perSecond int, length time.Duration, worker func() (do func() error)) (figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, length, errOver)
 	defer cancel()
@@ -66,7 +61,7 @@ func measureAt(ctx context.Context, n, perSecond int, length time.Duration, work
 	if first != nil {
 		return figures{}, first
 	}
-	if cause := context.Cause(ctx); cause != errOver { //nolint:errorlint // it is that very value
+	if cause := context.Cause(ctx); cause != errOver { //nolint:errorlint // this very value
 		return figures{}, cause
 	}
 	slices.Sort(all)
@@ -76,9 +71,9 @@ func measureAt(ctx context.Context, n, perSecond int, length time.Duration, work
 	}, nil
 }
 
-var errOver = errors.New("the measurement is over")
+var errOver = errors.New("measurement complete")
 
-// middle is the median of each figure.
+// middle returns the median of each figure.
 func middle(rounds []figures) figures {
 	return figures{
 		perSecond: median(rounds, func(f figures) float64 { return f.perSecond }),
@@ -87,6 +82,7 @@ func middle(rounds []figures) figures {
 	}
 }
 
+// median returns the median of a field.
 func median[F any, T cmp.Ordered](rounds []F, of func(F) T) T {
 	all := make([]T, len(rounds))
 	for i, f := range rounds {
@@ -96,29 +92,9 @@ func median[F any, T cmp.Ordered](rounds []F, of func(F) T) T {
 	return all[len(all)/2]
 }
 
+// columns returns the figures as cells of a table.
 func (f figures) columns() string {
 	return fmt.Sprintf("%.0f\t%s\t%s", f.perSecond, short(f.p50), short(f.p99))
 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
-
-// residentMemory is that of a process, in MiB. Most of a Go program that does little
-// is the part of the binary that has been read.
-func residentMemory(pid int) (float64, error) { return memory(pid, "VmRSS:") }
-
-// ownMemory is the part of it that no file backs: heap and stacks.
-func ownMemory(pid int) (float64, error) { return memory(pid, "RssAnon:") }
-
-func memory(pid int, field string) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, fmt.Errorf("resident memory is read from /proc, which this system does not have: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			return kib / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d has no %s", pid, field)
-}

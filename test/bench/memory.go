@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
@@ -22,18 +21,16 @@ import (
 
 var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// memoryAmong prints what drey holds in memory among many Deployments: those that
-// are not Flink's first, then with Flink's. It starts a drey for each.
+// memoryAmong prints the memory of a new drey without Deployments, with many that are not
+// Flink's, and with Flink's in addition.
 func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *stage) error {
-	config := rest.CopyConfig(c.Config())
-	config.QPS, config.Burst = -1, -1
-	api, err := dynamic.NewForConfig(config)
+	api, err := dynamic.NewForConfig(unthrottled(c))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nResident memory of a fresh drey among Deployments (with no pods):\n\n")
+	fmt.Printf("\nMemory of drey after its start, by number of Deployments (without pods):\n\n")
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "others\tFlink's\tMiB\tof that heap and stacks\tup after\t")
+	fmt.Fprintln(table, "other\tFlink\tRSS MiB\tanonymous MiB\tstart\t")
 	for _, add := range []struct{ others, flinks int }{{0, 0}, {s.others, 0}, {0, s.others / 10}} {
 		if err := populate(ctx, api, "other", add.others, plainDeployment); err != nil {
 			return err
@@ -47,25 +44,24 @@ func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *sta
 			return err
 		}
 		up := time.Since(began)
-		time.Sleep(time.Second) // what was read is cleared away
-		resident, err := residentMemory(d.PID())
-		own, errOwn := ownMemory(d.PID())
-		if err := errors.Join(err, errOwn, d.Stop()); err != nil {
+		time.Sleep(time.Second) // until the garbage of the initial lists is collected
+		memory, err := processMemory(d.PID())
+		if err := errors.Join(err, d.Stop()); err != nil {
 			return err
 		}
-		if _, err := stage.takeDown(ctx); err != nil { // they would refuse the next ones
+		if _, err := stage.takeDown(ctx); err != nil { // they would deny the next Deployments
 			return err
 		}
 		others, flinks := add.others, add.flinks
 		if flinks > 0 {
 			others = s.others
 		}
-		fmt.Fprintf(table, "%d\t%d\t%.0f\t%.1f\t%s\t\n", others, flinks, resident, own, up.Round(time.Millisecond))
+		fmt.Fprintf(table, "%d\t%d\t%.0f\t%.1f\t%s\t\n", others, flinks, memory["VmRSS"], memory["RssAnon"], up.Round(time.Millisecond))
 	}
 	return table.Flush()
 }
 
-// populate makes n Deployments.
+// populate creates n Deployments.
 func populate(ctx context.Context, api dynamic.Interface, prefix string, n int, object func(name string) *unstructured.Unstructured) error {
 	const atOnce = 16
 	names := make(chan string)
@@ -86,7 +82,7 @@ func populate(ctx context.Context, api dynamic.Interface, prefix string, n int, 
 	for i := range n {
 		names <- fmt.Sprintf("%s-%d", prefix, i)
 		if (i+1)%2000 == 0 {
-			fmt.Fprintf(os.Stderr, "  %d of %d Deployments made\n", i+1, n)
+			fmt.Fprintf(os.Stderr, "  %d of %d Deployments created\n", i+1, n)
 		}
 	}
 	close(names)
@@ -94,15 +90,15 @@ func populate(ctx context.Context, api dynamic.Interface, prefix string, n int, 
 	return failed
 }
 
-// flinkDeployment is the JobManager's, as native mode makes it. It has no pods, and
-// drey's label: without drey in the way, nobody else adds it.
+// flinkDeployment returns a JobManager's Deployment of native mode, without pods and with
+// drey's labels, which no webhook adds here.
 func flinkDeployment(name string) *unstructured.Unstructured {
 	labels := map[string]any{"app": name, "component": "jobmanager", "type": "flink-native-kubernetes"}
-	marked := map[string]any{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": name}
-	maps.Copy(marked, labels)
+	labeled := map[string]any{"system": "ververica-platform", "vvpNamespace": "default", "deploymentName": name}
+	maps.Copy(labeled, labels)
 	pod := flinkPod()
 	pod["metadata"] = map[string]any{"labels": labels}
-	return deployment(name, marked, labels, pod)
+	return deployment(name, labeled, labels, pod)
 }
 
 func plainDeployment(name string) *unstructured.Unstructured {
@@ -112,6 +108,7 @@ func plainDeployment(name string) *unstructured.Unstructured {
 	return deployment(name, labels, labels, pod)
 }
 
+// deployment wraps a pod in a Deployment without replicas.
 func deployment(name string, labels, selector map[string]any, pod map[string]any) *unstructured.Unstructured {
 	delete(pod, "kind")
 	delete(pod, "apiVersion")

@@ -19,13 +19,11 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// references are the servers that drey is compared with, by the word that makes this
-// program one of them.
+// references are the servers that drey is compared with, by the argument that runs them.
 var references = map[string]func(address string) error{"noop": serveNoop, "idle": serveIdle}
 
-// serveNoop is the reference: it reads the body of a review and allows it, with
-// the same TLS as drey, and nothing else that costs anything. It ends when its
-// standard input does, and so with whoever started it.
+// serveNoop serves the no-op webhook: it reads the body of a review and allows it, with the
+// same TLS as drey. It exits at the end of standard input, and so with its parent.
 func serveNoop(address string) error {
 	c, err := certs.NewMemory("127.0.0.1")
 	if err != nil {
@@ -58,8 +56,8 @@ func serveNoop(address string) error {
 	}))
 }
 
-// serveIdle answers every request with as many bytes as a target has, and does nothing
-// else. It ends with whoever started it.
+// serveIdle responds to each request with the number of bytes of a target. It exits with its
+// parent.
 func serveIdle(address string) error {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -72,7 +70,7 @@ func serveIdle(address string) error {
 	return server.ListenAndServe()
 }
 
-// startIdle starts serveIdle in a process of its own.
+// startIdle starts serveIdle in a new process.
 func startIdle(ctx context.Context) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -93,14 +91,14 @@ func startIdle(ctx context.Context) (*process, error) {
 	return p, p.await(ctx, p.url)
 }
 
-// uid is the first in a review: the request's.
+// uid returns the uid of the request in a review.
 func uid(review []byte) []byte {
 	_, after, _ := bytes.Cut(review, []byte(`"uid":"`))
 	before, _, _ := bytes.Cut(after, []byte(`"`))
 	return before
 }
 
-// noopServer is the reference in a process of its own.
+// noopServer is the no-op webhook in its own process.
 type noopServer struct {
 	url      string
 	caBundle []byte
@@ -108,6 +106,7 @@ type noopServer struct {
 	stdin    io.Closer
 }
 
+// startNoop starts serveNoop in a new process.
 func startNoop(ctx context.Context) (*noopServer, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -128,7 +127,7 @@ func startNoop(ctx context.Context) (*noopServer, error) {
 	lines := bufio.NewReader(out)
 	address, err := lines.ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("the do-nothing webhook says nothing: %w", err)
+		return nil, fmt.Errorf("start the no-op webhook: %w", err)
 	}
 	ca, err := lines.ReadString('\n')
 	if err != nil {
@@ -141,7 +140,7 @@ func startNoop(ctx context.Context) (*noopServer, error) {
 
 func (n *noopServer) pid() int { return n.cmd.Process.Pid }
 
-// calls is how often it was asked.
+// calls returns the number of reviews so far.
 func (n *noopServer) calls(ctx context.Context) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url+"calls", nil)
 	if err != nil {
@@ -161,7 +160,7 @@ func (n *noopServer) stop() error {
 	return n.cmd.Wait()
 }
 
-// newClient has one connection of its own. What it talks to is ours.
+// newClient returns a client with a single connection, for the benchmark's own servers.
 func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},

@@ -9,7 +9,7 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// noopConfiguration sends every pod to the do-nothing webhook.
+// noopConfiguration returns a configuration that sends every pod to the no-op webhook.
 func noopConfiguration(n *noopServer) *unstructured.Unstructured {
 	return object(group+"/v1", "MutatingWebhookConfiguration", map[string]any{
 		"metadata": map[string]any{"name": "noop"},
@@ -24,9 +24,9 @@ func podRule() map[string]any {
 	return map[string]any{"operations": []any{"CREATE"}, "apiGroups": []any{""}, "apiVersions": []any{"v1"}, "resources": []any{"pods"}, "scope": "Namespaced"}
 }
 
-// policies do with what is built into Kubernetes as much of drey's work as that
-// can: they know of no registry and no owner, so a label on the namespace
-// stands for its target, and the platform namespace is always default.
+// policies returns admission policies that do as much of drey's work as CEL allows. They have
+// no registry and no owners: a label of the namespace replaces its target, and the platform
+// namespace is default.
 func policies() []*unstructured.Unstructured {
 	var conditions []any
 	for _, c := range config.Mutating(config.ByURL("", nil), nil).Webhooks[0].MatchConditions {
@@ -56,7 +56,7 @@ func policies() []*unstructured.Unstructured {
 				"failurePolicy": "Fail", "matchConstraints": matches, "matchConditions": conditions,
 				"validations": []any{map[string]any{
 					"expression": `namespaceObject.metadata.?labels[?"drey.dev/registered"].orValue("") == "true"`,
-					"message":    "Flink may not run here",
+					"message":    "namespace not registered",
 				}},
 			},
 		}),
@@ -64,7 +64,7 @@ func policies() []*unstructured.Unstructured {
 	}
 }
 
-// addLabel is a CEL list of the patch that adds a label, empty if it is there.
+// addLabel returns a CEL list with the patch that adds a label, empty if it exists.
 func addLabel(key, value string) string {
 	return `("` + key + `" in object.metadata.labels ? [] : [JSONPatch{op: "add", path: "/metadata/labels/` + key + `", value: ` + value + `}])`
 }

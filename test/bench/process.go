@@ -16,14 +16,14 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// process is a drey or an etcd of the benchmark's.
+// process is a server that the benchmark has started.
 type process struct {
 	cmd *exec.Cmd
 	url string
 	log *bytes.Buffer
 }
 
-// startTimed starts drey and notes when it is ready and when it answers.
+// startTimed starts drey, and measures the time to readiness and to the first response.
 func startTimed(ctx context.Context, program, dir string, m *started) (*process, error) {
 	addresses, err := drey.FreeAddresses(2)
 	if err != nil {
@@ -52,7 +52,7 @@ func startProcess(ctx context.Context, url, program string, args ...string) (*pr
 	return p, p.cmd.Start()
 }
 
-// await asks until the answer is 200, and ends the process if it never is.
+// await polls a URL until it responds with 200, and stops the process after a timeout.
 func (p *process) await(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -60,7 +60,7 @@ func (p *process) await(ctx context.Context, url string) error {
 		if err := get(ctx, http.DefaultClient, url); err == nil {
 			return nil
 		} else if ctx.Err() != nil {
-			return errors.Join(fmt.Errorf("%s is not up: %w", p.cmd.Path, err), p.stop(), errors.New(p.log.String()))
+			return errors.Join(fmt.Errorf("%s: got no 200: %w", p.cmd.Path, err), p.stop(), errors.New(p.log.String()))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -70,12 +70,12 @@ func (p *process) stop() error {
 	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
 	err := p.cmd.Wait()
 	if _, ended := errors.AsType[*exec.ExitError](err); ended {
-		return nil // etcd ends by the signal itself
+		return nil // etcd exits with the signal
 	}
 	return err
 }
 
-// reader makes workers that read what path says, each on a connection of its own.
+// reader returns workers that GET paths, each on its own connection.
 func (p *process) reader(path func() string) func() func() error {
 	return func() func() error {
 		client := &http.Client{Transport: &http.Transport{}}
@@ -104,11 +104,12 @@ func roundTrip(client *http.Client, request *http.Request, want int) error {
 	return err
 }
 
-// memoryOf is what /proc says of a process, in MiB.
-func memoryOf(pid int) (map[string]float64, error) {
+// processMemory returns the fields of /proc/PID/status, in MiB: VmRSS is resident memory,
+// RssAnon the part without a file, and VmHWM the peak.
+func processMemory(pid int) (map[string]float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return nil, fmt.Errorf("memory is read from /proc, which this system does not have: %w", err)
+		return nil, fmt.Errorf("read memory: %w; run the benchmark on Linux, which has /proc", err)
 	}
 	found := map[string]float64{}
 	for line := range strings.Lines(string(text)) {

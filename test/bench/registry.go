@@ -18,27 +18,27 @@ import (
 	"drey.dev/drey/registry/boltstore"
 )
 
-// registrySettings are what a run of bench registry may be told.
+// registrySettings configures bench registry.
 type registrySettings struct {
 	rounds   int
 	each     time.Duration
-	compared int // targets beside custom resources
+	compared int // objects in the comparison with custom resources
 	dir      string
 	program  string
 }
 
-// perNamespace is how many targets a platform namespace has.
+// perNamespace is the number of targets per platform namespace.
 const perNamespace = 100
 
-// registryMain measures the registry: at the size that it is made for, beside
-// etcd at writing, and beside the API server at reading.
+// registryMain measures the registry at its intended size, its writes compared with etcd, and
+// its reads compared with the API server.
 func registryMain(ctx context.Context, args []string) (err error) {
 	var s registrySettings
 	flags := flag.NewFlagSet("bench registry", flag.ExitOnError)
-	flags.IntVar(&s.rounds, "rounds", 5, "times that everything is measured; medians are printed")
-	flags.DurationVar(&s.each, "each", 2*time.Second, "length of a measurement")
-	flags.IntVar(&s.compared, "compared", 10_000, "objects in the comparison with the API server")
-	flags.StringVar(&s.dir, "dir", os.TempDir(), "directory on the disk that is written to, which must be a real one")
+	flags.IntVar(&s.rounds, "rounds", 5, "number of rounds, of which the medians are printed")
+	flags.DurationVar(&s.each, "each", 2*time.Second, "duration of a measurement")
+	flags.IntVar(&s.compared, "compared", 10_000, "number of objects in the comparison with the API server")
+	flags.StringVar(&s.dir, "dir", os.TempDir(), "directory on the disk to measure; not a tmpfs")
 	flags.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -55,30 +55,29 @@ func registryMain(ctx context.Context, args []string) (err error) {
 	return nil
 }
 
-// scale measures start, memory, GET and LIST with 1,000 platform namespaces,
-// and LIST with one beside it.
+// scale measures start, memory, GET and LIST with 1 and with 1,000 platform namespaces.
 func scale(ctx context.Context, s registrySettings) (err error) {
 	var sides []*side
 	for _, namespaces := range []int{1, 1000} {
-		fmt.Printf("Making a registry of %d targets in %d platform namespaces.\n", namespaces*perNamespace, namespaces)
+		fmt.Printf("Creating a registry of %d targets in %d platform namespaces\n", namespaces*perNamespace, namespaces)
 		dir := filepath.Join(s.dir, strconv.Itoa(namespaces))
 		if err := fill(ctx, dir, namespaces); err != nil {
 			return err
 		}
 		sides = append(sides, &side{dir: dir, namespaces: namespaces})
 	}
-	nothing, err := startIdle(ctx)
+	reference, err := startIdle(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, nothing.stop()) }()
+	defer func() { err = errors.Join(err, reference.stop()) }()
 	var idle, idlePaced []figures
 	for round := range s.rounds {
-		f, err := measure(ctx, 8, s.each, nothing.reader(func() string { return targetPath(0, 0) }))
+		f, err := measure(ctx, 8, s.each, reference.reader(func() string { return targetPath(0, 0) }))
 		if err != nil {
 			return err
 		}
-		paced, err := measureAt(ctx, 8, pace, s.each, nothing.reader(func() string { return targetPath(0, 0) }))
+		paced, err := measureAt(ctx, 8, pace, s.each, reference.reader(func() string { return targetPath(0, 0) }))
 		if err != nil {
 			return err
 		}
@@ -90,9 +89,9 @@ func scale(ctx context.Context, s registrySettings) (err error) {
 		}
 		fmt.Fprintf(os.Stderr, "  round %d of %d\n", round+1, s.rounds)
 	}
-	fmt.Printf("\nThe registry by its size, drey started anew in each of %d rounds, reads of %s at 8 connections:\n\n", s.rounds, s.each)
+	fmt.Printf("\nRegistry by size, a new drey per round, medians of %d rounds, reads for %s at 8 connections:\n\n", s.rounds, s.each)
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "targets\tready\tfirst answer\tRSS at start\tRSS loaded\tanon\tfile\tpeak\t")
+	fmt.Fprintln(table, "targets\tready\tfirst response\tRSS at start\tRSS under load\tanonymous\tfile\tpeak\t")
 	for _, x := range sides {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%.0f MiB\t%.0f MiB\t%.0f MiB\t%.0f MiB\t%.0f MiB\t\n", x.namespaces*perNamespace,
 			short(median(x.starts, func(m started) time.Duration { return m.ready })), short(median(x.starts, func(m started) time.Duration { return m.answer })),
@@ -105,30 +104,29 @@ func scale(ctx context.Context, s registrySettings) (err error) {
 	}
 	fmt.Println()
 	fmt.Fprintln(table, "targets\tcall\tcalls/s\tp50\tp99\t")
-	fmt.Fprintf(table, "\tGET of a server that does nothing\t%s\t\n", middle(idle).columns())
-	fmt.Fprintf(table, "\tGET of a server that does nothing, %d a second\t%s\t\n", pace, middle(idlePaced).columns())
+	fmt.Fprintf(table, "\tGET, no-op server\t%s\t\n", middle(idle).columns())
+	fmt.Fprintf(table, "\tGET, no-op server, %d/s\t%s\t\n", pace, middle(idlePaced).columns())
 	for _, x := range sides {
 		for _, row := range []struct {
 			call  string
 			found []figures
-		}{{"GET a target", x.gets}, {fmt.Sprintf("GET a target, %d a second", pace), x.paced}, {"LIST a namespace's 100", x.lists}} {
+		}{{"GET a target", x.gets}, {fmt.Sprintf("GET a target, %d/s", pace), x.paced}, {"LIST 100 targets", x.lists}} {
 			fmt.Fprintf(table, "%d\t%s\t%s\t\n", x.namespaces*perNamespace, row.call, middle(row.found).columns())
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Println("\nAims at 100000: ready within 1 s, RSS at start below 150 MiB, GET p99 below 2 ms, LIST as with 100.")
-	fmt.Println("Without a pace the 8 clients take what drey leaves of the processors: then p99 is the wait for one of them.")
-	fmt.Println("What is resident of the file is the system's cache of it, which it takes back when it has to.")
+	fmt.Println("\nGoals at 100000 targets: ready within 1 s, RSS at start below 150 MiB, GET p99 below 2 ms, LIST as with 100.")
+	fmt.Println("Without a rate limit the clients saturate the CPUs, and p99 includes the wait for a CPU.")
+	fmt.Println("File memory is page cache, which the kernel reclaims under pressure.")
 	return nil
 }
 
-// pace is how many GETs a second there are, all clients together, where drey is to have
-// time for them.
+// pace is the rate of GETs of all clients in the rate-limited measurement, per second.
 const pace = 2000
 
-// side is a registry of one size, and what was found.
+// side is a registry of one size, and its measurements.
 type side struct {
 	dir                string
 	namespaces         int
@@ -136,10 +134,10 @@ type side struct {
 	gets, paced, lists []figures
 }
 
-// started is what a start of drey costs.
+// started has the durations and the memory of a start of drey.
 type started struct {
-	ready, answer time.Duration // since exec
-	before, after map[string]float64
+	ready, answer time.Duration      // since exec
+	before, after map[string]float64 // memory before and after the reads
 }
 
 func (x *side) measure(ctx context.Context, s registrySettings) (err error) {
@@ -149,7 +147,7 @@ func (x *side) measure(ctx context.Context, s registrySettings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	if m.before, err = memoryOf(d.cmd.Process.Pid); err != nil {
+	if m.before, err = processMemory(d.cmd.Process.Pid); err != nil {
 		return err
 	}
 	target := d.reader(func() string { return targetPath(rand.IntN(x.namespaces), rand.IntN(perNamespace)) })
@@ -165,7 +163,7 @@ func (x *side) measure(ctx context.Context, s registrySettings) (err error) {
 	if err != nil {
 		return err
 	}
-	if m.after, err = memoryOf(d.cmd.Process.Pid); err != nil {
+	if m.after, err = processMemory(d.cmd.Process.Pid); err != nil {
 		return err
 	}
 	x.starts, x.gets, x.paced, x.lists = append(x.starts, m), append(x.gets, get), append(x.paced, paced), append(x.lists, list)
@@ -178,7 +176,7 @@ func targetsPath(i int) string {
 }
 func targetPath(i, j int) string { return fmt.Sprintf("%s/target-%04d", targetsPath(i), j) }
 
-// fill makes a registry's file by the registry's own rules.
+// fill creates a registry's file through package registry.
 func fill(ctx context.Context, dir string, namespaces int) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -197,15 +195,15 @@ func fill(ctx context.Context, dir string, namespaces int) (err error) {
 		return err
 	}
 	var (
-		wait sync.WaitGroup
-		mu   sync.Mutex
-		room = make(chan struct{}, 512)
-		errs error
+		wait  sync.WaitGroup
+		mu    sync.Mutex
+		slots = make(chan struct{}, 512)
+		errs  error
 	)
 	for i := range namespaces * perNamespace {
-		room <- struct{}{}
+		slots <- struct{}{}
 		wait.Go(func() {
-			defer func() { <-room }()
+			defer func() { <-slots }()
 			namespace, name := platformNamespace(i/perNamespace), fmt.Sprintf("target-%04d", i%perNamespace)
 			if _, err := rules.Create(ctx, registry.Object{Kind: registry.DeploymentTarget, Spec: targetSpec(namespace, name),
 				Metadata: registry.Metadata{Namespace: namespace, Name: name, Labels: map[string]string{"team": namespace}}}); err != nil {

@@ -18,23 +18,24 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
+// definition is the CRD of the compared objects.
 const definition = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"targets.bench.drey.dev"},
 "spec":{"group":"bench.drey.dev","scope":"Namespaced","names":{"plural":"targets","singular":"target","kind":"Target"},
 "versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object",
 "properties":{"kubernetes":{"type":"object","properties":{"namespace":{"type":"string"}}}}}}}}}]}}`
 
-// besideAPIServer reads the same objects from drey and, as custom resources,
-// from the API server.
+// besideAPIServer compares reads from drey with reads of custom resources from the API
+// server.
 func besideAPIServer(ctx context.Context, s registrySettings) (err error) {
 	namespaces := max(s.compared/perNamespace, 1)
-	fmt.Printf("\nStarting a control plane, and making %d targets in %d namespaces, here and there.\n", namespaces*perNamespace, namespaces)
+	fmt.Printf("\nStarting a control plane, and creating %d targets in %d namespaces in both\n", namespaces*perNamespace, namespaces)
 	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
 	api := c.Config()
-	if err := makeResources(ctx, api, namespaces); err != nil {
+	if err := createResources(ctx, api, namespaces); err != nil {
 		return err
 	}
 	dir := filepath.Join(s.dir, "compared")
@@ -71,7 +72,7 @@ func besideAPIServer(ctx context.Context, s registrySettings) (err error) {
 		{name: "GET, kube-apiserver", worker: resource(one)},
 		{name: "GET, drey", worker: d.reader(func() string { return targetPath(rand.IntN(namespaces), rand.IntN(perNamespace)) })},
 		{name: "LIST of 100, kube-apiserver", worker: resource(list)},
-		{name: "LIST of 100 at resourceVersion 0, kube-apiserver", worker: resource(func() string { return list() + "?resourceVersion=0" })},
+		{name: "LIST of 100 with resourceVersion=0, kube-apiserver", worker: resource(func() string { return list() + "?resourceVersion=0" })},
 		{name: "LIST of 100, drey", worker: d.reader(func() string { return targetsPath(rand.IntN(namespaces)) })},
 	}
 	for round := range s.rounds {
@@ -84,7 +85,7 @@ func besideAPIServer(ctx context.Context, s registrySettings) (err error) {
 		}
 		fmt.Fprintf(os.Stderr, "  round %d of %d\n", round+1, s.rounds)
 	}
-	fmt.Printf("\nReads of %d objects, 8 connections, %d rounds of %s in turn:\n\n", namespaces*perNamespace, s.rounds, s.each)
+	fmt.Printf("\nReads among %d objects, 8 connections, medians of %d alternating rounds of %s:\n\n", namespaces*perNamespace, s.rounds, s.each)
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "call\tcalls/s\tp50\tp99\t")
 	for _, row := range rows {
@@ -97,13 +98,13 @@ func besideAPIServer(ctx context.Context, s registrySettings) (err error) {
 		name string
 		pid  int
 	}{{"drey", d.cmd.Process.Pid}, {"kube-apiserver", c.PID(cluster.APIServer)}, {"etcd", c.PID(cluster.Etcd)}} {
-		memory, err := memoryOf(p.pid)
+		memory, err := processMemory(p.pid)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("%s: RSS %.0f MiB, peak %.0f MiB\n", p.name, memory["VmRSS"], memory["VmHWM"])
 	}
-	fmt.Println("The API server does TLS and authorization for each call, and this drey neither: it listens on loopback.")
+	fmt.Println("The API server uses TLS and authorization; this drey, on loopback, uses neither.")
 	return nil
 }
 
@@ -111,8 +112,8 @@ func resourcesPath(i int) string {
 	return "/apis/bench.drey.dev/v1/namespaces/" + platformNamespace(i) + "/targets"
 }
 
-// ownClient is a client of the API server with a connection of its own: by
-// HTTP/1.1, as drey's, and not of the pool that client-go shares.
+// ownClient returns a client of the API server with its own connection, over HTTP/1.1 like
+// drey's clients.
 func ownClient(config *rest.Config) (*http.Client, error) {
 	tls, err := rest.TLSConfigFor(config)
 	if err != nil {
@@ -122,8 +123,8 @@ func ownClient(config *rest.Config) (*http.Client, error) {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: tls}}, nil
 }
 
-// makeResources installs the definition, and makes namespaces and resources.
-func makeResources(ctx context.Context, config *rest.Config, namespaces int) error {
+// createResources creates the CRD, namespaces and custom resources.
+func createResources(ctx context.Context, config *rest.Config, namespaces int) error {
 	client, err := ownClient(config)
 	if err != nil {
 		return err

@@ -20,13 +20,13 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// writers is how many clients write at once.
+// writers is the number of concurrent clients.
 const writers = 64
 
-// durableWrites measures creates, each on disk when it is answered, beside
-// etcd's puts on the same disk.
+// durableWrites compares creates, each durable before its response, with etcd's puts on the
+// same disk.
 func durableWrites(ctx context.Context, s registrySettings) (err error) {
-	fmt.Printf("\nStarting a drey and an etcd, both empty, both with fsync.\n")
+	fmt.Printf("\nStarting drey and etcd, both empty and with fsync\n")
 	dir := filepath.Join(s.dir, "writes")
 	if err := fill(ctx, dir, 1); err != nil {
 		return err
@@ -56,9 +56,9 @@ func durableWrites(ctx context.Context, s registrySettings) (err error) {
 		pid    int
 		found  []figures
 	}{
-		{name: "etcd, put by gRPC", worker: e.putter(next), pid: e.cmd.Process.Pid},
-		{name: "drey, POST by REST", worker: d.creator(next), pid: d.cmd.Process.Pid},
-		{name: "boltstore, Create in process", pid: os.Getpid(), worker: func() func() error {
+		{name: "etcd, Put (gRPC)", worker: e.putter(next), pid: e.cmd.Process.Pid},
+		{name: "drey, POST (REST)", worker: d.creator(next), pid: d.cmd.Process.Pid},
+		{name: "boltstore, Create", pid: os.Getpid(), worker: func() func() error {
 			return func() error {
 				_, err := store.Create(ctx, registry.Object{Kind: registry.DeploymentTarget, Spec: targetSpec("team", "new"),
 					Metadata: registry.Metadata{ID: next(), Namespace: "team", Name: next()}})
@@ -76,11 +76,11 @@ func durableWrites(ctx context.Context, s registrySettings) (err error) {
 		}
 		fmt.Fprintf(os.Stderr, "  round %d of %d\n", round+1, s.rounds)
 	}
-	fmt.Printf("\nDurable creates, %d clients, %d rounds of %s in turn:\n\n", writers, s.rounds, s.each)
+	fmt.Printf("\nDurable creates, %d clients, medians of %d alternating rounds of %s:\n\n", writers, s.rounds, s.each)
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "writes\tcreates/s\tp50\tp99\tRSS\t")
 	for _, row := range rows {
-		memory, err := memoryOf(row.pid)
+		memory, err := processMemory(row.pid)
 		if err != nil {
 			return err
 		}
@@ -89,12 +89,12 @@ func durableWrites(ctx context.Context, s registrySettings) (err error) {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Printf("\nAim: drey/etcd 1.00 or more; it is %.2f. The client shares the processors with them.\n",
+	fmt.Printf("\nGoal: drey/etcd at least 1.00; got %.2f. The clients share the CPUs.\n",
 		middle(rows[1].found).perSecond/middle(rows[0].found).perSecond)
 	return nil
 }
 
-// creator makes workers that create targets over REST.
+// creator returns workers that create targets over REST.
 func (p *process) creator(next func() string) func() func() error {
 	return func() func() error {
 		client := &http.Client{Transport: &http.Transport{}}
@@ -111,7 +111,7 @@ func (p *process) creator(next func() string) func() func() error {
 	}
 }
 
-// startEtcd starts an etcd as its defaults have it, without TLS, as drey is.
+// startEtcd starts etcd with its defaults, without TLS like drey.
 func startEtcd(ctx context.Context, dir string) (*process, error) {
 	programs, err := cluster.Binaries(ctx, os.Stdout)
 	if err != nil {
@@ -131,9 +131,8 @@ func startEtcd(ctx context.Context, dir string) (*process, error) {
 	return p, p.await(ctx, p.url+"/health")
 }
 
-// putter makes workers that put keys by gRPC, which is HTTP/2 with five bytes
-// before the message: its client would weigh on drey's go.mod. The values are no
-// longer than the objects that drey keeps.
+// putter returns workers that put keys over gRPC, written by hand to keep etcd's client out
+// of go.mod. The values are no longer than drey's objects.
 func (p *process) putter(next func() string) func() func() error {
 	value := bytes.Repeat([]byte("x"), 300)
 	return func() func() error {
@@ -158,14 +157,14 @@ func (p *process) putter(next func() string) func() func() error {
 				return err
 			}
 			if status := response.Trailer.Get("Grpc-Status"); status != "0" {
-				return fmt.Errorf("etcd answered status %q: %s", status, response.Trailer.Get("Grpc-Message"))
+				return fmt.Errorf("etcd: got gRPC status %q: %s", status, response.Trailer.Get("Grpc-Message"))
 			}
 			return nil
 		}
 	}
 }
 
-// appendField appends a field of bytes as protobuf has it.
+// appendField appends a protobuf field of bytes.
 func appendField(to []byte, number int, value []byte) []byte {
 	to = binary.AppendUvarint(to, uint64(number)<<3|2)
 	return append(binary.AppendUvarint(to, uint64(len(value))), value...)
