@@ -38,7 +38,7 @@ krew: ## Pack bin/krew: archives of the kubectl plugin, and its manifest; VERSIO
 	@for p in $(KREW_PLATFORMS); do echo "Compiling for $$p."; GOOS=$${p%/*} GOARCH=$${p#*/} go build -ldflags '$(LDFLAGS)' -o bin/krew/drey-$${p%/*}-$${p#*/} ./cmd/drey || exit; done
 	go run ./hack/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
 
-demo: binaries build ## Show the main job on a real control plane, and check it
+demo: binaries build ## Demonstrate drey on a real control plane, and check the results
 	@go build -o bin/demo ./test/demo
 	@bin/demo
 
@@ -69,7 +69,7 @@ test-install: binaries ## Install, upgrade and remove drey, by itself and with H
 test-replicas: binaries ## Kill and restart replicas, API server and etcd, and rotate certificates, under clients and pods: minutes
 	go test -count=1 -timeout 15m ./test/e2e/replicas
 
-test-rest: ## Play the REST suite, with 20,000 made-up requests, against DREY_URL or a drey of its own
+test-rest: ## Run the REST suite, with 20,000 generated requests, against DREY_URL or a new drey
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
 
 FLINK_ARGS ?=
@@ -97,11 +97,11 @@ generate: ## Write the custom resource definitions, and copying, from their Go t
 manifests: ## Write the kustomize base and the chart's generated templates, from package manifests/bundle
 	go run ./hack/manifests
 
-bench: binaries build ## Measure drey beside a do-nothing webhook and the built-in policies
+bench: binaries build ## Compare drey with a no-op webhook and admission policies
 	@go build -o bin/bench ./test/bench
 	@bin/bench
 
-bench-registry: binaries build ## Measure the registry at 100,000 targets, beside etcd and the API server
+bench-registry: binaries build ## Measure the registry at 100,000 targets, compared with etcd and the API server
 	@go build -o bin/bench ./test/bench
 	@bin/bench registry
 
@@ -120,7 +120,7 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzJSONSurvives -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzToJSON -fuzztime $(FUZZTIME)
 
-soak-crash: build ## Kill drey 200 times among writes, and check each time that nothing is lost
+soak-crash: build ## Kill drey 200 times during writes, and check that no acknowledged write is lost
 	@go build -o bin/crash ./test/soak/crash
 	@bin/crash
 
