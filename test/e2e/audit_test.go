@@ -13,9 +13,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestAuditRepairsWorkloads has drey audit report and label what came without labels, pods
+// TestAuditRepairWorkloads has drey audit report and label what came without labels, pods
 // and others: what makes pods first, and what is known by it with the next run.
-func TestAuditRepairsWorkloads(t *testing.T) {
+func TestAuditRepairWorkloads(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t) // without a target: drey itself does not repair it
@@ -96,9 +96,9 @@ spec:
       args: [bash, -c, "kubernetes-taskmanager.sh -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1'"]
 `
 
-// TestAuditMendsMislabeledPods has drey audit find the labels of a session cluster on a
+// TestAuditRepairMislabeledPod has drey audit find the labels of a session cluster on a
 // pod of an application, and take them off. The webhook lets nothing else be taken off.
-func TestAuditMendsMislabeledPods(t *testing.T) {
+func TestAuditRepairMislabeledPod(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)

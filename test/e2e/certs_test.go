@@ -35,9 +35,9 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// TestWhatIsNotDreysIsLeftAlone has a Secret and a webhook configuration of
+// TestCertsForeignObjects has a Secret and a webhook configuration of
 // drey's names that somebody else made.
-func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
+func TestCertsForeignObjects(t *testing.T) {
 	c := cluster.Start(t)
 	home := c.Namespace(t)
 	client := kubernetes.NewForConfigOrDie(c.Config())
@@ -93,10 +93,10 @@ func TestWhatIsNotDreysIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestTheRightsThatAreWrittenDownAreEnough runs self-signed certificates as a
+// TestCertsLeastPrivilege runs self-signed certificates as a
 // user that may do what package certs says, and nothing else. Then the Secret
 // is lost, and what is trusted stays trusted.
-func TestTheRightsThatAreWrittenDownAreEnough(t *testing.T) {
+func TestCertsLeastPrivilege(t *testing.T) {
 	c := cluster.Start(t)
 	home := c.Namespace(t)
 	client := kubernetes.NewForConfigOrDie(c.Config())
@@ -186,9 +186,9 @@ func grant(t *testing.T, client kubernetes.Interface, namespace, user string, lo
 	}
 }
 
-// TestTheAPIServerShowsItsClientCertificate has one API server that shows
+// TestWebhookClientCertificate has one API server that shows
 // webhooks a certificate, and a drey that takes no other.
-func TestTheAPIServerShowsItsClientCertificate(t *testing.T) {
+func TestWebhookClientCertificate(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)

@@ -14,11 +14,11 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestOneSelectorFindsACluster creates the workloads of every flavor, in the order of
+// TestClusterSelector creates the workloads of every flavor, in the order of
 // their manifest and in the reverse, in which TaskManagers come before the JobManager that
 // identifies them. One value of deploymentId, or of sessionClusterId, selects all pods,
 // and so does one of drey.dev/app.
-func TestOneSelectorFindsACluster(t *testing.T) {
+func TestClusterSelector(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	files, err := filepath.Glob("testdata/flavors/*.yaml")

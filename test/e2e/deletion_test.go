@@ -14,9 +14,9 @@ import (
 	"drey.dev/drey/test/framework/fixtures"
 )
 
-// TestDeletingAlwaysWorks, whether or not its namespace has a target, with drey or
+// TestDeletionAllowed, whether or not its namespace has a target, with drey or
 // without: nothing that drey asks of a change holds up what goes.
-func TestDeletingAlwaysWorks(t *testing.T) {
+func TestDeletionAllowed(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {

@@ -29,12 +29,12 @@ import (
 	decide "drey.dev/drey/webhook/verdict"
 )
 
-// TestFixturesThroughTheAPIServer creates every fixture in a namespace that has
+// TestAdmissionFixtures creates every fixture in a namespace that has
 // its targets and its owners, and finds what the handlers say of it when they are
 // asked directly. So the CEL conditions let all of that pass which the Go code
 // acts on, the owners that drey finds are those that there are, and what the Go
 // code leaves alone causes no call at all.
-func TestFixturesThroughTheAPIServer(t *testing.T) {
+func TestAdmissionFixtures(t *testing.T) {
 	w := inWorld(t)
 	for _, c := range fixtures.All(t) {
 		t.Run(c.Name, func(t *testing.T) { // not parallel: it counts calls

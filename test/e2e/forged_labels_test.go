@@ -132,8 +132,8 @@ func (e editor) tryTrust(t *testing.T, namespace string) {
 		Replace(plainOf("Deployment", "of-custom", "", madeUpCustom)), create...)
 }
 
-// TestLabelsAreNoProof: what an editor of a namespace may write does not let Flink in.
-func TestLabelsAreNoProof(t *testing.T) {
+// TestForgedLabels: what an editor of a namespace may write does not let Flink in.
+func TestForgedLabels(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -148,8 +148,8 @@ func TestLabelsAreNoProof(t *testing.T) {
 	e.may(t, namespace, "", "label", "pod", "web", "team=nuts")
 }
 
-// TestLabelsAreNoProofWhereRegistered: nor do they make a workload another's there.
-func TestLabelsAreNoProofWhereRegistered(t *testing.T) {
+// TestForgedLabelsRegisteredNamespace: nor do they make a workload another's there.
+func TestForgedLabelsRegisteredNamespace(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace, other := w.Namespace(t), w.Namespace(t)
@@ -183,9 +183,9 @@ func TestLabelsAreNoProofWhereRegistered(t *testing.T) {
 	e.may(t, namespace, plainOf("Deployment", "ours", strings.ReplaceAll(stated, "PLATFORM", "team-a"), ""), create...)
 }
 
-// TestLabelsAreNoProofWhileDreyIsDown: the built-in policies and what fails closed hold
+// TestForgedLabelsOutage: the built-in policies and what fails closed hold
 // the same; and what was there before drey came makes no record of a target.
-func TestLabelsAreNoProofWhileDreyIsDown(t *testing.T) {
+func TestForgedLabelsOutage(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {

@@ -17,10 +17,10 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestTheGateAgreesWithTheVerdict tries to make every pod of the fixtures while drey is
+// TestGatePolicyFixtures tries to make every pod of the fixtures while drey is
 // down. In a namespace without a target the built-in policy refuses what drey itself
 // would refuse there, and nothing else; in one that has a target it refuses nothing.
-func TestTheGateAgreesWithTheVerdict(t *testing.T) {
+func TestGatePolicyFixtures(t *testing.T) {
 	t.Parallel()
 	w, err := newWorld(t.Context(), cluster.Start(t))
 	if err != nil {

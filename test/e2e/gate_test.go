@@ -17,8 +17,8 @@ metadata: {name: %s, labels: {app: bare, component: jobmanager, type: flink-nati
 spec: {containers: [{name: flink-main-container, image: "flink:2.2"}]}
 `
 
-// TestTheGateHoldsWhileDreyIsDown: nobody's webhook is needed to keep a pod out.
-func TestTheGateHoldsWhileDreyIsDown(t *testing.T) {
+// TestGatePolicyOutage: nobody's webhook is needed to keep a pod out.
+func TestGatePolicyOutage(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	w, err := newWorld(t.Context(), c)
@@ -46,8 +46,8 @@ func TestTheGateHoldsWhileDreyIsDown(t *testing.T) {
 	w.MustKubectl(t, "", "run", "web", "-n", other, "--image=nginx")
 }
 
-// TestTheMarkIsDreysAlone: who could set it would open a namespace.
-func TestTheMarkIsDreysAlone(t *testing.T) {
+// TestRegisteredLabelProtected: who could set it would open a namespace.
+func TestRegisteredLabelProtected(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace, other := w.Namespace(t), w.Namespace(t)
@@ -100,9 +100,9 @@ func TestTheMarkIsDreysAlone(t *testing.T) {
 	w.MustKubectl(t, "", "delete", "namespace", late, "--wait=false")
 }
 
-// TestAMarkedNamespaceDrains: its target is gone, and what was admitted there keeps
+// TestRegisteredLabelDraining: its target is gone, and what was admitted there keeps
 // its pods until it is gone too.
-func TestAMarkedNamespaceDrains(t *testing.T) {
+func TestRegisteredLabelDraining(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)

@@ -31,10 +31,10 @@ metadata: {name: orders}
 spec: {image: "flink:2.2", flinkVersion: v2_2, job: {jarURI: "local:///opt/flink/orders.jar"}}
 `
 
-// TestGitOpsSeesNoDrift applies the same manifests over and over, in every way that
+// TestApplyNoDrift applies the same manifests over and over, in every way that
 // people and tools do: what drey adds is in metadata.labels alone, it is not taken
 // away, and nothing else changes.
-func TestGitOpsSeesNoDrift(t *testing.T) {
+func TestApplyNoDrift(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	for name, ways := range map[string][]way{
@@ -78,10 +78,10 @@ func TestGitOpsSeesNoDrift(t *testing.T) {
 	}
 }
 
-// TestAReplacementChangesNothing, though it states none of drey's labels: what makes
+// TestReplaceNoDrift, though it states none of drey's labels: what makes
 // pods keeps them, since its pods are let in by them when their target vanishes. A
 // Service and a ConfigMap do not need theirs, and lose them.
-func TestAReplacementChangesNothing(t *testing.T) {
+func TestReplaceNoDrift(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace, file := w.Namespace(t), writeFile(t, strings.Replace(manifestsOfAJob, batchJob+"---", "", 1)) // no Job can be replaced
@@ -105,8 +105,8 @@ func TestAReplacementChangesNothing(t *testing.T) {
 	}
 }
 
-// TestADiffShowsWhatAPersonChanged, and nothing of drey's: so it is worth looking at.
-func TestADiffShowsWhatAPersonChanged(t *testing.T) {
+// TestKubectlDiff, and nothing of drey's: so it is worth looking at.
+func TestKubectlDiff(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)

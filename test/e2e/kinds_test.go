@@ -42,9 +42,9 @@ spec:
 `, apiVersion, kind, replicas, selector)
 }
 
-// TestEveryKindThatMakesPodsIsGated at kubectl apply: refused where no target is and
+// TestWorkloadKindsGated at kubectl apply: refused where no target is and
 // where there are two, until the command of the denial has been run.
-func TestEveryKindThatMakesPodsIsGated(t *testing.T) {
+func TestWorkloadKindsGated(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	for kind, apiVersion := range map[string]string{"DaemonSet": "apps/v1", "ReplicaSet": "apps/v1", "ReplicationController": "v1", "Rollout": "argoproj.io/v1alpha1"} {
@@ -71,8 +71,8 @@ func TestEveryKindThatMakesPodsIsGated(t *testing.T) {
 	}
 }
 
-// TestARolloutOfADeploymentCausesNoCall: its ReplicaSets are not sent.
-func TestARolloutOfADeploymentCausesNoCall(t *testing.T) {
+// TestDeploymentRolloutNoReview: its ReplicaSets are not sent.
+func TestDeploymentRolloutNoReview(t *testing.T) {
 	w := inWorld(t) // not parallel: it counts calls
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
@@ -95,9 +95,9 @@ func TestARolloutOfADeploymentCausesNoCall(t *testing.T) {
 	}
 }
 
-// TestCheckAgreesWithTheAPIServer: drey check of a manifest says what comes of it. What
+// TestCheckFixtures: drey check of a manifest says what comes of it. What
 // is not gated is judged as the pods of its template.
-func TestCheckAgreesWithTheAPIServer(t *testing.T) {
+func TestCheckFixtures(t *testing.T) {
 	w := inWorld(t) // not parallel: cases share names in the registry
 	cases := fixtures.All(t)
 	for name, object := range ungated(t) {
@@ -181,9 +181,9 @@ func podOf(object map[string]any) map[string]any {
 	return nil
 }
 
-// TestCheckReadsTheObjectsThatKubectlReads in every form of input. A list in a list is
+// TestCheckInputFormats in every form of input. A list in a list is
 // the one form that kubectl refuses.
-func TestCheckReadsTheObjectsThatKubectlReads(t *testing.T) {
+func TestCheckInputFormats(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	paths, err := filepath.Glob("../../cmd/drey/cli/testdata/check/*")

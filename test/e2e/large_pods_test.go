@@ -30,10 +30,10 @@ func manifestOf(t *testing.T, kind string, container map[string]any) string {
 	return string(text)
 }
 
-// TestLargePodsAtTheGate: in a namespace without a target Flink is refused and nginx is
+// TestLargePods: in a namespace without a target Flink is refused and nginx is
 // not, whatever the size of its pod: by the webhooks, and for pods by the policy while
 // drey is down.
-func TestLargePodsAtTheGate(t *testing.T) {
+func TestLargePods(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	w, err := newWorld(t.Context(), c)

@@ -15,12 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestEveryFlavorLivesAsItDoesWithoutDrey plays the life of every flavor in
+// TestFlavorLifecycle plays the life of every flavor in
 // testdata/flavors beside the same life on a control plane without drey: after every
 // step there are as many ReplicaSets, pods, orphans, revisions and generations, with
 // the same templates, selectors and owners. A webhook that overwrites app makes a
 // ReplicaSet lose its pod, and make another, for ever: that was measured.
-func TestEveryFlavorLivesAsItDoesWithoutDrey(t *testing.T) {
+func TestFlavorLifecycle(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/flavors/*.yaml")
 	if err != nil || len(files) == 0 {

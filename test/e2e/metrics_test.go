@@ -10,9 +10,9 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestMetricsOnThePodsNetworkAreForThoseWhomRBACLetsReadThem scrapes as
+// TestMetricsAuthorization scrapes as
 // ServiceAccounts of the cluster.
-func TestMetricsOnThePodsNetworkAreForThoseWhomRBACLetsReadThem(t *testing.T) {
+func TestMetricsAuthorization(t *testing.T) {
 	w := inWorld(t)
 	home := w.Namespace(t)
 	d, err := drey.Start(t.Context(), drey.Options{Cluster: w.Cluster, Pod: true, DataDir: t.TempDir(), Args: []string{

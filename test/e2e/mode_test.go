@@ -14,8 +14,8 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestANamespaceSetsItsOwnMode, and changes it, without a restart.
-func TestANamespaceSetsItsOwnMode(t *testing.T) {
+// TestNamespaceMode, and changes it, without a restart.
+func TestNamespaceMode(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)

@@ -23,9 +23,9 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestAlertsAndDashboardAskForWhatThereIs: each metric, and each label of it, is one
+// TestAlertAndDashboardMetrics: each metric, and each label of it, is one
 // that a real drey exports.
-func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
+func TestAlertAndDashboardMetrics(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	traces := otlpcollector.New(t)

@@ -46,9 +46,9 @@ var (
 	blueGreens       = schema.GroupVersionResource{Group: "flink.apache.org", Version: "v1beta1", Resource: "flinkbluegreendeployments"}
 )
 
-// TestOwnersAreFoundInTime follows a chain of owners on a cluster whose operator is
+// TestOwnerChain follows a chain of owners on a cluster whose operator is
 // installed while drey runs, and a job that has just got another id.
-func TestOwnersAreFoundInTime(t *testing.T) {
+func TestOwnerChain(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	api, err := dynamic.NewForConfig(c.Config())
@@ -151,10 +151,10 @@ func names(relatives []flink.Owner) string {
 	return strings.Join(all, ", ")
 }
 
-// TestPodsOfARolloutHaveOneIdentity has two ReplicaSets of a Rollout make pods, as its
+// TestRolloutOwner has two ReplicaSets of a Rollout make pods, as its
 // controller does at each revision. Drey has no right to read Rollouts at first. Then
 // somebody grants that to a reader, who finds what controls the Rollout.
-func TestPodsOfARolloutHaveOneIdentity(t *testing.T) {
+func TestRolloutOwner(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -236,8 +236,8 @@ func (w *world) owned(t *testing.T, namespace, kind, name string, owner *unstruc
 	return made
 }
 
-// TestOwnersDoNotHoldUpAPod asks when nobody answers.
-func TestOwnersDoNotHoldUpAPod(t *testing.T) {
+// TestOwnerLookupTimeout asks when nobody answers.
+func TestOwnerLookupTimeout(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	config := w.Config()

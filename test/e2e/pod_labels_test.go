@@ -9,8 +9,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestLabelsOfARunningPodAreFirm does by hand what would make tools lose a running job.
-func TestLabelsOfARunningPodAreFirm(t *testing.T) {
+// TestPodLabelsImmutable does by hand what would make tools lose a running job.
+func TestPodLabelsImmutable(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)

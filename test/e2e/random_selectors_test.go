@@ -20,11 +20,11 @@ var (
 	seed      = flag.Uint64("seed", 0, "of the random workloads; 0: another each time")
 )
 
-// TestNoSelectorMakesAWorkloadRunAway throws random Deployments, ReplicaSets,
+// TestRandomSelectors throws random Deployments, ReplicaSets,
 // StatefulSets and Jobs at drey, whose selectors are about the labels that it adds:
 // some want them absent. Each must end up with the pods that it asked for, all of
 // them its own, and stay so.
-func TestNoSelectorMakesAWorkloadRunAway(t *testing.T) {
+func TestRandomSelectors(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	if *seed == 0 {
@@ -138,9 +138,9 @@ func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 	return map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}, pods
 }
 
-// TestASelectorIsHeededWhoeverHasLabeledItsWorkload: drey looks at the workload of a
+// TestSelectorOfController: drey looks at the workload of a
 // pod, and not at what stands beside it, or was there before under its name.
-func TestASelectorIsHeededWhoeverHasLabeledItsWorkload(t *testing.T) {
+func TestSelectorOfController(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	for name, play := range map[string]func(t *testing.T, w *world, namespace string) (pods int){

@@ -13,9 +13,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestTheClustersRBACGovernsTheRegistry asks as ServiceAccounts of the cluster,
+// TestRegistryRBAC asks as ServiceAccounts of the cluster,
 // with tokens that the API server made.
-func TestTheClustersRBACGovernsTheRegistry(t *testing.T) {
+func TestRegistryRBAC(t *testing.T) {
 	w := inWorld(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,9 +21,9 @@ func suspendedResource(c flink.CustomResource, name string) map[string]any {
 	}
 }
 
-// TestSuspendedCustomResourceHoldsTarget has a custom resource of each kind, without
+// TestReferencesSuspendedResource has a custom resource of each kind, without
 // pods, hold its target: its operator may start it at any time.
-func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
+func TestReferencesSuspendedResource(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	for _, c := range flink.CustomResources {
@@ -55,9 +55,9 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 	}
 }
 
-// TestUnlabeledCustomResourceHoldsTarget: one that came without drey may belong to any
+// TestReferencesUnlabeledResource: one that came without drey may belong to any
 // platform namespace that has a target, unless it says to which.
-func TestUnlabeledCustomResourceHoldsTarget(t *testing.T) {
+func TestReferencesUnlabeledResource(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -88,8 +88,8 @@ func TestUnlabeledCustomResourceHoldsTarget(t *testing.T) {
 	w.deletesTarget(t, "team-b", namespace)
 }
 
-// TestManyCustomResourcesHoldTarget reads more of them than one page has.
-func TestManyCustomResourcesHoldTarget(t *testing.T) {
+// TestReferencesPagination reads more of them than one page has.
+func TestReferencesPagination(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)

@@ -14,10 +14,10 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestJobsOutliveTheirTarget loses the registry under jobs of every kind: they get
+// TestRegistryLoss loses the registry under jobs of every kind: they get
 // their pods as before, with the labels that they had, and nothing new comes in. What
 // was lost may come back.
-func TestJobsOutliveTheirTarget(t *testing.T) {
+func TestRegistryLoss(t *testing.T) {
 	t.Parallel()
 	w := ownWorld(t)
 	c := w.Cluster

@@ -19,9 +19,9 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// TestPodsThatCameWhileDreyWasDownAreLabeled: those that a running job made, those
+// TestRepairPodsAfterOutage: those that a running job made, those
 // of a namespace that gets a target later, and nobody else's.
-func TestPodsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
+func TestRepairPodsAfterOutage(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	w, err := newWorld(t.Context(), c)
@@ -83,9 +83,9 @@ func (w *world) labeled(t testing.TB, namespace string, want int) error {
 	return nil
 }
 
-// TestRepairOverwritesNothing: what somebody adds between the look and the patch
+// TestRepairConflict: what somebody adds between the look and the patch
 // stays, and the pod is looked at again.
-func TestRepairOverwritesNothing(t *testing.T) {
+func TestRepairConflict(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t) // without a target: drey itself does not repair it

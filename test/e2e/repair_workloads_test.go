@@ -61,10 +61,10 @@ kind: ConfigMap
 metadata: {name: terminating, labels: {app: gone, type: flink-native-kubernetes}, finalizers: [example.com/hold]}
 `
 
-// TestObjectsThatCameWhileDreyWasDownAreLabeled has all that belongs to Flink clusters
+// TestRepairWorkloadsAfterOutage has all that belongs to Flink clusters
 // come while nobody answers: once drey is back, it has the labels that admission gives, and
 // nothing else about it has changed.
-func TestObjectsThatCameWhileDreyWasDownAreLabeled(t *testing.T) {
+func TestRepairWorkloadsAfterOutage(t *testing.T) {
 	t.Parallel()
 	w := ownWorld(t)
 	c := w.Cluster

@@ -30,9 +30,9 @@ func reviewAround(size int, begin, text, end string) []byte {
 	return []byte(head + strings.TrimSuffix(strings.Repeat(text, n), ",") + end)
 }
 
-// TestMemoryOfLargeReviews: a hundred of the largest reviews at once, held open or sent
+// TestLargeReviewMemory: a hundred of the largest reviews at once, held open or sent
 // whole, leave drey below 200 MiB, and small reviews are answered meanwhile.
-func TestMemoryOfLargeReviews(t *testing.T) {
+func TestLargeReviewMemory(t *testing.T) {
 	const atOnce, most = 100, 200
 	t.Parallel()
 	w, err := newWorld(t.Context(), cluster.Start(t))

@@ -36,8 +36,8 @@ spec:
           args: [bash, -c, kubernetes-jobmanager.sh kubernetes-application --job-id 7a0c0e1d2b3a49588776655443322110]
 `
 
-// TestSelectedLabelsStay says which labels there are in the end.
-func TestSelectedLabelsStay(t *testing.T) {
+// TestSelectorLabelsPreserved says which labels there are in the end.
+func TestSelectorLabelsPreserved(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -20,9 +20,9 @@ rules:
     statefulsets/status, statefulsets/scale, daemonsets/status, replicasets/status, replicasets/scale, jobs/status, cronjobs/status, replicationcontrollers/status], verbs: ["*"]}
 `
 
-// TestLabelsBySubresources has everybody who may write a subresource change labels by it:
+// TestSubresourceLabels has everybody who may write a subresource change labels by it:
 // of what is labeled none is changed, and what is not does not get any that say whose it is.
-func TestLabelsBySubresources(t *testing.T) {
+func TestSubresourceLabels(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace, other := w.Namespace(t), w.Namespace(t)

@@ -16,9 +16,9 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestADenialIsUndoneByTheCommandThatItPrints applies a JobManager where Flink
+// TestNoTargetRemedy applies a JobManager where Flink
 // may not run, does what kubectl shows, and applies it again.
-func TestADenialIsUndoneByTheCommandThatItPrints(t *testing.T) {
+func TestNoTargetRemedy(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -58,9 +58,9 @@ func post(t *testing.T, text string) {
 	}
 }
 
-// TestAnAmbiguityIsSettledByTheCommandThatItPrints does the same in a namespace
+// TestAmbiguousTargetRemedy does the same in a namespace
 // with targets of two platform namespaces, at the Deployment and at a pod.
-func TestAnAmbiguityIsSettledByTheCommandThatItPrints(t *testing.T) {
+func TestAmbiguousTargetRemedy(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -81,9 +81,9 @@ func TestAnAmbiguityIsSettledByTheCommandThatItPrints(t *testing.T) {
 	})
 }
 
-// TestATargetOfASecondPlatformNamespaceDisturbsNoJob makes a namespace ambiguous
+// TestSecondTargetRunningJob makes a namespace ambiguous
 // after a Deployment was admitted there: its next pods belong where it belongs.
-func TestATargetOfASecondPlatformNamespaceDisturbsNoJob(t *testing.T) {
+func TestSecondTargetRunningJob(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -129,9 +129,9 @@ func onlyPod(w *world, t *testing.T, namespace string) error {
 	return nil
 }
 
-// TestATargetCountsAsSoonAsItIsAcknowledged creates a pod the moment that the
+// TestTargetReadYourWrites creates a pod the moment that the
 // registration of its namespace was answered.
-func TestATargetCountsAsSoonAsItIsAcknowledged(t *testing.T) {
+func TestTargetReadYourWrites(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	pod := map[string]any{
@@ -158,9 +158,9 @@ func TestATargetCountsAsSoonAsItIsAcknowledged(t *testing.T) {
 	}
 }
 
-// TestLifeGoesOnWithoutATarget does what people do to a running job whose
+// TestRunningJobWithoutTarget does what people do to a running job whose
 // target has gone: nothing of it is drey's business.
-func TestLifeGoesOnWithoutATarget(t *testing.T) {
+func TestRunningJobWithoutTarget(t *testing.T) {
 	w := inWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
@@ -231,10 +231,10 @@ func (w *world) loseTarget(t *testing.T, namespace string) {
 	})
 }
 
-// TestWhileDreyIsDown kills drey: nothing new of Flink's can be applied, a job
+// TestOutage kills drey: nothing new of Flink's can be applied, a job
 // that runs loses and gets pods as ever, and nobody else notices. With drey
 // back, all is well again.
-func TestWhileDreyIsDown(t *testing.T) {
+func TestOutage(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
 	w, err := newWorld(t.Context(), c)
