@@ -9,31 +9,31 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestAuditRepairWorkloads has drey audit report and label what came without labels, pods
-// and others: what makes pods first, and what is known by it with the next run.
+// TestAuditRepairWorkloads runs drey audit on unlabeled objects: it reports all of them, and
+// --repair labels workloads at first, and objects that get their identity from a workload with
+// the next run.
 func TestAuditRepairWorkloads(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
-	namespace := w.Namespace(t) // without a target: drey itself does not repair it
+	namespace := w.Namespace(t) // without a target, so drey does not repair it
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
-	p := &plane{w, namespace}
-	eventually.OK(t, 20*time.Second, func() error { return p.apply(t, flavorObjects(t, "native")[0]) }) // the mode arrives by a watch
+	s := &scope{w, namespace}
+	eventually.OK(t, 20*time.Second, func() error { return s.apply(t, flavorObjects(t, "native")[0]) }) // drey follows modes by a watch
 	for _, o := range flavorObjects(t, "native") {
-		if err := p.apply(t, o); err != nil {
+		if err := s.apply(t, o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.MustKubectl(t, strangers, "apply", "-n", namespace, "-f", "-")
+	w.MustKubectl(t, unlabeledWorkloads, "apply", "-n", namespace, "-f", "-")
 
-	program, err := drey.Build(t.Context(), t.TempDir())
+	program, err := buildDrey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets := writeFile(t, "kind: DeploymentTarget\nmetadata: {name: here, namespace: team-a}\nspec: {kubernetes: {namespace: "+namespace+"}}\n")
+	targets := writeManifest(t, "kind: DeploymentTarget\nmetadata: {name: here, namespace: team-a}\nspec: {kubernetes: {namespace: "+namespace+"}}\n")
 	audit := func(args ...string) map[string]string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"audit", "-o", "json", "-n", namespace, "--kubeconfig", w.Kubeconfig(), "--targets", targets}, args...)...)
@@ -49,7 +49,7 @@ func TestAuditRepairWorkloads(t *testing.T) {
 		}
 		found := map[string]string{}
 		for _, f := range report.Findings {
-			if f.Kind != "Pod" { // a Deployment's has a name that is drawn by lot
+			if f.Kind != "Pod" { // the names of a Deployment's pods are generated
 				found[f.Kind+"/"+f.Name+" "+f.Finding] = f.Result
 			}
 		}
@@ -71,16 +71,16 @@ func TestAuditRepairWorkloads(t *testing.T) {
 			t.Errorf("audit %v: got %v, want %v", step.args, got, step.want)
 		}
 	}
-	id := string(w.object(t, "Deployment", namespace, "my-job").GetUID())
+	id := string(w.get(t, "Deployment", namespace, "my-job").GetUID())
 	for _, which := range [][2]string{{"Deployment", "my-job"}, {"Service", "my-job-rest"}, {"ConfigMap", "flink-config-my-job"}} {
-		if labels := w.object(t, which[0], namespace, which[1]).GetLabels(); labels["deploymentId"] != id || labels["vvpNamespace"] != "team-a" {
-			t.Errorf("%v has the labels %v", which, labels)
+		if labels := w.get(t, which[0], namespace, which[1]).GetLabels(); labels["deploymentId"] != id || labels["vvpNamespace"] != "team-a" {
+			t.Errorf("labels of %v: got %v, want deploymentId=%s and vvpNamespace=team-a", which, labels, id)
 		}
 	}
 }
 
-// mislabeled is a TaskManager of an application as an earlier version labeled it, whose
-// reader of command lines did not know quotes.
+// mislabeled is a TaskManager of an application with the labels of a session cluster: an
+// earlier version did not parse quotes in command lines. It takes a uid.
 const mislabeled = `
 apiVersion: v1
 kind: Pod
@@ -96,19 +96,19 @@ spec:
       args: [bash, -c, "kubernetes-taskmanager.sh -Dexecution.target='embedded' -Dweb.tmpdir='/tmp/flink-web-1'"]
 `
 
-// TestAuditRepairMislabeledPod has drey audit find the labels of a session cluster on a
-// pod of an application, and take them off. The webhook lets nothing else be taken off.
+// TestAuditRepairMislabeledPod runs drey audit on a pod of an application with the labels of a
+// session cluster: it reports and removes them. The webhook denies the removal of other labels.
 func TestAuditRepairMislabeledPod(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
 	w.runJobManager(t, namespace)
-	id := string(w.object(t, "Deployment", namespace, "my-job").GetUID())
+	id := string(w.get(t, "Deployment", namespace, "my-job").GetUID())
 	w.MustKubectl(t, fmt.Sprintf(mislabeled, id), "create", "-n", namespace, "-f", "-")
 
 	const pod = "my-job-taskmanager-1-1"
-	program, err := drey.Build(t.Context(), t.TempDir())
+	program, err := buildDrey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,21 +121,21 @@ func TestAuditRepairMislabeledPod(t *testing.T) {
 		return string(out)
 	}
 	if out := audit(); !strings.Contains(out, "Pod/"+pod) || !strings.Contains(out, "Mislabeled") || !strings.Contains(out, "sessionClusterId- sessionClusterName-") {
-		t.Fatalf("the audit does not tell of the pod:\n%s", out)
+		t.Fatalf("audit: got\n%s\nwant the finding Mislabeled about the pod", out)
 	}
 	if out, err := w.RunKubectl(t, "", "label", "pod", pod, "-n", namespace, "vvpNamespace-"); err == nil {
-		t.Errorf("a label that is right was taken off: %s", out)
+		t.Errorf("removal of a correct label: got %s, want a denial", out)
 	}
 	audit("--repair")
-	labels := w.object(t, "Pod", namespace, pod).GetLabels()
+	labels := w.get(t, "Pod", namespace, pod).GetLabels()
 	want := map[string]string{
 		"app": "my-job", "component": "taskmanager", "type": "flink-native-kubernetes", "drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a",
 		"deploymentId": id, "deploymentName": "my-job",
 	}
 	if !maps.Equal(labels, want) {
-		t.Errorf("the pod has the labels %v, want %v", labels, want)
+		t.Errorf("labels of the pod: got %v, want %v", labels, want)
 	}
 	if out := audit(); strings.Contains(out, pod) {
-		t.Errorf("the audit still tells of it:\n%s", out)
+		t.Errorf("audit after the repair: got\n%s\nwant no finding about the pod", out)
 	}
 }

@@ -35,10 +35,12 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// TestCertsForeignObjects has a Secret and a webhook configuration of
-// drey's names that somebody else made.
+// TestCertsForeignObjects has a Secret and a webhook configuration with drey's names and
+// without its label: drey leaves them unchanged, is not ready, and names the command that
+// resolves each conflict.
 func TestCertsForeignObjects(t *testing.T) {
-	c := cluster.Start(t)
+	t.Parallel()
+	c := ownCluster(t)
 	home := c.Namespace(t)
 	client := kubernetes.NewForConfigOrDie(c.Config())
 	foreign, err := client.CoreV1().Secrets(home).Create(t.Context(), &corev1.Secret{
@@ -48,9 +50,9 @@ func TestCertsForeignObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	configurations := client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	theirs := webhookconfig.Validating(webhookconfig.ByURL("https://192.0.2.1", nil), webhookconfig.SystemNamespaces)
-	theirs.Labels = nil
-	kept, err := configurations.Create(t.Context(), theirs, metav1.CreateOptions{})
+	unlabeled := webhookconfig.Validating(webhookconfig.ByURL("https://192.0.2.1", nil), webhookconfig.SystemNamespaces)
+	unlabeled.Labels = nil
+	before, err := configurations.Create(t.Context(), unlabeled, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func TestCertsForeignObjects(t *testing.T) {
 	s := runCerts(ctx, t, c.Config(), home)
 	eventually.OK(t, 10*time.Second, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl delete secret -n "+home+" drey-certs") {
-			return fmt.Errorf("got %w, want the command that removes the Secret", err)
+			return fmt.Errorf("readiness: got %w, want the command that deletes the Secret", err)
 		}
 		return nil
 	})
@@ -69,16 +71,16 @@ func TestCertsForeignObjects(t *testing.T) {
 	}
 	eventually.OK(t, 20*time.Second, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl label validatingwebhookconfiguration drey app.kubernetes.io/name=drey") {
-			return fmt.Errorf("got %w, want the command that labels the configuration", err)
+			return fmt.Errorf("readiness: got %w, want the command that labels the configuration", err)
 		}
 		return nil
 	})
-	if now, err := configurations.Get(t.Context(), "drey", metav1.GetOptions{}); err != nil || now.ResourceVersion != kept.ResourceVersion {
-		t.Errorf("the configuration has changed: %v, %v", now, err)
+	if now, err := configurations.Get(t.Context(), "drey", metav1.GetOptions{}); err != nil || now.ResourceVersion != before.ResourceVersion {
+		t.Errorf("webhook configuration: got %v, %v, want it unchanged", now, err)
 	}
 	eventually.OK(t, 20*time.Second, func() error {
 		if now, err := client.CoreV1().Secrets(home).Get(t.Context(), "drey-certs", metav1.GetOptions{}); err != nil || now.UID == foreign.UID {
-			return fmt.Errorf("drey has not made its Secret: %w", err)
+			return fmt.Errorf("drey has not created its Secret: %w", err)
 		}
 		return nil
 	})
@@ -87,17 +89,18 @@ func TestCertsForeignObjects(t *testing.T) {
 	}
 	eventually.OK(t, 20*time.Second, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "192.0.2.1") {
-			return fmt.Errorf("got %w, want that the certificate is for another host", err)
+			return fmt.Errorf("readiness: got %w, want that the certificate is not valid for 192.0.2.1", err)
 		}
 		return nil
 	})
 }
 
-// TestCertsLeastPrivilege runs self-signed certificates as a
-// user that may do what package certs says, and nothing else. Then the Secret
-// is lost, and what is trusted stays trusted.
+// TestCertsLeastPrivilege runs self-signed certificates as a user with the rights that
+// package certs documents, and no others. After the Secret is deleted, drey issues another
+// certificate and stays ready: the CA bundle keeps the old CA.
 func TestCertsLeastPrivilege(t *testing.T) {
-	c := cluster.Start(t)
+	t.Parallel()
+	c := ownCluster(t)
 	home := c.Namespace(t)
 	client := kubernetes.NewForConfigOrDie(c.Config())
 	user, err := c.NewUser("drey-of-" + home)
@@ -137,17 +140,17 @@ func TestCertsLeastPrivilege(t *testing.T) {
 	}
 	eventually.OK(t, 30*time.Second, func() error {
 		if err := s.Ready(); err != nil {
-			t.Fatalf("what was trusted is not any more: %v", err)
+			t.Fatalf("not ready after the Secret was deleted: %v", err)
 		}
 		after, err := s.GetCertificate(nil)
 		if err != nil || after.Leaf.Equal(before.Leaf) {
-			return fmt.Errorf("still the old certificate: %w", err)
+			return fmt.Errorf("the certificate is still the old one: %w", err)
 		}
 		return nil
 	})
 }
 
-// runCerts runs both halves of self-signed certificates until ctx ends.
+// runCerts runs self-signed certificates as replica and as leader until ctx ends.
 func runCerts(ctx context.Context, t *testing.T, config *rest.Config, home string) *certs.SelfSigned {
 	t.Helper()
 	s, err := certs.NewSelfSigned(certs.Options{
@@ -165,7 +168,7 @@ func runCerts(ctx context.Context, t *testing.T, config *rest.Config, home strin
 	return s
 }
 
-// grant binds rules in a namespace, and rules for the cluster, to a user.
+// grant binds a Role in a namespace and a ClusterRole to a user.
 func grant(t *testing.T, client kubernetes.Interface, namespace, user string, local, global []rbacv1.PolicyRule) {
 	t.Helper()
 	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
@@ -186,9 +189,14 @@ func grant(t *testing.T, client kubernetes.Interface, namespace, user string, lo
 	}
 }
 
-// TestWebhookClientCertificate has one API server that shows
-// webhooks a certificate, and a drey that takes no other.
+// TestWebhookClientCertificate has an API server that presents a client certificate to
+// webhooks, and a drey that requires it: other clients get 401.
 func TestWebhookClientCertificate(t *testing.T) {
+	t.Parallel()
+	program, err := buildDrey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -209,38 +217,37 @@ users:
 		admission += fmt.Sprintf("- name: %s\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: %s}\n", plugin, kubeconfig)
 	}
 	c := cluster.StartWith(t, cluster.Options{APIServerArgs: []string{"--admission-control-config-file=" + file("admission.yaml", admission)}})
-	d, err := drey.Start(t.Context(), drey.Options{Cluster: c, DataDir: dir, Args: []string{"--webhook-client-ca", file("ca.crt", string(ca)), "--webhook-client-name", "apiserver"}})
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, Cluster: c, DataDir: dir, Args: []string{"--webhook-client-ca", file("ca.crt", string(ca)), "--webhook-client-name", "apiserver"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Stop() })
 	namespace := c.Namespace(t)
-	isDenied := func(args ...string) error {
+	checkDenied := func(args ...string) error {
 		cmd := c.KubectlCommand(t.Context(), append([]string{"apply", "-n", namespace, "-f", "-"}, args...)...)
 		cmd.Stdin = strings.NewReader(jobManager)
-		// The denial is drey's own: it answered.
+		// A failed call has another message.
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "has no DeploymentTarget") {
-			return fmt.Errorf("got %w: %s", err, out)
+			return fmt.Errorf("got %w: %s, want a denial by drey", err, out)
 		}
 		return nil
 	}
-	eventually.OK(t, 30*time.Second, func() error { return isDenied("--dry-run=server") }) // the API server learns of a webhook within a second or so
-	if err := isDenied(); err != nil {
+	eventually.OK(t, 30*time.Second, func() error { return checkDenied("--dry-run=server") }) // the API server follows configurations by a watch
+	if err := checkDenied(); err != nil {
 		t.Error(err)
 	}
-	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	response, err := stranger.Post(d.Webhook+webhookconfig.PathValidateWorkloads, "application/json", strings.NewReader("{}"))
+	anonymous := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	response, err := anonymous.Post(d.Webhook+webhookconfig.PathValidateWorkloads, "application/json", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a stranger got %s", response.Status)
+		t.Errorf("client without a certificate: got %s, want 401", response.Status)
 	}
 }
 
-// clientCertificate makes a client certificate, and the CA that vouches for it,
-// in PEM.
+// clientCertificate issues a client certificate and its CA, in PEM.
 func clientCertificate(t *testing.T, name string) (ca, cert, key []byte) {
 	t.Helper()
 	signer, err := rotation.NewCA(time.Now(), time.Hour)

@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -19,126 +16,109 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/fixtures"
 )
 
-// life is that of the same objects on two control planes: drey is on one of them, and
-// the other has never heard of it.
-type life struct {
+// comparison runs the same steps on two control planes, with and without drey, and compares
+// their objects after each.
+type comparison struct {
 	*testing.T
-	drey, alone *plane
-	objects     []*unstructured.Unstructured // as in their manifest, in its order
-	stated      map[string]bool              // key=value, of labels in the manifest
+	with, without *scope
+	objects       []*unstructured.Unstructured // of the manifest, in its order
+	stated        map[string]bool              // key=value of the labels in the manifest
 }
 
-type plane struct {
+// scope is a namespace of a control plane.
+type scope struct {
 	*world
 	namespace string
 }
 
-func newLife(t *testing.T, manifest []byte) *life {
+func newComparison(t *testing.T, objects []*unstructured.Unstructured) *comparison {
 	t.Helper()
-	w := inWorld(t)
-	alone, err := withoutDrey(cluster.Shared(t))
+	w := sharedWorld(t)
+	without, err := startWithoutDrey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &life{T: t, objects: documents(t, manifest), stated: map[string]bool{}}
-	l.drey, l.alone = &plane{w, w.Namespace(t)}, &plane{alone, alone.Namespace(t)}
-	w.register(t, "team-a", l.drey.namespace)
-	for _, o := range l.objects {
+	c := &comparison{T: t, objects: objects, stated: map[string]bool{}}
+	c.with, c.without = &scope{w, w.Namespace(t)}, &scope{without, without.Namespace(t)}
+	w.register(t, "team-a", c.with.namespace)
+	for _, o := range c.objects {
 		template, _, _ := unstructured.NestedStringMap(o.Object, "spec", "template", "metadata", "labels")
 		for _, labels := range []map[string]string{o.GetLabels(), template} {
 			for key, value := range labels {
-				l.stated[key+"="+value] = true
+				c.stated[key+"="+value] = true
 			}
 		}
 	}
-	return l
+	return c
 }
 
-var (
-	without     world
-	withoutOnce sync.Once
-	errWithout  error
-)
-
-// withoutDrey makes the shared cluster, which has never heard of drey, like the shared
-// world otherwise.
-func withoutDrey(c *cluster.Cluster) (*world, error) {
-	withoutOnce.Do(func() {
-		without.Cluster = c
-		without.api, errWithout = dynamic.NewForConfig(c.Config())
-		errWithout = errors.Join(errWithout, fixtures.InstallCRDs(context.Background(), c))
-	})
-	return &without, errWithout
-}
-
-func documents(t testing.TB, manifest []byte) (all []*unstructured.Unstructured) {
-	t.Helper()
-	for d := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096); ; {
-		o := &unstructured.Unstructured{}
-		switch err := d.Decode(&o.Object); {
-		case errors.Is(err, io.EOF):
-			return all
-		case err != nil:
-			t.Fatal(err)
-		}
-		all = append(all, o)
+// startWithoutDrey returns the shared cluster without drey, with the custom resources of
+// Flink.
+var startWithoutDrey = sync.OnceValues(func() (*world, error) {
+	c, err := cluster.New(context.Background(), cluster.Options{})
+	if err != nil {
+		return nil, err
 	}
-}
+	if err := fixtures.InstallCRDs(context.Background(), c); err != nil {
+		return nil, err
+	}
+	api, err := dynamic.NewForConfig(c.Config())
+	return &world{Cluster: c, api: api}, err
+})
 
-// step does the same on both planes, and waits until they are the same again and at
-// rest.
-func (l *life) step(name string, act func(*plane) error) {
-	l.Helper()
-	for _, p := range []*plane{l.alone, l.drey} {
-		if err := act(p); err != nil {
-			l.Fatalf("%s, with drey %t: %v", name, p == l.drey, err)
+// step runs an action on both control planes, and waits until they are equal and stable.
+func (c *comparison) step(name string, act func(*scope) error) {
+	c.Helper()
+	for _, s := range []*scope{c.without, c.with} {
+		if err := act(s); err != nil {
+			c.Fatalf("%s, with drey %t: %v", name, s == c.with, err)
 		}
 	}
-	l.settle(name)
+	c.settle(name)
 }
 
-// settle waits until both planes are the same and at rest.
-func (l *life) settle(after string) {
-	l.Helper()
-	const pause, limit = 200 * time.Millisecond, 60 * time.Second // each look is a dozen requests
+// settle waits until both control planes are equal and stable.
+func (c *comparison) settle(after string) {
+	c.Helper()
+	const interval, timeout = 200 * time.Millisecond, 60 * time.Second // a snapshot is a dozen requests
 	before, since, began := "", time.Now(), time.Now()
 	for {
-		alone, busy := l.look(l.alone)
-		drey, busyToo := l.look(l.drey)
-		if now := strings.Join(slices.Concat(alone, drey), "\n"); now != before {
+		without, withoutBusy := c.snapshot(c.without)
+		with, withBusy := c.snapshot(c.with)
+		if now := strings.Join(slices.Concat(without, with), "\n"); now != before {
 			before, since = now, time.Now()
 		}
-		d := difference(alone, drey)
+		d := difference(without, with)
 		switch {
-		case d == "" && !busy && !busyToo && time.Since(since) >= calm:
-			l.Logf("%5.1fs %s", time.Since(began).Seconds(), after)
+		case d == "" && !withoutBusy && !withBusy && time.Since(since) >= stableFor:
+			c.Logf("%5.1fs %s", time.Since(began).Seconds(), after)
 			return
-		case time.Since(began) > limit && d == "":
-			l.Fatalf("after %s it does not come to rest", after)
-		case time.Since(began) > limit:
-			l.Fatalf("after %s there is with drey (+), and without (-):\n%s", after, d)
+		case time.Since(began) > timeout && d == "":
+			c.Fatalf("after %s: not stable within %s", after, timeout)
+		case time.Since(began) > timeout:
+			c.Fatalf("after %s: objects with drey only (+), and without drey only (-):\n%s", after, d)
 		}
-		time.Sleep(pause)
+		time.Sleep(interval)
 	}
 }
 
-// calm is how long nothing may happen before that counts as the end of it. A
-// ReplicaSet that has lost its pod makes another within milliseconds.
-const calm = 600 * time.Millisecond
+// stableFor is the time without a change after which a control plane is stable. A ReplicaSet
+// replaces a lost pod within milliseconds.
+const stableFor = 600 * time.Millisecond
 
-func difference(alone, drey []string) string {
+// difference lists the lines that are in one snapshot only, with their count.
+func difference(without, with []string) string {
 	count := map[string]int{}
-	for _, line := range alone {
+	for _, line := range without {
 		count[line]++
 	}
-	for _, line := range drey {
+	for _, line := range with {
 		count[line]--
 	}
 	var lines []string
@@ -150,28 +130,28 @@ func difference(alone, drey []string) string {
 	return strings.Join(lines, "\n")
 }
 
-// look lists what there is, a line for an object, without what must differ: names
-// that are drawn by lot, uids, times, and the labels that drey adds. On the way it
-// does the kubelet's work: pods run. busy says that a controller has work left.
-func (l *life) look(p *plane) (lines []string, busy bool) {
-	l.Helper()
-	for _, kind := range l.kinds() {
-		for _, o := range p.list(l, kind, p.namespace) {
+// snapshot lists the objects of a scope, one line each, without generated names, uids, times,
+// and the labels that drey adds. In place of a kubelet it marks pods as running. busy reports
+// that a controller has work left.
+func (c *comparison) snapshot(s *scope) (lines []string, busy bool) {
+	c.Helper()
+	for _, kind := range c.kinds() {
+		for _, o := range s.list(c, kind, s.namespace) {
 			if isRootCA(&o) {
 				continue
 			}
 			if kind == "Pod" {
-				p.run(l, &o)
+				s.markRunning(c, &o)
 			}
-			lines, busy = append(lines, l.essence(&o)), busy || hasWork(&o)
+			lines, busy = append(lines, c.summary(&o)), busy || hasWork(&o)
 		}
 	}
 	slices.Sort(lines)
 	return lines, busy
 }
 
-// hasWork tells of what makes pods whether its controller still has some to make: on a
-// busy machine that may take it longer than calm.
+// hasWork reports whether the controller of a workload has pods to create. On a busy machine
+// it may be idle for longer than stableFor before that.
 func hasWork(o *unstructured.Unstructured) bool {
 	if kind := o.GetKind(); kind != "Deployment" && kind != "StatefulSet" && kind != "ReplicaSet" || o.GetDeletionTimestamp() != nil {
 		return false
@@ -183,15 +163,15 @@ func hasWork(o *unstructured.Unstructured) bool {
 	return number("status", "observedGeneration") != o.GetGeneration() || number("status", "readyReplicas") != number("spec", "replicas")
 }
 
-// isRootCA tells what Kubernetes itself puts into every namespace.
+// isRootCA reports whether an object is the ConfigMap that Kubernetes adds to each namespace.
 func isRootCA(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
 }
 
-// kinds are those of the manifest, and those that follow from them.
-func (l *life) kinds() []string {
+// kinds returns the kinds of the manifest, and of the objects that its controllers create.
+func (c *comparison) kinds() []string {
 	kinds := []string{"Pod"}
-	for _, o := range l.objects {
+	for _, o := range c.objects {
 		kinds = append(kinds, o.GetKind())
 		switch o.GetKind() {
 		case "Deployment":
@@ -206,15 +186,16 @@ func (l *life) kinds() []string {
 
 var uids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-func (l *life) essence(o *unstructured.Unstructured) string {
+// summary returns the line of an object in a snapshot.
+func (c *comparison) summary(o *unstructured.Unstructured) string {
 	e := map[string]any{
-		"kind": o.GetKind(), "name": o.GetName(), "labels": l.labels(o), "finalizers": o.GetFinalizers(), "owners": ownersOf(o),
-		"ending": o.GetDeletionTimestamp() != nil, "generation": o.GetGeneration(), "annotations": o.GetAnnotations(),
+		"kind": o.GetKind(), "name": o.GetName(), "labels": c.labels(o), "finalizers": o.GetFinalizers(), "owners": ownerNames(o),
+		"terminating": o.GetDeletionTimestamp() != nil, "generation": o.GetGeneration(), "annotations": o.GetAnnotations(),
 	}
-	if made := o.GetGenerateName(); made != "" {
-		e["name"] = made + "*"
+	if prefix := o.GetGenerateName(); prefix != "" {
+		e["name"] = prefix + "*"
 	}
-	if o.GetKind() != "Pod" { // its volumes have names that are drawn by lot
+	if o.GetKind() != "Pod" { // the names of its volumes are generated
 		e["spec"], e["data"] = o.Object["spec"], o.Object["data"]
 	}
 	if o.GetKind() == "Service" {
@@ -222,28 +203,29 @@ func (l *life) essence(o *unstructured.Unstructured) string {
 		delete(o.Object["spec"].(map[string]any), "clusterIPs")
 	}
 	for _, field := range []string{"observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "unavailableReplicas", "currentReplicas", "active", "ready", "phase"} {
-		// What is being deleted loses its pods while its controller still counts them, or not.
+		// The status of a terminating object may lag behind its pods.
 		if value, ok, _ := unstructured.NestedFieldNoCopy(o.Object, "status", field); ok && o.GetDeletionTimestamp() == nil {
 			e["status."+field] = value
 		}
 	}
 	text, err := json.Marshal(e)
 	if err != nil {
-		l.Fatal(err)
+		c.Fatal(err)
 	}
 	return uids.ReplaceAllString(string(text), "UID")
 }
 
-// labels leaves away what drey may add, unless the manifest states the same.
-func (l *life) labels(o *unstructured.Unstructured) map[string]string {
+// labels returns the labels of an object without those that drey may add, unless the manifest
+// states the same.
+func (c *comparison) labels(o *unstructured.Unstructured) map[string]string {
 	labels := o.GetLabels()
 	maps.DeleteFunc(labels, func(key, value string) bool {
 		switch key {
 		case "app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName":
-			return !l.stated[key+"="+value]
+			return !c.stated[key+"="+value]
 		case "controller-uid", "batch.kubernetes.io/controller-uid", "job-name", "batch.kubernetes.io/job-name":
-			// The API server shares the map of a Job's template with its metadata until
-			// a webhook has patched it, so these are on the metadata of some Jobs.
+			// The API server shares the label map of a Job's template with the metadata of the
+			// Job until a webhook patches it, so some Jobs have these labels.
 			return o.GetKind() == "Job"
 		}
 		return false
@@ -254,51 +236,52 @@ func (l *life) labels(o *unstructured.Unstructured) map[string]string {
 	return labels
 }
 
-func ownersOf(o *unstructured.Unstructured) (all []string) {
+// ownerNames lists the owner references of an object without their uids.
+func ownerNames(o *unstructured.Unstructured) (all []string) {
 	for _, r := range o.GetOwnerReferences() {
 		all = append(all, fmt.Sprintf("%s %s %t", r.Kind, r.Name, r.Controller != nil && *r.Controller))
 	}
 	return all
 }
 
-// run says of a pod that it runs and is ready.
-func (p *plane) run(t testing.TB, pod *unstructured.Unstructured) {
+// markRunning sets the status of a pending pod to running and ready.
+func (s *scope) markRunning(t testing.TB, pod *unstructured.Unstructured) {
 	t.Helper()
 	if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase != "Pending" || pod.GetDeletionTimestamp() != nil {
 		return
 	}
 	const status = `{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`
-	_, err := p.api.Resource(resources["Pod"]).Namespace(p.namespace).Patch(t.Context(), pod.GetName(), types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
+	_, err := s.api.Resource(resources["Pod"]).Namespace(s.namespace).Patch(t.Context(), pod.GetName(), types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status")
 	if err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
 }
 
-// apply brings an object to what its manifest says, as an operator does: its owner is
-// the one that there is now.
-func (p *plane) apply(t testing.TB, manifest *unstructured.Unstructured) error {
+// apply applies an object server-side as an operator does. Its owner references get the
+// current uids.
+func (s *scope) apply(t testing.TB, manifest *unstructured.Unstructured) error {
 	t.Helper()
 	o := manifest.DeepCopy()
 	refs := o.GetOwnerReferences()
 	for i, r := range refs {
-		owner, err := p.api.Resource(resources[r.Kind]).Namespace(p.namespace).Get(t.Context(), r.Name, metav1.GetOptions{})
+		owner, err := s.api.Resource(resources[r.Kind]).Namespace(s.namespace).Get(t.Context(), r.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		refs[i].UID = owner.GetUID()
 	}
 	o.SetOwnerReferences(refs)
-	_, err := p.api.Resource(resources[o.GetKind()]).Namespace(p.namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: "operator", Force: true})
+	_, err := s.api.Resource(resources[o.GetKind()]).Namespace(s.namespace).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: "operator", Force: true})
 	return err
 }
 
-func (p *plane) patch(t testing.TB, kind, name, patch string) error {
+func (s *scope) patch(t testing.TB, kind, name, patch string) error {
 	t.Helper()
-	_, err := p.api.Resource(resources[kind]).Namespace(p.namespace).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := s.api.Resource(resources[kind]).Namespace(s.namespace).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 
-func (p *plane) delete(t testing.TB, kind, name string, how metav1.DeletionPropagation) error {
+func (s *scope) delete(t testing.TB, kind, name string, policy metav1.DeletionPropagation) error {
 	t.Helper()
-	return p.api.Resource(resources[kind]).Namespace(p.namespace).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &how})
+	return s.api.Resource(resources[kind]).Namespace(s.namespace).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &policy})
 }

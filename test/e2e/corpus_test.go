@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"os"
@@ -13,59 +12,57 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
-	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/webhook/flink"
 )
 
-// corpus is a folder beside this repository with manifests and CRDs as others
-// publish them: none of that is ours to copy.
+// corpus is a folder next to this repository, with manifests and CRDs as their projects
+// publish them. They are not part of the repository.
 const corpus = "../../../shared/corpus"
 
-// TestCorpus applies manifests of Flink's operator, with its real CRDs: in a
-// registered namespace they are accepted and labeled, and their specs are as
-// without drey; in another they are refused, with the command that helps.
+// TestCorpus creates the manifests of Flink's operator with its real CRDs. In a registered
+// namespace they are allowed and labeled, and their specs are unchanged; in another they are
+// denied, and the denial names the remedy.
 func TestCorpus(t *testing.T) {
+	t.Parallel()
 	manifests := readCorpus(t)
-	c := cluster.Start(t) // of its own: the CRDs have the names of those that the others use
-	w := corpusWorld(t, c)
-
-	registered, unregistered, without := w.Namespace(t), w.Namespace(t), "kube-public" // which drey leaves alone
+	w := corpusWorld(t)
+	registered, unregistered, excluded := w.Namespace(t), w.Namespace(t), "kube-public"
 	w.register(t, "team-a", registered)
 	for name, manifest := range manifests {
 		t.Run(name, func(t *testing.T) {
-			plain, err := w.create(t.Context(), without, clone(t, manifest))
+			plain, err := w.create(t.Context(), excluded, deepCopy(t, manifest))
 			if err != nil {
-				t.Fatalf("the manifest is refused without drey, too: %v", err)
+				t.Fatalf("in a namespace that drey excludes: %v", err)
 			}
-			made, err := w.create(t.Context(), registered, clone(t, manifest))
+			created, err := w.create(t.Context(), registered, deepCopy(t, manifest))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(made.Object["spec"], plain.Object["spec"]) {
-				t.Errorf("with drey the spec is %v, without it %v", made.Object["spec"], plain.Object["spec"])
+			if !reflect.DeepEqual(created.Object["spec"], plain.Object["spec"]) {
+				t.Errorf("spec: got %v, want %v", created.Object["spec"], plain.Object["spec"])
 			}
-			if want := corpusLabels(manifest); !maps.Equal(made.GetLabels(), want) {
-				t.Errorf("got labels  %v\nwant labels %v", made.GetLabels(), want)
+			if want := corpusLabels(manifest); !maps.Equal(created.GetLabels(), want) {
+				t.Errorf("labels: got %v\nwant %v", created.GetLabels(), want)
 			}
-			if !maps.Equal(made.GetAnnotations(), plain.GetAnnotations()) || made.GetGeneration() != plain.GetGeneration() {
-				t.Errorf("with drey it is %v, without it %v", made.Object["metadata"], plain.Object["metadata"])
+			if !maps.Equal(created.GetAnnotations(), plain.GetAnnotations()) || created.GetGeneration() != plain.GetGeneration() {
+				t.Errorf("metadata: got %v, want %v", created.Object["metadata"], plain.Object["metadata"])
 			}
 
-			_, err = w.create(t.Context(), unregistered, clone(t, manifest))
+			_, err = w.create(t.Context(), unregistered, deepCopy(t, manifest))
 			if err == nil {
-				t.Fatal("it is let into a namespace without a target")
+				t.Fatal("allowed in a namespace without a target")
 			}
 			for _, want := range []string{`namespace "` + unregistered + `" has no DeploymentTarget`, "curl -X POST " + w.drey.REST} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the denial does not say %q: %v", want, err)
+					t.Errorf("denial: got %v, want it to contain %q", err, want)
 				}
 			}
 		})
 	}
-	var want []string // none has pods: there is no operator
+	var want []string // no references by pods: no operator runs
 	for _, c := range flink.CustomResources {
 		if c.Group != "flink.apache.org" {
 			continue
@@ -75,13 +72,13 @@ func TestCorpus(t *testing.T) {
 		}
 	}
 	if got := w.references(t, "team-a", registered); len(got) == 0 || !slices.Equal(got, want) {
-		t.Errorf("the target's references are %v, want %v", got, want)
+		t.Errorf("references of the target: got %v, want %v", got, want)
 	}
-	w.keepsTarget(t, "team-a", registered, "FlinkDeployment")
+	w.checkDeletionRefused(t, "team-a", registered, "FlinkDeployment")
 }
 
-// corpusLabels are those that a manifest has and gets: the operator's kinds by
-// what their specs say of a job.
+// corpusLabels returns the labels of a manifest after admission. A spec with a job is an
+// application, one without is a session cluster.
 func corpusLabels(manifest map[string]any) map[string]string {
 	u := &unstructured.Unstructured{Object: manifest}
 	labels := map[string]string{"system": "ververica-platform", "vvpNamespace": "team-a"}
@@ -97,7 +94,8 @@ func corpusLabels(manifest map[string]any) map[string]string {
 	return labels
 }
 
-// readCorpus returns the objects of the corpus by file and name.
+// readCorpus returns the objects of the corpus by file and name. It skips the test when the
+// folder is missing.
 func readCorpus(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	all := map[string]map[string]any{}
@@ -105,69 +103,47 @@ func readCorpus(t *testing.T) map[string]map[string]any {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
 		}
-		for _, o := range documentsOf(t, path) {
-			u := &unstructured.Unstructured{Object: o}
-			all[strings.TrimPrefix(path, corpus+"/")+"/"+u.GetName()] = o
+		for _, o := range readManifestFile(t, path) {
+			all[strings.TrimPrefix(path, corpus+"/")+"/"+o.GetName()] = o.Object
 		}
 		return nil
 	})
 	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("there is no " + corpus + ": manifests and CRDs of Flink's operator, as it publishes them")
+		t.Skip("no folder " + corpus + " with the manifests and CRDs of Flink's operator")
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) == 0 {
-		t.Fatalf("%s has no manifests", corpus)
+		t.Fatalf("no manifests in %s", corpus)
 	}
 	return all
 }
 
-func documentsOf(t *testing.T, path string) []map[string]any {
+// corpusWorld returns a world with the CRDs of the corpus. Its control plane is not one of
+// [ownCluster], whose CRDs have the same names.
+func corpusWorld(t *testing.T) *world {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []map[string]any
-	for document := range strings.SplitSeq(string(text), "\n---") {
-		var o map[string]any
-		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		if len(o) > 0 {
-			all = append(all, o)
-		}
-	}
-	return all
-}
-
-// corpusWorld has the corpus' CRDs, and drey.
-func corpusWorld(t *testing.T, c *cluster.Cluster) *world {
-	t.Helper()
+	c := cluster.Start(t)
 	api, err := dynamic.NewForConfig(c.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	paths, err := filepath.Glob(corpus + "/crds/*")
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("the corpus has no CRDs: %v", err)
+		t.Fatalf("no CRDs in %s: %v", corpus, err)
 	}
 	for _, path := range paths {
-		for _, crd := range documentsOf(t, path) {
-			if err := cluster.InstallCRD(t.Context(), api, crd); err != nil {
+		for _, crd := range readManifestFile(t, path) {
+			if err := cluster.InstallCRD(t.Context(), api, crd.Object); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
 		}
 	}
-	w, err := newWorld(context.Background(), c)
+	w, err := newWorld(t.Context(), c, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := w.drey.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	w.stopAtEnd(t)
 	return w
 }

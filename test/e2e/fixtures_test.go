@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	clusterclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
@@ -29,40 +28,40 @@ import (
 	decide "drey.dev/drey/webhook/verdict"
 )
 
-// TestAdmissionFixtures creates every fixture in a namespace that has
-// its targets and its owners, and finds what the handlers say of it when they are
-// asked directly. So the CEL conditions let all of that pass which the Go code
-// acts on, the owners that drey finds are those that there are, and what the Go
-// code leaves alone causes no call at all.
+// TestAdmissionFixtures creates the object of every fixture, in a namespace with its targets and
+// owners, and compares the result with that of the handlers, called directly. This covers three
+// rules: the match conditions in CEL pass all objects that the Go code labels or denies, drey
+// resolves the owners of an object, and the API server sends no review of an object without
+// Flink.
 func TestAdmissionFixtures(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	for _, c := range fixtures.All(t) {
-		t.Run(c.Name, func(t *testing.T) { // not parallel: it counts calls
+		t.Run(c.Name, func(t *testing.T) { // not parallel: counts reviews
 			namespace := w.Namespace(t)
 			c := w.prepare(t, c, namespace)
-			want := ask(t, w, c, namespace)
-			before := reviews(t, w)
-			got := w.try(t, c, namespace)
-			for end := time.Now().Add(5 * time.Second); want.differs(got) != "" && time.Now().Before(end); { // drey may not have heard yet of what was prepared
+			want := w.callHandlers(t, c, namespace)
+			before := w.reviewCount(t)
+			got := w.createDryRun(t, c, namespace)
+			for end := time.Now().Add(5 * time.Second); want.diff(got) != "" && time.Now().Before(end); { // drey follows the cluster by watches
 				time.Sleep(50 * time.Millisecond)
-				before = reviews(t, w)
-				got = w.try(t, c, namespace)
+				before = w.reviewCount(t)
+				got = w.createDryRun(t, c, namespace)
 			}
-			if difference := want.differs(got); difference != "" {
+			if difference := want.diff(got); difference != "" {
 				t.Fatalf("%s\n%s", c.Rule, difference)
 			}
-			switch calls := reviews(t, w) - before; {
-			case want.concerned && calls == 0:
-				t.Errorf("%s\ndrey was not called", c.Rule)
-			case !want.concerned && (calls != 0) != (c.CELPasses != ""):
-				t.Errorf("%s\nit is not Flink's, and drey was called %d times (the case says that it passes CEL for %q)", c.Rule, calls, c.CELPasses)
+			switch calls := w.reviewCount(t) - before; {
+			case want.isFlink && calls == 0:
+				t.Errorf("%s\nreviews: got none, want some", c.Rule)
+			case !want.isFlink && (calls != 0) != (c.CELPasses != ""):
+				t.Errorf("%s\nreviews of an object without Flink: got %d, want some only if the fixture has passes (%q)", c.Rule, calls, c.CELPasses)
 			}
 		})
 	}
 }
 
-// prepare makes what a case finds in the registry and in the cluster, and returns
-// the case with the ids that all of it got.
+// prepare creates the targets, registered objects and existing objects of a case, and returns
+// the case with their ids.
 func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixtures.Case {
 	t.Helper()
 	for _, target := range fixtures.TargetsOf(c.Targets, namespace) {
@@ -77,18 +76,16 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 	for _, r := range c.Registered {
 		ids[r.ID] = w.registerObject(t, r, namespace)
 	}
-	if len(c.Existing) > 0 { // some of it would be refused
+	if len(c.Existing) > 0 { // drey would deny some
 		w.setMode(t, namespace, webhookconfig.Audit)
 	}
 	for _, o := range c.Existing {
 		o := fixtures.Case{Object: o}.WithIDs(t, ids).Object
 		uid := (&unstructured.Unstructured{Object: o}).GetUID()
-		ids[string(uid)] = string(w.establish(t, namespace, o).GetUID())
+		ids[string(uid)] = string(w.createExisting(t, namespace, o).GetUID())
 	}
-	if len(c.Existing) > 0 { // which was let in when there was a target
-		if err := w.mark(t, namespace); err != nil {
-			t.Fatal(err)
-		}
+	if len(c.Existing) > 0 { // as if admitted when the namespace had a target
+		w.labelRegistered(t, namespace)
 	}
 	if len(c.Existing) > 0 || c.Mode != webhookconfig.Enforce {
 		w.setMode(t, namespace, c.Mode)
@@ -96,16 +93,18 @@ func (w *world) prepare(t *testing.T, c fixtures.Case, namespace string) fixture
 	return c.WithIDs(t, ids)
 }
 
-// mark marks a namespace as registered, as drey does.
-func (w *world) mark(t *testing.T, namespace string) error {
+// labelRegistered labels a namespace as registered, as drey's ServiceAccount.
+func (w *world) labelRegistered(t *testing.T, namespace string) {
 	t.Helper()
-	_, err := w.as(t, "system:serviceaccount:drey-system:drey").Resource(resources["Namespace"]).Patch(t.Context(), namespace, types.MergePatchType,
+	_, err := w.impersonate(t, "system:serviceaccount:drey-system:drey").Resource(resources["Namespace"]).Patch(t.Context(), namespace, types.MergePatchType,
 		fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhookconfig.LabelRegistered, webhookconfig.Registered), metav1.PatchOptions{})
-	return err
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
-// registerObject makes a Deployment or a SessionCluster over REST, and returns its
-// id. It goes with the test: other cases use its name.
+// registerObject creates a Deployment or a SessionCluster over REST, and returns its id. It is
+// deleted when the test ends, since other cases use its name.
 func (w *world) registerObject(t *testing.T, r fixtures.Registered, namespace string) string {
 	t.Helper()
 	path := "/api/v1/namespaces/" + r.PlatformNamespace + "/" + strings.ToLower(string(r.Kind)) + "s"
@@ -119,13 +118,14 @@ func (w *world) registerObject(t *testing.T, r fixtures.Registered, namespace st
 			t.Error(err)
 		}
 	})
-	var made struct{ Metadata struct{ ID string } }
-	if err := json.Unmarshal(answer, &made); err != nil {
+	var created struct{ Metadata struct{ ID string } }
+	if err := json.Unmarshal(answer, &created); err != nil {
 		t.Fatal(err)
 	}
-	return made.Metadata.ID
+	return created.Metadata.ID
 }
 
+// setMode labels a namespace with a mode.
 func (w *world) setMode(t *testing.T, namespace string, mode webhookconfig.Mode) {
 	t.Helper()
 	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhookconfig.LabelMode, mode)
@@ -134,48 +134,48 @@ func (w *world) setMode(t *testing.T, namespace string, mode webhookconfig.Mode)
 	}
 }
 
-// establish makes an object that is there before the case's own, with the labels
-// that the case gives it, whatever drey would: and so that it makes no pods.
-func (w *world) establish(t *testing.T, namespace string, object map[string]any) *unstructured.Unstructured {
+// createExisting creates an object that exists before that of a case. It has exactly the labels
+// of the case, and creates no pods.
+func (w *world) createExisting(t *testing.T, namespace string, object map[string]any) *unstructured.Unstructured {
 	t.Helper()
-	whole(object)
-	wanted := &unstructured.Unstructured{Object: clone(t, object)}
+	completeWorkload(object)
+	wanted := &unstructured.Unstructured{Object: deepCopy(t, object)}
 	wanted.SetUID("")
-	var made *unstructured.Unstructured
+	var created *unstructured.Unstructured
 	eventually.OK(t, 5*time.Second, func() (err error) {
-		made, err = w.create(t.Context(), namespace, wanted.DeepCopy().Object)
+		created, err = w.create(t.Context(), namespace, wanted.DeepCopy().Object)
 		return err
 	})
 	api := w.api.Resource(resources[wanted.GetKind()]).Namespace(namespace)
 	if status, ok := object["status"]; ok {
-		made.Object["status"] = status
-		updated, err := api.UpdateStatus(t.Context(), made, metav1.UpdateOptions{})
+		created.Object["status"] = status
+		updated, err := api.UpdateStatus(t.Context(), created, metav1.UpdateOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		made = updated
+		created = updated
 	}
-	if maps.Equal(made.GetLabels(), wanted.GetLabels()) {
-		return made
+	if maps.Equal(created.GetLabels(), wanted.GetLabels()) {
+		return created
 	}
 	patch, err := json.Marshal([]any{map[string]any{"op": "add", "path": "/metadata/labels", "value": labelsOf(wanted.Object)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if made, err = api.Patch(t.Context(), made.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
+	if created, err = api.Patch(t.Context(), created.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return made
+	return created
 }
 
-// whole completes what makes pods, so that it makes none and shows nothing of
-// Flink: drey reads the metadata of an owner, and no more.
-func whole(object map[string]any) {
+// completeWorkload gives a workload a spec without replicas and without signals of Flink. Drey
+// reads only the metadata of an owner.
+func completeWorkload(object map[string]any) {
 	labels := map[string]any{"part": "owner"}
 	spec := map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "example.com/owner:1"}}}
 	template := map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}
 	switch object["kind"] {
-	case "DaemonSet": // there are no nodes
+	case "DaemonSet": // no node runs
 		object["spec"] = map[string]any{"selector": map[string]any{"matchLabels": labels}, "template": template}
 	case "Deployment", "StatefulSet", "ReplicaSet":
 		object["spec"] = map[string]any{"replicas": int64(0), "selector": map[string]any{"matchLabels": labels}, "template": template}
@@ -188,40 +188,40 @@ func whole(object map[string]any) {
 	}
 }
 
-// outcome is what comes of a creation.
+// outcome is the result of the creation of an object.
 type outcome struct {
-	concerned bool   // drey takes it for Flink's
-	denial    string // empty: it was let in
-	labels    map[string]string
-	warnings  []string
+	isFlink  bool   // drey recognizes the object
+	denial   string // empty: allowed
+	labels   map[string]string
+	warnings []string
 }
 
-// differs says in what another outcome is not the one that is wanted.
-func (want outcome) differs(got outcome) string {
+// diff describes the first difference, or returns an empty string.
+func (want outcome) diff(got outcome) string {
 	switch {
 	case want.denial == "" && got.denial != "":
-		return "it was refused: " + got.denial
+		return fmt.Sprintf("denial: got %q, want none", got.denial)
 	case !strings.Contains(got.denial, want.denial):
-		return fmt.Sprintf("got   %q\nwant the denial %q", got.denial, want.denial)
+		return fmt.Sprintf("denial: got %q\nwant %q", got.denial, want.denial)
 	case want.denial == "" && !maps.Equal(got.labels, want.labels):
-		return fmt.Sprintf("got labels  %v\nwant labels %v", got.labels, want.labels)
+		return fmt.Sprintf("labels: got %v\nwant %v", got.labels, want.labels)
 	case !slices.Equal(got.warnings, want.warnings):
-		return fmt.Sprintf("got warnings  %q\nwant warnings %q", got.warnings, want.warnings)
+		return fmt.Sprintf("warnings: got %q\nwant %q", got.warnings, want.warnings)
 	}
 	return ""
 }
 
-// try creates the case's object, dry, through the API server.
-func (w *world) try(t *testing.T, c fixtures.Case, namespace string) outcome {
+// createDryRun creates the object of a case in a dry run of the API server.
+func (w *world) createDryRun(t *testing.T, c fixtures.Case, namespace string) outcome {
 	t.Helper()
-	heard := &warnings{}
-	config := clusterclient.CopyConfig(w.Config())
-	config.WarningHandlerWithContext = heard
+	received := &warnings{}
+	config := rest.CopyConfig(w.Config())
+	config.WarningHandlerWithContext = received
 	api, err := dynamic.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &unstructured.Unstructured{Object: clone(t, c.Object)}
+	o := &unstructured.Unstructured{Object: deepCopy(t, c.Object)}
 	got, err := api.Resource(resources[c.Kind()]).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return outcome{denial: err.Error()}
@@ -233,10 +233,10 @@ func (w *world) try(t *testing.T, c fixtures.Case, namespace string) outcome {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	return outcome{labels: labels, warnings: heard.texts}
+	return outcome{labels: labels, warnings: received.texts}
 }
 
-// warnings are those that the API server sends along.
+// warnings collects the warnings of responses.
 type warnings struct {
 	mu    sync.Mutex
 	texts []string
@@ -251,35 +251,35 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, code int, _
 	}
 }
 
-// ask puts the case to the handlers, in the order of the API server and without
-// one between.
-func ask(t *testing.T, w *world, c fixtures.Case, namespace string) outcome {
+// callHandlers calls the handlers of an object in the order of the API server, without one.
+func (w *world) callHandlers(t *testing.T, c fixtures.Case, namespace string) outcome {
 	t.Helper()
 	handlers := webhook.New(webhook.Options{
 		Registry: fixtures.Index(t, namespace, c.Targets, c.Registered...), Owners: c.Existing, HadTarget: func(string) bool { return true }, Log: slog.New(slog.DiscardHandler),
 		Address: decide.RegisterHint{URL: w.drey.REST}, Mode: func(string) webhookconfig.Mode { return c.Mode },
 	}).Handlers()
-	object := clone(t, c.Object)
+	object := deepCopy(t, c.Object)
 	out := outcome{labels: labelsOf(object)}
 	for _, path := range c.Paths() {
-		v := askOne(t, handlers[path], c.Kind(), namespace, object)
-		reason := v.AuditAnnotations["verdict"]
-		out.concerned = reason != "NotFlink" && reason != "InsufficientSignal"
-		for _, text := range v.Warnings {
+		r := review(t, handlers[path], c.Kind(), namespace, object)
+		reason := r.AuditAnnotations["verdict"]
+		out.isFlink = reason != "NotFlink" && reason != "InsufficientSignal"
+		for _, text := range r.Warnings {
 			if !slices.Contains(out.warnings, text) {
 				out.warnings = append(out.warnings, text)
 			}
 		}
-		if !v.Allowed {
-			return outcome{concerned: true, denial: v.Status.Message}
+		if !r.Allowed {
+			return outcome{isFlink: true, denial: r.Status.Message}
 		}
-		v.label(t, object)
+		r.applyPatch(t, object)
 		out.labels = labelsOf(object)
 	}
 	return out
 }
 
-type verdict struct {
+// response is the response of an AdmissionReview.
+type response struct {
 	Allowed          bool              `json:"allowed"`
 	Status           metav1.Status     `json:"status"`
 	Patch            []byte            `json:"patch"`
@@ -287,7 +287,8 @@ type verdict struct {
 	AuditAnnotations map[string]string `json:"auditAnnotations"`
 }
 
-func askOne(t *testing.T, handler http.Handler, kind, namespace string, object map[string]any) verdict {
+// review sends an AdmissionReview of a creation to a handler.
+func review(t *testing.T, handler http.Handler, kind, namespace string, object map[string]any) response {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
@@ -298,26 +299,26 @@ func askOne(t *testing.T, handler http.Handler, kind, namespace string, object m
 	}
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
 	request.Header.Set("Content-Type", "application/json")
-	response := httptest.NewRecorder()
-	handler.ServeHTTP(response, request)
-	var review struct{ Response verdict }
-	if err := json.Unmarshal(response.Body.Bytes(), &review); err != nil {
-		t.Fatalf("%v: %s", err, response.Body)
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	var answer struct{ Response response }
+	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+		t.Fatalf("%v: %s", err, recorder.Body)
 	}
-	return review.Response
+	return answer.Response
 }
 
-// label applies the verdict's patch.
-func (v verdict) label(t *testing.T, object map[string]any) {
+// applyPatch applies the patch of labels to an object.
+func (r response) applyPatch(t *testing.T, object map[string]any) {
 	t.Helper()
-	if v.Patch == nil {
+	if r.Patch == nil {
 		return
 	}
 	var operations []struct {
 		Path  string
 		Value any
 	}
-	if err := json.Unmarshal(v.Patch, &operations); err != nil {
+	if err := json.Unmarshal(r.Patch, &operations); err != nil {
 		t.Fatal(err)
 	}
 	labels := map[string]any{}
@@ -334,6 +335,7 @@ func (v verdict) label(t *testing.T, object map[string]any) {
 	object["metadata"].(map[string]any)["labels"] = labels
 }
 
+// labelsOf returns the labels of an object.
 func labelsOf(object map[string]any) map[string]string {
 	all := map[string]string{}
 	present, _ := object["metadata"].(map[string]any)["labels"].(map[string]any)
@@ -343,18 +345,13 @@ func labelsOf(object map[string]any) map[string]string {
 	return all
 }
 
-// reviews is how many AdmissionReviews drey has answered so far.
-func reviews(t *testing.T, w *world) int {
+// reviewCount returns the number of AdmissionReviews that drey has answered.
+func (w *world) reviewCount(t *testing.T) int {
 	t.Helper()
-	response, err := http.Get(w.drey.Metrics + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
 	total := 0
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if line := lines.Text(); strings.HasPrefix(line, "drey_admission_reviews_total{") {
-			n, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+	for line := range strings.Lines(w.metrics(t)) {
+		if strings.HasPrefix(line, "drey_admission_reviews_total{") {
+			n, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64)
 			if err != nil {
 				t.Fatal(err)
 			}

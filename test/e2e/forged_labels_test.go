@@ -6,13 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/fixtures"
 )
 
-// editor may do in some namespaces what the ClusterRole edit grants.
+// editor is a user with the ClusterRole edit in some namespaces.
 type editor struct {
 	*world
 	name string
@@ -27,25 +23,25 @@ func (w *world) editor(t testing.TB, namespaces ...string) editor {
 	return e
 }
 
-func (e editor) try(t testing.TB, namespace, manifest string, args ...string) (string, error) {
+func (e editor) kubectl(t testing.TB, namespace, manifest string, args ...string) (string, error) {
 	t.Helper()
 	return e.RunKubectl(t, manifest, append([]string{"--as=" + e.name, "-n", namespace}, args...)...)
 }
 
-// may fails the test unless kubectl succeeds.
-func (e editor) may(t testing.TB, namespace, manifest string, args ...string) string {
+// allowed fails the test unless kubectl succeeds.
+func (e editor) allowed(t testing.TB, namespace, manifest string, args ...string) string {
 	t.Helper()
-	out, err := e.try(t, namespace, manifest, args...)
+	out, err := e.kubectl(t, namespace, manifest, args...)
 	if err != nil {
 		t.Fatalf("kubectl %s: %v\n%s\n%s", strings.Join(args, " "), err, out, manifest)
 	}
 	return out
 }
 
-// refused fails the test unless drey or its policies refuse, and for a reason of theirs.
-func (e editor) refused(t testing.TB, rule, namespace, manifest string, args ...string) {
+// denied fails the test unless a webhook or policy of drey denies the request.
+func (e editor) denied(t testing.TB, rule, namespace, manifest string, args ...string) {
 	t.Helper()
-	out, err := e.try(t, namespace, manifest, args...)
+	out, err := e.kubectl(t, namespace, manifest, args...)
 	if err == nil {
 		t.Errorf("%s: allowed: %s", rule, out)
 		return
@@ -55,39 +51,45 @@ func (e editor) refused(t testing.TB, rule, namespace, manifest string, args ...
 			return
 		}
 	}
-	t.Errorf("%s: refused for another reason: %s", rule, out)
+	t.Errorf("%s: got %s, want a denial by drey", rule, out)
 }
 
+// Templates of manifests. Words in capitals are placeholders.
 const (
-	stated = `system: ververica-platform, vvpNamespace: PLATFORM`
+	admittedLabels = `system: ververica-platform, vvpNamespace: PLATFORM`
 
-	plainWorkload = `
+	nginxManifest = `
 apiVersion: VERSION
 kind: KIND
 metadata: {name: NAME, labels: {LABELS}, ownerReferences: [OWNERS]}
 spec: {SPEC}
 `
-	plainTemplate = `template: {metadata: {labels: {run: NAME}}, spec: {restartPolicy: RESTART, containers: [{name: web, image: nginx}]}}`
+	nginxTemplate = `template: {metadata: {labels: {run: NAME}}, spec: {restartPolicy: RESTART, containers: [{name: web, image: nginx}]}}`
 
-	nativeTaskManager = `
+	taskManagerManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: NAME, labels: {app: nuts, component: taskmanager, type: flink-native-kubernetes LABELS}, ownerReferences: [OWNERS]}
 spec: {containers: [{name: flink-main-container, image: "flink:2.2", args: [kubernetes-jobmanager.sh, kubernetes-application]}]}
 `
-	madeUpCustom = `{apiVersion: flink.apache.org/v99, kind: FlinkDeployment, name: nuts, uid: 11111111-2222-4333-8444-555555555555}`
-	becomesFlink = `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"flink:2.2"},` +
+
+	// missingOwner refers to a custom resource that does not exist, in a version that drey does
+	// not know.
+	missingOwner = `{apiVersion: flink.apache.org/v99, kind: FlinkDeployment, name: nuts, uid: 11111111-2222-4333-8444-555555555555}`
+
+	// flinkPatch turns the pod template of nginx into that of a JobManager.
+	flinkPatch = `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"flink:2.2"},` +
 		`{"op":"add","path":"/spec/template/spec/containers/0/args","value":["kubernetes-jobmanager.sh","kubernetes-application"]}]`
 )
 
-// plainOf is a workload of nginx.
-func plainOf(kind, name, labels, owners string) string {
-	version, restart, spec := "apps/v1", "Always", "selector: {matchLabels: {run: NAME}}, "+plainTemplate
+// nginxWorkload returns the manifest of a workload without Flink.
+func nginxWorkload(kind, name, labels, owners string) string {
+	version, restart, spec := "apps/v1", "Always", "selector: {matchLabels: {run: NAME}}, "+nginxTemplate
 	switch kind {
 	case "Job":
-		version, restart, spec = "batch/v1", "Never", plainTemplate
+		version, restart, spec = "batch/v1", "Never", nginxTemplate
 	case "CronJob":
-		version, restart, spec = "batch/v1", "Never", `schedule: "0 0 1 1 *", jobTemplate: {spec: {`+plainTemplate+`}}`
+		version, restart, spec = "batch/v1", "Never", `schedule: "0 0 1 1 *", jobTemplate: {spec: {`+nginxTemplate+`}}`
 	case "Pod":
 		version, spec = "v1", "containers: [{name: web, image: nginx}]"
 	case "StatefulSet":
@@ -96,61 +98,65 @@ func plainOf(kind, name, labels, owners string) string {
 		spec = "replicas: 0, " + spec
 	}
 	return strings.NewReplacer("VERSION", version, "KIND", kind, "NAME", name, "LABELS", labels, "OWNERS", owners, "RESTART", restart).
-		Replace(strings.NewReplacer("SPEC", spec).Replace(plainWorkload))
+		Replace(strings.NewReplacer("SPEC", spec).Replace(nginxManifest))
 }
 
-func taskManagerOf(name, labels, owner string) string {
-	return strings.NewReplacer("NAME", name, "LABELS", labels, "OWNERS", owner).Replace(nativeTaskManager)
+// taskManagerPod returns the manifest of a TaskManager with an owner reference.
+func taskManagerPod(name, labels, owner string) string {
+	return strings.NewReplacer("NAME", name, "LABELS", labels, "OWNERS", owner).Replace(taskManagerManifest)
 }
 
-// controllerOf is an owner reference to a Deployment that is there.
-func (w *world) controllerOf(t testing.TB, namespace, name string) string {
+// deploymentReference returns an owner reference to a Deployment, in YAML.
+func (w *world) deploymentReference(t testing.TB, namespace, name string) string {
 	t.Helper()
 	uid := w.MustKubectl(t, "", "get", "deployment", name, "-n", namespace, "-o", "jsonpath={.metadata.uid}")
 	return fmt.Sprintf("{apiVersion: apps/v1, kind: Deployment, name: %s, uid: %s, controller: true}", name, uid)
 }
 
-// tryTrust has an editor try to pass as what was admitted, in a namespace that was never
-// registered, and has each refused. web is a Deployment of nginx there.
-func (e editor) tryTrust(t *testing.T, namespace string) {
+// forgeLabels has an editor write labels and owner references of admitted workloads in a
+// namespace that was never registered: each request is denied. The namespace has a Deployment
+// and a Pod web of nginx.
+func (e editor) forgeLabels(t *testing.T, namespace string) {
 	t.Helper()
-	labels := strings.ReplaceAll(stated, "PLATFORM", "team-b")
+	labels := strings.ReplaceAll(admittedLabels, "PLATFORM", "team-b")
 	create := []string{"create", "-f", "-"}
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod"} {
-		e.refused(t, "a "+kind+" states the labels", namespace, plainOf(kind, "states", labels, ""), create...)
-		e.refused(t, "a "+kind+" of a custom resource that is not there states them", namespace, plainOf(kind, "owned", labels, madeUpCustom), create...)
+		e.denied(t, "create a "+kind+" with the labels", namespace, nginxWorkload(kind, "states", labels, ""), create...)
+		e.denied(t, "create a "+kind+" with the labels and a missing owner", namespace, nginxWorkload(kind, "owned", labels, missingOwner), create...)
 	}
-	e.refused(t, "a Deployment gets the labels", namespace, "", "label", "deployment", "web", "system=ververica-platform", "vvpNamespace=team-b")
-	e.refused(t, "a Deployment becomes Flink's", namespace, "", "patch", "deployment", "web", "--type=json", "-p", becomesFlink)
-	e.refused(t, "a pod becomes Flink's by its labels", namespace, "", "label", "pod", "web", "type=flink-native-kubernetes")
-	owner := e.controllerOf(t, namespace, "web")
-	e.refused(t, "a TaskManager of a Deployment of nginx", namespace, taskManagerOf("of-web", "", owner), create...)
-	e.refused(t, "a TaskManager of a Deployment that is not there", namespace, taskManagerOf("of-none", "", strings.Replace(owner, "name: web", "name: none", 1)), create...)
-	e.refused(t, "a TaskManager of a Deployment of another group", namespace, taskManagerOf("of-other", "", strings.Replace(owner, "apps/v1", "x.example/v1", 1)), create...)
-	e.refused(t, "a pod of a custom resource that is not there", namespace, taskManagerOf("of-custom", "", madeUpCustom), create...)
-	e.refused(t, "a Deployment of a custom resource that is not there", namespace, strings.NewReplacer("nginx", "flink:2.2}, {name: flink-main-container, image: flink:2.2").
-		Replace(plainOf("Deployment", "of-custom", "", madeUpCustom)), create...)
+	e.denied(t, "add the labels to a Deployment", namespace, "", "label", "deployment", "web", "system=ververica-platform", "vvpNamespace=team-b")
+	e.denied(t, "change a Deployment to Flink", namespace, "", "patch", "deployment", "web", "--type=json", "-p", flinkPatch)
+	e.denied(t, "change a pod to Flink by its labels", namespace, "", "label", "pod", "web", "type=flink-native-kubernetes")
+	owner := e.deploymentReference(t, namespace, "web")
+	e.denied(t, "create a TaskManager owned by a Deployment of nginx", namespace, taskManagerPod("of-web", "", owner), create...)
+	e.denied(t, "create a TaskManager owned by a missing Deployment", namespace, taskManagerPod("of-none", "", strings.Replace(owner, "name: web", "name: none", 1)), create...)
+	e.denied(t, "create a TaskManager owned by a Deployment of another API group", namespace, taskManagerPod("of-other", "", strings.Replace(owner, "apps/v1", "x.example/v1", 1)), create...)
+	e.denied(t, "create a TaskManager owned by a missing custom resource", namespace, taskManagerPod("of-custom", "", missingOwner), create...)
+	e.denied(t, "create a Deployment owned by a missing custom resource", namespace, strings.NewReplacer("nginx", "flink:2.2}, {name: flink-main-container, image: flink:2.2").
+		Replace(nginxWorkload("Deployment", "of-custom", "", missingOwner)), create...)
 }
 
-// TestForgedLabels: what an editor of a namespace may write does not let Flink in.
+// TestForgedLabels has an editor of an unregistered namespace forge the labels of admitted
+// workloads: Flink stays denied, and all other changes are allowed.
 func TestForgedLabels(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
 	e := w.editor(t, namespace)
-	e.may(t, namespace, plainOf("Deployment", "web", "", "")+"---"+plainOf("Pod", "web", "", ""), "create", "-f", "-")
-	e.tryTrust(t, namespace)
-	if mark := w.MustKubectl(t, "", "get", "namespace", namespace, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); mark != "" {
-		t.Errorf("the namespace is marked %q", mark)
+	e.allowed(t, namespace, nginxWorkload("Deployment", "web", "", "")+"---"+nginxWorkload("Pod", "web", "", ""), "create", "-f", "-")
+	e.forgeLabels(t, namespace)
+	if err := w.checkRegistered(t, namespace, ""); err != nil {
+		t.Error(err)
 	}
-	e.may(t, namespace, "", "set", "image", "deployment/web", "web=nginx:2") // all else is theirs
-	e.may(t, namespace, "", "label", "deployment", "web", "system=mine")
-	e.may(t, namespace, "", "label", "pod", "web", "team=nuts")
+	e.allowed(t, namespace, "", "set", "image", "deployment/web", "web=nginx:2")
+	e.allowed(t, namespace, "", "label", "deployment", "web", "system=mine")
+	e.allowed(t, namespace, "", "label", "pod", "web", "team=nuts")
 }
 
-// TestForgedLabelsRegisteredNamespace: nor do they make a workload another's there.
+// TestForgedLabelsRegisteredNamespace has an editor of a registered namespace label workloads
+// with the platform namespace or the id of a workload elsewhere: each request is denied.
 func TestForgedLabelsRegisteredNamespace(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace, other := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", namespace)
@@ -159,62 +165,53 @@ func TestForgedLabelsRegisteredNamespace(t *testing.T) {
 	id := w.MustKubectl(t, "", "get", "deployment", "my-job", "-n", other, "-o", "jsonpath={.metadata.uid}")
 	e := w.editor(t, namespace)
 	create := []string{"create", "-f", "-"}
-	e.may(t, namespace, plainOf("Deployment", "web", "", ""), create...)
-	owner := e.controllerOf(t, namespace, "web")
+	e.allowed(t, namespace, nginxWorkload("Deployment", "web", "", ""), create...)
+	owner := e.deploymentReference(t, namespace, "web")
 	for rule, labels := range map[string]string{
-		"another platform namespace": strings.ReplaceAll(stated, "PLATFORM", "team-b"),
-		"another's id":               strings.ReplaceAll(stated, "PLATFORM", "team-a") + ", deploymentId: " + id,
-		"another's cluster":          strings.ReplaceAll(stated, "PLATFORM", "team-a") + ", sessionClusterId: " + id,
+		"another platform namespace": strings.ReplaceAll(admittedLabels, "PLATFORM", "team-b"),
+		"another id":                 strings.ReplaceAll(admittedLabels, "PLATFORM", "team-a") + ", deploymentId: " + id,
+		"another cluster":            strings.ReplaceAll(admittedLabels, "PLATFORM", "team-a") + ", sessionClusterId: " + id,
 	} {
 		for _, kind := range []string{"Deployment", "StatefulSet", "Job", "Pod"} {
 			dryRun := append(slices.Clone(create), "--dry-run=server")
-			e.refused(t, rule+" on a "+kind, namespace, plainOf(kind, "states", labels, ""), dryRun...)
-			e.refused(t, rule+" on a "+kind+" of a custom resource that is not there", namespace, plainOf(kind, "states", labels, madeUpCustom), dryRun...)
+			e.denied(t, rule+", "+kind, namespace, nginxWorkload(kind, "states", labels, ""), dryRun...)
+			e.denied(t, rule+", "+kind+" with a missing owner", namespace, nginxWorkload(kind, "states", labels, missingOwner), dryRun...)
 		}
-		e.refused(t, rule+" later", namespace, "", append([]string{"label", "deployment", "web"}, strings.Split(strings.ReplaceAll(labels, ": ", "="), ", ")...)...)
+		e.denied(t, rule+", update", namespace, "", append([]string{"label", "deployment", "web"}, strings.Split(strings.ReplaceAll(labels, ": ", "="), ", ")...)...)
 	}
 	for _, key := range []string{"deploymentId", "sessionClusterId"} {
-		stolen := ", " + key + ": " + id
-		e.refused(t, "a TaskManager of nginx with another's "+key, namespace, taskManagerOf("of-web", stolen, owner), create...)
-		e.refused(t, "a TaskManager of none with another's "+key, namespace, taskManagerOf("of-none", stolen, strings.Replace(owner, "name: web", "name: none", 1)), create...)
-		e.refused(t, "a TaskManager of another group with another's "+key, namespace, taskManagerOf("of-other", stolen, strings.Replace(owner, "apps/v1", "x.example/v1", 1)), create...)
-		e.refused(t, "a TaskManager of the other itself with its "+key, namespace, taskManagerOf("of-it", stolen, strings.NewReplacer("name: web", "name: my-job").Replace(owner)), create...)
+		forged := ", " + key + ": " + id
+		e.denied(t, "TaskManager owned by nginx with another "+key, namespace, taskManagerPod("of-web", forged, owner), create...)
+		e.denied(t, "TaskManager with a missing owner and another "+key, namespace, taskManagerPod("of-none", forged, strings.Replace(owner, "name: web", "name: none", 1)), create...)
+		e.denied(t, "TaskManager with an owner of another API group and another "+key, namespace, taskManagerPod("of-other", forged, strings.Replace(owner, "apps/v1", "x.example/v1", 1)), create...)
+		e.denied(t, "TaskManager with the name of the other workload as owner and its "+key, namespace, taskManagerPod("of-it", forged, strings.NewReplacer("name: web", "name: my-job").Replace(owner)), create...)
 	}
-	e.may(t, namespace, plainOf("Deployment", "ours", strings.ReplaceAll(stated, "PLATFORM", "team-a"), ""), create...)
+	e.allowed(t, namespace, nginxWorkload("Deployment", "ours", strings.ReplaceAll(admittedLabels, "PLATFORM", "team-a"), ""), create...)
 }
 
-// TestForgedLabelsOutage: the built-in policies and what fails closed hold
-// the same; and what was there before drey came makes no record of a target.
+// TestForgedLabelsOutage repeats [TestForgedLabels] while drey is down: the policies and the
+// webhooks, which fail closed, deny the same. Labels of workloads from before the installation
+// of drey do not register their namespace.
 func TestForgedLabelsOutage(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
-	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+	c := ownCluster(t)
 	namespace := c.Namespace(t)
-	c.MustKubectl(t, plainOf("Deployment", "before", strings.ReplaceAll(stated, "PLATFORM", "team-b"), "")+"---"+plainOf("Deployment", "web", "", "")+"---"+plainOf("Pod", "web", "", ""),
+	c.MustKubectl(t, nginxWorkload("Deployment", "before", strings.ReplaceAll(admittedLabels, "PLATFORM", "team-b"), "")+"---"+nginxWorkload("Deployment", "web", "", "")+"---"+nginxWorkload("Pod", "web", "", ""),
 		"create", "-n", namespace, "-f", "-")
-	w, err := newWorld(t.Context(), c)
+	w, err := newWorld(t.Context(), c, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.stopAtEnd(t)
 	e := w.editor(t, namespace)
-	e.refused(t, "a Deployment from before becomes Flink's", namespace, "", "patch", "deployment", "before", "--type=json", "-p", becomesFlink)
-	e.refused(t, "a pod of a Deployment from before", namespace, taskManagerOf("of-before", "", w.controllerOf(t, namespace, "before")), "create", "-f", "-")
-	time.Sleep(2 * time.Second) // for the labeler of namespaces to do what it may
-	if mark := w.MustKubectl(t, "", "get", "namespace", namespace, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); mark != "" {
-		t.Errorf("the namespace is marked %q", mark)
+	e.denied(t, "change a Deployment from before the installation to Flink", namespace, "", "patch", "deployment", "before", "--type=json", "-p", flinkPatch)
+	e.denied(t, "create a pod owned by a Deployment from before the installation", namespace, taskManagerPod("of-before", "", w.deploymentReference(t, namespace, "before")), "create", "-f", "-")
+	time.Sleep(2 * time.Second) // for the namespace labeler
+	if err := w.checkRegistered(t, namespace, ""); err != nil {
+		t.Error(err)
 	}
-	if err := w.drey.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
-		out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "bare"), "create", "--dry-run=server", "-n", namespace, "-f", "-")
-		if err == nil {
-			return fmt.Errorf("allowed: %s", out)
-		}
-		return nil
-	})
-	e.tryTrust(t, namespace)
-	e.refused(t, "a pod of a Deployment from before", namespace, taskManagerOf("of-before", "", w.controllerOf(t, namespace, "before")), "create", "-f", "-")
+	w.killDrey(t)
+	w.awaitPolicy(t, namespace)
+	e.forgeLabels(t, namespace)
+	e.denied(t, "create a pod owned by a Deployment from before the installation", namespace, taskManagerPod("of-before", "", w.deploymentReference(t, namespace, "before")), "create", "-f", "-")
 }

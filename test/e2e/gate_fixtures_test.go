@@ -10,81 +10,74 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/config"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// TestGatePolicyFixtures tries to make every pod of the fixtures while drey is
-// down. In a namespace without a target the built-in policy refuses what drey itself
-// would refuse there, and nothing else; in one that has a target it refuses nothing.
+// TestGatePolicyFixtures creates the pod of every fixture while drey is down. In a
+// namespace without a target, the policy drey-gate denies the pods that the webhook denies,
+// and no others. In a registered namespace it denies none.
 func TestGatePolicyFixtures(t *testing.T) {
 	t.Parallel()
-	w, err := newWorld(t.Context(), cluster.Start(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	open, closed := w.Namespace(t), w.Namespace(t)
-	w.register(t, "team-a", open)
-	if err := w.drey.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	// The policy goes by the pod alone, so drey is asked what it makes of the pod without its owners.
-	judge := webhook.New(webhook.Options{Registry: fixtures.Index(t, closed, nil), Owners: fixtures.Objects{}, Log: slog.New(slog.DiscardHandler)}).Handlers()[config.PathLabelPods]
+	w := ownWorld(t)
+	registered, unregistered := w.Namespace(t), w.Namespace(t)
+	w.register(t, "team-a", registered)
+	w.killDrey(t)
+	// The policy sees the pod alone, so the handler gets no owners.
+	handler := webhook.New(webhook.Options{Registry: fixtures.Index(t, unregistered, nil), Owners: fixtures.Objects{}, Log: slog.New(slog.DiscardHandler)}).Handlers()[webhookconfig.PathLabelPods]
 
-	gate := func(namespace string, pod map[string]any) (refused bool) {
+	deniedByPolicy := func(namespace string, pod map[string]any) bool {
 		t.Helper()
-		pod = clone(t, pod)
-		metadata := pod["metadata"].(map[string]any)
-		metadata["namespace"] = namespace
+		pod = deepCopy(t, pod)
+		pod["metadata"].(map[string]any)["namespace"] = namespace
 		_, err := w.create(t.Context(), namespace, pod, "All")
 		if err != nil && (!apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "drey-gate")) {
 			t.Fatal(err)
 		}
 		return err != nil
 	}
-	stranger := map[string]any{
+	jobManagerPod := map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "jm", "labels": map[string]any{"type": "flink-native-kubernetes"}},
 		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2"}}},
 	}
-	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
-		if !gate(closed, stranger) {
-			return errors.New("the policy is not there yet")
+	eventually.OK(t, 10*time.Second, func() error { // the API server follows policies by a watch
+		if !deniedByPolicy(unregistered, jobManagerPod) {
+			return errors.New("the policy is not in effect")
 		}
 		return nil
 	})
 
-	var pods, refused int
+	var pods, denied int
 	for _, c := range fixtures.All(t) {
 		if c.Kind() != "Pod" {
 			continue
 		}
 		pods++
-		denied := denies(t, judge, c.Object, closed)
-		if denied {
-			refused++
+		byWebhook := deniedByWebhook(t, handler, c.Object, unregistered)
+		if byWebhook {
+			denied++
 		}
-		if got := gate(closed, c.Object); got != (denied && c.PolicyMisses == "") {
-			t.Errorf("%s (%s): without a target drey refuses it: %t, the policy refuses it: %t", c.Name, c.Rule, denied, got)
+		if got, want := deniedByPolicy(unregistered, c.Object), byWebhook && c.PolicyMisses == ""; got != want {
+			t.Errorf("%s (%s), no target: denied by the policy: got %t, want %t (denied by the webhook: %t)", c.Name, c.Rule, got, want, byWebhook)
 		}
-		if gate(open, c.Object) {
-			t.Errorf("%s (%s): the policy refuses it in a namespace that has a target", c.Name, c.Rule)
+		if deniedByPolicy(registered, c.Object) {
+			t.Errorf("%s (%s): denied by the policy in a registered namespace", c.Name, c.Rule)
 		}
 	}
-	t.Logf("%d pods, of which %d are refused without a target", pods, refused)
-	if refused < 20 || pods-refused < 20 {
-		t.Error("too few fixtures of the one kind or the other to tell")
+	t.Logf("%d pods, %d denied without a target", pods, denied)
+	if denied < 20 || pods-denied < 20 {
+		t.Errorf("%d denied and %d allowed fixtures, want at least 20 of each", denied, pods-denied)
 	}
 }
 
-// denies asks a handler whether it would keep a pod out of a namespace.
-func denies(t *testing.T, handler http.Handler, pod map[string]any, namespace string) bool {
+// deniedByWebhook reports whether a handler denies a pod for want of a target.
+func deniedByWebhook(t *testing.T, handler http.Handler, pod map[string]any, namespace string) bool {
 	t.Helper()
-	v := askOne(t, handler, "Pod", namespace, pod)
-	if reason := v.AuditAnnotations["verdict"]; !v.Allowed && reason != "NoDeploymentTarget" {
-		t.Fatalf("denied for %s", reason)
+	r := review(t, handler, "Pod", namespace, pod)
+	if reason := r.AuditAnnotations["verdict"]; !r.Allowed && reason != "NoDeploymentTarget" {
+		t.Fatalf("denied with reason %s, want NoDeploymentTarget", reason)
 	}
-	return !v.Allowed
+	return !r.Allowed
 }

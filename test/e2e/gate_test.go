@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
 )
 
+// bareFlinkPod is a JobManager pod without a controller. It takes a name.
 const bareFlinkPod = `
 apiVersion: v1
 kind: Pod
@@ -17,107 +17,103 @@ metadata: {name: %s, labels: {app: bare, component: jobmanager, type: flink-nati
 spec: {containers: [{name: flink-main-container, image: "flink:2.2"}]}
 `
 
-// TestGatePolicyOutage: nobody's webhook is needed to keep a pod out.
+// TestGatePolicyOutage creates pods while drey is down: the policy drey-gate denies Flink
+// in a namespace without a target, and names the remedy.
 func TestGatePolicyOutage(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
-	w, err := newWorld(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	registered, other, lenient := w.Namespace(t), w.Namespace(t), w.Namespace(t)
+	w := ownWorld(t)
+	registered, unregistered, warn := w.Namespace(t), w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", registered)
-	w.MustKubectl(t, "", "label", "namespace", lenient, "drey.dev/mode=warn")
-	if err := w.drey.Kill(); err != nil {
-		t.Fatal(err)
+	w.MustKubectl(t, "", "label", "namespace", warn, "drey.dev/mode=warn")
+	w.killDrey(t)
+	w.awaitPolicy(t, unregistered)
+	out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-")
+	if err == nil || !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", unregistered)) || !strings.Contains(out, `{"kubernetes":{"namespace":"`+unregistered+`"}}`) {
+		t.Errorf("got %v: %s, want a denial with its remedy", err, out)
 	}
-	eventually.OK(t, 10*time.Second, func() error { // the API server learns of a policy within a second or so
-		out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "refused"), "create", "--dry-run=server", "-n", other, "-f", "-")
-		if err == nil {
-			return fmt.Errorf("let in: %s", out)
-		}
-		if !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", other)) || !strings.Contains(out, `{"kubernetes":{"namespace":"`+other+`"}}`) {
-			t.Fatalf("a refusal that does not help: %s", out)
+	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "registered"), "create", "-n", registered, "-f", "-")
+	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "warn"), "create", "-n", warn, "-f", "-")
+	w.MustKubectl(t, "", "run", "web", "-n", unregistered, "--image=nginx")
+}
+
+// awaitPolicy waits until the policy drey-gate denies a Flink pod in a namespace without a
+// target. The API server follows policies by a watch.
+func (w *world) awaitPolicy(t testing.TB, unregistered string) {
+	t.Helper()
+	eventually.OK(t, 10*time.Second, func() error {
+		if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-"); err == nil {
+			return fmt.Errorf("a Flink pod is allowed: %s", out)
 		}
 		return nil
 	})
-	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "marked"), "create", "-n", registered, "-f", "-")
-	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "lenient"), "create", "-n", lenient, "-f", "-")
-	w.MustKubectl(t, "", "run", "web", "-n", other, "--image=nginx")
 }
 
-// TestRegisteredLabelProtected: who could set it would open a namespace.
+// TestRegisteredLabelProtected has a cluster administrator write the label
+// drey.dev/registered: the policy denies it to all but drey's ServiceAccount, and drey
+// corrects values that its own account has written.
 func TestRegisteredLabelProtected(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace, other := w.Namespace(t), w.Namespace(t)
 	w.register(t, "team-a", namespace)
-	mark := func(name string) string {
-		return w.MustKubectl(t, "", "get", "namespace", name, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`)
+	if got := w.registered(t, namespace); got != "true" {
+		t.Errorf("drey.dev/registered after registration: got %q, want true", got)
 	}
-	if got := mark(namespace); got != "true" {
-		t.Errorf("a namespace that has just got a target is marked %q", got)
-	}
-	admin := []string{"--as=chief", "--as-group=system:masters"}
-	for what, args := range map[string][]string{
-		"to set it":     {"label", "namespace", other, "drey.dev/registered=true"},
-		"to change it":  {"label", "namespace", namespace, "drey.dev/registered=draining", "--overwrite"},
-		"to take it":    {"label", "namespace", namespace, "drey.dev/registered-"},
-		"to bring it":   {"create", "-f", "-"},
-		"to replace it": {"replace", "-f", "-"},
+	admin := []string{"--as=" + clusterAdmin, "--as-group=system:masters"}
+	for rule, args := range map[string][]string{
+		"add":     {"label", "namespace", other, "drey.dev/registered=true"},
+		"change":  {"label", "namespace", namespace, "drey.dev/registered=draining", "--overwrite"},
+		"remove":  {"label", "namespace", namespace, "drey.dev/registered-"},
+		"create":  {"create", "-f", "-"},
+		"replace": {"replace", "-f", "-"},
 	} {
 		manifest := "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + other + "-x, labels: {drey.dev/registered: \"true\"}}\n"
 		if args[0] == "replace" {
 			manifest = strings.Replace(manifest, other+"-x", other, 1)
 		}
 		if out, err := w.RunKubectl(t, manifest, append(admin, args...)...); err == nil || !strings.Contains(out, "only drey sets the label") {
-			t.Errorf("a cluster admin may try %s: %v %s", what, err, out)
+			t.Errorf("%s as cluster administrator: got %v: %s, want a denial", rule, err, out)
 		}
 	}
-	w.MustKubectl(t, "", append(admin, "label", "namespace", namespace, "team=nuts")...) // all else is theirs
+	w.MustKubectl(t, "", append(admin, "label", "namespace", namespace, "team=nuts")...) // other labels are not protected
 
-	// What drey's own user did by mistake is put right.
 	const self = "--as=system:serviceaccount:drey-system:drey"
 	w.MustKubectl(t, "", self, "label", "namespace", namespace, "drey.dev/registered-")
 	w.MustKubectl(t, "", self, "label", "namespace", other, "drey.dev/registered=true")
 	eventually.OK(t, 20*time.Second, func() error {
-		if a, b := mark(namespace), mark(other); a != "true" || b != "" {
-			return fmt.Errorf("marks %q and %q", a, b)
+		if a, b := w.registered(t, namespace), w.registered(t, other); a != "true" || b != "" {
+			return fmt.Errorf("drey.dev/registered: got %q and %q, want true and none", a, b)
 		}
 		return nil
 	})
 
-	// A namespace that comes after its target is marked when it comes.
+	// A namespace that is created after its target.
 	late := other + "-late"
 	w.register(t, "team-a", late)
 	w.MustKubectl(t, "", "create", "namespace", late)
-	eventually.OK(t, 20*time.Second, func() error {
-		if got := mark(late); got != "true" {
-			return fmt.Errorf("marked %q", got)
-		}
-		return nil
-	})
+	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, late, "true") })
 	w.MustKubectl(t, "", "delete", "namespace", late, "--wait=false")
 }
 
-// TestRegisteredLabelDraining: its target is gone, and what was admitted there keeps
-// its pods until it is gone too.
+// checkRegistered compares the label drey.dev/registered of a namespace.
+func (w *world) checkRegistered(t testing.TB, namespace, want string) error {
+	t.Helper()
+	if got := w.registered(t, namespace); got != want {
+		return fmt.Errorf("drey.dev/registered of namespace %s: got %q, want %q", namespace, got, want)
+	}
+	return nil
+}
+
+// TestRegisteredLabelDraining deletes a target whose job is scaled to zero: the namespace
+// is labeled draining until its last admitted workload is gone.
 func TestRegisteredLabelDraining(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "default", namespace)
 	w.runJobManager(t, namespace)
-	w.loseTarget(t, namespace)
-	is := func(want string) func() error {
-		return func() error {
-			if got := w.MustKubectl(t, "", "get", "namespace", namespace, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); got != want {
-				return fmt.Errorf("marked %q, want %q", got, want)
-			}
-			return nil
-		}
-	}
-	eventually.OK(t, 20*time.Second, is("draining"))
+	w.removeTarget(t, namespace)
+	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, namespace, "draining") })
 	w.MustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
-	eventually.OK(t, 60*time.Second, is(""))
+	eventually.OK(t, 60*time.Second, func() error { return w.checkRegistered(t, namespace, "") })
 }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// manifestsOfAJob are what a GitOps tool would apply.
-const manifestsOfAJob = jobManager + `
+// gitOpsManifests are the objects that a GitOps tool applies.
+const gitOpsManifests = jobManager + `
 ---
 apiVersion: v1
 kind: Service
@@ -31,13 +31,12 @@ metadata: {name: orders}
 spec: {image: "flink:2.2", flinkVersion: v2_2, job: {jarURI: "local:///opt/flink/orders.jar"}}
 `
 
-// TestApplyNoDrift applies the same manifests over and over, in every way that
-// people and tools do: what drey adds is in metadata.labels alone, it is not taken
-// away, and nothing else changes.
+// TestApplyNoDrift applies the same manifests repeatedly, client-side and server-side: the labels
+// of drey stay, and nothing else changes.
 func TestApplyNoDrift(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
-	for name, ways := range map[string][]way{
+	for name, commands := range map[string][]fileCommand{
 		"client-side apply": {
 			{"apply", nil}, {"apply", nil},
 			{"label", []string{"team=nuts"}}, {"annotate", []string{"seen=yes"}}, {"apply", nil},
@@ -51,26 +50,26 @@ func TestApplyNoDrift(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			namespace, file := w.Namespace(t), writeFile(t, manifestsOfAJob)
+			namespace, file := w.Namespace(t), writeManifest(t, gitOpsManifests)
 			w.register(t, "team-a", namespace)
 			var first map[string]*unstructured.Unstructured
-			for i, way := range ways {
-				w.MustKubectl(t, "", way.command(namespace, file)...)
-				now := w.live(t, namespace, file)
+			for i, command := range commands {
+				w.MustKubectl(t, "", command.args(namespace, file)...)
+				now := w.liveObjects(t, namespace, file)
 				if first == nil {
 					first = now
 				}
-				checkSame(t, i, way, first, now)
+				checkSame(t, i, command, first, now)
 				for key, o := range now {
 					if labels := o.GetLabels(); labels["system"] != "ververica-platform" || labels["vvpNamespace"] != "team-a" {
-						t.Errorf("after step %d, %v, %s has the labels %v", i, way, key, labels)
+						t.Errorf("step %d, %v: labels of %s: got %v, want drey's", i, command, key, labels)
 					}
 				}
 			}
 			for key, o := range first {
 				for _, f := range o.GetManagedFields() {
 					if strings.Contains(f.FieldsV1.GetRawString(), `"f:vvpNamespace"`) {
-						t.Errorf("of %s, %s owns a label that it has never stated", key, f.Manager)
+						t.Errorf("managed fields of %s: %s owns the label vvpNamespace, which its manifests lack", key, f.Manager)
 					}
 				}
 			}
@@ -78,71 +77,71 @@ func TestApplyNoDrift(t *testing.T) {
 	}
 }
 
-// TestReplaceNoDrift, though it states none of drey's labels: what makes
-// pods keeps them, since its pods are let in by them when their target vanishes. A
-// Service and a ConfigMap do not need theirs, and lose them.
+// TestReplaceNoDrift replaces objects by manifests without drey's labels: workloads keep the
+// labels, which admit their pods after the loss of their target. Services and ConfigMaps lose
+// theirs.
 func TestReplaceNoDrift(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
-	namespace, file := w.Namespace(t), writeFile(t, strings.Replace(manifestsOfAJob, batchJob+"---", "", 1)) // no Job can be replaced
+	namespace, file := w.Namespace(t), writeManifest(t, strings.Replace(gitOpsManifests, batchJob+"---", "", 1)) // a Job cannot be replaced
 	w.register(t, "team-a", namespace)
 	w.MustKubectl(t, "", "apply", "-n", namespace, "-f", file)
-	first := w.live(t, namespace, file)
-	for i, way := range []way{{"replace", nil}, {"replace", nil}, {"apply", nil}} {
-		w.MustKubectl(t, "", way.command(namespace, file)...)
-		now := w.live(t, namespace, file)
-		checkSame(t, i, way, first, now)
+	first := w.liveObjects(t, namespace, file)
+	for i, command := range []fileCommand{{"replace", nil}, {"replace", nil}, {"apply", nil}} {
+		w.MustKubectl(t, "", command.args(namespace, file)...)
+		now := w.liveObjects(t, namespace, file)
+		checkSame(t, i, command, first, now)
 		for key, o := range now {
 			if kind := o.GetKind(); kind != "Service" && kind != "ConfigMap" && !maps.Equal(o.GetLabels(), first[key].GetLabels()) {
-				t.Errorf("step %d, %v, made labels %v of %s from %v", i, way, o.GetLabels(), key, first[key].GetLabels())
+				t.Errorf("step %d, %v: labels of %s: got %v, want %v", i, command, key, o.GetLabels(), first[key].GetLabels())
 			}
 		}
 	}
 	for _, pod := range w.list(t, "Pod", namespace) {
 		if pod.GetLabels()["system"] != "ververica-platform" {
-			t.Errorf("the pod %s has the labels %v", pod.GetName(), pod.GetLabels())
+			t.Errorf("labels of pod %s: got %v, want drey's", pod.GetName(), pod.GetLabels())
 		}
 	}
 }
 
-// TestKubectlDiff, and nothing of drey's: so it is worth looking at.
+// TestKubectlDiff changes a manifest: kubectl diff shows the change, and no label of drey's.
 func TestKubectlDiff(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
-	w.MustKubectl(t, manifestsOfAJob, "apply", "-n", namespace, "-f", "-")
-	changed := strings.Replace(manifestsOfAJob, "flink:2.2\n", "flink:2.3\n", 1)
-	if changed == manifestsOfAJob {
-		t.Fatal("nothing is changed")
+	w.MustKubectl(t, gitOpsManifests, "apply", "-n", namespace, "-f", "-")
+	changed := strings.Replace(gitOpsManifests, "flink:2.2\n", "flink:2.3\n", 1)
+	if changed == gitOpsManifests {
+		t.Fatal("the manifest is unchanged")
 	}
 	out, err := w.RunKubectl(t, changed, "diff", "-n", namespace, "-f", "-")
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("kubectl diff: got %v: %s, want exit code 1", err, out)
 	}
 	for line := range strings.Lines(out) {
 		changes := strings.HasPrefix(line, "+ ") || strings.HasPrefix(line, "- ")
 		if changes && !strings.Contains(line, "image:") && !strings.Contains(line, "generation:") {
-			t.Errorf("the diff shows %s", line)
+			t.Errorf("diff: got the line %s, want image and generation only", line)
 		}
 	}
 	if !strings.Contains(out, "flink:2.3") {
-		t.Error(out)
+		t.Errorf("diff: got %s, want flink:2.3", out)
 	}
 }
 
-// way is a kubectl command on a file of manifests.
-type way struct {
-	verb string
-	more []string
+// fileCommand is a kubectl command on a file of manifests.
+type fileCommand struct {
+	verb  string
+	flags []string
 }
 
-func (w way) command(namespace, file string) []string {
-	return append([]string{w.verb, "-n", namespace, "-f", file}, w.more...)
+func (c fileCommand) args(namespace, file string) []string {
+	return append([]string{c.verb, "-n", namespace, "-f", file}, c.flags...)
 }
 
-// live is what there is of a file's objects, by kind and name.
-func (w *world) live(t testing.TB, namespace, file string) map[string]*unstructured.Unstructured {
+// liveObjects reads the objects of a file, by kind and name.
+func (w *world) liveObjects(t testing.TB, namespace, file string) map[string]*unstructured.Unstructured {
 	t.Helper()
 	var list struct{ Items []map[string]any }
 	text := w.MustKubectl(t, "", "get", "-n", namespace, "-f", file, "-o", "json", "--show-managed-fields")
@@ -157,18 +156,18 @@ func (w *world) live(t testing.TB, namespace, file string) map[string]*unstructu
 	return all
 }
 
-// checkSame compares what a GitOps tool looks at: all but labels and annotations,
-// which many write, and the status.
-func checkSame(t testing.TB, step int, way way, before, now map[string]*unstructured.Unstructured) {
+// checkSame compares the fields that GitOps tools compare: all but the labels, the annotations
+// and the status.
+func checkSame(t testing.TB, step int, command fileCommand, before, now map[string]*unstructured.Unstructured) {
 	t.Helper()
 	for key, o := range before {
 		n := now[key]
 		if o.GetUID() != n.GetUID() || o.GetGeneration() != n.GetGeneration() {
-			t.Errorf("step %d, %v, made generation %d of %s of generation %d", step, way, n.GetGeneration(), key, o.GetGeneration())
+			t.Errorf("step %d, %v: %s: got uid %s and generation %d, want %s and %d", step, command, key, n.GetUID(), n.GetGeneration(), o.GetUID(), o.GetGeneration())
 		}
 		for _, field := range []string{"spec", "data"} {
 			if !reflect.DeepEqual(o.Object[field], n.Object[field]) {
-				t.Errorf("step %d, %v, changed the %s of %s from %v to %v", step, way, field, key, o.Object[field], n.Object[field])
+				t.Errorf("step %d, %v: %s of %s: got %v, want %v", step, command, field, key, n.Object[field], o.Object[field])
 			}
 		}
 	}

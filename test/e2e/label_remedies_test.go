@@ -21,31 +21,31 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/webhook/config"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// wrong is a reason for which a label has to be mended.
-type wrong struct {
+// denialReason is a reason to deny a pod for its labels.
+type denialReason struct {
 	name       string
-	targets    []string
-	key, value string // the label; empty: one is missing
+	targets    []string // platform namespaces with a target
+	key, value string   // of the wrong label; empty: a label is missing
 }
 
-// TestRemedies runs the command of each denial as it is printed, in a shell, and has what
-// makes pods make them again.
+// TestRemedies runs the command of each denial in a shell, for each place that pods get their
+// labels from: afterwards the pods are allowed.
 func TestRemedies(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	elsewhere := w.Namespace(t)
-	w.setMode(t, elsewhere, config.Audit)
-	another := w.owned(t, elsewhere, "FlinkDeployment", "another", nil)
-	for _, reason := range []wrong{
+	w.setMode(t, elsewhere, webhookconfig.Audit)
+	another := w.createOwned(t, elsewhere, "FlinkDeployment", "another", nil)
+	for _, reason := range []denialReason{
 		{"platform namespace", []string{"team-a"}, "vvpNamespace", "team-z"},
 		{"id", []string{"team-a"}, "deploymentId", string(another.GetUID())},
 		{"ambiguous", []string{"team-a", "team-b"}, "", ""},
 	} {
-		for name, place := range places {
-			if place.never == reason.name {
+		for name, source := range labelSources {
+			if source.except == reason.name {
 				continue
 			}
 			t.Run(name+"/"+reason.name, func(t *testing.T) {
@@ -56,12 +56,12 @@ func TestRemedies(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				try := place.prepare(s)
+				createPod := source.prepare(s)
 				var denial string
 				eventually.OK(t, 10*time.Second, func() error { // drey follows the cluster by watches
-					err := try()
+					err := createPod()
 					if err == nil {
-						return errors.New("not denied")
+						return errors.New("allowed")
 					}
 					if denial = err.Error(); !strings.Contains(denial, "denied the request") {
 						return err
@@ -69,65 +69,65 @@ func TestRemedies(t *testing.T) {
 					return nil
 				})
 				if !strings.Contains(denial, fmt.Sprintf("namespace %q", s.namespace)) || !strings.Contains(denial, s.value) {
-					t.Errorf("the denial does not say what is wrong: %s", denial)
+					t.Errorf("denial: got %s, want it to contain the namespace %q and the value %q", denial, s.namespace, s.value)
 				}
-				s.mend(denial)
+				s.applyRemedy(denial)
 				eventually.OK(t, 10*time.Second, func() error {
-					if err := try(); err != nil {
+					if err := createPod(); err != nil {
 						return fmt.Errorf("%w\nafter the remedy of: %s", err, denial)
 					}
 					return nil
 				})
-				if s.keepsTeam && !s.hasTeam {
-					t.Errorf("the remedy has lost a label: %s", denial)
+				if s.wantTeam && !s.hasTeam {
+					t.Errorf("the remedy has removed the label team: %s", denial)
 				}
 			})
 		}
 	}
 }
 
-// situation is what a remedy has to mend.
+// situation is a denial of pods that a remedy resolves.
 type situation struct {
 	*world
 	t          *testing.T
 	namespace  string
 	name       string
-	key, value string // the label that is wrong; empty: one is missing
+	key, value string // of the wrong label; empty: a label is missing
 
-	file   string           // of the manifest that was refused
-	client *clientOptions   // of Flink's client, which has none
-	answer func(out string) // is called with what the command printed; may be nil
+	file   string           // path of the denied manifest
+	client *clientOptions   // of Flink's client, which has no manifest
+	onOut  func(out string) // gets the output of the command; may be nil
 
-	keepsTeam bool // pods are to have the label team, which is beside the wrong one
-	hasTeam   bool // one has
+	wantTeam bool // pods have the label team next to the wrong one
+	hasTeam  bool // a pod has had it
 }
 
-// place is where the labels of pods come from.
-type place struct {
-	prepare func(*situation) (try func() error)
-	never   string // the name of the one reason that cannot be
+// labelSource is a place that pods get their labels from.
+type labelSource struct {
+	prepare func(*situation) (createPod func() error)
+	except  string // the name of a reason that does not apply
 }
 
 var remedyOf = regexp.MustCompile(`(?s)(?:drey sets it|one of them): (.+?) (?:; or register one|\. \()`)
 
-// mend does as a denial says.
-func (s *situation) mend(denial string) {
+// applyRemedy runs the command of a denial.
+func (s *situation) applyRemedy(denial string) {
 	s.t.Helper()
 	found := remedyOf.FindStringSubmatch(denial)
 	if found == nil {
-		s.t.Fatalf("no remedy in: %s", denial)
+		s.t.Fatalf("no remedy in the denial: %s", denial)
 	}
 	line := found[1]
 	if option, ok := strings.CutPrefix(line, "run Flink's client again with -Dkubernetes.jobmanager.labels="); ok {
 		option, _, _ = strings.Cut(option, " ")
-		s.client.labels = pairsOf(option)
+		s.client.labels = parseLabelOption(option)
 		return
 	}
-	if i := strings.Index(line, "kubectl "); i > 0 { // words of what to do with it
+	if i := strings.Index(line, "kubectl "); i > 0 { // after an instruction
 		line = line[i:]
 	}
 	if s.file == "" && strings.Contains(line, "FILE") {
-		s.t.Fatalf("there is no file: %s", line)
+		s.t.Fatalf("remedy for a manifest, but the situation has none: %s", line)
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
@@ -139,12 +139,12 @@ func (s *situation) mend(denial string) {
 	if err := cmd.Run(); err != nil {
 		s.t.Fatalf("%s: %v\n%s%s", line, err, &out, &diagnostics)
 	}
-	if s.answer != nil {
-		s.answer(out.String())
+	if s.onOut != nil {
+		s.onOut(out.String())
 	}
 }
 
-// labels are those that are wrong, beside some.
+// labels returns the wrong label and others, given as keys and values.
 func (s *situation) labels(others ...string) map[string]any {
 	all := map[string]any{}
 	for i := 0; i < len(others); i += 2 {
@@ -156,49 +156,49 @@ func (s *situation) labels(others ...string) map[string]any {
 	return all
 }
 
-// list is an option that lists them.
-func (s *situation) list() string {
+// labelOption returns the value of a Flink option with the wrong label and others.
+func (s *situation) labelOption() string {
 	if s.key == "" {
 		return "team:blue"
 	}
 	return "team:blue," + s.key + ":" + s.value + ",tier:one"
 }
 
-var places = func() map[string]place {
-	all := map[string]place{}
+var labelSources = func() map[string]labelSource {
+	all := map[string]labelSource{}
 	for name, c := range customs {
-		all["manifest of a "+name] = place{prepare: func(s *situation) func() error { s.keepsTeam = !c.own; return s.refusedCustom(c.object(s)) }}
+		all["manifest of a "+name] = labelSource{prepare: func(s *situation) func() error { s.wantTeam = !c.own; return s.deniedCustom(c.object(s)) }}
 		if !c.own {
-			all["a "+name+" in the cluster"] = place{prepare: func(s *situation) func() error { s.keepsTeam = true; return s.runningCustom(c.object(s)) }}
+			all[name+" in the cluster"] = labelSource{prepare: func(s *situation) func() error { s.wantTeam = true; return s.storedCustom(c.object(s)) }}
 		}
 	}
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout", "Job", "CronJob"} {
-		all["manifest of a "+kind] = place{prepare: func(s *situation) func() error { return s.refusedManifest(kind, true, false) }}
-		all["manifest of a "+kind+" for itself"] = place{prepare: func(s *situation) func() error { return s.refusedManifest(kind, false, true) }, never: "ambiguous"}
-		all["manifest of a "+kind+" for both"] = place{prepare: func(s *situation) func() error { return s.refusedManifest(kind, true, true) }, never: "ambiguous"}
-		all["a "+kind+" in the cluster"] = place{prepare: func(s *situation) func() error { return s.running(kind) }}
+		all["manifest of a "+kind] = labelSource{prepare: func(s *situation) func() error { return s.deniedManifest(kind, true, false) }}
+		all["manifest of a "+kind+" with own labels"] = labelSource{prepare: func(s *situation) func() error { return s.deniedManifest(kind, false, true) }, except: "ambiguous"}
+		all["manifest of a "+kind+" with own and template labels"] = labelSource{prepare: func(s *situation) func() error { return s.deniedManifest(kind, true, true) }, except: "ambiguous"}
+		all[kind+" in the cluster"] = labelSource{prepare: func(s *situation) func() error { return s.storedWorkload(kind) }}
 	}
-	all["manifest of a Pod"] = place{prepare: (*situation).refusedPod}
-	all["an option of Flink's client"] = place{prepare: (*situation).clientLabels}
-	all["a pod template of Flink's client"] = place{prepare: (*situation).clientTemplate, never: "ambiguous"}
+	all["manifest of a Pod"] = labelSource{prepare: (*situation).deniedPod}
+	all["option of Flink's client"] = labelSource{prepare: (*situation).clientLabels}
+	all["pod template of Flink's client"] = labelSource{prepare: (*situation).clientTemplate, except: "ambiguous"}
 	return all
 }()
 
-// custom is a place in a custom resource that states labels of its pods.
+// custom is a field of a custom resource with labels of its pods.
 type custom struct {
-	spec string // with LABELS, or LIST for the value of an option
-	own  bool   // the labels are the resource's, and not those of its pods
+	spec string // with LABELS for a map, and LIST for the value of an option
+	own  bool   // the labels are those of the resource, not of its pods
 	kind string // empty: FlinkDeployment
 }
 
-// object is the custom resource.
+// object returns the custom resource.
 func (c custom) object(s *situation) map[string]any {
 	labels, err := json.Marshal(s.labels("team", "blue"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	var o map[string]any
-	if err := yaml.Unmarshal([]byte(strings.NewReplacer("LABELS", string(labels), "LIST", s.list()).Replace(c.spec)), &o); err != nil {
+	if err := yaml.Unmarshal([]byte(strings.NewReplacer("LABELS", string(labels), "LIST", s.labelOption()).Replace(c.spec)), &o); err != nil {
 		s.t.Fatal(err)
 	}
 	u := &unstructured.Unstructured{Object: o}
@@ -213,7 +213,7 @@ func (c custom) object(s *situation) map[string]any {
 
 var customs = map[string]custom{
 	"FlinkDeployment podTemplate":              {spec: `{spec: {job: {}, podTemplate: {metadata: {labels: LABELS}}}}`},
-	"FlinkDeployment podTemplate of a session": {spec: `{spec: {podTemplate: {metadata: {labels: LABELS}}}}`},
+	"FlinkDeployment session podTemplate":      {spec: `{spec: {podTemplate: {metadata: {labels: LABELS}}}}`},
 	"FlinkDeployment JobManager's podTemplate": {spec: `{spec: {job: {}, podTemplate: {metadata: {labels: {a: b}}}, jobManager: {podTemplate: {metadata: {labels: LABELS}}}}}`},
 	"FlinkDeployment both podTemplates":        {spec: `{spec: {job: {}, podTemplate: {metadata: {labels: LABELS}}, jobManager: {podTemplate: {metadata: {labels: LABELS}}}}}`},
 	"FlinkDeployment standalone TaskManager's podTemplate": {
@@ -232,45 +232,45 @@ var customs = map[string]custom{
 	"FlinkApplication":                     {kind: "FlinkApplication", spec: `{metadata: {labels: LABELS}, spec: {image: "flink:2.2"}}`},
 }
 
-// refusedCustom applies a custom resource from a file, once, and has its operator do its
-// work when that succeeds.
-func (s *situation) refusedCustom(object map[string]any) func() error {
-	s.writeManifest(object)
+// deniedCustom applies a custom resource from a file until that is allowed, and then acts as
+// its operator.
+func (s *situation) deniedCustom(object map[string]any) func() error {
+	s.writeObject(object)
 	return func() error {
-		if _, err := s.get((&unstructured.Unstructured{Object: object}).GetKind()); apierrors.IsNotFound(err) {
+		if _, err := s.read((&unstructured.Unstructured{Object: object}).GetKind()); apierrors.IsNotFound(err) {
 			return s.apply()
 		}
 		return s.operate((&unstructured.Unstructured{Object: object}).GetKind())
 	}
 }
 
-// runningCustom has a custom resource in the cluster that came while drey let it pass.
-func (s *situation) runningCustom(object map[string]any) func() error {
-	s.establish(object)
+// storedCustom creates a custom resource in mode audit, and acts as its operator.
+func (s *situation) storedCustom(object map[string]any) func() error {
+	s.createUnchecked(object)
 	return func() error {
 		s.hasTeam = false
 		return s.operate((&unstructured.Unstructured{Object: object}).GetKind())
 	}
 }
 
-// establish makes an object while nothing is denied.
-func (s *situation) establish(object map[string]any) {
+// createUnchecked creates an object in mode audit.
+func (s *situation) createUnchecked(object map[string]any) {
 	s.t.Helper()
-	s.setMode(s.t, s.namespace, config.Audit)
+	s.setMode(s.t, s.namespace, webhookconfig.Audit)
 	eventually.OK(s.t, 10*time.Second, func() error {
-		_, err := s.create(s.t.Context(), s.namespace, clone(s.t, object))
+		_, err := s.create(s.t.Context(), s.namespace, deepCopy(s.t, object))
 		return err
 	})
-	s.setMode(s.t, s.namespace, config.Enforce)
+	s.setMode(s.t, s.namespace, webhookconfig.Enforce)
 }
 
-func (s *situation) writeManifest(object map[string]any) {
+func (s *situation) writeObject(object map[string]any) {
 	s.t.Helper()
 	text, err := yaml.Marshal(object)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.file = writeFile(s.t, string(text))
+	s.file = writeManifest(s.t, string(text))
 }
 
 func (s *situation) apply() error {
@@ -281,18 +281,18 @@ func (s *situation) apply() error {
 	return nil
 }
 
-func (s *situation) get(kind string) (*unstructured.Unstructured, error) {
+func (s *situation) read(kind string) (*unstructured.Unstructured, error) {
 	return s.api.Resource(resources[kind]).Namespace(s.namespace).Get(s.t.Context(), s.name, metav1.GetOptions{})
 }
 
-// operate makes what the operator of a kind makes of its custom resource, and has the
-// controllers make the pods of that.
+// operate creates the workloads that the operator of a kind creates for its custom resource,
+// and the pods of their controllers.
 func (s *situation) operate(kind string) error {
-	cr, err := s.get(kind)
+	cr, err := s.read(kind)
 	if err != nil {
 		return err
 	}
-	var made []map[string]any
+	var workloads []map[string]any
 	switch kind {
 	case "FlinkBlueGreenDeployment":
 		spec, _, _ := unstructured.NestedMap(cr.Object, "spec", "template", "spec")
@@ -301,32 +301,32 @@ func (s *situation) operate(kind string) error {
 		child.SetKind("FlinkDeployment")
 		child.SetName(s.name + "-blue")
 		child.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(cr, cr.GroupVersionKind())})
-		stored, err := s.remake(child.Object)
+		stored, err := s.recreate(child.Object)
 		if err != nil {
 			return err
 		}
-		made = flinkOperator(stored)
+		workloads = flinkOperator(stored)
 	case "FlinkDeployment":
-		made = flinkOperator(cr)
+		workloads = flinkOperator(cr)
 	case "FlinkCluster":
-		made = spotifyOperator(cr)
+		workloads = spotifyOperator(cr)
 	case "FlinkApplication":
-		made = []map[string]any{lyftOperator(cr)}
+		workloads = []map[string]any{lyftOperator(cr)}
 	}
-	for _, o := range made {
-		stored, err := s.remake(o)
+	for _, o := range workloads {
+		stored, err := s.recreate(o)
 		if err != nil {
 			return err
 		}
-		if err := s.makePod(stored); err != nil {
+		if err := s.createPod(stored); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// remake recreates an object.
-func (s *situation) remake(object map[string]any) (*unstructured.Unstructured, error) {
+// recreate deletes an object, and creates it again.
+func (s *situation) recreate(object map[string]any) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{Object: object}
 	api := s.api.Resource(resources[u.GetKind()]).Namespace(s.namespace)
 	if err := api.Delete(s.t.Context(), u.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -335,8 +335,8 @@ func (s *situation) remake(object map[string]any) (*unstructured.Unstructured, e
 	return s.create(s.t.Context(), s.namespace, object)
 }
 
-// makePod makes a pod, dry, as the controllers of an object would.
-func (s *situation) makePod(of *unstructured.Unstructured) error {
+// createPod creates a pod in a dry run, as the controllers of a workload do.
+func (s *situation) createPod(of *unstructured.Unstructured) error {
 	path := []string{"spec", "template"}
 	if of.GetKind() == "CronJob" {
 		path = []string{"spec", "jobTemplate", "spec", "template"}
@@ -356,7 +356,7 @@ func (s *situation) makePod(of *unstructured.Unstructured) error {
 		controller.Kind, controller.Name, controller.UID = "ReplicaSet", of.GetName()+"-abc", "0a0a0a0a-0000-4000-8000-000000000001"
 	case "CronJob", "Rollout":
 		kind := map[string]string{"CronJob": "Job", "Rollout": "ReplicaSet"}[of.GetKind()]
-		between := &unstructured.Unstructured{Object: map[string]any{"apiVersion": resources[kind].GroupVersion().String(), "kind": kind, "spec": map[string]any{"template": clone(s.t, template)}}}
+		between := &unstructured.Unstructured{Object: map[string]any{"apiVersion": resources[kind].GroupVersion().String(), "kind": kind, "spec": map[string]any{"template": deepCopy(s.t, template)}}}
 		between.SetName(of.GetName() + "-1")
 		between.SetOwnerReferences([]metav1.OwnerReference{controller})
 		if kind == "ReplicaSet" {
@@ -365,7 +365,7 @@ func (s *situation) makePod(of *unstructured.Unstructured) error {
 		} else {
 			between.Object["spec"].(map[string]any)["suspend"] = true
 		}
-		stored, err := s.remake(between.Object)
+		stored, err := s.recreate(between.Object)
 		if err != nil {
 			return err
 		}
@@ -377,8 +377,9 @@ func (s *situation) makePod(of *unstructured.Unstructured) error {
 	return err
 }
 
-// flinkOperator is what Flink's operator makes of a FlinkDeployment: the labels of its
-// pods are those of the templates, under those of the configuration, under Flink's own.
+// flinkOperator returns the Deployments that Flink's operator creates for a FlinkDeployment. The
+// labels of the configuration override those of the pod templates, and Flink's own override
+// both.
 func flinkOperator(cr *unstructured.Unstructured) []map[string]any {
 	name := cr.GetName()
 	mode, _, _ := unstructured.NestedString(cr.Object, "spec", "mode")
@@ -389,7 +390,7 @@ func flinkOperator(cr *unstructured.Unstructured) []map[string]any {
 	deployment := func(name, role, option, kind string, container map[string]any) map[string]any {
 		common := map[string]any{"app": cr.GetName(), "type": kind, "component": role}
 		listed, template := map[string]any{}, map[string]any{}
-		for key, value := range pairsOf(flat[option]) {
+		for key, value := range parseLabelOption(flat[option]) {
 			listed[key] = value
 		}
 		for key, value := range flat {
@@ -403,7 +404,7 @@ func flinkOperator(cr *unstructured.Unstructured) []map[string]any {
 		}
 		maps.Copy(listed, common)
 		maps.Copy(template, listed)
-		return controllerOf(cr, false, "Deployment", name, listed, template, common, container)
+		return operatorWorkload(cr, false, "Deployment", name, listed, template, common, container)
 	}
 	if mode != "standalone" {
 		start := "kubernetes-jobmanager.sh kubernetes-session"
@@ -420,7 +421,7 @@ func flinkOperator(cr *unstructured.Unstructured) []map[string]any {
 	}
 }
 
-// flatten joins the names of a nested configuration by dots, as the operator does.
+// flatten joins the keys of a nested configuration by dots, as the operator does.
 func flatten(node map[string]any, name string, into map[string]string) {
 	for key, value := range node {
 		if name != "" {
@@ -434,7 +435,8 @@ func flatten(node map[string]any, name string, into map[string]string) {
 	}
 }
 
-func pairsOf(list string) map[string]string {
+// parseLabelOption parses the value of a Flink option with labels.
+func parseLabelOption(list string) map[string]string {
 	pairs := map[string]string{}
 	for _, entry := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
 		key, value, _ := strings.Cut(entry, ":")
@@ -443,31 +445,33 @@ func pairsOf(list string) map[string]string {
 	return pairs
 }
 
-// spotifyOperator is what spotify's makes of a FlinkCluster: the labels of a role are
-// those of its pods, and their selector.
+// spotifyOperator returns the StatefulSets that spotify's operator creates for a FlinkCluster.
+// The labels of a role are those of its pods and of their selector.
 func spotifyOperator(cr *unstructured.Unstructured) []map[string]any {
-	var made []map[string]any
+	var workloads []map[string]any
 	for role, field := range map[string]string{"jobmanager": "jobManager", "taskmanager": "taskManager"} {
 		labels := map[string]any{"cluster": cr.GetName(), "app": "flink", "component": role}
 		given, _, _ := unstructured.NestedMap(cr.Object, "spec", field, "podLabels")
 		maps.Copy(labels, given)
-		made = append(made, controllerOf(cr, true, "StatefulSet", cr.GetName()+"-"+role, labels, labels, labels,
+		workloads = append(workloads, operatorWorkload(cr, true, "StatefulSet", cr.GetName()+"-"+role, labels, labels, labels,
 			map[string]any{"name": role, "image": "flink:2.2", "args": []any{role}}))
 	}
-	return made
+	return workloads
 }
 
-// lyftOperator is what lyft's makes of a FlinkApplication, whose own labels its pods get.
+// lyftOperator returns the Deployment that lyft's operator creates for a FlinkApplication. Its
+// pods have the labels of the custom resource.
 func lyftOperator(cr *unstructured.Unstructured) map[string]any {
 	labels := map[string]any{"flink-app": cr.GetName()}
 	for key, value := range cr.GetLabels() {
 		labels[key] = value
 	}
 	labels["flink-deployment-type"], labels["flink-app-hash"] = "jobmanager", "abc"
-	return controllerOf(cr, true, "Deployment", cr.GetName()+"-abc-jm", labels, labels, labels, map[string]any{"name": "jobmanager", "image": "flink:2.2", "args": []any{"jobmanager"}})
+	return operatorWorkload(cr, true, "Deployment", cr.GetName()+"-abc-jm", labels, labels, labels, map[string]any{"name": "jobmanager", "image": "flink:2.2", "args": []any{"jobmanager"}})
 }
 
-func controllerOf(cr *unstructured.Unstructured, controls bool, kind, name string, labels, podLabels, selector, container map[string]any) map[string]any {
+// operatorWorkload returns a workload owned by a custom resource, without replicas.
+func operatorWorkload(cr *unstructured.Unstructured, controls bool, kind, name string, labels, podLabels, selector, container map[string]any) map[string]any {
 	ref := metav1.NewControllerRef(cr, cr.GroupVersionKind())
 	ref.Controller = &controls
 	o := &unstructured.Unstructured{Object: map[string]any{
@@ -487,8 +491,9 @@ func controllerOf(cr *unstructured.Unstructured, controls bool, kind, name strin
 	return o.Object
 }
 
-// docs is a controller with the YAML of Flink's documentation.
-func (s *situation) docs(kind string, template, own bool) map[string]any {
+// workload returns a workload as in Flink's documentation. template and own choose where the
+// wrong label is.
+func (s *situation) workload(kind string, template, own bool) map[string]any {
 	podLabels, labels := map[string]any{"app": "flink", "component": "jobmanager"}, map[string]any{"team": "blue"}
 	if template {
 		maps.Copy(podLabels, s.labels())
@@ -516,58 +521,60 @@ func (s *situation) docs(kind string, template, own bool) map[string]any {
 	}
 	o := map[string]any{"apiVersion": resources[kind].GroupVersion().String(), "kind": kind, "metadata": map[string]any{"name": s.name, "labels": labels}, "spec": spec}
 	if (kind == "Job" || kind == "ReplicationController") && !own {
-		delete(o["metadata"].(map[string]any), "labels") // the API server gives it those of its template
+		delete(o["metadata"].(map[string]any), "labels") // default: the labels of the template
 	}
 	return o
 }
 
-// refusedManifest applies a controller from a file, and makes its pods once it is there.
-func (s *situation) refusedManifest(kind string, template, own bool) func() error {
-	s.writeManifest(s.docs(kind, template, own))
+// deniedManifest applies a workload from a file until that is allowed, and then creates its
+// pods.
+func (s *situation) deniedManifest(kind string, template, own bool) func() error {
+	s.writeObject(s.workload(kind, template, own))
 	return func() error {
-		made, err := s.get(kind)
+		stored, err := s.read(kind)
 		if apierrors.IsNotFound(err) {
 			return s.apply()
 		}
 		if err != nil {
 			return err
 		}
-		return s.makePod(made)
+		return s.createPod(stored)
 	}
 }
 
-// running has a controller in the cluster that came while drey let it pass.
-func (s *situation) running(kind string) func() error {
-	s.establish(s.docs(kind, true, false))
+// storedWorkload creates a workload in mode audit, and its pods.
+func (s *situation) storedWorkload(kind string) func() error {
+	s.createUnchecked(s.workload(kind, true, false))
 	return func() error {
-		made, err := s.get(kind)
+		stored, err := s.read(kind)
 		if err != nil {
 			return err
 		}
-		return s.makePod(made)
+		return s.createPod(stored)
 	}
 }
 
-func (s *situation) refusedPod() func() error {
-	s.writeManifest(map[string]any{
+// deniedPod applies a pod from a file.
+func (s *situation) deniedPod() func() error {
+	s.writeObject(map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": s.name, "labels": s.labels("app", "flink", "component", "jobmanager")},
 		"spec": map[string]any{"containers": []any{map[string]any{"name": "jobmanager", "image": "flink:2.2", "args": []any{"standalone-job"}}}},
 	})
 	return func() error {
-		if _, err := s.get("Pod"); err == nil {
+		if _, err := s.read("Pod"); err == nil {
 			return nil
 		}
 		return s.apply()
 	}
 }
 
-// clientOptions are those of Flink's client.
+// clientOptions are options of Flink's client.
 type clientOptions struct {
 	labels   map[string]string // kubernetes.jobmanager.labels
 	template map[string]string // labels of the pod template file
 }
 
-// deployment is what Flink's client makes of them.
+// deployment returns the Deployment that Flink's client creates.
 func (c clientOptions) deployment(name string) map[string]any {
 	common := map[string]any{"app": name, "component": "jobmanager", "type": "flink-native-kubernetes"}
 	labels, pods := map[string]any{}, map[string]any{}
@@ -590,23 +597,24 @@ func (c clientOptions) deployment(name string) map[string]any {
 	}
 }
 
+// runClient creates the Deployment of Flink's client in a dry run.
 func (s *situation) runClient() error {
 	_, err := s.create(s.t.Context(), s.namespace, s.client.deployment(s.name), "All")
 	if err == nil && s.client.labels["team"] != "blue" && s.client.template["team"] != "blue" {
-		s.t.Errorf("the remedy has lost a label: %+v", s.client)
+		s.t.Errorf("the remedy has removed the label team: %+v", s.client)
 	}
 	return err
 }
 
 func (s *situation) clientLabels() func() error {
-	s.client = &clientOptions{labels: pairsOf(s.list())}
+	s.client = &clientOptions{labels: parseLabelOption(s.labelOption())}
 	return s.runClient
 }
 
 func (s *situation) clientTemplate() func() error {
 	s.client = &clientOptions{template: map[string]string{"team": "blue", s.key: s.value}}
-	s.writeManifest(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "pod-template", "labels": s.labels("team", "blue")}})
-	s.answer = func(out string) {
+	s.writeObject(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "pod-template", "labels": s.labels("team", "blue")}})
+	s.onOut = func(out string) {
 		var file struct {
 			Metadata struct{ Labels map[string]string }
 		}

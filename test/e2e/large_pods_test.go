@@ -2,19 +2,14 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/eventually"
 )
 
-// manifestOf is the manifest of a pod, or of a Deployment with it.
-func manifestOf(t *testing.T, kind string, container map[string]any) string {
+// largeManifest returns the manifest of a Pod, or of a Deployment, with one container.
+func largeManifest(t *testing.T, kind string, container map[string]any) string {
 	t.Helper()
 	labels := map[string]any{"app": "large"}
 	spec := map[string]any{"containers": []any{container}}
@@ -30,16 +25,11 @@ func manifestOf(t *testing.T, kind string, container map[string]any) string {
 	return string(text)
 }
 
-// TestLargePods: in a namespace without a target Flink is refused and nginx is
-// not, whatever the size of its pod: by the webhooks, and for pods by the policy while
-// drey is down.
+// TestLargePods creates pods near the size limits in a namespace without a target: Flink is
+// denied and nginx is allowed, by the webhooks and, while drey is down, by the policy.
 func TestLargePods(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
-	w, err := newWorld(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := ownWorld(t)
 	namespace := w.Namespace(t)
 	long, short, longer := slices.Repeat([]string{strings.Repeat("a", 115_000)}, 11), slices.Repeat([]string{"-Da"}, 20_000), slices.Repeat([]string{"-Da"}, 100_000)
 	variables := slices.Repeat([]map[string]any{{"name": "A", "value": "b"}}, 5_000)
@@ -54,9 +44,9 @@ func TestLargePods(t *testing.T) {
 		return c
 	}
 	shapes := []struct {
-		name    string
-		refused bool
-		c       map[string]any
+		name      string
+		denied    bool
+		container map[string]any
 	}{
 		{"nginx of 11 long arguments", false, nginx(map[string]any{"args": long})},
 		{"nginx of 20,000 arguments", false, nginx(map[string]any{"args": short})},
@@ -67,29 +57,22 @@ func TestLargePods(t *testing.T) {
 		{"Flink of 100,000 arguments", true, flink(map[string]any{"args": append([]string{"taskmanager"}, longer...)})},
 		{"Flink of 5,000 variables", true, flink(map[string]any{"env": variables})},
 	}
-	check := func(t *testing.T, kind, name string, refused bool, container map[string]any) {
+	check := func(t *testing.T, kind, name string, denied bool, container map[string]any) {
 		t.Helper()
-		out, err := w.RunKubectl(t, manifestOf(t, kind, container), "create", "--dry-run=server", "-n", namespace, "-f", "-")
-		if is := err != nil; is != refused || is && !strings.Contains(out, "has no DeploymentTarget") {
-			t.Errorf("%s as a %s: %v: %.300s", name, kind, err, out)
+		out, err := w.RunKubectl(t, largeManifest(t, kind, container), "create", "--dry-run=server", "-n", namespace, "-f", "-")
+		if got := err != nil; got != denied || got && !strings.Contains(out, "has no DeploymentTarget") {
+			t.Errorf("%s, %s: denied: got %t, want %t: %v: %.300s", kind, name, got, denied, err, out)
 		}
 	}
 	for _, kind := range []string{"Pod", "Deployment"} {
 		for _, s := range shapes {
-			check(t, kind, s.name, s.refused, s.c)
+			check(t, kind, s.name, s.denied, s.container)
 		}
 	}
-	if err := w.drey.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	eventually.OK(t, 10*time.Second, func() error {
-		if _, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "refused"), "create", "--dry-run=server", "-n", namespace, "-f", "-"); err == nil {
-			return fmt.Errorf("the policy is not in effect")
-		}
-		return nil
-	})
+	w.killDrey(t)
+	w.awaitPolicy(t, namespace)
 	for _, s := range shapes {
-		check(t, "Pod", s.name+", while drey is down", s.refused, s.c)
+		check(t, "Pod", s.name+", drey is down", s.denied, s.container)
 	}
-	check(t, "Deployment", "nginx of 20,000 arguments, while drey is down", false, nginx(map[string]any{"args": short}))
+	check(t, "Deployment", "nginx of 20,000 arguments, drey is down", false, nginx(map[string]any{"args": short}))
 }

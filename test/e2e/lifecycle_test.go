@@ -3,8 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,83 +13,76 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestFlavorLifecycle plays the life of every flavor in
-// testdata/flavors beside the same life on a control plane without drey: after every
-// step there are as many ReplicaSets, pods, orphans, revisions and generations, with
-// the same templates, selectors and owners. A webhook that overwrites app makes a
-// ReplicaSet lose its pod, and make another, for ever: that was measured.
+// TestFlavorLifecycle creates, changes and deletes the workloads of each flavor in
+// testdata/flavors on two control planes, with and without drey. After each step both have
+// the same ReplicaSets, pods, orphans, revisions and generations, with the same templates,
+// selectors and owners. A webhook that overwrites the label app fails this test: a ReplicaSet
+// releases such a pod and creates another, without end.
 func TestFlavorLifecycle(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/flavors/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+	for _, flavor := range flavors(t) {
+		t.Run(flavor, func(t *testing.T) {
 			t.Parallel()
-			manifest, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l := newLife(t, manifest)
-			l.step("creation", l.applyAll)
-			l.checkLabeled()
-			l.change()
-			l.lose()
-			l.end(metav1.DeletePropagationBackground)
-			l.step("creation anew", l.applyAll)
-			l.end(metav1.DeletePropagationForeground)
-			l.step("creation for the third time", l.applyAll)
-			l.end(metav1.DeletePropagationOrphan)
+			c := newComparison(t, flavorObjects(t, flavor))
+			c.step("creation", c.applyAll)
+			c.checkLabeled()
+			c.change()
+			c.deletePods()
+			c.deleteAll(metav1.DeletePropagationBackground)
+			c.step("second creation", c.applyAll)
+			c.deleteAll(metav1.DeletePropagationForeground)
+			c.step("third creation", c.applyAll)
+			c.deleteAll(metav1.DeletePropagationOrphan)
 		})
 	}
 }
 
-func (l *life) applyAll(p *plane) error {
-	for _, o := range l.objects {
-		if err := p.apply(l, o); err != nil {
+func (c *comparison) applyAll(s *scope) error {
+	for _, o := range c.objects {
+		if err := s.apply(c, o); err != nil {
 			return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
 	return nil
 }
 
-// checkLabeled makes sure that drey is there at all.
-func (l *life) checkLabeled() {
-	l.Helper()
-	for _, pod := range l.drey.list(l, "Pod", l.drey.namespace) {
+// checkLabeled fails the test unless drey has labeled a pod.
+func (c *comparison) checkLabeled() {
+	c.Helper()
+	for _, pod := range c.with.list(c, "Pod", c.with.namespace) {
 		if labels := pod.GetLabels(); labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "team-a" {
 			return
 		}
 	}
-	l.Error("drey has labeled no pod")
+	c.Error("labeled pods: got none, want some")
 }
 
-// change scales, rolls out, applies again and patches.
-func (l *life) change() {
-	l.Helper()
-	scale := func(by int64) func(*plane) error {
-		return l.makers(func(p *plane, o *unstructured.Unstructured) error {
+// change scales the workloads up and down, rolls them out, applies them again and patches
+// them.
+func (c *comparison) change() {
+	c.Helper()
+	scale := func(by int64) func(*scope) error {
+		return c.forWorkloads(func(s *scope, o *unstructured.Unstructured) error {
 			field := "replicas"
 			if o.GetKind() == "Job" {
 				field = "parallelism"
 			}
 			n, _, _ := unstructured.NestedInt64(o.Object, "spec", field)
-			return p.patch(l, o.GetKind(), o.GetName(), fmt.Sprintf(`{"spec":{%q:%d}}`, field, n+by))
+			return s.patch(c, o.GetKind(), o.GetName(), fmt.Sprintf(`{"spec":{%q:%d}}`, field, n+by))
 		})
 	}
-	l.step("scaling up", scale(2))
-	l.step("scaling down", scale(0))
-	l.step("a rollout", l.makers(func(p *plane, o *unstructured.Unstructured) error {
+	c.step("scaling up", scale(2))
+	c.step("scaling down", scale(0))
+	c.step("a rollout", c.forWorkloads(func(s *scope, o *unstructured.Unstructured) error {
 		if o.GetKind() == "Job" { // its template is immutable
 			return nil
 		}
-		return p.patch(l, o.GetKind(), o.GetName(), `{"spec":{"template":{"metadata":{"annotations":{"rolled":"out"}}}}}`)
+		return s.patch(c, o.GetKind(), o.GetName(), `{"spec":{"template":{"metadata":{"annotations":{"rolled":"out"}}}}}`)
 	}))
-	l.step("applying again", l.applyAll)
-	l.step("patches", func(p *plane) error {
-		for _, o := range l.objects {
-			if err := p.patch(l, o.GetKind(), o.GetName(), `{"metadata":{"labels":{"team":"nuts"},"annotations":{"seen":"yes"}}}`); err != nil {
+	c.step("applying again", c.applyAll)
+	c.step("patches", func(s *scope) error {
+		for _, o := range c.objects {
+			if err := s.patch(c, o.GetKind(), o.GetName(), `{"metadata":{"labels":{"team":"nuts"},"annotations":{"seen":"yes"}}}`); err != nil {
 				return err
 			}
 		}
@@ -99,23 +90,23 @@ func (l *life) change() {
 	})
 }
 
-// lose deletes every pod. Controllers make others, and so does a JobManager, which
-// counts its attempts.
-func (l *life) lose() {
-	l.Helper()
-	l.step("the loss of all pods", func(p *plane) error {
-		for _, pod := range p.list(l, "Pod", p.namespace) {
-			if err := p.delete(l, "Pod", pod.GetName(), metav1.DeletePropagationBackground); err != nil && !apierrors.IsNotFound(err) {
+// deletePods deletes all pods. Controllers replace theirs, and so do JobManagers, under the
+// name of their next attempt.
+func (c *comparison) deletePods() {
+	c.Helper()
+	c.step("deletion of all pods", func(s *scope) error {
+		for _, pod := range s.list(c, "Pod", s.namespace) {
+			if err := s.delete(c, "Pod", pod.GetName(), metav1.DeletePropagationBackground); err != nil && !apierrors.IsNotFound(err) {
 				return err
 			}
 		}
-		for _, o := range l.objects {
+		for _, o := range c.objects {
 			if o.GetKind() != "Pod" {
 				continue
 			}
 			next := o.DeepCopy()
 			next.SetName(strings.TrimSuffix(o.GetName(), "-1") + "-2")
-			if err := p.apply(l, next); err != nil {
+			if err := s.apply(c, next); err != nil {
 				return err
 			}
 		}
@@ -123,66 +114,66 @@ func (l *life) lose() {
 	})
 }
 
-// end deletes what is on top, with finalizers on everything, lets the finalizers go,
-// and clears away what stays behind.
-func (l *life) end(how metav1.DeletionPropagation) {
-	l.Helper()
-	finalize := l.all(func(p *plane, o *unstructured.Unstructured) error {
+// deleteAll adds a finalizer to all objects, deletes those without owners, removes the
+// finalizers, and deletes the rest.
+func (c *comparison) deleteAll(policy metav1.DeletionPropagation) {
+	c.Helper()
+	addFinalizers := c.forAll(func(s *scope, o *unstructured.Unstructured) error {
 		text, err := json.Marshal(append(o.GetFinalizers(), hold))
 		if err != nil {
 			return err
 		}
-		return p.patch(l, o.GetKind(), o.GetName(), fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, text))
+		return s.patch(c, o.GetKind(), o.GetName(), fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, text))
 	})
-	l.step(string(how)+" deletion with finalizers", func(p *plane) error {
-		if err := finalize(p); err != nil {
+	c.step(string(policy)+" deletion with finalizers", func(s *scope) error {
+		if err := addFinalizers(s); err != nil {
 			return err
 		}
-		for _, o := range l.objects {
+		for _, o := range c.objects {
 			if len(o.GetOwnerReferences()) > 0 {
 				continue
 			}
-			if err := p.delete(l, o.GetKind(), o.GetName(), how); err != nil {
+			if err := s.delete(c, o.GetKind(), o.GetName(), policy); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	l.step("the removal of finalizers", l.all(func(p *plane, o *unstructured.Unstructured) error { return p.letGo(l, o) }))
-	l.step("clearing away", l.all(func(p *plane, o *unstructured.Unstructured) error {
-		return p.delete(l, o.GetKind(), o.GetName(), metav1.DeletePropagationBackground)
+	c.step("removal of finalizers", c.forAll(func(s *scope, o *unstructured.Unstructured) error { return s.removeFinalizer(c, o) }))
+	c.step("deletion of the rest", c.forAll(func(s *scope, o *unstructured.Unstructured) error {
+		return s.delete(c, o.GetKind(), o.GetName(), metav1.DeletePropagationBackground)
 	}))
-	for _, p := range []*plane{l.drey, l.alone} {
-		if left, _ := l.look(p); len(left) > 0 {
-			l.Fatalf("after everything was deleted: %v", left)
+	for _, s := range []*scope{c.with, c.without} {
+		if left, _ := c.snapshot(s); len(left) > 0 {
+			c.Fatalf("after the deletion: got %v, want no objects", left)
 		}
 	}
 }
 
 const hold = "example.com/hold"
 
-// letGo removes our finalizer, and leaves those of others.
-func (p *plane) letGo(t testing.TB, o *unstructured.Unstructured) error {
+// removeFinalizer removes the finalizer hold, and keeps others.
+func (s *scope) removeFinalizer(t testing.TB, o *unstructured.Unstructured) error {
 	t.Helper()
 	i := slices.Index(o.GetFinalizers(), hold)
 	if i < 0 {
 		return nil
 	}
 	patch := fmt.Sprintf(`[{"op":"test","path":"/metadata/finalizers/%[1]d","value":%[2]q},{"op":"remove","path":"/metadata/finalizers/%[1]d"}]`, i, hold)
-	_, err := p.api.Resource(resources[o.GetKind()]).Namespace(p.namespace).Patch(t.Context(), o.GetName(), types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := s.api.Resource(resources[o.GetKind()]).Namespace(s.namespace).Patch(t.Context(), o.GetName(), types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
 
-// all does something to everything that there is of the kinds of a life. What is gone
-// by then is no fault.
-func (l *life) all(act func(*plane, *unstructured.Unstructured) error) func(*plane) error {
-	return func(p *plane) error {
-		for _, kind := range l.kinds() {
-			for _, o := range p.list(l, kind, p.namespace) {
+// forAll returns an action on each object of a scope. Objects that are gone by then are
+// skipped.
+func (c *comparison) forAll(act func(*scope, *unstructured.Unstructured) error) func(*scope) error {
+	return func(s *scope) error {
+		for _, kind := range c.kinds() {
+			for _, o := range s.list(c, kind, s.namespace) {
 				if isRootCA(&o) {
 					continue
 				}
-				if err := act(p, &o); err != nil && !apierrors.IsNotFound(err) {
+				if err := act(s, &o); err != nil && !apierrors.IsNotFound(err) {
 					return fmt.Errorf("%s %s: %w", kind, o.GetName(), err)
 				}
 			}
@@ -191,13 +182,13 @@ func (l *life) all(act func(*plane, *unstructured.Unstructured) error) func(*pla
 	}
 }
 
-// makers does something to each object of the manifest that makes pods.
-func (l *life) makers(act func(*plane, *unstructured.Unstructured) error) func(*plane) error {
-	return func(p *plane) error {
-		for _, o := range l.objects {
+// forWorkloads returns an action on each Deployment, StatefulSet and Job of the manifest.
+func (c *comparison) forWorkloads(act func(*scope, *unstructured.Unstructured) error) func(*scope) error {
+	return func(s *scope) error {
+		for _, o := range c.objects {
 			switch o.GetKind() {
 			case "Deployment", "StatefulSet", "Job":
-				if err := act(p, o); err != nil {
+				if err := act(s, o); err != nil {
 					return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 				}
 			}

@@ -14,28 +14,29 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestNamespaceMode, and changes it, without a restart.
+// TestNamespaceMode changes the label drey.dev/mode of a namespace: drey applies the mode
+// without a restart, and the mode enforce for an invalid value.
 func TestNamespaceMode(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
-	const warned = "drey would refuse this"
-	try := func() (string, error) { // a new job each time, which is not kept
+	const warning = "drey would refuse this"
+	createJob := func() (string, error) { // and delete it
 		out, err := w.RunKubectl(t, jobManager, "create", "-n", namespace, "-f", "-", "-o", "name")
 		if err == nil {
 			w.MustKubectl(t, "", "delete", "deployment/my-job", "-n", namespace, "--wait=false")
 			eventually.OK(t, 20*time.Second, func() error {
 				if n := len(w.list(t, "Deployment", namespace)); n > 0 {
-					return errors.New("it is still there")
+					return errors.New("the Deployment is not deleted yet")
 				}
 				return nil
 			})
 		}
 		return out, err
 	}
-	refused := func(out string, err error) error {
-		if err == nil || !strings.Contains(out, "has no DeploymentTarget") || strings.Contains(out, warned) {
-			return fmt.Errorf("not refused: %w %s", err, out)
+	denied := func(out string, err error) error {
+		if err == nil || !strings.Contains(out, "has no DeploymentTarget") || strings.Contains(out, warning) {
+			return fmt.Errorf("got %w: %s, want a denial", err, out)
 		}
 		return nil
 	}
@@ -43,29 +44,29 @@ func TestNamespaceMode(t *testing.T) {
 		label string
 		want  func(out string, err error) error
 	}{
-		{"", refused},
+		{"", denied},
 		{"drey.dev/mode=warn", func(out string, err error) error {
-			if err != nil || !strings.Contains(out, "Warning: "+warned) || !strings.Contains(out, "curl -X POST") {
-				return fmt.Errorf("no warning: %w %s", err, out)
+			if err != nil || !strings.Contains(out, "Warning: "+warning) || !strings.Contains(out, "curl -X POST") {
+				return fmt.Errorf("got %w: %s, want a warning", err, out)
 			}
 			return nil
 		}},
 		{"drey.dev/mode=audit", func(out string, err error) error {
 			if err != nil || strings.Contains(out, "Warning") {
-				return fmt.Errorf("not let in silently: %w %s", err, out)
+				return fmt.Errorf("got %w: %s, want no warning", err, out)
 			}
 			return nil
 		}},
-		{"drey.dev/mode=loud", refused},
-		{"drey.dev/mode=enforce", refused},
+		{"drey.dev/mode=loud", denied},
+		{"drey.dev/mode=enforce", denied},
 		{"drey.dev/mode=warn", func(_ string, err error) error { return err }},
-		{"drey.dev/mode-", refused},
+		{"drey.dev/mode-", denied},
 	} {
 		if c.label != "" {
 			w.MustKubectl(t, "", "label", "namespace", namespace, c.label, "--overwrite")
 		}
-		eventually.OK(t, 20*time.Second, func() error { // the label arrives by a watch
-			if err := c.want(try()); err != nil {
+		eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+			if err := c.want(createJob()); err != nil {
 				return fmt.Errorf("after %q: %w", c.label, err)
 			}
 			return nil
@@ -78,7 +79,7 @@ func TestNamespaceMode(t *testing.T) {
 		}
 		return nil
 	})
-	t.Run("a forged review makes no event", func(t *testing.T) {
+	t.Run("no event for a pod that was not created", func(t *testing.T) {
 		review := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","operation":"CREATE","kind":{"version":"v1","kind":"Pod"},"namespace":"` + namespace + `",
 			"object":{"metadata":{"namespace":"` + namespace + `","name":"never-made","labels":{"app":"x","component":"jobmanager","type":"flink-native-kubernetes"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`
 		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
@@ -89,12 +90,12 @@ func TestNamespaceMode(t *testing.T) {
 		defer response.Body.Close()
 		answer, err := io.ReadAll(response.Body)
 		if err != nil || !strings.Contains(string(answer), `"mode":"audit"`) {
-			t.Fatalf("it is not let pass by the mode: %v %s", err, answer)
+			t.Fatalf("review: got %v %s, want mode audit", err, answer)
 		}
-		time.Sleep(4 * time.Second)
+		time.Sleep(4 * time.Second) // longer than the delay of events
 		for _, e := range w.list(t, "Event", namespace) {
 			if strings.Contains(fmt.Sprint(e.Object["involvedObject"]), "never-made") {
-				t.Errorf("an event about what is not there: %v", e.Object)
+				t.Errorf("event about a missing pod: %v", e.Object)
 			}
 		}
 	})
@@ -104,9 +105,9 @@ func TestNamespaceMode(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.New("no event tells of what was let in")
+		return errors.New("no event NoDeploymentTarget with a remedy")
 	})
 	if log := w.drey.Log(); !strings.Contains(log, `namespace=`+namespace) || !strings.Contains(log, `invalid mode`) {
-		t.Error("drey does not say that it has not understood a mode")
+		t.Error("log: want a line about the invalid mode")
 	}
 }

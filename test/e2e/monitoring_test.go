@@ -16,107 +16,110 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/otlpcollector"
-	"drey.dev/drey/webhook/config"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// TestAlertAndDashboardMetrics: each metric, and each label of it, is one
-// that a real drey exports.
+// TestAlertAndDashboardMetrics compares the expressions of the alerts and the dashboard with
+// the metrics and labels that drey exports. It also checks the spans of traced requests.
 func TestAlertAndDashboardMetrics(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t)
+	c := ownCluster(t)
+	program, err := buildDrey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	traces := otlpcollector.New(t)
-	d, err := drey.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{
+	d, err := drey.Start(t.Context(), drey.Options{Program: program, Cluster: c, DataDir: t.TempDir(), Args: []string{
 		"--namespace", "default", "--certs", "self-signed", "--install-webhooks=false", "--traces-endpoint", traces.URL, "--traces-ratio", "0",
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := d.Stop(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	if err := d.Register(t.Context(), "default", "flink", "flink"); err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	ask := func(body string) {
+	sendReview := func(body string) {
 		t.Helper()
-		traced(t, client, d.Webhook+config.PathLabelPods, body)
+		postTraced(t, client, d.Webhook+webhookconfig.PathLabelPods, body)
 	}
 	const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":%q,"kind":{"version":"v1","kind":"Pod"},"object":` +
 		`{"metadata":{"name":"p","labels":{"app":"my-job","component":"jobmanager","type":"flink-native-kubernetes","deploymentName":"mine"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`
-	ask(fmt.Sprintf(review, "flink"))
-	ask(fmt.Sprintf(review, "elsewhere"))
-	ask("no review")
+	sendReview(fmt.Sprintf(review, "flink"))
+	sendReview(fmt.Sprintf(review, "elsewhere"))
+	sendReview("no review")
 	eventually.OK(t, 20*time.Second, func() error {
 		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["workqueue_depth"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil {
-			return fmt.Errorf("some metrics are not there yet")
+			return fmt.Errorf("workqueue_depth or drey_certificate_expiry_timestamp_seconds is missing")
 		}
 		return nil
 	})
 	exported := scrape(t, d.Metrics+"/metrics")
-	eventually.OK(t, 10*time.Second, func() error { // they are sent together, every two seconds
+	eventually.OK(t, 10*time.Second, func() error { // spans are sent in batches, every two seconds
 		review, ok := traces.Find("label-pods.drey.dev")
 		lookup, too := traces.Find("owners")
 		if !ok || !too || review.Trace != traceID || lookup.Trace != traceID || review.Attributes["drey.verdict"] != "HasTarget" || lookup.Attributes["k8s.namespace.name"] != "flink" || review.Attributes["service.name"] != "drey" {
-			return fmt.Errorf("the spans are %+v and %+v", review, lookup)
+			return fmt.Errorf("spans of a review: got %+v and %+v", review, lookup)
 		}
 		return nil
 	})
 	if span, ok := traces.Find("REST POST"); ok {
-		t.Errorf("nobody traces the REST request, and none is to be: %+v", span)
+		t.Errorf("REST request without a traceparent: got the span %+v, want none", span)
 	}
-	traced(t, http.DefaultClient, d.REST+"/api/v1/namespaces/default/deployment-targets", `{"metadata":{"name":"traced"},"spec":{"kubernetes":{"namespace":"elsewhere"}}}`)
-	eventually.OK(t, 10*time.Second, func() error { // down to the call by which the namespace is marked
+	postTraced(t, http.DefaultClient, d.REST+"/api/v1/namespaces/default/deployment-targets", `{"metadata":{"name":"traced"},"spec":{"kubernetes":{"namespace":"elsewhere"}}}`)
+	eventually.OK(t, 10*time.Second, func() error { // down to the request that labels the namespace
 		request, _ := traces.Find("REST POST")
 		write, _ := traces.Find("store create")
-		mark, _ := traces.Find("API PATCH")
-		if request.Trace != traceID || write.Parent != request.ID || mark.Parent != request.ID || mark.Attributes["url.path"] != "/api/v1/namespaces/elsewhere" {
-			return fmt.Errorf("the spans are %+v, %+v and %+v", request, write, mark)
+		patch, _ := traces.Find("API PATCH")
+		if request.Trace != traceID || write.Parent != request.ID || patch.Parent != request.ID || patch.Attributes["url.path"] != "/api/v1/namespaces/elsewhere" {
+			return fmt.Errorf("spans of a registration: got %+v, %+v and %+v", request, write, patch)
 		}
 		return nil
 	})
 
-	asked := map[string]bool{}
-	for what, expr := range expressions(t) {
+	used := map[string]bool{}
+	for place, expr := range expressions(t) {
 		names := regexp.MustCompile(`\b(?:drey|process|workqueue|leader_election)_[a-z_]+`).FindAllString(expr, -1)
 		if len(names) == 0 {
-			t.Errorf("%s asks for nothing of drey's: %s", what, expr)
+			t.Errorf("%s: no metric of drey in %s", place, expr)
 		}
-		known := []string{"le", "instance"} // a histogram's, and Prometheus' own
+		labels := []string{"le", "instance"} // of histograms, and of Prometheus
 		for _, name := range names {
-			asked[name] = true
-			labels, ok := exported[name]
+			used[name] = true
+			exportedLabels, ok := exported[name]
 			if !ok {
-				t.Errorf("%s asks for %s, which drey does not export", what, name)
+				t.Errorf("%s: drey does not export %s", place, name)
 			}
-			known = append(known, labels...)
+			labels = append(labels, exportedLabels...)
 		}
-		for _, used := range regexp.MustCompile(`(?:by|on) \(([^)]*)\)|([a-z]+)=~?"`).FindAllStringSubmatch(expr, -1) {
-			for label := range strings.SplitSeq(used[1]+used[2], ",") {
-				if label = strings.TrimSpace(label); !slices.Contains(known, label) {
-					t.Errorf("%s asks for the label %q, which none of %v has: %s", what, label, names, expr)
+		for _, match := range regexp.MustCompile(`(?:by|on) \(([^)]*)\)|([a-z]+)=~?"`).FindAllStringSubmatch(expr, -1) {
+			for label := range strings.SplitSeq(match[1]+match[2], ",") {
+				if label = strings.TrimSpace(label); !slices.Contains(labels, label) {
+					t.Errorf("%s: none of %v has the label %q: %s", place, names, label, expr)
 				}
 			}
 		}
 	}
 	for name := range exported {
-		if base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count"); strings.HasPrefix(name, "drey_") && !asked[name] && !asked[base+"_bucket"] {
-			t.Errorf("neither alerts nor dashboard show %s", name)
+		if base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count"); strings.HasPrefix(name, "drey_") && !used[name] && !used[base+"_bucket"] {
+			t.Errorf("neither an alert nor the dashboard uses %s", name)
 		}
 	}
 }
 
-// traceID is the trace of what [traced] asks for.
+// traceID is the trace of requests by [postTraced].
 const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
-// traced posts as somebody who traces the request.
-func traced(t *testing.T, client *http.Client, url, body string) {
+// postTraced sends a POST request with a traceparent that is sampled.
+func postTraced(t *testing.T, client *http.Client, url, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
@@ -131,7 +134,8 @@ func traced(t *testing.T, client *http.Client, url, body string) {
 	_ = response.Body.Close()
 }
 
-// expressions are those of the alerts and of the dashboard, by where they stand.
+// expressions returns the PromQL expressions of the alerts and of the dashboard, by alert and
+// panel.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	read := func(file string, into any) {
@@ -161,7 +165,7 @@ func expressions(t *testing.T) map[string]string {
 		for _, r := range g.Rules {
 			all["alert "+r.Alert] = r.Expr
 			if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.For == "" {
-				t.Errorf("the alert %s does not say how bad it is, what it means and what to do", r.Alert)
+				t.Errorf("alert %s: want for, the label severity, and the annotations summary and description", r.Alert)
 			}
 		}
 	}
@@ -185,12 +189,12 @@ func expressions(t *testing.T) map[string]string {
 		}
 	}
 	if len(all) < 20 {
-		t.Errorf("only %d expressions were found", len(all))
+		t.Errorf("expressions: got %d, want at least 20", len(all))
 	}
 	return all
 }
 
-// scrape returns the label names of each series that there is, by its name.
+// scrape returns the label names of each metric.
 func scrape(t *testing.T, url string) map[string][]string {
 	t.Helper()
 	response, err := http.Get(url)

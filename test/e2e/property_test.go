@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,21 +21,22 @@ import (
 
 var (
 	adminSeed  = flag.Uint64("admin-seed", 1, "seed of TestRandomAdmin")
-	adminSteps = flag.Int("admin-steps", 60, "what the admin of TestRandomAdmin tries in each of its phases")
+	adminSteps = flag.Int("admin-steps", 60, "number of requests of TestRandomAdmin per phase")
 )
 
-// randomAdmin may do anything to what is in its namespaces, subresources included.
+// randomAdmin is a user with all rights on the objects of its namespaces, subresources included.
 type randomAdmin struct {
 	*world
 	*rand.Rand
 	api          dynamic.Interface
-	registered   string // its namespace that has a target
+	registered   string // namespace with a target
 	unregistered string
-	victim       string // the id of a workload elsewhere
+	victim       string // uid of a workload in another namespace
 	victimName   string
-	tried        map[string]int // by what it did, and whether that was allowed
+	results      map[string]int // number of requests by result
 }
 
+// adminRole grants all verbs on workloads.
 const adminRole = `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -44,14 +44,13 @@ metadata: {name: everything}
 rules: [{apiGroups: ["", apps, batch], resources: ["*"], verbs: ["*"]}]
 `
 
-// TestRandomAdmin has a namespace admin try at random: no pod of Flink's comes to be where
-// no target is, and no object gets the id of another. While drey is down, ids are not
-// looked up: the pods of running jobs must not wait for that.
+// TestRandomAdmin sends random requests of a namespace administrator: no Flink pod is created in
+// a namespace without a target, and no object gets the id of another. While drey is down the
+// policies do not verify ids, so that pods of running jobs are allowed.
 func TestRandomAdmin(t *testing.T) {
 	t.Parallel()
 	w := ownWorld(t)
-	c := w.Cluster
-	a := &randomAdmin{world: w, Rand: rand.New(rand.NewPCG(*adminSeed, 2)), registered: w.Namespace(t), unregistered: w.Namespace(t), tried: map[string]int{}}
+	a := &randomAdmin{world: w, Rand: rand.New(rand.NewPCG(*adminSeed, 2)), registered: w.Namespace(t), unregistered: w.Namespace(t), results: map[string]int{}}
 	other := w.Namespace(t)
 	w.register(t, "team-a", a.registered)
 	w.register(t, "team-b", other)
@@ -62,12 +61,10 @@ func TestRandomAdmin(t *testing.T) {
 		w.MustKubectl(t, adminRole, "create", "-n", n, "-f", "-")
 		w.MustKubectl(t, "", "create", "rolebinding", "everything", "-n", n, "--role=everything", "--user=mallory")
 	}
-	a.api = w.as(t, "mallory")
+	a.api = w.impersonate(t, "mallory")
 
 	a.phase(t, "up", true)
-	if err := w.drey.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	w.killDrey(t)
 	a.phase(t, "down", false)
 	for _, kind := range adminKinds {
 		if err := w.api.Resource(resources[kind]).Namespace(a.registered).DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{}); err != nil {
@@ -75,31 +72,24 @@ func TestRandomAdmin(t *testing.T) {
 		}
 	}
 	restarted := make(chan error, 1)
-	go func() { // while the admin goes on
-		var err error
-		w.drey, err = newDrey(context.WithoutCancel(t.Context()), c)
-		restarted <- err
+	go func() { // during the requests of the next phase
+		restarted <- w.startDrey(context.WithoutCancel(t.Context()))
 	}()
 	a.phase(t, "restarting", false)
 	if err := <-restarted; err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := w.drey.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	a.clear(t)
 	a.phase(t, "up again", true)
-	t.Log(a.tried)
-	if a.tried["allowed"] < *adminSteps/4 || a.tried["refused by drey"] < *adminSteps/4 {
-		t.Error("too few of the one kind or the other to tell")
+	t.Log(a.results)
+	if a.results["allowed"] < *adminSteps/4 || a.results["denied by drey"] < *adminSteps/4 {
+		t.Errorf("results: got %v, want at least %d allowed and denied by drey", a.results, *adminSteps/4)
 	}
 }
 
 var adminKinds = []string{"Pod", "Deployment", "StatefulSet", "Job"}
 
-// clear deletes all that the admin has made.
+// clear deletes the objects in the namespaces of the administrator.
 func (a *randomAdmin) clear(t *testing.T) {
 	t.Helper()
 	for _, n := range []string{a.registered, a.unregistered} {
@@ -111,7 +101,7 @@ func (a *randomAdmin) clear(t *testing.T) {
 		eventually.OK(t, 30*time.Second, func() error {
 			for _, kind := range adminKinds {
 				if left := a.list(t, kind, n); len(left) > 0 {
-					return fmt.Errorf("%s %s is still there", kind, left[0].GetName())
+					return fmt.Errorf("%s %s is not deleted", kind, left[0].GetName())
 				}
 			}
 			return nil
@@ -119,21 +109,21 @@ func (a *randomAdmin) clear(t *testing.T) {
 	}
 }
 
-// phase has the admin try, and looks at what has come of it.
+// phase sends requests, and checks the objects after every tenth. ids enables the check of ids.
 func (a *randomAdmin) phase(t *testing.T, phase string, ids bool) {
 	t.Helper()
 	for step := range *adminSteps {
-		what, err := a.step(t)
+		request, err := a.step(t)
 		switch {
 		case err == nil:
-			a.tried["allowed"]++
+			a.results["allowed"]++
 		case strings.Contains(err.Error(), "drey"):
-			a.tried["refused by drey"]++
+			a.results["denied by drey"]++
 		default:
-			a.tried["failed"]++
+			a.results["failed"]++
 		}
 		if step%10 == 9 || step == *adminSteps-1 {
-			a.check(t, fmt.Sprintf("seed %d, drey is %s, step %d: %s", *adminSeed, phase, step, what), ids)
+			a.check(t, fmt.Sprintf("seed %d, drey is %s, step %d: %s", *adminSeed, phase, step, request), ids)
 		}
 		if t.Failed() {
 			t.FailNow()
@@ -141,16 +131,16 @@ func (a *randomAdmin) phase(t *testing.T, phase string, ids bool) {
 	}
 }
 
-// check fails the test if the admin has got anywhere.
+// check fails the test if an object has forged labels, or a Flink pod has no target.
 func (a *randomAdmin) check(t *testing.T, when string, ids bool) {
 	t.Helper()
 	for _, n := range []string{a.registered, a.unregistered} {
 		for _, kind := range adminKinds {
 			for _, o := range a.list(t, kind, n) {
 				labels := o.GetLabels()
-				stolen := labels["deploymentId"] == a.victim || labels["sessionClusterId"] == a.victim
-				if (ids || n == a.unregistered && kind != "Pod") && labels["system"] == "ververica-platform" && (stolen || labels["vvpNamespace"] == "team-b") {
-					t.Errorf("%s: %s %s in %s has the labels %v", when, kind, o.GetName(), n, labels)
+				forged := labels["deploymentId"] == a.victim || labels["sessionClusterId"] == a.victim
+				if (ids || n == a.unregistered && kind != "Pod") && labels["system"] == "ververica-platform" && (forged || labels["vvpNamespace"] == "team-b") {
+					t.Errorf("%s: %s %s in %s has the forged labels %v", when, kind, o.GetName(), n, labels)
 				}
 				if kind != "Pod" || n == a.registered {
 					continue
@@ -160,61 +150,62 @@ func (a *randomAdmin) check(t *testing.T, when string, ids bool) {
 					t.Fatal(err)
 				}
 				if f, _, err := webhook.Recognize("v1", "Pod", n, text); err != nil || f.Recognized() {
-					t.Errorf("%s: the pod %s is Flink's by %v, and %s has no target: %v\n%s", when, o.GetName(), f.Signals.Names(), n, err, text)
+					t.Errorf("%s: pod %s has the Flink signals %v, and namespace %s no target: %v\n%s", when, o.GetName(), f.Signals.Names(), n, err, text)
 				}
 			}
 		}
 	}
-	if mark := a.MustKubectl(t, "", "get", "namespace", a.unregistered, "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); mark != "" {
-		t.Errorf("%s: %s is marked %q", when, a.unregistered, mark)
+	if err := a.checkRegistered(t, a.unregistered, ""); err != nil {
+		t.Errorf("%s: %v", when, err)
 	}
 }
 
 func (a *randomAdmin) pick(all ...string) string { return all[a.IntN(len(all))] }
 
-// step tries one thing, and says what.
-func (a *randomAdmin) step(t *testing.T) (what string, err error) {
+// step sends a request, and describes it.
+func (a *randomAdmin) step(t *testing.T) (request string, err error) {
 	t.Helper()
 	namespace, kind, name := a.pick(a.registered, a.unregistered), a.pick(adminKinds...), a.pick("a", "b", "c", "d")
 	api := a.api.Resource(resources[kind]).Namespace(namespace)
-	patch := func(how types.PatchType, body, subresource string) error {
-		var below []string
+	patch := func(patchType types.PatchType, body, subresource string) error {
+		var subresources []string
 		if subresource != "" {
-			below = []string{subresource}
+			subresources = []string{subresource}
 		}
-		what = fmt.Sprintf("patch %s/%s %s in %s: %s", kind, subresource, name, namespace, body)
-		_, err := api.Patch(t.Context(), name, how, []byte(body), metav1.PatchOptions{}, below...)
+		request = fmt.Sprintf("patch %s/%s %s in %s: %s", kind, subresource, name, namespace, body)
+		_, err := api.Patch(t.Context(), name, patchType, []byte(body), metav1.PatchOptions{}, subresources...)
 		return err
 	}
 	switch a.IntN(10) {
 	case 0:
-		what = fmt.Sprintf("delete %s %s in %s", kind, name, namespace)
-		return what, api.Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: new(int64), PropagationPolicy: new(metav1.DeletePropagationBackground)})
+		request = fmt.Sprintf("delete %s %s in %s", kind, name, namespace)
+		return request, api.Delete(t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: new(int64), PropagationPolicy: new(metav1.DeletePropagationBackground)})
 	case 1, 2:
 		text, _ := json.Marshal(map[string]any{"metadata": map[string]any{"labels": a.labels(true)}})
-		return what, patch(types.MergePatchType, string(text), a.pick("", "", "status", "scale", "resize", "ephemeralcontainers"))
+		return request, patch(types.MergePatchType, string(text), a.pick("", "", "status", "scale", "resize", "ephemeralcontainers"))
 	case 3:
 		path := "/spec/template/spec/containers/0"
 		if kind == "Pod" {
 			path = "/spec/containers/0"
 		}
 		container, _ := json.Marshal(a.container())
-		return what, patch(types.JSONPatchType, fmt.Sprintf(`[{"op":"replace","path":%q,"value":%s}]`, path, container), "")
+		return request, patch(types.JSONPatchType, fmt.Sprintf(`[{"op":"replace","path":%q,"value":%s}]`, path, container), "")
 	case 4:
 		body, _ := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": a.owners(t, namespace), "annotations": a.annotations()}})
-		return what, patch(types.MergePatchType, string(body), a.pick("", "status"))
+		return request, patch(types.MergePatchType, string(body), a.pick("", "status"))
 	case 5:
 		binding := map[string]any{"apiVersion": "v1", "kind": "Binding", "metadata": map[string]any{"name": name, "labels": a.labels(false)}, "target": map[string]any{"kind": "Node", "name": "nowhere"}}
-		what = fmt.Sprintf("bind %s in %s: %v", name, namespace, binding)
+		request = fmt.Sprintf("bind %s in %s: %v", name, namespace, binding)
 		_, err := a.api.Resource(resources["Pod"]).Namespace(namespace).Create(t.Context(), &unstructured.Unstructured{Object: binding}, metav1.CreateOptions{}, "binding")
-		return what, err
+		return request, err
 	}
 	o := a.object(t, kind, namespace, name)
-	what = fmt.Sprintf("create %v in %s", o, namespace)
+	request = fmt.Sprintf("create %v in %s", o, namespace)
 	_, err = api.Create(t.Context(), &unstructured.Unstructured{Object: o}, metav1.CreateOptions{})
-	return what, err
+	return request, err
 }
 
+// object returns a workload with random labels, annotations, owners and container.
 func (a *randomAdmin) object(t *testing.T, kind, namespace, name string) map[string]any {
 	t.Helper()
 	metadata := map[string]any{"name": name, "labels": a.labels(false), "annotations": a.annotations(), "ownerReferences": a.owners(t, namespace)}
@@ -233,7 +224,7 @@ func (a *randomAdmin) object(t *testing.T, kind, namespace, name string) map[str
 	return o
 }
 
-// labels are some; null takes one off.
+// labels returns random labels. With remove, some are null.
 func (a *randomAdmin) labels(remove bool) map[string]any {
 	all := map[string]any{}
 	if a.IntN(2) == 0 {
@@ -278,20 +269,20 @@ func (a *randomAdmin) container() map[string]any {
 	return c
 }
 
-// owners are none, one that is there, or one that is not.
+// owners returns no owner reference, one of an existing object, or a forged one.
 func (a *randomAdmin) owners(t *testing.T, namespace string) []any {
 	t.Helper()
 	if a.IntN(2) == 0 {
 		return []any{}
 	}
-	made := map[string]any{
+	reference := map[string]any{
 		"apiVersion": a.pick("apps/v1", "x.example/v1", "flink.apache.org/v1beta1", "flink.apache.org/v99"), "kind": a.pick("Deployment", "FlinkDeployment", "ReplicaSet"),
 		"name": a.pick("a", "none", a.victimName), "uid": a.pick(a.victim, "11111111-2222-4333-8444-555555555555"), "controller": a.IntN(2) == 0,
 	}
 	kind := a.pick("Deployment", "StatefulSet", "Job")
-	if there := a.list(t, kind, namespace); len(there) > 0 && a.IntN(3) > 0 {
-		o := there[a.IntN(len(there))]
-		made["apiVersion"], made["kind"], made["name"], made["uid"] = o.GetAPIVersion(), kind, o.GetName(), string(o.GetUID())
+	if existing := a.list(t, kind, namespace); len(existing) > 0 && a.IntN(3) > 0 {
+		o := existing[a.IntN(len(existing))]
+		reference["apiVersion"], reference["kind"], reference["name"], reference["uid"] = o.GetAPIVersion(), kind, o.GetName(), string(o.GetUID())
 	}
-	return slices.Clone([]any{made})
+	return []any{reference}
 }

@@ -16,16 +16,15 @@ import (
 )
 
 var (
-	workloads = flag.Int("workloads", 80, "random workloads that are thrown at drey")
-	seed      = flag.Uint64("seed", 0, "of the random workloads; 0: another each time")
+	workloads = flag.Int("workloads", 80, "number of random workloads of TestRandomSelectors")
+	seed      = flag.Uint64("seed", 0, "seed of TestRandomSelectors; 0: random")
 )
 
-// TestRandomSelectors throws random Deployments, ReplicaSets,
-// StatefulSets and Jobs at drey, whose selectors are about the labels that it adds:
-// some want them absent. Each must end up with the pods that it asked for, all of
-// them its own, and stay so.
+// TestRandomSelectors creates random Deployments, ReplicaSets, StatefulSets and Jobs, with
+// selectors on the labels that drey adds; some require their absence. Each workload has the
+// number of pods of its spec, controls all of them, and stays so.
 func TestRandomSelectors(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	if *seed == 0 {
 		*seed = rand.Uint64()
@@ -34,33 +33,33 @@ func TestRandomSelectors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(*seed, 1))
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
-	wanted := map[string]int{} // pods, by the name of their workload
+	want := map[string]int{} // pods by workload
 	for i := range *workloads {
 		o, pods := randomWorkload(rng, i)
-		made, err := w.create(t.Context(), namespace, o)
+		created, err := w.create(t.Context(), namespace, o)
 		if err != nil {
 			t.Fatalf("%v\n%v", o, err)
 		}
-		wanted[made.GetName()] = pods
+		want[created.GetName()] = pods
 	}
 	check := func() error {
-		own := map[string]int{}
+		got := map[string]int{}
 		for _, p := range w.list(t, "Pod", namespace) {
 			owner := metav1.GetControllerOf(&p)
 			if owner == nil {
-				return fmt.Errorf("pod %s is an orphan, with labels %v", p.GetName(), p.GetLabels())
+				return fmt.Errorf("pod %s is an orphan with the labels %v", p.GetName(), p.GetLabels())
 			}
-			own[p.GetAnnotations()["of"]]++
+			got[p.GetAnnotations()["of"]]++
 		}
-		for name, pods := range wanted {
-			if own[name] != pods {
-				return fmt.Errorf("%s has %d pods, and asked for %d", name, own[name], pods)
+		for name, pods := range want {
+			if got[name] != pods {
+				return fmt.Errorf("pods of %s: got %d, want %d", name, got[name], pods)
 			}
 		}
 		return nil
 	}
 	eventually.OK(t, 60*time.Second, check)
-	versions := func() (all []string) {
+	uids := func() (all []string) {
 		for _, p := range w.list(t, "Pod", namespace) {
 			all = append(all, string(p.GetUID()))
 		}
@@ -70,30 +69,30 @@ func TestRandomSelectors(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	before := versions()
+	before := uids()
 	for range 10 {
-		time.Sleep(time.Second)
+		time.Sleep(500 * time.Millisecond)
 		if err := check(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if after := versions(); !slices.Equal(before, after) {
-		t.Errorf("there were %d pods and ReplicaSets, and are %d, or others", len(before), len(after))
+	if after := uids(); !slices.Equal(before, after) {
+		t.Errorf("pods and ReplicaSets: got %v, want %v as before", after, before)
 	}
 }
 
-// randomWorkload makes a workload of Flink's shape, whose selector is about labels that
-// drey adds.
+// randomWorkload returns a workload with signals of Flink, and a selector on labels that drey
+// adds.
 func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	name := fmt.Sprintf("w%d", number)
-	ours := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"}
+	keys := []string{"app", "drey.dev/app", "system", "vvpNamespace", "deploymentId", "deploymentName", "jobId", "sessionClusterId", "sessionClusterName"}
 	values := []string{"flink-job", "flink-session-cluster", "ververica-platform", "team-a", "x", name}
 	template := labels.Set{"number": name}
 	for range rng.IntN(3) {
-		key := ours[rng.IntN(len(ours))]
+		key := keys[rng.IntN(len(keys))]
 		if key == "vvpNamespace" {
-			template[key] = "team-a" // another's would be refused
+			template[key] = "team-a" // drey denies others
 			continue
 		}
 		template[key] = values[rng.IntN(len(values))]
@@ -106,12 +105,12 @@ func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 	}
 	selector := metav1.LabelSelector{MatchLabels: map[string]string{"number": name}}
 	for range rng.IntN(4) {
-		r := metav1.LabelSelectorRequirement{Key: ours[rng.IntN(len(ours))]}
-		switch value, there := template[r.Key]; {
-		case there && rng.IntN(2) == 0:
+		r := metav1.LabelSelectorRequirement{Key: keys[rng.IntN(len(keys))]}
+		switch value, ok := template[r.Key]; {
+		case ok && rng.IntN(2) == 0:
 			selector.MatchLabels[r.Key] = value
 			continue
-		case there:
+		case ok:
 			r.Operator, r.Values = metav1.LabelSelectorOpIn, []string{value, "other"}
 		case rng.IntN(2) == 0:
 			r.Operator = metav1.LabelSelectorOpDoesNotExist
@@ -138,29 +137,29 @@ func randomWorkload(rng *rand.Rand, number int) (o map[string]any, pods int) {
 	return map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}, pods
 }
 
-// TestSelectorOfController: drey looks at the workload of a
-// pod, and not at what stands beside it, or was there before under its name.
+// TestSelectorOfController creates workloads that select pods by the absence of a label of drey.
+// Drey uses the selector of the pod's controller, not of another workload with a similar name.
 func TestSelectorOfController(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
-	for name, play := range map[string]func(t *testing.T, w *world, namespace string) (pods int){
-		"a Deployment with labels like drey's, and without what drey may have noted": func(t *testing.T, w *world, namespace string) int {
-			w.MustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
-			w.MustKubectl(t, deploymentThatWantsNoID("{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
+	for name, create := range map[string]func(t *testing.T, w *world, namespace string) (pods int){
+		"Deployment with drey's labels in its manifest": func(t *testing.T, w *world, namespace string) int {
+			w.MustKubectl(t, deploymentWithoutIDs("{system: ververica-platform, vvpNamespace: team-a}", 0), "apply", "-n", namespace, "-f", "-")
+			w.MustKubectl(t, deploymentWithoutIDs("{system: ververica-platform, vvpNamespace: team-a}", 2), "replace", "-n", namespace, "-f", "-")
 			return 2
 		},
-		"a ReplicaSet whose Deployment was replaced by another of its name": func(t *testing.T, w *world, namespace string) int {
-			w.MustKubectl(t, deploymentThatWantsNoID("{}", 1), "apply", "-n", namespace, "-f", "-")
-			eventually.OK(t, 20*time.Second, func() error { return onlyPod(w, t, namespace) })
+		"ReplicaSet whose Deployment was replaced by another with its name": func(t *testing.T, w *world, namespace string) int {
+			w.MustKubectl(t, deploymentWithoutIDs("{}", 1), "apply", "-n", namespace, "-f", "-")
+			eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 1) })
 			w.MustKubectl(t, "", "delete", "deployment", "picky", "-n", namespace, "--cascade=orphan")
-			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentThatWantsNoID("{}", 1))
+			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentWithoutIDs("{}", 1))
 			w.MustKubectl(t, other, "apply", "-n", namespace, "-f", "-")
 			w.MustKubectl(t, "", "delete", "pod", "-n", namespace, "-l", "generation=old", "--now")
 			return 2
 		},
-		"a ReplicaSet that is called as if a Deployment beside it had made it": func(t *testing.T, w *world, namespace string) int {
-			w.MustKubectl(t, strings.Replace(deploymentThatWantsNoID("{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
-			set := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: picky", "name: picky-set", "generation: old", "generation: set").Replace(deploymentThatWantsNoID("{}", 1))
+		"ReplicaSet with the name prefix of another Deployment": func(t *testing.T, w *world, namespace string) int {
+			w.MustKubectl(t, strings.Replace(deploymentWithoutIDs("{}", 1), "{key: deploymentId, operator: DoesNotExist}", "", 1), "apply", "-n", namespace, "-f", "-")
+			set := strings.NewReplacer("kind: Deployment", "kind: ReplicaSet", "name: picky", "name: picky-set", "generation: old", "generation: set").Replace(deploymentWithoutIDs("{}", 1))
 			w.MustKubectl(t, set, "apply", "-n", namespace, "-f", "-")
 			return 2
 		},
@@ -169,18 +168,15 @@ func TestSelectorOfController(t *testing.T) {
 			t.Parallel()
 			namespace := w.Namespace(t)
 			w.register(t, "team-a", namespace)
-			want := play(t, w, namespace)
+			want := create(t, w, namespace)
 			check := func() error {
 				pods := w.list(t, "Pod", namespace)
 				for _, p := range pods {
 					if metav1.GetControllerOf(&p) == nil {
-						return fmt.Errorf("of %d pods, %s is an orphan, with labels %v", len(pods), p.GetName(), p.GetLabels())
+						return fmt.Errorf("pod %s is an orphan with the labels %v", p.GetName(), p.GetLabels())
 					}
 				}
-				if len(pods) != want {
-					return fmt.Errorf("there are %d pods, want %d", len(pods), want)
-				}
-				return nil
+				return w.checkPodCount(t, namespace, want)
 			}
 			eventually.OK(t, 20*time.Second, check)
 			for range 6 {
@@ -193,8 +189,9 @@ func TestSelectorOfController(t *testing.T) {
 	}
 }
 
-// deploymentThatWantsNoID selects pods by the absence of a label that drey adds.
-func deploymentThatWantsNoID(labels string, replicas int) string {
+// deploymentWithoutIDs returns the manifest of a Deployment that selects pods by the absence of a
+// label that drey adds.
+func deploymentWithoutIDs(labels string, replicas int) string {
 	return fmt.Sprintf(`
 apiVersion: apps/v1
 kind: Deployment

@@ -13,7 +13,7 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// suspendedResource is a custom resource of Flink's that is suspended: it has no pods.
+// suspendedResource returns a suspended custom resource of Flink, which has no pods.
 func suspendedResource(c flink.CustomResource, name string) map[string]any {
 	return map[string]any{
 		"apiVersion": c.Group + "/" + c.Version, "kind": c.Kind, "metadata": map[string]any{"name": name},
@@ -21,10 +21,10 @@ func suspendedResource(c flink.CustomResource, name string) map[string]any {
 	}
 }
 
-// TestReferencesSuspendedResource has a custom resource of each kind, without
-// pods, hold its target: its operator may start it at any time.
+// TestReferencesSuspendedResource creates a suspended custom resource of each kind: it
+// references its target until it is terminating, since its operator may resume it.
 func TestReferencesSuspendedResource(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	for _, c := range flink.CustomResources {
 		t.Run(c.Kind, func(t *testing.T) {
@@ -38,27 +38,27 @@ func TestReferencesSuspendedResource(t *testing.T) {
 			}
 			want := c.Kind + "/orders in " + namespace
 			if got := w.references(t, "team-a", namespace); !slices.Equal(got, []string{want}) {
-				t.Errorf("references are %v, want %s", got, want)
+				t.Errorf("references: got %v, want %s", got, want)
 			}
-			w.keepsTarget(t, "team-a", namespace, c.Kind+` \"orders\" in Kubernetes namespace \"`+namespace+`\"`)
+			w.checkDeletionRefused(t, "team-a", namespace, c.Kind+` \"orders\" in Kubernetes namespace \"`+namespace+`\"`)
 
 			w.register(t, "team-b", namespace)
 			if got := w.references(t, "team-b", namespace); len(got) > 0 {
-				t.Errorf("it is labeled for team-a, and holds team-b's target: %v", got)
+				t.Errorf("references of the target of team-b: got %v, want none: the resource is labeled for team-a", got)
 			}
 
-			// The finalizer keeps it there, but what terminates starts nothing.
+			// A terminating resource creates no pods, so it references no target.
 			w.MustKubectl(t, "", "delete", c.Resource+"."+c.Group, "orders", "-n", namespace, "--wait=false")
-			w.deletesTarget(t, "team-a", namespace)
+			w.deleteTarget(t, "team-a", namespace)
 			w.MustKubectl(t, "", "patch", c.Resource+"."+c.Group, "orders", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 		})
 	}
 }
 
-// TestReferencesUnlabeledResource: one that came without drey may belong to any
-// platform namespace that has a target, unless it says to which.
+// TestReferencesUnlabeledResource creates an unlabeled custom resource: it references the
+// targets of all platform namespaces, unless its pod template names one.
 func TestReferencesUnlabeledResource(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
@@ -66,56 +66,56 @@ func TestReferencesUnlabeledResource(t *testing.T) {
 	w.register(t, "team-b", namespace)
 	elsewhere := suspendedResource(flink.CustomResources[0], "elsewhere")
 	elsewhere["spec"].(map[string]any)["podTemplate"] = map[string]any{"metadata": map[string]any{"labels": map[string]any{"vvpNamespace": "team-c"}}}
-	eventually.OK(t, 20*time.Second, func() error { // the mode arrives by a watch
-		_, err := w.create(t.Context(), namespace, clone(t, elsewhere))
+	eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+		_, err := w.create(t.Context(), namespace, deepCopy(t, elsewhere))
 		return err
 	})
-	anyones, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], "anyones"))
+	unlabeled, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], "unlabeled"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if labels := anyones.GetLabels(); labels["vvpNamespace"] != "" {
-		t.Fatalf("it is labeled: %v", labels)
+	if labels := unlabeled.GetLabels(); labels["vvpNamespace"] != "" {
+		t.Fatalf("labels in mode audit: got %v, want none of drey's", labels)
 	}
 	for _, platform := range []string{"team-a", "team-b"} {
-		if got, want := w.references(t, platform, namespace), "FlinkDeployment/anyones in "+namespace; !slices.Equal(got, []string{want}) {
-			t.Errorf("references of %s are %v, want %s", platform, got, want)
+		if got, want := w.references(t, platform, namespace), "FlinkDeployment/unlabeled in "+namespace; !slices.Equal(got, []string{want}) {
+			t.Errorf("references of the target of %s: got %v, want %s", platform, got, want)
 		}
-		w.keepsTarget(t, platform, namespace, `FlinkDeployment \"anyones\"`)
+		w.checkDeletionRefused(t, platform, namespace, `FlinkDeployment \"unlabeled\"`)
 	}
-	w.MustKubectl(t, "", "delete", "flinkdeployments", "anyones", "-n", namespace)
-	w.deletesTarget(t, "team-a", namespace)
-	w.deletesTarget(t, "team-b", namespace)
+	w.MustKubectl(t, "", "delete", "flinkdeployments", "unlabeled", "-n", namespace)
+	w.deleteTarget(t, "team-a", namespace)
+	w.deleteTarget(t, "team-b", namespace)
 }
 
-// TestReferencesPagination reads more of them than one page has.
+// TestReferencesPagination creates more custom resources than a page of a list has.
 func TestReferencesPagination(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
 	w.register(t, "team-a", namespace)
 	w.register(t, "team-b", namespace)
-	const many = 120
+	const count = 120
 	name := func(i int) string { return "orders-" + string(rune('a'+i/26)) + string(rune('a'+i%26)) }
 	eventually.OK(t, 20*time.Second, func() error {
 		_, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(0)))
 		return err
 	})
 	want := map[string]bool{"FlinkDeployment/" + name(0) + " in " + namespace: true}
-	for i := 1; i < many; i++ {
+	for i := 1; i < count; i++ {
 		if _, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(i))); err != nil {
 			t.Fatal(err)
 		}
 		want["FlinkDeployment/"+name(i)+" in "+namespace] = true
 	}
 	if got := w.references(t, "team-a", namespace); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
-		t.Errorf("got %d references, want %d", len(got), many)
+		t.Errorf("references: got %d, want %d", len(got), count)
 	}
-	w.keepsTarget(t, "team-a", namespace, "and 110 more")
+	w.checkDeletionRefused(t, "team-a", namespace, "and 110 more")
 }
 
-// references are what holds the target that a namespace's test has registered.
+// references returns the references of a target.
 func (w *world) references(t testing.TB, platformNamespace, target string) (all []string) {
 	t.Helper()
 	answer, err := w.drey.Call(t.Context(), http.MethodGet, "/api/v1/namespaces/"+platformNamespace+"/deployment-targets/"+target+"/references", nil)
@@ -134,16 +134,17 @@ func (w *world) references(t testing.TB, platformNamespace, target string) (all 
 	return all
 }
 
-// keepsTarget fails the test if a target's deletion is not refused in these words.
-func (w *world) keepsTarget(t testing.TB, platformNamespace, target, says string) {
+// checkDeletionRefused fails the test unless the deletion of a target fails with
+// TargetReferenced and a text.
+func (w *world) checkDeletionRefused(t testing.TB, platformNamespace, target, text string) {
 	t.Helper()
 	_, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/"+platformNamespace+"/deployment-targets/"+target, nil)
-	if err == nil || !strings.Contains(err.Error(), "TargetReferenced") || !strings.Contains(err.Error(), says) {
-		t.Errorf("got %v, want TargetReferenced and %s", err, says)
+	if err == nil || !strings.Contains(err.Error(), "TargetReferenced") || !strings.Contains(err.Error(), text) {
+		t.Errorf("delete a referenced target: got %v, want TargetReferenced and %s", err, text)
 	}
 }
 
-func (w *world) deletesTarget(t testing.TB, platformNamespace, target string) {
+func (w *world) deleteTarget(t testing.TB, platformNamespace, target string) {
 	t.Helper()
 	if _, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/"+platformNamespace+"/deployment-targets/"+target, nil); err != nil {
 		t.Error(err)

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -23,8 +20,9 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// strangers are not Flink's, but for the CronJob, which admission does not label either.
-const strangers = `
+// unlabeledWorkloads are objects that neither admission nor repair labels. All but the CronJob
+// are without Flink.
+const unlabeledWorkloads = `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, labels: {app: web}}
@@ -54,34 +52,31 @@ spec:
         spec: {restartPolicy: OnFailure, containers: [{name: flink-main-container, image: "flink:2.2"}]}
 `
 
-// terminating is Flink's, but is being deleted.
+// terminating is a ConfigMap of a Flink cluster with a finalizer. The test deletes it.
 const terminating = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: terminating, labels: {app: gone, type: flink-native-kubernetes}, finalizers: [example.com/hold]}
 `
 
-// TestRepairWorkloadsAfterOutage has all that belongs to Flink clusters
-// come while nobody answers: once drey is back, it has the labels that admission gives, and
-// nothing else about it has changed.
+// TestRepairWorkloadsAfterOutage has the objects of Flink clusters created while drey and its
+// webhooks are gone. After a restart they have the labels that admission adds, and are
+// otherwise unchanged.
 func TestRepairWorkloadsAfterOutage(t *testing.T) {
 	t.Parallel()
 	w := ownWorld(t)
-	c := w.Cluster
-	const home = "kube-public"
+	const excluded = "kube-public"
 	namespace := w.Namespace(t)
 	w.register(t, "team-a", namespace)
-	w.register(t, "team-a", home) // which drey leaves alone, target or not
-	if err := w.drey.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	// Else what is no pod would have to wait for drey.
+	w.register(t, "team-a", excluded)
+	w.killDrey(t)
+	// The webhooks for objects other than pods fail closed.
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey", "mutatingwebhookconfiguration/drey")
-	p := &plane{w, namespace}
-	eventually.OK(t, 20*time.Second, func() error { return p.apply(t, flavorObjects(t, "native")[0]) }) // the API server forgets a webhook a moment later
+	s := &scope{w, namespace}
+	eventually.OK(t, 20*time.Second, func() error { return s.apply(t, flavorObjects(t, "native")[0]) }) // the API server follows configurations by a watch
 	for _, flavor := range []string{"native", "operator-native", "docs-application"} {
 		for _, o := range flavorObjects(t, flavor) {
-			if err := p.apply(t, o); err != nil {
+			if err := s.apply(t, o); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -91,19 +86,14 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.MustKubectl(t, strangers, "apply", "-n", namespace, "-f", "-")
-	for _, ns := range []string{namespace, home} {
+	w.MustKubectl(t, unlabeledWorkloads, "apply", "-n", namespace, "-f", "-")
+	for _, ns := range []string{namespace, excluded} {
 		w.MustKubectl(t, terminating, "apply", "-n", ns, "-f", "-")
 	}
-	w.MustKubectl(t, "", "run", "bare", "-n", home, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
+	w.MustKubectl(t, "", "run", "bare", "-n", excluded, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
 	w.MustKubectl(t, "", "delete", "configmap", "terminating", "-n", namespace, "--wait=false")
-	eventually.OK(t, 20*time.Second, func() error {
-		if n := len(w.list(t, "Pod", namespace)); n != 7 { // a StatefulSet makes its second when its first is ready
-			return fmt.Errorf("there are %d pods", n)
-		}
-		return nil
-	})
-	id := func(kind, name string) string { return string(w.object(t, kind, namespace, name).GetUID()) }
+	eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 7) }) // the second pod of the StatefulSet waits for its first
+	id := func(kind, name string) string { return string(w.get(t, kind, namespace, name).GetUID()) }
 	app := func(id, name string) map[string]string {
 		return map[string]string{"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentId": id, "deploymentName": name}
 	}
@@ -115,7 +105,7 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 		{"FlinkDeployment", "orders"}:             app(id("FlinkDeployment", "orders"), "orders"),
 		{"Deployment", "orders"}:                  app(id("FlinkDeployment", "orders"), "orders"),
 		{"Job", "nuts-jobmanager"}:                app(id("Job", "nuts-jobmanager"), "nuts"),
-		{"StatefulSet", "nuts-taskmanager"}:       {"system": "ververica-platform", "vvpNamespace": "team-a"}, // its mode does not show
+		{"StatefulSet", "nuts-taskmanager"}:       {"system": "ververica-platform", "vvpNamespace": "team-a"}, // its mode is unknown
 		{"FlinkDeployment", "suspended"}:          suspended("FlinkDeployment"),
 		{"FlinkCluster", "suspended"}:             suspended("FlinkCluster"),
 		{"FlinkSessionJob", "suspended"}:          {"system": "ververica-platform", "vvpNamespace": "team-a"},
@@ -123,67 +113,62 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 	}
 	untouched := [][2]string{
 		{"Deployment", "web"}, {"Service", "web"}, {"ConfigMap", "web"}, {"ConfigMap", "terminating"}, {"CronJob", "nightly"},
-		{"FlinkApplication", "suspended"}, // its operator would redeploy the job
+		{"FlinkApplication", "suspended"}, // its operator redeploys the job when labels change
 	}
 	before := map[[2]string]*unstructured.Unstructured{}
 	for which := range want {
-		before[which] = w.object(t, which[0], namespace, which[1])
+		before[which] = w.get(t, which[0], namespace, which[1])
 	}
 	for _, which := range untouched {
-		before[which] = w.object(t, which[0], namespace, which[1])
+		before[which] = w.get(t, which[0], namespace, which[1])
 	}
-	replicaSets := essences(w.list(t, "ReplicaSet", namespace))
+	replicaSets := withoutLabelsAll(w.list(t, "ReplicaSet", namespace))
 
-	var err error
-	if w.drey, err = newDrey(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	defer w.drey.Stop()
-	w.drey.LogOnFailure(t)
+	w.restartDrey(t)
 	eventually.OK(t, 30*time.Second, func() error {
 		for which, labels := range want {
-			if got := w.object(t, which[0], namespace, which[1]).GetLabels(); !contains(got, labels) {
-				return fmt.Errorf("%v has the labels %v, want %v", which, got, labels)
+			if got := w.get(t, which[0], namespace, which[1]).GetLabels(); !containsLabels(got, labels) {
+				return fmt.Errorf("labels of %v: got %v, want %v", which, got, labels)
 			}
 		}
 		return nil
 	})
 	for which, was := range before {
-		if now := w.object(t, which[0], namespace, which[1]); !reflect.DeepEqual(essenceOf(now), essenceOf(was)) || !contains(now.GetLabels(), was.GetLabels()) {
-			t.Errorf("%v is now %v\nand was %v", which, now, was)
+		if now := w.get(t, which[0], namespace, which[1]); !reflect.DeepEqual(withoutLabels(now), withoutLabels(was)) || !containsLabels(now.GetLabels(), was.GetLabels()) {
+			t.Errorf("%v after the repair: got %v\nwant %v and labels", which, now, was)
 		}
 	}
 	for _, which := range untouched {
-		if now := w.object(t, which[0], namespace, which[1]); !maps.Equal(now.GetLabels(), before[which].GetLabels()) {
-			t.Errorf("%v has got the labels %v", which, now.GetLabels())
+		if now := w.get(t, which[0], namespace, which[1]); !maps.Equal(now.GetLabels(), before[which].GetLabels()) {
+			t.Errorf("labels of %v: got %v, want %v", which, now.GetLabels(), before[which].GetLabels())
 		}
 	}
-	if now := essences(w.list(t, "ReplicaSet", namespace)); !reflect.DeepEqual(now, replicaSets) {
-		t.Errorf("the ReplicaSets are now %v\nand were %v", now, replicaSets)
+	if now := withoutLabelsAll(w.list(t, "ReplicaSet", namespace)); !reflect.DeepEqual(now, replicaSets) {
+		t.Errorf("ReplicaSets after the repair: got %v\nwant %v", now, replicaSets)
 	}
 	for _, which := range [][2]string{{"ConfigMap", "terminating"}, {"Pod", "bare"}} {
-		if labels := w.object(t, which[0], home, which[1]).GetLabels(); labels["system"] != "" {
-			t.Errorf("%v in a namespace of the system's is labeled: %v", which, labels)
+		if labels := w.get(t, which[0], excluded, which[1]).GetLabels(); labels["system"] != "" {
+			t.Errorf("labels of %v in an excluded namespace: got %v, want none of drey's", which, labels)
 		}
 	}
 	for _, which := range [][2]string{{"Deployment", "my-job"}, {"Service", "my-job-rest"}, {"ConfigMap", "flink-config-my-job"}, {"FlinkDeployment", "suspended"}} {
 		eventually.OK(t, 10*time.Second, func() error {
 			out := w.MustKubectl(t, "", "get", "events", "-n", namespace, "--field-selector", "reason=Labeled,involvedObject.kind="+which[0]+",involvedObject.name="+which[1])
 			if !strings.Contains(out, "vvpNamespace=team-a") {
-				return errors.New("no event tells of it: " + out)
+				return fmt.Errorf("no event Labeled about %v: %s", which, out)
 			}
 			return nil
 		})
 	}
 	if text := w.metrics(t); !strings.Contains(text, `drey_repaired_objects_total{kind="ConfigMap"} 1`) || !strings.Contains(text, `drey_repaired_objects_total{kind="Deployment"} 2`) {
-		t.Error("the metrics do not count what was repaired")
+		t.Error("drey_repaired_objects_total: want 1 ConfigMap and 2 Deployments")
 	}
-	t.Run("drey may change labels alone", func(t *testing.T) { w.changesLabelsAlone(t, namespace) })
+	t.Run("the policy drey-repair limits drey to labels", func(t *testing.T) { w.checkRepairPolicy(t, namespace) })
 }
 
-// changesLabelsAlone tries as drey's own ServiceAccount what its rights to patch would
-// allow, were it not for the policy.
-func (w *world) changesLabelsAlone(t *testing.T, namespace string) {
+// checkRepairPolicy patches objects as drey's ServiceAccount. RBAC allows all of the patches,
+// and the policy drey-repair allows those of labels.
+func (w *world) checkRepairPolicy(t *testing.T, namespace string) {
 	t.Helper()
 	kubeconfig, err := installed.Kubeconfig(t.Context(), w.Cluster, "drey-system")
 	if err != nil {
@@ -199,8 +184,8 @@ func (w *world) changesLabelsAlone(t *testing.T, namespace string) {
 	}
 	large := strings.Repeat("x", 900<<10)
 	w.MustKubectl(t, "", "create", "configmap", "large", "-n", namespace)
-	if err := (&plane{w, namespace}).patch(t, "ConfigMap", "large", `{"data":{"a":"`+large+`"}}`); err != nil {
-		t.Error("the policy holds others, too:", err)
+	if err := (&scope{w, namespace}).patch(t, "ConfigMap", "large", `{"data":{"a":"`+large+`"}}`); err != nil {
+		t.Errorf("patch as another user: %v", err)
 	}
 	pod := w.list(t, "Pod", namespace)[0].GetName()
 	for _, c := range []struct {
@@ -241,59 +226,26 @@ func (w *world) changesLabelsAlone(t *testing.T, namespace string) {
 		case c.allowed && err != nil:
 			t.Errorf("%s %.120s: %v", c.kind, c.patch, err)
 		case !c.allowed && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "drey-repair")):
-			t.Errorf("%s %.120s: got %v", c.kind, c.patch, err)
+			t.Errorf("%s %.120s: got %v, want a denial by drey-repair", c.kind, c.patch, err)
 		}
 	}
 }
 
-// object reads one as it is now.
-func (w *world) object(t testing.TB, kind, namespace, name string) *unstructured.Unstructured {
-	t.Helper()
-	o, err := w.api.Resource(resources[kind]).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-// essenceOf is all of an object that nobody but its owner may change.
-func essenceOf(o *unstructured.Unstructured) map[string]any {
+// withoutLabels returns an object without its labels, its status, and the metadata that
+// changes with each write.
+func withoutLabels(o *unstructured.Unstructured) map[string]any {
 	e := o.DeepCopy().Object
 	delete(e, "status")
 	for _, field := range []string{"labels", "managedFields", "resourceVersion"} {
 		unstructured.RemoveNestedField(e, "metadata", field)
 	}
-	unstructured.RemoveNestedField(e, "metadata", "annotations", "deployment.kubernetes.io/revision") // which comes with the first ReplicaSet
+	unstructured.RemoveNestedField(e, "metadata", "annotations", "deployment.kubernetes.io/revision") // set with the first ReplicaSet
 	return e
 }
 
-func essences(all []unstructured.Unstructured) (e []map[string]any) {
-	for i := range all {
-		e = append(e, essenceOf(&all[i]))
+func withoutLabelsAll(objects []unstructured.Unstructured) (all []map[string]any) {
+	for i := range objects {
+		all = append(all, withoutLabels(&objects[i]))
 	}
-	return e
-}
-
-func contains(have, want map[string]string) bool {
-	for key, value := range want {
-		if have[key] != value {
-			return false
-		}
-	}
-	return true
-}
-
-// metrics reads those of drey.
-func (w *world) metrics(t testing.TB) string {
-	t.Helper()
-	response, err := http.Get(w.drey.Metrics + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return all
 }

@@ -14,32 +14,28 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/webhook/config"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// maxReview is the largest review that the webhooks take, in bytes.
+// maxReview is the size limit of an AdmissionReview, in bytes.
 const maxReview = 7 << 20
 
-// reviewAround is a review of a Pod whose spec is so many bytes: text between begin and
-// end over and over.
-func reviewAround(size int, begin, text, end string) []byte {
+// paddedReview returns an AdmissionReview of a Pod of about size bytes. The spec of the pod
+// is begin, repetitions of text, and end.
+func paddedReview(size int, begin, text, end string) []byte {
 	head := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":"default","kind":{"kind":"Pod"},"object":{"kind":"Pod","metadata":{"name":"a","labels":{}},"spec":` + begin
 	end += `}}}`
 	n := (size - len(head) - len(end)) / len(text)
 	return []byte(head + strings.TrimSuffix(strings.Repeat(text, n), ",") + end)
 }
 
-// TestLargeReviewMemory: a hundred of the largest reviews at once, held open or sent
-// whole, leave drey below 200 MiB, and small reviews are answered meanwhile.
+// TestLargeReviewMemory sends 100 reviews of the maximal size at once, and holds 100 open:
+// drey stays below 200 MiB of resident memory, and answers small reviews within the timeout.
 func TestLargeReviewMemory(t *testing.T) {
-	const atOnce, most = 100, 200
+	const concurrency, limit = 100, 200 // MiB
 	t.Parallel()
-	w, err := newWorld(t.Context(), cluster.Start(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: atOnce}}
+	w := ownWorld(t)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: concurrency}}
 	defer client.CloseIdleConnections()
 	post := func(ctx context.Context, path string, body io.Reader, length int64) (int, string, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.drey.Webhook+path, body)
@@ -56,86 +52,86 @@ func TestLargeReviewMemory(t *testing.T) {
 		_, _ = io.Copy(io.Discard, response.Body)
 		return response.StatusCode, response.Header.Get("Retry-After"), nil
 	}
-	small := reviewAround(10<<10, `{"containers":[{"name":"a","args":[`, `"--a=b",`, `]}]}`)
-	answered := func(when string) {
+	small := paddedReview(10<<10, `{"containers":[{"name":"a","args":[`, `"--a=b",`, `]}]}`)
+	checkSmall := func(when string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the API server waits no longer
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // timeoutSeconds of the webhook
 		defer cancel()
-		if status, _, err := post(ctx, config.PathLabelPods, bytes.NewReader(small), int64(len(small))); err != nil || status != http.StatusOK {
-			t.Errorf("a small review %s: %d, %v", when, status, err)
+		if status, _, err := post(ctx, webhookconfig.PathLabelPods, bytes.NewReader(small), int64(len(small))); err != nil || status != http.StatusOK {
+			t.Errorf("small review %s: got status %d, %v, want 200", when, status, err)
 		}
 	}
 	shapes := []struct {
-		name   string
-		review []byte
-		known  bool // by its declared length
+		name          string
+		review        []byte
+		contentLength bool // else the body is chunked
 	}{
-		{"one word", reviewAround(maxReview, `{"containers":[{"name":"a","args":["`, `aaaaaaaaaaaaaaaa`, `"]}]}`), true},
-		{"one word, chunked", reviewAround(maxReview, `{"containers":[{"name":"a","args":["`, `aaaaaaaaaaaaaaaa`, `"]}]}`), false},
-		{"many words", reviewAround(maxReview, `{"containers":[{"name":"a","args":[`, `"",`, `]}]}`), true},
-		{"words of 32 bytes", reviewAround(maxReview, `{"containers":[{"name":"a","args":[`, `"`+strings.Repeat("a", 32)+`",`, `]}]}`), true},
-		{"many containers", reviewAround(maxReview, `{"containers":[`, `{},`, `]}`), true},
-		{"containers of 40 bytes", reviewAround(maxReview, `{"containers":[`, `{"name":"`+strings.Repeat("a", 24)+`"},`, `]}`), true},
-		{"many numbers", reviewAround(maxReview, `{"containers":[{"name":"a","args":["flink"]}],"x":[`, `{"a":1},`, `]}`), true},
-		{"many small ones", reviewAround(64<<10, `{"containers":[`, `{},`, `]}`), true},
+		{"one argument", paddedReview(maxReview, `{"containers":[{"name":"a","args":["`, `aaaaaaaaaaaaaaaa`, `"]}]}`), true},
+		{"one argument, chunked", paddedReview(maxReview, `{"containers":[{"name":"a","args":["`, `aaaaaaaaaaaaaaaa`, `"]}]}`), false},
+		{"many empty arguments", paddedReview(maxReview, `{"containers":[{"name":"a","args":[`, `"",`, `]}]}`), true},
+		{"arguments of 32 bytes", paddedReview(maxReview, `{"containers":[{"name":"a","args":[`, `"`+strings.Repeat("a", 32)+`",`, `]}]}`), true},
+		{"many empty containers", paddedReview(maxReview, `{"containers":[`, `{},`, `]}`), true},
+		{"containers of 40 bytes", paddedReview(maxReview, `{"containers":[`, `{"name":"`+strings.Repeat("a", 24)+`"},`, `]}`), true},
+		{"many numbers", paddedReview(maxReview, `{"containers":[{"name":"a","args":["flink"]}],"x":[`, `{"a":1},`, `]}`), true},
+		{"many reviews of 64 KiB", paddedReview(64<<10, `{"containers":[`, `{},`, `]}`), true},
 	}
 	for _, s := range shapes {
 		var wait sync.WaitGroup
-		statuses := make([]int, atOnce)
-		for i := range atOnce {
+		statuses := make([]int, concurrency)
+		for i := range concurrency {
 			wait.Go(func() {
 				length := int64(-1)
-				if s.known {
+				if s.contentLength {
 					length = int64(len(s.review))
 				}
-				status, retry, err := post(t.Context(), config.PathLabelPods, io.MultiReader(bytes.NewReader(s.review)), length)
+				status, retry, err := post(t.Context(), webhookconfig.PathLabelPods, io.MultiReader(bytes.NewReader(s.review)), length)
 				if status == http.StatusServiceUnavailable && retry == "" {
-					t.Errorf("%s: a 503 without Retry-After", s.name)
+					t.Errorf("%s: status 503 without Retry-After", s.name)
 				}
 				statuses[i] = status
-				_ = err // a connection is closed when its body is not read
+				_ = err // the server closes a connection whose body it does not read
 			})
 		}
 		time.Sleep(50 * time.Millisecond)
 		for range 5 {
-			answered("beside " + s.name)
+			checkSmall("during " + s.name)
 		}
 		wait.Wait()
 		count := map[int]int{}
 		for _, status := range statuses {
 			count[status]++
 		}
-		t.Logf("%s: answered with %v; peak %d MiB so far", s.name, count, peak(t, w.drey.PID()))
+		t.Logf("%s: statuses %v; peak %d MiB so far", s.name, count, peakMemory(t, w.drey.PID()))
 	}
-	// Held open: all but the last byte has been sent.
+	// Open requests: all but the last byte of the body is sent.
 	ctx, cancel := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
-	for range atOnce {
+	for range concurrency {
 		review := shapes[0].review
 		body, writer := io.Pipe()
-		wait.Go(func() { _, _, _ = post(ctx, config.PathLabelPods, body, int64(len(review))) })
+		wait.Go(func() { _, _, _ = post(ctx, webhookconfig.PathLabelPods, body, int64(len(review))) })
 		go func() { _, _ = writer.Write(review[:len(review)-1]) }()
 		context.AfterFunc(ctx, func() { _ = writer.Close() })
 	}
 	time.Sleep(3 * time.Second)
 	for range 20 {
-		answered("beside those that are held open")
+		checkSmall("during open requests")
 	}
-	t.Logf("held open: peak %d MiB", peak(t, w.drey.PID()))
+	t.Logf("open requests: peak %d MiB", peakMemory(t, w.drey.PID()))
 	cancel()
 	wait.Wait()
-	if got := peak(t, w.drey.PID()); got > most {
-		t.Errorf("drey took %d MiB, want %d at most", got, most)
+	if got := peakMemory(t, w.drey.PID()); got > limit {
+		t.Errorf("peak memory: got %d MiB, want at most %d", got, limit)
 	}
-	answered("afterwards")
+	checkSmall("afterwards")
 }
 
-// peak is the most memory that a process has had resident, in MiB.
-func peak(t *testing.T, pid int) int {
+// peakMemory returns the peak resident memory of a process in MiB.
+func peakMemory(t *testing.T, pid int) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		t.Skip("resident memory is read from /proc, which this system does not have")
+		t.Skip("resident memory is read from /proc, which is missing on this system")
 	}
 	_, after, _ := strings.Cut(string(text), "VmHWM:")
 	kib, err := strconv.Atoi(strings.Fields(after)[0])

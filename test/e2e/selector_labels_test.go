@@ -13,8 +13,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// jobManager is the Deployment of a native application's JobManager: app is in
-// its selector.
+// jobManager is the Deployment of a native application's JobManager. The label app is in its
+// selector.
 const jobManager = `
 apiVersion: apps/v1
 kind: Deployment
@@ -36,23 +36,24 @@ spec:
           args: [bash, -c, kubernetes-jobmanager.sh kubernetes-application --job-id 7a0c0e1d2b3a49588776655443322110]
 `
 
-// TestSelectorLabelsPreserved says which labels there are in the end.
+// TestSelectorLabelsPreserved creates workloads that select by the label app: drey keeps it, and
+// the workload keeps its one pod.
 func TestSelectorLabelsPreserved(t *testing.T) {
-	w := inWorld(t)
+	w := sharedWorld(t)
 	t.Parallel()
 	for name, c := range map[string]struct {
 		manifest string
-		sets     int // ReplicaSets that there should be
-		want     map[string]string
+		sets     int               // number of ReplicaSets
+		want     map[string]string // labels of the pod
 	}{
-		"a Deployment": {jobManager, 1, map[string]string{
+		"Deployment": {jobManager, 1, map[string]string{
 			"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes",
 			"drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "my-job", "jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
 		}},
-		"a StatefulSet": {statefulSet, 0, map[string]string{
+		"StatefulSet": {statefulSet, 0, map[string]string{
 			"app": "flink", "component": "jobmanager", "drey.dev/app": "flink-session-cluster", "system": "ververica-platform", "vvpNamespace": "team-a", "sessionClusterName": "nuts",
 		}},
-		"a Job": {batchJob, 0, map[string]string{
+		"Job": {batchJob, 0, map[string]string{
 			"app": "flink", "component": "jobmanager", "drey.dev/app": "flink-job", "system": "ververica-platform", "vvpNamespace": "team-a", "deploymentName": "nuts",
 			"jobId": "7a0c0e1d-2b3a-4958-8776-655443322110",
 		}},
@@ -62,22 +63,22 @@ func TestSelectorLabelsPreserved(t *testing.T) {
 			namespace := w.Namespace(t)
 			w.register(t, "team-a", namespace)
 			w.MustKubectl(t, c.manifest, "apply", "-n", namespace, "-f", "-")
-			check := func() error { return onePod(w, t, namespace, c.sets, c.want) }
+			check := func() error { return w.checkPodLabels(t, namespace, c.sets, c.want) }
 			eventually.OK(t, 20*time.Second, check)
 			first := w.list(t, "Pod", namespace)[0].GetUID()
-			time.Sleep(5 * time.Second) // a set that runs away has made dozens by then
+			time.Sleep(3 * time.Second) // a controller that releases its pods creates dozens meanwhile
 			if err := check(); err != nil {
 				t.Fatal(err)
 			}
 			if now := w.list(t, "Pod", namespace)[0].GetUID(); now != first {
-				t.Errorf("the pod %s was replaced by %s", first, now)
+				t.Errorf("uid of the pod: got %s, want %s", now, first)
 			}
 		})
 	}
 }
 
-// statefulSet and batchJob are of the shape of Flink's documentation: app is in
-// the selector of the one, and of the other's Service.
+// statefulSet and batchJob are as in Flink's documentation. The label app is in the selector of
+// the one, and in that of a Service of the other.
 const (
 	statefulSet = `
 apiVersion: apps/v1
@@ -103,17 +104,18 @@ spec:
 `
 )
 
-// onePod holds when there is one pod, which its controller owns, with all of the
-// labels but those that controllers add.
-func onePod(w *world, t *testing.T, namespace string, wantSets int, want map[string]string) error {
+// checkPodLabels returns an error unless a namespace has one pod, with a controller and the
+// wanted labels. Labels of controllers are ignored.
+func (w *world) checkPodLabels(t *testing.T, namespace string, wantSets int, want map[string]string) error {
+	t.Helper()
 	sets, pods := w.list(t, "ReplicaSet", namespace), w.list(t, "Pod", namespace)
 	if len(sets) != wantSets || len(pods) != 1 {
-		return fmt.Errorf("there are %d ReplicaSets and %d pods, want %d and 1", len(sets), len(pods), wantSets)
+		return fmt.Errorf("got %d ReplicaSets and %d pods, want %d and 1", len(sets), len(pods), wantSets)
 	}
 	labels := pods[0].GetLabels()
 	owner := metav1.GetControllerOf(&pods[0])
 	if owner == nil {
-		return errors.New("the pod has been orphaned")
+		return errors.New("the pod is an orphan")
 	}
 	root := owner.UID
 	if owner.Kind == "ReplicaSet" {
@@ -121,7 +123,7 @@ func onePod(w *world, t *testing.T, namespace string, wantSets int, want map[str
 	}
 	for _, key := range []string{"deploymentId", "sessionClusterId"} {
 		if id, ok := labels[key]; ok && id != string(root) {
-			return fmt.Errorf("%s is %s, and the root %s", key, id, root)
+			return fmt.Errorf("%s: got %s, want the uid of the root %s", key, id, root)
 		}
 		delete(labels, key)
 	}
@@ -129,7 +131,7 @@ func onePod(w *world, t *testing.T, namespace string, wantSets int, want map[str
 		return key == "pod-template-hash" || key == "controller-revision-hash" || key == "controller-uid" || key == "job-name" || strings.Contains(key, "kubernetes.io/")
 	})
 	if !maps.Equal(labels, want) {
-		return fmt.Errorf("the pod has labels %v, want %v", labels, want)
+		return fmt.Errorf("labels of the pod: got %v, want %v", labels, want)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package e2e holds the tests of drey as a whole: the real program beside a
-// real control plane, seen through the API server and through REST.
+// Package e2e tests drey as a whole: the program as a process next to a real control
+// plane, through the API server and REST.
 package e2e
 
 import (
@@ -9,15 +9,21 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -33,12 +39,53 @@ import (
 type world struct {
 	*cluster.Cluster
 	drey *drey.Drey
-	api  dynamic.Interface
+	api  dynamic.Interface // with the rights of a cluster administrator
+	data string            // directory of the registry
 }
 
-// shared is the world that most tests use; each has namespaces of its own.
-var shared = sync.OnceValues(func() (*world, error) {
-	dir, err := os.MkdirTemp("", "drey-audit-")
+// newWorld starts drey as its manifests do, with the registry in a file in data.
+func newWorld(ctx context.Context, c *cluster.Cluster, data string) (*world, error) {
+	api, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		return nil, err
+	}
+	w := &world{Cluster: c, api: api, data: data}
+	return w, w.startDrey(ctx)
+}
+
+// startDrey starts drey on the data directory, which a stopped drey may have left.
+func (w *world) startDrey(ctx context.Context) error {
+	program, err := buildDrey()
+	if err != nil {
+		return err
+	}
+	b := bundle.Defaults()
+	b.Store, b.Replicas = bundle.Embedded, 1
+	w.drey, err = installed.Start(ctx, drey.Options{
+		Program: program, Cluster: w.Cluster, DataDir: w.data, Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"},
+	}, b)
+	return err
+}
+
+// sharedWorld returns the world that most tests share. Each test has namespaces of its
+// own there. The log of a failed test ends with the log of drey.
+func sharedWorld(t *testing.T) *world {
+	t.Helper()
+	w, err := startShared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.drey.LogOnFailure(t)
+	return w
+}
+
+var (
+	shared *world              // nil until startShared has returned
+	audit  *installed.AuditLog // of the requests of the shared drey, which has the rights of its manifests
+)
+
+var startShared = sync.OnceValues(func() (*world, error) {
+	dir, err := temporary()
 	if err != nil {
 		return nil, err
 	}
@@ -52,75 +99,180 @@ var shared = sync.OnceValues(func() (*world, error) {
 	if err := fixtures.InstallCRDs(context.Background(), c); err != nil {
 		return nil, err
 	}
-	started, err = newWorld(context.Background(), c)
-	return started, err
+	shared, err = newWorld(context.Background(), c, c.Dir())
+	return shared, err
 })
 
-var (
-	started *world              // the shared one, once a test has asked for it
-	audit   *installed.AuditLog // of its drey, which has the rights that its manifests give
-)
+// ownWorld returns a world for one test, which may stop drey. Its registry is empty.
+func ownWorld(t testing.TB) *world {
+	t.Helper()
+	w, err := newWorld(t.Context(), ownCluster(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stopAtEnd(t)
+	return w
+}
 
-func newWorld(ctx context.Context, c *cluster.Cluster) (*world, error) {
+// stopAtEnd stops drey when the test ends, unless the test has killed it.
+func (w *world) stopAtEnd(t testing.TB) {
+	w.drey.LogOnFailure(t)
+	t.Cleanup(func() {
+		if w.drey == nil {
+			return
+		}
+		if err := w.drey.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// killDrey ends drey as a crash does.
+func (w *world) killDrey(t testing.TB) {
+	t.Helper()
+	if err := w.drey.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.drey = nil
+}
+
+// restartDrey starts drey again after killDrey.
+func (w *world) restartDrey(t testing.TB) {
+	t.Helper()
+	if err := w.startDrey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.drey.LogOnFailure(t)
+}
+
+// idle are control planes that no test uses at the moment.
+var idle struct {
+	sync.Mutex
+	clusters []*cluster.Cluster
+}
+
+// ownCluster returns a control plane for one test at a time. It has the custom resources
+// of Flink, and no webhook or policy of drey. Namespaces of earlier tests may still be
+// terminating there.
+func ownCluster(t testing.TB) *cluster.Cluster {
+	t.Helper()
+	idle.Lock()
+	var c *cluster.Cluster
+	if n := len(idle.clusters); n > 0 {
+		c, idle.clusters = idle.clusters[n-1], idle.clusters[:n-1]
+	}
+	idle.Unlock()
+	if c == nil {
+		var err error
+		if c, err = cluster.New(t.Context(), cluster.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
+			t.Fatal(errors.Join(err, c.Stop()))
+		}
+	}
+	t.Cleanup(func() {
+		if t.Failed() { // other tests must not fail for its leftovers
+			t.Log(c.Logs())
+			_ = c.Stop()
+			return
+		}
+		if err := uninstall(c); err != nil {
+			t.Error(errors.Join(err, c.Stop()))
+			return
+		}
+		idle.Lock()
+		defer idle.Unlock()
+		idle.clusters = append(idle.clusters, c)
+	})
+	return c
+}
+
+// uninstall removes the webhooks and policies of drey, and returns once the API server
+// has ceased to apply them.
+func uninstall(c *cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
 	api, err := dynamic.NewForConfig(c.Config())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d, err := newDrey(ctx, c)
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"} {
+		all, err := api.Resource(resources[kind]).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, o := range all.Items {
+			if !strings.HasPrefix(o.GetName(), "drey") {
+				continue
+			}
+			if err := api.Resource(resources[kind]).Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+		}
+	}
+	objects, err := decodeManifest([]byte(fmt.Sprintf(bareFlinkPod, "uninstalled") + "---" + jobManager))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &world{c, d, api}, nil
+	for _, o := range objects {
+		for { // the API server follows configurations and policies by watches
+			_, err := api.Resource(resources[o.GetKind()]).Namespace(metav1.NamespaceDefault).Create(ctx, o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("create a %s after drey was uninstalled: %w", o.GetKind(), err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return nil
 }
 
-// newDrey runs drey on a cluster as its manifests do, with the registry in a file.
-func newDrey(ctx context.Context, c *cluster.Cluster) (*drey.Drey, error) {
-	b := bundle.Defaults()
-	b.Store, b.Replicas = bundle.Embedded, 1
-	return installed.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"}}, b)
-}
+// buildDrey builds the program once for all tests, and returns its path.
+var buildDrey = sync.OnceValues(func() (string, error) {
+	dir, err := temporary()
+	if err != nil {
+		return "", err
+	}
+	return drey.Build(context.Background(), dir)
+})
+
+// temporary returns a directory for files that outlive a test. TestMain removes it.
+var temporary = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "drey-e2e-") })
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // most of them wait for controllers, and not for a processor
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // most tests wait for controllers, not for a processor
 		_ = f.Value.Set("6")
 	}
 	code := m.Run()
-	if started != nil {
-		if err := errors.Join(started.drey.Stop(), audit.Forbidden(), audit.Remove(), started.Stop()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
+	if err := stopAll(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
 }
 
-// inWorld returns the shared world. A test that fails ends with what drey said.
-func inWorld(t *testing.T) *world {
-	t.Helper()
-	w, err := shared()
-	if err != nil {
-		t.Fatal(err)
+// stopAll stops the shared processes. Its error includes each request of the shared drey that
+// the authorizer has denied.
+func stopAll() error {
+	var errs []error
+	if shared != nil {
+		errs = append(errs, shared.drey.Stop(), audit.Forbidden(), shared.Stop())
 	}
-	w.drey.LogOnFailure(t)
-	return w
+	for _, c := range idle.clusters {
+		errs = append(errs, c.Stop())
+	}
+	if dir, err := temporary(); err == nil {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
 }
 
-// ownWorld is a world with a control plane of its own, for a test that stops drey.
-func ownWorld(t testing.TB) *world {
-	t.Helper()
-	c := cluster.Start(t)
-	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	w, err := newWorld(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-// register gives a Kubernetes namespace a target, called after it.
+// register creates a target for a Kubernetes namespace. The target has the name of the
+// namespace.
 func (w *world) register(t testing.TB, platformNamespace, namespace string) {
 	t.Helper()
 	if err := w.drey.Register(t.Context(), platformNamespace, namespace, namespace); err != nil {
@@ -128,7 +280,13 @@ func (w *world) register(t testing.TB, platformNamespace, namespace string) {
 	}
 }
 
-// resources of the kinds that the tests use.
+// registered returns the value of the label drey.dev/registered of a namespace.
+func (w *world) registered(t testing.TB, namespace string) string {
+	t.Helper()
+	return w.get(t, "Namespace", "", namespace).GetLabels()["drey.dev/registered"]
+}
+
+// resources maps the kinds that the tests use.
 var resources = map[string]schema.GroupVersionResource{
 	"Namespace":             {Version: "v1", Resource: "namespaces"},
 	"Pod":                   {Version: "v1", Resource: "pods"},
@@ -137,25 +295,39 @@ var resources = map[string]schema.GroupVersionResource{
 	"Event":                 {Version: "v1", Resource: "events"},
 	"ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
 	"DaemonSet":             {Group: "apps", Version: "v1", Resource: "daemonsets"},
-	"Rollout":               {Group: fixtures.Rollout.Group, Version: fixtures.Rollout.Version, Resource: fixtures.Rollout.Resource},
 	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
 	"ReplicaSet":            {Group: "apps", Version: "v1", Resource: "replicasets"},
 	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},
 	"ControllerRevision":    {Group: "apps", Version: "v1", Resource: "controllerrevisions"},
 	"Job":                   {Group: "batch", Version: "v1", Resource: "jobs"},
 	"CronJob":               {Group: "batch", Version: "v1", Resource: "cronjobs"},
+
+	"ValidatingWebhookConfiguration":   {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
+	"MutatingWebhookConfiguration":     {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
+	"ValidatingAdmissionPolicy":        {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"},
+	"ValidatingAdmissionPolicyBinding": {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
 }
 
 func init() {
-	for _, r := range flink.CustomResources {
+	for _, r := range append([]flink.CustomResource{fixtures.Rollout}, flink.CustomResources...) {
 		resources[r.Kind] = schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}
 	}
 }
 
-// create makes an object as a client with no opinions would.
+// create creates an object with the options of a plain client.
 func (w *world) create(ctx context.Context, namespace string, object map[string]any, dryRun ...string) (*unstructured.Unstructured, error) {
 	o := &unstructured.Unstructured{Object: object}
 	return w.api.Resource(resources[o.GetKind()]).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
+}
+
+// get reads an object. The namespace of a cluster-scoped object is empty.
+func (w *world) get(t testing.TB, kind, namespace, name string) *unstructured.Unstructured {
+	t.Helper()
+	o, err := w.api.Resource(resources[kind]).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstructured {
@@ -167,12 +339,15 @@ func (w *world) list(t testing.TB, kind, namespace string) []unstructured.Unstru
 	return l.Items
 }
 
-// as is the API as somebody else sees it.
-func (w *world) as(t testing.TB, user string) dynamic.Interface {
+// clusterAdmin is a user in the group system:masters, which RBAC does not limit.
+const clusterAdmin = "chief"
+
+// impersonate returns a client that acts as a user.
+func (w *world) impersonate(t testing.TB, user string) dynamic.Interface {
 	t.Helper()
 	config := rest.CopyConfig(w.Config())
 	config.Impersonate.UserName = user
-	if user == "chief" {
+	if user == clusterAdmin {
 		config.Impersonate.Groups = []string{"system:masters"}
 	}
 	api, err := dynamic.NewForConfig(config)
@@ -182,8 +357,8 @@ func (w *world) as(t testing.TB, user string) dynamic.Interface {
 	return api
 }
 
-// clone copies an object, as far as JSON goes.
-func clone(t testing.TB, object map[string]any) map[string]any {
+// deepCopy copies an object through JSON.
+func deepCopy(t testing.TB, object map[string]any) map[string]any {
 	t.Helper()
 	text, err := json.Marshal(object)
 	if err != nil {
@@ -196,9 +371,8 @@ func clone(t testing.TB, object map[string]any) map[string]any {
 	return copied
 }
 
-// shell runs a command line that drey printed, the way a person would who
-// pastes it. kubectl is the one of the cluster.
-func (w *world) shell(t testing.TB, line string) {
+// runShell runs a command line that drey has printed, with the kubectl of the cluster.
+func (w *world) runShell(t testing.TB, line string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `kubectl() { "$KUBECTL" "$@"; }; `+line)
 	cmd.Env = w.KubectlCommand(t.Context()).Env
@@ -210,11 +384,70 @@ func (w *world) shell(t testing.TB, line string) {
 	}
 }
 
-func writeFile(t testing.TB, text string) string {
+// writeManifest writes a manifest to a file, and returns its path.
+func writeManifest(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "manifest.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// readManifest returns the objects of a manifest.
+func readManifest(t testing.TB, manifest []byte) []*unstructured.Unstructured {
+	t.Helper()
+	all, err := decodeManifest(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func readManifestFile(t testing.TB, path string) []*unstructured.Unstructured {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readManifest(t, text)
+}
+
+func decodeManifest(manifest []byte) (all []*unstructured.Unstructured, err error) {
+	for d := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096); ; {
+		o := &unstructured.Unstructured{}
+		switch err := d.Decode(&o.Object); {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, err
+		case len(o.Object) > 0:
+			all = append(all, o)
+		}
+	}
+}
+
+// containsLabels reports whether an object has all of some labels.
+func containsLabels(have, want map[string]string) bool {
+	for key, value := range want {
+		if have[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// metrics returns the text of /metrics.
+func (w *world) metrics(t testing.TB) string {
+	t.Helper()
+	response, err := http.Get(w.drey.Metrics + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
