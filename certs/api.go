@@ -14,11 +14,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// errChanged means that another writer was faster.
-var errChanged = errors.New("it has changed meanwhile")
+// errConflict means that another client has changed the object since it was read.
+var errConflict = errors.New("changed since it was read")
 
-// api is what the leader reads and writes. It reads from the API server's store,
-// not from a cache.
+// api reads and writes the Secrets and the webhook configurations of the leader. Its
+// reads are consistent: they do not come from a cache.
 type api struct {
 	core          coreclient.CoreV1Interface
 	admission     admissionclient.AdmissionregistrationV1Interface
@@ -38,7 +38,7 @@ func newAPI(config *rest.Config, namespace, configuration string) (*api, error) 
 	return &api{core, admission, namespace, configuration}, nil
 }
 
-// secret returns nil without error if there is none.
+// secret returns a Secret, or nil if it does not exist.
 func (a *api) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	s, err := a.core.Secrets(a.namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -50,18 +50,18 @@ func (a *api) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	return s, nil
 }
 
-// write creates the Secret if it has never been read, and updates the one that
-// was read otherwise: errChanged if that is gone or another by now.
+// write creates the Secret if it has no resourceVersion and updates it otherwise. It
+// returns errConflict if the Secret exists, or is not the one that was read.
 func (a *api) write(ctx context.Context, s *corev1.Secret) (err error) {
 	if s.ResourceVersion == "" {
 		_, err = a.core.Secrets(a.namespace).Create(ctx, s, metav1.CreateOptions{FieldManager: fieldManager})
 		if apierrors.IsAlreadyExists(err) {
-			return errChanged
+			return errConflict
 		}
 	} else {
 		_, err = a.core.Secrets(a.namespace).Update(ctx, s, metav1.UpdateOptions{FieldManager: fieldManager})
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			return errChanged
+			return errConflict
 		}
 	}
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *api) write(ctx context.Context, s *corev1.Secret) (err error) {
 	return nil
 }
 
-// configurations returns those that there are.
+// configurations returns the existing webhook configurations.
 func (a *api) configurations(ctx context.Context) ([]configuration, error) {
 	var all []configuration
 	switch c, err := a.admission.MutatingWebhookConfigurations().Get(ctx, a.configuration, metav1.GetOptions{}); {
@@ -88,10 +88,10 @@ func (a *api) configurations(ctx context.Context) ([]configuration, error) {
 	return all, nil
 }
 
-// change makes the changes to the configuration as it was read: errChanged if
-// it is another by now.
-func (a *api) change(ctx context.Context, c configuration, changes []change) error {
-	patch, err := c.patch(changes...)
+// patch applies a JSON patch to a configuration. It returns errConflict if the configuration
+// has changed since it was read.
+func (a *api) patch(ctx context.Context, c configuration, ops []patchOp) error {
+	patch, err := c.jsonPatch(ops...)
 	if err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (a *api) change(ctx context.Context, c configuration, changes []change) err
 	switch {
 	case err == nil:
 		return nil
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err): // Invalid: a test of the patch failed
-		return fmt.Errorf("%s %s: %w: %w", c.kind, c.meta.Name, errChanged, err)
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsInvalid(err): // Invalid: a test operation failed
+		return fmt.Errorf("%s %s: %w: %w", c.kind, c.meta.Name, errConflict, err)
 	}
-	return fmt.Errorf("change %s %s: %w", c.kind, c.meta.Name, err)
+	return fmt.Errorf("patch %s %s: %w", c.kind, c.meta.Name, err)
 }

@@ -22,29 +22,29 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The names of what drey asks cert-manager for, in its own namespace. A
-// Certificate and its Secret have the same name.
+// Names of the Issuers and Certificates in drey's namespace. The Secret of a Certificate
+// has its name.
 const (
 	issuerBootstrap = "drey-bootstrap"
 	caName          = "drey-ca"
 
-	// ServingName is the Certificate that the webhooks are served with.
+	// ServingName is the name of the webhooks' serving Certificate and its Secret.
 	ServingName = "drey-serving"
 )
 
-// CertManager serves the certificate that cert-manager makes and renews. Its
-// cainjector writes the CA into the webhook configurations.
+// CertManager serves the certificate that cert-manager issues and renews. cainjector
+// writes the CA into the webhook configurations.
 //
-// The CA is injected from the serving certificate's Secret rather than from the
-// CA's, so that the caBundle never lacks the CA of a certificate that was
-// issued: cert-manager renews a CA without renewing what it signed.
+// The source of the injection is the Secret of the serving certificate, not that of the CA:
+// cert-manager renews a CA without reissuing the certificates that it signed, and the
+// caBundle has to contain the CA of the certificate in use.
 type CertManager struct {
 	*replica
 	objects dynamic.Interface
 	options Options
 }
 
-// CertManagerServed tells whether the API server serves cert-manager's API.
+// CertManagerServed reports whether the API server serves cert-manager's API.
 func CertManagerServed(config *rest.Config) (bool, error) {
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
@@ -55,20 +55,20 @@ func CertManagerServed(config *rest.Config) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("ask whether the cluster has cert-manager: %w", err)
+		return false, fmt.Errorf("discover API %s: %w", cmapi.SchemeGroupVersion, err)
 	}
 	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == cmapi.CertificateKind }), nil
 }
 
-// NewCertManager prepares it. Nothing is read or written yet.
+// NewCertManager validates the options and makes the clients. It sends no request.
 func NewCertManager(o Options) (*CertManager, error) {
 	policy, err := o.policy()
 	if err != nil {
 		return nil, err
 	}
 	if policy.LeafLifetime < cmapi.MinimumCertificateDuration || policy.LeafLifetime > policy.CALifetime/3 {
-		return nil, fmt.Errorf("certificates: a serving certificate of %s and a CA of %s: cert-manager makes none for less than %s, and renews a CA at two thirds of its life without renewing what it signed, so make the first at most a third of the second",
-			policy.LeafLifetime, policy.CALifetime, cmapi.MinimumCertificateDuration)
+		return nil, fmt.Errorf("certificates: serving certificate lifetime %s must be between %s, the minimum of cert-manager, and a third of the CA lifetime %s, because cert-manager renews a CA after two thirds of its lifetime without reissuing certificates",
+			policy.LeafLifetime, cmapi.MinimumCertificateDuration, policy.CALifetime)
 	}
 	o.CALifetime, o.Lifetime = policy.CALifetime, policy.LeafLifetime
 	a, err := newAPI(o.Cluster, o.Namespace, o.Configuration)
@@ -79,11 +79,11 @@ func NewCertManager(o Options) (*CertManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &CertManager{newReplica(o, a, policy.Settle, ServingName, writtenFor(ServingName), 0), objects, o}, nil
+	return &CertManager{newReplica(o, a, policy.PropagationDelay, ServingName, checkCertificateName(ServingName), 0), objects, o}, nil
 }
 
-// Lead asks cert-manager for the certificates, and its cainjector to write the
-// CA into the webhook configurations, until ctx ends.
+// Lead applies the Issuers and Certificates, and annotates the webhook configurations for
+// cainjector, until ctx ends.
 func (c *CertManager) Lead(ctx context.Context) error { return lead(ctx, c.replica, c.reconcile) }
 
 func (c *CertManager) reconcile(ctx context.Context) (time.Time, error) {
@@ -95,11 +95,11 @@ func (c *CertManager) reconcile(ctx context.Context) (time.Time, error) {
 		if secret == nil {
 			continue
 		}
-		if err := writtenFor(name)(secret); err != nil {
+		if err := checkCertificateName(name)(secret); err != nil {
 			return time.Time{}, err
 		}
 	}
-	for _, o := range c.wanted() {
+	for _, o := range c.desired() {
 		if err := c.apply(ctx, o); err != nil {
 			return time.Time{}, err
 		}
@@ -107,28 +107,26 @@ func (c *CertManager) reconcile(ctx context.Context) (time.Time, error) {
 	return time.Now().Add(time.Hour), c.inject(ctx)
 }
 
-// writtenFor returns a check that cert-manager wrote the Secret for a
-// Certificate.
-func writtenFor(certificate string) func(*corev1.Secret) error {
+// checkCertificateName returns a check that a Secret was issued for a Certificate.
+func checkCertificateName(certificate string) func(*corev1.Secret) error {
 	return func(s *corev1.Secret) error {
 		if s.Annotations[cmapi.CertificateNameKey] == certificate {
 			return nil
 		}
-		return fmt.Errorf("the Secret %s/%s is not that of Certificate %s, for it lacks the annotation %s, and is left alone. If nobody needs it: kubectl delete secret -n %s %s",
-			s.Namespace, s.Name, certificate, cmapi.CertificateNameKey, s.Namespace, s.Name)
+		return fmt.Errorf("secret %s/%s does not belong to Certificate %q: annotation %s is %q; if it is unused, run: kubectl delete secret -n %s %s",
+			s.Namespace, s.Name, certificate, cmapi.CertificateNameKey, s.Annotations[cmapi.CertificateNameKey], s.Namespace, s.Name)
 	}
 }
 
-// object is one of cert-manager's.
+// object is an Issuer or a Certificate.
 type object interface {
 	metav1.Object
 	runtime.Object
 }
 
-// wanted are a CA of drey's own, and the certificate that it signs. Both are
-// renewed at two thirds of their life, with a new key, as is cert-manager's
-// default.
-func (c *CertManager) wanted() []object {
+// desired returns the Issuers, the CA and the serving Certificate. cert-manager renews both
+// certificates after two thirds of their lifetime, its default, with a new key.
+func (c *CertManager) desired() []object {
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: c.options.Namespace, Name: name, Labels: map[string]string{ManagedByLabel: Owner}}
 	}
@@ -166,7 +164,7 @@ func (c *CertManager) wanted() []object {
 	}
 }
 
-// apply makes the object, or brings drey's to what it should be.
+// apply applies an object server-side. It does not touch an object that drey does not manage.
 func (c *CertManager) apply(ctx context.Context, o object) error {
 	kind := o.GetObjectKind().GroupVersionKind()
 	resource := c.objects.Resource(schema.GroupVersionResource{
@@ -180,7 +178,7 @@ func (c *CertManager) apply(ctx context.Context, o object) error {
 	case err != nil:
 		return fail(err)
 	case have.GetLabels()[ManagedByLabel] != Owner:
-		return fail(fmt.Errorf("it is not drey's, for it lacks the label %s=%s, and is left alone. If nobody needs it: kubectl delete %s -n %s %s",
+		return fail(fmt.Errorf("not managed by drey: label %s=%s is missing; if it is unused, run: kubectl delete %s -n %s %s",
 			ManagedByLabel, Owner, strings.ToLower(kind.Kind), c.options.Namespace, o.GetName()))
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
@@ -194,7 +192,7 @@ func (c *CertManager) apply(ctx context.Context, o object) error {
 	return nil
 }
 
-// inject asks cainjector to write the CA into the configurations.
+// inject annotates the configurations so that cainjector writes their caBundles.
 func (c *CertManager) inject(ctx context.Context) error {
 	all, err := c.api.configurations(ctx)
 	if err != nil {
@@ -202,21 +200,21 @@ func (c *CertManager) inject(ctx context.Context) error {
 	}
 	var errs []error
 	for _, one := range all {
-		changes := one.annotate(cmapi.WantInjectAnnotation, c.options.Namespace+"/"+ServingName)
-		if one.owned() != nil || len(changes) == 0 {
+		ops := one.annotateOps(cmapi.WantInjectAnnotation, c.options.Namespace+"/"+ServingName)
+		if one.checkOwner() != nil || len(ops) == 0 {
 			continue
 		}
-		errs = append(errs, c.api.change(ctx, one, changes))
+		errs = append(errs, c.api.patch(ctx, one, ops))
 	}
 	return errors.Join(errs...)
 }
 
-// Ready is that of every mode; while cert-manager has issued nothing yet, it says
-// where to look.
+// Ready returns the same errors as in the other modes. Until cert-manager has issued a
+// certificate they name the command that shows why.
 func (c *CertManager) Ready() error {
 	err := c.replica.Ready()
 	if err != nil && c.serving.Load() == nil {
-		return fmt.Errorf("%w; cert-manager's side: kubectl describe certificate -n %s %s %s", err, c.options.Namespace, caName, ServingName)
+		return fmt.Errorf("%w; run: kubectl describe certificate -n %s %s %s", err, c.options.Namespace, caName, ServingName)
 	}
 	return err
 }

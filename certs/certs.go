@@ -1,24 +1,22 @@
-// Package certs keeps the certificate that the webhooks are served with, and
-// that the API server trusts: in the memory of one process ([Memory]), in a
-// Secret that drey writes ([SelfSigned]), or in one that cert-manager writes
-// ([CertManager]).
+// Package certs provides the webhooks' serving certificate and its CA: in memory
+// ([Memory]), in a Secret that drey writes ([SelfSigned]), or in a Secret that cert-manager
+// writes ([CertManager]).
 //
-// The last two have the same two halves. Run is for every replica: it follows
-// the Secret and the webhook configurations, and serves. Lead is for the leader:
-// it sees to it that there is something to follow. Several leaders at once do no
-// harm.
+// The latter two have two loops. Run belongs to every replica: it watches the Secret and
+// the webhook configurations and selects the certificate to serve. Lead belongs to the
+// leader: it writes the Secret and the caBundles. Several leaders at once are safe.
 //
-// What they need of the API server, and nothing else; NAMESPACE is drey's own:
+// They need these permissions; NAMESPACE is drey's:
 //
 //	Run      secrets                            get, list, watch  NAMESPACE, resourceNames: [drey-certs] or [drey-serving]
 //	         mutatingwebhookconfigurations,
 //	         validatingwebhookconfigurations    get, list, watch  resourceNames: [drey]
 //	Lead     mutatingwebhookconfigurations,
 //	         validatingwebhookconfigurations    patch             resourceNames: [drey]
-//	         secrets, self-signed               create            NAMESPACE; RBAC cannot name what is not there yet
+//	         secrets, self-signed               create            NAMESPACE; RBAC cannot restrict create by name
 //	                                            update            NAMESPACE, resourceNames: [drey-certs]
-//	         issuers.cert-manager.io            get, create, patch  NAMESPACE; patch creates, so that
-//	         certificates.cert-manager.io                           create cannot name it, and get, patch can:
+//	         issuers.cert-manager.io            get, create, patch  NAMESPACE; create cannot be restricted
+//	         certificates.cert-manager.io                           by name; get and patch can:
 //	                                                                resourceNames: [drey-bootstrap, drey-ca, drey-serving]
 //	         secrets, cert-manager              get               NAMESPACE, resourceNames: [drey-ca, drey-serving]
 package certs
@@ -34,56 +32,57 @@ import (
 	"drey.dev/drey/certs/rotation"
 )
 
-// What is drey's, and by which mark: all else is left alone, whatever its name.
+// Names and labels of the objects that drey manages. Objects without the label are not
+// touched, whatever their name.
 const (
-	// SecretName is the Secret that drey writes, in its own namespace.
+	// SecretName is the name of the Secret that drey writes, in its namespace.
 	SecretName = "drey-certs"
 
-	// ManagedByLabel, with the value Owner, is on what drey writes itself.
+	// ManagedByLabel, with the value Owner, marks objects that drey creates.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 
-	// NameLabel, with the value Owner, is on the webhook configurations, which
-	// whoever installs drey may manage.
+	// NameLabel, with the value Owner, marks drey's webhook configurations, which Helm or
+	// kustomize may manage.
 	NameLabel = "app.kubernetes.io/name"
 
-	// Owner is the value of both.
+	// Owner is the value of both labels.
 	Owner = "drey"
 )
 
-// fieldManager is by whose name the API server remembers who wrote a field.
+// fieldManager is the field manager of all writes.
 const fieldManager = "drey-certs"
 
-// The lifetimes that are used unless others are asked for.
+// Defaults of [Options].
 const (
-	DefaultCALifetime = 365 * 24 * time.Hour
-	DefaultLifetime   = 90 * 24 * time.Hour
-	DefaultSettle     = 30 * time.Second
+	DefaultCALifetime         = 365 * 24 * time.Hour
+	DefaultLifetime           = 90 * 24 * time.Hour
+	DefaultCAPropagationDelay = 30 * time.Second
 )
 
-// Options say whose certificates to keep.
+// Options configure [SelfSigned] and [CertManager].
 type Options struct {
-	Cluster       *rest.Config
-	Namespace     string        // drey's own
-	Configuration string        // name of both webhook configurations
-	Hosts         []string      // DNS names and IP addresses by which the API server calls the webhooks
-	CALifetime    time.Duration // zero: DefaultCALifetime
-	Lifetime      time.Duration // of the serving certificate; zero: DefaultLifetime
-	Settle        time.Duration // longer than an API server takes to see a changed caBundle; zero: DefaultSettle
-	Log           *slog.Logger
-	Metrics       prometheus.Registerer // nil: none
+	Cluster            *rest.Config
+	Namespace          string        // drey's
+	Configuration      string        // name of both webhook configurations
+	Hosts              []string      // DNS names and IP addresses of the serving certificate
+	CALifetime         time.Duration // default: DefaultCALifetime
+	Lifetime           time.Duration // of the serving certificate; default: DefaultLifetime
+	CAPropagationDelay time.Duration // upper bound on the time until API servers use a changed caBundle; default: DefaultCAPropagationDelay
+	Log                *slog.Logger
+	Metrics            prometheus.Registerer // nil: not registered
 }
 
-// policy returns the options as the lifetimes that they ask for.
+// policy returns the rotation policy, with defaults applied.
 func (o Options) policy() (rotation.Policy, error) {
-	p := rotation.Policy{CALifetime: o.CALifetime, LeafLifetime: o.Lifetime, Settle: o.Settle, Hosts: o.Hosts}
+	p := rotation.Policy{CALifetime: o.CALifetime, LeafLifetime: o.Lifetime, PropagationDelay: o.CAPropagationDelay, Hosts: o.Hosts}
 	for field, value := range map[*time.Duration]time.Duration{
-		&p.CALifetime: DefaultCALifetime, &p.LeafLifetime: DefaultLifetime, &p.Settle: DefaultSettle,
+		&p.CALifetime: DefaultCALifetime, &p.LeafLifetime: DefaultLifetime, &p.PropagationDelay: DefaultCAPropagationDelay,
 	} {
 		if *field == 0 {
 			*field = value
 		}
 	}
-	if err := p.Check(); err != nil {
+	if err := p.Validate(); err != nil {
 		return p, fmt.Errorf("certificates: %w", err)
 	}
 	return p, nil

@@ -8,7 +8,7 @@ import (
 
 	"net/url"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/certs/rotation"
@@ -16,38 +16,38 @@ import (
 
 // configuration is a webhook configuration of either kind.
 type configuration struct {
-	kind     string // as kubectl wants it
+	kind     string // resource name for kubectl
 	meta     metav1.ObjectMeta
-	webhooks []registered
+	webhooks []webhookEntry
 }
 
-// registered is a webhook in a configuration.
-type registered struct {
+// webhookEntry is a webhook of a configuration.
+type webhookEntry struct {
 	name     string
 	host     string
 	caBundle []byte
-	bundle   []*x509.Certificate // what of caBundle can be read
+	bundle   []*x509.Certificate // the readable certificates of caBundle
 }
 
-func mutating(c *admissionv1.MutatingWebhookConfiguration) configuration {
+func mutating(c *admissionregistrationv1.MutatingWebhookConfiguration) configuration {
 	out := configuration{kind: "mutatingwebhookconfiguration", meta: c.ObjectMeta}
 	for _, w := range c.Webhooks {
-		out.webhooks = append(out.webhooks, register(w.Name, w.ClientConfig))
+		out.webhooks = append(out.webhooks, newEntry(w.Name, w.ClientConfig))
 	}
 	return out
 }
 
-func validating(c *admissionv1.ValidatingWebhookConfiguration) configuration {
+func validating(c *admissionregistrationv1.ValidatingWebhookConfiguration) configuration {
 	out := configuration{kind: "validatingwebhookconfiguration", meta: c.ObjectMeta}
 	for _, w := range c.Webhooks {
-		out.webhooks = append(out.webhooks, register(w.Name, w.ClientConfig))
+		out.webhooks = append(out.webhooks, newEntry(w.Name, w.ClientConfig))
 	}
 	return out
 }
 
-func register(name string, client admissionv1.WebhookClientConfig) registered {
-	w := registered{name: name, caBundle: client.CABundle}
-	w.bundle, _ = decodeCerts(client.CABundle) // what cannot be read is trusted by nobody
+func newEntry(name string, client admissionregistrationv1.WebhookClientConfig) webhookEntry {
+	w := webhookEntry{name: name, caBundle: client.CABundle}
+	w.bundle, _ = decodeCerts(client.CABundle) // unreadable certificates are not trusted
 	switch {
 	case client.Service != nil:
 		w.host = client.Service.Name + "." + client.Service.Namespace + ".svc"
@@ -59,66 +59,66 @@ func register(name string, client admissionv1.WebhookClientConfig) registered {
 	return w
 }
 
-// owned returns nil if the configuration is drey's.
-func (c configuration) owned() error {
+// checkOwner returns nil if the configuration belongs to drey.
+func (c configuration) checkOwner() error {
 	if c.meta.Labels[NameLabel] == Owner {
 		return nil
 	}
-	return fmt.Errorf("%s %s is not drey's, for it lacks a label, and is left alone. If it is: kubectl label %s %s %s=%s",
-		c.kind, c.meta.Name, c.kind, c.meta.Name, NameLabel, Owner)
+	return fmt.Errorf("%s %s does not belong to drey: label %s=%s is missing; if it is drey's, run: kubectl label %s %s %s=%s",
+		c.kind, c.meta.Name, NameLabel, Owner, c.kind, c.meta.Name, NameLabel, Owner)
 }
 
-// trusts returns the webhooks as the API server would call them.
-func trusts(all []configuration) []rotation.Trust {
-	var out []rotation.Trust
+// webhookClients returns the TLS configuration of the API server for each webhook.
+func webhookClients(all []configuration) []rotation.WebhookClient {
+	var out []rotation.WebhookClient
 	for _, c := range all {
 		for _, w := range c.webhooks {
-			out = append(out, rotation.Trust{Webhook: fmt.Sprintf("%s %s (%s)", c.kind, c.meta.Name, w.name), Host: w.host, Bundle: w.bundle})
+			out = append(out, rotation.WebhookClient{Webhook: fmt.Sprintf("%s %s (%s)", c.kind, c.meta.Name, w.name), ServerName: w.host, CABundle: w.bundle})
 		}
 	}
 	return out
 }
 
-// change is an operation of a JSON patch.
-type change struct {
+// patchOp is an operation of a JSON patch.
+type patchOp struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value"`
 }
 
-// patch makes a JSON patch of the changes that fails if the configuration is
-// another than the one that was read, or not drey's.
-func (c configuration) patch(changes ...change) ([]byte, error) {
-	return json.Marshal(append([]change{
+// jsonPatch returns a JSON patch with the preconditions that the configuration is
+// unchanged since it was read, and belongs to drey.
+func (c configuration) jsonPatch(ops ...patchOp) ([]byte, error) {
+	return json.Marshal(append([]patchOp{
 		{"test", "/metadata/resourceVersion", c.meta.ResourceVersion},
 		{"test", "/metadata/labels/" + escape(NameLabel), Owner},
-	}, changes...))
+	}, ops...))
 }
 
-// trust returns what changes so that each webhook trusts the bundle and nothing
-// else: nothing if it is so.
-func (c configuration) trust(bundle []*x509.Certificate) []change {
-	var out []change
+// caBundleOps returns the operations that set the caBundle of every webhook, empty if all
+// of them already equal it.
+func (c configuration) caBundleOps(bundle []*x509.Certificate) []patchOp {
+	var out []patchOp
 	for i, w := range c.webhooks {
-		if !rotation.Same(w.bundle, bundle) {
-			out = append(out, change{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), encodeCerts(bundle)})
+		if !rotation.SameBundle(w.bundle, bundle) {
+			out = append(out, patchOp{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), encodeCerts(bundle)})
 		}
 	}
 	return out
 }
 
-// annotate returns what changes so that the configuration has the annotation.
-func (c configuration) annotate(key, value string) []change {
+// annotateOps returns the operations that set an annotation, empty if it is set.
+func (c configuration) annotateOps(key, value string) []patchOp {
 	switch {
 	case c.meta.Annotations[key] == value:
 		return nil
 	case c.meta.Annotations == nil:
-		return []change{{"add", "/metadata/annotations", map[string]string{key: value}}}
+		return []patchOp{{"add", "/metadata/annotations", map[string]string{key: value}}}
 	}
-	return []change{{"add", "/metadata/annotations/" + escape(key), value}}
+	return []patchOp{{"add", "/metadata/annotations/" + escape(key), value}}
 }
 
-// escape makes an element of a JSON pointer.
+// escape escapes an element of a JSON pointer.
 func escape(key string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }

@@ -8,22 +8,21 @@ import (
 	"drey.dev/drey/certs/rotation"
 )
 
-// memoryLifetime is longer than a process should run.
+// memoryLifetime exceeds the uptime of a process.
 const memoryLifetime = 365 * 24 * time.Hour
 
-// Memory is a serving certificate and the CA that signed it, both made by this
-// process and gone with it: for a drey outside of the cluster, which registers
-// its webhooks itself when it starts.
+// Memory is a serving certificate and its CA in the memory of this process, for drey
+// outside of a cluster, which installs its webhook configurations when it starts.
 type Memory struct {
 	serving  *tls.Certificate
 	caBundle []byte
 }
 
-// NewMemory makes a serving certificate for the hosts, which are DNS names or IP
-// addresses. The CA's key is forgotten at once: it signs nothing else.
+// NewMemory issues a serving certificate for DNS names or IP addresses. It does not keep
+// the key of the CA.
 func NewMemory(hosts ...string) (*Memory, error) {
 	policy := rotation.Policy{CALifetime: memoryLifetime, LeafLifetime: memoryLifetime, Hosts: hosts}
-	if err := policy.Check(); err != nil {
+	if err := policy.Validate(); err != nil {
 		return nil, err
 	}
 	m, err := policy.Apply(rotation.Material{}, rotation.Observed{}, rotation.Bootstrap, time.Now())
@@ -33,23 +32,22 @@ func NewMemory(hosts ...string) (*Memory, error) {
 	return &Memory{serving: m.Leaf, caBundle: encodeCerts(m.Bundle)}, nil
 }
 
-// GetCertificate is what tls.Config.GetCertificate wants.
+// GetCertificate implements [tls.Config.GetCertificate].
 func (m *Memory) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return m.serving, nil
 }
 
-// CABundle is what a webhook configuration needs to trust the certificate:
-// PEM.
+// CABundle returns the caBundle of the webhook configurations, in PEM.
 func (m *Memory) CABundle() []byte { return m.caBundle }
 
-// Ready returns nil: there is a certificate from the start.
+// Ready returns nil.
 func (m *Memory) Ready() error { return nil }
 
-// Run waits for ctx to end: there is nothing to follow.
+// Run waits until ctx ends: the certificate does not change.
 func (m *Memory) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
 
-// Lead waits for ctx to end: there is nothing to share.
+// Lead waits until ctx ends: the certificate is not shared.
 func (m *Memory) Lead(ctx context.Context) error { return m.Run(ctx) }

@@ -13,7 +13,8 @@ import (
 	"drey.dev/drey/certs"
 )
 
-func TestWhoTrustsTheBundleTrustsTheServer(t *testing.T) {
+// TestMemoryTrusted: a client with the caBundle accepts the serving certificate.
+func TestMemoryTrusted(t *testing.T) {
 	c := newMemory(t, "127.0.0.1")
 	server := serve(t, c)
 	response, err := clientTrusting(c).Get(server.URL)
@@ -26,7 +27,8 @@ func TestWhoTrustsTheBundleTrustsTheServer(t *testing.T) {
 	}
 }
 
-func TestABundleOfAnotherAuthorityDoesNot(t *testing.T) {
+// TestMemoryForeignCA: a client with the caBundle of another CA rejects it.
+func TestMemoryForeignCA(t *testing.T) {
 	server := serve(t, newMemory(t, "127.0.0.1"))
 	_, err := clientTrusting(newMemory(t, "127.0.0.1")).Get(server.URL)
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
@@ -34,11 +36,12 @@ func TestABundleOfAnotherAuthorityDoesNot(t *testing.T) {
 	}
 }
 
-func TestOnlyTheStatedHostsAreCertified(t *testing.T) {
+// TestMemoryHosts: the certificate names the given hosts and no others.
+func TestMemoryHosts(t *testing.T) {
 	c := newMemory(t, "drey.example", "10.1.2.3")
 	_, err := clientTrusting(c).Get(serve(t, c).URL)
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1") {
-		t.Errorf("got %v, want that the certificate is not for 127.0.0.1", err)
+		t.Errorf("got %v, want a hostname error for 127.0.0.1", err)
 	}
 	certificate, err := c.GetCertificate(nil)
 	if err != nil {
@@ -54,11 +57,12 @@ func TestOnlyTheStatedHostsAreCertified(t *testing.T) {
 		}
 	}
 	if leaf.IsCA {
-		t.Error("the serving certificate may sign others")
+		t.Error("the serving certificate is a CA")
 	}
 }
 
-func TestNoHostIsAnError(t *testing.T) {
+// TestMemoryNoHosts: a certificate without hosts is an error.
+func TestMemoryNoHosts(t *testing.T) {
 	if _, err := certs.NewMemory(); err == nil {
 		t.Error("no error")
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are about what this replica serves, not about what the Secret holds.
+// metrics describe the certificate that this replica serves, which may differ from the one
+// in the Secret.
 type metrics struct {
 	expiry    *prometheus.GaugeVec
 	last      *prometheus.GaugeVec
 	rotations *prometheus.CounterVec
-	backdated time.Duration // by how much certificates are valid before they are made
+	backdated time.Duration // from NotBefore to the issuance
 	ca        *x509.Certificate
 }
 
@@ -43,22 +44,23 @@ func newMetrics(r prometheus.Registerer, backdated time.Duration) *metrics {
 	return m
 }
 
-// serve is told what is served from now on, and that it is not the first.
-func (m *metrics) serve(leaf *x509.Certificate, cas []*x509.Certificate, another bool) {
-	m.set(labelServing, leaf, another)
+// observe records the certificate that is served from now on. replaced is false for the
+// first one.
+func (m *metrics) observe(leaf *x509.Certificate, cas []*x509.Certificate, replaced bool) {
+	m.set(labelServing, leaf, replaced)
 	for _, ca := range cas {
 		if leaf.CheckSignatureFrom(ca) == nil {
-			m.set(labelCA, ca, another && !ca.Equal(m.ca))
+			m.set(labelCA, ca, replaced && !ca.Equal(m.ca))
 			m.ca = ca
 			return
 		}
 	}
 }
 
-func (m *metrics) set(label string, c *x509.Certificate, another bool) {
+func (m *metrics) set(label string, c *x509.Certificate, replaced bool) {
 	m.expiry.WithLabelValues(label).Set(float64(c.NotAfter.Unix()))
 	m.last.WithLabelValues(label).Set(float64(c.NotBefore.Add(m.backdated).Unix()))
-	if another {
+	if replaced {
 		m.rotations.WithLabelValues(label).Inc()
 	}
 }

@@ -16,15 +16,15 @@ import (
 	"drey.dev/drey/certs/rotation"
 )
 
-// The keys of the Secret, beside tls.crt and tls.key. ca.crt is what has to be
-// trusted. Which of it belongs to a key, the key says.
+// Keys of the Secret besides tls.crt and tls.key. ca.crt is the bundle; the certificate of
+// a CA key is found in it by its public key.
 const (
 	caCert    = "ca.crt"
 	caKey     = "ca.key"
 	nextCAKey = "next-ca.key"
 )
 
-// newSecret is one without material.
+// newSecret returns a Secret without material.
 func newSecret(namespace string) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -34,14 +34,14 @@ func newSecret(namespace string) *corev1.Secret {
 	}
 }
 
-// encode returns the Secret with the material. What else is in it stays.
+// encode returns the Secret with the material in it. Other keys of its data stay.
 func encode(s *corev1.Secret, m rotation.Material) (*corev1.Secret, error) {
 	s = s.DeepCopy()
 	if s.Data == nil {
 		s.Data = map[string][]byte{}
 	}
 	s.Data[caCert] = encodeCerts(m.Bundle)
-	s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey] = []byte{}, []byte{} // a Secret of the type has them
+	s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey] = []byte{}, []byte{} // required by the type kubernetes.io/tls
 	if m.Leaf != nil {
 		key, err := encodeKey(m.Leaf.PrivateKey)
 		if err != nil {
@@ -63,8 +63,8 @@ func encode(s *corev1.Secret, m rotation.Material) (*corev1.Secret, error) {
 	return s, nil
 }
 
-// decode returns what can be used of a Secret's data, and an error that says
-// what cannot: the rest is made anew.
+// decode returns the readable material of a Secret's data, and an error that names the
+// unreadable keys.
 func decode(data map[string][]byte) (rotation.Material, error) {
 	var errs []error
 	m := rotation.Material{}
@@ -86,7 +86,7 @@ func decode(data map[string][]byte) (rotation.Material, error) {
 	return m, errors.Join(errs...)
 }
 
-// decodeLeaf returns nil without error if there is none.
+// decodeLeaf returns the serving certificate, or nil if there is none.
 func decodeLeaf(data map[string][]byte) (*tls.Certificate, error) {
 	if len(data[corev1.TLSCertKey]) == 0 {
 		return nil, nil
@@ -101,7 +101,7 @@ func decodeLeaf(data map[string][]byte) (*tls.Certificate, error) {
 func decodeSigner(text []byte, bundle []*x509.Certificate) (*rotation.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("it is not PEM")
+		return nil, errors.New("not PEM")
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -109,11 +109,11 @@ func decodeSigner(text []byte, bundle []*x509.Certificate) (*rotation.Signer, er
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("it is a %T, which drey does not make", parsed)
+		return nil, fmt.Errorf("key is a %T, want ECDSA", parsed)
 	}
 	i := slices.IndexFunc(bundle, func(c *x509.Certificate) bool { return c.IsCA && key.PublicKey.Equal(c.PublicKey) })
 	if i < 0 {
-		return nil, fmt.Errorf("no certificate in %s belongs to it", caCert)
+		return nil, fmt.Errorf("no CA certificate in %s has its public key", caCert)
 	}
 	return &rotation.Signer{Cert: bundle[i], Key: key}, nil
 }
@@ -129,13 +129,13 @@ func encodeKey(key any) ([]byte, error) {
 func encodeCerts(all []*x509.Certificate) []byte {
 	var b bytes.Buffer
 	for _, c := range all {
-		_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}) // a buffer takes everything
+		_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}) // a bytes.Buffer returns no error
 	}
 	return b.Bytes()
 }
 
-// decodeCerts returns the certificates that can be read, and an error if there
-// is more.
+// decodeCerts returns the readable certificates of a PEM bundle, and an error if there is
+// other data in it.
 func decodeCerts(text []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	var errs []error
@@ -152,7 +152,7 @@ func decodeCerts(text []byte) ([]*x509.Certificate, error) {
 		all = append(all, c)
 	}
 	if len(bytes.TrimSpace(text)) > 0 {
-		errs = append(errs, errors.New("there is text that is not PEM"))
+		errs = append(errs, errors.New("data after the last PEM block"))
 	}
 	return all, errors.Join(errs...)
 }

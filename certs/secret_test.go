@@ -11,12 +11,12 @@ import (
 	"drey.dev/drey/certs/rotation"
 )
 
-// full is a material with everything in it.
+// full returns material with both CAs and a leaf.
 func full(t testing.TB) rotation.Material {
 	t.Helper()
 	var m rotation.Material
 	var err error
-	for _, step := range []rotation.Step{rotation.Bootstrap, rotation.Announce} {
+	for _, step := range []rotation.Step{rotation.Bootstrap, rotation.StageCA} {
 		if m, err = simulated.Apply(m, rotation.Observed{}, step, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +24,8 @@ func full(t testing.TB) rotation.Material {
 	return m
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+// TestSecretRoundTrip: encoded material decodes to itself, and other keys are kept.
+func TestSecretRoundTrip(t *testing.T) {
 	m := full(t)
 	s := newSecret("drey-system")
 	s.Data = map[string][]byte{"note": []byte("kept")}
@@ -36,19 +37,21 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !rotation.Same(got.Bundle, m.Bundle) || !got.Leaf.Leaf.Equal(m.Leaf.Leaf) || !got.CA.Key.Equal(m.CA.Key) || !got.CA.Cert.Equal(m.CA.Cert) || !got.Next.Key.Equal(m.Next.Key) || !got.Next.Cert.Equal(m.Next.Cert) {
+	if !rotation.SameBundle(got.Bundle, m.Bundle) || !got.Leaf.Leaf.Equal(m.Leaf.Leaf) || !got.CA.Key.Equal(m.CA.Key) || !got.CA.Cert.Equal(m.CA.Cert) || !got.Next.Key.Equal(m.Next.Key) || !got.Next.Cert.Equal(m.Next.Cert) {
 		t.Errorf("got %+v, want %+v", got, m)
 	}
 	if string(s.Data["note"]) != "kept" {
-		t.Error("what was in it is gone")
+		t.Error("other data of the Secret is lost")
 	}
 	m.Next = nil
 	if s, err = encode(s, m); err != nil || s.Data[nextCAKey] != nil {
-		t.Errorf("a key that is not needed any more is still there: %v", err)
+		t.Errorf("the key of a promoted CA is still in the Secret: %v", err)
 	}
 }
 
-func TestADamagedPartLeavesTheOthers(t *testing.T) {
+// TestDecodeDamagedPart: a damaged key of the Secret is named in the error, and the others
+// are decoded.
+func TestDecodeDamagedPart(t *testing.T) {
 	for part, c := range map[string]struct {
 		text string
 		left func(rotation.Material) bool
@@ -77,7 +80,7 @@ func TestADamagedPartLeavesTheOthers(t *testing.T) {
 			s.Data[part] = []byte(c.text)
 			got, err := decode(s.Data)
 			if err == nil || !strings.Contains(err.Error(), part) {
-				t.Errorf("got %v, want that %s is wrong", err, part)
+				t.Errorf("got %v, want an error that names %s", err, part)
 			}
 			if !c.left(got) {
 				t.Errorf("got %+v", got)
@@ -86,8 +89,8 @@ func TestADamagedPartLeavesTheOthers(t *testing.T) {
 	}
 }
 
-// FuzzSecret reads what anybody may have written, and what can be read of it is
-// the same once it has been written.
+// FuzzSecret: arbitrary data is decoded without a panic, has a next step, and survives
+// encoding.
 func FuzzSecret(f *testing.F) {
 	s, err := encode(newSecret("drey-system"), full(f))
 	if err != nil {
@@ -97,7 +100,6 @@ func FuzzSecret(f *testing.F) {
 	f.Add([]byte("x"), []byte(nil), []byte("-----BEGIN"), []byte("-----BEGIN PRIVATE KEY-----\n\n-----END PRIVATE KEY-----\n"), []byte("x"))
 	f.Fuzz(func(t *testing.T, cert, key, ca, caPrivate, next []byte) {
 		m, _ := decode(map[string][]byte{corev1.TLSCertKey: cert, corev1.TLSPrivateKeyKey: key, caCert: ca, caKey: caPrivate, nextCAKey: next})
-		// Whatever it is, there is a next step, and it can be taken.
 		if _, err := simulated.Apply(m, rotation.Observed{}, simulated.Plan(m, rotation.Observed{}, time.Now()).Step, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +109,7 @@ func FuzzSecret(f *testing.F) {
 		}
 		again, err := decode(s.Data)
 		if err != nil {
-			t.Fatalf("what drey wrote cannot be read: %v", err)
+			t.Fatalf("encoded material cannot be decoded: %v", err)
 		}
 		if !bytes.Equal(encodeCerts(again.Bundle), encodeCerts(m.Bundle)) || (again.CA == nil) != (m.CA == nil) || (again.Leaf == nil) != (m.Leaf == nil) {
 			t.Errorf("got %+v, want %+v", again, m)

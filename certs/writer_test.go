@@ -20,19 +20,19 @@ import (
 	"drey.dev/drey/certs/rotation"
 )
 
-// The lifetimes of the simulation, and how far an API server may be behind.
-var simulated = rotation.Policy{CALifetime: 3 * time.Hour, LeafLifetime: time.Hour, Settle: 2 * time.Minute, Hosts: []string{"drey.example"}}
+// simulated is the policy of the simulation.
+var simulated = rotation.Policy{CALifetime: 3 * time.Hour, LeafLifetime: time.Hour, PropagationDelay: 2 * time.Minute, Hosts: []string{"drey.example"}}
 
-const lag = 90 * time.Second
+// staleness bounds the age of the configurations that an API server uses.
+const staleness = 90 * time.Second
 
 var seeds = flag.Int("seeds", 15, "how many random schedules to simulate")
 
-// TestNoCallMeetsACertificateThatIsNotTrusted is the rule of package rotation,
-// under a random schedule: two leaders that end anywhere between a read and a
-// write, replicas that are behind, API servers that are behind, and people who
-// delete the Secret or restore an old one. A real API server would have to be
-// slowed down to show any of it.
-func TestNoCallMeetsACertificateThatIsNotTrusted(t *testing.T) {
+// TestRotationInvariant checks the invariant of package rotation under random schedules:
+// two leaders that crash between reads and writes, replicas and API servers with stale
+// caches, and a Secret that is deleted or restored from a backup. A real API server would
+// have to be slowed down to show any of it.
+func TestRotationInvariant(t *testing.T) {
 	var rotations int
 	for seed := range *seeds {
 		w := newSimulation(uint64(seed))
@@ -43,16 +43,16 @@ func TestNoCallMeetsACertificateThatIsNotTrusted(t *testing.T) {
 				t.Fatalf("seed %d, after %s: %v\n%s", seed, w.now.Sub(start), err, w.lastEvents())
 			}
 		}
-		w.calm()
+		w.runWithoutFaults()
 		for i, r := range w.replicas {
 			if err := r.ready(w.now); err != nil {
-				t.Fatalf("seed %d: replica %d is not ready after a while without faults: %v\n%s", seed, i, err, w.lastEvents())
+				t.Fatalf("seed %d: replica %d is not ready although no fault occurred for a while: %v\n%s", seed, i, err, w.lastEvents())
 			}
 		}
 		rotations += len(w.cas)
 	}
 	if rotations < 5**seeds {
-		t.Errorf("%d CAs were made in %d runs: too few to show anything", rotations, *seeds)
+		t.Errorf("%d CAs were issued in %d runs: too few to exercise rotation", rotations, *seeds)
 	}
 }
 
@@ -63,27 +63,27 @@ type simulation struct {
 	random   *rand.Rand
 	now      time.Time
 	version  int
-	secret   *corev1.Secret   // nil: there is none
-	backups  []*corev1.Secret // what it once was
+	secret   *corev1.Secret   // nil if it does not exist
+	backups  []*corev1.Secret // earlier states
 	config   [2]configuration
-	held     []held // what API servers may hold
+	held     []heldBundle // caBundles that API servers may use
 	leaders  [2]*leader
-	replicas [3]*follower
+	replicas [3]*cachedReplica
 	cas      map[string]bool
 	events   []string
 	fault    time.Time // when the Secret was last lost
 }
 
-// held is a caBundle that was in force until a time.
-type held struct {
+// heldBundle is a caBundle that API servers may use.
+type heldBundle struct {
 	config int
 	bundle []*x509.Certificate
-	until  time.Time            // zero: it is
-	known  map[string]time.Time // leaves, and until when the bundle accepts them
+	until  time.Time            // when it was replaced; zero if it is current
+	known  map[string]time.Time // expiry of the CA in the bundle that signed a leaf
 }
 
-// accepts says what [rotation.Trust] says, and faster: it is asked often.
-func (h held) accepts(leaf *x509.Certificate, now time.Time) bool {
+// accepts is a cached version of [rotation.WebhookClient.Verify].
+func (h heldBundle) accepts(leaf *x509.Certificate, now time.Time) bool {
 	until, known := h.known[string(leaf.Raw)]
 	if !known {
 		for _, ca := range h.bundle {
@@ -100,7 +100,7 @@ func newSimulation(seed uint64) *simulation {
 	w := &simulation{random: rand.New(rand.NewPCG(seed, 1)), now: start, fault: start, cas: map[string]bool{}}
 	for i, kind := range []string{"mutatingwebhookconfiguration", "validatingwebhookconfiguration"} {
 		w.config[i] = configuration{
-			kind: kind, webhooks: []registered{{name: "w", host: "drey.example"}},
+			kind: kind, webhooks: []webhookEntry{{name: "w", host: "drey.example"}},
 			meta: metav1.ObjectMeta{Name: "drey", ResourceVersion: "0", Labels: map[string]string{NameLabel: Owner}},
 		}
 	}
@@ -108,7 +108,7 @@ func newSimulation(seed uint64) *simulation {
 		w.leaders[i] = w.newLeader()
 	}
 	for i := range w.replicas {
-		w.replicas[i] = &follower{}
+		w.replicas[i] = &cachedReplica{}
 		w.replicas[i].restart(w)
 	}
 	return w
@@ -120,7 +120,7 @@ func (w *simulation) end() {
 	}
 }
 
-// step lets one thing happen.
+// step runs one random event.
 func (w *simulation) step() {
 	switch n := w.random.IntN(1000); {
 	case n < 500:
@@ -130,72 +130,72 @@ func (w *simulation) step() {
 		i := w.random.IntN(len(w.leaders))
 		w.leaders[i].crash()
 		w.leaders[i] = w.newLeader()
-		w.say("leader %d starts anew", i)
+		w.record("leader %d restarts", i)
 	case n < 800:
-		w.replicas[w.random.IntN(len(w.replicas))].see(w, w.random.IntN(3))
+		w.replicas[w.random.IntN(len(w.replicas))].refresh(w, w.random.IntN(3))
 	case n < 810:
 		i := w.random.IntN(len(w.replicas))
 		w.replicas[i].restart(w)
-		w.say("replica %d starts anew", i)
+		w.record("replica %d restarts", i)
 	case n < 812 && w.secret != nil:
 		w.secret, w.fault = nil, w.now
-		w.say("Secret deleted")
+		w.record("Secret deleted")
 	case n < 814 && len(w.backups) > 0:
 		w.secret = w.backups[w.random.IntN(len(w.backups))].DeepCopy()
 		w.version++
 		w.secret.ResourceVersion, w.fault = strconv.Itoa(w.version), w.now
-		w.say("Secret restored")
+		w.record("Secret restored")
 	default:
-		w.pass(time.Duration(w.random.Int64N(int64(2 * time.Minute))))
+		w.advance(time.Duration(w.random.Int64N(int64(2 * time.Minute))))
 	}
 }
 
-// pass lets time pass. What has been replaced for long enough is held by nobody.
-func (w *simulation) pass(d time.Duration) {
+// advance advances the clock and drops the caBundles that no API server uses any more.
+func (w *simulation) advance(d time.Duration) {
 	w.now = w.now.Add(d)
-	w.held = slices.DeleteFunc(w.held, func(h held) bool { return !h.until.IsZero() && w.now.Sub(h.until) > lag })
+	w.held = slices.DeleteFunc(w.held, func(h heldBundle) bool { return !h.until.IsZero() && w.now.Sub(h.until) > staleness })
 	for _, r := range w.replicas {
-		r.settle(w.now, false)
+		r.promote(w.now, false)
 	}
 }
 
-// calm lets everything happen that is due, and nothing go wrong.
-func (w *simulation) calm() {
+// runWithoutFaults runs leaders and replicas for 15 minutes without crashes and stale caches.
+func (w *simulation) runWithoutFaults() {
 	for range 30 {
 		for range 12 {
 			w.leaders[0].next()
 		}
 		for _, r := range w.replicas {
-			for what := range 3 {
-				r.see(w, what)
+			for object := range 3 {
+				r.refresh(w, object)
 			}
 		}
-		w.pass(30 * time.Second)
+		w.advance(30 * time.Second)
 	}
 }
 
-// check returns an error if a replica that was ready is not, or if an API server
-// would refuse the certificate of one that is. A replica that became so this
-// moment, soon after the Secret was lost, does not count: it gets calls no
-// sooner than a changed bundle is seen.
+// check returns an error if a ready replica has become unready, or if an API server would
+// reject its certificate. A replica that has become ready within the staleness, soon after
+// a loss of the Secret, is exempt: it gets no calls before the API servers use the new
+// bundle.
 func (w *simulation) check() error {
 	for i, r := range w.replicas {
 		if r.lost != nil {
-			return fmt.Errorf("replica %d was ready, and is not any more: %w", i, r.lost)
+			return fmt.Errorf("replica %d has become unready: %w", i, r.lost)
 		}
-		if r.readySince.IsZero() || w.now.Sub(r.readySince) <= lag && w.now.Sub(w.fault) < 10*time.Minute {
+		if r.readySince.IsZero() || w.now.Sub(r.readySince) <= staleness && w.now.Sub(w.fault) < 10*time.Minute {
 			continue
 		}
 		for _, h := range w.held {
-			if !h.accepts(r.choice.Serving.Leaf, w.now) {
-				return fmt.Errorf("replica %d serves what API servers refuse that hold what configuration %d was until %s", i, h.config, h.until)
+			if !h.accepts(r.selection.Serving.Leaf, w.now) {
+				return fmt.Errorf("the certificate of replica %d is not trusted by the caBundle of configuration %d that was replaced at %s", i, h.config, h.until)
 			}
 		}
 	}
 	return nil
 }
 
-func (w *simulation) say(format string, args ...any) {
+func (w *simulation) record(format string, args ...any) {
 	w.events = append(w.events, w.now.Sub(start).String()+" "+fmt.Sprintf(format, args...))
 }
 
@@ -207,7 +207,7 @@ func (w *simulation) lastEvents() string {
 	return out
 }
 
-// leader is a writer that stops before each read and write until it is its turn.
+// leader is a writer that blocks before each read and write until next is called.
 type leader struct {
 	next  func() (string, bool)
 	crash func()
@@ -216,10 +216,10 @@ type leader struct {
 func (w *simulation) newLeader() *leader {
 	l := &leader{}
 	l.next, l.crash = iter.Pull(func(yield func(string) bool) {
-		s := &turns{simulation: w, yield: yield}
+		s := &stepStore{simulation: w, yield: yield}
 		writer := &writer{api: s, policy: simulated, now: func() time.Time { return w.now }, log: slog.New(slog.DiscardHandler)}
 		for !s.crashed {
-			if _, err := writer.reconcile(context.Background()); err != nil && !errors.Is(err, errChanged) && !s.crashed {
+			if _, err := writer.reconcile(context.Background()); err != nil && !errors.Is(err, errConflict) && !s.crashed {
 				panic(err)
 			}
 		}
@@ -229,23 +229,23 @@ func (w *simulation) newLeader() *leader {
 
 var errCrashed = errors.New("crashed")
 
-// turns is the store of a leader.
-type turns struct {
+// stepStore is the [store] of a leader. It yields before each request.
+type stepStore struct {
 	*simulation
 	yield   func(string) bool
 	crashed bool
 }
 
-func (s *turns) turn(what string) bool {
-	if !s.crashed && s.yield(what) {
+func (s *stepStore) await(request string) bool {
+	if !s.crashed && s.yield(request) {
 		return true
 	}
 	s.crashed = true
 	return false
 }
 
-func (s *turns) secret(context.Context, string) (*corev1.Secret, error) {
-	if !s.turn("read the Secret") {
+func (s *stepStore) secret(context.Context, string) (*corev1.Secret, error) {
+	if !s.await("read the Secret") {
 		return nil, errCrashed
 	}
 	if s.simulation.secret == nil {
@@ -254,8 +254,8 @@ func (s *turns) secret(context.Context, string) (*corev1.Secret, error) {
 	return s.simulation.secret.DeepCopy(), nil
 }
 
-func (s *turns) write(_ context.Context, secret *corev1.Secret) error {
-	if !s.turn("write the Secret") {
+func (s *stepStore) write(_ context.Context, secret *corev1.Secret) error {
+	if !s.await("write the Secret") {
 		return errCrashed
 	}
 	have := ""
@@ -263,7 +263,7 @@ func (s *turns) write(_ context.Context, secret *corev1.Secret) error {
 		have = s.simulation.secret.ResourceVersion
 	}
 	if have != secret.ResourceVersion {
-		return errChanged
+		return errConflict
 	}
 	s.version++
 	secret = secret.DeepCopy()
@@ -274,14 +274,14 @@ func (s *turns) write(_ context.Context, secret *corev1.Secret) error {
 	for _, ca := range cas {
 		s.cas[string(ca.Raw)] = true
 	}
-	s.say("Secret written: %d CAs, next %t", len(cas), secret.Data[nextCAKey] != nil)
+	s.record("Secret written: %d CAs, next %t", len(cas), secret.Data[nextCAKey] != nil)
 	return err
 }
 
-func (s *turns) configurations(context.Context) ([]configuration, error) {
+func (s *stepStore) configurations(context.Context) ([]configuration, error) {
 	all := make([]configuration, 0, len(s.config))
 	for i := range s.config {
-		if !s.turn("read a configuration") {
+		if !s.await("read a configuration") {
 			return nil, errCrashed
 		}
 		c := s.config[i]
@@ -291,70 +291,71 @@ func (s *turns) configurations(context.Context) ([]configuration, error) {
 	return all, nil
 }
 
-func (s *turns) change(_ context.Context, c configuration, changes []change) error {
-	if !s.turn("change a configuration") {
+func (s *stepStore) patch(_ context.Context, c configuration, ops []patchOp) error {
+	if !s.await("patch a configuration") {
 		return errCrashed
 	}
 	i := slices.IndexFunc(s.config[:], func(have configuration) bool { return have.kind == c.kind })
 	have := &s.config[i]
 	if have.meta.ResourceVersion != c.meta.ResourceVersion {
-		return errChanged
+		return errConflict
 	}
-	bundle, err := decodeCerts(changes[0].Value.([]byte))
+	bundle, err := decodeCerts(ops[0].Value.([]byte))
 	s.version++
 	have.meta.ResourceVersion = strconv.Itoa(s.version)
-	have.webhooks = []registered{{name: "w", host: "drey.example", bundle: bundle, caBundle: changes[0].Value.([]byte)}}
+	have.webhooks = []webhookEntry{{name: "w", host: "drey.example", bundle: bundle, caBundle: ops[0].Value.([]byte)}}
 	for j := range s.held {
 		if s.held[j].config == i && s.held[j].until.IsZero() {
 			s.held[j].until = s.now
 		}
 	}
-	s.held = append(s.held, held{config: i, bundle: bundle, known: map[string]time.Time{}})
-	s.say("configuration %d trusts %d CAs", i, len(bundle))
+	s.held = append(s.held, heldBundle{config: i, bundle: bundle, known: map[string]time.Time{}})
+	s.record("configuration %d trusts %d CAs", i, len(bundle))
 	return err
 }
 
-// follower is a replica, with what it has seen so far.
-type follower struct {
-	secret     *corev1.Secret // the last that there was
-	read       *corev1.Secret // the one that choice is about
+// cachedReplica is a replica with its cache.
+type cachedReplica struct {
+	secret     *corev1.Secret // cached; a deletion is ignored
+	read       *corev1.Secret // the Secret of the candidate
 	config     [2]configuration
-	choice     rotation.Choice
+	selection  rotation.Selection
 	readySince time.Time
-	lost       error // why it is not ready any more
+	lost       error // the error since it is unready
 }
 
-func (f *follower) restart(w *simulation) {
-	*f = follower{secret: w.secret, config: w.config}
-	f.settle(w.now, true)
+func (f *cachedReplica) restart(w *simulation) {
+	*f = cachedReplica{secret: w.secret, config: w.config}
+	f.promote(w.now, true)
 }
 
-// see brings one of the three things that a replica watches up to date.
-func (f *follower) see(w *simulation, what int) {
-	if what == 2 {
+// refresh updates one of the three cached objects.
+func (f *cachedReplica) refresh(w *simulation, object int) {
+	if object == 2 {
 		if w.secret != nil {
 			f.secret = w.secret
 		}
 	} else {
-		f.config[what] = w.config[what]
+		f.config[object] = w.config[object]
 	}
-	f.settle(w.now, true)
+	f.promote(w.now, true)
 }
 
-// settle is told the time, and whether there is news.
-func (f *follower) settle(now time.Time, news bool) {
+// promote selects the certificate and updates the readiness. event is true if a cached
+// object has changed.
+func (f *cachedReplica) promote(now time.Time, event bool) {
 	if f.secret != f.read {
 		leaf, _ := decodeLeaf(f.secret.Data)
-		f.read, f.choice = f.secret, f.choice.Offer(leaf)
+		f.read, f.selection = f.secret, f.selection.WithCandidate(leaf)
 	}
-	before := f.choice.Serving
-	f.choice, _ = f.choice.Settle(trusts(f.config[:]), simulated.Settle, now)
-	if !news && f.choice.Serving == before && (before == nil || now.Before(before.Leaf.NotAfter)) {
-		return // as it was
+	before := f.selection.Serving
+	f.selection, _ = f.selection.Promote(webhookClients(f.config[:]), simulated.PropagationDelay, now)
+	if !event && f.selection.Serving == before && (before == nil || now.Before(before.Leaf.NotAfter)) {
+		return // nothing has changed
 	}
 	switch err := f.ready(now); {
 	case err != nil && before != nil && now.After(before.Leaf.NotAfter):
-		f.readySince = time.Time{} // it has not seen the Secret or a configuration for too long
+		f.readySince = time.Time{} // its cache has been stale for too long
 	case err != nil && !f.readySince.IsZero():
 		f.lost = err
 	case err == nil && f.readySince.IsZero():
@@ -362,9 +363,9 @@ func (f *follower) settle(now time.Time, news bool) {
 	}
 }
 
-func (f *follower) ready(now time.Time) error {
-	if f.choice.Serving == nil {
-		return errors.New("nothing is served")
+func (f *cachedReplica) ready(now time.Time) error {
+	if f.selection.Serving == nil {
+		return errors.New("no serving certificate")
 	}
-	return rotation.Verify(f.choice.Serving, trusts(f.config[:]), now)
+	return rotation.VerifyAll(f.selection.Serving, webhookClients(f.config[:]), now)
 }

@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// Signer is a CA that can sign.
+// Signer is a CA certificate with its private key.
 type Signer struct {
 	Cert *x509.Certificate
 	Key  *ecdsa.PrivateKey
 }
 
-// caName is the common name of drey's CAs, by which they know their own.
+// caName is the common name of drey's CAs. It tells them from foreign ones in a caBundle.
 const caName = "drey webhook CA"
 
-func isOurs(c *x509.Certificate) bool { return c.IsCA && c.Subject.CommonName == caName }
+func isDreyCA(c *x509.Certificate) bool { return c.IsCA && c.Subject.CommonName == caName }
 
-// NewCA makes a CA that signs serving certificates and no other CA.
+// NewCA issues a self-signed CA that may sign serving certificates but no CAs.
 func NewCA(now time.Time, lifetime time.Duration) (*Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -33,7 +33,7 @@ func NewCA(now time.Time, lifetime time.Duration) (*Signer, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: caName},
-		NotBefore: now.Add(-Skew), NotAfter: now.Add(lifetime),
+		NotBefore: now.Add(-ClockSkew), NotAfter: now.Add(lifetime),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign,
 	}
@@ -45,16 +45,15 @@ func NewCA(now time.Time, lifetime time.Duration) (*Signer, error) {
 	return &Signer{c, key}, err
 }
 
-// NewLeaf makes a serving certificate for the hosts, which are DNS names or IP
-// addresses.
-func (s *Signer) NewLeaf(hosts []string, now, until time.Time) (*tls.Certificate, error) {
+// NewLeaf issues a serving certificate for DNS names or IP addresses.
+func (s *Signer) NewLeaf(hosts []string, now, notAfter time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: "drey"},
-		NotBefore: now.Add(-Skew), NotAfter: until,
+		NotBefore: now.Add(-ClockSkew), NotAfter: notAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, host := range hosts {
@@ -72,8 +71,8 @@ func (s *Signer) NewLeaf(hosts []string, now, until time.Time) (*tls.Certificate
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed}, err
 }
 
-// isFor tells whether a certificate is for exactly these hosts.
-func isFor(c *x509.Certificate, hosts []string) bool {
+// hasHosts reports whether a certificate names exactly these hosts.
+func hasHosts(c *x509.Certificate, hosts []string) bool {
 	named := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		named = append(named, ip.String())
@@ -92,7 +91,7 @@ func isFor(c *x509.Certificate, hosts []string) bool {
 
 func serial() *big.Int {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil { // the system's randomness does not fail
+	if err != nil { // crypto/rand does not fail
 		panic(err)
 	}
 	return n

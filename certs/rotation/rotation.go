@@ -1,19 +1,18 @@
-// Package rotation decides when certificates change, and what changes first. It
-// is pure but for randomness: it is given the time and what there is, and says
-// what to do next.
+// Package rotation plans the rotation of the webhooks' CA and serving certificate. Apart
+// from key generation it is pure: the time and the observed state are arguments.
 //
-// One rule holds throughout: every caBundle that an API server may still hold
-// trusts every certificate that a replica may serve. So
+// Invariant: every caBundle that an API server may still hold trusts every certificate
+// that a replica may serve. Therefore
 //
-//   - a new CA is announced first: it goes into the caBundles beside the old
-//     one, and signs nothing;
-//   - it signs the serving certificate only once every caBundle has had it for
-//     a while, [Policy.Settle];
-//   - a CA stays in the caBundles until it has expired, and with it all that it
-//     signed, however far behind a replica is.
+//   - a new CA is staged first: it is added to the caBundles beside the old CA and signs
+//     nothing;
+//   - it signs the serving certificate only after every caBundle has contained it for
+//     [Policy.PropagationDelay];
+//   - a CA stays in the caBundles until it has expired, and with it every certificate that
+//     it signed, no matter how stale a replica's cache is.
 //
-// Each step can be lost, repeated, or taken by two at once, without breaking
-// the rule.
+// Steps can be lost, repeated, or taken by two leaders at once without breaking the
+// invariant.
 package rotation
 
 import (
@@ -25,107 +24,106 @@ import (
 	"time"
 )
 
-// Policy is what is wanted of the certificates.
+// Policy configures the certificates.
 type Policy struct {
-	CALifetime   time.Duration // of a CA; the next one is announced at two thirds of it
-	LeafLifetime time.Duration // of a serving certificate, which never outlives its CA
-	Settle       time.Duration // longer than an API server takes to see a changed caBundle
-	Hosts        []string      // DNS names and IP addresses that a serving certificate is for
+	CALifetime       time.Duration // the next CA is staged after two thirds of it
+	LeafLifetime     time.Duration // of a serving certificate, which never outlives its CA
+	PropagationDelay time.Duration // upper bound on the time until API servers use a changed caBundle
+	Hosts            []string      // DNS names and IP addresses of the serving certificate
 }
 
-// Skew is by how much the clocks of a cluster may differ: certificates begin to
-// be valid that much before they are made.
-const Skew = 5 * time.Minute
+// ClockSkew is the tolerated difference between the clocks of a cluster: NotBefore of a
+// certificate is that much before its issuance.
+const ClockSkew = 5 * time.Minute
 
-// Check returns an error if the lifetimes leave no time to rotate.
-func (p Policy) Check() error {
+// Validate returns an error if the lifetimes leave no time to rotate.
+func (p Policy) Validate() error {
 	switch {
 	case len(p.Hosts) == 0:
 		return errors.New("a serving certificate needs at least one host")
 	case p.LeafLifetime > p.CALifetime:
-		return fmt.Errorf("a serving certificate of %s outlives its CA of %s: give it at most as long", p.LeafLifetime, p.CALifetime)
-	case p.Settle < 0 || p.Settle > p.LeafLifetime/6 || p.LeafLifetime <= 0:
-		return fmt.Errorf("a new CA has to stand for %s before it is used, and a serving certificate of %s leaves %s for that: make the first at most half of the last",
-			p.Settle, p.LeafLifetime, p.LeafLifetime/3)
+		return fmt.Errorf("serving certificate lifetime %s exceeds CA lifetime %s: make it at most as long", p.LeafLifetime, p.CALifetime)
+	case p.PropagationDelay < 0 || p.PropagationDelay > p.LeafLifetime/6 || p.LeafLifetime <= 0:
+		return fmt.Errorf("CA propagation delay %s is too long for a serving certificate lifetime of %s: make it at most half of the renewal window of %s",
+			p.PropagationDelay, p.LeafLifetime, p.LeafLifetime/3)
 	}
 	return nil
 }
 
-// Material is what the replicas share.
+// Material is the key material that all replicas share.
 type Material struct {
-	Bundle []*x509.Certificate // the CAs that have to be trusted
-	CA     *Signer             // signs; nil: there is none
-	Next   *Signer             // announced, and signs once it is trusted; nil: there is none
-	Leaf   *tls.Certificate    // what is served, with its Leaf parsed; nil: there is none
+	Bundle []*x509.Certificate // CAs that the caBundles have to contain
+	CA     *Signer             // current CA; nil if there is none
+	Next   *Signer             // staged CA, which signs nothing yet; nil if there is none
+	Leaf   *tls.Certificate    // serving certificate with a parsed Leaf; nil if there is none
 }
 
-// Observed is what the API server holds.
+// Observed is the state of the webhook configurations.
 type Observed struct {
-	Bundles [][]*x509.Certificate // the caBundle of each webhook
-	Since   time.Time             // since when every caBundle has been Material.Bundle; zero: not all are
+	CABundles   [][]*x509.Certificate // of each webhook
+	InSyncSince time.Time             // when all caBundles were first seen equal to Material.Bundle; zero if they are not
 }
 
 // Step is one change of the material.
 type Step string
 
-// The steps.
+// Steps of a rotation.
 const (
-	Keep      Step = "Keep"      // nothing is due
-	Bootstrap Step = "Bootstrap" // make a CA and a leaf at once: nothing is trusted that could break
-	Announce  Step = "Announce"  // make the next CA, to be trusted
-	Switch    Step = "Switch"    // sign with the next CA from now on
-	Renew     Step = "Renew"     // make a leaf with the CA that there is
-	Tidy      Step = "Tidy"      // bring the bundle up to date
+	None         Step = "None"         // nothing is due
+	Bootstrap    Step = "Bootstrap"    // issue a CA and a leaf at once: no webhook trusts a drey CA
+	StageCA      Step = "StageCA"      // issue the next CA and add it to the bundle
+	PromoteCA    Step = "PromoteCA"    // make the staged CA the current one and issue a leaf
+	RenewLeaf    Step = "RenewLeaf"    // issue a leaf with the current CA
+	UpdateBundle Step = "UpdateBundle" // add lost CAs to the bundle and remove expired ones
 )
 
-// Plan is what to do now, and when to ask again at the latest.
+// Plan is the step that is due now and the latest time of the next plan.
 type Plan struct {
 	Step Step
 	Next time.Time
 }
 
-// Plan says what is due.
+// Plan returns the step that is due.
 func (p Policy) Plan(m Material, o Observed, now time.Time) Plan {
-	ca, next := usable(m.CA, now), usable(m.Next, now)
-	trusted := p.anythingTrusted(o, now)
+	ca, next := unexpired(m.CA, now), unexpired(m.Next, now)
+	trusted := p.anyTrusted(o, now)
 	wake := []time.Time{now.Add(time.Hour)}
 	if next != nil {
-		settled := !o.Since.IsZero() && now.Sub(o.Since) >= p.Settle
-		if settled || !trusted {
-			return Plan{Switch, now}
+		propagated := !o.InSyncSince.IsZero() && now.Sub(o.InSyncSince) >= p.PropagationDelay
+		if propagated || !trusted {
+			return Plan{PromoteCA, now}
 		}
-		if !o.Since.IsZero() {
-			wake = append(wake, o.Since.Add(p.Settle))
+		if !o.InSyncSince.IsZero() {
+			wake = append(wake, o.InSyncSince.Add(p.PropagationDelay))
 		}
 	}
 	if next == nil {
 		switch {
 		case ca == nil && !trusted:
 			return Plan{Bootstrap, now}
-		case ca == nil || !now.Before(due(ca.Cert)):
-			return Plan{Announce, now}
+		case ca == nil || !now.Before(renewAt(ca.Cert)):
+			return Plan{StageCA, now}
 		}
-		wake = append(wake, due(ca.Cert))
+		wake = append(wake, renewAt(ca.Cert))
 	}
-	// A leaf by a CA that not every caBundle has yet waits: that is so after
-	// the material was lost or set back.
-	if ca != nil && trustedByAll(ca.Cert, o.Bundles) {
-		at := p.leafDue(m.Leaf, ca, now)
+	// After a loss or a restore of the Secret some caBundles lack the CA: its leaf waits.
+	if ca != nil && trustedByAll(ca.Cert, o.CABundles) {
+		at := p.leafRenewAt(m.Leaf, ca, now)
 		if !now.Before(at) {
-			return Plan{Renew, now}
+			return Plan{RenewLeaf, now}
 		}
 		wake = append(wake, at)
 	}
-	if !Same(m.Bundle, p.bundle(m, o, now)) {
-		return Plan{Tidy, now}
+	if !SameBundle(m.Bundle, p.bundle(m, o, now)) {
+		return Plan{UpdateBundle, now}
 	}
 	for _, c := range m.Bundle {
-		wake = append(wake, p.forgotten(c))
+		wake = append(wake, p.removeAt(c))
 	}
-	return Plan{Keep, slices.MinFunc(wake, time.Time.Compare)}
+	return Plan{None, slices.MinFunc(wake, time.Time.Compare)}
 }
 
-// Apply takes a step. The material that it is given stays as it is.
+// Apply takes a step and returns the new material. It does not modify its argument.
 func (p Policy) Apply(m Material, o Observed, step Step, now time.Time) (Material, error) {
 	var err error
 	switch step {
@@ -134,21 +132,21 @@ func (p Policy) Apply(m Material, o Observed, step Step, now time.Time) (Materia
 			m.Leaf, err = p.newLeaf(m.CA, now)
 		}
 		m.Next = nil
-	case Announce:
+	case StageCA:
 		m.Next, err = NewCA(now, p.CALifetime)
-	case Switch:
-		m.CA, m.Next = m.Next, nil // the old key signs nothing any more, and is forgotten
+	case PromoteCA:
+		m.CA, m.Next = m.Next, nil // the previous key is dropped: it signs nothing any more
 		m.Leaf, err = p.newLeaf(m.CA, now)
-	case Renew:
+	case RenewLeaf:
 		m.Leaf, err = p.newLeaf(m.CA, now)
 	}
 	m.Bundle = p.bundle(m, o, now)
 	return m, err
 }
 
-// bundle is what has to be trusted: what was, what signs or will sign, and the
-// CAs that the API server trusts and the material has lost. Of those only
-// drey's own, so that a stranger's is not kept by accident.
+// bundle returns the unexpired CAs to trust: the present bundle, the current and the staged
+// CA, and drey's CAs in the caBundles that the material has lost. Foreign CAs in the
+// caBundles are not adopted.
 func (p Policy) bundle(m Material, o Observed, now time.Time) []*x509.Certificate {
 	all := slices.Clone(m.Bundle)
 	for _, s := range []*Signer{m.CA, m.Next} {
@@ -156,14 +154,14 @@ func (p Policy) bundle(m Material, o Observed, now time.Time) []*x509.Certificat
 			all = append(all, s.Cert)
 		}
 	}
-	for _, b := range o.Bundles {
+	for _, b := range o.CABundles {
 		for _, c := range b {
-			if isOurs(c) {
+			if isDreyCA(c) {
 				all = append(all, c)
 			}
 		}
 	}
-	all = slices.DeleteFunc(all, func(c *x509.Certificate) bool { return !now.Before(p.forgotten(c)) })
+	all = slices.DeleteFunc(all, func(c *x509.Certificate) bool { return !now.Before(p.removeAt(c)) })
 	slices.SortFunc(all, func(a, b *x509.Certificate) int {
 		if by := a.NotAfter.Compare(b.NotAfter); by != 0 {
 			return by
@@ -173,18 +171,16 @@ func (p Policy) bundle(m Material, o Observed, now time.Time) []*x509.Certificat
 	return slices.CompactFunc(all, (*x509.Certificate).Equal)
 }
 
-// forgotten is when a CA leaves the bundle: when the slowest clock sees that it
-// has expired.
-func (p Policy) forgotten(c *x509.Certificate) time.Time {
-	return c.NotAfter.Add(min(Skew, p.CALifetime/10))
+// removeAt returns when a CA leaves the bundle: when it has expired on the slowest clock.
+func (p Policy) removeAt(c *x509.Certificate) time.Time {
+	return c.NotAfter.Add(min(ClockSkew, p.CALifetime/10))
 }
 
-// anythingTrusted tells whether some webhook trusts a certificate that a replica
-// may serve.
-func (p Policy) anythingTrusted(o Observed, now time.Time) bool {
-	for _, b := range o.Bundles {
+// anyTrusted reports whether a webhook trusts an unexpired CA of drey.
+func (p Policy) anyTrusted(o Observed, now time.Time) bool {
+	for _, b := range o.CABundles {
 		for _, c := range b {
-			if isOurs(c) && now.Before(p.forgotten(c)) {
+			if isDreyCA(c) && now.Before(p.removeAt(c)) {
 				return true
 			}
 		}
@@ -192,36 +188,36 @@ func (p Policy) anythingTrusted(o Observed, now time.Time) bool {
 	return false
 }
 
-// leafDue is when a leaf has to be made: at two thirds of the life of the one
-// that there is, or now if that is not what is wanted. It is never if a new one
-// would not last longer, because the CA does not.
-func (p Policy) leafDue(leaf *tls.Certificate, ca *Signer, now time.Time) time.Time {
-	if leaf == nil || leaf.Leaf.CheckSignatureFrom(ca.Cert) != nil || !isFor(leaf.Leaf, p.Hosts) {
+// leafRenewAt returns when the leaf is to be replaced: after two thirds of its lifetime, or
+// now if its CA or its hosts are not the wanted ones. A leaf that expires with its CA is
+// not replaced, because the next one would expire at the same time.
+func (p Policy) leafRenewAt(leaf *tls.Certificate, ca *Signer, now time.Time) time.Time {
+	if leaf == nil || leaf.Leaf.CheckSignatureFrom(ca.Cert) != nil || !hasHosts(leaf.Leaf, p.Hosts) {
 		return now
 	}
 	if !leaf.Leaf.NotAfter.Before(ca.Cert.NotAfter) {
 		return ca.Cert.NotAfter
 	}
-	return due(leaf.Leaf)
+	return renewAt(leaf.Leaf)
 }
 
 func (p Policy) newLeaf(ca *Signer, now time.Time) (*tls.Certificate, error) {
-	until := now.Add(p.LeafLifetime)
-	if ca.Cert.NotAfter.Before(until) {
-		until = ca.Cert.NotAfter
+	notAfter := now.Add(p.LeafLifetime)
+	if ca.Cert.NotAfter.Before(notAfter) {
+		notAfter = ca.Cert.NotAfter
 	}
-	return ca.NewLeaf(p.Hosts, now, until)
+	return ca.NewLeaf(p.Hosts, now, notAfter)
 }
 
-// due is two thirds of a certificate's life.
-func due(c *x509.Certificate) time.Time {
-	return c.NotAfter.Add(-c.NotAfter.Sub(Made(c)) / 3)
+// renewAt returns when two thirds of the lifetime of a certificate have passed.
+func renewAt(c *x509.Certificate) time.Time {
+	return c.NotAfter.Add(-c.NotAfter.Sub(IssuedAt(c)) / 3)
 }
 
-// Made is when drey made a certificate.
-func Made(c *x509.Certificate) time.Time { return c.NotBefore.Add(Skew) }
+// IssuedAt returns when drey issued a certificate.
+func IssuedAt(c *x509.Certificate) time.Time { return c.NotBefore.Add(ClockSkew) }
 
-func usable(s *Signer, now time.Time) *Signer {
+func unexpired(s *Signer, now time.Time) *Signer {
 	if s == nil || !now.Before(s.Cert.NotAfter) {
 		return nil
 	}
@@ -234,8 +230,8 @@ func trustedByAll(ca *x509.Certificate, bundles [][]*x509.Certificate) bool {
 	})
 }
 
-// Same tells whether two bundles trust the same.
-func Same(a, b []*x509.Certificate) bool {
+// SameBundle reports whether two bundles contain the same certificates, in any order.
+func SameBundle(a, b []*x509.Certificate) bool {
 	within := func(a, b []*x509.Certificate) bool {
 		return !slices.ContainsFunc(a, func(c *x509.Certificate) bool { return !slices.ContainsFunc(b, c.Equal) })
 	}

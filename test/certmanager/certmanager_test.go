@@ -121,7 +121,7 @@ func TestCertManagerRBAC(t *testing.T) {
 	}
 	m, err := certs.NewCertManager(certs.Options{
 		Cluster: user, Namespace: home, Configuration: config.Name, Hosts: []string{"127.0.0.1"},
-		Settle: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		CAPropagationDelay: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

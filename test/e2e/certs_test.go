@@ -155,7 +155,7 @@ func runCerts(ctx context.Context, t *testing.T, config *rest.Config, home strin
 	t.Helper()
 	s, err := certs.NewSelfSigned(certs.Options{
 		Cluster: config, Namespace: home, Configuration: webhookconfig.Name, Hosts: []string{"127.0.0.1"},
-		Settle: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		CAPropagationDelay: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func (c *certificateOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.mode, "certs", certsAuto, "issuer of the webhooks' certificate: cert-manager, self-signed (by drey, in a Secret shared by the replicas), memory (by this process, for a drey outside of the cluster), or auto (memory with --install-webhooks; else cert-manager if the cluster serves it, else self-signed)")
 	f.DurationVar(&c.caLifetime, "certs-ca-lifetime", certs.DefaultCALifetime, "lifetime of the CA of the webhooks' certificate; rotated at two thirds")
 	f.DurationVar(&c.lifetime, "certs-lifetime", certs.DefaultLifetime, "lifetime of the webhooks' certificate; rotated at two thirds")
-	f.DurationVar(&c.propagation, "ca-propagation-delay", certs.DefaultSettle, "how long a new CA is in the caBundles before its certificates are served; more than the propagation delay of the API servers")
+	f.DurationVar(&c.propagation, "ca-propagation-delay", certs.DefaultCAPropagationDelay, "how long a new CA is in the caBundles before its certificates are served; more than the propagation delay of the API servers")
 	f.StringVar(&c.minTLS, "webhook-tls-min-version", "1.3", "minimum TLS version of the webhooks: 1.3 or 1.2")
 	f.StringVar(&c.clientCA, "webhook-client-ca", "", "CA file, in PEM, of the API server's client certificate; empty: no client certificate is required")
 	f.StringVar(&c.clientName, "webhook-client-name", "", "with --webhook-client-ca: required common name of the client certificate; empty: any")
@@ -98,7 +98,7 @@ func (s *server) serveCertificates(ctx context.Context, fail context.CancelCause
 	o := s.options.certs
 	options := certs.Options{
 		Cluster: s.cluster, Namespace: s.options.namespace, Configuration: webhookconfig.Name, Hosts: s.webhookHosts(host),
-		CALifetime: o.caLifetime, Lifetime: o.lifetime, Settle: o.propagation, Log: s.log, Metrics: s.metrics,
+		CALifetime: o.caLifetime, Lifetime: o.lifetime, CAPropagationDelay: o.propagation, Log: s.log, Metrics: s.metrics,
 	}
 	var c certificates
 	switch mode {
