@@ -1,12 +1,12 @@
-// Package listwatch has the source of drey's reflectors and informers: a list is a
-// consistent read, and a watch is resumed only if the one before it ran until its timeout.
+// Package listwatch provides the [cache.ListerWatcher] of drey's reflectors and informers:
+// its lists are consistent reads, and it resumes a watch only if the previous one ran until
+// its timeout. So caches stay correct after etcd is restored from a snapshot.
 //
-// client-go resumes a watch at the resourceVersion that it has seen last. After etcd was
-// restored from a snapshot, that version belongs to a history that is no more: the API
-// server accepts a watch from a version that is ahead of its own, and sends nothing until
-// it gets there; once it has passed that version, what was different before is never sent.
-// A restore takes a restart of the API server, which breaks its watches. So a watch that
-// was broken, or that could not be started, is followed by a list.
+// A client-go reflector resumes a watch at the last resourceVersion that it has received.
+// After a restore that version belongs to a discarded history. The API server accepts a
+// watch from a future version, sends no events until it reaches that version, and never
+// sends the changes before it. A restore requires a restart of the API server, which breaks
+// all watches: therefore a broken watch, or one that could not start, is followed by a list.
 package listwatch
 
 import (
@@ -31,8 +31,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Metadata lists and watches the metadata of a resource in all namespaces. tweak restricts
-// what is requested; nil: nothing.
+// Metadata lists and watches the metadata of a resource in all namespaces. tweak modifies
+// the options of each request; it may be nil.
 func Metadata(client metadata.Interface, resource schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.ListerWatcher {
 	return Consistent(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -62,10 +62,10 @@ func Dynamic(client dynamic.Interface, resource schema.GroupVersionResource) cac
 	}, client)
 }
 
-// Consistent makes every list of a source a consistent read, and ends a watch with 410 Gone,
-// after which a reflector lists, if the watch before it was broken or if a version is
-// behind one that was sent before. It serves one reflector. client tells whether streaming
-// lists are supported; see [cache.ToListWatcherWithWatchListSemantics].
+// Consistent wraps a source for one reflector: lists become consistent reads, and a watch
+// ends with 410 Gone, which makes the reflector list, if the previous watch was broken or a
+// resourceVersion decreases. client determines whether streaming lists are supported; see
+// [cache.ToListWatcherWithWatchListSemantics].
 func Consistent(source *cache.ListWatch, client any) cache.ListerWatcher {
 	c := &consistent{source: source}
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{ListWithContextFunc: c.list, WatchFuncWithContext: c.watch}, client)
@@ -74,9 +74,9 @@ func Consistent(source *cache.ListWatch, client any) cache.ListerWatcher {
 type consistent struct {
 	source *cache.ListWatch
 
-	mu     sync.Mutex
-	broken bool      // the next watch may not be resumed
-	due    time.Time // when the last watch ends by its timeout; zero: there was none
+	mu       sync.Mutex
+	broken   bool      // the next watch must not be resumed
+	deadline time.Time // end of the last watch by its timeout; zero if there was none
 }
 
 func (c *consistent) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -91,21 +91,21 @@ func (c *consistent) list(ctx context.Context, o metav1.ListOptions) (runtime.Ob
 }
 
 func (c *consistent) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-	lists := o.SendInitialEvents != nil && *o.SendInitialEvents
-	if lists {
+	streaming := o.SendInitialEvents != nil && *o.SendInitialEvents
+	if streaming {
 		o.ResourceVersion = ""
 	}
-	if o.TimeoutSeconds == nil { // without one the end is the API server's choice
-		o.TimeoutSeconds = new(minTimeout + rand.Int64N(minTimeout)) //nolint:gosec // it spreads load
+	if o.TimeoutSeconds == nil { // otherwise the API server chooses it
+		o.TimeoutSeconds = new(minTimeout + rand.Int64N(minTimeout)) //nolint:gosec // jitter
 	}
 	w, err := untilConnected(ctx, func() (watch.Interface, error) {
-		if !lists && c.isBroken() {
+		if !streaming && c.isBroken() {
 			return expired(), nil
 		}
-		due := time.Now().Add(time.Duration(*o.TimeoutSeconds) * time.Second)
+		deadline := time.Now().Add(time.Duration(*o.TimeoutSeconds) * time.Second)
 		w, err := c.source.WatchWithContext(ctx, o)
-		if err == nil || !apierrors.IsTooManyRequests(err) { // which says that the API server is there, and busy
-			c.set(err != nil, due)
+		if err == nil || !apierrors.IsTooManyRequests(err) { // 429 comes from a running API server
+			c.set(err != nil, deadline)
 		}
 		return w, err
 	})
@@ -113,18 +113,18 @@ func (c *consistent) watch(ctx context.Context, o metav1.ListOptions) (watch.Int
 		return nil, err
 	}
 	seen, _ := strconv.ParseUint(o.ResourceVersion, 10, 64) // zero if there is none
-	return ordered(w, seen, lists), nil
+	return newMonotonic(w, seen, streaming), nil
 }
 
-// untilConnected repeats a request that reaches no API server, every few seconds:
-// client-go's own backoff grows to a minute.
+// untilConnected repeats a request every one to two seconds until it reaches an API server.
+// The backoff of client-go grows to a minute.
 func untilConnected[T any](ctx context.Context, request func() (T, error)) (T, error) {
 	for {
 		result, err := request()
 		if _, unreachable := errors.AsType[*url.Error](err); !unreachable {
 			return result, err
 		}
-		klog.FromContext(ctx).V(2).Info("API server not reached: the request is repeated", "error", err)
+		klog.FromContext(ctx).V(2).Info("API server unreachable: will retry", "error", err)
 		select {
 		case <-ctx.Done():
 			return result, err
@@ -133,47 +133,47 @@ func untilConnected[T any](ctx context.Context, request func() (T, error)) (T, e
 	}
 }
 
-// minTimeout is client-go's, in seconds: its reflectors choose between this and twice as
-// much.
+// minTimeout is the default of client-go's reflectors, in seconds. They choose a timeout
+// between it and its double.
 const minTimeout = 300
 
-func (c *consistent) set(broken bool, due time.Time) {
+func (c *consistent) set(broken bool, deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken, c.due = broken, due
+	c.broken, c.deadline = broken, deadline
 }
 
 // isBroken reports whether the last watch ended before its timeout.
 func (c *consistent) isBroken() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.broken || time.Now().Before(c.due)
+	return c.broken || time.Now().Before(c.deadline)
 }
 
-// checked is a watch whose versions never go back: it ends with 410 Gone instead.
-type checked struct {
+// monotonic is a watch that ends with 410 Gone if a resourceVersion decreases.
+type monotonic struct {
 	source  watch.Interface
 	results chan watch.Event
 	stop    chan struct{}
 	once    sync.Once
 }
 
-// ordered passes a watch on. What a streaming list sends first is in no order, and ends
+// newMonotonic wraps a watch. The initial events of a streaming list are unordered and end
 // with a bookmark.
-func ordered(source watch.Interface, seen uint64, unordered bool) watch.Interface {
-	c := &checked{source: source, results: make(chan watch.Event), stop: make(chan struct{})}
-	go c.run(seen, unordered)
+func newMonotonic(source watch.Interface, seen uint64, streaming bool) watch.Interface {
+	c := &monotonic{source: source, results: make(chan watch.Event), stop: make(chan struct{})}
+	go c.run(seen, streaming)
 	return c
 }
 
-func (c *checked) run(seen uint64, unordered bool) {
+func (c *monotonic) run(seen uint64, streaming bool) {
 	defer close(c.results)
 	for event := range c.source.ResultChan() {
 		version, ok := versionOf(event)
-		if event.Type == watch.Bookmark && unordered && ok {
-			unordered, seen = false, version
+		if event.Type == watch.Bookmark && streaming && ok {
+			streaming, seen = false, version
 		}
-		if ok && !unordered {
+		if ok && !streaming {
 			if version < seen {
 				event = watch.Event{Type: watch.Error, Object: gone()}
 			}
@@ -202,16 +202,16 @@ func versionOf(e watch.Event) (version uint64, ok bool) {
 	return version, err == nil
 }
 
-func (c *checked) ResultChan() <-chan watch.Event { return c.results }
+func (c *monotonic) ResultChan() <-chan watch.Event { return c.results }
 
-func (c *checked) Stop() {
+func (c *monotonic) Stop() {
 	c.once.Do(func() {
 		close(c.stop)
 		c.source.Stop()
 	})
 }
 
-// expired is a watch of one event: the version that it was to start from is no more.
+// expired returns a watch that sends 410 Gone and ends.
 func expired() watch.Interface {
 	results := make(chan watch.Event, 1)
 	results <- watch.Event{Type: watch.Error, Object: gone()}
@@ -220,6 +220,6 @@ func expired() watch.Interface {
 }
 
 func gone() *metav1.Status {
-	status := apierrors.NewResourceExpired("the watch was broken: list again").Status()
+	status := apierrors.NewResourceExpired("watch was interrupted: list again").Status()
 	return &status
 }

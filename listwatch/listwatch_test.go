@@ -16,11 +16,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// source is an API server of one kind. It answers with versions that a test chooses.
+// source is a fake API server for one resource.
 type source struct {
 	lists   []metav1.ListOptions
 	watches []metav1.ListOptions
-	fail    []error // of the next requests
+	fail    []error // errors of the next requests
 	events  *watch.FakeWatcher
 }
 
@@ -63,7 +63,7 @@ func isGone(w watch.Interface) bool {
 
 func TestConsistent(t *testing.T) {
 	for rule, do := range map[string]func(*testing.T, *source, cache.ListerWatcherWithContext){
-		"a list is a consistent read, whatever version the reflector states": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"list is consistent despite a resourceVersion in the options": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			_, err := lw.ListWithContext(t.Context(), metav1.ListOptions{ResourceVersion: "99", ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan})
 			if err != nil || s.lists[0].ResourceVersion != "" || s.lists[0].ResourceVersionMatch != "" {
 				t.Errorf("%v, %+v", err, s.lists)
@@ -74,7 +74,7 @@ func TestConsistent(t *testing.T) {
 				t.Errorf("%v, %+v", err, s.watches)
 			}
 		},
-		"a watch that ran until its timeout is resumed": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"watch is resumed after its timeout": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			w, _ := lw.WatchWithContext(t.Context(), options("10"))
 			time.Sleep(301 * time.Second)
 			w.Stop()
@@ -82,7 +82,7 @@ func TestConsistent(t *testing.T) {
 				t.Errorf("%v, %+v", err, s.watches)
 			}
 		},
-		"a watch that ended before its timeout is not, until the next list": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"watch that ended early is not resumed before a list": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			w, _ := lw.WatchWithContext(t.Context(), options("10"))
 			w.Stop()
 			time.Sleep(time.Second)
@@ -94,20 +94,20 @@ func TestConsistent(t *testing.T) {
 				t.Errorf("%v, %+v", err, s.watches)
 			}
 		},
-		"nor is one that could not be started": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"watch that could not start is not resumed": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			s.fail = []error{&url.Error{Op: "Get", Err: errors.New("connection refused")}}
 			if w, err := lw.WatchWithContext(t.Context(), options("10")); err != nil || !isGone(w) || len(s.watches) != 1 {
 				t.Errorf("%v, %+v", err, s.watches)
 			}
 		},
-		"a server that is busy breaks nothing": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"429 does not break a watch": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			s.fail = []error{apierrors.NewTooManyRequestsError("later")}
 			_, _ = lw.WatchWithContext(t.Context(), options("10"))
 			if _, err := lw.WatchWithContext(t.Context(), options("10")); err != nil || len(s.watches) != 2 {
 				t.Errorf("%v, %+v", err, s.watches)
 			}
 		},
-		"an API server that is away is tried again within seconds": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"unreachable API server is retried within seconds": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			for range 100 {
 				s.fail = append(s.fail, &url.Error{Op: "Get", Err: errors.New("connection refused")})
 			}
@@ -116,7 +116,7 @@ func TestConsistent(t *testing.T) {
 				t.Errorf("%v after %s", err, time.Since(began))
 			}
 		},
-		"versions that go back end a watch": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"decreasing versions end a watch": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			w, _ := lw.WatchWithContext(t.Context(), options("10"))
 			s.events.Add(at("11"))
 			s.events.Action(watch.Bookmark, at("11"))
@@ -127,13 +127,13 @@ func TestConsistent(t *testing.T) {
 				}
 			}
 			if !isGone(w) {
-				t.Error("the watch goes on")
+				t.Error("watch was not ended")
 			}
 			if _, more := <-w.ResultChan(); more {
-				t.Error("the watch goes on after 410")
+				t.Error("event after 410")
 			}
 		},
-		"the versions of a streaming list are in no order": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+		"initial events of a streaming list may be unordered": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			streaming := options("")
 			streaming.SendInitialEvents = new(true)
 			w, _ := lw.WatchWithContext(t.Context(), streaming)
