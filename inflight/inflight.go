@@ -1,4 +1,4 @@
-// Package inflight bounds the memory of the request bodies that a server has in flight.
+// Package inflight limits the memory of the request bodies that a server has in flight.
 package inflight
 
 import (
@@ -14,24 +14,24 @@ var (
 	ErrTooLarge = errors.New("the request is larger than the budget for it")
 )
 
-// Small is the size up to which a body draws on the reserved share, in bytes.
+// Small is the size of the largest body that uses the reserved share, in bytes.
 const Small = 64 << 10
 
-// Options size a budget, in bytes of memory.
+// Options configure a budget, in bytes.
 type Options struct {
-	Large    int64         // for bodies larger than Small, together
-	Reserved int64         // for all others, together
-	Timeout  time.Duration // of an acquisition
+	Large    int64         // for all bodies larger than Small
+	Reserved int64         // for all other bodies
+	Timeout  time.Duration // bounds the wait of an acquisition
 }
 
-// Budget is the memory for bodies, and for what is decoded of them. Large bodies cannot
-// take the share that is reserved for small ones.
+// Budget is the memory for request bodies and their decoded form. Large bodies cannot use
+// the share that is reserved for small ones.
 type Budget struct {
 	large, small *semaphore
 	timeout      time.Duration
 }
 
-// New makes a budget.
+// New returns a budget.
 func New(o Options) *Budget {
 	return &Budget{newSemaphore(o.Large), newSemaphore(o.Reserved), o.Timeout}
 }
@@ -39,11 +39,11 @@ func New(o Options) *Budget {
 // Reservation is the part of a budget that a request holds. Release returns it.
 type Reservation struct {
 	budget *Budget
-	from   *semaphore // nil: nothing is held
+	from   *semaphore // nil if nothing is held
 	held   int64
 }
 
-// Release returns all that is held.
+// Release returns the held bytes. It may be called more than once.
 func (r *Reservation) Release() {
 	if r.from != nil {
 		r.from.release(r.held)
@@ -51,8 +51,8 @@ func (r *Reservation) Release() {
 	r.from, r.held = nil, 0
 }
 
-// Grow reserves n bytes more, of the same share. It waits no longer than the timeout of
-// the budget. Its errors are [ErrBusy], and [ErrTooLarge] for what the share never has.
+// Grow reserves n more bytes of the same share. It returns [ErrBusy] after the timeout of
+// the budget, and [ErrTooLarge] if the share is smaller than the reservation would be.
 func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	if r.held+n > r.from.size {
 		return ErrTooLarge
@@ -64,7 +64,7 @@ func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	return nil
 }
 
-// move holds n bytes of another share instead.
+// move replaces the held bytes by n bytes of another share.
 func (r *Reservation) move(ctx context.Context, to *semaphore, n int64) error {
 	if n > to.size {
 		return ErrTooLarge
@@ -77,7 +77,7 @@ func (r *Reservation) move(ctx context.Context, to *semaphore, n int64) error {
 	return nil
 }
 
-// reserve has the reservation cover a buffer, and as many bytes that are decoded from it.
+// reserve extends the reservation to twice the size of a buffer: its content is decoded.
 func (r *Reservation) reserve(ctx context.Context, buffer int64) error {
 	share := r.budget.small
 	if buffer > Small+1 {
@@ -98,35 +98,35 @@ func (b *Budget) acquire(ctx context.Context, from *semaphore, n int64) error {
 	return from.acquire(ctx, n)
 }
 
-// Read reads a body to its end, into buffer if that is large enough, and reserves twice
-// its size: decoding copies what it keeps. declared is the Content-Length, negative if
-// there is none; the reservation of such a body grows with it. The errors are
-// [ErrTooLarge] for a body of more than most bytes, [ErrBusy], and those of the context
-// and the reader. The reservation is never nil and is to be released even after an error.
-func (b *Budget) Read(ctx context.Context, body io.Reader, declared, most int64, buffer []byte) ([]byte, *Reservation, error) {
+// Read reads a body into buffer, which it reallocates if it is too small, and reserves
+// twice the size, because decoding copies. declared is the Content-Length, or negative if
+// it is unknown; then the reservation grows with the body. Errors are [ErrTooLarge] for a
+// body of more than limit bytes, [ErrBusy], and those of the context and the reader. The
+// reservation is never nil; release it after an error, too.
+func (b *Budget) Read(ctx context.Context, body io.Reader, declared, limit int64, buffer []byte) ([]byte, *Reservation, error) {
 	r := &Reservation{budget: b}
-	if declared > most {
+	if declared > limit {
 		return buffer, r, ErrTooLarge
 	}
-	const first = 16 << 10 // of a body of unknown size
-	want := declared + 1   // one more, to read the end
+	const initial = 16 << 10 // buffer for a body of unknown size
+	want := declared + 1     // one more byte, to read EOF
 	if declared < 0 {
-		want = first
+		want = initial
 	}
 	for {
 		if err := r.reserve(ctx, want); err != nil {
 			return buffer, r, err
 		}
-		if more := int(want) - len(buffer); more > 0 && int(want) > cap(buffer) {
-			exact := make([]byte, len(buffer), want)
-			copy(exact, buffer)
-			buffer = exact
+		if int(want) > cap(buffer) {
+			grown := make([]byte, len(buffer), want)
+			copy(grown, buffer)
+			buffer = grown
 		}
 		for len(buffer) < int(want) {
 			n, err := body.Read(buffer[len(buffer):want])
 			buffer = buffer[:len(buffer)+n]
 			switch {
-			case int64(len(buffer)) > most:
+			case int64(len(buffer)) > limit:
 				return buffer, r, ErrTooLarge
 			case errors.Is(err, io.EOF):
 				return buffer, r, nil
@@ -134,6 +134,6 @@ func (b *Budget) Read(ctx context.Context, body io.Reader, declared, most int64,
 				return buffer, r, err
 			}
 		}
-		want = min(2*want, most+1)
+		want = min(2*want, limit+1)
 	}
 }

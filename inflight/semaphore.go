@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// semaphore is a weighted semaphore. It serves waiters in order, so that small
-// acquisitions do not starve a large one.
+// semaphore is a weighted FIFO semaphore: small acquisitions do not starve a large one.
 type semaphore struct {
 	size int64
 
@@ -23,7 +22,7 @@ type waiter struct {
 
 func newSemaphore(size int64) *semaphore { return &semaphore{size: size, free: size} }
 
-// try acquires n if nothing has to be waited for.
+// try acquires n if that is possible without waiting.
 func (s *semaphore) try(n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +33,7 @@ func (s *semaphore) try(n int64) bool {
 	return true
 }
 
-// acquire waits until n is free, or returns the cause of the context's end.
+// acquire waits for n. It returns the cause of the context if that ends first.
 func (s *semaphore) acquire(ctx context.Context, n int64) error {
 	if s.try(n) {
 		return nil
@@ -42,7 +41,7 @@ func (s *semaphore) acquire(ctx context.Context, n int64) error {
 	w := &waiter{n, make(chan struct{})}
 	s.mu.Lock()
 	element := s.waiters.PushBack(w)
-	s.serve() // it may have become free meanwhile
+	s.serve() // n may have become free since try
 	s.mu.Unlock()
 	select {
 	case <-w.ready:
@@ -52,12 +51,12 @@ func (s *semaphore) acquire(ctx context.Context, n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-w.ready: // at the same time
+	case <-w.ready: // acquired while the context ended
 		return nil
 	default:
 	}
 	s.waiters.Remove(element)
-	s.serve() // those behind it may be smaller
+	s.serve() // the next waiter may be smaller
 	return context.Cause(ctx)
 }
 
@@ -68,7 +67,7 @@ func (s *semaphore) release(n int64) {
 	s.serve()
 }
 
-// serve gives waiters what is free. The caller holds mu.
+// serve grants free capacity to waiters in order. The caller holds mu.
 func (s *semaphore) serve() {
 	for e := s.waiters.Front(); e != nil; e = s.waiters.Front() {
 		w := e.Value.(*waiter)
