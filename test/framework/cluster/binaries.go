@@ -13,18 +13,17 @@ import (
 	"strings"
 )
 
-// kubebuilderAssets is the variable by which Kubernetes' other test tools are
-// told where the programs are.
+// kubebuilderAssets is the environment variable for the directory of the binaries, as in
+// controller-runtime's envtest.
 const kubebuilderAssets = "KUBEBUILDER_ASSETS"
 
-// Binaries returns the directory with etcd, kube-apiserver,
-// kube-controller-manager and kubectl: the one that KUBEBUILDER_ASSETS names, or
-// else the one in the user's cache directory for the versions in bin/go.mod,
-// which is built when it is not there. Only a build writes to progress.
+// Binaries returns the directory with etcd, kube-apiserver, kube-controller-manager and
+// kubectl: KUBEBUILDER_ASSETS, or else the directory in the user's cache for the versions of
+// bin/go.mod. It builds missing binaries and writes the progress of the build to progress.
 func Binaries(ctx context.Context, progress io.Writer) (string, error) {
 	if dir := os.Getenv(kubebuilderAssets); dir != "" {
 		if err := complete(dir); err != nil {
-			return "", fmt.Errorf("%w; put it there, or unset %s to have it built", err, kubebuilderAssets)
+			return "", fmt.Errorf("%w: add it, or unset %s to build the binaries", err, kubebuilderAssets)
 		}
 		return filepath.Abs(dir)
 	}
@@ -42,7 +41,7 @@ func Binaries(ctx context.Context, progress io.Writer) (string, error) {
 	})
 }
 
-// complete returns an error that names the first program that dir lacks.
+// complete returns an error that names the first binary missing in dir.
 func complete(dir string) error {
 	for _, program := range []string{string(Etcd), string(APIServer), string(ControllerManager), "kubectl"} {
 		path := filepath.Join(dir, program)
@@ -51,13 +50,13 @@ func complete(dir string) error {
 			return fmt.Errorf("%s is missing: %w", program, err)
 		}
 		if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-			return fmt.Errorf("%s is not a program that can be run", path)
+			return fmt.Errorf("%s is not executable", path)
 		}
 	}
 	return nil
 }
 
-// module is the Go module in bin, which has the programs as its tools.
+// module is the Go module in bin. The binaries are its tools.
 type module struct {
 	dir              string
 	kubernetes, etcd string // versions
@@ -66,10 +65,9 @@ type module struct {
 
 const modulePath = "drey.dev/drey/test/framework/cluster/bin"
 
-// findModule looks for bin from the working directory upwards, as the go command
-// looks for a go.mod. That finds it from anywhere in the checkout, and asking the
-// go command would cost more than a warm start may. From elsewhere, the place
-// that this file was compiled in has to do.
+// findModule searches for bin from the working directory upwards, as the go command
+// searches for go.mod; running the go command would take longer than a warm start. Outside
+// of the checkout it uses the path of this file at compile time.
 func findModule() (module, error) {
 	start, err := os.Getwd()
 	if err != nil {
@@ -86,12 +84,12 @@ func findModule() (module, error) {
 	_, here, _, _ := runtime.Caller(0)
 	m, err := readModule(filepath.Join(filepath.Dir(here), "bin"))
 	if err != nil {
-		return m, fmt.Errorf("find test/framework/cluster/bin, which says what to build, from %s upwards: %w", start, err)
+		return m, fmt.Errorf("find test/framework/cluster/bin from %s upwards: %w", start, err)
 	}
 	return m, nil
 }
 
-// readModule reads bin/go.mod; a file of another module does not exist for it.
+// readModule reads bin/go.mod. It returns os.ErrNotExist for the go.mod of another module.
 func readModule(dir string) (module, error) {
 	content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
@@ -104,15 +102,14 @@ func readModule(dir string) (module, error) {
 	for path, version := range map[string]*string{"k8s.io/kubernetes": &m.kubernetes, "go.etcd.io/etcd/server/v3": &m.etcd} {
 		found := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(path) + ` (v\S+)`).FindSubmatch(content)
 		if found == nil {
-			return module{}, fmt.Errorf("%s/go.mod requires no %s", dir, path)
+			return module{}, fmt.Errorf("%s/go.mod does not require %s", dir, path)
 		}
 		*version = string(found[1])
 	}
 	return m, nil
 }
 
-// key names what is built: the versions for people, the hash for all else that
-// go.mod can change.
+// key returns the directory name of a build: the versions, and a hash of go.mod.
 func (m module) key() string {
 	return fmt.Sprintf("kubernetes-%s-etcd-%s-%s-%s-%x", m.kubernetes, m.etcd, runtime.GOOS, runtime.GOARCH, m.sum[:4])
 }

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// pretend makes files that pass for the programs, but for those in without.
-func pretend(t *testing.T, dir string, without ...string) {
+// fakeBinaries creates executable files for the binaries, except the one in without.
+func fakeBinaries(t *testing.T, dir string, without ...string) {
 	t.Helper()
 	for _, program := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kubectl"} {
 		if len(without) > 0 && program == without[0] {
@@ -28,36 +28,37 @@ func pretend(t *testing.T, dir string, without ...string) {
 	}
 }
 
-func TestAssetsInsteadOfABuild(t *testing.T) {
+// TestBinariesKubebuilderAssets: the variable replaces a build, and must name all binaries.
+func TestBinariesKubebuilderAssets(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(kubebuilderAssets, dir)
-	pretend(t, dir, "kube-controller-manager")
+	fakeBinaries(t, dir, "kube-controller-manager")
 	_, err := Binaries(t.Context(), io.Discard)
 	if err == nil {
-		t.Fatal("a missing program went unnoticed")
+		t.Fatal("no error although a binary is missing")
 	}
 	for _, want := range []string{"kube-controller-manager is missing", dir, "unset KUBEBUILDER_ASSETS"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %q", want, err)
 		}
 	}
-	pretend(t, dir)
+	fakeBinaries(t, dir)
 	if got, err := Binaries(t.Context(), io.Discard); err != nil || got != dir {
 		t.Errorf("got %s, %v; want %s", got, err, dir)
 	}
 }
 
-// Once built, the programs cost neither time nor output.
-func TestWarmBinaries(t *testing.T) {
+// TestBinariesCached: cached binaries are returned without output.
+func TestBinariesCached(t *testing.T) {
 	dir := filepath.Dir(Shared(t).Kubectl())
 	if os.Getenv(kubebuilderAssets) != "" {
 		t.Skip("nothing is built with " + kubebuilderAssets)
 	}
-	var said bytes.Buffer
+	var progress bytes.Buffer
 	began := time.Now()
-	got, err := Binaries(t.Context(), &said)
-	if err != nil || got != dir || said.Len() > 0 {
-		t.Errorf("got %s, %v, and %q; want %s and no word", got, err, &said, dir)
+	got, err := Binaries(t.Context(), &progress)
+	if err != nil || got != dir || progress.Len() > 0 {
+		t.Errorf("got %s, %v, and %q; want %s and no output", got, err, &progress, dir)
 	}
 	t.Logf("took %s", time.Since(began))
 	m, err := findModule()
@@ -75,33 +76,32 @@ func TestWarmBinaries(t *testing.T) {
 	}
 }
 
-// Of those who miss the programs at once one builds, and the others wait and say
-// so; who comes too late to wait gets what is there.
-func TestOneBuildAtATime(t *testing.T) {
+// TestFillConcurrent: of concurrent callers one builds, and the others report that they wait.
+func TestFillConcurrent(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "control-plane", "key")
 	var builds atomic.Int64
-	var said [3]line
+	var progress [3]output
 	wait := func() (n int) {
-		for i := range said {
-			if strings.Contains(said[i].String(), "waiting for another process") {
+		for i := range progress {
+			if strings.Contains(progress[i].String(), "waiting for the build of another process") {
 				n++
 			}
 		}
 		return n
 	}
 	var group sync.WaitGroup
-	for i := range said {
+	for i := range progress {
 		group.Go(func() {
-			err := fill(t.Context(), dir, &said[i], func(into string) error {
+			err := fill(t.Context(), dir, &progress[i], func(into string) error {
 				builds.Add(1)
-				for deadline := time.Now().Add(30 * time.Second); wait() < len(said)-1 && time.Now().Before(deadline); {
-					time.Sleep(10 * time.Millisecond) // until the others are there
+				for deadline := time.Now().Add(30 * time.Second); wait() < len(progress)-1 && time.Now().Before(deadline); {
+					time.Sleep(10 * time.Millisecond) // until the others wait
 				}
 				if complete(dir) == nil {
-					t.Error("the programs are there before they are built")
+					t.Error("the directory is complete before the build")
 				}
-				pretend(t, into)
+				fakeBinaries(t, into)
 				return nil
 			})
 			if err != nil {
@@ -110,46 +110,46 @@ func TestOneBuildAtATime(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if builds.Load() != 1 || wait() != len(said)-1 {
-		t.Errorf("%d builds, and %d say that they wait; want one build, and the others to say so", builds.Load(), wait())
+	if builds.Load() != 1 || wait() != len(progress)-1 {
+		t.Errorf("%d builds, %d callers report that they wait; want 1 build, all others waiting", builds.Load(), wait())
 	}
 	if err := complete(dir); err != nil {
 		t.Error(err)
 	}
 }
 
-// line is what somebody has said, for others to read meanwhile.
-type line struct {
+// output is a buffer for concurrent use.
+type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *line) Write(p []byte) (int, error) {
+func (l *output) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
 }
 
-func (l *line) String() string {
+func (l *output) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-// A build that fails leaves nothing that passes for one that did not.
-func TestFailedBuild(t *testing.T) {
+// TestFillBuildFailure: a failed build leaves no directory.
+func TestFillBuildFailure(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "key")
 	broken := errors.New("broken")
 	err := fill(t.Context(), dir, io.Discard, func(into string) error {
-		pretend(t, into)
+		fakeBinaries(t, into)
 		return broken
 	})
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 	err = fill(t.Context(), dir, io.Discard, func(into string) error {
-		pretend(t, into, "kubectl")
+		fakeBinaries(t, into, "kubectl")
 		return nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "kubectl is missing") {

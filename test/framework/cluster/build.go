@@ -15,41 +15,40 @@ import (
 	"time"
 )
 
-// progressEvery is how often a build says how far it is.
-const progressEvery = 10 * time.Second
+// progressInterval is the interval of the progress messages of a build.
+const progressInterval = 10 * time.Second
 
 // build compiles the tools of the module into dir.
 func build(ctx context.Context, m module, dir string, progress io.Writer) error {
 	began := time.Now()
-	say := func(format string, args ...any) {
+	report := func(format string, args ...any) {
 		passed := time.Since(began).Round(time.Second)
 		fmt.Fprintf(progress, "building the control plane: %s (%s)\n", fmt.Sprintf(format, args...), passed)
 	}
-	say("Kubernetes %s and etcd %s, once, into the cache; minutes the first time", m.kubernetes, m.etcd)
+	report("Kubernetes %s and etcd %s, into the cache; the first build takes minutes", m.kubernetes, m.etcd)
 
-	// To list the packages, the go command must have their modules: this is
-	// where it downloads. Only what is stale will be compiled and counted.
+	// Listing the packages downloads the modules. Only stale packages are compiled.
 	list := m.goCommand(ctx, "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}")
-	stale, err := run(ctx, list, func(lines int64) { say("downloading modules, %d so far", lines) })
+	stale, err := run(ctx, list, func(lines int64) { report("downloading modules, %d so far", lines) })
 	if err != nil {
 		return err
 	}
 	total := len(strings.Fields(string(stale)))
 
 	compile := m.goCommand(ctx, "build", "-v", "-o", dir+string(filepath.Separator))
-	if _, err := run(ctx, compile, func(lines int64) { say("%d of %d packages", lines, total) }); err != nil {
+	if _, err := run(ctx, compile, func(lines int64) { report("%d of %d packages", lines, total) }); err != nil {
 		return err
 	}
-	// The go command names a program after the last element of its path.
+	// go build names a binary after the last element of its import path.
 	if err := os.Rename(filepath.Join(dir, "server"), filepath.Join(dir, string(Etcd))); err != nil {
 		return err
 	}
-	say("done")
+	report("done")
 	return nil
 }
 
-// goCommand returns a go command on all tools of the module. The flags are those
-// of a build for every subcommand, for they decide what is stale.
+// goCommand returns a go command for all tools of the module. Every subcommand gets the
+// build flags, because staleness depends on them.
 func (m module) goCommand(ctx context.Context, subcommand string, flags ...string) *exec.Cmd {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(m.kubernetes, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -59,7 +58,7 @@ func (m module) goCommand(ctx context.Context, subcommand string, flags ...strin
 		"-ldflags=-s -w" + version + "gitVersion=" + m.kubernetes + version + "gitMajor=" + major + version + "gitMinor=" + minor,
 	}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "tool")...)
-	// Interrupted, it takes its compilers with it.
+	// On SIGINT the go command stops its compilers.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Dir = m.dir
@@ -67,9 +66,8 @@ func (m module) goCommand(ctx context.Context, subcommand string, flags ...strin
 	return cmd
 }
 
-// run runs a go command and returns its output. The lines on its standard error
-// are its progress: how many there are is reported from time to time, and the
-// last ones are in the error.
+// run runs a go command and returns its output. It reports the number of lines on standard
+// error at every interval; an error contains the last lines.
 func run(ctx context.Context, cmd *exec.Cmd, report func(lines int64)) ([]byte, error) {
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -81,7 +79,7 @@ func run(ctx context.Context, cmd *exec.Cmd, report func(lines int64)) ([]byte, 
 		return nil, err
 	}
 	var lines atomic.Int64
-	tick, done := time.NewTicker(progressEvery), make(chan struct{})
+	tick, done := time.NewTicker(progressInterval), make(chan struct{})
 	defer tick.Stop()
 	defer close(done)
 	go func() {

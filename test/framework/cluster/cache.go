@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// fill makes sure that dir holds the programs. When it does not, one process at
-// a time builds them beside it and then renames, so dir is there as a whole or
-// not at all. What an interrupted build leaves, the next one clears.
+// fill builds the binaries into dir unless it is complete. One process at a time builds, in
+// a temporary directory that it renames, so dir is complete or missing. A build removes the
+// remains of an interrupted one.
 func fill(ctx context.Context, dir string, progress io.Writer, build func(dir string) error) error {
 	if complete(dir) == nil {
 		return nil
@@ -26,7 +26,7 @@ func fill(ctx context.Context, dir string, progress io.Writer, build func(dir st
 		return err
 	}
 	defer lock.Close()
-	if complete(dir) == nil { // another process built it while we waited
+	if complete(dir) == nil { // built by another process meanwhile
 		return nil
 	}
 
@@ -50,13 +50,13 @@ func fill(ctx context.Context, dir string, progress io.Writer, build func(dir st
 	return nil
 }
 
-// lockFile takes a lock that ends with the returned file, or with the process.
+// lockFile takes an exclusive lock, which is held until the file is closed.
 func lockFile(ctx context.Context, path string, progress io.Writer) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	for told := (time.Time{}); ; {
+	for reported := (time.Time{}); ; {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return file, nil
@@ -65,9 +65,9 @@ func lockFile(ctx context.Context, path string, progress io.Writer) (*os.File, e
 			file.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		if time.Since(told) > progressEvery {
-			told = time.Now()
-			fmt.Fprintln(progress, "waiting for another process that builds the control plane")
+		if time.Since(reported) > progressInterval {
+			reported = time.Now()
+			fmt.Fprintln(progress, "waiting for the build of another process")
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):

@@ -17,59 +17,52 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Options are what a program may ask of a cluster. The zero value is what tests
-// use.
+// Options configure a [Cluster]. The zero value is valid.
 type Options struct {
-	// Kubeconfig is the path of the administrator's kubeconfig. It must not
-	// exist yet, for the cluster removes it when it ends. Empty means a file
-	// in the cluster's own directory.
+	// Kubeconfig is the path of the administrator's kubeconfig. The file must not exist;
+	// Stop removes it. Default: a file in the directory of the cluster.
 	Kubeconfig string
 
-	// Progress is told about a build of the programs, which happens once per
-	// version. Nil means standard error.
+	// Progress receives the progress of a build of the binaries. Default: standard error.
 	Progress io.Writer
 
-	// APIServerArgs and ControllerManagerArgs come after the cluster's own
-	// arguments, so they win over them.
+	// APIServerArgs and ControllerManagerArgs are appended to the default arguments and
+	// override them.
 	APIServerArgs         []string
 	ControllerManagerArgs []string
 
-	// choosePorts is freePorts, but for the test of what happens when another
-	// process is faster.
+	// choosePorts replaces freePorts in tests of port conflicts.
 	choosePorts func() (ports, error)
 }
 
-// Cluster is a running control plane. Its methods may be used by several
-// goroutines at once.
+// Cluster is a running control plane. Its methods are safe for concurrent use.
 type Cluster struct {
 	options    Options
-	binaries   string // directory of the programs
-	dir        string // everything that the cluster writes, but for Options.Kubeconfig
+	binaries   string // directory of the binaries
+	dir        string // all files of the cluster except Options.Kubeconfig
 	kubeconfig string
 	ports      ports
 	pki        *pki
 	reaper     *reaper
 	client     kubernetes.Interface
 
-	mu        sync.Mutex // guards what follows, and is held during a restart
+	mu        sync.Mutex // guards the fields below; held during a restart
 	processes map[Component]*process
 	adopted   []int // process ids
 	stopped   bool
 }
 
 const (
-	startLimit = time.Minute // of a start or restart; a slow, busy machine needs ten seconds
-	portTries  = 3
+	startTimeout = time.Minute // of a start or restart; a slow, busy machine needs ten seconds
+	portAttempts = 3
 
-	// How long a component may take over an orderly end. When the cluster goes,
-	// nothing that it would still do matters.
-	stopGrace, restartGrace = 2 * time.Second, 20 * time.Second
+	// Time between SIGTERM and SIGKILL.
+	stopGracePeriod, restartGracePeriod = 2 * time.Second, 20 * time.Second
 )
 
-// New starts a control plane and returns when it is ready: the API server says
-// so, and the controllers have made the namespace default its ServiceAccount.
-// The context bounds the start, not the life, which ends with Stop or with the
-// process.
+// New starts a control plane and returns when it is ready: /readyz of the API server
+// succeeds and the namespace default has its ServiceAccount. The context bounds the start;
+// the cluster runs until Stop or the end of the process.
 func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Progress == nil {
 		o.Progress = os.Stderr
@@ -81,12 +74,12 @@ func New(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		c, err := start(ctx, binaries, o)
 		if err == nil {
 			return c, nil
 		}
-		if !errors.Is(err, errPortTaken) || try == portTries {
+		if !errors.Is(err, errPortTaken) || attempt == portAttempts {
 			return nil, fmt.Errorf("start the control plane: %w", err)
 		}
 	}
@@ -114,15 +107,15 @@ func start(ctx context.Context, binaries string, o Options) (_ *Cluster, err err
 	if c.client, err = kubernetes.NewForConfig(c.Config()); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c, c.startAll(ctx)
 }
 
-// startAll starts the components so that none has to retry for want of another:
-// their backoffs would cost seconds.
+// startAll starts each component once the one that it connects to is ready: a backoff of a
+// component would take seconds.
 func (c *Cluster) startAll(ctx context.Context) error {
 	if err := c.startComponent(Etcd); err != nil {
 		return err
@@ -142,9 +135,8 @@ func (c *Cluster) startAll(ctx context.Context) error {
 	return c.await(ctx, ControllerManager, c.serviceAccountIn("default"))
 }
 
-// claimFiles makes the cluster's directory, and the kubeconfig as an empty file:
-// whoever makes it owns it, so that no cluster ever removes a file that it did
-// not write.
+// claimFiles creates the directory of the cluster, and an empty kubeconfig with O_EXCL, so
+// that a cluster removes only a file that it has created.
 func (c *Cluster) claimFiles() error {
 	dir, err := os.MkdirTemp("", "drey-cluster-")
 	if err != nil {
@@ -163,15 +155,15 @@ func (c *Cluster) claimFiles() error {
 	}
 	if err != nil {
 		if errors.Is(err, os.ErrExist) {
-			err = fmt.Errorf("%w; if no other control plane is using it, remove it", err)
+			err = fmt.Errorf("%w: if no other control plane uses it, remove it", err)
 		}
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	return file.Close()
 }
 
-// Stop ends the components and removes all that the cluster wrote. Stopping
-// twice is fine.
+// Stop stops the components and removes all files of the cluster. It may be called more
+// than once.
 func (c *Cluster) Stop() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,45 +172,41 @@ func (c *Cluster) Stop() error {
 	}
 	c.stopped = true
 
-	// In this order none misses another while it ends.
+	// Clients stop before their servers.
 	for _, component := range slices.Backward(components) {
 		if p := c.processes[component]; p != nil {
-			p.end(syscall.SIGTERM, stopGrace)
+			p.end(syscall.SIGTERM, stopGracePeriod)
 		}
 	}
 	c.processes = nil
-	err := c.reaper.tell(nil)
-	// The reaper removes the files on this way too, so that there is one way.
-	c.reaper.dismiss()
-	return errors.Join(err, os.RemoveAll(c.dir), removeIfThere(c.kubeconfig))
+	err := c.reaper.update(nil)
+	c.reaper.run()
+	return errors.Join(err, os.RemoveAll(c.dir), removeIfExists(c.kubeconfig))
 }
 
-func removeIfThere(path string) error {
+func removeIfExists(path string) error {
 	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// Config returns the administrator's client configuration, without a limit on
-// the rate. It is a copy: change it as you like.
+// Config returns a new client configuration of the administrator, without a rate limit.
 func (c *Cluster) Config() *rest.Config { return c.config(c.pki.admin) }
 
-// Kubeconfig returns the path of the administrator's kubeconfig, which needs no
-// other file.
+// Kubeconfig returns the path of the administrator's kubeconfig, which is self-contained.
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
 
 // Kubectl returns the path of the kubectl that matches the API server.
 func (c *Cluster) Kubectl() string { return filepath.Join(c.binaries, "kubectl") }
 
-// KubectlCommand returns a command that runs kubectl as the administrator, and
-// that leaves nothing in the home directory.
+// KubectlCommand returns a kubectl command of the administrator. Its cache is in the
+// directory of the cluster.
 func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Kubectl(), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "KUBECACHEDIR="+filepath.Join(c.dir, "kubectl-cache"))
 	return cmd
 }
 
-// Dir returns the directory with the cluster's data, keys and logs. It goes when
-// the cluster stops.
+// Dir returns the directory of the cluster's data, keys and logs. Stop removes it.
 func (c *Cluster) Dir() string { return c.dir }

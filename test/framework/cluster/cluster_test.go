@@ -31,10 +31,10 @@ func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
 	return client
 }
 
-// waitFor fails the test unless done says so within the limit.
-func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
+// waitFor polls done, and fails the test after the timeout.
+func waitFor(t *testing.T, timeout time.Duration, what string, done func() bool) {
 	t.Helper()
-	eventually.OK(t, limit, func() error {
+	eventually.OK(t, timeout, func() error {
 		if !done() {
 			return fmt.Errorf("%s: not yet", what)
 		}
@@ -42,7 +42,7 @@ func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
 	})
 }
 
-// A cluster on its own: how long it takes, what it leaves.
+// TestStartAndStop: Stop leaves no process and no file.
 func TestStartAndStop(t *testing.T) {
 	began := time.Now()
 	path := filepath.Join(t.TempDir(), "new", "kubeconfig")
@@ -84,35 +84,37 @@ func TestStartAndStop(t *testing.T) {
 	}
 	for _, left := range []string{c.Dir(), path} {
 		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there: %v", left, err)
+			t.Errorf("%s still exists: %v", left, err)
 		}
 	}
 	if c.PID(APIServer) != 0 {
-		t.Error("a stopped cluster has an API server")
+		t.Error("PID of the API server of a stopped cluster is not 0")
 	}
 	if err := c.RestartAPIServer(t.Context(), syscall.SIGKILL); err == nil {
 		t.Error("a stopped cluster restarted its API server")
 	}
 }
 
-func TestTwoSideBySide(t *testing.T) {
+// TestTwoClusters: clusters share no objects and no users.
+func TestTwoClusters(t *testing.T) {
 	t.Parallel()
 	one, two := Shared(t), Start(t)
 	namespace := one.Namespace(t)
 	if _, err := two.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("a namespace of one cluster in the other: %v", err)
 	}
-	stranger, err := one.NewUser("admin", "system:masters")
+	foreign, err := one.NewUser("admin", "system:masters")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger.Host, stranger.CAData = two.Config().Host, two.Config().CAData
-	if err := clientOf(t, stranger).Discovery().RESTClient().Get().AbsPath("/api").Do(t.Context()).Error(); !apierrors.IsUnauthorized(err) {
-		t.Errorf("a user of one cluster got into the other: %v", err)
+	foreign.Host, foreign.CAData = two.Config().Host, two.Config().CAData
+	if err := clientOf(t, foreign).Discovery().RESTClient().Get().AbsPath("/api").Do(t.Context()).Error(); !apierrors.IsUnauthorized(err) {
+		t.Errorf("a user of one cluster is authenticated in the other: %v", err)
 	}
 }
 
-func TestRBAC(t *testing.T) {
+// TestUserRBAC: a user has the permissions of their groups and no others.
+func TestUserRBAC(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
 	namespace := c.Namespace(t)
@@ -125,7 +127,7 @@ func TestRBAC(t *testing.T) {
 		return err
 	}
 	if err := list(); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "ada"`) {
-		t.Fatalf("a user without rights: %v; want ada forbidden", err)
+		t.Fatalf("user without permissions: %v; want forbidden for ada", err)
 	}
 	_, err = c.client.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "readers"},
@@ -135,11 +137,11 @@ func TestRBAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, 10*time.Second, "rights of the group", func() bool { return list() == nil })
+	waitFor(t, 10*time.Second, "permissions of the group", func() bool { return list() == nil })
 }
 
-// A user's certificate is good for the API server only.
-func TestEtcdRefusesUsers(t *testing.T) {
+// TestEtcdRejectsUsers: the certificate of a user does not authenticate to etcd.
+func TestEtcdRejectsUsers(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
 	if err := c.etcdHealthy(t.Context()); err != nil {
@@ -147,7 +149,7 @@ func TestEtcdRefusesUsers(t *testing.T) {
 	}
 	user := &Cluster{ports: c.ports, pki: &pki{cluster: c.pki.cluster, etcdClient: c.pki.admin}}
 	if err := user.etcdHealthy(t.Context()); err == nil {
-		t.Error("etcd let the administrator in")
+		t.Error("etcd accepted the administrator's certificate")
 	}
 }
 
@@ -173,8 +175,8 @@ func TestKubectl(t *testing.T) {
 	}
 }
 
-// What goes wrong at the start is in the error, and nothing stays behind.
-func TestStartFails(t *testing.T) {
+// TestStartFailure: the error contains the log of the component, and no file is left.
+func TestStartFailure(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
 	_, err := New(t.Context(), Options{
@@ -182,14 +184,15 @@ func TestStartFails(t *testing.T) {
 		Kubeconfig:    filepath.Join(temp, "kubeconfig"),
 	})
 	if err == nil || !strings.Contains(err.Error(), "kube-apiserver: exit status 1") || !strings.Contains(err.Error(), "unknown flag: --no-such-flag") {
-		t.Errorf("got %v; want the API server's words", err)
+		t.Errorf("got %v; want the API server's log", err)
 	}
 	if left, _ := os.ReadDir(temp); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-func TestAnotherPortWhenOneIsTaken(t *testing.T) {
+// TestStartPortTaken: a start with a port in use is retried with other ports.
+func TestStartPortTaken(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -204,19 +207,20 @@ func TestAnotherPortWhenOneIsTaken(t *testing.T) {
 		tries++
 		return p, err
 	}})
-	if !errors.Is(err, errPortTaken) || tries != portTries {
-		t.Errorf("with one port or another taken: %d tries and %v; want %d and %v", tries, err, portTries, errPortTaken)
+	if !errors.Is(err, errPortTaken) || tries != portAttempts {
+		t.Errorf("with one port or another taken: %d tries and %v; want %d and %v", tries, err, portAttempts, errPortTaken)
 	}
 }
 
-func TestNamespaceTakesPods(t *testing.T) {
+// TestNamespace: pods can be created at once, and the namespace is deleted with the test.
+func TestNamespace(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
 	var namespace string
 	t.Run("in a Test / named Ödd-ly", func(t *testing.T) {
 		namespace = c.Namespace(t)
-		if !strings.HasPrefix(namespace, "testnamespacetakespods-in-a-test-named-d-") {
-			t.Errorf("name %s does not say whose it is", namespace)
+		if !strings.HasPrefix(namespace, "testnamespace-in-a-test-named-d-") {
+			t.Errorf("name %s is not derived from the test's", namespace)
 		}
 		_, err := c.client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "pod"},
@@ -226,7 +230,7 @@ func TestNamespaceTakesPods(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	waitFor(t, 20*time.Second, "the namespace goes with its test", func() bool {
+	waitFor(t, 20*time.Second, "deletion of the namespace", func() bool {
 		_, err := c.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})

@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// Component is a part of the control plane, by the name of its program.
+// Component is the name of a control plane binary.
 type Component string
 
-// The components, in the order in which they start.
+// Components, in the order in which they start.
 const (
 	Etcd              Component = "etcd"
 	APIServer         Component = "kube-apiserver"
@@ -19,15 +19,13 @@ const (
 
 var components = []Component{Etcd, APIServer, ControllerManager}
 
-// ports are those that a cluster listens on. The controller manager has none:
-// whether it works shows in what it makes.
+// ports are the ports of a cluster. The controller manager does not listen.
 type ports struct {
 	etcd, etcdPeer, apiServer int
 }
 
-// freePorts asks the kernel for ports that nobody has. They are all held until
-// the last is known, so that they differ; after that another process may take
-// one, and New tries again.
+// freePorts returns distinct free ports. Another process may take one before the component
+// listens; then New retries.
 func freePorts() (ports, error) {
 	var free [3]int
 	for i := range free {
@@ -43,11 +41,11 @@ func freePorts() (ports, error) {
 
 func loopback(port int) string { return "https://127.0.0.1:" + strconv.Itoa(port) }
 
-// serviceRange holds the addresses of Services; its first is that of the API
-// server, which is why the serving certificate names it.
+// serviceRange is the address range of Services. The first address is the Service of the
+// API server, and is in the serving certificate.
 const serviceRange, serviceIP = "10.96.0.0/16", "10.96.0.1"
 
-// args returns the command line of a component, without the program.
+// args returns the arguments of a component.
 func (c *Cluster) args(component Component) []string {
 	file := func(name string) string { return filepath.Join(c.dir, name) }
 	switch component {
@@ -70,8 +68,8 @@ func (c *Cluster) args(component Component) []string {
 			"--peer-trusted-ca-file=" + file(etcdCACert),
 			"--peer-client-cert-auth=true",
 			"--log-level=warn",
-			// The data need not survive the machine, only the process, and an
-			// fsync per write would be most of the time of a test.
+			// The data survives a crash of the process without fsync, which would
+			// dominate the duration of a test.
 			"--unsafe-no-fsync=true",
 		}
 	case APIServer:
@@ -91,10 +89,9 @@ func (c *Cluster) args(component Component) []string {
 			"--service-account-issuer=https://kubernetes.default.svc",
 			"--service-account-key-file=" + file(serviceAccountKey),
 			"--service-account-signing-key-file=" + file(serviceAccountKey),
-			// Endpoints on loopback are not valid, and nobody would use them.
+			// Endpoints on loopback are invalid.
 			"--endpoint-reconciler-type=none",
-			// Without a grace it does not end watches, but waits a minute for
-			// their clients to do so.
+			// At 0, shutdown waits up to a minute for clients to end their watches.
 			"--shutdown-watch-termination-grace-period=1s",
 			"--cert-dir=" + c.dir,
 			"--profiling=false",
@@ -104,20 +101,20 @@ func (c *Cluster) args(component Component) []string {
 			"--kubeconfig=" + file(controllerManagerKubeconfig),
 			"--secure-port=0",
 			"--leader-elect=false",
-			// RBAC then holds for each controller, as in a real cluster.
+			// Each controller is authorized by its own role, as in a real cluster.
 			"--use-service-account-credentials=true",
 			"--service-account-private-key-file=" + file(serviceAccountKey),
 			"--root-ca-file=" + file(clusterCACert),
 			"--cluster-signing-cert-file=" + file(clusterCACert),
 			"--cluster-signing-key-file=" + file(clusterCAKey),
-			// The default of 20 a second makes tests wait for the client.
+			// The default of 20 requests per second delays tests.
 			"--kube-api-qps=1000",
 			"--kube-api-burst=2000",
-			// Else it makes this directory below /usr.
+			// The default is below /usr.
 			"--flex-volume-plugin-dir=" + file("flexvolume"),
 			"--cert-dir=" + c.dir,
 			"--profiling=false",
 		}, c.options.ControllerManagerArgs...)
 	}
-	panic("no such component: " + string(component))
+	panic("unknown component: " + string(component))
 }

@@ -10,13 +10,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The controllers of Kubernetes make what a Deployment stands for, and the
-// garbage collector takes it away.
+// TestControllers: a Deployment gets a ReplicaSet and a pod, and the garbage collector deletes
+// them.
 func TestControllers(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
 	namespace := c.Namespace(t)
-	makeDeployment(t, c, namespace)
+	createDeployment(t, c, namespace)
 
 	var pod corev1.Pod
 	waitFor(t, 20*time.Second, "the Deployment's pod", func() bool {
@@ -46,15 +46,14 @@ func TestControllers(t *testing.T) {
 	if err := c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, 30*time.Second, "the collection of ReplicaSet and pod", func() bool {
+	waitFor(t, 30*time.Second, "garbage collection of the ReplicaSet and the pod", func() bool {
 		sets, err := c.client.AppsV1().ReplicaSets(namespace).List(t.Context(), metav1.ListOptions{})
 		pods, err2 := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && err2 == nil && len(sets.Items)+len(pods.Items) == 0
 	})
 }
 
-// A component that ends comes back with another process, the same address and
-// the same data, and the others go on with it.
+// TestRestart: a restarted component has another process, and the same address and data.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	c := Start(t)
@@ -64,10 +63,10 @@ func TestRestart(t *testing.T) {
 		component Component
 		do        func() error
 	}{
-		{"API server, orderly", APIServer, func() error { return c.RestartAPIServer(t.Context(), syscall.SIGTERM) }},
-		{"API server, crash", APIServer, func() error { return c.RestartAPIServer(t.Context(), syscall.SIGKILL) }},
-		{"etcd, orderly", Etcd, func() error { return c.RestartEtcd(t.Context(), syscall.SIGTERM) }},
-		{"etcd, crash", Etcd, func() error { return c.RestartEtcd(t.Context(), syscall.SIGKILL) }},
+		{"API server, SIGTERM", APIServer, func() error { return c.RestartAPIServer(t.Context(), syscall.SIGTERM) }},
+		{"API server, SIGKILL", APIServer, func() error { return c.RestartAPIServer(t.Context(), syscall.SIGKILL) }},
+		{"etcd, SIGTERM", Etcd, func() error { return c.RestartEtcd(t.Context(), syscall.SIGTERM) }},
+		{"etcd, SIGKILL", Etcd, func() error { return c.RestartEtcd(t.Context(), syscall.SIGKILL) }},
 	} {
 		before, began := c.PID(restart.component), time.Now()
 		if err := restart.do(); err != nil {
@@ -81,14 +80,14 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%s: %v", restart.name, err)
 		}
 	}
-	makeDeployment(t, c, namespace)
+	createDeployment(t, c, namespace)
 	waitFor(t, 30*time.Second, "a pod after the restarts", func() bool {
 		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && len(pods.Items) == 1
 	})
 }
 
-func makeDeployment(t *testing.T, c *Cluster, namespace string) {
+func createDeployment(t *testing.T, c *Cluster, namespace string) {
 	t.Helper()
 	labels := map[string]string{"app": "web"}
 	_, err := c.client.AppsV1().Deployments(namespace).Create(t.Context(), &appsv1.Deployment{

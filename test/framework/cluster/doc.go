@@ -1,18 +1,17 @@
 // Package cluster runs a real Kubernetes control plane on loopback: etcd,
-// kube-apiserver and kube-controller-manager, with TLS and RBAC, and nothing
-// behind them that would run a pod.
+// kube-apiserver and kube-controller-manager with TLS and RBAC, without nodes.
 //
-// A test asks for one and forgets about it:
+// In a test:
 //
-//	c := cluster.Shared(t)      // one for the whole package, or cluster.Start(t) for its own
-//	namespace := c.Namespace(t) // every test in a fresh one, so that tests run in parallel
+//	c := cluster.Shared(t)      // shared by the package; cluster.Start(t) starts another one
+//	namespace := c.Namespace(t) // one namespace per test, so that tests run in parallel
 //	client := kubernetes.NewForConfigOrDie(c.Config())
 //
-// The programs are built from Go modules, in the versions that bin/go.mod
-// names, and kept in the user's cache directory. The first build takes minutes;
-// `go run ./test/framework/cluster/control-plane build` does it ahead of the tests, where
-// its progress can be seen and `go test`'s time limit does not count.
+// The binaries are built from Go modules in the versions of bin/go.mod and kept in the
+// user's cache directory. The first build takes minutes; run
+// `go run ./test/framework/cluster/control-plane build` before the tests to see its progress
+// and to exclude it from the timeout of `go test`.
 //
-// A cluster never outlives the process that started it, however that process
-// ends: see [reaper]. It needs /bin/sh, so Linux or macOS.
+// A cluster never outlives the process that started it, even after SIGKILL: see [reaper].
+// It needs /bin/sh and runs on Linux and macOS.
 package cluster

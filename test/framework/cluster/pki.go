@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The names of the credentials' files in the cluster's directory.
+// Files of the credentials in the directory of the cluster.
 const (
 	clusterCACert     = "ca.crt"
 	clusterCAKey      = "ca.key"
@@ -27,19 +27,18 @@ const (
 	serviceAccountKey = "service-account.key"
 )
 
-// pki holds the keys of a cluster. Servers and Kubernetes users are certified by
-// one authority, clients of etcd by another: a user of the cluster must not get
-// past the API server.
+// pki is the PKI of a cluster. Clients of etcd have a CA of their own, so that users of the
+// cluster cannot bypass the API server.
 type pki struct {
 	cluster, etcd  *authority
 	serving        *credential
 	etcdClient     *credential
 	admin          *credential
 	manager        *credential
-	serviceAccount []byte // the key that signs tokens, PEM
+	serviceAccount []byte // token signing key, PEM
 }
 
-// credential is a certificate and its key, in PEM.
+// credential is a certificate with its key, in PEM.
 type credential struct{ cert, key []byte }
 
 func newPKI() (_ *pki, err error) {
@@ -66,8 +65,8 @@ func newPKI() (_ *pki, err error) {
 	return p, err
 }
 
-// write puts into dir what the components read. The administrator's credential
-// is not among it: it is in the kubeconfig alone.
+// write writes the files of the components into dir. The administrator's credential is only
+// in the kubeconfig.
 func (p *pki) write(dir string) error {
 	for name, content := range map[string][]byte{
 		clusterCACert:     p.cluster.pem.cert,
@@ -86,7 +85,7 @@ func (p *pki) write(dir string) error {
 	return nil
 }
 
-// authority signs certificates.
+// authority is a CA.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -110,8 +109,7 @@ func newAuthority(name string) (*authority, error) {
 	return a, err
 }
 
-// server returns the credential of etcd and the API server. etcd calls itself as
-// a peer with it, but no client authority vouches for it: a cluster has one etcd.
+// server returns the serving credential of etcd and the API server.
 func (a *authority) server() (*credential, error) {
 	return a.sign(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
@@ -122,8 +120,8 @@ func (a *authority) server() (*credential, error) {
 	})
 }
 
-// client returns the credential of a user. Kubernetes takes the common name for
-// the user's name and the organizations for the groups.
+// client returns the credential of a user: Kubernetes maps the common name to the user name
+// and the organizations to the groups.
 func (a *authority) client(name string, groups ...string) (*credential, error) {
 	return a.sign(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: name, Organization: groups},
@@ -132,8 +130,8 @@ func (a *authority) client(name string, groups ...string) (*credential, error) {
 	})
 }
 
-// sign makes a key and certifies it; the certificate of a new authority is its
-// own issuer.
+// sign issues a certificate with a new key. The certificate of a new authority is
+// self-signed.
 func (a *authority) sign(template *x509.Certificate) (*credential, error) {
 	key, keyPEM, err := newKey()
 	if err != nil {
@@ -150,7 +148,7 @@ func (a *authority) sign(template *x509.Certificate) (*credential, error) {
 	template.NotAfter = time.Now().AddDate(1, 0, 0)
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, &key.PublicKey, issuerKey)
 	if err != nil {
-		return nil, fmt.Errorf("certificate of %s: %w", template.Subject.CommonName, err)
+		return nil, fmt.Errorf("issue certificate for %q: %w", template.Subject.CommonName, err)
 	}
 	return &credential{pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), keyPEM}, nil
 }

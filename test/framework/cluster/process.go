@@ -15,25 +15,25 @@ import (
 	"time"
 )
 
-// errPortTaken says that a component found its port in use.
+// errPortTaken means that a component could not listen on its port.
 var errPortTaken = errors.New("port taken by another process")
 
 // process is one run of a component.
 type process struct {
 	cmd     *exec.Cmd
-	log     string // path; runs of a component append to one file
-	logFrom int64  // where this run's part begins
+	log     string // path; restarts append
+	logFrom int64  // offset of this run
 	ended   chan struct{}
-	err     error // how it ended; only after ended is closed
+	err     error // exit error; valid once ended is closed
 }
 
-// gate holds a component back until a line arrives, and drops it when there will
-// be none. So the reaper knows each component before its program runs, and our
-// death in between leaves nothing behind.
+// gate is a shell script that execs a component once it reads a line, and exits at EOF. So
+// the reaper has the process ID before the component runs, and a crash in between leaves no
+// process behind.
 const gate = `read -r go || exit 1; exec "$0" "$@" </dev/null`
 
-// startComponent starts a component; c.mu is held. Each has its own process
-// group, so that a terminal's Ctrl-C reaches us and not them.
+// startComponent starts a component in its own process group, so that Ctrl-C in a terminal
+// does not reach it. The caller holds c.mu.
 func (c *Cluster) startComponent(component Component) error {
 	p := &process{log: filepath.Join(c.dir, string(component)+".log"), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -45,11 +45,11 @@ func (c *Cluster) startComponent(component Component) error {
 		return err
 	}
 
-	program := filepath.Join(c.binaries, string(component))
-	p.cmd = exec.Command("/bin/sh", append([]string{"-c", gate, program}, c.args(component)...)...)
+	binary := filepath.Join(c.binaries, string(component))
+	p.cmd = exec.Command("/bin/sh", append([]string{"-c", gate, binary}, c.args(component)...)...)
 	p.cmd.Dir = c.dir
-	// etcd takes ETCD_* for flags, and a proxy is no way to loopback: components
-	// get no environment but what any program may expect.
+	// A minimal environment: etcd reads flags from ETCD_*, and proxy variables break
+	// connections to loopback.
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -66,7 +66,7 @@ func (c *Cluster) startComponent(component Component) error {
 	}()
 
 	c.processes[component] = p
-	if err := c.reaper.tell(c.pids()); err != nil {
+	if err := c.reaper.update(c.pids()); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(stdin, "go\n"); err != nil {
@@ -75,7 +75,8 @@ func (c *Cluster) startComponent(component Component) error {
 	return stdin.Close()
 }
 
-// pids are those of the components that run; c.mu is held.
+// pids returns the process IDs of running components and adopted processes. The caller
+// holds c.mu.
 func (c *Cluster) pids() []int {
 	var pids []int
 	for _, p := range c.processes {
@@ -88,9 +89,8 @@ func (c *Cluster) pids() []int {
 	return pids
 }
 
-// Adopt gives a process of the caller's to the reaper: when this program dies
-// without ending it, it goes with the cluster. The caller ends it before Stop,
-// and calls release once it has.
+// Adopt registers a process of the caller with the reaper, which kills it if this process
+// dies. The caller stops the process before Stop, and then calls release.
 func (c *Cluster) Adopt(pid int) (release func() error, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,11 +102,11 @@ func (c *Cluster) Adopt(pid int) (release func() error, err error) {
 		if c.stopped {
 			return nil
 		}
-		return c.reaper.tell(c.pids())
-	}, c.reaper.tell(c.pids())
+		return c.reaper.update(c.pids())
+	}, c.reaper.update(c.pids())
 }
 
-// PID returns the process id of a component, 0 when it does not run.
+// PID returns the process ID of a component, or 0 if it does not run.
 func (c *Cluster) PID(component Component) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,40 +126,38 @@ func (p *process) running() bool {
 }
 
 func (p *process) signal(s syscall.Signal) {
-	// An error means that it has ended, which is what a signal is for.
-	_ = p.cmd.Process.Signal(s)
+	_ = p.cmd.Process.Signal(s) // fails only if the process has ended
 }
 
-// end ends a component with the signal, or else with SIGKILL when it is still
-// there after the grace.
-func (p *process) end(how syscall.Signal, grace time.Duration) {
-	p.signal(how)
+// end sends the signal, and SIGKILL after the grace period.
+func (p *process) end(s syscall.Signal, gracePeriod time.Duration) {
+	p.signal(s)
 	select {
 	case <-p.ended:
-	case <-time.After(grace):
+	case <-time.After(gracePeriod):
 		p.signal(syscall.SIGKILL)
 		<-p.ended
 	}
 }
 
-// await asks again and again until ready has no objection. It gives up, with the
-// end of the log, when a component ends or the context does; c.mu is held.
+// await polls ready until it returns nil. It fails, with the end of the log, when a component
+// or the context ends. The caller holds c.mu.
 func (c *Cluster) await(ctx context.Context, component Component, ready func(context.Context) error) error {
 	awaited := c.processes[component]
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// A server that accepts but does not answer must not use up ctx, nor
-		// one that has our port while the component has ended without it.
-		try, cancel := context.WithTimeout(ctx, 2*time.Second)
+		// Bounds a request to a server that does not respond, or to another process on the
+		// port of a component that has ended.
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
 		go func() {
 			select {
 			case <-awaited.ended:
 				cancel()
-			case <-try.Done():
+			case <-attempt.Done():
 			}
 		}()
-		err := ready(try)
+		err := ready(attempt)
 		cancel()
 		for _, component := range components {
 			if p := c.processes[component]; p != nil && !p.running() {
@@ -172,21 +170,21 @@ func (c *Cluster) await(ctx context.Context, component Component, ready func(con
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) { // no fault of the component
+			if errors.Is(ctx.Err(), context.Canceled) { // not a failure of the component
 				return context.Cause(ctx)
 			}
-			return awaited.failure(component, fmt.Errorf("not ready in time: %w", err))
+			return awaited.failure(component, fmt.Errorf("not ready before the timeout: %w", err))
 		}
 	}
 }
 
-// failure words why a component cannot be used.
+// failure returns the error of a component with the end of its log.
 func (p *process) failure(component Component, err error) error {
 	tail := p.tail()
 	if !p.running() && strings.Contains(tail, "address already in use") {
 		err = errPortTaken
 	}
-	return fmt.Errorf("%s: %w; the end of its log:\n%s", component, err, tail)
+	return fmt.Errorf("%s: %w; end of its log:\n%s", component, err, tail)
 }
 
 const tailLines = 20
@@ -202,19 +200,18 @@ func (p *process) tail() string {
 	return "\t" + strings.Join(lines[max(0, len(lines)-tailLines):], "\n\t")
 }
 
-// Logs returns the end of each component's log, for the report of a test that
-// failed.
+// Logs returns the end of the log of each component.
 func (c *Cluster) Logs() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var b strings.Builder
 	for _, component := range components {
 		if p := c.processes[component]; p != nil {
-			state := "runs"
+			state := "running"
 			if !p.running() {
-				state = fmt.Sprintf("has ended: %v", p.err)
+				state = fmt.Sprintf("ended: %v", p.err)
 			}
-			fmt.Fprintf(&b, "%s %s; the end of its log:\n%s\n", component, state, p.tail())
+			fmt.Fprintf(&b, "%s: %s; end of its log:\n%s\n", component, state, p.tail())
 		}
 	}
 	return b.String()

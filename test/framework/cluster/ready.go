@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// etcdHealthy asks etcd itself, with the API server's credential.
+// etcdHealthy checks /health of etcd with the credential of the API server.
 func (c *Cluster) etcdHealthy(ctx context.Context) error {
 	identity, err := tls.X509KeyPair(c.pki.etcdClient.cert, c.pki.etcdClient.key)
 	if err != nil {
@@ -36,13 +36,13 @@ func (c *Cluster) etcdHealthy(ctx context.Context) error {
 	return nil
 }
 
-// apiServerReady asks the API server, which answers for its etcd too.
+// apiServerReady checks /readyz, which includes etcd.
 func (c *Cluster) apiServerReady(ctx context.Context) error {
 	return c.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
-// serviceAccountIn returns a check for a namespace's default ServiceAccount:
-// without it the API server refuses every pod there.
+// serviceAccountIn returns a check for the default ServiceAccount of a namespace, which pods
+// require.
 func (c *Cluster) serviceAccountIn(namespace string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})

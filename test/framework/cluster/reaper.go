@@ -8,28 +8,27 @@ import (
 	"syscall"
 )
 
-// reaper is a shell that waits for our end, to end the components and remove the
-// files if we could not: after a panic, os.Exit, Ctrl-C or kill -9. It learns of
-// our end from the kernel, which closes the pipe that it reads from.
+// reaper is a shell process that kills the components and removes the files when this
+// process ends, also by a panic, os.Exit, Ctrl-C or SIGKILL: the kernel then closes the pipe
+// that the reaper reads from.
 //
-// It reads lines. Each is the whole list of the components' process ids, so that
-// one which has ended, and whose id may be another's by then, is not on it.
+// Each line on the pipe is the complete list of process IDs. An ended component is not in
+// it, since its ID may have been reused.
 type reaper struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 }
 
-// A component that is just dying can still make a file behind rm's back, hence
-// the tries.
-const reap = `trap '' HUP INT TERM
+// reapScript retries rm, because a dying component may still create files.
+const reapScript = `trap '' HUP INT TERM
 while read -r line; do pids=$line; done
 [ -n "$pids" ] && kill -9 $pids 2>/dev/null
-for try in 1 2 3 4 5; do rm -rf "$@" && break; sleep 1; done`
+for attempt in 1 2 3 4 5; do rm -rf "$@" && break; sleep 1; done`
 
-// newReaper starts a reaper that will remove the given paths.
+// newReaper starts a reaper that removes the paths.
 func newReaper(paths ...string) (*reaper, error) {
-	r := &reaper{cmd: exec.Command("/bin/sh", append([]string{"-c", reap, "drey-reaper"}, paths...)...)}
-	r.cmd.Dir = "/" // so that it does not keep a directory from being removed
+	r := &reaper{cmd: exec.Command("/bin/sh", append([]string{"-c", reapScript, "drey-reaper"}, paths...)...)}
+	r.cmd.Dir = "/" // a working directory cannot be removed on every system
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
@@ -41,16 +40,16 @@ func newReaper(paths ...string) (*reaper, error) {
 	return r, nil
 }
 
-// tell gives the reaper the process ids to kill, in place of those before.
-func (r *reaper) tell(pids []int) error {
+// update replaces the list of process IDs.
+func (r *reaper) update(pids []int) error {
 	if _, err := fmt.Fprintln(r.in, strings.Trim(fmt.Sprint(pids), "[]")); err != nil {
-		return fmt.Errorf("tell the reaper: %w", err)
+		return fmt.Errorf("update the reaper: %w", err)
 	}
 	return nil
 }
 
-// dismiss lets the reaper do what it does at our end, and waits for it.
-func (r *reaper) dismiss() {
+// run makes the reaper kill and remove now, and waits for it.
+func (r *reaper) run() {
 	_ = r.in.Close()
-	_ = r.cmd.Wait() // what it could not remove, Stop reports
+	_ = r.cmd.Wait() // Stop reports files that remain
 }

@@ -17,18 +17,18 @@ import (
 	"time"
 )
 
-// doomed is the variable that makes the test program one that starts a cluster
-// and ends in the way that the variable names, without stopping it.
-const doomed = "DREY_TEST_DOOMED"
+// crashEnv is the environment variable that makes the test binary start a cluster and exit in
+// the named way without stopping it.
+const crashEnv = "DREY_TEST_DOOMED"
 
 func TestMain(m *testing.M) {
-	if how := os.Getenv(doomed); how != "" {
-		die(how)
+	if how := os.Getenv(crashEnv); how != "" {
+		crash(how)
 	}
 	os.Exit(m.Run())
 }
 
-// trace is what a cluster would leave behind.
+// trace lists the processes and files of a cluster.
 type trace struct {
 	PIDs  []int
 	Paths []string
@@ -44,21 +44,20 @@ func (c *Cluster) trace() trace {
 	return t
 }
 
-// running tells whether there is such a process. One that has ended but whose
-// parent has not asked how does not run.
+// running reports whether a process exists and is not a zombie.
 func running(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil { // it ended just now; or there is no /proc
+	if err != nil { // it has just ended, or there is no /proc
 		return !errors.Is(err, os.ErrNotExist) || errors.Is(syscall.Kill(pid, 0), nil)
 	}
 	_, state, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(state, "Z")
 }
 
-func die(how string) {
+func crash(how string) {
 	c, err := New(context.Background(), Options{Kubeconfig: filepath.Join(os.Getenv("DREY_TEST_DIR"), how)})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -67,17 +66,17 @@ func die(how string) {
 	json.NewEncoder(os.Stdout).Encode(c.trace())
 	switch how {
 	case "panic":
-		panic("as it must be")
+		panic("expected")
 	case "exit":
 		os.Exit(3)
 	default:
 		time.Sleep(time.Minute)
-		os.Exit(5) // nobody killed it
+		os.Exit(5) // was not killed
 	}
 }
 
-// However the process of a cluster ends, the cluster ends with it.
-func TestNoTraceAfter(t *testing.T) {
+// TestReaper: no process and no file of a cluster outlives its process.
+func TestReaper(t *testing.T) {
 	t.Parallel()
 	for how, test := range map[string]struct {
 		signal syscall.Signal
@@ -91,8 +90,8 @@ func TestNoTraceAfter(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), doomed+"="+how, "DREY_TEST_DIR="+t.TempDir())
-			// A terminal's Ctrl-C goes to the whole process group.
+			cmd.Env = append(os.Environ(), crashEnv+"="+how, "DREY_TEST_DIR="+t.TempDir())
+			// A terminal sends SIGINT to the process group.
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

@@ -7,17 +7,16 @@ import (
 	"syscall"
 )
 
-// RestartAPIServer ends the API server with the signal, SIGTERM for an orderly
-// end or SIGKILL for a crash, and starts it again on the same port. It returns
-// when the new one is ready.
-func (c *Cluster) RestartAPIServer(ctx context.Context, how syscall.Signal) error {
-	return c.restart(ctx, APIServer, how, c.apiServerReady)
+// RestartAPIServer stops the API server with a signal, SIGTERM for a graceful shutdown or
+// SIGKILL for a crash, and starts it on the same port. It returns when it is ready.
+func (c *Cluster) RestartAPIServer(ctx context.Context, s syscall.Signal) error {
+	return c.restart(ctx, APIServer, s, c.apiServerReady)
 }
 
-// RestartEtcd does the same to etcd, whose data stay. It returns when the API
-// server has found the new one.
-func (c *Cluster) RestartEtcd(ctx context.Context, how syscall.Signal) error {
-	return c.restart(ctx, Etcd, how, func(ctx context.Context) error {
+// RestartEtcd restarts etcd like [Cluster.RestartAPIServer], with its data. It returns when
+// the API server is ready again.
+func (c *Cluster) RestartEtcd(ctx context.Context, s syscall.Signal) error {
+	return c.restart(ctx, Etcd, s, func(ctx context.Context) error {
 		if err := c.etcdHealthy(ctx); err != nil {
 			return err
 		}
@@ -25,27 +24,26 @@ func (c *Cluster) RestartEtcd(ctx context.Context, how syscall.Signal) error {
 	})
 }
 
-func (c *Cluster) restart(ctx context.Context, component Component, how syscall.Signal, ready func(context.Context) error) error {
+func (c *Cluster) restart(ctx context.Context, component Component, s syscall.Signal, ready func(context.Context) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
-		return fmt.Errorf("restart %s: the cluster has been stopped", component)
+		return fmt.Errorf("restart %s: cluster is stopped", component)
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
-	c.processes[component].end(how, restartGrace)
-	if err := c.reaper.tell(c.pids()); err != nil {
+	c.processes[component].end(s, restartGracePeriod)
+	if err := c.reaper.update(c.pids()); err != nil {
 		return err
 	}
-	// The port was free a moment ago: who took it was perhaps an outgoing
-	// connection, and gives it back.
-	for try := 1; ; try++ {
+	// An outgoing connection may hold the port for a moment.
+	for attempt := 1; ; attempt++ {
 		if err := c.startComponent(component); err != nil {
 			return err
 		}
 		err := c.await(ctx, component, ready)
-		if !errors.Is(err, errPortTaken) || try == portTries {
+		if !errors.Is(err, errPortTaken) || attempt == portAttempts {
 			return err
 		}
 	}

@@ -13,14 +13,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Start starts a cluster for one test and stops it when the test ends. The logs
-// of a test that fails end with those of the components.
+// Start starts a cluster and stops it when the test ends. If the test fails, it logs the end
+// of the components' logs.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
 	return StartWith(t, Options{})
 }
 
-// StartWith is Start for a test that needs something special of its cluster.
+// StartWith is [Start] with options.
 func StartWith(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c, err := New(t.Context(), o)
@@ -28,7 +28,7 @@ func StartWith(t testing.TB, o Options) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		c.reportTo(t)
+		c.logOnFailure(t)
 		if err := c.Stop(); err != nil {
 			t.Errorf("stop the control plane: %v", err)
 		}
@@ -36,38 +36,36 @@ func StartWith(t testing.TB, o Options) *Cluster {
 	return c
 }
 
-// shared is started by the first test that wants it.
+// shared starts the cluster of [Shared].
 var shared = sync.OnceValues(func() (*Cluster, error) {
 	return New(context.Background(), Options{})
 })
 
-// Shared returns the cluster that all tests of a package share. It starts when
-// the first test asks for it, so a run of other tests does not pay for it, and
-// needs no TestMain: the end of the test process is its end.
+// Shared returns the cluster that all tests of a package share. The first call starts it; it
+// stops with the test process and needs no TestMain.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.reportTo(t) })
+	t.Cleanup(func() { c.logOnFailure(t) })
 	return c
 }
 
-func (c *Cluster) reportTo(t testing.TB) {
+func (c *Cluster) logOnFailure(t testing.TB) {
 	if t.Failed() {
 		t.Log(c.Logs())
 	}
 }
 
-// kubectlLimit is how long one kubectl may take.
-const kubectlLimit = time.Minute
+// kubectlTimeout bounds one kubectl command.
+const kubectlTimeout = time.Minute
 
-// RunKubectl runs kubectl with a text on its standard input, and returns all that it
-// prints.
+// RunKubectl runs kubectl with input on standard input and returns its combined output.
 func (c *Cluster) RunKubectl(t testing.TB, input string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kubectlLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), kubectlTimeout)
 	defer cancel()
 	cmd := c.KubectlCommand(ctx, args...)
 	cmd.Stdin = strings.NewReader(input)
@@ -75,7 +73,7 @@ func (c *Cluster) RunKubectl(t testing.TB, input string, args ...string) (string
 	return string(out), err
 }
 
-// MustKubectl is RunKubectl of what is to succeed.
+// MustKubectl is [Cluster.RunKubectl] that fails the test after an error.
 func (c *Cluster) MustKubectl(t testing.TB, input string, args ...string) string {
 	t.Helper()
 	out, err := c.RunKubectl(t, input, args...)
@@ -85,41 +83,41 @@ func (c *Cluster) MustKubectl(t testing.TB, input string, args ...string) string
 	return out
 }
 
-// namespaceLimit is how long a namespace may take to get its ServiceAccount,
-// which is a matter of milliseconds.
-const namespaceLimit = 30 * time.Second
+// namespaceTimeout bounds the creation of a namespace and its ServiceAccount, which takes
+// milliseconds.
+const namespaceTimeout = 30 * time.Second
 
-// Namespace makes a namespace for a test, named after it, in which pods can be
-// created at once. It is deleted when the test ends; nobody waits for that.
+// Namespace creates a namespace with a name derived from the test's. It returns when pods can
+// be created there. The namespace is deleted, without waiting, when the test ends.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), namespaceLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), namespaceTimeout)
 	defer cancel()
 	namespaces := c.client.CoreV1().Namespaces()
-	made, err := namespaces.Create(ctx, &corev1.Namespace{
+	created, err := namespaces.Create(ctx, &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: namePrefix(t.Name())},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatalf("make a namespace: %v", err)
+		t.Fatalf("create namespace: %v", err)
 	}
 	t.Cleanup(func() {
-		err := namespaces.Delete(context.Background(), made.Name, metav1.DeleteOptions{})
+		err := namespaces.Delete(context.Background(), created.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
-			t.Logf("delete namespace %s: %v", made.Name, err)
+			t.Logf("delete namespace %s: %v", created.Name, err)
 		}
 	})
-	for hasAccount := c.serviceAccountIn(made.Name); ; time.Sleep(10 * time.Millisecond) {
+	for hasAccount := c.serviceAccountIn(created.Name); ; time.Sleep(10 * time.Millisecond) {
 		if err = hasAccount(ctx); err == nil {
-			return made.Name
+			return created.Name
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("namespace %s got no default ServiceAccount: %v", made.Name, err)
+			t.Fatalf("namespace %s has no default ServiceAccount: %v", created.Name, err)
 		}
 	}
 }
 
-// namePrefix makes the start of a namespace's name from that of a test:
-// "TestGate/no target" becomes "testgate-no-target-".
+// namePrefix returns the generateName for a test: "testgate-no-target-" for
+// "TestGate/no target".
 func namePrefix(test string) string {
 	words := strings.FieldsFunc(strings.ToLower(test), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9')

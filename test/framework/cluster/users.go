@@ -10,9 +10,8 @@ import (
 
 const controllerManagerKubeconfig = "controller-manager.kubeconfig"
 
-// NewUser returns the client configuration of a user with a certificate of the
-// cluster. Such a user may do what RBAC grants to the name and the groups: at
-// first, next to nothing.
+// NewUser returns the client configuration of a new user with a client certificate. RBAC
+// grants the user nothing except discovery until a role is bound to the name or a group.
 func (c *Cluster) NewUser(name string, groups ...string) (*rest.Config, error) {
 	user, err := c.pki.cluster.client(name, groups...)
 	if err != nil {
@@ -29,12 +28,11 @@ func (c *Cluster) config(user *credential) *rest.Config {
 			CertData: user.cert,
 			KeyData:  user.key,
 		},
-		QPS: -1, // no limit
+		QPS: -1, // no rate limit
 	}
 }
 
-// writeCredentials makes the cluster's keys and writes what its components and
-// its administrator read.
+// writeCredentials creates the PKI of the cluster and writes its files and kubeconfigs.
 func (c *Cluster) writeCredentials() (err error) {
 	if c.pki, err = newPKI(); err != nil {
 		return err

@@ -1,5 +1,4 @@
-// Command control-plane gives a shell what tests have: a real Kubernetes control
-// plane on loopback.
+// Command control-plane runs the control plane of package cluster for a shell.
 package main
 
 import (
@@ -19,15 +18,14 @@ import (
 const usage = `control-plane runs etcd, kube-apiserver and kube-controller-manager on loopback.
 
   go run ./test/framework/cluster/control-plane build
-        only build the programs, so that tests need not
+        build the binaries into the cache
   go run ./test/framework/cluster/control-plane up [--kubeconfig FILE]
         run until Ctrl-C
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the next one kills; what is left, the cluster's
-	// reaper takes.
+	// The second signal kills this process; the reaper cleans up.
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:])
 	switch {
@@ -53,12 +51,12 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		if flags.NArg() > 0 {
-			return fmt.Errorf("what is %q? See --help", flags.Arg(0))
+			return fmt.Errorf("unexpected argument %q; see --help", flags.Arg(0))
 		}
 		return up(ctx, *kubeconfig)
 	}
 	flags.Usage()
-	return errors.New("say build or up")
+	return errors.New("missing command: use build or up")
 }
 
 func build(ctx context.Context) error {
