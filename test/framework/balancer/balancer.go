@@ -1,6 +1,6 @@
-// Package balancer is a TCP balancer that follows the readiness of what is behind it,
-// as a Service and kube-proxy do: new connections go to what is ready, in turn; those
-// that there are stay where they are until one side ends them.
+// Package balancer is a TCP load balancer with readiness probes, in place of a Service and
+// kube-proxy: new connections go to ready backends, round-robin; existing connections stay
+// until one side closes them.
 package balancer
 
 import (
@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// Backend is one of those that connections go to.
+// Backend is a target of connections.
 type Backend struct {
 	Address  string // host:port
-	ReadyURL string // URL that answers 200 while it is ready
+	ReadyURL string // URL of the readiness probe
 }
 
-// Balancer takes connections until it is closed.
+// Balancer forwards connections until it is closed.
 type Balancer struct {
 	listener net.Listener
 	probes   *http.Client
@@ -26,15 +26,15 @@ type Balancer struct {
 	tasks    sync.WaitGroup
 
 	mu    sync.Mutex
-	all   map[Backend]bool // whether it is ready
+	ready map[Backend]bool
 	order []Backend
-	next  int
+	last  int // index of the last chosen backend
 	open  map[net.Conn]bool
 }
 
-// period is how often readiness is asked for. A kubelet does every second or so, and
-// endpoints take a while to travel: who stops serving has to wait for that.
-const period = 100 * time.Millisecond
+// probeInterval is the interval of readiness probes. A kubelet probes less often, and
+// endpoints propagate with a delay.
+const probeInterval = 100 * time.Millisecond
 
 // New returns a balancer on a free port of loopback, without backends.
 func New() (*Balancer, error) {
@@ -43,31 +43,31 @@ func New() (*Balancer, error) {
 		return nil, err
 	}
 	b := &Balancer{
-		listener: listener, done: make(chan struct{}), all: map[Backend]bool{}, open: map[net.Conn]bool{},
+		listener: listener, done: make(chan struct{}), ready: map[Backend]bool{}, open: map[net.Conn]bool{},
 		probes: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	b.tasks.Go(b.accept)
-	b.tasks.Go(b.follow)
+	b.tasks.Go(b.probeAll)
 	return b, nil
 }
 
-// Address is where it listens.
+// Address returns the address of the listener.
 func (b *Balancer) Address() string { return b.listener.Addr().String() }
 
-// Add adds a backend, which gets connections once it is ready.
+// Add adds a backend. It gets connections once it is ready.
 func (b *Balancer) Add(backend Backend) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.all[backend]; !ok {
-		b.all[backend], b.order = false, append(b.order, backend)
+	if _, ok := b.ready[backend]; !ok {
+		b.ready[backend], b.order = false, append(b.order, backend)
 	}
 }
 
-// Remove takes a backend out. Its connections stay.
+// Remove removes a backend. Its connections stay.
 func (b *Balancer) Remove(backend Backend) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.all, backend)
+	delete(b.ready, backend)
 	for i, other := range b.order {
 		if other == backend {
 			b.order = append(b.order[:i:i], b.order[i+1:]...)
@@ -80,7 +80,7 @@ func (b *Balancer) Remove(backend Backend) {
 func (b *Balancer) ReadyBackends() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, ready := range b.all {
+	for _, ready := range b.ready {
 		if ready {
 			n++
 		}
@@ -88,20 +88,21 @@ func (b *Balancer) ReadyBackends() (n int) {
 	return n
 }
 
-// Close ends it, and all connections.
+// Close stops the balancer and closes all connections.
 func (b *Balancer) Close() error {
 	close(b.done)
 	err := b.listener.Close()
 	b.mu.Lock()
 	for c := range b.open {
-		_ = c.Close() // the other side may have
+		_ = c.Close() // may be closed already
 	}
 	b.mu.Unlock()
 	b.tasks.Wait()
 	return err
 }
 
-func (b *Balancer) follow() {
+// probeAll probes the backends until the balancer is closed.
+func (b *Balancer) probeAll() {
 	for {
 		b.mu.Lock()
 		backends := append([]Backend(nil), b.order...)
@@ -114,7 +115,7 @@ func (b *Balancer) follow() {
 		select {
 		case <-b.done:
 			return
-		case <-time.After(period):
+		case <-time.After(probeInterval):
 		}
 	}
 }
@@ -122,12 +123,12 @@ func (b *Balancer) follow() {
 func (b *Balancer) probe(backend Backend) {
 	response, err := b.probes.Get(backend.ReadyURL)
 	if err == nil {
-		_ = response.Body.Close() // what it says does not matter
+		_ = response.Body.Close() // only the status code matters
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.all[backend]; ok {
-		b.all[backend] = err == nil && response.StatusCode == http.StatusOK
+	if _, ok := b.ready[backend]; ok {
+		b.ready[backend] = err == nil && response.StatusCode == http.StatusOK
 	}
 }
 
@@ -144,65 +145,65 @@ func (b *Balancer) accept() {
 	}
 }
 
-// serve joins a connection with the next backend that is ready and takes it: one that
-// was killed a moment ago refuses, and is not asked again before it is probed.
+// serve forwards a connection to the next ready backend that accepts it. A backend that
+// refuses the connection is unready until its next probe.
 func (b *Balancer) serve(client net.Conn) {
-	defer b.forget(client)
-	b.remember(client)
+	defer b.untrack(client)
+	b.track(client)
 	for {
-		backend, ok := b.choose()
+		backend, ok := b.next()
 		if !ok {
 			return
 		}
 		server, err := net.DialTimeout("tcp", backend.Address, time.Second)
 		if err != nil {
 			b.mu.Lock()
-			if _, ok := b.all[backend]; ok { // it was not removed meanwhile
-				b.all[backend] = false
+			if _, ok := b.ready[backend]; ok { // not removed meanwhile
+				b.ready[backend] = false
 			}
 			b.mu.Unlock()
 			continue
 		}
-		defer b.forget(server)
-		b.remember(server)
-		join(client, server)
+		defer b.untrack(server)
+		b.track(server)
+		pipe(client, server)
 		return
 	}
 }
 
-func (b *Balancer) choose() (Backend, bool) {
+func (b *Balancer) next() (Backend, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range b.order {
-		b.next++
-		if backend := b.order[b.next%len(b.order)]; b.all[backend] {
+		b.last++
+		if backend := b.order[b.last%len(b.order)]; b.ready[backend] {
 			return backend, true
 		}
 	}
 	return Backend{}, false
 }
 
-func (b *Balancer) remember(c net.Conn) {
+func (b *Balancer) track(c net.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open[c] = true
 }
 
-func (b *Balancer) forget(c net.Conn) {
+func (b *Balancer) untrack(c net.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.open, c)
-	_ = c.Close() // the other side may have
+	_ = c.Close() // may be closed already
 }
 
-// join copies both ways until either side is done.
-func join(a, b net.Conn) {
-	over := make(chan struct{}, 2)
-	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
+// pipe copies in both directions until one of them ends.
+func pipe(a, b net.Conn) {
+	done := make(chan struct{}, 2)
+	for _, direction := range [][2]net.Conn{{a, b}, {b, a}} {
 		go func() {
-			_, _ = io.Copy(way[0], way[1]) // a connection that breaks is one that is over
-			over <- struct{}{}
+			_, _ = io.Copy(direction[0], direction[1]) // a broken connection has ended
+			done <- struct{}{}
 		}()
 	}
-	<-over
+	<-done
 }

@@ -14,7 +14,7 @@ import (
 	"drey.dev/drey/test/framework/balancer"
 )
 
-// backend says its name to whoever connects, for every line that it is sent.
+// backend replies to every line with its name.
 type backend struct {
 	balancer.Backend
 	listener net.Listener
@@ -66,8 +66,8 @@ func connect(t *testing.T, b *balancer.Balancer) connection {
 	return connection{c, bufio.NewReader(c)}
 }
 
-func (c connection) who() (string, error) {
-	if _, err := fmt.Fprintln(c.Conn, "who?"); err != nil {
+func (c connection) backend() (string, error) {
+	if _, err := fmt.Fprintln(c.Conn, "name?"); err != nil {
 		return "", err
 	}
 	name, err := c.ReadString('\n')
@@ -76,8 +76,8 @@ func (c connection) who() (string, error) {
 
 func (c connection) mustBe(t *testing.T, want string) {
 	t.Helper()
-	if got, err := c.who(); got != want {
-		t.Errorf("answered by %q (%v), want %s", got, err, want)
+	if got, err := c.backend(); got != want {
+		t.Errorf("reply of %q (%v), want %s", got, err, want)
 	}
 }
 
@@ -85,19 +85,20 @@ func await(t *testing.T, b *balancer.Balancer, ready int) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); b.ReadyBackends() != ready; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d are ready, want %d", b.ReadyBackends(), ready)
+			t.Fatalf("%d backends are ready, want %d", b.ReadyBackends(), ready)
 		}
 	}
 }
 
-func TestConnectionsGoInTurnToWhatIsReady(t *testing.T) {
+// TestBalancer: connections go to ready backends, round-robin.
+func TestBalancer(t *testing.T) {
 	b, err := balancer.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if _, err := connect(t, b).who(); err == nil {
-		t.Error("without a backend there is an answer")
+	if _, err := connect(t, b).backend(); err == nil {
+		t.Error("a reply without a backend")
 	}
 	one, two := newBackend(t, "one"), newBackend(t, "two")
 	b.Add(one.Backend)
@@ -105,7 +106,7 @@ func TestConnectionsGoInTurnToWhatIsReady(t *testing.T) {
 	await(t, b, 2)
 	found := map[string]int{}
 	for range 10 {
-		name, err := connect(t, b).who()
+		name, err := connect(t, b).backend()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,11 +116,11 @@ func TestConnectionsGoInTurnToWhatIsReady(t *testing.T) {
 		t.Error(found)
 	}
 
-	// What is not ready any more gets none, and keeps those that it has.
+	// An unready backend gets no connections and keeps its existing ones.
 	var old connection
 	for name := ""; name != "one"; {
 		old = connect(t, b)
-		name, _ = old.who()
+		name, _ = old.backend()
 	}
 	one.unready.Store(true)
 	await(t, b, 1)
@@ -128,7 +129,7 @@ func TestConnectionsGoInTurnToWhatIsReady(t *testing.T) {
 	}
 	old.mustBe(t, "one")
 
-	// What is killed is left at once, before anybody has asked whether it is ready.
+	// A killed backend is skipped before its next probe.
 	one.unready.Store(false)
 	await(t, b, 2)
 	two.listener.Close()
@@ -137,7 +138,7 @@ func TestConnectionsGoInTurnToWhatIsReady(t *testing.T) {
 	}
 	b.Remove(one.Backend)
 	old.mustBe(t, "one")
-	if _, err := connect(t, b).who(); err == nil {
-		t.Error("without a backend that is there there is an answer")
+	if _, err := connect(t, b).backend(); err == nil {
+		t.Error("a reply without a running backend")
 	}
 }

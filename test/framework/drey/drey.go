@@ -1,5 +1,4 @@
-// Package drey runs the drey program the way its users do: as a process, on a
-// real cluster.
+// Package drey runs the drey binary as a process, optionally on a cluster of package cluster.
 package drey
 
 import (
@@ -23,15 +22,20 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
-// Options say which drey to run.
+// Options configure a [Drey].
 type Options struct {
-	Program string           // path of the binary; empty: built from this module, into DataDir
-	Cluster *cluster.Cluster // where it registers its webhooks; nil: none
+	Program string           // path of the binary; default: built from this module into DataDir
+	Cluster *cluster.Cluster // installs webhooks; may be nil
 	DataDir string
-	Pod     bool      // probes and metrics are where a pod has them: on every interface, the metrics with TLS
-	Args    []string  // beside those that follow from the above
-	Log     io.Writer // gets what drey logs, as it comes; nil: only Log keeps it
+	Pod     bool      // probe and metrics addresses as in a pod: all interfaces, metrics with TLS
+	Args    []string  // appended to the arguments from the fields above
+	Log     io.Writer // receives a copy of the log; may be nil
 }
+
+const (
+	startTimeout = 30 * time.Second
+	stopTimeout  = time.Minute
+)
 
 // Drey is a running process.
 type Drey struct {
@@ -43,12 +47,12 @@ type Drey struct {
 	cmd     *exec.Cmd
 	log     *buffer
 	ended   chan struct{}
-	err     error // of the process, once ended is closed
+	err     error // of the process; valid once ended is closed
 	release func() error
 }
 
-// Start runs drey and returns once it says that it is ready. It tries again when an
-// address that was free has been taken meanwhile.
+// Start runs drey and returns when it is ready. It retries if another process takes one of
+// its ports.
 func Start(ctx context.Context, o Options) (*Drey, error) {
 	if o.Program == "" {
 		program, err := Build(ctx, o.DataDir)
@@ -76,7 +80,7 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 	}
 	args := []string{"serve", "--data-dir", o.DataDir, "--rest-bind-address", addresses[0], "--metrics-bind-address", addresses[1]}
 	if o.Pod {
-		_, metrics, _ := net.SplitHostPort(addresses[1]) // it has a port
+		_, metrics, _ := net.SplitHostPort(addresses[1]) // always host:port
 		args[len(args)-1] = ":" + metrics
 		args = append(args, "--health-probe-bind-address", addresses[3])
 		d.Metrics, d.Probes = "https://"+addresses[1], "http://"+addresses[3]
@@ -86,7 +90,7 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 	}
 	d.cmd = exec.Command(o.Program, append(args, o.Args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who end it in its turn
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not reach it
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -101,34 +105,34 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 		}
 		d.release = release
 	}
-	if err := d.awaitUp(ctx); err != nil {
+	if err := d.awaitReady(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start drey: %w\n%s", err, d.Log()), d.Kill())
 	}
 	return d, nil
 }
 
-// LogOnFailure has the log of a test that fails end with what drey said last.
+// LogOnFailure logs the end of drey's log if the test fails.
 func (d *Drey) LogOnFailure(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
-			const most = 40
+			const tailLines = 40
 			lines := strings.Split(d.Log(), "\n")
-			t.Log("drey said last:\n" + strings.Join(lines[max(0, len(lines)-most):], "\n"))
+			t.Log("end of drey's log:\n" + strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
 		}
 	})
 }
 
-// awaitUp waits for the line that drey logs when all of it works: readiness
-// comes a little earlier, before the webhooks are registered.
-func (d *Drey) awaitUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+// awaitReady waits for the log line after the installation of the webhooks, and then for
+// /readyz.
+func (d *Drey) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for !strings.Contains(d.Log(), "drey is up") {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-d.ended:
-			return fmt.Errorf("it ended: %w", d.err)
+			return fmt.Errorf("process ended: %w", d.err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -141,7 +145,7 @@ func (d *Drey) awaitUp(ctx context.Context) error {
 		case <-ctx.Done():
 			return err
 		case <-d.ended:
-			return fmt.Errorf("it ended: %w", d.err)
+			return fmt.Errorf("process ended: %w", d.err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -155,36 +159,36 @@ func (d *Drey) ready() error {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("/readyz answered %s: %s", response.Status, body)
+		return fmt.Errorf("GET /readyz: %s: %s", response.Status, body)
 	}
 	return nil
 }
 
-// PID is the id of the process.
+// PID returns the process ID.
 func (d *Drey) PID() int { return d.cmd.Process.Pid }
 
-// Log is what drey has logged.
+// Log returns the log.
 func (d *Drey) Log() string { return d.log.String() }
 
-// Stop asks drey to end, and returns an error if it does not do so well.
+// Stop sends SIGTERM. It returns an error if drey exits with one or exceeds stopTimeout.
 func (d *Drey) Stop() error {
-	_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // may have ended
 	select {
 	case <-d.ended:
 		return errors.Join(d.err, d.release())
-	case <-time.After(time.Minute):
-		return errors.Join(errors.New("drey did not end within a minute of SIGTERM"), d.Kill())
+	case <-time.After(stopTimeout):
+		return errors.Join(fmt.Errorf("drey still runs %s after SIGTERM", stopTimeout), d.Kill())
 	}
 }
 
-// Kill ends drey as a crash would.
+// Kill sends SIGKILL.
 func (d *Drey) Kill() error {
-	_ = d.cmd.Process.Kill() // it may have ended
+	_ = d.cmd.Process.Kill() // may have ended
 	<-d.ended
 	return d.release()
 }
 
-// Register makes a DeploymentTarget over REST.
+// Register creates a DeploymentTarget with the REST API.
 func (d *Drey) Register(ctx context.Context, platformNamespace, name, kubernetesNamespace string) error {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]string{"name": name},
@@ -197,8 +201,8 @@ func (d *Drey) Register(ctx context.Context, platformNamespace, name, kubernetes
 	return err
 }
 
-// Call makes a request of the REST API, and returns the body of its answer, and
-// an error if it is not one of success.
+// Call sends a request to the REST API and returns the body of the response. A status code of
+// 300 or more is an error.
 func (d *Drey) Call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, d.REST+path, bytes.NewReader(body))
 	if err != nil {
@@ -210,11 +214,11 @@ func (d *Drey) Call(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	text, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s: %s: %s", method, path, response.Status, answer)
+		err = fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
 	}
-	return answer, err
+	return text, err
 }
 
 // Build compiles drey into dir and returns the path of the binary.
@@ -227,13 +231,13 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return path, openSource(ctx)
 }
 
-// openSource opens the directories that drey is built from. go test keeps the
-// result of a test until something that the test has opened changes, and does
-// not see what a process opens that the test has started.
+// openSource opens the source directories of drey, so that go test invalidates the cached
+// test result when they change: it tracks files that the test opens, but not those that the
+// go command opens.
 func openSource(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "drey.dev/drey/cmd/drey").Output()
 	if err != nil {
-		return fmt.Errorf("list what drey is built from: %w", err)
+		return fmt.Errorf("list the source directories of drey: %w", err)
 	}
 	for dir := range strings.Lines(string(out)) {
 		if _, err := os.ReadDir(strings.TrimSpace(dir)); err != nil {
@@ -243,20 +247,20 @@ func openSource(ctx context.Context) error {
 	return nil
 }
 
-// FreeAddresses are n different addresses on loopback that nobody listens on now.
+// FreeAddresses returns n distinct free addresses on loopback.
 func FreeAddresses(n int) (addresses []string, err error) {
 	for range n {
 		listener, errListen := net.Listen("tcp", "127.0.0.1:0")
 		if errListen != nil {
 			return nil, errListen
 		}
-		defer func() { err = errors.Join(err, listener.Close()) }() // not before all are chosen
+		defer func() { err = errors.Join(err, listener.Close()) }() // after all are chosen
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
 }
 
-// buffer keeps what a process writes while others read it.
+// buffer is a bytes.Buffer for concurrent use that copies writes to also.
 type buffer struct {
 	mu   sync.Mutex
 	kept bytes.Buffer

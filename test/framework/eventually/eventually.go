@@ -1,4 +1,4 @@
-// Package eventually waits in tests for what comes about by itself.
+// Package eventually polls conditions in tests.
 package eventually
 
 import (
@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// OK waits until check returns nil, and fails the test with its last error if that
-// takes longer than within. One check alone may take that long: there is a second.
-func OK(t testing.TB, within time.Duration, check func() error) {
+// OK polls check until it returns nil, and fails the test with the last error after the
+// timeout. It calls check at least twice, because one call may take that long.
+func OK(t testing.TB, timeout time.Duration, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(timeout)
 	for attempt := 1; ; attempt++ {
 		err := check()
 		if err == nil {
 			return
 		}
 		if attempt > 1 && time.Now().After(deadline) {
-			t.Fatalf("after %s: %v", within, err)
+			t.Fatalf("after %s: %v", timeout, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -1,12 +1,11 @@
-// Package exchange plays files of HTTP requests against a server of the REST
-// API, and compares what it answers with what stands in the files.
+// Package exchange sends the HTTP requests of golden files to a server of the REST API and
+// compares the responses.
 //
-// A file is a list of exchanges parted by lines of "====": a comment, a request,
-// a line "----", and the answer. What differs from run to run (ids, times)
-// stands there as ID1, ID2, ... and TIME; ID1 in a request means the id that an
-// answer before showed so. The platform namespaces default, team-a and team-b
-// stand for ones that are made for the file and removed after it, so that any
-// server will do, whatever else it has.
+// A file is a list of exchanges separated by "====" lines: a comment, a request, a "----"
+// line, and the response. IDs and times are replaced by ID1, ID2, ... and TIME; ID1 in a
+// request is the ID that an earlier response contained. The platform namespaces default,
+// team-a and team-b stand for namespaces that are created for the file and removed after it,
+// so that the server may hold other data.
 package exchange
 
 import (
@@ -26,25 +25,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Player plays files against one server.
+// Player sends the requests of files to one server.
 type Player struct {
-	URL    string // of the server
+	URL    string // base URL of the server
 	Token  string // sent as bearer token unless empty
-	Update bool   // rewrite the answers in the files
+	Update bool   // rewrite the responses in the files
 
-	// IgnoreKeyOrder compares JSON without regard to the order of its keys.
+	// IgnoreKeyOrder ignores the order of JSON object keys.
 	IgnoreKeyOrder bool
 
-	// ConsistencyTimeout is how long a GET may answer what was true before: of several
-	// replicas one may not have heard yet of what another wrote. A write is never
-	// decided by that, and is sent once.
+	// ConsistencyTimeout bounds the repetition of a GET with an unexpected response: reads
+	// are eventually consistent across replicas. Writes are sent once.
 	ConsistencyTimeout time.Duration
 
-	// Check is called with each exchange, nil for nothing more than comparing.
+	// Check is called with each exchange; it may be nil.
 	Check func(Exchange) error
 }
 
-// Exchange is a request and its answer as they were on the wire.
+// Exchange is a request and its response.
 type Exchange struct {
 	Request  *http.Request
 	Sent     []byte
@@ -52,7 +50,7 @@ type Exchange struct {
 	Received []byte
 }
 
-// Play plays a file.
+// Play sends the requests of a file and compares the responses.
 func (p *Player) Play(t *testing.T, file string) {
 	t.Helper()
 	run := &run{Player: p, T: t}
@@ -62,12 +60,12 @@ func (p *Player) Play(t *testing.T, file string) {
 	for i, text := range Read(t, file) {
 		request, want, ok := strings.Cut(text, "\n----\n")
 		if !ok && !p.Update {
-			t.Fatalf("exchange %d of %s has no ---- line", i+1, file)
+			t.Fatalf("exchange %d of %s: missing ---- line", i+1, file)
 		}
 		request = strings.TrimRight(request, "\n")
-		asked := time.Now()
+		began := time.Now()
 		got, same := run.exchange(request, want)
-		for !same && reads(request) && time.Since(asked) < p.ConsistencyTimeout {
+		for !same && isRead(request) && time.Since(began) < p.ConsistencyTimeout {
 			time.Sleep(10 * time.Millisecond)
 			got, same = run.exchange(request, want)
 		}
@@ -84,24 +82,23 @@ func (p *Player) Play(t *testing.T, file string) {
 	}
 }
 
-// exchange makes a request, and tells whether the answer is the one that was wanted.
+// exchange sends a request and reports whether the response is the wanted one.
 func (r *run) exchange(request, want string) (got string, same bool) {
-	got = r.hide(r.send(r.reveal(request)))
-	return got, got == want || r.IgnoreKeyOrder && ordered(got) == ordered(want)
+	got = r.normalize(r.send(r.resolve(request)))
+	return got, got == want || r.IgnoreKeyOrder && sortKeys(got) == sortKeys(want)
 }
 
 var readPattern = regexp.MustCompile(`(?m)\A(#.*\n)*(GET|HEAD) `)
 
-// reads tells whether a request changes nothing.
-func reads(request string) bool { return readPattern.MatchString(request) }
+// isRead reports whether a request is a GET or HEAD.
+func isRead(request string) bool { return readPattern.MatchString(request) }
 
-// ordered sorts the keys of the JSON in an answer. Numbers stay as they are
-// written.
-func ordered(answer string) string {
+// sortKeys sorts the keys of the JSON in a response and keeps its numbers as written.
+func sortKeys(answer string) string {
 	head, body, _ := strings.Cut(answer, "\n\n")
 	v := jsontext.Value(body)
 	if err := v.Format(jsontext.ReorderRawObjects(true)); err != nil {
-		return answer // it is YAML, or nothing
+		return answer // YAML, or empty
 	}
 	return head + "\n\n" + string(v)
 }
@@ -116,45 +113,46 @@ func Read(t testing.TB, file string) []string {
 	return strings.Split(string(text), "====\n")
 }
 
-// run is a file that is being played.
+// run is the state of a file.
 type run struct {
 	*Player
 	*testing.T
-	ids    []string
-	places [][2]string // what the file calls a platform namespace, and what it is
+	ids        []string
+	namespaces [][2]string // platform namespaces: name in the file, name on the server
 }
 
-// begin makes the platform namespaces. The third is for the file to make.
+// begin creates the platform namespaces, except team-b, which the file creates.
 func (r *run) begin() {
 	r.Helper()
 	id := fmt.Sprintf("x%08x", rand.Uint32())
-	r.places = [][2]string{{"default", id + "-1"}, {"team-a", id + "-2"}, {"team-b", id + "-3"}}
-	for _, place := range r.places[:2] {
-		if response, text := r.do(http.MethodPost, "/namespaces/v1/namespaces", nil, `{"name":"`+place[1]+`"}`); response.StatusCode != http.StatusCreated {
-			r.Fatalf("make platform namespace %s: %s %s", place[1], response.Status, text)
+	r.namespaces = [][2]string{{"default", id + "-1"}, {"team-a", id + "-2"}, {"team-b", id + "-3"}}
+	for _, namespace := range r.namespaces[:2] {
+		if response, text := r.do(http.MethodPost, "/namespaces/v1/namespaces", nil, `{"name":"`+namespace[1]+`"}`); response.StatusCode != http.StatusCreated {
+			r.Fatalf("create platform namespace %s: %s %s", namespace[1], response.Status, text)
 		}
 	}
 }
 
-// end removes what the file left. A replica may not list all of it yet.
+// end removes the platform namespaces. It retries until the replica lists all objects.
 func (r *run) end() {
-	for _, place := range r.places {
+	for _, namespace := range r.namespaces {
 		began := time.Now()
-		response, text := r.remove(place[1])
-		isGone := func() bool {
-			return response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNotFound && place[0] == "team-b"
+		response, text := r.remove(namespace[1])
+		removed := func() bool {
+			return response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNotFound && namespace[0] == "team-b"
 		}
-		for !isGone() && time.Since(began) < r.ConsistencyTimeout {
+		for !removed() && time.Since(began) < r.ConsistencyTimeout {
 			time.Sleep(10 * time.Millisecond)
-			response, text = r.remove(place[1])
+			response, text = r.remove(namespace[1])
 		}
-		if !isGone() {
-			r.Errorf("remove platform namespace %s: %s %s", place[1], response.Status, text)
+		if !removed() {
+			r.Errorf("remove platform namespace %s: %s %s", namespace[1], response.Status, text)
 		}
 	}
 }
 
-// remove removes a platform namespace with what is listed there, and returns the answer.
+// remove deletes the listed objects of a platform namespace and the namespace, and returns the
+// last response.
 func (r *run) remove(namespace string) (*http.Response, []byte) {
 	for _, collection := range []string{"deployments", "sessionclusters", "deployment-targets"} {
 		path := "/api/v1/namespaces/" + namespace + "/" + collection
@@ -172,7 +170,7 @@ func (r *run) remove(namespace string) (*http.Response, []byte) {
 	return r.do(http.MethodDelete, "/namespaces/v1/namespaces/"+namespace, nil, "")
 }
 
-// send makes the request that a text describes and returns the answer as text.
+// send sends a request of a file and returns the response in the format of the file.
 func (r *run) send(text string) string {
 	for strings.HasPrefix(text, "#") {
 		_, text, _ = strings.Cut(text, "\n")
@@ -234,16 +232,16 @@ var (
 	secretPattern = regexp.MustCompile(`"secret":"[^"]{20,}"`)
 )
 
-// hide gives names to what differs from run to run and from server to server.
-func (r *run) hide(text string) string {
-	text = listPattern.ReplaceAllStringFunc(text, r.onlyOurs)
+// normalize replaces values that differ between runs and servers.
+func (r *run) normalize(text string) string {
+	text = listPattern.ReplaceAllStringFunc(text, r.filterNamespaces)
 	text = therePattern.ReplaceAllStringFunc(text, func(found string) string {
 		names := strings.Split(strings.TrimSuffix(strings.TrimPrefix(found, "there is "), ". POST"), ", ")
-		names = slices.DeleteFunc(names, func(name string) bool { return !r.ours(name) })
+		names = slices.DeleteFunc(names, func(name string) bool { return !r.owns(name) })
 		return "there is " + strings.Join(names, ", ") + ". POST"
 	})
-	for _, place := range r.places {
-		text = strings.ReplaceAll(text, place[1], place[0])
+	for _, namespace := range r.namespaces {
+		text = strings.ReplaceAll(text, namespace[1], namespace[0])
 	}
 	text = buildPattern.ReplaceAllString(text, `"$1":"BUILD"`)
 	text = secretPattern.ReplaceAllString(text, `"secret":"SECRET"`)
@@ -259,8 +257,8 @@ func (r *run) hide(text string) string {
 	return timePattern.ReplaceAllString(text, "TIME")
 }
 
-// onlyOurs takes the platform namespaces of others out of a list.
-func (r *run) onlyOurs(list string) string {
+// filterNamespaces removes the platform namespaces of others from a list.
+func (r *run) filterNamespaces(list string) string {
 	var all struct {
 		Namespaces []json.RawMessage `json:"namespaces"`
 	}
@@ -269,7 +267,7 @@ func (r *run) onlyOurs(list string) string {
 	}
 	all.Namespaces = slices.DeleteFunc(all.Namespaces, func(one json.RawMessage) bool {
 		var named struct{ Name string }
-		return json.Unmarshal(one, &named) == nil && !r.ours(strings.TrimPrefix(named.Name, "namespaces/"))
+		return json.Unmarshal(one, &named) == nil && !r.owns(strings.TrimPrefix(named.Name, "namespaces/"))
 	})
 	text, err := json.Marshal(all)
 	if err != nil {
@@ -278,23 +276,23 @@ func (r *run) onlyOurs(list string) string {
 	return string(text)
 }
 
-func (r *run) ours(namespace string) bool {
-	return slices.ContainsFunc(r.places, func(place [2]string) bool { return place[1] == namespace })
+func (r *run) owns(namespace string) bool {
+	return slices.ContainsFunc(r.namespaces, func(pair [2]string) bool { return pair[1] == namespace })
 }
 
-// reveal is hide in a request. The namespace default is meant where no other can
-// be: in requests that are about namespaces.
-func (r *run) reveal(text string) string {
+// resolve is the inverse of normalize for requests. It replaces the namespace default only
+// where the text is unambiguous.
+func (r *run) resolve(text string) string {
 	for i, id := range slices.Backward(r.ids) {
 		text = strings.ReplaceAll(text, fmt.Sprint("ID", i+1), id)
 	}
 	pairs := []string{}
-	for _, place := range r.places {
-		pairs = append(pairs, "v1/namespaces/"+place[0]+"/", "v1/namespaces/"+place[1]+"/", `"namespace":"`+place[0]+`"`, `"namespace":"`+place[1]+`"`,
-			`"namespaces/`+place[0]+"/", `"namespaces/`+place[1]+"/", "namespace: "+place[0]+"\n", "namespace: "+place[1]+"\n")
-		if place[0] != "default" {
-			pairs = append(pairs, "namespaces/"+place[0]+"\n", "namespaces/"+place[1]+"\n", "namespaces/"+place[0]+`"`, "namespaces/"+place[1]+`"`,
-				`"name":"`+place[0]+`"`, `"name":"`+place[1]+`"`)
+	for _, namespace := range r.namespaces {
+		pairs = append(pairs, "v1/namespaces/"+namespace[0]+"/", "v1/namespaces/"+namespace[1]+"/", `"namespace":"`+namespace[0]+`"`, `"namespace":"`+namespace[1]+`"`,
+			`"namespaces/`+namespace[0]+"/", `"namespaces/`+namespace[1]+"/", "namespace: "+namespace[0]+"\n", "namespace: "+namespace[1]+"\n")
+		if namespace[0] != "default" {
+			pairs = append(pairs, "namespaces/"+namespace[0]+"\n", "namespaces/"+namespace[1]+"\n", "namespaces/"+namespace[0]+`"`, "namespaces/"+namespace[1]+`"`,
+				`"name":"`+namespace[0]+`"`, `"name":"`+namespace[1]+`"`)
 		}
 	}
 	return strings.TrimSuffix(strings.NewReplacer(pairs...).Replace(text+"\n"), "\n")

@@ -1,11 +1,9 @@
-// Package kubelet is a stand-in for the kubelet on a cluster of package cluster:
-// it runs the process of each pod on this machine, on loopback, and writes the
-// status of the pod.
+// Package kubelet is a substitute for the kubelet on a cluster of package cluster: it runs
+// the process of each pod on this machine and writes the status of the pod.
 //
-// There is no node: pods stay unscheduled, so their deletion takes effect at once,
-// and there are no images, mounts or probes. A [Runtime] turns a pod into a
-// command. Without one, or for a pod without a command, the pod is Running and has
-// no process.
+// There is no node: pods stay unscheduled, so their deletion takes effect at once. Images,
+// mounts and probes are not supported. A [Runtime] turns a pod into a command. Without one,
+// or without a command, a pod is Running and has no process.
 package kubelet
 
 import (
@@ -39,22 +37,22 @@ import (
 type Options struct {
 	Cluster    *cluster.Cluster
 	Namespaces []string // default: all
-	Runtime    Runtime  // nil: no pod has a process
-	LogDir     string   // where the logs of the pods stay; default: gone with the kubelet
+	Runtime    Runtime  // if nil, no pod has a process
+	LogDir     string   // keeps the logs of pods; default: a directory that Stop removes
 }
 
-// Runtime makes the command of a pod.
+// Runtime creates the command of a pod.
 type Runtime interface {
-	// Command returns the command of the pod's first container, nil for a pod without a
-	// process. dir is an empty directory of the pod; it outlives restarts of the container.
-	// The kubelet retries after an error: a ConfigMap may come after its pod.
+	// Command returns the command of the pod's first container, or nil for a pod without a
+	// process. dir is a directory of the pod, which is kept between restarts of the container.
+	// The kubelet retries after an error, because a ConfigMap may be created after its pod.
 	Command(ctx context.Context, pod *corev1.Pod, dir string) (*exec.Cmd, error)
 }
 
 const (
-	startRetry     = 200 * time.Millisecond // between attempts to make the command of a pod
-	restartBackoff = time.Second            // before a container is restarted
-	stopGrace      = 5 * time.Second        // between SIGTERM and SIGKILL
+	retryInterval  = 200 * time.Millisecond // between attempts to start a pod or write its status
+	restartBackoff = time.Second            // between restarts of a container
+	gracePeriod    = 5 * time.Second        // between SIGTERM and SIGKILL
 	syncTimeout    = 30 * time.Second
 )
 
@@ -70,23 +68,23 @@ type Kubelet struct {
 
 	mu    sync.Mutex
 	pods  map[types.UID]*pod
-	names []string // of all logs
+	names []string // of all pods that have had a log
 }
 
 // pod is a pod that the kubelet runs.
 type pod struct {
 	object  *corev1.Pod // as first seen
 	dir     string
-	log     string // path; all runs of the container append to it
+	log     string // path; restarts append
 	deleted chan struct{}
 
 	mu       sync.Mutex
-	process  *os.Process // nil while none runs
+	process  *os.Process // nil if not running
 	restarts int32
 }
 
-// Start starts a kubelet for one test. The test's log ends with those of the pods if
-// the test fails.
+// Start starts a kubelet and stops it when the test ends. If the test fails, it logs the end
+// of the pods' logs.
 func Start(t testing.TB, o Options) *Kubelet {
 	t.Helper()
 	k, err := New(t.Context(), o)
@@ -104,8 +102,8 @@ func Start(t testing.TB, o Options) *Kubelet {
 	return k
 }
 
-// New starts a kubelet and returns once it knows the pods that exist. The context
-// bounds the start only; Stop ends the kubelet.
+// New starts a kubelet and returns when its cache is synced. The context bounds the start;
+// the kubelet runs until Stop.
 func New(ctx context.Context, o Options) (*Kubelet, error) {
 	client, err := kubernetes.NewForConfig(o.Cluster.Config())
 	if err != nil {
@@ -148,11 +146,11 @@ func (k *Kubelet) Stop() error {
 	return os.RemoveAll(k.dir)
 }
 
-// add starts a pod that is not running yet.
+// add starts a pod unless it is running.
 func (k *Kubelet) add(object *corev1.Pod) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.pods[object.UID] != nil || object.DeletionTimestamp != nil || ended(object) || k.ctx.Err() != nil {
+	if k.pods[object.UID] != nil || object.DeletionTimestamp != nil || isTerminal(object) || k.ctx.Err() != nil {
 		return
 	}
 	name := object.Namespace + "_" + object.Name
@@ -180,12 +178,12 @@ func (k *Kubelet) remove(object any) {
 	}
 }
 
-func ended(object *corev1.Pod) bool {
+func isTerminal(object *corev1.Pod) bool {
 	return object.Status.Phase == corev1.PodFailed || object.Status.Phase == corev1.PodSucceeded
 }
 
-// run runs the container of a pod until the pod is deleted, its restart policy ends
-// it, or the kubelet stops.
+// run runs and restarts the container of a pod, until the pod is deleted or completed or the
+// kubelet stops.
 func (k *Kubelet) run(p *pod) {
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
@@ -197,14 +195,14 @@ func (k *Kubelet) run(p *pod) {
 		}
 	}()
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
-		p.note("make the directory of the pod: %v", err)
+		p.logf("create the directory of the pod: %v", err)
 		return
 	}
 	for ctx.Err() == nil {
 		cmd, err := k.command(ctx, p)
 		if err != nil {
-			p.note("start: %v", err)
-			sleep(ctx, startRetry)
+			p.logf("start: %v", err)
+			sleep(ctx, retryInterval)
 			continue
 		}
 		if cmd == nil {
@@ -218,7 +216,7 @@ func (k *Kubelet) run(p *pod) {
 		}
 		terminated := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason(code), FinishedAt: metav1.Now()}}
 		if policy := p.object.Spec.RestartPolicy; policy == corev1.RestartPolicyNever || policy == corev1.RestartPolicyOnFailure && code == 0 {
-			k.setStatus(ctx, p, over(p, code, terminated))
+			k.setStatus(ctx, p, completed(p, code, terminated))
 			<-ctx.Done()
 			return
 		}
@@ -237,11 +235,11 @@ func (k *Kubelet) command(ctx context.Context, p *pod) (*exec.Cmd, error) {
 	return k.options.Runtime.Command(ctx, p.object, p.dir)
 }
 
-// runOnce runs one process to its end and returns its exit code, as a shell counts.
+// runOnce runs a process and returns its exit code, which is 128+n after signal n.
 func (k *Kubelet) runOnce(ctx context.Context, p *pod, cmd *exec.Cmd) int32 {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		p.note("open the log: %v", err)
+		p.logf("open the log: %v", err)
 		return 1
 	}
 	defer log.Close()
@@ -255,7 +253,7 @@ func (k *Kubelet) runOnce(ctx context.Context, p *pod, cmd *exec.Cmd) int32 {
 	if err != nil {
 		fmt.Fprintln(log, "kubelet: adopt the process:", err)
 	} else {
-		defer func() { _ = release() }() // the reaper may be gone: the cluster has stopped
+		defer func() { _ = release() }() // fails if the cluster has stopped
 	}
 	p.setProcess(cmd.Process)
 	exited := make(chan struct{})
@@ -268,12 +266,12 @@ func (k *Kubelet) runOnce(ctx context.Context, p *pod, cmd *exec.Cmd) int32 {
 		}
 		select {
 		case <-exited:
-		case <-time.After(stopGrace):
+		case <-time.After(gracePeriod):
 			p.signal(syscall.SIGKILL)
 		}
 	}()
 	k.setStatus(ctx, p, running(p, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}))
-	_ = cmd.Wait() // ProcessState tells
+	_ = cmd.Wait() // see ProcessState
 	p.setProcess(nil)
 	close(exited)
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -288,15 +286,15 @@ func (p *pod) setProcess(process *os.Process) {
 	p.process = process
 }
 
-// signal sends a signal to the process group, if there is one.
+// signal sends a signal to the process group. It returns false if there is none.
 func (p *pod) signal(s syscall.Signal) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.process != nil && syscall.Kill(-p.process.Pid, s) == nil
 }
 
-// note writes a line into the log of the pod, unless it is the last one already.
-func (p *pod) note(format string, args ...any) {
+// logf appends a line to the log of the pod unless it equals the last one.
+func (p *pod) logf(format string, args ...any) {
 	line := fmt.Sprintf("kubelet: "+format+"\n", args...)
 	if before, err := os.ReadFile(p.log); err == nil && strings.HasSuffix(string(before), line) {
 		return
@@ -316,8 +314,8 @@ func reason(code int32) string {
 	return "Error"
 }
 
-// Kill kills the process of a pod with SIGKILL, as the kernel does when memory runs
-// out. The kubelet then follows the restart policy of the pod.
+// Kill sends SIGKILL to the process of a pod, like the kernel's OOM killer. The restart
+// policy of the pod applies.
 func (k *Kubelet) Kill(namespace, name string) error {
 	p := k.find(namespace, name)
 	if p == nil || !p.signal(syscall.SIGKILL) {
@@ -326,7 +324,7 @@ func (k *Kubelet) Kill(namespace, name string) error {
 	return nil
 }
 
-// PID returns the process id of a pod, 0 if it has no process.
+// PID returns the process ID of a pod, or 0 if it has no process.
 func (k *Kubelet) PID(namespace, name string) int {
 	p := k.find(namespace, name)
 	if p == nil {
@@ -351,7 +349,7 @@ func (k *Kubelet) find(namespace, name string) *pod {
 	return nil
 }
 
-// Log returns what the process of a pod has written, of a deleted pod, too.
+// Log returns the log of a pod, which may be deleted.
 func (k *Kubelet) Log(namespace, name string) string {
 	text, err := os.ReadFile(filepath.Join(k.logs, namespace+"_"+name+".log"))
 	if err != nil {
@@ -371,10 +369,10 @@ func (k *Kubelet) Logs() string {
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(k.logs, name+".log"))
 		if err != nil {
-			continue // it has written nothing
+			continue // no output
 		}
 		lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-		fmt.Fprintf(&b, "pod %s wrote last:\n\t%s\n", name, strings.Join(lines[max(0, len(lines)-tailLines):], "\n\t"))
+		fmt.Fprintf(&b, "end of the log of pod %s:\n\t%s\n", name, strings.Join(lines[max(0, len(lines)-tailLines):], "\n\t"))
 	}
 	return b.String()
 }
@@ -387,7 +385,7 @@ func notReady(p *pod, state corev1.ContainerState) corev1.PodStatus {
 	return status(p, corev1.PodRunning, corev1.ConditionFalse, state)
 }
 
-func over(p *pod, code int32, state corev1.ContainerState) corev1.PodStatus {
+func completed(p *pod, code int32, state corev1.ContainerState) corev1.PodStatus {
 	phase := corev1.PodFailed
 	if code == 0 {
 		phase = corev1.PodSucceeded
@@ -395,8 +393,8 @@ func over(p *pod, code int32, state corev1.ContainerState) corev1.PodStatus {
 	return status(p, phase, corev1.ConditionFalse, state)
 }
 
-// status has no pod IP: a client that reads one connects to it, and all pods share
-// the loopback interface.
+// status returns a pod status without a pod IP, because all pods share the loopback
+// interface.
 func status(p *pod, phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1.ContainerState) corev1.PodStatus {
 	s := corev1.PodStatus{Phase: phase}
 	now := metav1.Now()
@@ -420,11 +418,11 @@ func status(p *pod, phase corev1.PodPhase, ready corev1.ConditionStatus, state c
 	return s
 }
 
-// setStatus patches the status of a pod. A pod that is gone has none.
+// setStatus patches the status of a pod until it succeeds or the pod is deleted.
 func (k *Kubelet) setStatus(ctx context.Context, p *pod, s corev1.PodStatus) {
 	patch, err := json.Marshal(map[string]any{"status": s})
 	if err != nil {
-		p.note("encode the status: %v", err)
+		p.logf("encode the status: %v", err)
 		return
 	}
 	for ctx.Err() == nil {
@@ -433,9 +431,9 @@ func (k *Kubelet) setStatus(ctx context.Context, p *pod, s corev1.PodStatus) {
 			return
 		}
 		if ctx.Err() == nil {
-			p.note("write the status: %v", err)
+			p.logf("write the status: %v", err)
 		}
-		sleep(ctx, startRetry)
+		sleep(ctx, retryInterval)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"drey.dev/drey/test/framework/kubelet"
 )
 
-const within = 20 * time.Second
+const timeout = 20 * time.Second
 
 // runtime runs the command of the first container, if it has one.
 type runtime struct{}
@@ -31,14 +31,15 @@ func (runtime) Command(_ context.Context, pod *corev1.Pod, dir string) (*exec.Cm
 	return cmd, nil
 }
 
-func TestKubeletFollowsTheRestartPolicy(t *testing.T) {
+// TestKubeletRestartPolicy: restart policies apply, and a process ends with its pod.
+func TestKubeletRestartPolicy(t *testing.T) {
 	c := cluster.Shared(t)
 	namespace := c.Namespace(t)
 	client := kubernetes.NewForConfigOrDie(c.Config()).CoreV1().Pods(namespace)
 	k := kubelet.Start(t, kubelet.Options{Cluster: c, Namespaces: []string{namespace}, Runtime: runtime{}})
 	await := func(t *testing.T, name string, check func(*corev1.Pod) bool) {
 		t.Helper()
-		eventually.OK(t, within, func() error {
+		eventually.OK(t, timeout, func() error {
 			pod, err := client.Get(t.Context(), name, metav1.GetOptions{})
 			if err == nil && !check(pod) {
 				err = fmt.Errorf("pod %s: %+v", name, pod.Status)
@@ -82,7 +83,7 @@ func TestKubeletFollowsTheRestartPolicy(t *testing.T) {
 		create(t, "succeeds", corev1.RestartPolicyOnFailure, "/bin/sh", "-c", "exit 0")
 		await(t, "succeeds", func(pod *corev1.Pod) bool { return pod.Status.Phase == corev1.PodSucceeded })
 	})
-	t.Run("Always: restarted after SIGKILL, and gone with the pod", func(t *testing.T) {
+	t.Run("Always: restarted after SIGKILL, stopped with the pod", func(t *testing.T) {
 		create(t, "lives", corev1.RestartPolicyAlways, "sleep", "1000")
 		await(t, "lives", isReady)
 		before := k.PID(namespace, "lives")
@@ -99,9 +100,9 @@ func TestKubeletFollowsTheRestartPolicy(t *testing.T) {
 		if err := client.Delete(t.Context(), "lives", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually.OK(t, within, func() error {
+		eventually.OK(t, timeout, func() error {
 			if exec.Command("kill", "-0", fmt.Sprint(pid)).Run() == nil {
-				return fmt.Errorf("process %d lives after its pod", pid)
+				return fmt.Errorf("process %d outlives its pod", pid)
 			}
 			return nil
 		})

@@ -1,5 +1,5 @@
-// Package otlpcollector takes traces by OTLP over HTTP, as an OpenTelemetry collector does,
-// and keeps them for a test.
+// Package otlpcollector is an OpenTelemetry collector for tests: it receives traces by OTLP
+// over HTTP and keeps them.
 package otlpcollector
 
 import (
@@ -16,16 +16,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Span is one that was sent.
+// Span is a received span. Its IDs are in hex.
 type Span struct {
 	Name       string
-	Trace      string // its id, in hex
-	ID         string // in hex
-	Parent     string // id of the span above it, in hex; empty: none
+	Trace      string
+	ID         string
+	Parent     string // empty for a root span
 	Attributes map[string]string
 }
 
-// Collector keeps what it is sent.
+// Collector keeps the spans that it receives.
 type Collector struct {
 	URL string // for --traces-endpoint
 
@@ -33,44 +33,44 @@ type Collector struct {
 	spans []Span
 }
 
-// New starts a collector that ends with the test.
+// New starts a collector, which stops when the test ends.
 func New(t testing.TB) *Collector {
 	c := &Collector{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, err := io.ReadAll(r.Body)
-		var sent collecttrace.ExportTraceServiceRequest
+		body, err := io.ReadAll(r.Body)
+		var request collecttrace.ExportTraceServiceRequest
 		if err == nil {
-			err = proto.Unmarshal(text, &sent)
+			err = proto.Unmarshal(body, &request)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
-			t.Errorf("what is sent is no OTLP: %v", err)
+			t.Errorf("invalid OTLP request: %v", err)
 			return
 		}
-		c.keep(&sent)
+		c.add(&request)
 	}))
 	t.Cleanup(server.Close)
 	c.URL = server.URL + "/v1/traces"
 	return c
 }
 
-func (c *Collector) keep(sent *collecttrace.ExportTraceServiceRequest) {
+func (c *Collector) add(request *collecttrace.ExportTraceServiceRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range sent.GetResourceSpans() {
-		for _, s := range r.GetScopeSpans() {
-			for _, span := range s.GetSpans() {
-				kept := Span{Name: span.GetName(), Trace: hex.EncodeToString(span.GetTraceId()), ID: hex.EncodeToString(span.GetSpanId()), Parent: hex.EncodeToString(span.GetParentSpanId()), Attributes: map[string]string{}}
+	for _, r := range request.GetResourceSpans() {
+		for _, scope := range r.GetScopeSpans() {
+			for _, span := range scope.GetSpans() {
+				s := Span{Name: span.GetName(), Trace: hex.EncodeToString(span.GetTraceId()), ID: hex.EncodeToString(span.GetSpanId()), Parent: hex.EncodeToString(span.GetParentSpanId()), Attributes: map[string]string{}}
 				for _, a := range append(span.GetAttributes(), r.GetResource().GetAttributes()...) {
-					kept.Attributes[a.GetKey()] = text(a.GetValue())
+					s.Attributes[a.GetKey()] = valueString(a.GetValue())
 				}
-				c.spans = append(c.spans, kept)
+				c.spans = append(c.spans, s)
 			}
 		}
 	}
 }
 
-// Find returns the first span of a name, if there is one.
+// Find returns the first span with a name.
 func (c *Collector) Find(name string) (Span, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Collector) Find(name string) (Span, bool) {
 	return Span{}, false
 }
 
-func text(v *common.AnyValue) string {
+func valueString(v *common.AnyValue) string {
 	switch v := v.GetValue().(type) {
 	case *common.AnyValue_StringValue:
 		return v.StringValue

@@ -1,5 +1,4 @@
-// Package podload makes and deletes pods at a rate, as a busy cluster does, and
-// says what came of it.
+// Package podload creates and deletes pods at a rate, and reports failures and latencies.
 package podload
 
 import (
@@ -16,63 +15,62 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Options is what to make.
+// Options configure a load.
 type Options struct {
 	Config    *rest.Config
-	Namespace string          // it has to have its ServiceAccount
-	Rate      int             // pods a second
-	For       time.Duration   // how long, at most
-	Until     <-chan struct{} // it ends when this is closed; nil: never before For
-	Label     string          // the label that a webhook has to have added
+	Namespace string          // must have its default ServiceAccount
+	Rate      int             // pods per second
+	For       time.Duration   // maximum duration
+	Until     <-chan struct{} // ends the load when closed; may be nil
+	Label     string          // label that created pods must have
 }
 
-// Result is what came of a load.
+// Result is the outcome of a load.
 type Result struct {
 	Created   int
-	Unlabeled int // created, and without the label
+	Unlabeled int // created without the label
 	Failed    int
-	Errors    []string // the first few, each once
-	Dropped   int      // not asked for, because too many were under way
+	Errors    []string // the first 10 distinct ones
+	Dropped   int      // not requested because of the in-flight limit
 	Median    time.Duration
 	P99       time.Duration
 }
 
 func (r Result) String() string {
-	return fmt.Sprintf("%d pods created, %d without the label, %d failed, %d not asked for; median %s, p99 %s",
+	return fmt.Sprintf("%d pods created, %d without the label, %d failed, %d dropped; median %s, p99 %s",
 		r.Created, r.Unlabeled, r.Failed, r.Dropped, r.Median.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
 }
 
-// underWay is how many pods may be at the API server at once.
-const underWay = 300
+// maxInFlight limits concurrent requests.
+const maxInFlight = 300
 
-// Run makes the pods, TaskManagers of Flink that differ in their names alone,
-// and deletes them as they come.
+// Run creates pods of Flink TaskManagers and deletes them every second.
 func Run(ctx context.Context, o Options) (Result, error) {
 	client, err := kubernetes.NewForConfig(o.Config)
 	if err != nil {
 		return Result{}, err
 	}
 	var (
-		r     Result
-		mu    sync.Mutex
-		took  []time.Duration
-		calls sync.WaitGroup
-		slots = make(chan struct{}, underWay)
+		r         Result
+		mu        sync.Mutex
+		latencies []time.Duration
+		requests  sync.WaitGroup
+		slots     = make(chan struct{}, maxInFlight)
 	)
-	one := func(n int) {
+	create := func(n int) {
 		defer func() { <-slots }()
 		began := time.Now()
-		made, err := client.CoreV1().Pods(o.Namespace).Create(ctx, taskManager(n), metav1.CreateOptions{})
-		passed := time.Since(began)
+		pod, err := client.CoreV1().Pods(o.Namespace).Create(ctx, taskManager(n), metav1.CreateOptions{})
+		latency := time.Since(began)
 		mu.Lock()
-		took = append(took, passed)
+		latencies = append(latencies, latency)
 		switch {
 		case err != nil:
 			r.Failed++
 			if text := err.Error(); len(r.Errors) < 10 && !slices.Contains(r.Errors, text) {
 				r.Errors = append(r.Errors, text)
 			}
-		case made.Labels[o.Label] == "":
+		case pod.Labels[o.Label] == "":
 			r.Unlabeled++
 			fallthrough
 		default:
@@ -80,21 +78,21 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		}
 		mu.Unlock()
 	}
-	sweeping, stop := context.WithCancel(ctx)
+	deleting, stop := context.WithCancel(ctx)
 	defer stop()
-	calls.Go(func() {
-		for sweeping.Err() == nil {
+	requests.Go(func() {
+		for deleting.Err() == nil {
 			time.Sleep(time.Second)
-			// What is left goes with the namespace.
-			_ = client.CoreV1().Pods(o.Namespace).DeleteCollection(sweeping, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{})
+			// The rest is deleted with the namespace.
+			_ = client.CoreV1().Pods(o.Namespace).DeleteCollection(deleting, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{})
 		}
 	})
 	finish := func() (Result, error) {
 		stop()
-		calls.Wait()
-		slices.Sort(took)
-		if len(took) > 0 {
-			r.Median, r.P99 = took[len(took)/2], took[len(took)*99/100]
+		requests.Wait()
+		slices.Sort(latencies)
+		if len(latencies) > 0 {
+			r.Median, r.P99 = latencies[len(latencies)/2], latencies[len(latencies)*99/100]
 		}
 		return r, nil
 	}
@@ -111,7 +109,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		}
 		select {
 		case slots <- struct{}{}:
-			calls.Go(func() { one(n) })
+			requests.Go(func() { create(n) })
 		default:
 			mu.Lock()
 			r.Dropped++

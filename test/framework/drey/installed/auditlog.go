@@ -14,10 +14,10 @@ import (
 	"drey.dev/drey/manifests/bundle"
 )
 
-// AuditLog is the API server's record of what drey's ServiceAccount asked of it.
+// AuditLog is the API server's audit log of the requests of drey's ServiceAccount.
 type AuditLog struct{ dir string }
 
-// NewAuditLog prepares one in a directory.
+// NewAuditLog writes the audit policy into a directory.
 func NewAuditLog(dir string) (*AuditLog, error) {
 	a := &AuditLog{dir}
 	return a, os.WriteFile(a.policy(), []byte(auditPolicy), 0o600)
@@ -35,15 +35,15 @@ rules:
 func (a *AuditLog) policy() string { return filepath.Join(a.dir, "audit-policy.yaml") }
 func (a *AuditLog) log() string    { return filepath.Join(a.dir, "audit.log") }
 
-// Remove removes it.
+// Remove removes the directory.
 func (a *AuditLog) Remove() error { return os.RemoveAll(a.dir) }
 
-// APIServerArgs are those by which the API server keeps it.
+// APIServerArgs returns the flags of the API server that write the log.
 func (a *AuditLog) APIServerArgs() []string {
 	return []string{"--audit-policy-file=" + a.policy(), "--audit-log-path=" + a.log(), "--audit-log-mode=blocking"}
 }
 
-// Call is a request that was made.
+// Call is a logged request.
 type Call struct {
 	Verb        string
 	RequestURI  string
@@ -51,11 +51,10 @@ type Call struct {
 	Annotations map[string]string
 }
 
-// forbidden tells whether the authorizer refused it, rather than an admission plugin,
-// as those of a namespace that is being deleted do.
+// forbidden reports whether the authorizer, and not an admission plugin, denied the request.
 func (c Call) forbidden() bool { return c.Annotations["authorization.k8s.io/decision"] == "forbid" }
 
-// Calls are all of them so far.
+// Calls returns all requests so far.
 func (a *AuditLog) Calls() ([]Call, error) {
 	f, err := os.Open(a.log())
 	if err != nil {
@@ -75,13 +74,13 @@ func (a *AuditLog) Calls() ([]Call, error) {
 	return all, lines.Err()
 }
 
-// isOwner tells whether it reads one object of a kind that is in no rule of drey's
-// manifests: an owner, which drey then knows by its reference alone.
+// isOwner reports whether the request reads an owner of a kind without a rule in drey's
+// manifests. Its denial is expected: drey then uses the owner reference.
 func (c Call) isOwner(granted map[schema.GroupResource]bool) bool {
 	return c.Verb == "get" && c.ObjectRef.Name != "" && !granted[schema.GroupResource{Group: c.ObjectRef.APIGroup, Resource: c.ObjectRef.Resource}]
 }
 
-// granted are the resources on which drey's manifests grant a right, whichever.
+// granted returns the resources with any rule in drey's manifests.
 func granted() (map[schema.GroupResource]bool, error) {
 	stages, err := bundle.Stages(bundle.Defaults())
 	if err != nil {
@@ -90,7 +89,7 @@ func granted() (map[schema.GroupResource]bool, error) {
 	all := map[schema.GroupResource]bool{}
 	for _, s := range stages {
 		for _, o := range s.Objects {
-			rules, _, _ := unstructured.NestedSlice(o.Object, "rules") // a webhook's are none of RBAC
+			rules, _, _ := unstructured.NestedSlice(o.Object, "rules") // rules of webhooks are skipped below
 			for _, r := range rules {
 				groups, _, _ := unstructured.NestedStringSlice(r.(map[string]any), "apiGroups")
 				resources, _, _ := unstructured.NestedStringSlice(r.(map[string]any), "resources")
@@ -105,14 +104,14 @@ func granted() (map[schema.GroupResource]bool, error) {
 	return all, nil
 }
 
-// Forbidden is an error that names what drey lacked the right to; nil if it had all.
+// Forbidden returns an error that lists the requests for which drey lacked permission.
 func (a *AuditLog) Forbidden() error {
 	calls, err := a.Calls()
 	if err != nil {
 		return err
 	}
 	if len(calls) == 0 {
-		return errors.New("the API server has no record of drey")
+		return errors.New("the audit log has no request of drey")
 	}
 	granted, err := granted()
 	if err != nil {

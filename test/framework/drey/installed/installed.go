@@ -1,7 +1,6 @@
-// Package installed runs the drey program as its manifests have it run: as its
-// ServiceAccount and with no other rights, called by the webhook configurations and
-// beside the policies that they make. There is no kubelet, so it is a process that
-// listens where the test says, and the configurations call it there.
+// Package installed runs the drey binary with its manifests: with the permissions of its
+// ServiceAccount, its webhook configurations and its policies. There is no kubelet, so drey is
+// a process, and the webhook configurations call its address.
 package installed
 
 import (
@@ -29,9 +28,11 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Start gives the cluster what a bundle has, but for the Deployment, in whose place it
-// runs drey. Of what Start found there it changes what differs: so it is also how
-// another drey is put in the place of one that has stopped.
+// timeout bounds each wait for drey and the API server.
+const timeout = 30 * time.Second
+
+// Start applies the objects of a bundle, except the Deployment, and runs drey. It may be
+// called again to replace a drey that has stopped.
 func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, error) {
 	if err := apply(ctx, o.Cluster, b, bundle.Definitions, nil); err != nil {
 		return nil, err
@@ -55,27 +56,27 @@ func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, e
 	return d, nil
 }
 
-// InstallWebhooks applies a bundle's webhook configurations, with the webhooks at a base URL
-// instead of the Service, and its policies; and waits until drey has given the
-// configurations its caBundle, and decides on what comes.
+// InstallWebhooks applies a bundle's policies and webhook configurations, with a base URL in
+// place of the Service. It returns when drey has written the caBundles and the API server
+// calls the webhooks.
 func InstallWebhooks(ctx context.Context, c *cluster.Cluster, b bundle.Options, url string) error {
-	here := func(webhook map[string]any) error {
+	setURL := func(webhook map[string]any) error {
 		path, _, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
 		if err != nil {
 			return err
 		}
 		return unstructured.SetNestedMap(webhook, map[string]any{"url": url + path}, "clientConfig")
 	}
-	if err := apply(ctx, c, b, bundle.Gates, here); err != nil {
+	if err := apply(ctx, c, b, bundle.Gates, setURL); err != nil {
 		return err
 	}
-	if err := awaitTrust(ctx, c); err != nil {
+	if err := awaitCABundles(ctx, c); err != nil {
 		return err
 	}
-	return awaitVerdict(ctx, c)
+	return awaitWebhooks(ctx, c)
 }
 
-// apply applies the objects of one stage, with each webhook changed.
+// apply applies the objects of one stage. It calls change for each webhook.
 func apply(ctx context.Context, c *cluster.Cluster, b bundle.Options, stage string, change func(webhook map[string]any) error) error {
 	stages, err := bundle.Stages(b)
 	if err != nil {
@@ -90,7 +91,7 @@ func apply(ctx context.Context, c *cluster.Cluster, b bundle.Options, stage stri
 			continue
 		}
 		for _, o := range s.Objects {
-			webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks") // other kinds have none
+			webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks") // absent in other kinds
 			for _, w := range webhooks {
 				if err := change(w.(map[string]any)); err != nil {
 					return err
@@ -102,16 +103,16 @@ func apply(ctx context.Context, c *cluster.Cluster, b bundle.Options, stage stri
 		}
 		return r.Apply(ctx, []bundle.Stage{s})
 	}
-	return fmt.Errorf("there is no stage %s", stage)
+	return fmt.Errorf("no stage %q in the bundle", stage)
 }
 
-// awaitTrust waits until every webhook has a caBundle: drey writes them.
-func awaitTrust(ctx context.Context, c *cluster.Cluster) error {
+// awaitCABundles waits until drey has written the caBundle of every webhook.
+func awaitCABundles(ctx context.Context, c *cluster.Cluster) error {
 	client, err := kubernetes.NewForConfig(c.Config())
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
 		mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, bundle.Name, metav1.GetOptions{})
@@ -122,28 +123,28 @@ func awaitTrust(ctx context.Context, c *cluster.Cluster) error {
 		if err != nil {
 			return err
 		}
-		trusted := true
+		complete := true
 		for _, w := range mutating.Webhooks {
-			trusted = trusted && len(w.ClientConfig.CABundle) > 0
+			complete = complete && len(w.ClientConfig.CABundle) > 0
 		}
 		for _, w := range validating.Webhooks {
-			trusted = trusted && len(w.ClientConfig.CABundle) > 0
+			complete = complete && len(w.ClientConfig.CABundle) > 0
 		}
-		if trusted {
+		if complete {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the webhook configurations get no caBundle: %w", ctx.Err())
+			return fmt.Errorf("webhook configurations without caBundle: %w", ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// awaitVerdict waits until the API server calls drey, and trusts it: it learns of a
-// configuration a second or so after that was written. Both configurations are
-// tried: a pod is decided on by the one, a Deployment by the other.
-func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
+// awaitWebhooks waits until the API server calls drey, which it does about a second after a
+// change of a configuration. A pod tests the mutating configuration, a Deployment the
+// validating one.
+func awaitWebhooks(ctx context.Context, c *cluster.Cluster) error {
 	client, err := kubernetes.NewForConfig(c.Config())
 	if err != nil {
 		return err
@@ -151,7 +152,7 @@ func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
 	flink := metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{"app": "drey-await", "component": "jobmanager", "type": "flink-native-kubernetes"}}
 	pod := corev1.PodSpec{Containers: []corev1.Container{{Name: "flink-main-container", Image: "flink:2.2"}}}
 	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := awaitPolicies(ctx, client); err != nil {
 		return err
@@ -171,13 +172,13 @@ func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
 			if err == nil && o.GetLabels()[verdict.LabelSystem] == verdict.System {
 				break
 			}
-			// The policies say the same, without drey.
+			// The policies deny with the same message, but not as a webhook.
 			if err != nil && strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "has no DeploymentTarget") {
 				break
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("drey does not decide on what comes: %w", errors.Join(ctx.Err(), err))
+				return fmt.Errorf("the API server does not call drey: %w", errors.Join(ctx.Err(), err))
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
@@ -185,7 +186,7 @@ func awaitVerdict(ctx context.Context, c *cluster.Cluster) error {
 	return nil
 }
 
-// awaitPolicies waits until the API server holds the mark of namespaces to drey.
+// awaitPolicies waits until the API server enforces the policy on the registered label.
 func awaitPolicies(ctx context.Context, client kubernetes.Interface) error {
 	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{webhookconfig.LabelRegistered: webhookconfig.Registered}}}
 	for {
@@ -195,13 +196,13 @@ func awaitPolicies(ctx context.Context, client kubernetes.Interface) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the policies do not hold: %w", errors.Join(ctx.Err(), err))
+			return fmt.Errorf("policies are not enforced: %w", errors.Join(ctx.Err(), err))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// Kubeconfig writes the kubeconfig of drey's ServiceAccount, and returns its path.
+// Kubeconfig writes a kubeconfig with a token of drey's ServiceAccount and returns its path.
 func Kubeconfig(ctx context.Context, c *cluster.Cluster, namespace string) (string, error) {
 	client, err := kubernetes.NewForConfig(c.Config())
 	if err != nil {
