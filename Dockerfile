@@ -1,4 +1,4 @@
-# The image of `make image`, for those who would rather build it with Docker.
+# Alternative to `make image` for builds with Docker.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETARCH VERSION=dev COMMIT DATE
 WORKDIR /src

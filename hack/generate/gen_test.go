@@ -1,5 +1,5 @@
-// Package gen has the generator's versions, in a go.mod of its own, and the test
-// that what it makes is in the tree.
+// Package gen pins the version of controller-gen in its go.mod and tests that the generated
+// files are up to date.
 package gen
 
 import (
@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-func TestWhatIsGeneratedIsUpToDate(t *testing.T) {
+// TestGenerated: the generated files in the tree equal the output of controller-gen.
+func TestGenerated(t *testing.T) {
 	const root = "../.."
 	crds, code := t.TempDir(), t.TempDir()
 	cmd := exec.Command("go", "tool", "-modfile=hack/generate/go.mod", "controller-gen", "object", "crd:crdVersions=v1", "paths=./registry/kubestore/v1",
@@ -19,14 +20,15 @@ func TestWhatIsGeneratedIsUpToDate(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	same(t, crds, filepath.Join(root, "manifests/crds"), "drey.dev_*.yaml", 3)
-	same(t, code, filepath.Join(root, "registry/kubestore/v1"), "zz_generated.*.go", 1)
+	compare(t, crds, filepath.Join(root, "manifests/crds"), "drey.dev_*.yaml", 3)
+	compare(t, code, filepath.Join(root, "registry/kubestore/v1"), "zz_generated.*.go", 1)
 }
 
-func same(t *testing.T, fresh, kept, pattern string, want int) {
+// compare compares the files that match a pattern in two directories.
+func compare(t *testing.T, generated, tree, pattern string, want int) {
 	t.Helper()
 	names := map[string]bool{}
-	for _, dir := range []string{fresh, kept} {
+	for _, dir := range []string{generated, tree} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -36,13 +38,13 @@ func same(t *testing.T, fresh, kept, pattern string, want int) {
 		}
 	}
 	if len(names) != want {
-		t.Errorf("there are %v, want %d", names, want)
+		t.Errorf("files %v, want %d", names, want)
 	}
 	for name := range names {
-		a, errA := os.ReadFile(filepath.Join(fresh, name))
-		b, errB := os.ReadFile(filepath.Join(kept, name))
+		a, errA := os.ReadFile(filepath.Join(generated, name))
+		b, errB := os.ReadFile(filepath.Join(tree, name))
 		if errA != nil || errB != nil || !bytes.Equal(a, b) {
-			t.Errorf("%s is not what its Go types say: make generate", filepath.Join(kept, name))
+			t.Errorf("%s is out of date: run make generate", filepath.Join(tree, name))
 		}
 	}
 }

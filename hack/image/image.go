@@ -1,5 +1,5 @@
-// Package image makes an OCI image of one static binary, the same from the same
-// binary, without a daemon, and the list of what is in it.
+// Package image builds a reproducible OCI image of one static binary and its SBOM, without
+// a container engine.
 package image
 
 import (
@@ -13,21 +13,23 @@ import (
 	"time"
 )
 
-// Options say what to make.
+// Options describe an image.
 type Options struct {
 	Binary   []byte
-	Platform string    // GOARCH, such as amd64; the system is linux
-	Name     string    // with the tag
-	Created  time.Time // of the commit: not when it was made
-	Revision string    // the commit
+	Platform string    // GOARCH, such as amd64; GOOS is linux
+	Name     string    // repository with tag
+	Created  time.Time // commit time, for reproducibility
+	Revision string    // commit hash
 	Version  string
 }
 
-// User is who the program runs as.
+// User is the user and group of the process.
 const User = "65532:65532"
 
-// Layout is an OCI image layout, in a tar file: one image, of one layer, with the
-// binary as /drey and nothing else (opencontainers/image-spec, image-layout.md).
+// Layout returns an OCI image layout as a tar file. The image has one layer with one file,
+// /drey.
+//
+// Source: opencontainers/image-spec, image-layout.md.
 func Layout(o Options) ([]byte, error) {
 	layer, err := archive(o.Created, file{"drey", 0o555, o.Binary})
 	if err != nil {
@@ -67,7 +69,7 @@ func Layout(o Options) ([]byte, error) {
 	}
 	entry := describe(typeManifest, manifest)
 	entry["platform"] = map[string]string{"architecture": o.Platform, "os": "linux"}
-	// The first is how OCI names an image, the second how containerd does.
+	// Image names for OCI tools and for containerd.
 	entry["annotations"] = map[string]string{"org.opencontainers.image.ref.name": o.Version, "io.containerd.image.name": o.Name}
 	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []any{entry}})
 	if err != nil {
@@ -101,7 +103,7 @@ type file struct {
 	content []byte
 }
 
-// archive writes files that are nobody's, and as old as the commit.
+// archive returns a tar file. Its files belong to root and have one modification time.
 func archive(at time.Time, files ...file) ([]byte, error) {
 	var b bytes.Buffer
 	t := tar.NewWriter(&b)

@@ -21,9 +21,9 @@ import (
 	"drey.dev/drey/hack/image"
 )
 
-// TestTheImageHasAStaticProgramThatNobodySpecialRuns reads the image as a runtime
-// would: from the index down, each blob by its digest.
-func TestTheImageHasAStaticProgramThatNobodySpecialRuns(t *testing.T) {
+// TestLayout: two builds are identical, all digests match, and the image has one static binary
+// and a non-root user.
+func TestLayout(t *testing.T) {
 	o := options(t, "first")
 	layout, err := image.Layout(o)
 	if err != nil {
@@ -34,7 +34,7 @@ func TestTheImageHasAStaticProgramThatNobodySpecialRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(layout, again) {
-		t.Error("two builds, in two directories, make two images")
+		t.Error("builds in two directories differ")
 	}
 	files := untar(t, layout)
 	type descriptor struct {
@@ -46,7 +46,7 @@ func TestTheImageHasAStaticProgramThatNobodySpecialRuns(t *testing.T) {
 		content, ok := files["blobs/sha256/"+strings.TrimPrefix(d.Digest, "sha256:")]
 		sum := sha256.Sum256(content)
 		if !ok || len(content) != d.Size || "sha256:"+hex.EncodeToString(sum[:]) != d.Digest {
-			t.Fatalf("%s is not there, or something else", d.Digest)
+			t.Fatalf("blob %s is missing or has another content", d.Digest)
 		}
 		return content
 	}
@@ -86,11 +86,11 @@ func TestTheImageHasAStaticProgramThatNobodySpecialRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if sum := sha256.Sum256(layer); config.RootFS.DiffIDs[0] != "sha256:"+hex.EncodeToString(sum[:]) {
-		t.Error("the layer is not the one that the config names")
+		t.Error("diff_id of the config does not match the layer")
 	}
 	root := untar(t, layer)
 	if len(root) != 1 || !bytes.Equal(root["drey"], o.Binary) {
-		t.Errorf("the layer has more than the program, or something else: %d files", len(root))
+		t.Errorf("layer has %d files, or another binary", len(root))
 	}
 	program, err := elf.NewFile(bytes.NewReader(root["drey"]))
 	if err != nil {
@@ -98,12 +98,13 @@ func TestTheImageHasAStaticProgramThatNobodySpecialRuns(t *testing.T) {
 	}
 	for _, p := range program.Progs {
 		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
-			t.Error("the program is not static: scratch has no libraries")
+			t.Error("binary is dynamically linked")
 		}
 	}
 }
 
-func TestTheSBOMListsEveryModuleOfTheBinary(t *testing.T) {
+// TestSBOM: the document lists the modules of the binary.
+func TestSBOM(t *testing.T) {
 	o := options(t, "first")
 	text, err := image.SBOM(o)
 	if err != nil {
@@ -126,7 +127,7 @@ func TestTheSBOMListsEveryModuleOfTheBinary(t *testing.T) {
 	ids := map[string]bool{}
 	for _, p := range list.Packages {
 		if p.VersionInfo == "" || ids[p.ID] {
-			t.Errorf("%+v has no version, or not an id of its own", p)
+			t.Errorf("package %+v has no version or a duplicate ID", p)
 		}
 		ids[p.ID] = true
 	}
@@ -141,11 +142,11 @@ func TestTheSBOMListsEveryModuleOfTheBinary(t *testing.T) {
 	}
 	o.Binary = []byte("#!/bin/sh")
 	if _, err := image.SBOM(o); err == nil {
-		t.Error("what is no Go program has an SBOM")
+		t.Error("no error for a file that is not a Go binary")
 	}
 }
 
-// options builds drey anew, in a directory of its own.
+// options builds drey in a new directory.
 func options(t *testing.T, name string) image.Options {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -188,8 +189,9 @@ func parse(t *testing.T, text []byte, into any) {
 	}
 }
 
-// TestTheDockerfileMakesTheSame: the flags of the Makefile, and the user of the image.
-func TestTheDockerfileMakesTheSame(t *testing.T) {
+// TestDockerfile: the Dockerfile has the build flags of the Makefile, and the user and entry
+// point of the image.
+func TestDockerfile(t *testing.T) {
 	read := func(file string) string {
 		text, err := os.ReadFile("../../" + file)
 		if err != nil {
@@ -205,7 +207,7 @@ func TestTheDockerfileMakesTheSame(t *testing.T) {
 		"CGO_ENABLED=0", "-trimpath -buildvcs=false", "FROM scratch", "USER " + image.User, `ENTRYPOINT ["/drey"]`,
 	} {
 		if !strings.Contains(dockerfile, want) {
-			t.Errorf("the Dockerfile has no %s", want)
+			t.Errorf("missing in Dockerfile: %s", want)
 		}
 	}
 }

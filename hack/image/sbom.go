@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// SBOM lists, as SPDX 2.3 in JSON, the Go modules that the linker put into a binary,
-// by what it noted there itself.
+// SBOM returns an SPDX 2.3 document in JSON with the Go modules in the build information of
+// the binary. It is reproducible: its namespace is derived from the digest of the binary.
 func SBOM(o Options) ([]byte, error) {
 	info, err := buildinfo.Read(bytes.NewReader(o.Binary))
 	if err != nil {
-		return nil, fmt.Errorf("read what the binary is made of: %w", err)
+		return nil, fmt.Errorf("read build information: %w", err)
 	}
 	type checksum struct {
 		Algorithm     string `json:"algorithm"`

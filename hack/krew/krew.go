@@ -1,5 +1,4 @@
-// Package krew packs drey as a plugin of kubectl that krew installs: an archive for each
-// platform, and the manifest that names them by their checksums.
+// Package krew builds the archives and the manifest of the kubectl plugin for krew.
 //
 // Source: krew's documentation, "Writing Krew plugin manifests".
 package krew
@@ -18,18 +17,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Plugin is what kubectl calls it: kubectl drey.
+// Plugin is the name of the plugin: kubectl drey.
 const Plugin = "drey"
 
-// Release is what to pack.
+// Release is the input of [Pack].
 type Release struct {
 	Version  string            // such as v0.1.0
-	URL      string            // where the archives will be, without their names
-	Binaries map[string]string // files, by platform such as linux/amd64
-	License  string            // file
+	URL      string            // download URL of the archives, without file name
+	Binaries map[string]string // paths by platform, such as linux/amd64
+	License  string            // path
 }
 
-// Manifest is the form of krew's plugin manifests.
+// Manifest is a krew plugin manifest.
 type Manifest struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -37,7 +36,7 @@ type Manifest struct {
 	Spec       Spec              `json:"spec"`
 }
 
-// Spec is what a manifest says of a plugin.
+// Spec is the spec of a manifest.
 type Spec struct {
 	Version          string     `json:"version"`
 	Homepage         string     `json:"homepage,omitempty"`
@@ -46,7 +45,7 @@ type Spec struct {
 	Platforms        []Platform `json:"platforms"`
 }
 
-// Platform is one archive.
+// Platform is the archive of a platform.
 type Platform struct {
 	Selector struct {
 		MatchLabels map[string]string `json:"matchLabels"`
@@ -57,17 +56,17 @@ type Platform struct {
 	Files  []File `json:"files"`
 }
 
-// File is what krew takes out of an archive.
+// File is a file that krew extracts from an archive.
 type File struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
 
-// Pack writes the archives and drey.yaml into dir. The same binaries make the same
-// bytes. platforms are in the order in which the manifest lists them.
+// Pack writes the archives and drey.yaml into dir. The output is reproducible. platforms is
+// the order of the platforms in the manifest.
 func Pack(r Release, platforms []string, dir string) error {
 	if !strings.HasPrefix(r.Version, "v") || strings.Count(r.Version, ".") < 2 {
-		return fmt.Errorf("the version is %q, and krew wants one such as v0.1.0", r.Version)
+		return fmt.Errorf("invalid version %q: krew requires semantic versions such as v0.1.0", r.Version)
 	}
 	m := Manifest{APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: map[string]string{"name": Plugin}, Spec: Spec{
 		Version: r.Version, Homepage: r.URL,

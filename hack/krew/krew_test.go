@@ -18,9 +18,9 @@ import (
 	"drey.dev/drey/hack/krew"
 )
 
-// TestTheManifestIsOneThatKrewTakes, by the rules of its validation: names, versions,
-// selectors, checksums, and files that are in the archives.
-func TestTheManifestIsOneThatKrewTakes(t *testing.T) {
+// TestPack checks the rules of krew's validation: names, versions, selectors, checksums, and
+// the files in the archives.
+func TestPack(t *testing.T) {
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "drey")
 	if err := os.WriteFile(binary, []byte("a program"), 0o600); err != nil {
@@ -39,7 +39,7 @@ func TestTheManifestIsOneThatKrewTakes(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(made[0], made[1]) {
-		t.Error("the same binaries make another manifest")
+		t.Error("manifests of the same binaries differ")
 	}
 	var m krew.Manifest
 	if err := yaml.UnmarshalStrict(made[0], &m); err != nil {
@@ -61,21 +61,21 @@ func TestTheManifestIsOneThatKrewTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != p.SHA256 {
-			t.Error("the checksum is another's")
+			t.Error("checksum does not match the archive")
 		}
 		modes := contents(t, text)
 		if modes[p.Bin]&0o111 == 0 {
-			t.Errorf("%s cannot be run: %v", p.Bin, modes)
+			t.Errorf("%s is not executable: %v", p.Bin, modes)
 		}
 		for _, f := range p.Files {
 			if _, ok := modes[f.From]; !ok {
-				t.Errorf("%s is not in the archive", f.From)
+				t.Errorf("%s is missing in the archive", f.From)
 			}
 		}
 	}
 	release.Version = "dev"
 	if err := krew.Pack(release, platforms, dir); err == nil {
-		t.Error("a version that is none is packed")
+		t.Error("no error for an invalid version")
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package arrows holds the law of who may import whom. ARCHITECTURE.md draws
-// it; this test enforces it.
+// Package arrows tests the import rules between drey's packages. ARCHITECTURE.md explains
+// them.
 package arrows
 
 import (
@@ -15,8 +15,8 @@ import (
 
 const module = "drey.dev/drey"
 
-// mayImport lists, for each package that ships, which others of drey it may
-// import. A package that is not here is one that nobody has thought about.
+// mayImport lists the drey packages that each package may import. Every package except those
+// below test and hack must be listed.
 var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
 	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
@@ -54,34 +54,34 @@ var mayImport = map[string][]string{
 	"webhook/verdict":                     {"webhook/flink", "registry"},
 }
 
-// mustNot lists what a package may not reach, not even through others, and why.
+// mustNot lists forbidden direct and transitive imports.
 var mustNot = []struct {
 	packages  []string
-	forbidden []string // import paths, and what is below them
+	forbidden []string // import path prefixes
 	why       string
 }{
 	{[]string{"webhook/flink", "webhook/verdict"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "os/exec"},
-		"recognizing and deciding are functions of plain values: no I/O, no client"},
+		"recognition and verdict are pure functions"},
 	{[]string{"registry/kubestore/internal/codec"}, []string{"k8s.io/client-go"},
-		"the codec is a function of objects: no client"},
+		"the codec is a pure function"},
 	{[]string{"registry", "registry/access"}, []string{"net/http", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "go.etcd.io/bbolt", "github.com/gorilla/mux"},
-		"the domain knows neither the wire nor a backend"},
+		"the domain is independent of transport and backend"},
 	{[]string{"registry/rest"}, []string{"go.etcd.io/bbolt", "k8s.io/client-go"},
-		"the REST API does not know which store it has"},
+		"the REST API is independent of the store"},
 	{[]string{"registry/boltstore", "registry/memstore"}, []string{"net/http", "github.com/gorilla/mux"},
-		"no store knows REST"},
+		"stores are independent of the REST API"},
 	{[]string{"registry/kubestore"}, []string{"github.com/gorilla/mux", "go.etcd.io/bbolt", "sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes"},
-		"no store knows REST, and this one needs the plainest client alone"},
+		"stores are independent of the REST API; a plain REST client suffices"},
 	{[]string{"certs/rotation"}, []string{"net/http", "k8s.io/client-go", "k8s.io/api"},
-		"when certificates change depends on what there is and on the time that it is given"},
+		"the rotation plan is a pure function of the observed state and the time"},
 	{[]string{"webhook/config"}, []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/prometheus"},
 		"the API server's configuration is generated, neither served nor applied"},
 	{[]string{"manifests/bundle", "manifests/doctor", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
-		"manifests are made without the admission server"},
+		"manifests are independent of the admission server"},
 }
 
-// noHTTP lists packages that no package of drey that they reach may speak HTTP for. The
-// types of k8s.io/apimachinery import net/http, so mustNot cannot forbid it there.
+// noHTTP lists packages whose drey dependencies must not import net/http. mustNot cannot
+// express that: types of k8s.io/apimachinery import net/http.
 var noHTTP = []string{"webhook/config", "manifests/bundle", "manifests/doctor", "manifests/rollout"}
 
 type pkg struct {
@@ -92,27 +92,29 @@ type pkg struct {
 	Deps       []string
 }
 
-func TestImportsFollowTheArrows(t *testing.T) {
+// TestImports: packages import only the packages that mayImport lists.
+func TestImports(t *testing.T) {
 	for _, p := range packages(t) {
 		name := strings.TrimPrefix(p.ImportPath, module+"/")
 		if strings.HasPrefix(name, "test/") || strings.HasPrefix(name, "hack/") {
-			continue // what is built for tests may use everything
+			continue // tests and tools may import everything
 		}
 		allowed, known := mayImport[name]
 		if !known {
-			t.Errorf("%s is not in the law: say in mayImport what it may import, and draw it in ARCHITECTURE.md", name)
+			t.Errorf("%s is missing in mayImport: add it there and to ARCHITECTURE.md", name)
 			continue
 		}
 		for _, imported := range p.Imports {
 			other, ours := strings.CutPrefix(imported, module+"/")
 			if ours && !slices.Contains(allowed, other) {
-				t.Errorf("%s imports %s, and arrows point down only: it may import %v", name, other, allowed)
+				t.Errorf("%s imports %s; it may import only %v", name, other, allowed)
 			}
 		}
 	}
 }
 
-func TestPureCodeStaysPure(t *testing.T) {
+// TestPurePackages: pure packages do no I/O and reach no client.
+func TestPurePackages(t *testing.T) {
 	all := map[string]pkg{}
 	for _, p := range packages(t) {
 		all[strings.TrimPrefix(p.ImportPath, module+"/")] = p
@@ -120,20 +122,20 @@ func TestPureCodeStaysPure(t *testing.T) {
 	for _, name := range []string{"webhook/flink", "webhook/verdict"} {
 		for _, imported := range all[name].Imports {
 			if slices.Contains([]string{"context", "io", "log", "log/slog", "os", "sync", "time"}, imported) {
-				t.Errorf("%s imports %s: recognizing and deciding depend on their arguments alone", name, imported)
+				t.Errorf("%s imports %s: recognition and verdict are pure functions", name, imported)
 			}
 		}
 	}
-	for _, law := range mustNot {
-		for _, name := range law.packages {
+	for _, rule := range mustNot {
+		for _, name := range rule.packages {
 			p, ok := all[name]
 			if !ok {
-				t.Errorf("there is no package %s", name)
+				t.Errorf("package %s in mustNot does not exist", name)
 			}
 			for _, dep := range p.Deps {
-				for _, forbidden := range law.forbidden {
+				for _, forbidden := range rule.forbidden {
 					if dep == forbidden || strings.HasPrefix(dep, forbidden+"/") {
-						t.Errorf("%s reaches %s: %s", name, dep, law.why)
+						t.Errorf("%s depends on %s: %s", name, dep, rule.why)
 					}
 				}
 			}
@@ -141,7 +143,8 @@ func TestPureCodeStaysPure(t *testing.T) {
 	}
 }
 
-func TestPackagesWithoutHTTP(t *testing.T) {
+// TestNoHTTP: the drey dependencies of the packages in noHTTP do not import net/http.
+func TestNoHTTP(t *testing.T) {
 	all := map[string]pkg{}
 	for _, p := range packages(t) {
 		all[p.ImportPath] = p
@@ -149,17 +152,18 @@ func TestPackagesWithoutHTTP(t *testing.T) {
 	for _, name := range noHTTP {
 		p, ok := all[module+"/"+name]
 		if !ok {
-			t.Errorf("there is no package %s", name)
+			t.Errorf("package %s in noHTTP does not exist", name)
 		}
 		for _, dep := range append(p.Deps, p.ImportPath) {
 			if strings.HasPrefix(dep, module+"/") && slices.Contains(all[dep].Imports, "net/http") {
-				t.Errorf("%s reaches %s, which imports net/http", name, strings.TrimPrefix(dep, module+"/"))
+				t.Errorf("%s depends on %s, which imports net/http", name, strings.TrimPrefix(dep, module+"/"))
 			}
 		}
 	}
 }
 
-func TestEveryPackageSaysWhatItIs(t *testing.T) {
+// TestPackageComments: every package has a package comment.
+func TestPackageComments(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.Doc == "" && len(p.GoFiles) > 0 {
 			t.Errorf("%s has no package comment", p.ImportPath)
@@ -167,10 +171,9 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	}
 }
 
-// TestTheModuleStaysLean keeps out of the main go.mod what only tests and tools
-// need: each of those has a go.mod of its own under test/. Of cert-manager it is
-// the API types alone.
-func TestTheModuleStaysLean(t *testing.T) {
+// TestMainModule: large dependencies of tests and tools stay in their own modules, and of
+// cert-manager only the API types are imported.
+func TestMainModule(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+"/...").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -178,14 +181,14 @@ func TestTheModuleStaysLean(t *testing.T) {
 	for _, path := range strings.Fields(string(out)) {
 		for _, heavy := range []string{"k8s.io/kubernetes", "k8s.io/apiserver", "go.etcd.io/etcd/server/v3", "github.com/golangci/golangci-lint/v2", "sigs.k8s.io/controller-tools"} {
 			if path == heavy {
-				t.Errorf("the main module needs %s", heavy)
+				t.Errorf("the main module depends on %s", heavy)
 			}
 		}
 	}
 	for _, p := range packages(t) {
 		for _, dep := range p.Deps {
 			if strings.HasPrefix(dep, "github.com/cert-manager/") && !strings.HasPrefix(dep, "github.com/cert-manager/cert-manager/pkg/apis/") {
-				t.Errorf("%s reaches %s, which is more than an API type", p.ImportPath, dep)
+				t.Errorf("%s depends on %s, which is not an API package", p.ImportPath, dep)
 			}
 		}
 	}

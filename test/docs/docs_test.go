@@ -1,4 +1,4 @@
-// Package docs holds the documents against the tree: what they name has to be there.
+// Package docs tests that files, tests and make targets that the documents name exist.
 package docs
 
 import (
@@ -20,7 +20,8 @@ var (
 	targets = regexp.MustCompile("`make ([a-z-]+)`")
 )
 
-func TestWhatDocumentsNameIsThere(t *testing.T) {
+// TestReferences: links, anchors, tests, paths and make targets in documents exist.
+func TestReferences(t *testing.T) {
 	known := sources(t)
 	for file, text := range documents(t) {
 		for _, link := range links.FindAllStringSubmatch(text, -1) {
@@ -28,48 +29,48 @@ func TestWhatDocumentsNameIsThere(t *testing.T) {
 			if strings.Contains(link[1], "://") {
 				continue
 			}
-			there := file
+			linked := file
 			if path != "" {
-				there = filepath.Join(filepath.Dir(file), path)
+				linked = filepath.Join(filepath.Dir(file), path)
 			}
-			info, err := os.Stat(there)
+			info, err := os.Stat(linked)
 			switch {
 			case err != nil:
-				t.Errorf("%s links to %s, which is not there", file, link[1])
-			case anchor != "" && !info.IsDir() && !slices.Contains(anchors(t, there), anchor):
-				t.Errorf("%s links to %s, which has no such heading", file, link[1])
+				t.Errorf("%s: broken link %s", file, link[1])
+			case anchor != "" && !info.IsDir() && !slices.Contains(anchors(t, linked), anchor):
+				t.Errorf("%s: no heading for link %s", file, link[1])
 			}
 		}
 		for _, name := range tests.FindAllStringSubmatch(text, -1) {
 			if !strings.Contains(known, "func "+name[1]+"(") {
-				t.Errorf("%s speaks of %s, and there is no such test", file, name[1])
+				t.Errorf("%s: no test %s", file, name[1])
 			}
 		}
 		for _, path := range paths.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(root, path[1])); err != nil && !strings.Contains(path[1], "...") {
-				t.Errorf("%s speaks of %s, which is not there", file, path[1])
+				t.Errorf("%s: no file %s", file, path[1])
 			}
 		}
 		for _, target := range targets.FindAllStringSubmatch(text, -1) {
 			if !strings.Contains(known, "\n"+target[1]+":") {
-				t.Errorf("%s speaks of make %s, and there is no such target", file, target[1])
+				t.Errorf("%s: no target make %s", file, target[1])
 			}
 		}
 	}
 }
 
-// documents are all that are written for people, by their path.
+// documents returns all Markdown files by path.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	walk(t, ".md", func(path, text string) { all[path] = text })
 	if len(all) < 15 {
-		t.Fatalf("only %d documents were found", len(all))
+		t.Fatalf("found only %d documents", len(all))
 	}
 	return all
 }
 
-// sources are all tests, and the Makefile.
+// sources returns the text of all tests and the Makefile.
 func sources(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
@@ -102,7 +103,7 @@ func walk(t *testing.T, suffix string, found func(path, text string)) {
 	}
 }
 
-// anchors are those that a document's headings have where it is shown.
+// anchors returns the anchors of a document's headings, as GitHub derives them.
 func anchors(t *testing.T, path string) (all []string) {
 	t.Helper()
 	text, err := os.ReadFile(path)

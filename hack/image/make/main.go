@@ -1,4 +1,4 @@
-// Command make writes an OCI image of a binary, and its SBOM.
+// Command make writes an OCI image of a binary and its SBOM.
 package main
 
 import (
@@ -19,9 +19,9 @@ func main() {
 }
 
 func run() error {
-	binary := flag.String("binary", "", "the static binary")
-	out := flag.String("out", "", "the image to write; its SBOM is beside it, in .spdx.json instead of .tar")
-	created := flag.String("created", "", "time of the commit, RFC 3339")
+	binary := flag.String("binary", "", "path of the static binary")
+	out := flag.String("out", "", "path of the image, ending in .tar; the SBOM has .spdx.json instead")
+	created := flag.String("created", "", "commit time in RFC 3339")
 	var o image.Options
 	flag.StringVar(&o.Platform, "arch", "amd64", "GOARCH of the binary")
 	flag.StringVar(&o.Name, "name", "", "name of the image")
@@ -39,12 +39,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	list, err := image.SBOM(o)
+	sbom, err := image.SBOM(o)
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(*out, layout, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(strings.TrimSuffix(*out, ".tar")+".spdx.json", list, 0o600)
+	return os.WriteFile(strings.TrimSuffix(*out, ".tar")+".spdx.json", sbom, 0o600)
 }

@@ -1,4 +1,4 @@
-// Command make packs drey for krew: see package krew.
+// Command make builds the krew archives and manifest; see package krew.
 package main
 
 import (
@@ -13,9 +13,9 @@ import (
 func main() {
 	var r krew.Release
 	var dir string
-	flag.StringVar(&r.Version, "version", "", "of the release, such as v0.1.0")
-	flag.StringVar(&r.URL, "url", "", "where the archives will be")
-	flag.StringVar(&r.License, "license", "LICENSE", "file")
+	flag.StringVar(&r.Version, "version", "", "version of the release, such as v0.1.0")
+	flag.StringVar(&r.URL, "url", "", "download URL of the archives")
+	flag.StringVar(&r.License, "license", "LICENSE", "path of the license")
 	flag.StringVar(&dir, "out", "bin/krew", "directory for the archives and the manifest")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "make -version VERSION -url URL OS/ARCH=BINARY...")

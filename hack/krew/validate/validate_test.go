@@ -1,5 +1,5 @@
-// Package validate puts what hack/krew packs to krew itself: to its validator of plugin
-// manifests, which installs every platform, and to an installation that is then run.
+// Package validate tests the output of hack/krew with krew: its manifest validator, which
+// installs every platform, and an installation.
 package validate
 
 import (
@@ -20,7 +20,8 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 )
 
-func TestKrewTakesThePlugin(t *testing.T) {
+// TestInstall: krew validates and installs the plugin, and rejects a wrong checksum.
+func TestInstall(t *testing.T) {
 	tools := tools(t)
 	packed := pack(t)
 	env := append(os.Environ(), "PATH="+tools+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -52,11 +53,11 @@ func TestKrewTakesThePlugin(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), filepath.Join(tools, "validate-krew-manifest"), "-manifest", manifest)
 	cmd.Env = env
 	if out, err := cmd.CombinedOutput(); err == nil {
-		t.Errorf("a wrong checksum is not noticed: %s", out)
+		t.Errorf("no error for a wrong checksum: %s", out)
 	}
 }
 
-// platforms are that of this machine, and one more.
+// platforms are the platform of this machine and another one.
 var platforms = func() []string {
 	here := runtime.GOOS + "/" + runtime.GOARCH
 	if here == "darwin/arm64" {
@@ -65,7 +66,7 @@ var platforms = func() []string {
 	return []string{here, "darwin/arm64"}
 }()
 
-// tools returns a directory with kubectl, krew as its plugin, and krew's validator.
+// tools returns a directory with kubectl, kubectl-krew and validate-krew-manifest.
 func tools(t *testing.T) string {
 	t.Helper()
 	binaries, err := cluster.Binaries(t.Context(), io.Discard)
@@ -81,17 +82,17 @@ func tools(t *testing.T) string {
 	return dir
 }
 
-// pack packs a release, in a directory that is served where its manifest says.
+// pack builds a release in a directory, which is served at the download URL.
 func pack(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
 	release := krew.Release{Version: "v0.1.0", URL: server.URL, License: "../../../LICENSE", Binaries: map[string]string{}}
-	program := filepath.Join(dir, "program")
-	build(t, "../../..", program, "-ldflags=-X main.version=v0.1.0", "./cmd/drey")
+	binary := filepath.Join(dir, "binary")
+	build(t, "../../..", binary, "-ldflags=-X main.version=v0.1.0", "./cmd/drey")
 	for _, p := range platforms {
-		release.Binaries[p] = program // krew unpacks it, and runs it only here
+		release.Binaries[p] = binary // krew runs it only on this platform
 	}
 	if err := krew.Pack(release, platforms, dir); err != nil {
 		t.Fatal(err)
