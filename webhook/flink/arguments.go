@@ -2,7 +2,7 @@ package flink
 
 import "strings"
 
-// readArguments reads what the options of a process show.
+// readArguments reads the options on the command line of a process.
 func (e *evidence) readArguments(args []string) {
 	for i, a := range args {
 		key, value, hasValue := strings.Cut(a, "=")
@@ -15,9 +15,9 @@ func (e *evidence) readArguments(args []string) {
 				e.jobID = value
 			}
 		case "-Dexecution.target":
-			e.embedded = e.embedded || value == "embedded"
+			e.embeddedTarget = e.embeddedTarget || value == "embedded"
 		case "-Dweb.tmpdir":
-			e.rendered = true
+			e.webTmpdir = true
 		case "-Dkubernetes.cluster-id":
 			e.clusterID = value
 		default:

@@ -2,20 +2,20 @@ package flink
 
 import "strings"
 
-// Cluster is a Flink cluster, as the workload of its JobManager shows it.
+// Cluster is a Flink cluster, as identified by the workload of its JobManager.
 type Cluster struct {
 	Mode   Mode
-	ID     string            // the id in its labels, or else its uid
-	Labels map[string]string // that drey has given it
+	ID     string            // of the id label, else the workload's UID
+	Labels map[string]string // of the workload
 }
 
-// ClusterFromLabels reads a cluster from the labels of a workload and its uid. ok is false if
-// they show none, or if the workload makes TaskManagers by its name.
+// ClusterFromLabels returns the cluster of a workload and its name. ok is false if the labels
+// do not name a cluster, or if the workload's name is that of TaskManagers.
 func ClusterFromLabels(name, uid string, labels map[string]string) (c Cluster, clusterName string, ok bool) {
 	if nameRoleOf(name).role == TaskManager || strings.HasSuffix(name, "-worker") {
 		return c, "", false
 	}
-	c = Cluster{Mode: statedMode(labels), ID: uid, Labels: labels}
+	c = Cluster{Mode: modeFromLabels(labels), ID: uid, Labels: labels}
 	key := LabelDeploymentID
 	switch c.Mode {
 	case Application:
@@ -29,20 +29,18 @@ func ClusterFromLabels(name, uid string, labels map[string]string) (c Cluster, c
 	return c, clusterName, clusterName != ""
 }
 
-// IsSeparateTaskManager reports whether a workload is the TaskManagers of a cluster, in a workload
-// of their own which nothing but its name connects with that of the JobManager. Its own
-// root is not the cluster's then: its id, and often its mode, are those of the
-// JobManager's workload of the same cluster name.
+// IsSeparateTaskManager reports whether a workload runs the TaskManagers of a cluster whose
+// JobManager is in another workload, related by name only. Its root does not identify the
+// cluster then; the id, and often the mode, come from the JobManager's workload.
 func (w Workload) IsSeparateTaskManager() bool {
 	switch w.Flavor {
 	case Docs, Statefun, Lyft:
-		return w.Role == TaskManager && !isCustomResource(w.Root.Kind)
+		return w.Role == TaskManager && !IsCustomKind(w.Root.Kind)
 	}
 	return false
 }
 
-// Join takes over what the workload of the JobManager shows of a separate workload's
-// cluster.
+// WithCluster returns a separate TaskManager workload completed by its cluster.
 func (w Workload) WithCluster(c Cluster) Workload {
 	if w.Mode == UnknownMode {
 		w.Mode = c.Mode

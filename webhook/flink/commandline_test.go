@@ -11,7 +11,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// argv splits a line at blanks; a word in brackets is one argument, blanks included.
+// argv splits a line at spaces. Words in brackets are one argument.
 func argv(line string) (all []string) {
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
 		if after, ok := strings.CutPrefix(line, "["); ok {
@@ -135,8 +135,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// A command line that runs itself through many programs ends the search, and costs
-// no more than its size.
+// TestFindBounds checks that deeply nested command lines end the search, at a cost linear in
+// their size.
 func TestFindBounds(t *testing.T) {
 	if f := find(strings.Fields(strings.Repeat("exec ", 100)), []string{"taskmanager.sh"}); f.kind != nothing {
 		t.Errorf("found %v", f)
@@ -153,8 +153,8 @@ func TestFindBounds(t *testing.T) {
 	}
 }
 
-// FuzzFind shows that no command line makes the search panic, and that a command
-// which is not parsed as a script has the words that the parser sees.
+// FuzzFind checks that no command line causes a panic, and that splitPlain returns the words
+// of the parser.
 func FuzzFind(f *testing.F) {
 	f.Add("sh", "-c", "exec /docker-entrypoint.sh \"$@\"")
 	f.Add("bash", "-ec", "if a; then `b` $(c); fi <<E\nx\nE\n")
@@ -163,7 +163,7 @@ func FuzzFind(f *testing.F) {
 	f.Add("sh", "-c", `kubernetes-taskmanager.sh -Da='['\''file:/a.jar'\'']' b\ c`)
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		find([]string{a, b, c}, nil)
-		got, ok := plain(c)
+		got, ok := splitPlain(c)
 		if !ok || strings.ContainsAny(c, "=\x00\r\v\f") || !utf8.ValidString(c) || strings.ContainsFunc(c, func(r rune) bool { return r > unicode.MaxASCII }) {
 			return
 		}

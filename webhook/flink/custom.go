@@ -1,6 +1,7 @@
 package flink
 
-// CustomResource is one of the kinds by which people ask an operator for Flink.
+// CustomResource is a kind of custom resource from which an operator creates Flink clusters
+// or jobs.
 type CustomResource struct {
 	Kind     string
 	Group    string
@@ -8,7 +9,7 @@ type CustomResource struct {
 	Resource string
 }
 
-// CustomResources are all that drey knows: Flink's own, spotify's and lyft's.
+// CustomResources are the kinds of Flink's, spotify's and lyft's operators.
 var CustomResources = []CustomResource{
 	{"FlinkDeployment", "flink.apache.org", "v1beta1", "flinkdeployments"},
 	{"FlinkSessionJob", "flink.apache.org", "v1beta1", "flinksessionjobs"},
@@ -17,7 +18,8 @@ var CustomResources = []CustomResource{
 	{"FlinkApplication", "flink.k8s.io", "v1beta1", "flinkapplications"},
 }
 
-var customResources = func() map[string]string {
+// customResourceGroups has the group of each kind in [CustomResources].
+var customResourceGroups = func() map[string]string {
 	groups := make(map[string]string, len(CustomResources))
 	for _, c := range CustomResources {
 		groups[c.Kind] = c.Group
@@ -25,21 +27,23 @@ var customResources = func() map[string]string {
 	return groups
 }()
 
-// IsCustomResource tells whether a kind, in the group of an apiVersion, is one of
+// IsCustomResource reports whether a kind, in the group of an apiVersion, is one of
 // [CustomResources].
 func IsCustomResource(apiVersion, kind string) bool {
-	return OwnerReference{APIVersion: apiVersion, Kind: kind}.isFlink()
+	return OwnerReference{APIVersion: apiVersion, Kind: kind}.isFlinkResource()
 }
 
-// IsCustomKind tells the same of an [Object], which is of such a kind only if it is in
-// its group.
-func IsCustomKind(kind string) bool { return isCustomResource(kind) }
+// IsCustomKind reports whether the kind of an [Object] is one of [CustomResources]. An Object
+// has such a kind only if its group is right.
+func IsCustomKind(kind string) bool {
+	_, ok := customResourceGroups[kind]
+	return ok
+}
 
-// ModeOf is how the cluster takes jobs that a custom resource describes; hasJob
-// says whether it has one itself (spec.job, or spec.template.spec.job of a
-// FlinkBlueGreenDeployment). With Flink's operator and spotify's a cluster without
-// one is a session; lyft's has no sessions; and a FlinkSessionJob is a job in the
-// cluster of another.
+// ModeOf returns the mode of the cluster that a custom resource describes. hasJob reports
+// whether it has spec.job, or spec.template.spec.job of a FlinkBlueGreenDeployment. A cluster
+// without a job is a session cluster, except lyft's, which are all applications. A
+// FlinkSessionJob is a job in another cluster, and has no mode.
 func ModeOf(kind string, hasJob bool) Mode {
 	switch {
 	case kind == "FlinkSessionJob":
@@ -50,11 +54,9 @@ func ModeOf(kind string, hasJob bool) Mode {
 	return Session
 }
 
-// RecognizeCustom looks at a custom resource of Flink's: that it is one is
-// enough. A FlinkSessionJob is a job in another's cluster, and has no mode of its
-// own.
+// RecognizeCustom returns the workload of a custom resource, which is Flink's by its kind.
 func RecognizeCustom(o *Object, mode Mode) Workload {
-	w := Workload{Object: o, Flavor: Custom, Mode: mode, Strength: Strong, Signals: FlinkKind, Root: root(o)}
+	w := Workload{Object: o, Flavor: Custom, Mode: mode, Strength: Strong, Signals: FlinkKind, Root: rootOf(o)}
 	w.Identity = Identity{ID: w.Root.UID, Name: w.clusterName()}
 	return w
 }

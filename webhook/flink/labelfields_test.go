@@ -11,27 +11,29 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-func TestStatements(t *testing.T) {
+// TestPodLabelFields checks the fields that set identity labels, and the labels of the
+// JobManager's pod.
+func TestPodLabelFields(t *testing.T) {
 	for rule, c := range map[string]struct {
 		kind, object string
-		want         string // path=value of each, and what lists it
-		pod          string // the labels of the JobManager
+		want         string // path=value(list) of each field
+		pod          string // labels of the JobManager's pod
 	}{
-		"nothing is stated":           {"FlinkDeployment", `{spec: {job: {}, flinkConfiguration: {a: b, "kubernetes.jobmanager.labels": "team:blue"}}}`, "", "team=blue"},
-		"of the common template":      {"FlinkDeployment", `{spec: {podTemplate: {metadata: {labels: {vvpNamespace: a, other: x}}}}}`, "spec/podTemplate/metadata/labels/vvpNamespace=a", "other=x vvpNamespace=a"},
-		"of the JobManager's":         {"FlinkDeployment", `{spec: {podTemplate: {metadata: {labels: {deploymentId: b}}}, jobManager: {podTemplate: {metadata: {labels: {deploymentId: a}}}}}}`, "spec/podTemplate/metadata/labels/deploymentId=b spec/jobManager/podTemplate/metadata/labels/deploymentId=a", "deploymentId=a"},
-		"of the TaskManager's":        {"FlinkDeployment", `{spec: {taskManager: {podTemplate: {metadata: {labels: {sessionClusterId: a}}}}}}`, "spec/taskManager/podTemplate/metadata/labels/sessionClusterId=a", ""},
-		"of an option":                {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.jobmanager.labels: "team:blue,vvpNamespace:a"}}}`, "spec/flinkConfiguration/kubernetes.jobmanager.labels=a(team:blue,vvpNamespace:a)", "team=blue vvpNamespace=a"},
-		"an option over templates":    {"FlinkDeployment", `{spec: {podTemplate: {metadata: {labels: {vvpNamespace: b}}}, flinkConfiguration: {kubernetes.jobmanager.labels: "vvpNamespace:a"}}}`, "spec/podTemplate/metadata/labels/vvpNamespace=b spec/flinkConfiguration/kubernetes.jobmanager.labels=a(vvpNamespace:a)", "vvpNamespace=a"},
-		"of the TaskManager's option": {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.taskmanager.labels: " vvpNamespace : a "}}}`, "spec/flinkConfiguration/kubernetes.taskmanager.labels=a( vvpNamespace : a )", ""},
-		"of a nested option":          {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes: {jobmanager: {labels: "vvpNamespace:a"}, cluster-id: x}}}}`, "spec/flinkConfiguration/kubernetes/jobmanager/labels=a(vvpNamespace:a)", "vvpNamespace=a"},
-		"of a map":                    {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes: {jobmanager.labels: {vvpNamespace: a, team: blue}}}}}`, "spec/flinkConfiguration/kubernetes/jobmanager.labels/vvpNamespace=a", "team=blue vvpNamespace=a"},
-		"of a key of its own":         {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.jobmanager.labels.vvpNamespace: a}}}`, "spec/flinkConfiguration/kubernetes.jobmanager.labels.vvpNamespace=a", "vvpNamespace=a"},
-		"of a map in flow style":      {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.jobmanager.labels: "{team: 'blue', vvpNamespace: \"a\"}"}}}`, `spec/flinkConfiguration/kubernetes.jobmanager.labels=a({team: 'blue', vvpNamespace: "a"})`, "team=blue vvpNamespace=a"},
-		"of both colors":              {"FlinkBlueGreenDeployment", `{spec: {template: {spec: {podTemplate: {metadata: {labels: {vvpNamespace: a}}}, flinkConfiguration: {kubernetes.jobmanager.labels: "vvpNamespace:b"}}}}}`, "spec/template/spec/podTemplate/metadata/labels/vvpNamespace=a spec/template/spec/flinkConfiguration/kubernetes.jobmanager.labels=b(vvpNamespace:b)", "vvpNamespace=b"},
-		"of spotify's":                {"FlinkCluster", `{spec: {jobManager: {podLabels: {vvpNamespace: a}}, taskManager: {podLabels: {vvpNamespace: b}}}}`, "spec/jobManager/podLabels/vvpNamespace=a spec/taskManager/podLabels/vvpNamespace=b", "vvpNamespace=a"},
-		"of lyft's":                   {"FlinkApplication", `{metadata: {labels: {vvpNamespace: a}}}`, "metadata/labels/vvpNamespace=a", ""},
-		"other types are skipped":     {"FlinkDeployment", `{spec: {podTemplate: [], jobManager: x, taskManager: {podTemplate: {metadata: {labels: {vvpNamespace: 1}}}}, flinkConfiguration: {kubernetes.jobmanager.labels: [a], kubernetes: null}}}`, "", ""},
+		"no identity label":               {"FlinkDeployment", `{spec: {job: {}, flinkConfiguration: {a: b, "kubernetes.jobmanager.labels": "team:blue"}}}`, "", "team=blue"},
+		"common podTemplate":              {"FlinkDeployment", `{spec: {podTemplate: {metadata: {labels: {vvpNamespace: a, other: x}}}}}`, "spec/podTemplate/metadata/labels/vvpNamespace=a", "other=x vvpNamespace=a"},
+		"JobManager's podTemplate":        {"FlinkDeployment", `{spec: {podTemplate: {metadata: {labels: {deploymentId: b}}}, jobManager: {podTemplate: {metadata: {labels: {deploymentId: a}}}}}}`, "spec/podTemplate/metadata/labels/deploymentId=b spec/jobManager/podTemplate/metadata/labels/deploymentId=a", "deploymentId=a"},
+		"TaskManager's podTemplate":       {"FlinkDeployment", `{spec: {taskManager: {podTemplate: {metadata: {labels: {sessionClusterId: a}}}}}}`, "spec/taskManager/podTemplate/metadata/labels/sessionClusterId=a", ""},
+		"option":                          {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.jobmanager.labels: "team:blue,vvpNamespace:a"}}}`, "spec/flinkConfiguration/kubernetes.jobmanager.labels=a(team:blue,vvpNamespace:a)", "team=blue vvpNamespace=a"},
+		"option overrides podTemplate":    {"FlinkDeployment", `{spec: {podTemplate: {metadata: {labels: {vvpNamespace: b}}}, flinkConfiguration: {kubernetes.jobmanager.labels: "vvpNamespace:a"}}}`, "spec/podTemplate/metadata/labels/vvpNamespace=b spec/flinkConfiguration/kubernetes.jobmanager.labels=a(vvpNamespace:a)", "vvpNamespace=a"},
+		"TaskManager's option":            {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.taskmanager.labels: " vvpNamespace : a "}}}`, "spec/flinkConfiguration/kubernetes.taskmanager.labels=a( vvpNamespace : a )", ""},
+		"nested option":                   {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes: {jobmanager: {labels: "vvpNamespace:a"}, cluster-id: x}}}}`, "spec/flinkConfiguration/kubernetes/jobmanager/labels=a(vvpNamespace:a)", "vvpNamespace=a"},
+		"option as a map":                 {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes: {jobmanager.labels: {vvpNamespace: a, team: blue}}}}}`, "spec/flinkConfiguration/kubernetes/jobmanager.labels/vvpNamespace=a", "team=blue vvpNamespace=a"},
+		"option with the key in its name": {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.jobmanager.labels.vvpNamespace: a}}}`, "spec/flinkConfiguration/kubernetes.jobmanager.labels.vvpNamespace=a", "vvpNamespace=a"},
+		"option in flow style":            {"FlinkDeployment", `{spec: {flinkConfiguration: {kubernetes.jobmanager.labels: "{team: 'blue', vvpNamespace: \"a\"}"}}}`, `spec/flinkConfiguration/kubernetes.jobmanager.labels=a({team: 'blue', vvpNamespace: "a"})`, "team=blue vvpNamespace=a"},
+		"FlinkBlueGreenDeployment":        {"FlinkBlueGreenDeployment", `{spec: {template: {spec: {podTemplate: {metadata: {labels: {vvpNamespace: a}}}, flinkConfiguration: {kubernetes.jobmanager.labels: "vvpNamespace:b"}}}}}`, "spec/template/spec/podTemplate/metadata/labels/vvpNamespace=a spec/template/spec/flinkConfiguration/kubernetes.jobmanager.labels=b(vvpNamespace:b)", "vvpNamespace=b"},
+		"FlinkCluster":                    {"FlinkCluster", `{spec: {jobManager: {podLabels: {vvpNamespace: a}}, taskManager: {podLabels: {vvpNamespace: b}}}}`, "spec/jobManager/podLabels/vvpNamespace=a spec/taskManager/podLabels/vvpNamespace=b", "vvpNamespace=a"},
+		"FlinkApplication":                {"FlinkApplication", `{metadata: {labels: {vvpNamespace: a}}}`, "metadata/labels/vvpNamespace=a", ""},
+		"other types":                     {"FlinkDeployment", `{spec: {podTemplate: [], jobManager: x, taskManager: {podTemplate: {metadata: {labels: {vvpNamespace: 1}}}}, flinkConfiguration: {kubernetes.jobmanager.labels: [a], kubernetes: null}}}`, "", ""},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			var object map[string]any
@@ -48,7 +50,7 @@ func TestStatements(t *testing.T) {
 				got = append(got, text)
 			}
 			if got := strings.Join(got, " "); got != c.want {
-				t.Errorf("states\n%s\nwant\n%s", got, c.want)
+				t.Errorf("fields\n%s\nwant\n%s", got, c.want)
 			}
 			var labels []string
 			for key, value := range flink.JobManagerPod(c.kind, object).Labels {
@@ -62,7 +64,7 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-func TestWithout(t *testing.T) {
+func TestRemoveFromList(t *testing.T) {
 	for list, want := range map[string]string{
 		"vvpNamespace:a":                               "",
 		"team:blue,vvpNamespace:a,x:y":                 "team:blue,x:y",

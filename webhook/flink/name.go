@@ -2,16 +2,15 @@ package flink
 
 import "strings"
 
-// nameRole is the role of a Flink process that a label or a container is named
-// after.
+// nameRole is a role in the value of a label, or in the name of a container.
 type nameRole struct {
-	role  Role
-	mode  Mode
-	whole bool // the name ends in the role: dedup-jobmanager is a JobManager, jobmanager-client may be anything
+	role   Role
+	mode   Mode
+	suffix bool // the name ends with the role: dedup-jobmanager is a JobManager, jobmanager-client may be anything
 }
 
-// roleNames are how people write the roles. job-cluster is an application's
-// JobManager in the documentation of past versions.
+// roleNames are the common spellings of the roles. job-cluster is the JobManager of an
+// application in the documentation of Flink before 1.11.
 var roleNames = []struct {
 	name string
 	role nameRole
@@ -21,7 +20,7 @@ var roleNames = []struct {
 	{"job-cluster", nameRole{role: JobManager, mode: Application}},
 }
 
-// nameRoleOf finds a role among the words of a name.
+// nameRoleOf returns the role among the words of a name.
 func nameRoleOf(name string) (found nameRole) {
 	if len(name) < len("jobmanager") {
 		return found
@@ -33,7 +32,7 @@ func nameRoleOf(name string) (found nameRole) {
 		}
 		switch end := i + len(r.name); {
 		case end == len(name):
-			r.role.whole = true
+			r.role.suffix = true
 			return r.role
 		case isSeparator(name[end]) && found.role == UnknownRole:
 			found = r.role
@@ -42,8 +41,8 @@ func nameRoleOf(name string) (found nameRole) {
 	return found
 }
 
-// learn keeps what is known already.
-func (n *nameRole) learn(other nameRole) {
+// fill sets the role and the mode that are unknown so far.
+func (n *nameRole) fill(other nameRole) {
 	if n.role == UnknownRole {
 		n.role = other.role
 	}
@@ -54,7 +53,7 @@ func (n *nameRole) learn(other nameRole) {
 
 func isSeparator(c byte) bool { return c == '-' || c == '_' || c == '.' || c == '/' }
 
-// hasWord reports whether a name has a word between separators.
+// hasWord reports whether a name contains a word between separators.
 func hasWord(name, word string) bool {
 	for at := 0; ; at++ {
 		i := strings.Index(name[at:], word)
@@ -68,7 +67,7 @@ func hasWord(name, word string) bool {
 	}
 }
 
-// repositoryOf is an image without its tag and its digest.
+// repositoryOf returns an image reference without tag and digest.
 func repositoryOf(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	last := strings.LastIndexByte(image, '/') + 1
@@ -76,7 +75,7 @@ func repositoryOf(image string) string {
 	return image[:last+len(name)]
 }
 
-// hasSegment reports whether a repository has a segment.
+// hasSegment reports whether a repository has a path segment.
 func hasSegment(repository, segment string) bool {
 	for s := range strings.SplitSeq(repository, "/") {
 		if s == segment {

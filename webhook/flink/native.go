@@ -2,13 +2,13 @@ package flink
 
 import "strings"
 
-// Native Kubernetes mode (Flink's Native Kubernetes documentation; its operator
-// uses the same): every object is labeled app=<cluster-id>, component and
-// type=flink-native-kubernetes, and the JobManager's process makes its
-// TaskManagers as bare pods that the JobManager's Deployment controls.
+// Native Kubernetes mode, of Flink itself and of its operator: every object has the labels
+// app=<cluster-id>, component and type=flink-native-kubernetes. The JobManager creates its
+// TaskManagers as pods that the JobManager's Deployment controls. Source: Flink's
+// documentation, "Native Kubernetes".
 
 func isNative(o *Object, e evidence) bool {
-	return o.Pod.Labels[labelType] == typeNative || o.Pod.Labels[labelType] == "" && e.signals.has(EntryPoint) && e.native
+	return o.Pod.Labels[labelType] == typeNative || o.Pod.Labels[labelType] == "" && e.signals.hasAll(EntryPoint) && e.native
 }
 
 func nativeName(w Workload, root Root) string {
@@ -22,13 +22,10 @@ func nativeName(w Workload, root Root) string {
 	return root.Name
 }
 
-// madeByJobManager holds for a native TaskManager pod: a Deployment controls
-// it, without a ReplicaSet between, which no controller of Kubernetes does.
+// madeByJobManager reports whether a native JobManager created a TaskManager pod: a Deployment
+// controls it without a ReplicaSet, as none of Kubernetes' own controllers does.
 func madeByJobManager(w *Workload) bool {
-	owner, _ := owner(w.Object.OwnerReferences)
-	return w.Object.Kind == "Pod" && w.Flavor == Native && w.Role == TaskManager && isDeployment(owner.APIVersion, owner.Kind) && owner.UID != ""
-}
-
-func isDeployment(apiVersion, kind string) bool {
-	return kind == "Deployment" && strings.HasPrefix(apiVersion, "apps/")
+	ref, _ := PreferredOwner(w.Object.OwnerReferences)
+	isDeployment := ref.Kind == "Deployment" && strings.HasPrefix(ref.APIVersion, "apps/")
+	return w.Object.Kind == "Pod" && w.Flavor == Native && w.Role == TaskManager && isDeployment && ref.UID != ""
 }

@@ -1,100 +1,93 @@
 package flink
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
-// Owner is an owner of a workload, or an owner's owner, as somebody found it
-// in the cluster.
+// Owner is an owner of a workload, or of an owner, as read from the cluster.
 type Owner struct {
 	APIVersion, Kind, Name, UID string
 	Labels, Annotations         map[string]string
 
-	// Unresolved says that this is what an owner reference states, and that no object
-	// with this uid was found: it is gone, or drey has no right to read it.
+	// Unresolved reports that no object with this UID was found: it does not exist, or drey
+	// may not read it. The fields are those of the owner reference.
 	Unresolved bool
 
-	// LookupFailed says likewise that the API server did not answer in time.
+	// LookupFailed reports that the API server did not answer in time. The fields are those
+	// of the owner reference.
 	LookupFailed bool
 
-	// TemplateNotFlink says that its own pod template was read, and shows nothing of Flink's.
+	// TemplateNotFlink reports that its pod template was read and is not Flink's.
 	TemplateNotFlink bool
 
-	// Of the nearest relative of a pod: the label keys that the selector of the
-	// pod's controller wants absent, or without some values. A pod that gets one may
-	// fall out of the hands of its controller, which makes another, and so on.
-	// SelectorUnknown says that the selector could not be read: it may want anything.
+	// ExcludedKeys are the label keys that the selector of a pod's controller requires to be
+	// absent, or not to have some values; only on the nearest owner of a pod. A pod that gets
+	// one is released by its controller, which then creates another pod. SelectorUnknown
+	// reports that the selector could not be read.
 	ExcludedKeys    []string
 	SelectorUnknown bool
 
-	// Of a custom resource: how its cluster takes jobs, the job that it has last heard of
-	// (FlinkDeployment: status.jobStatus.jobId), and where it states labels of its pods.
+	// Of a custom resource: the mode of its cluster, the job id in its status
+	// (FlinkDeployment: status.jobStatus.jobId), and the identity labels that it sets on its
+	// pods.
 	Mode           Mode
 	JobID          string
 	PodLabelFields []LabelField
 }
 
-// CreatesFlinkPods tells whether this may be what drey labels and Kubernetes or an operator
-// makes Flink's pods of: it is of such a kind, exists, and its template is not known to
-// be of something else.
-func (r Owner) CreatesFlinkPods() bool {
-	if r.Unresolved || r.TemplateNotFlink {
+// CreatesFlinkPods reports whether the owner may create Flink pods: it exists, is a Flink
+// custom resource or a controller that drey labels, and its template is not known to be
+// another workload's.
+func (o Owner) CreatesFlinkPods() bool {
+	if o.Unresolved || o.TemplateNotFlink {
 		return false
 	}
-	return r.isFlink() || isDeployment(r.APIVersion, r.Kind) || r.Kind == "StatefulSet" && r.group() == "apps" || r.Kind == "Job" && r.group() == "batch"
+	ref := o.reference()
+	return ref.isFlinkResource() || ref.makesPods() && o.Kind != "CronJob"
 }
 
-// HasPodTemplate tells whether its own pod template shows if it is Flink's: of a custom
-// resource its kind does.
-func (r Owner) HasPodTemplate() bool { return !r.isFlink() }
+// HasPodTemplate reports whether its pod template decides if the owner is Flink's; of a Flink
+// custom resource, the kind does.
+func (o Owner) HasPodTemplate() bool { return !o.isFlinkResource() }
 
-func (r Owner) group() string {
-	group, _, _ := strings.Cut(r.APIVersion, "/")
-	return group
+func (o Owner) isFlinkResource() bool { return o.reference().isFlinkResource() }
+
+func (o Owner) reference() OwnerReference {
+	return OwnerReference{APIVersion: o.APIVersion, Kind: o.Kind}
 }
 
-func (r Owner) isFlink() bool {
-	return OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind}.isFlink()
-}
-
-// With adds what a workload's owners show of it: the nearest of them comes
-// first, the root last. What the workload itself states comes before that.
-// Unless they are complete, so that the last of them is the root for sure, the
-// workload's own identity is not known: an id that turns out wrong could not be
-// taken back.
-func (w Workload) WithOwners(relatives []Owner, complete bool) Workload {
+// WithOwners returns the workload completed by its owners, nearest first. Fields that the
+// workload itself shows stay. complete reports that the last owner is the root; without it the
+// identity is left out, because a wrong id would be immutable.
+func (w Workload) WithOwners(owners []Owner, complete bool) Workload {
 	if !w.Recognized() {
 		return w
 	}
-	w.Owners = relatives
+	w.Owners = owners
 	if !complete {
 		w.Identity.ID, w.Identity.Name = "", ""
 	}
-	if len(relatives) == 0 {
+	if len(owners) == 0 {
 		return w
 	}
-	w.MadeByJobManager = w.MadeByJobManager && relatives[0].CreatesFlinkPods()
-	for _, r := range relatives {
-		if r.isFlink() {
+	w.MadeByJobManager = w.MadeByJobManager && owners[0].CreatesFlinkPods()
+	for _, o := range owners {
+		if o.isFlinkResource() {
 			w.Signals |= FlinkOwner
 		}
 	}
 	w.Strength = w.Signals.strength()
 	if complete {
-		top := rootOf(relatives)
+		top := rootOwner(owners)
 		w.Root = Root{Kind: top.Kind, Name: top.Name, UID: top.UID}
 		w.Identity.ID, w.Identity.Name = top.UID, w.clusterName()
 		if w.IsSeparateTaskManager() {
 			w.Identity.ID = ""
 		}
 	}
-	w.learn(relatives)
+	w.setModeAndJob(owners)
 	return w
 }
 
-// Denies tells whether a pod may fall out of its controller's selector if it gets a
-// label.
+// ExcludesLabel reports whether the controller of a pod may release it once it gets a label.
 func (w Workload) ExcludesLabel(key string) bool {
 	if w.Object.Kind != "Pod" || len(w.Owners) == 0 {
 		return false
@@ -103,64 +96,22 @@ func (w Workload) ExcludesLabel(key string) bool {
 	return nearest.SelectorUnknown || slices.Contains(nearest.ExcludedKeys, key)
 }
 
-// learn takes over the mode and the job of a cluster from its relatives. The mode of a
-// custom resource comes before the process's, for spotify's operator submits the job of
-// an application to a JobManager that is started like a session's, and before labels.
-// The job's id on the process's own command line comes before both: right after an
-// upgrade the status still has the previous job.
-func (w *Workload) learn(relatives []Owner) {
-	for _, r := range relatives {
-		if r.Mode != UnknownMode {
-			w.Mode, w.ModeFromSpec = r.Mode, true
+// setModeAndJob sets the mode and the job id from the owners. The mode of a custom resource
+// overrides that of the process: spotify's operator submits the job of an application to a
+// session JobManager. The job id of the command line stays: right after an upgrade the status
+// has the previous job.
+func (w *Workload) setModeAndJob(owners []Owner) {
+	for _, o := range owners {
+		if o.Mode != UnknownMode {
+			w.Mode, w.ModeFromSpec = o.Mode, true
 		}
-		if r.JobID != "" && r.Mode != Session && !w.startedWithJob {
-			w.Identity.JobID = jobID(r.JobID)
+		if o.JobID != "" && o.Mode != Session && !w.jobIDFromArgs {
+			w.Identity.JobID = jobID(o.JobID)
 		}
 	}
-	for _, r := range relatives {
+	for _, o := range owners {
 		if w.Mode == UnknownMode {
-			w.Mode = statedMode(r.Labels)
+			w.Mode = modeFromLabels(o.Labels)
 		}
 	}
-}
-
-// rootOf is the topmost custom resource of Flink's, or else the topmost owner: a
-// custom resource may be owned in turn by what installed it.
-func rootOf(relatives []Owner) Owner {
-	top := relatives[len(relatives)-1]
-	for _, r := range relatives {
-		if r.isFlink() {
-			top = r
-		}
-	}
-	return top
-}
-
-// clusterName is what the flavor calls the cluster, or a custom resource's own
-// name.
-func (w Workload) clusterName() string {
-	if isCustomResource(w.Root.Kind) {
-		return w.Root.Name
-	}
-	for _, f := range flavors {
-		if f.flavor == w.Flavor {
-			return f.clusterName(w, w.Root)
-		}
-	}
-	return w.Root.Name
-}
-
-// PreferredOwner is the owner reference by which a root is found: that to a Flink custom
-// resource, which does not control what it owns, over the controller's.
-func PreferredOwner(owners []OwnerReference) (OwnerReference, bool) { return owner(owners) }
-
-// DeploymentOf is the name of the Deployment of a pod's ReplicaSet, which is called
-// <deployment>-<pod-template-hash>. ok is false for one that no Deployment has made.
-func DeploymentOf(replicaSet string, podLabels map[string]string) (name string, ok bool) {
-	hash := podLabels[labelPodHash]
-	if hash == "" {
-		return "", false
-	}
-	name, ok = strings.CutSuffix(replicaSet, "-"+hash)
-	return name, ok && name != ""
 }

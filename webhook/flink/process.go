@@ -7,22 +7,23 @@ import (
 	"strings"
 )
 
-// process is a JobManager or a TaskManager, as its command line starts it.
+// process is a JobManager or a TaskManager that a command line starts.
 type process struct {
 	role   Role
 	mode   Mode
-	native bool     // Flink's own Kubernetes integration starts it
-	args   []string // what follows the script, the class or the role
+	native bool     // of the native Kubernetes mode
+	args   []string // the arguments after the script, the class or the role
 }
 
-// scripts are the programs of Flink's bin folder that start a process.
-var scripts = map[string]func(args []string) (process, bool){
+// scripts are the programs of Flink's bin directory that start a process. ok is false if the
+// arguments start none.
+var scripts = map[string]func(args []string) (p process, ok bool){
 	"kubernetes-jobmanager.sh":  nativeJobManager,
-	"kubernetes-taskmanager.sh": runs(process{role: TaskManager, native: true}),
-	"jobmanager.sh":             starts(process{role: JobManager, mode: Session}),
-	"standalone-job.sh":         starts(process{role: JobManager, mode: Application}),
-	"taskmanager.sh":            starts(process{role: TaskManager}),
-	"start-cluster.sh":          runs(process{role: JobManager, mode: Session}),
+	"kubernetes-taskmanager.sh": always(process{role: TaskManager, native: true}),
+	"jobmanager.sh":             unlessStop(process{role: JobManager, mode: Session}),
+	"standalone-job.sh":         unlessStop(process{role: JobManager, mode: Application}),
+	"taskmanager.sh":            unlessStop(process{role: TaskManager}),
+	"start-cluster.sh":          always(process{role: JobManager, mode: Session}),
 	"flink-console.sh":          service,
 	"flink-daemon.sh":           daemon,
 }
@@ -38,8 +39,8 @@ var services = map[string]process{
 	"kubernetes-taskmanager": {role: TaskManager, native: true},
 }
 
-// classes are the main classes of JobManagers and TaskManagers, those of Stateful
-// Functions and of past versions included.
+// classes are the main classes of JobManagers and TaskManagers, including those of Stateful
+// Functions and of earlier versions.
 var classes = map[string]process{
 	"org.apache.flink.kubernetes.entrypoint.KubernetesApplicationClusterEntrypoint": {role: JobManager, mode: Application, native: true},
 	"org.apache.flink.kubernetes.entrypoint.KubernetesSessionClusterEntrypoint":     {role: JobManager, mode: Session, native: true},
@@ -51,11 +52,10 @@ var classes = map[string]process{
 	"org.apache.flink.statefun.flink.launcher.StatefulFunctionsClusterEntryPoint":   {role: JobManager, mode: Application},
 }
 
-// Classes are the main classes of JobManagers and TaskManagers, in order.
+// Classes returns the main classes of JobManagers and TaskManagers, sorted.
 func Classes() []string { return slices.Sorted(maps.Keys(classes)) }
 
-// Scripts are the names of the programs that start a JobManager or a TaskManager,
-// in order.
+// Scripts returns the names of the programs that start a JobManager or a TaskManager, sorted.
 func Scripts() []string { return slices.Sorted(maps.Keys(scripts)) }
 
 // roles are the first arguments of the entry point of Flink's image
@@ -69,23 +69,23 @@ var roles = map[string]process{
 	"task-manager":   {role: TaskManager},
 }
 
-// Roles are the words by which the entry point of Flink's image starts a JobManager or
-// a TaskManager, in order.
+// Roles returns the arguments with which the entry point of Flink's image starts a JobManager
+// or a TaskManager, sorted.
 func Roles() []string { return slices.Sorted(maps.Keys(roles)) }
 
-// entryPoint is the entry point of Flink's image. It runs other first arguments
-// than the roles as a command.
+// entryPoint is the entry point of Flink's image. It runs its arguments as a command unless the
+// first is a role.
 const entryPoint = "docker-entrypoint.sh"
 
-// others are the programs and roles of Flink's image that are neither a JobManager
-// nor a TaskManager: clients and servers beside a cluster.
-var others = map[string]bool{
+// otherPrograms are the programs and roles of Flink's image that start neither a JobManager
+// nor a TaskManager: clients, and servers outside a cluster.
+var otherPrograms = map[string]bool{
 	"flink": true, "flink.sh": true, "pyflink-shell.sh": true, "sql-client.sh": true, "sql-gateway.sh": true, "historyserver.sh": true,
 	"kubernetes-session.sh": true, "yarn-session.sh": true, "history-server": true, "help": true,
 }
 
-// runs is a script that starts a process whatever its arguments are.
-func runs(p process) func([]string) (process, bool) {
+// always returns a script that starts a process with any arguments.
+func always(p process) func([]string) (process, bool) {
 	return func(args []string) (process, bool) {
 		p := p
 		p.args = args
@@ -93,13 +93,14 @@ func runs(p process) func([]string) (process, bool) {
 	}
 }
 
-// starts is a script whose first argument is start, start-foreground, or stop.
-func starts(p process) func([]string) (process, bool) {
+// unlessStop returns a script that starts a process unless its first argument is stop or
+// stop-all.
+func unlessStop(p process) func([]string) (process, bool) {
 	return func(args []string) (process, bool) {
 		if len(args) > 0 && strings.HasPrefix(args[0], "stop") {
 			return process{}, false
 		}
-		return runs(p)(args)
+		return always(p)(args)
 	}
 }
 
@@ -132,9 +133,9 @@ func daemon(args []string) (process, bool) {
 	return service(args[1:])
 }
 
-// isDistinct reports whether nothing but a start of Flink looks like this command:
-// the name of a script alone is also an argument of a linter, or of a search.
-func isDistinct(argv []string) bool {
+// isUnambiguous reports whether a command is surely a start of Flink: the name of a script
+// alone may also be the argument of a linter or a search.
+func isUnambiguous(argv []string) bool {
 	var first string
 	if len(argv) > 1 {
 		first = argv[1]

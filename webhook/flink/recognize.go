@@ -1,6 +1,5 @@
-// Package flink recognizes Flink workloads among Kubernetes objects, and names
-// their flavor, mode and identity. It does so from the objects it is given:
-// it asks nobody.
+// Package flink recognizes Flink workloads among Kubernetes objects, and derives their
+// flavor, mode and identity. It is pure: it reads only the objects that it is given.
 package flink
 
 import (
@@ -9,8 +8,8 @@ import (
 	"strings"
 )
 
-// Workload is what recognition makes of an object. Strength None or Weak means
-// that it is not to be treated as Flink's; then only Signals is of interest.
+// Workload is the result of recognition. With the strength None or Weak it is not a Flink
+// workload, and only Object and Signals are set.
 type Workload struct {
 	Object   *Object
 	Flavor   Flavor
@@ -21,52 +20,50 @@ type Workload struct {
 	Root     Root
 	Identity Identity
 
-	// Owners are its owners as far as they are known, nearest first.
+	// Owners are the resolved owners, nearest first: see [Workload.WithOwners].
 	Owners []Owner
 
-	// ModeFromSpec says that the process or a custom resource shows the mode, and not labels
-	// alone, which an earlier version may have got wrong.
+	// ModeFromSpec reports that the mode is that of the process or of a custom resource, and
+	// not of labels alone, which may be wrong.
 	ModeFromSpec bool
 
-	clusterID string // kubernetes.cluster-id, where a process states it
-
-	// MadeByJobManager marks the TaskManager pod that a running JobManager made for itself:
-	// as far as its owner is known, that is a Deployment of Flink's. Refusing it would put
-	// its job into a restart loop.
+	// MadeByJobManager reports a TaskManager pod that a native JobManager has created for
+	// itself; its owner is a Deployment. Denying it would restart its job in a loop.
 	MadeByJobManager bool
 
-	startedWithJob bool // Identity.JobID is of the process's own command line
+	clusterID     string // kubernetes.cluster-id of the command line
+	jobIDFromArgs bool   // Identity.JobID is that of the command line
 }
 
-// Identity is who a workload is. What the objects do not show is empty.
+// Identity identifies the cluster and the job of a workload. Unknown fields are empty.
 type Identity struct {
-	ID    string // the root's uid
-	Name  string // the root custom resource's name, the cluster id, or the root's name; any text
-	JobID string // a UUID with hyphens, or what stands there if it is no hex
+	ID    string // the UID of the root
+	Name  string // the name of the root custom resource, the cluster id, or the name of the root; any text
+	JobID string // a UUID with hyphens, or the text as it is if it is not 32 hex digits
 }
 
-// Recognized says that the signals are enough to act on.
+// Recognized reports whether the signals are strong enough to treat the workload as Flink.
 func (w Workload) Recognized() bool { return w.Strength >= Medium }
 
-// Recognize looks at one object.
+// Recognize returns the workload of an object.
 func Recognize(o *Object) Workload {
-	if _, mirror := o.Annotations[annotationMirror]; mirror && o.Kind == "Pod" { // the kubelet's: nothing could change it
+	if _, mirror := o.Annotations[annotationMirror]; mirror && o.Kind == "Pod" { // a static pod of the kubelet is immutable
 		return Workload{Object: o}
 	}
 	e := gather(o)
-	if o.Pod.Labels[labelName] == nameOperator && !e.signals.some(processSignals) { // it carries "flink" everywhere
+	if o.Pod.Labels[labelName] == nameOperator && !e.signals.hasAny(processSignals) { // the operator has "flink" in all its names
 		return Workload{Object: o}
 	}
 	w := Workload{Object: o, Signals: e.signals, Strength: e.signals.strength()}
 	if !w.Recognized() {
 		return w
 	}
-	w.Mode, w.Role, w.Root = e.mode, e.role, root(o)
-	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobLabel))}
-	w.clusterID, w.ModeFromSpec = e.clusterID, e.shown
-	w.startedWithJob = e.jobID != ""
+	w.Mode, w.Role, w.Root = e.mode, e.role, rootOf(o)
+	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobIDLabel))}
+	w.clusterID, w.ModeFromSpec = e.clusterID, e.modeFromSpec
+	w.jobIDFromArgs = e.jobID != ""
 	for _, f := range flavors {
-		if f.is(o, e) {
+		if f.matches(o, e) {
 			w.Flavor = f.flavor
 			break
 		}
@@ -79,11 +76,10 @@ func Recognize(o *Object) Workload {
 	return w
 }
 
-// flavors in the order in which they are asked: the surest first. Each is a
-// file of its own.
+// flavors are tried in order, the most specific first. Each has its own file.
 var flavors = []struct {
 	flavor      Flavor
-	is          func(*Object, evidence) bool
+	matches     func(*Object, evidence) bool
 	clusterName func(Workload, Root) string
 }{
 	{Native, isNative, nativeName},
@@ -97,13 +93,8 @@ var flavors = []struct {
 
 func rootName(_ Workload, root Root) string { return root.Name }
 
-func isCustomResource(kind string) bool {
-	_, ok := customResources[kind]
-	return ok
-}
-
-// jobID writes a Flink job id the way Ververica Platform does: 32 hex digits
-// become a UUID with hyphens.
+// jobID returns a Flink job id in the form of Ververica Platform: 32 hex digits become a UUID
+// with hyphens, other text stays.
 func jobID(s string) string {
 	raw, err := hex.DecodeString(s)
 	if err != nil || len(raw) != 16 {

@@ -7,12 +7,12 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// build makes an object of a line of words, such as
+// build parses an object from a line of words, such as
 //
 //	type=flink-native-kubernetes c:flink-main-container image:flink args:kubernetes-taskmanager.sh owner:apps/v1:Deployment:my-job
 //
-// A word with = is a label; c: begins a container; env:, volume: and the rest
-// are what they say.
+// A word with = is a label; c: begins a container; owner: is the controller, and owned: another
+// owner.
 func build(line string) *flink.Object {
 	o := &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p", Labels: map[string]string{}, Annotations: map[string]string{}}
 	for _, word := range strings.Fields(line) {
@@ -125,11 +125,11 @@ func TestModeRoleAndName(t *testing.T) {
 		"app=flink-job type=flink-native-kubernetes args:kubernetes-jobmanager.sh,kubernetes-session owner:apps/v1:ReplicaSet:flink-job-5": "native session jobmanager flink-job",
 		"app=a component=taskmanager type=flink-native-kubernetes sessionClusterName=s":                                                    "native session taskmanager a",
 		"app=a component=taskmanager type=flink-native-kubernetes jobId=j":                                                                 "native  taskmanager a",
-		// by the operator, standalone
+		// standalone, by the operator
 		"app=a component=jobmanager type=flink-standalone-kubernetes args:jobmanager":                                      "standalone session jobmanager a",
 		"app=a component=jobmanager type=flink-standalone-kubernetes args:standalone-job,--x":                              "standalone application jobmanager a",
 		"component=taskmanager type=flink-standalone-kubernetes args:taskmanager owner:apps/v1:ReplicaSet:a-taskmanager-5": "standalone  taskmanager a",
-		// the docs' YAML
+		// the manifests of the documentation
 		"app=flink component=jobmanager c:jobmanager args:jobmanager owner:apps/v1:ReplicaSet:b-jobmanager-77 pod-template-hash=77":                   "docs session jobmanager b",
 		"app=flink component=jobmanager c:jobmanager args:standalone-job owner:batch/v1:Job:b-jobmanager":                                             "docs application jobmanager b",
 		"app=flink component=taskmanager c:taskmanager args:taskmanager owner:apps/v1:StatefulSet:b-taskmanager":                                      "docs  taskmanager b",
@@ -170,18 +170,18 @@ func TestJobID(t *testing.T) {
 	}
 }
 
-// TestJobIDOfRelatives: the process's own command line comes before the custom
-// resource's status, and that before another operator's label.
-func TestJobIDOfRelatives(t *testing.T) {
+// TestJobIDPrecedence: command line, then status of the custom resource, then label of another
+// operator.
+func TestJobIDPrecedence(t *testing.T) {
 	const docs, own, label, status = "component=jobmanager c:jobmanager args:standalone-job", "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	raw := func(id string) string { return strings.ReplaceAll(id, "-", "") }
 	for rule, c := range map[string]struct{ line, status, want string }{
-		"the command line alone":             {docs + ",--job-id," + raw(own), "", own},
-		"the command line before the status": {docs + ",--job-id," + raw(own), raw(status), own},
-		"the command line before the label":  {docs + ",--job-id," + raw(own) + " flinkoperator.k8s.io/job-id=" + raw(label), "", own},
-		"the status before the label":        {docs + " flinkoperator.k8s.io/job-id=" + raw(label), raw(status), status},
-		"the label at last":                  {docs + " flinkoperator.k8s.io/job-id=" + raw(label), "", label},
-		"an empty option is none":            {docs + ",--job-id=", raw(status), status},
+		"command line":               {docs + ",--job-id," + raw(own), "", own},
+		"command line before status": {docs + ",--job-id," + raw(own), raw(status), own},
+		"command line before label":  {docs + ",--job-id," + raw(own) + " flinkoperator.k8s.io/job-id=" + raw(label), "", own},
+		"status before label":        {docs + " flinkoperator.k8s.io/job-id=" + raw(label), raw(status), status},
+		"label":                      {docs + " flinkoperator.k8s.io/job-id=" + raw(label), "", label},
+		"empty option":               {docs + ",--job-id=", raw(status), status},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			cluster := flink.Owner{APIVersion: "flinkoperator.k8s.io/v1beta1", Kind: "FlinkCluster", Name: "a", UID: "u", Mode: flink.Application, JobID: c.status}
@@ -229,6 +229,6 @@ func TestMadeByJobManager(t *testing.T) {
 	deployment := build(taskManager + "owner:apps/v1:Deployment:a")
 	deployment.Kind = "Deployment"
 	if flink.Recognize(deployment).MadeByJobManager {
-		t.Error("holds for a Deployment")
+		t.Error("a Deployment: got true")
 	}
 }

@@ -6,18 +6,18 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// The bounds of what is parsed as a shell script. A script beyond them is read by
-// words: the parser's stack grows with the depth of its input.
+// The bounds of scripts that are parsed. A larger script is split at separators instead: the
+// parser's stack grows with the depth of its input.
 const (
 	maxScript   = 32 << 10 // bytes
 	maxBrackets = 256      // opening ones
 )
 
-// eachCommand calls yield with the words of every simple command in a shell script,
-// quotes removed and expansions replaced by [expansion], until yield returns false.
-// positional are the parameters $0 and up.
+// eachCommand calls yield with the words of every simple command of a shell script until yield
+// returns false. Quotes are removed, and expansions replaced by [expansion]. positional are the
+// parameters from $0 on.
 func eachCommand(script string, positional []string, yield func(argv []string) bool) {
-	if argv, ok := plain(script); ok {
+	if argv, ok := splitPlain(script); ok {
 		yield(argv)
 		return
 	}
@@ -39,8 +39,7 @@ func eachCommand(script string, positional []string, yield func(argv []string) b
 	})
 }
 
-// special are the bytes by which, outside of quotes, a script is more than one command
-// of plain words.
+// special are the bytes that, outside of quotes, need a parser.
 const special = "\"$`;&|<>(){}#*?[]~!\r\n"
 
 var isSpecial = func() (table [256]bool) {
@@ -50,10 +49,9 @@ var isSpecial = func() (table [256]bool) {
 	return table
 }()
 
-// plain splits a command of plain words, of words in single quotes, and of bytes behind
-// a backslash, as Flink writes the command line of a TaskManager. ok is false for all
-// that takes a parser.
-func plain(command string) (argv []string, ok bool) {
+// splitPlain splits a command of plain words, single quotes and backslash escapes, as Flink
+// writes the command line of a TaskManager. ok is false if the command needs a parser.
+func splitPlain(command string) (argv []string, ok bool) {
 	if !strings.ContainsAny(command, special+`'\`) {
 		return strings.Fields(command), true
 	}
@@ -85,10 +83,10 @@ func plain(command string) (argv []string, ok bool) {
 	return argv, !inQuotes
 }
 
-// expansion stands for what a shell puts in place of a variable or a command. It is
-// no part of any name.
+// expansion replaces the expansion of a variable or a command. No name contains it.
 const expansion = "\x00"
 
+// argvOf returns the words of a command, with positional parameters expanded.
 func argvOf(words []*syntax.Word, positional []string) []string {
 	argv := make([]string, 0, len(words)+len(positional))
 	var b strings.Builder
@@ -110,7 +108,8 @@ func argvOf(words []*syntax.Word, positional []string) []string {
 	return argv
 }
 
-// parameter returns the parameter that a word is, in quotes or not.
+// parameter returns the name of the parameter if a word consists of its expansion, quoted or
+// not.
 func parameter(w *syntax.Word) (string, bool) {
 	if len(w.Parts) != 1 {
 		return "", false
@@ -145,8 +144,8 @@ func writePart(b *strings.Builder, part syntax.WordPart) {
 	}
 }
 
-// writeLiteral removes the backslashes that quote: in double quotes those before
-// $, `, ", \ and a newline alone.
+// writeLiteral writes a literal without its backslash escapes. In double quotes, a backslash
+// escapes only $, `, ", \ and a newline.
 func writeLiteral(b *strings.Builder, text string, quoted bool) {
 	for {
 		i := strings.IndexByte(text, '\\')
@@ -166,8 +165,7 @@ func writeLiteral(b *strings.Builder, text string, quoted bool) {
 	}
 }
 
-// eachLine reads a script that is not parsed: what stands between separators is
-// taken for a command.
+// eachLine calls yield with the words between separators of a script that cannot be parsed.
 func eachLine(script string, yield func(argv []string) bool) {
 	for line := range strings.FieldsFuncSeq(script, func(r rune) bool { return strings.ContainsRune(";&|(){}`\n", r) }) {
 		words := strings.Fields(line)

@@ -2,37 +2,37 @@ package flink
 
 import "slices"
 
-// Signals is a set of what in an object points at Flink.
+// Signals is a set of signs of Flink in an object.
 type Signals uint32
 
-// The signals. Strong ones are enough alone.
+// The signals. A strong one is sufficient alone.
 const (
 	TypeLabel       Signals = 1 << iota // strong: type is flink-native-kubernetes or flink-standalone-kubernetes
 	FlinkOwner                          // strong: owned by a Flink custom resource
 	MainContainer                       // strong: a container named flink-main-container
-	EntryPoint                          // strong: starts a script or a class of Flink's
+	EntryPoint                          // strong: starts a script or a class of Flink
 	VervericaLabels                     // strong: system and app of Ververica Platform
-	RoleLabel                           // component is jobmanager, taskmanager, or ends so
-	RoleContainer                       // a container of such a name
+	RoleLabel                           // component is, or ends with, jobmanager or taskmanager
+	RoleContainer                       // a container name is, or ends with, one
 	RoleArgs                            // a role for the entry point of Flink's image
 	AppNameLabel                        // app.kubernetes.io/name is flink
 	AppRoleLabel                        // app.kubernetes.io/component, like component
 	FlinkEnv                            // FLINK_MODE or FLINK_PROPERTIES is set
 	ConfigVolume                        // a volume named flink-config-volume
 	LyftLabels                          // flink-app and flink-deployment-type, of lyft's operator
-	FlinkKind                           // strong: it is a custom resource of Flink's
-	FlinkImage                          // weak: the image's repository has the segment flink
-	FlinkWord                           // weak: a segment of the image's repository has the word flink
-	Wrapped                             // docker-entrypoint.sh with a role, or a start of Flink as the arguments of an unknown program
-	RolePart                            // a role within component or app.kubernetes.io/component
-	StatefunRole                        // ROLE is master or worker, as the image of Stateful Functions has it
-	StatefunName                        // the word statefun in the image's name or in the label app
-	OtherProgram                        // against Flink: a container runs a client, or a server beside a cluster
+	FlinkKind                           // strong: a Flink custom resource
+	FlinkImage                          // weak: the image repository has the path segment flink
+	FlinkWord                           // weak: a path segment of the image repository has the word flink
+	Wrapped                             // docker-entrypoint.sh with a role, or a start of Flink in the arguments of an unknown program
+	RolePart                            // component or app.kubernetes.io/component contains a role
+	StatefunRole                        // ROLE is master or worker, as for the image of Stateful Functions
+	StatefunName                        // the word statefun in the image or in the label app
+	OtherProgram                        // against Flink: a container runs a client, or a server outside a cluster
 )
 
 const (
 	strongSignals   = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
-	processSignals  = TypeLabel | MainContainer | EntryPoint // of a JobManager or a TaskManager itself
+	processSignals  = TypeLabel | MainContainer | EntryPoint // of a JobManager or a TaskManager
 	roleSignals     = RoleLabel | RoleContainer | AppRoleLabel | startSignals
 	startSignals    = RoleArgs | Wrapped
 	statefunSignals = StatefunName | FlinkImage | FlinkWord | ConfigVolume | AppNameLabel
@@ -45,10 +45,10 @@ var signalNames = []string{
 	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "FLINK_MODE or FLINK_PROPERTIES", "the volume flink-config-volume",
 	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink", "an image with flink in its name",
 	"Flink's entry point script", "jobmanager or taskmanager within the label component", "ROLE of Stateful Functions", "statefun in a name",
-	"a Flink client, or a server beside a cluster",
+	"a Flink client, or a server outside a cluster",
 }
 
-// Names says in words what the set holds, for people.
+// Names returns a description of each signal in the set.
 func (s Signals) Names() []string {
 	var names []string
 	for i, name := range signalNames {
@@ -59,27 +59,25 @@ func (s Signals) Names() []string {
 	return names
 }
 
-func (s Signals) has(wanted Signals) bool  { return s&wanted == wanted }
-func (s Signals) some(wanted Signals) bool { return s&wanted != 0 }
+func (s Signals) hasAll(wanted Signals) bool { return s&wanted == wanted }
+func (s Signals) hasAny(wanted Signals) bool { return s&wanted != 0 }
 
-// strength weighs a set. The process that is started comes first, then the image,
-// then labels and names, which other products use too: those count only when
-// something says both which process of a Flink cluster this is and that it is
-// Flink's. A history server, a SQL gateway or a client has the second and not the
-// first.
+// strength rates a set. A process counts most, then the image, then labels and names. Other
+// products use the same labels and names, so Medium takes both a sign of the role and a sign
+// of Flink. A history server, a SQL gateway or a client has no sign of a role.
 func (s Signals) strength() Strength {
 	switch {
-	case s.some(strongSignals):
+	case s.hasAny(strongSignals):
 		return Strong
-	case s.has(LyftLabels):
+	case s.hasAll(LyftLabels):
 		return Medium
-	case s.has(OtherProgram) && !s.some(startSignals|RoleContainer|StatefunRole):
-	case s.some(RoleLabel|AppRoleLabel) && s.some(RoleContainer|startSignals|FlinkImage),
-		s.has(AppRoleLabel) && s.has(AppNameLabel),
-		s.some(roleSignals) && s.some(FlinkEnv|ConfigVolume),
-		s.some(startSignals) && s.some(flinkSignals|RolePart),
-		s.has(Wrapped) && s.has(RoleContainer),
-		s.has(StatefunRole) && s.some(statefunSignals):
+	case s.hasAll(OtherProgram) && !s.hasAny(startSignals|RoleContainer|StatefunRole):
+	case s.hasAny(RoleLabel|AppRoleLabel) && s.hasAny(RoleContainer|startSignals|FlinkImage),
+		s.hasAll(AppRoleLabel) && s.hasAll(AppNameLabel),
+		s.hasAny(roleSignals) && s.hasAny(FlinkEnv|ConfigVolume),
+		s.hasAny(startSignals) && s.hasAny(flinkSignals|RolePart),
+		s.hasAll(Wrapped) && s.hasAll(RoleContainer),
+		s.hasAll(StatefunRole) && s.hasAny(statefunSignals):
 		return Medium
 	}
 	if s&^OtherProgram != 0 {
@@ -88,34 +86,33 @@ func (s Signals) strength() Strength {
 	return None
 }
 
-// evidence is what one pass over an object found.
+// evidence is the result of one pass over an object.
 type evidence struct {
 	signals Signals
 	role    Role
 	mode    Mode
-	name    nameRole // what labels and containers are called; after what a process shows
+	name    nameRole // of labels and containers; the process overrides it
 
-	native    bool   // Flink's own Kubernetes integration starts a process
-	clusterID string // kubernetes.cluster-id of a process
-	jobID     string // --job-id of a process
-	jobLabel  string // the job in another operator's label
+	native     bool   // a process is of the native Kubernetes mode
+	clusterID  string // kubernetes.cluster-id of a process
+	jobID      string // --job-id of a process
+	jobIDLabel string // of another operator's label
 
-	shown bool // the process shows its mode; labels alone do not
+	modeFromSpec bool // the mode is that of a process, not of labels alone
 
-	// Properties that a native JobManager writes on the command line of its
-	// TaskManagers: those in which its own configuration differs from the file.
-	// An application's has set execution.target to embedded by then, a
-	// session's has not; both have set web.tmpdir. (Flink's
+	// Properties that a native JobManager passes to its TaskManagers: those in which its
+	// configuration differs from the file. Applications have execution.target=embedded,
+	// sessions do not; both have web.tmpdir. Source: Flink's
 	// BootstrapTools.getDynamicPropertiesAsString and
-	// ApplicationClusterEntryPoint.configureExecution.)
-	embedded, rendered bool
+	// ApplicationClusterEntryPoint.configureExecution.
+	embeddedTarget, webTmpdir bool
 }
 
 func gather(o *Object) evidence {
 	var e evidence
 	e.readLabels(o.Pod.Labels)
-	for _, owner := range o.OwnerReferences {
-		if owner.isFlink() {
+	for _, ref := range o.OwnerReferences {
+		if ref.isFlinkResource() {
 			e.signals |= FlinkOwner
 		}
 	}
@@ -125,23 +122,23 @@ func gather(o *Object) evidence {
 	if slices.Contains(o.Pod.Volumes, configVolume) {
 		e.signals |= ConfigVolume
 	}
-	e.learn(e.name.role, UnknownMode)
+	e.fill(e.name.role, UnknownMode)
 	switch {
 	case e.role != TaskManager:
-	case e.embedded:
-		e.learn(UnknownRole, Application)
-	case e.rendered:
-		e.learn(UnknownRole, Session)
+	case e.embeddedTarget:
+		e.fill(UnknownRole, Application)
+	case e.webTmpdir:
+		e.fill(UnknownRole, Session)
 	}
-	e.shown = e.mode != UnknownMode
-	e.learn(UnknownRole, statedMode(o.Pod.Labels))
-	e.learn(UnknownRole, e.name.mode)
+	e.modeFromSpec = e.mode != UnknownMode
+	e.fill(UnknownRole, modeFromLabels(o.Pod.Labels))
+	e.fill(UnknownRole, e.name.mode)
 	return e
 }
 
-// statedMode is what labels say of the mode. It comes after what the process
-// shows: a cluster id, which is the app of native mode, may be any word.
-func statedMode(labels map[string]string) Mode {
+// modeFromLabels returns the mode that labels imply. The process overrides it: in native mode,
+// app is the cluster id, which may be any word.
+func modeFromLabels(labels map[string]string) Mode {
 	switch {
 	case labels[LabelKind] == AppJob, labels[LabelApp] == AppJob, labels[LabelDeploymentID] != "", labels[LabelDeploymentName] != "":
 		return Application
@@ -163,7 +160,7 @@ func (e *evidence) readLabels(labels map[string]string) {
 	if labels[labelLyftApp] != "" && labels[labelLyftType] != "" {
 		e.signals |= LyftLabels
 		e.readName(labels[labelLyftType], LyftLabels, LyftLabels)
-		e.learn(UnknownRole, Application) // it has no sessions
+		e.fill(UnknownRole, Application) // lyft has no session clusters
 	}
 	e.readName(labels[labelComponent], RoleLabel, RolePart)
 	e.readName(labels[labelAppComponent], AppRoleLabel, RolePart)
@@ -173,24 +170,24 @@ func (e *evidence) readLabels(labels map[string]string) {
 	if hasWord(app, nameStatefun) || hasWord(labels[labelName], nameStatefun) {
 		e.signals |= StatefunName
 	}
-	e.jobLabel = labels[labelJobIDSpotify]
+	e.jobIDLabel = labels[labelJobIDSpotify]
 }
 
-// readName reads what may be the name of a role, or have it within. Each is a signal.
+// readName adds a signal if a name ends with a role, or another one if it contains a role.
 func (e *evidence) readName(name string, signal, partial Signals) {
 	switch n := nameRoleOf(name); {
 	case n.role == UnknownRole:
-	case n.whole:
+	case n.suffix:
 		e.signals |= signal
-		e.name.learn(n)
+		e.name.fill(n)
 	default:
 		e.signals |= partial
-		e.name.learn(n)
+		e.name.fill(n)
 	}
 }
 
-// readContainer reads first what a container runs. The name of a client, or of a
-// server beside a cluster, counts for nothing.
+// readContainer reads the command line of a container first. The name and the environment of
+// a client, or of a server outside a cluster, do not count.
 func (e *evidence) readContainer(c *Container) {
 	if c.Name == mainContainer {
 		e.signals |= MainContainer
@@ -209,9 +206,9 @@ func (e *evidence) readContainer(c *Container) {
 		e.signals |= EntryPoint
 	}
 	p := f.process
-	e.learn(p.role, p.mode)
-	if p, ok := roles[c.Mode]; ok && f.kind == nothing { // of bitnami's image, whose entry point goes by it
-		e.learn(p.role, p.mode)
+	e.fill(p.role, p.mode)
+	if p, ok := roles[c.Mode]; ok && f.kind == nothing { // the entry point of bitnami's image reads FLINK_MODE
+		e.fill(p.role, p.mode)
 	}
 	e.native = e.native || p.native
 	e.readArguments(p.args)
@@ -236,8 +233,8 @@ func (e *evidence) readImage(image string) {
 	}
 }
 
-// learn keeps what is known already.
-func (e *evidence) learn(role Role, mode Mode) {
+// fill sets the role and the mode that are unknown so far.
+func (e *evidence) fill(role Role, mode Mode) {
 	if e.role == UnknownRole {
 		e.role = role
 	}

@@ -2,9 +2,9 @@ package flink
 
 import "strings"
 
-// Flink's operator with mode: standalone labels its objects app=<name> and
-// type=flink-standalone-kubernetes, and makes one Deployment <name> for the
-// JobManager and one <name>-taskmanager, both owned by the FlinkDeployment.
+// Flink's operator with mode: standalone sets the labels app=<name> and
+// type=flink-standalone-kubernetes, and creates the Deployments <name> for the JobManager and
+// <name>-taskmanager, both owned by the FlinkDeployment.
 
 func isStandalone(o *Object, _ evidence) bool { return o.Pod.Labels[labelType] == typeStandalone }
 

@@ -1,8 +1,8 @@
 package flink
 
-// Stateful Functions has an image of its own, which starts an application's
-// JobManager with ROLE=master and a TaskManager with ROLE=worker. Its workloads are
-// called <name>-master and <name>-worker, and their component likewise.
+// The image of Stateful Functions starts the JobManager of an application with ROLE=master,
+// and a TaskManager with ROLE=worker. Its workloads are named <name>-master and <name>-worker,
+// and the label component is master or worker.
 
 const nameStatefun = "statefun"
 
@@ -10,15 +10,15 @@ func (e *evidence) readStatefun(c *Container) {
 	switch c.Role {
 	case "master":
 		e.signals |= StatefunRole
-		e.name.learn(nameRole{role: JobManager, mode: Application})
+		e.name.fill(nameRole{role: JobManager, mode: Application})
 	case "worker":
 		e.signals |= StatefunRole
-		e.name.learn(nameRole{role: TaskManager, mode: Application})
+		e.name.fill(nameRole{role: TaskManager, mode: Application})
 	}
 }
 
 func isStatefun(_ *Object, e evidence) bool {
-	return e.signals.has(StatefunRole) && e.signals.some(statefunSignals)
+	return e.signals.hasAll(StatefunRole) && e.signals.hasAny(statefunSignals)
 }
 
 func statefunName(_ Workload, root Root) string { return clusterOf(root.Name, "-master", "-worker") }

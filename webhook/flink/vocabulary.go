@@ -1,31 +1,31 @@
 package flink
 
-// Flavor is what made a workload, as far as its shape shows.
+// Flavor is the tool or the kind of manifest that a workload comes from.
 type Flavor string
 
 // The flavors.
 const (
-	Native     Flavor = "native"     // Flink's own Kubernetes integration, by hand or by its operator
+	Native     Flavor = "native"     // Flink's native Kubernetes mode, by its client or its operator
 	Standalone Flavor = "standalone" // Flink's operator with mode: standalone
-	Docs       Flavor = "docs"       // the YAML of Flink's documentation, and what is like it
-	Ververica  Flavor = "ververica"  // Ververica Platform, and whatever carries its labels
+	Docs       Flavor = "docs"       // the manifests of Flink's documentation, and similar ones
+	Ververica  Flavor = "ververica"  // Ververica Platform, and other workloads with its labels
 	Lyft       Flavor = "lyft"       // lyft's operator
 	Statefun   Flavor = "statefun"   // Stateful Functions
-	Custom     Flavor = "custom"     // a custom resource of Flink's, which an operator turns into one of the above
-	Other      Flavor = "other"      // Flink by a strong signal, of a shape that none of the above has
+	Custom     Flavor = "custom"     // a Flink custom resource, from which an operator creates one of the above
+	Other      Flavor = "other"      // recognized by a strong signal, none of the above
 )
 
-// Mode is how a Flink cluster takes jobs.
+// Mode is the deployment mode of a Flink cluster.
 type Mode string
 
-// The modes. A TaskManager often does not show its own.
+// The modes. The spec of a TaskManager often does not show its mode.
 const (
 	UnknownMode Mode = ""
-	Application Mode = "application" // one job, which lives and dies with the cluster
-	Session     Mode = "session"     // jobs come and go
+	Application Mode = "application" // one job with the lifetime of the cluster
+	Session     Mode = "session"     // any number of jobs
 )
 
-// Role is what a process does in a Flink cluster.
+// Role is the role of a process in a Flink cluster.
 type Role string
 
 // The roles.
@@ -35,24 +35,23 @@ const (
 	TaskManager Role = "taskmanager"
 )
 
-// Strength says how sure it is that a workload is Flink's.
+// Strength is the confidence that a workload is Flink's.
 type Strength int
 
-// The strengths. Weak is never enough to deny or to label.
+// The strengths. Drey denies and labels from Medium on.
 const (
 	None   Strength = iota
 	Weak            // an image with flink in its name
-	Medium          // words that other products use too, several together
-	Strong          // something that only Flink has
+	Medium          // several names that other products use too
+	Strong          // a name that only Flink uses
 )
 
-// String is one word for it.
+// String returns none, weak, medium or strong.
 func (s Strength) String() string {
 	return [...]string{"none", "weak", "medium", "strong"}[s]
 }
 
-// The labels and values that Flink and its operators write, and that
-// recognition reads.
+// The labels, values and names of Flink and its operators that recognition reads.
 const (
 	labelType         = "type"
 	typeNative        = "flink-native-kubernetes"
