@@ -190,11 +190,11 @@ func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Findi
 	switch {
 	case mend && dryRun:
 		r.Result = "would be labeled"
-	case mend && f.Early():
+	case mend && f.AwaitsOwner():
 		r.Result = "pending: its owner is labeled first; run drey audit --repair again"
 	case mend:
 		r.Result = "labeled"
-		if err := i.Mend(ctx, f); err != nil {
+		if err := i.Correct(ctx, f); err != nil {
 			r.Result = err.Error()
 		}
 	}

@@ -44,7 +44,7 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	}
 	if err := w.owners.OnClusterCreated(func(namespace string) {
 		if r := s.repairer.Load(); r != nil {
-			r.ClusterCame(namespace)
+			r.EnqueueCluster(namespace)
 		}
 	}); err != nil {
 		return watches{}, err

@@ -1,6 +1,6 @@
-// Package repair brings what was missed to what the verdict says: pods, what makes
-// them, and what Flink makes beside them. It tells what runs where it may not, and
-// never removes anything.
+// Package repair labels the objects that admission missed: pods, workloads, and the
+// Services and ConfigMaps of Flink clusters. It reports workloads that admission would
+// deny, and never deletes anything.
 package repair
 
 import (
@@ -22,34 +22,34 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Inspector asks of what is there already what the webhooks ask of what comes.
+// Inspector applies the verdict of the webhooks to objects in the cluster.
 type Inspector struct {
 	Client   dynamic.Interface
-	Metadata metadata.Interface // reads what is recognized by its metadata, and writes labels
+	Metadata metadata.Interface // reads Services and ConfigMaps, and writes labels
 	Owners   webhook.Finder
 	Known    verdict.State
-	Exclude  []string // Kubernetes namespaces that are left alone
+	Exclude  []string // Kubernetes namespaces that are skipped
 
-	// Skip tells whether a scan may go on without Services, ConfigMaps or Flink's
-	// custom resources of a kind that cannot be listed; nil: never.
+	// Skip reports whether a scan continues without a kind that it cannot list: Services,
+	// ConfigMaps or one of Flink's custom resources. If nil, the scan fails.
 	Skip func(resource schema.GroupVersionResource, err error) bool
 }
 
-// Finding is an object and what would become of it if it came now.
+// Finding is an object and the verdict on it, as if it were created now.
 type Finding struct {
-	Verdict verdict.Verdict
-	UID     types.UID
-	source  source
-	version string
-	ending  bool // it is being deleted
-	early   bool // the labels of its owner, which it lacks yet, will say more
+	Verdict     verdict.Verdict
+	UID         types.UID
+	source      source
+	version     string
+	terminating bool
+	awaitsOwner bool // its labels depend on those of its owner, which has none yet
 }
 
-// Missing are the labels that it lacks. What is being deleted needs none. Beside a pod,
-// an object that has what every admitted one gets lacks none: before it was stored it
-// had no uid, and the labels that this makes.
+// Missing returns the labels that the object lacks. A terminating object needs none. An
+// object other than a pod with the labels that all admitted ones have lacks none: those
+// made from its uid are not set at admission, when it has no uid.
 func (f Finding) Missing() []verdict.Label {
-	if !f.Verdict.Allowed || f.ending || !f.source.labeled {
+	if !f.Verdict.Allowed || f.terminating || !f.source.labeled {
 		return nil
 	}
 	have := f.Verdict.Object().Labels
@@ -59,7 +59,7 @@ func (f Finding) Missing() []verdict.Label {
 	return f.Verdict.Add
 }
 
-// kindAlone is the label that earlier versions did not have.
+// kindAlone returns the label that earlier versions did not set.
 func kindAlone(labels []verdict.Label) []verdict.Label {
 	for _, l := range labels {
 		if l.Key == verdict.LabelKind {
@@ -69,29 +69,29 @@ func kindAlone(labels []verdict.Label) []verdict.Label {
 	return nil
 }
 
-// Wrong are labels that say of a pod what its process contradicts. The running drey
-// leaves them: see [Inspector.Mend].
+// Wrong returns the labels of a pod that its process contradicts. Only [Inspector.Correct]
+// removes them.
 func (f Finding) Wrong() []verdict.Label {
-	if !f.Verdict.Allowed || f.ending {
+	if !f.Verdict.Allowed || f.terminating {
 		return nil
 	}
 	return f.Verdict.WrongMode
 }
 
-// Misplaced says that it runs where it may not, or claims to be another. What runs
-// nothing is never misplaced.
+// Misplaced reports whether the verdict denies the object: its namespace has no target, or
+// its labels are another's. Services and ConfigMaps are never misplaced.
 func (f Finding) Misplaced() bool {
-	return !f.Verdict.Allowed && !f.ending && !f.source.metadataOnly
+	return !f.Verdict.Allowed && !f.terminating && !f.source.metadataOnly
 }
 
-// Early says that it is to be labeled after its owner, whose labels say whether it
-// belongs to an application or to a session.
-func (f Finding) Early() bool { return f.early }
+// AwaitsOwner reports whether the object must be labeled after its owner, whose labels
+// distinguish an application from a session.
+func (f Finding) AwaitsOwner() bool { return f.awaitsOwner }
 
-// Workload says that it runs, or makes what runs.
+// Workload reports whether the object is a pod or has a pod template.
 func (f Finding) Workload() bool { return !f.source.metadataOnly }
 
-// Pod looks at one pod. ok is false if it is gone.
+// Pod inspects one pod. ok is false if it does not exist.
 func (i *Inspector) Pod(ctx context.Context, namespace, name string) (f Finding, ok bool, err error) {
 	o, err := i.Client.Resource(pods).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -100,12 +100,12 @@ func (i *Inspector) Pod(ctx context.Context, namespace, name string) (f Finding,
 	if err != nil {
 		return f, false, err
 	}
-	f, err = i.look(ctx, podSource, o)
+	f, err = i.inspect(ctx, podSource, o)
 	return f, err == nil, err
 }
 
-// look decides on an object, or on its metadata.
-func (i *Inspector) look(ctx context.Context, s source, o metav1.Object) (Finding, error) {
+// inspect decides on an object, or on its metadata.
+func (i *Inspector) inspect(ctx context.Context, s source, o metav1.Object) (Finding, error) {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return Finding{}, err
@@ -117,28 +117,27 @@ func (i *Inspector) look(ctx context.Context, s source, o metav1.Object) (Findin
 	if w.Recognized() {
 		w, _ = webhook.WithOwners(ctx, w, i.Owners, i.Known)
 	}
-	early := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Owners) > 0 && w.Owners[0].Labels[verdict.LabelSystem] == ""
+	awaitsOwner := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Owners) > 0 && w.Owners[0].Labels[verdict.LabelSystem] == ""
 	return Finding{
-		early: early, Verdict: verdict.Decide(w, i.Known), UID: o.GetUID(), source: s, version: o.GetResourceVersion(), ending: o.GetDeletionTimestamp() != nil,
+		awaitsOwner: awaitsOwner, Verdict: verdict.Decide(w, i.Known), UID: o.GetUID(), source: s, version: o.GetResourceVersion(), terminating: o.GetDeletionTimestamp() != nil,
 	}, nil
 }
 
-// errEarly is of a [Finding.Early].
-var errEarly = errors.New("its owner has no labels yet")
+// errAwaitsOwner means that the owner of the object must be labeled first.
+var errAwaitsOwner = errors.New("its owner has no labels yet")
 
-// ErrChanged says that an object is not as it was when it was looked at.
-var ErrChanged = errors.New("it has changed since it was looked at")
+// ErrChanged means that the object has changed since it was inspected.
+var ErrChanged = errors.New("it has changed since it was inspected")
 
-// Label adds what is missing to metadata.labels, and changes nothing else. What has
-// come since it was looked at is not overwritten: then it is [ErrChanged], and to be
-// looked at again.
+// Label adds the missing labels to metadata.labels, and changes nothing else. It returns
+// [ErrChanged] if the object has changed since; inspect it again then.
 func (i *Inspector) Label(ctx context.Context, f Finding) error {
 	return i.patch(ctx, f, nil)
 }
 
-// Mend is Label, and takes off what is wrong. An admin may want it; the running drey
-// only ever adds.
-func (i *Inspector) Mend(ctx context.Context, f Finding) error {
+// Correct is [Inspector.Label] that also removes the wrong labels, for an admin: the
+// controller only adds labels.
+func (i *Inspector) Correct(ctx context.Context, f Finding) error {
 	return i.patch(ctx, f, f.Wrong())
 }
 
@@ -151,8 +150,8 @@ func (i *Inspector) patch(ctx context.Context, f Finding, remove []verdict.Label
 	_, err = i.Metadata.Resource(f.source.resource).Namespace(o.Namespace).Patch(ctx, o.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "drey"})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil // gone: nothing is missing any more
-	case apierrors.IsInvalid(err), apierrors.IsConflict(err): // a test that fails is one or the other
+		return nil // deleted
+	case apierrors.IsInvalid(err), apierrors.IsConflict(err): // a failed test operation is one or the other
 		return fmt.Errorf("label %s %s/%s: %w", f.source.kind, o.Namespace, o.Name, ErrChanged)
 	case err != nil:
 		return fmt.Errorf("label %s %s/%s: %w", f.source.kind, o.Namespace, o.Name, err)
@@ -160,8 +159,8 @@ func (i *Inspector) patch(ctx context.Context, f Finding, remove []verdict.Label
 	return nil
 }
 
-// labelPatch is the JSON patch that adds labels to, and takes some off, the object that has a uid and a
-// resourceVersion, and fails for any other.
+// labelPatch returns the JSON patch that adds labels to an object and removes some. It
+// fails unless the object has the uid and the resourceVersion.
 func labelPatch(uid types.UID, version string, hasLabels bool, add, remove []verdict.Label) ([]byte, error) {
 	type operation struct {
 		Op    string `json:"op"`
@@ -173,13 +172,13 @@ func labelPatch(uid types.UID, version string, hasLabels bool, add, remove []ver
 		patch = append(patch, operation{"add", "/metadata/labels", map[string]string{}})
 	}
 	for _, l := range remove {
-		patch = append(patch, operation{Op: "remove", Path: "/metadata/labels/" + pointer.Replace(l.Key)})
+		patch = append(patch, operation{Op: "remove", Path: "/metadata/labels/" + pointerEscaper.Replace(l.Key)})
 	}
 	for _, l := range add {
-		patch = append(patch, operation{"add", "/metadata/labels/" + pointer.Replace(l.Key), l.Value})
+		patch = append(patch, operation{"add", "/metadata/labels/" + pointerEscaper.Replace(l.Key), l.Value})
 	}
 	return json.Marshal(patch)
 }
 
-// pointer escapes a key for a JSON pointer (RFC 6901).
-var pointer = strings.NewReplacer("~", "~0", "/", "~1")
+// pointerEscaper escapes a key for a JSON pointer (RFC 6901).
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")

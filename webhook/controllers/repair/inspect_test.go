@@ -13,16 +13,16 @@ func TestLabelPatch(t *testing.T) {
 		remove    []verdict.Label
 		want      string
 	}{
-		"beside other labels": {true, []verdict.Label{{Key: "system", Value: "x"}}, nil,
+		"other labels": {true, []verdict.Label{{Key: "system", Value: "x"}}, nil,
 			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
 				`{"op":"add","path":"/metadata/labels/system","value":"x"}]`},
-		"the map comes first": {false, []verdict.Label{{Key: "system", Value: "x"}}, nil,
+		"no labels": {false, []verdict.Label{{Key: "system", Value: "x"}}, nil,
 			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
 				`{"op":"add","path":"/metadata/labels","value":{}},{"op":"add","path":"/metadata/labels/system","value":"x"}]`},
-		"a key with a prefix is one step of the path": {true, []verdict.Label{{Key: "drey.dev/app", Value: "x"}, {Key: "a~b", Value: "y"}}, nil,
+		"a key with a prefix is escaped": {true, []verdict.Label{{Key: "drey.dev/app", Value: "x"}, {Key: "a~b", Value: "y"}}, nil,
 			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
 				`{"op":"add","path":"/metadata/labels/drey.dev~1app","value":"x"},{"op":"add","path":"/metadata/labels/a~0b","value":"y"}]`},
-		"what is wrong goes first": {true, []verdict.Label{{Key: "system", Value: "x"}}, []verdict.Label{{Key: "jobId", Value: "y"}},
+		"removals come first": {true, []verdict.Label{{Key: "system", Value: "x"}}, []verdict.Label{{Key: "jobId", Value: "y"}},
 			`[{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},` +
 				`{"op":"remove","path":"/metadata/labels/jobId","value":null},{"op":"add","path":"/metadata/labels/system","value":"x"}]`},
 	} {

@@ -13,18 +13,18 @@ func newMetrics(r prometheus.Registerer) metrics {
 	m := metrics{
 		registerer: r,
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "drey_repaired_pods_total", Help: "Pods that were labeled after they had come without.",
+			Name: "drey_repaired_pods_total", Help: "Pods that repair labeled after admission had missed them.",
 		}),
 		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_repaired_objects_total", Help: "Objects beside pods that were labeled after they had come without.",
+			Name: "drey_repaired_objects_total", Help: "Objects other than pods that repair labeled after admission had missed them, by kind.",
 		}, []string{"kind"}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "drey_repair_failures_total", Help: "Attempts to label an object that failed, and are made again.",
+			Name: "drey_repair_failures_total", Help: "Failed attempts to label an object, which are retried.",
 		}),
 	}
 	for _, s := range sources {
 		if s.labeled {
-			m.objects.WithLabelValues(s.kind) // exported before there is one to count
+			m.objects.WithLabelValues(s.kind) // exported with 0
 		}
 	}
 	if r != nil {
@@ -33,13 +33,13 @@ func newMetrics(r prometheus.Registerer) metrics {
 	return m
 }
 
-// follow exports what a Repairer knows.
-func (m metrics) follow(r *Repairer) {
+// observe exports gauges of a Repairer.
+func (m metrics) observe(r *Repairer) {
 	if m.registerer == nil {
 		return
 	}
 	m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "drey_unlabeled_pods", Help: "Pods of Flink's in namespaces with a target that are known to lack labels, and are about to get them.",
+		Name: "drey_unlabeled_pods", Help: "Flink pods in namespaces with a target that lack labels and are queued for repair.",
 	}, func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()

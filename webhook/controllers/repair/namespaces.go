@@ -11,42 +11,41 @@ import (
 )
 
 const (
-	// rescan is how long after a pod was labeled its namespace is scanned: one scan
-	// serves many pods.
-	rescan = 5 * time.Second
+	// rescanDelay is the time from the repair of a pod to a scan of its namespace, so that
+	// one scan serves many pods.
+	rescanDelay = 5 * time.Second
 
-	// clusterDelay lets the pods of a cluster come that is made by one manifest.
+	// clusterDelay lets the pods of a cluster appear after its first object.
 	clusterDelay = 2 * time.Second
 
-	// startRescan is when the namespaces are scanned once more after the first scan: the
-	// API server may call the webhooks a moment later than that.
-	startRescan = time.Minute
+	// secondScanDelay is the time from the first scan to the second: after the first, the
+	// API server may take a while until it calls the webhooks.
+	secondScanDelay = time.Minute
 
-	// ownerTries is how often a Service or a ConfigMap is left for the next try, for its
-	// owner has no labels yet: about four minutes.
-	ownerTries = 8
+	// ownerRetries is the number of retries for a Service or a ConfigMap whose owner has
+	// no labels yet: about four minutes.
+	ownerRetries = 8
 )
 
-// excluded tells whether a Kubernetes namespace is left alone.
+// excluded reports whether a Kubernetes namespace is skipped.
 func (r *Repairer) excluded(namespace string) bool {
 	return slices.Contains(r.o.Inspector.Exclude, namespace)
 }
 
-// Registered has a namespace looked at that has a target now. It does not wait.
-func (r *Repairer) Registered(namespace string) {
+// EnqueueNamespace queues a scan of a namespace that has a new target. It does not block.
+func (r *Repairer) EnqueueNamespace(namespace string) {
 	r.queues.Load().namespaces.Add(scan{namespace, true})
 }
 
-// ClusterCame has the pods of a namespace looked at once more: the TaskManagers in a
-// workload of their own take the identity of their JobManager's, which has come now. It
-// does not wait.
-func (r *Repairer) ClusterCame(namespace string) {
+// EnqueueCluster queues a scan of a namespace with a new JobManager workload, whose
+// identity the TaskManagers in workloads of their own share. It does not block.
+func (r *Repairer) EnqueueCluster(namespace string) {
 	r.queues.Load().namespaces.AddAfter(scan{namespace, true}, clusterDelay)
 }
 
-// scanRegularly has all namespaces scanned that have targets, until ctx ends.
-func (r *Repairer) scanRegularly(ctx context.Context, q *queues) {
-	next := min(startRescan, r.o.Interval)
+// scanPeriodically queues scans of all namespaces with targets, until ctx ends.
+func (r *Repairer) scanPeriodically(ctx context.Context, q *queues) {
+	next := min(secondScanDelay, r.o.Interval)
 	for {
 		for _, namespace := range r.o.Namespaces() {
 			q.namespaces.Add(scan{namespace: namespace})
@@ -60,28 +59,28 @@ func (r *Repairer) scanRegularly(ctx context.Context, q *queues) {
 	}
 }
 
-// nextNamespace scans one namespace of the queue.
-func (r *Repairer) nextNamespace(ctx context.Context, q *queues) bool {
-	next, over := q.namespaces.Get()
-	if over {
+// processNextNamespace scans one namespace of the queue.
+func (r *Repairer) processNextNamespace(ctx context.Context, q *queues) bool {
+	next, shutdown := q.namespaces.Get()
+	if shutdown {
 		return false
 	}
 	defer q.namespaces.Done(next)
-	switch err := r.scan(ctx, next, q.namespaces.NumRequeues(next) < ownerTries); {
+	switch err := r.scan(ctx, next, q.namespaces.NumRequeues(next) < ownerRetries); {
 	case err == nil:
 		q.namespaces.Forget(next)
 	case ctx.Err() != nil:
 		return false
 	default:
-		if !errors.Is(err, ErrChanged) && !errors.Is(err, errEarly) {
-			r.o.Log.Warn("namespace not repaired: it is tried again", "namespace", next.namespace, "error", err)
+		if !errors.Is(err, ErrChanged) && !errors.Is(err, errAwaitsOwner) {
+			r.o.Log.Warn("namespace not repaired: it is retried", "namespace", next.namespace, "error", err)
 		}
 		q.namespaces.AddRateLimited(next)
 	}
 	return true
 }
 
-// scan labels what of a namespace lacks labels. Pods go into their own queue.
+// scan labels the objects of a namespace that lack labels, and queues its pods.
 func (r *Repairer) scan(ctx context.Context, s scan, wait bool) error {
 	if r.excluded(s.namespace) || !r.o.HasTarget(s.namespace) {
 		return nil
@@ -89,7 +88,7 @@ func (r *Repairer) scan(ctx context.Context, s scan, wait bool) error {
 	var failed failures
 	if s.pods {
 		for _, selector := range selectors {
-			if _, err := r.list(ctx, s.namespace, selector, r.foundAnew); err != nil {
+			if _, err := r.list(ctx, s.namespace, selector, r.enqueue); err != nil {
 				failed.add(fmt.Errorf("list pods: %w", err))
 			}
 		}
@@ -98,12 +97,12 @@ func (r *Repairer) scan(ctx context.Context, s scan, wait bool) error {
 	return failed.err()
 }
 
-// label labels an object that is no pod.
+// label labels an object other than a pod.
 func (r *Repairer) label(ctx context.Context, f Finding) error {
 	if err := r.limit.Wait(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, labelTimeout)
 	defer cancel()
 	if err := r.o.Inspector.Label(ctx, f); err != nil {
 		if !errors.Is(err, ErrChanged) {

@@ -19,45 +19,45 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Options are what a [Repairer] needs. Inspector, Pods, HasTarget, Namespaces and Log
-// are required.
+// Options configure a [Repairer]. Inspector, Pods, HasTarget, Namespaces and Log are
+// required.
 type Options struct {
 	Inspector  *Inspector
-	Pods       metadata.Interface                    // by which pods are followed
-	HasTarget  func(kubernetesNamespace string) bool // whether what is there is to have labels
+	Pods       metadata.Interface                    // lists and watches pods
+	HasTarget  func(kubernetesNamespace string) bool // whether Flink in the namespace is labeled
 	Namespaces func() []string                       // the Kubernetes namespaces that have targets
-	Observe    func(Event)                           // is told of what was done and found; must not wait; nil: nobody is
-	PerSecond  float64                               // pods looked at, and objects labeled; 0 means 50
-	Interval   time.Duration                         // between two scans of a namespace, with jitter; 0 means 30 minutes
+	Observe    func(Event)                           // receives repairs and misplaced pods; must not block; may be nil
+	PerSecond  float64                               // pods checked and objects labeled; 0 means 50
+	Interval   time.Duration                         // between two scans of a namespace, jittered; 0 means 30 minutes
 	Log        *slog.Logger
-	Metrics    prometheus.Registerer // nil: none are kept
+	Metrics    prometheus.Registerer // may be nil
 }
 
-// Event is something that people want to know of an object.
+// Event reports an object that was labeled, or that is misplaced.
 type Event struct {
 	Kind            string
 	Namespace, Name string
 	UID             string
-	Labeled         []verdict.Label // that were missing
+	Labeled         []verdict.Label // that were added; none for a misplaced object
 	Verdict         verdict.Verdict
 }
 
-// Repairer labels what came while drey did not answer, or before its namespace had a
-// target. It follows pods, and scans namespaces that have targets for the rest: when it
-// starts, when a namespace gets a target, when a pod there had to be labeled, which shows
-// that calls were missed, and at an interval. Run it in one process of a cluster.
+// Repairer is the controller that labels objects created while drey was down, or before
+// their namespace had a target. It watches pods, and scans namespaces with targets for the
+// rest: at its start, when a namespace gets a target, after the repair of a pod there,
+// which shows that calls were missed, and periodically. Run it in the leader.
 type Repairer struct {
 	o       Options
 	limit   *rate.Limiter
-	queues  atomic.Pointer[queues] // of the present run, or the one before
+	queues  atomic.Pointer[queues] // of the current run, or the previous one
 	metrics metrics
 
-	looked    *utilcache.LRUExpireCache // uids of pods that have nothing to be repaired
+	checked   *utilcache.LRUExpireCache // uids of pods that need no repair
 	mu        sync.Mutex
-	unlabeled map[cache.ObjectName]bool // known to lack labels, and not labeled yet
+	unlabeled map[cache.ObjectName]bool // pods that lack labels
 }
 
-// New makes a Repairer, which does nothing before it is run.
+// New returns a Repairer that is not running.
 func New(o Options) *Repairer {
 	if o.PerSecond == 0 {
 		o.PerSecond = 50
@@ -70,23 +70,23 @@ func New(o Options) *Repairer {
 	}
 	r := &Repairer{
 		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
-		looked: utilcache.NewLRUExpireCache(mostLooked), unlabeled: make(map[cache.ObjectName]bool),
+		checked: utilcache.NewLRUExpireCache(checkedSize), unlabeled: make(map[cache.ObjectName]bool),
 	}
 	r.queues.Store(newQueues())
-	r.metrics.follow(r)
+	r.metrics.observe(r)
 	return r
 }
 
-// queues are what is to be done.
+// queues hold the work of one run.
 type queues struct {
 	pods       workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	namespaces workqueue.TypedRateLimitingInterface[scan]
 }
 
-// scan is of one namespace.
+// scan is the work on one namespace.
 type scan struct {
 	namespace string
-	pods      bool // those that were looked at lately, too
+	pods      bool // include pods that were checked recently
 }
 
 func newQueues() *queues {
@@ -96,14 +96,27 @@ func newQueues() *queues {
 	}
 }
 
-// mostLooked bounds what is remembered of pods that need nothing.
-const mostLooked = 10_000
+const (
+	// checkedSize bounds the number of pods in the cache of checked ones.
+	checkedSize = 10_000
 
-// atOnce is how many pods are looked at at the same time.
-const atOnce = 4
+	// specTTL is the time for which a pod that is not Flink is not checked again: its
+	// spec does not change.
+	specTTL = time.Hour
 
-// Run repairs until ctx ends. What was not done by then is found again by the next
-// run: nothing is kept but in the cluster.
+	// jobTTL is the time for which a pod without missing labels is not checked again: its
+	// job id may become known.
+	jobTTL = time.Minute
+
+	// podWorkers is the number of pods that are repaired concurrently.
+	podWorkers = 4
+
+	// labelTimeout bounds the repair of one object.
+	labelTimeout = 10 * time.Second
+)
+
+// Run repairs until ctx ends. The next run finds the work that is left, since all state is
+// in the cluster.
 func (r *Repairer) Run(ctx context.Context) {
 	q := newQueues()
 	r.queues.Store(q)
@@ -113,16 +126,16 @@ func (r *Repairer) Run(ctx context.Context) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	for _, selector := range selectors {
-		wait.Go(func() { r.follow(ctx, selector) })
+		wait.Go(func() { r.watchPods(ctx, selector) })
 	}
-	wait.Go(func() { r.scanRegularly(ctx, q) })
+	wait.Go(func() { r.scanPeriodically(ctx, q) })
 	wait.Go(func() {
-		for r.nextNamespace(ctx, q) {
+		for r.processNextNamespace(ctx, q) {
 		}
 	})
-	for range atOnce {
+	for range podWorkers {
 		wait.Go(func() {
-			for r.next(ctx, q) {
+			for r.processNextPod(ctx, q) {
 			}
 		})
 	}
@@ -131,10 +144,10 @@ func (r *Repairer) Run(ctx context.Context) {
 	q.namespaces.ShutDown()
 }
 
-// next repairs one pod of the queue.
-func (r *Repairer) next(ctx context.Context, q *queues) bool {
-	pod, over := q.pods.Get()
-	if over {
+// processNextPod repairs one pod of the queue.
+func (r *Repairer) processNextPod(ctx context.Context, q *queues) bool {
+	pod, shutdown := q.pods.Get()
+	if shutdown {
 		return false
 	}
 	defer q.pods.Done(pod)
@@ -149,7 +162,7 @@ func (r *Repairer) next(ctx context.Context, q *queues) bool {
 	default:
 		if !errors.Is(err, ErrChanged) {
 			r.metrics.failed.Inc()
-			r.o.Log.Warn("pod not repaired: it is tried again", "namespace", pod.Namespace, "name", pod.Name, "error", err)
+			r.o.Log.Warn("pod not repaired: it is retried", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 		}
 		q.pods.AddRateLimited(pod)
 	}
@@ -157,24 +170,24 @@ func (r *Repairer) next(ctx context.Context, q *queues) bool {
 }
 
 func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, labelTimeout)
 	defer cancel()
 	f, ok, err := r.o.Inspector.Pod(ctx, pod.Namespace, pod.Name)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		r.note(pod, false)
+		r.setUnlabeled(pod, false)
 		return nil
 	}
 	missing := f.Missing()
-	r.note(pod, len(missing) > 0)
+	r.setUnlabeled(pod, len(missing) > 0)
 	e := Event{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: string(f.UID), Verdict: f.Verdict}
 	switch {
 	case !f.Verdict.Workload().Recognized():
-		r.looked.Add(f.UID, true, time.Hour) // its spec stays as it is
+		r.checked.Add(f.UID, true, specTTL)
 	case len(missing) == 0:
-		r.looked.Add(f.UID, true, time.Minute) // its job may become known
+		r.checked.Add(f.UID, true, jobTTL)
 	}
 	switch {
 	case f.Misplaced():
@@ -183,10 +196,10 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 		if err := r.o.Inspector.Label(ctx, f); err != nil {
 			return err
 		}
-		r.note(pod, false)
+		r.setUnlabeled(pod, false)
 		r.metrics.repaired.Inc()
 		if slices.ContainsFunc(missing, func(l verdict.Label) bool { return l.Key == verdict.LabelSystem }) {
-			r.queues.Load().namespaces.AddAfter(scan{namespace: pod.Namespace}, rescan) // more was missed than its job
+			r.queues.Load().namespaces.AddAfter(scan{namespace: pod.Namespace}, rescanDelay) // admission missed the pod, and perhaps more
 		}
 		e.Labeled = missing
 		r.o.Observe(e)
@@ -195,7 +208,7 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 	return nil
 }
 
-func (r *Repairer) note(pod cache.ObjectName, unlabeled bool) {
+func (r *Repairer) setUnlabeled(pod cache.ObjectName, unlabeled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if unlabeled {

@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	page        = 200 // objects that are read at once: it bounds memory
-	pageTimeout = 30 * time.Second
+	pageSize    = 200              // objects per list request
+	pageTimeout = 30 * time.Second // bounds one list request
 )
 
-// source is a kind of objects that are looked at.
+// source is a kind of objects that is inspected.
 type source struct {
 	resource     schema.GroupVersionResource
 	kind         string
-	metadataOnly bool // recognized by its metadata, and the rest is not read
-	labeled      bool // admission labels it, so repair does
+	metadataOnly bool // recognized by metadata: the rest is not read
+	labeled      bool // admission labels it, so repair does too
 	custom       bool
 }
 
@@ -33,13 +33,13 @@ var (
 	podSource = source{resource: pods, kind: "Pod", labeled: true}
 )
 
-// sources are those that admission sees, owners before what they own, but for pods.
+// sources are the kinds that admission sees except pods, owners before their dependents.
 var sources = func() (all []source) {
 	for _, c := range flink.CustomResources {
 		all = append(all, source{
 			resource: schema.GroupVersionResource{Group: c.Group, Version: c.Version, Resource: c.Resource}, kind: c.Kind, custom: true,
 			// The operator of FlinkApplications copies their labels into pod templates and selectors,
-			// and goes by a hash of these: a label that comes later would redeploy the job.
+			// and hashes these: a label that is added later would redeploy the job.
 			labeled: c.Kind != "FlinkApplication",
 		})
 	}
@@ -48,29 +48,29 @@ var sources = func() (all []source) {
 	return append(all,
 		source{resource: apps.WithResource("deployments"), kind: "Deployment", labeled: true},
 		source{resource: apps.WithResource("statefulsets"), kind: "StatefulSet", labeled: true},
-		source{resource: batch.WithResource("cronjobs"), kind: "CronJob"}, // admission labels the Jobs that it makes
+		source{resource: batch.WithResource("cronjobs"), kind: "CronJob"}, // admission labels its Jobs
 		source{resource: batch.WithResource("jobs"), kind: "Job", labeled: true},
 		source{resource: core.WithResource("services"), kind: "Service", metadataOnly: true, labeled: true},
 		source{resource: core.WithResource("configmaps"), kind: "ConfigMap", metadataOnly: true, labeled: true},
 	)
 }()
 
-// unlabeled are the selectors of what lacks a label that every admitted object gets.
-// No object matches two of them.
+// unlabeled are the selectors of objects that lack a label of every admitted object. They
+// are disjoint.
 var unlabeled = []string{
 	"!" + verdict.LabelSystem,
 	verdict.LabelSystem + ",!" + verdict.LabelPlatformNamespace,
 	verdict.LabelSystem + "," + verdict.LabelPlatformNamespace + ",!" + verdict.LabelKind,
 }
 
-// Scan looks at everything in a Kubernetes namespace, or in all if it is empty, that
-// drey would be asked about: pods, what makes them, Flink's custom resources, and
-// Services and ConfigMaps that lack labels. It calls visit for each that is Flink's, and
-// for what of them cannot be read. Kinds that the cluster does not serve have nothing.
+// Scan inspects the objects in a Kubernetes namespace, or in all if it is empty, that the
+// webhooks cover: pods, workloads, Flink's custom resources, and Services and ConfigMaps
+// that lack labels. It calls visit for each Flink object. It skips kinds that the cluster
+// does not serve.
 func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Finding)) error {
 	for _, s := range append(slices.Clone(sources), podSource) {
 		selectors := []string{""}
-		if s.metadataOnly { // nothing but labels is of interest
+		if s.metadataOnly { // only labels matter
 			selectors = unlabeled
 		}
 		err := i.scan(ctx, s, namespace, selectors, func(f Finding) error { visit(f); return nil })
@@ -84,10 +84,10 @@ func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Findi
 	return nil
 }
 
-// Unlabeled calls visit for what of Flink's in a namespace lacks labels, but for pods:
-// what makes them, custom resources, Services and ConfigMaps. A failure of one kind or
-// object does not keep the others from being visited. With wait, what is
-// [Finding.Early] is a failure, to be tried again.
+// Unlabeled calls visit for the Flink objects in a namespace that lack labels, except pods:
+// workloads, custom resources, Services and ConfigMaps. It continues after a failure of one
+// kind or object. With wait, an object that [Finding.AwaitsOwner] is a failure, to be
+// retried.
 func (i *Inspector) Unlabeled(ctx context.Context, namespace string, wait bool, visit func(Finding) error) error {
 	var failed failures
 	for _, s := range sources {
@@ -97,8 +97,8 @@ func (i *Inspector) Unlabeled(ctx context.Context, namespace string, wait bool, 
 		err := i.scan(ctx, s, namespace, unlabeled, func(f Finding) error {
 			switch {
 			case len(f.Missing()) == 0:
-			case f.early && wait:
-				failed.add(fmt.Errorf("label %s %s/%s: %w", s.kind, namespace, f.Verdict.Object().Name, errEarly))
+			case f.awaitsOwner && wait:
+				failed.add(fmt.Errorf("label %s %s/%s: %w", s.kind, namespace, f.Verdict.Object().Name, errAwaitsOwner))
 			default:
 				failed.add(visit(f))
 			}
@@ -109,7 +109,7 @@ func (i *Inspector) Unlabeled(ctx context.Context, namespace string, wait bool, 
 	return failed.err()
 }
 
-// failures are the first error of many, and how many there are: they are mostly alike.
+// failures holds the first of many errors, which are mostly alike, and their number.
 type failures struct {
 	first error
 	count int
@@ -132,10 +132,10 @@ func (f *failures) err() error {
 	return f.first
 }
 
-// scan reads objects of one kind by pages, and keeps none.
+// scan lists the objects of one kind by pages, and inspects each.
 func (i *Inspector) scan(ctx context.Context, s source, namespace string, selectors []string, visit func(Finding) error) error {
 	for _, selector := range selectors {
-		options := metav1.ListOptions{LabelSelector: selector, Limit: page}
+		options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
 		for {
 			objects, next, err := i.list(ctx, s, namespace, options)
 			if apierrors.IsNotFound(err) {
@@ -148,7 +148,7 @@ func (i *Inspector) scan(ctx context.Context, s source, namespace string, select
 				if slices.Contains(i.Exclude, o.GetNamespace()) {
 					continue
 				}
-				f, err := i.look(ctx, s, o)
+				f, err := i.inspect(ctx, s, o)
 				if err != nil {
 					return fmt.Errorf("%s %s/%s: %w", s.kind, o.GetNamespace(), o.GetName(), err)
 				}
@@ -167,7 +167,7 @@ func (i *Inspector) scan(ctx context.Context, s source, namespace string, select
 	return nil
 }
 
-// list reads one page: of ConfigMaps and Services, their metadata alone.
+// list reads one page, of Services and ConfigMaps only the metadata.
 func (i *Inspector) list(ctx context.Context, s source, namespace string, options metav1.ListOptions) (objects []metav1.Object, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()

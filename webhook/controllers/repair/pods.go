@@ -16,33 +16,32 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// selectors find pods that may lack a label: those that nothing identifies, applications
-// whose job was not known yet, and those that an earlier version labeled.
+// selectors match pods that may lack a label: pods without an identity, applications
+// without a job id, and pods that an earlier version labeled.
 var selectors = []string{
 	"!" + verdict.LabelDeploymentID + ",!" + verdict.LabelSessionClusterID,
 	verdict.LabelSystem + "=" + verdict.System + "," + verdict.LabelDeploymentID + ",!" + verdict.LabelJobID,
 	verdict.LabelSystem + "=" + verdict.System + ",!" + verdict.LabelKind,
 }
 
-// follow hears of the pods that a selector finds, in the whole cluster, until ctx
-// ends. Nothing of them is kept: their names go into the queue if they are of
-// interest. So it lists by pages, rather than as an informer does.
-func (r *Repairer) follow(ctx context.Context, selector string) {
+// watchPods queues the pods of the whole cluster that a selector matches, until ctx ends.
+// It has no cache, so it lists by pages, unlike an informer.
+func (r *Repairer) watchPods(ctx context.Context, selector string) {
 	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 1, Steps: 6, Cap: 30 * time.Second}
-	_ = backoff.DelayWithReset(clock.RealClock{}, 2*time.Minute).Until(ctx, true, true, func(ctx context.Context) (bool, error) { // it ends with ctx
-		err := r.hear(ctx, selector)
+	_ = backoff.DelayWithReset(clock.RealClock{}, 2*time.Minute).Until(ctx, true, true, func(ctx context.Context) (bool, error) { // its only error is that of ctx
+		err := r.listAndWatch(ctx, selector)
 		switch {
 		case ctx.Err() != nil:
-		case apierrors.IsResourceExpired(err), apierrors.IsGone(err): // it was away for too long: list again
+		case apierrors.IsResourceExpired(err), apierrors.IsGone(err): // the watch was interrupted for too long: list again
 		case err != nil:
-			r.o.Log.Warn("pods that lack labels cannot be followed: it is tried again", "selector", selector, "error", err)
+			r.o.Log.Warn("pods without labels not watched: it is retried", "selector", selector, "error", err)
 		}
 		return false, nil
 	})
 }
 
-func (r *Repairer) hear(ctx context.Context, selector string) error {
-	version, err := r.list(ctx, metav1.NamespaceAll, selector, r.found)
+func (r *Repairer) listAndWatch(ctx context.Context, selector string) error {
+	version, err := r.list(ctx, metav1.NamespaceAll, selector, r.enqueueUnchecked)
 	if err != nil {
 		return err
 	}
@@ -58,18 +57,18 @@ func (r *Repairer) hear(ctx context.Context, selector string) error {
 		case e.Type == watch.Error:
 			return apierrors.FromObject(e.Object)
 		case !ok, e.Type == watch.Bookmark:
-		case e.Type == watch.Deleted: // it is gone, or has got its labels
-			r.note(cache.MetaObjectToName(pod), false)
+		case e.Type == watch.Deleted: // deleted, or labeled
+			r.setUnlabeled(cache.MetaObjectToName(pod), false)
 		default:
-			r.found(pod)
+			r.enqueueUnchecked(pod)
 		}
 	}
 	return nil
 }
 
-// list looks for pods in a namespace, and returns the version of the list.
+// list calls found for the pods in a namespace, and returns the resourceVersion of the list.
 func (r *Repairer) list(ctx context.Context, namespace, selector string, found func(*metav1.PartialObjectMetadata)) (string, error) {
-	options := metav1.ListOptions{LabelSelector: selector, Limit: page}
+	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
 	for {
 		all, err := r.o.Pods.Resource(pods).Namespace(namespace).List(ctx, options)
 		if err != nil {
@@ -84,27 +83,26 @@ func (r *Repairer) list(ctx context.Context, namespace, selector string, found f
 	}
 }
 
-// found puts a pod into the queue if it may have to be repaired, or reported, and was
-// not looked at lately.
-func (r *Repairer) found(pod *metav1.PartialObjectMetadata) {
-	if _, known := r.looked.Get(pod.UID); !known {
-		r.foundAnew(pod)
+// enqueueUnchecked queues a pod unless it was checked recently.
+func (r *Repairer) enqueueUnchecked(pod *metav1.PartialObjectMetadata) {
+	if _, checked := r.checked.Get(pod.UID); !checked {
+		r.enqueue(pod)
 	}
 }
 
-// foundAnew does so even if it was: its namespace has got a target since.
-func (r *Repairer) foundAnew(pod *metav1.PartialObjectMetadata) {
+// enqueue queues a pod that may need repair or a report.
+func (r *Repairer) enqueue(pod *metav1.PartialObjectMetadata) {
 	if pod.DeletionTimestamp == nil && !r.excluded(pod.Namespace) && (r.o.HasTarget(pod.Namespace) || looksLikeFlink(pod.Labels)) {
-		r.queues.Load().pods.AddAfter(cache.MetaObjectToName(pod), settle)
+		r.queues.Load().pods.AddAfter(cache.MetaObjectToName(pod), settleDelay)
 	}
 }
 
-// settle is how long a pod is let be: many of its updates come close together, and
-// what admission is deciding on is not yet here to be repaired.
-const settle = 2 * time.Second
+// settleDelay coalesces the updates of a pod, which come in quick succession after its
+// creation.
+const settleDelay = 2 * time.Second
 
-// looksLikeFlink holds for pods of namespaces without a target that are worth a
-// look: it sees labels alone.
+// looksLikeFlink reports whether a pod in a namespace without a target is worth reading, by
+// its labels.
 func looksLikeFlink(labels map[string]string) bool {
 	switch labels["component"] {
 	case "jobmanager", "taskmanager":
