@@ -86,19 +86,19 @@ func newPartials() (p partials, err error) {
 		match  func(bundle.Object) bool
 	}{
 		{&p.CRDs, nil, bundle.Definitions, kind("CustomResourceDefinition")},
-		{&p.Roles, nil, bundle.Rights, and(not(kind("ServiceAccount")), and(not(isRegistryRole), not(isCertRole)))},
-		{&p.RegistryRole, nil, bundle.Rights, isRegistryRole},
-		{&p.SelfSignedRole, nil, bundle.Rights, isCertRole},
-		{&p.CertManagerRole, certManager, bundle.Rights, isCertRole},
-		{&p.TargetNamespaceRoles, func(o *bundle.Options) { o.TargetNamespaces = []string{targetNamespace.token} }, bundle.Rights, inTarget},
-		{&p.Mutating, nil, bundle.Gates, kind("MutatingWebhookConfiguration")},
-		{&p.Validating, embedded, bundle.Gates, kind("ValidatingWebhookConfiguration")},
-		{&p.Policies, nil, bundle.Gates, and(policy, not(isPodPolicy))},
-		{&p.PodPolicyKubernetes, nil, bundle.Gates, and(policy, isPodPolicy)},
-		{&p.PodPolicyEmbedded, embedded, bundle.Gates, and(policy, isPodPolicy)},
-		{&p.BindingsEnforce, mode(config.Enforce), bundle.Gates, binding},
-		{&p.BindingsWarn, mode(config.Warn), bundle.Gates, binding},
-		{&p.BindingsAudit, mode(config.Audit), bundle.Gates, binding},
+		{&p.Roles, nil, bundle.RBAC, and(not(kind("ServiceAccount")), and(not(isRegistryRole), not(isCertRole)))},
+		{&p.RegistryRole, nil, bundle.RBAC, isRegistryRole},
+		{&p.SelfSignedRole, nil, bundle.RBAC, isCertRole},
+		{&p.CertManagerRole, certManager, bundle.RBAC, isCertRole},
+		{&p.TargetNamespaceRoles, func(o *bundle.Options) { o.TargetNamespaces = []string{targetNamespace.token} }, bundle.RBAC, inTarget},
+		{&p.Mutating, nil, bundle.Admission, kind("MutatingWebhookConfiguration")},
+		{&p.Validating, embedded, bundle.Admission, kind("ValidatingWebhookConfiguration")},
+		{&p.Policies, nil, bundle.Admission, and(policy, not(isPodPolicy))},
+		{&p.PodPolicyKubernetes, nil, bundle.Admission, and(policy, isPodPolicy)},
+		{&p.PodPolicyEmbedded, embedded, bundle.Admission, and(policy, isPodPolicy)},
+		{&p.BindingsEnforce, mode(config.Enforce), bundle.Admission, binding},
+		{&p.BindingsWarn, mode(config.Warn), bundle.Admission, binding},
+		{&p.BindingsAudit, mode(config.Audit), bundle.Admission, binding},
 	} {
 		objects, err := release(part.change, part.stage, part.match)
 		if err != nil {
@@ -141,7 +141,7 @@ func release(change func(*bundle.Options), stage string, match func(bundle.Objec
 
 // registryWebhook is the last of the validating webhooks, which the store embedded lacks.
 func registryWebhook() (string, error) {
-	found, err := release(nil, bundle.Gates, kind("ValidatingWebhookConfiguration"))
+	found, err := release(nil, bundle.Admission, kind("ValidatingWebhookConfiguration"))
 	if err != nil {
 		return "", err
 	}

@@ -32,12 +32,12 @@ func addKustomize(files map[string][]byte) error {
 		match func(bundle.Object) bool
 	}{
 		{"base/namespace.yaml", base, bundle.Definitions, kind("Namespace")},
-		{"base/rights.yaml", base, bundle.Rights, every},
+		{"base/rbac.yaml", base, bundle.RBAC, every},
 		{"base/server.yaml", base, bundle.Server, every},
-		{"base/admission.yaml", base, bundle.Gates, every},
-		{"overlays/cert-manager/rights.yaml", withCertManager, bundle.Rights, and(kind("Role"), named(bundle.RoleCertificates))},
+		{"base/admission.yaml", base, bundle.Admission, every},
+		{"overlays/cert-manager/rbac.yaml", withCertManager, bundle.RBAC, and(kind("Role"), named(bundle.RoleCertificates))},
 		{"overlays/embedded/volume.yaml", withFile, bundle.Server, kind("PersistentVolumeClaim")},
-		{"overlays/embedded/gate.yaml", withFile, bundle.Gates, and(kind("ValidatingAdmissionPolicy"), named(config.PodPolicy))},
+		{"overlays/embedded/policy.yaml", withFile, bundle.Admission, and(kind("ValidatingAdmissionPolicy"), named(config.PodPolicy))},
 	} {
 		objects, err := f.from.pick(f.stage, f.match)
 		if err != nil {
@@ -132,7 +132,7 @@ func webhooksPatch(from, to cluster) (any, error) {
 
 // validatingWebhooks returns the validating webhook configuration and its webhooks' names.
 func validatingWebhooks(c cluster) (configuration bundle.Object, names []string, err error) {
-	found, err := c.pick(bundle.Gates, kind("ValidatingWebhookConfiguration"))
+	found, err := c.pick(bundle.Admission, kind("ValidatingWebhookConfiguration"))
 	if err != nil {
 		return configuration, nil, err
 	}

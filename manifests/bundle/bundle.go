@@ -1,5 +1,5 @@
-// Package bundle makes the objects by which drey runs in a cluster. The kustomize
-// base, the Helm chart and `drey install` all have them from here.
+// Package bundle generates the objects that run drey in a cluster, for the kustomize base,
+// the Helm chart and `drey install`.
 package bundle
 
 import (
@@ -17,70 +17,70 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// Name is that of every object that needs no other: the ServiceAccount, the
-// Deployment, the Service.
+// Name is the name of the ServiceAccount, the Deployment, the Service, and every other object
+// that needs no name of its own.
 const Name = "drey"
 
-// Namespace is where drey runs unless it is told otherwise.
+// Namespace is the default of Options.Namespace.
 const Namespace = "drey-system"
 
-// Where the certificate of the webhooks comes from.
+// The values of Options.Certs: the issuer of the serving certificate.
 const (
 	SelfSigned  = "self-signed"
 	CertManager = "cert-manager"
 )
 
-// Where the registry is kept.
+// The values of Options.Store.
 const (
-	Kubernetes = "kubernetes" // in custom resources; any number of replicas
-	Embedded   = "embedded"   // in a file on a volume; one replica
+	Kubernetes = "kubernetes" // custom resources; any number of replicas
+	Embedded   = "embedded"   // a file on a volume; one replica
 )
 
-// Options say how drey is to run. [Defaults] are what most want.
+// Options configure an installation. See [Defaults].
 type Options struct {
-	Namespace        string // drey's own; the gates leave it alone
+	Namespace        string // drey's own, which its webhooks exclude
 	Image            string
 	Replicas         int32
 	Certs            string
 	Store            string
-	VolumeSize       string // of the embedded store, such as 1Gi
+	VolumeSize       string // of the embedded store
 	Mode             config.Mode
-	RESTURL          string   // where people reach the REST API; empty: the Service
-	TargetNamespaces []string // get a ServiceAccount flink, with the rights of a Flink job
+	RESTURL          string   // of the REST API, for remedies in denials; empty: the Service
+	TargetNamespaces []string // get a ServiceAccount flink with the permissions of a Flink job
 }
 
-// Defaults are two replicas, with the registry in the cluster and certificates of
-// their own.
+// Defaults returns two replicas with the registry in the cluster and a self-signed
+// certificate, in mode enforce.
 func Defaults() Options {
 	return Options{Namespace: Namespace, Image: Image, Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
 }
 
-// Version is that of what the manifests run: a release, whose tag they carry.
+// Version is the release that the manifests run.
 const Version = "0.1.0"
 
-// Image is the one of Version.
+// Image is the image of Version.
 const Image = "drey.dev/drey:" + Version
 
-// complete fills in what follows from the rest, and refuses what cannot run.
+// complete validates the options, and sets the defaults that depend on others.
 func (o *Options) complete() error {
 	switch {
 	case len(validation.IsDNS1123Label(o.Namespace)) > 0:
-		return fmt.Errorf("%q is no name of a namespace", o.Namespace)
+		return fmt.Errorf("invalid namespace %q: use lower-case letters, digits and hyphens", o.Namespace)
 	case strings.HasPrefix(o.Namespace, "kube-"):
-		return fmt.Errorf("namespace %q is Kubernetes' own: give drey one of its own, such as %s", o.Namespace, Namespace)
+		return fmt.Errorf("invalid namespace %q: it is reserved for Kubernetes; use another, such as %s", o.Namespace, Namespace)
 	case o.Image == "":
-		return errors.New("there is no image to run")
+		return errors.New("no image: give one")
 	case o.Certs != SelfSigned && o.Certs != CertManager:
-		return fmt.Errorf("certificates are %q: use %s or %s", o.Certs, SelfSigned, CertManager)
+		return fmt.Errorf("invalid certificate issuer %q: use %s or %s", o.Certs, SelfSigned, CertManager)
 	case o.Store != Kubernetes && o.Store != Embedded:
-		return fmt.Errorf("the store is %q: use %s or %s", o.Store, Kubernetes, Embedded)
+		return fmt.Errorf("invalid store %q: use %s or %s", o.Store, Kubernetes, Embedded)
 	case o.Replicas < 1:
-		return fmt.Errorf("%d replicas serve nobody: use 2, or 1 with the embedded store", o.Replicas)
+		return fmt.Errorf("invalid number of replicas %d: use 2, or 1 with the embedded store", o.Replicas)
 	case o.Store == Embedded && o.Replicas != 1:
-		return fmt.Errorf("%d replicas cannot share the file of the embedded store: use 1, or the store %s", o.Replicas, Kubernetes)
+		return fmt.Errorf("invalid number of replicas %d: the embedded store allows one process; use 1, or the store %s", o.Replicas, Kubernetes)
 	}
 	if _, err := resource.ParseQuantity(o.VolumeSize); o.Store == Embedded && err != nil {
-		return fmt.Errorf("the size of the volume is %q: use such as 1Gi", o.VolumeSize)
+		return fmt.Errorf("invalid volume size %q: use a quantity such as 1Gi", o.VolumeSize)
 	}
 	if _, err := config.ParseMode(string(o.Mode)); err != nil {
 		return err
@@ -91,22 +91,21 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// Stage is what is applied before the next one is.
+// Stage is a set of objects that is applied before the next one.
 type Stage struct {
 	Name    string
 	Objects []Object
 }
 
-// The stages, in order. What calls drey comes when drey answers.
+// The stages, in order. The API server calls drey only once drey is ready.
 const (
-	Definitions = "definitions" // of custom resources, and the namespace
-	Rights      = "rights"
+	Definitions = "definitions" // the custom resource definitions, and the namespace
+	RBAC        = "rbac"
 	Server      = "server"
-	Gates       = "admission" // webhook configurations and policies
+	Admission   = "admission" // webhook configurations and policies
 )
 
-// Stages are all objects, in the order in which they are to be applied. They are
-// removed in reverse.
+// Stages returns all objects, in the order to apply them. They are removed in reverse.
 func Stages(o Options) ([]Stage, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -115,7 +114,7 @@ func Stages(o Options) ([]Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	rights, err := o.rights()
+	rbac, err := o.rbac()
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +122,11 @@ func Stages(o Options) ([]Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	gates, err := o.gates()
+	admission, err := o.admission()
 	if err != nil {
 		return nil, err
 	}
-	return []Stage{{Definitions, definitions}, {Rights, rights}, {Server, server}, {Gates, gates}}, nil
+	return []Stage{{Definitions, definitions}, {RBAC, rbac}, {Server, server}, {Admission, admission}}, nil
 }
 
 // CRDs returns the CustomResourceDefinitions of drey's objects.
@@ -147,8 +146,8 @@ func CRDs() ([]Object, error) {
 	return all, nil
 }
 
-// definitions are those of the custom resources, even where the registry is in a
-// file: so the store can be changed later on.
+// definitions includes the custom resource definitions with the embedded store too, so that
+// the store can be changed later.
 func (o *Options) definitions() ([]Object, error) {
 	all, err := CRDs()
 	if err != nil {
@@ -164,7 +163,7 @@ func (o *Options) definitions() ([]Object, error) {
 	return append(all, namespace...), err
 }
 
-// labels are on everything that is drey's.
+// labels identify drey's objects.
 func labels() map[string]string { return map[string]string{"app.kubernetes.io/name": Name} }
 
 func with(a, b map[string]string) map[string]string {
@@ -172,7 +171,7 @@ func with(a, b map[string]string) map[string]string {
 	return a
 }
 
-// meta is that of an object in drey's namespace.
+// meta returns the metadata of an object in drey's namespace.
 func (o *Options) meta() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: o.Namespace, Name: Name, Labels: labels()}
 }

@@ -9,20 +9,21 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-func TestWhatCannotRunIsRefusedWithWhatToDo(t *testing.T) {
+// TestStagesInvalidOptions: the error has the value and the remedy.
+func TestStagesInvalidOptions(t *testing.T) {
 	for rule, c := range map[string]struct {
 		change func(*Options)
 		says   string
 	}{
-		"a namespace of no name":           {func(o *Options) { o.Namespace = "Drey System" }, `"Drey System" is no name`},
-		"Kubernetes' own namespace":        {func(o *Options) { o.Namespace = "kube-system" }, "drey-system"},
-		"no image":                         {func(o *Options) { o.Image = "" }, "image"},
-		"certificates of nowhere":          {func(o *Options) { o.Certs = "letsencrypt" }, "self-signed or cert-manager"},
-		"a store that does not exist":      {func(o *Options) { o.Store = "sqlite" }, "kubernetes or embedded"},
-		"nobody to serve":                  {func(o *Options) { o.Replicas = 0 }, "use 2"},
-		"two processes of one file":        {func(o *Options) { o.Store = Embedded }, "use 1"},
-		"a mode that does not exist":       {func(o *Options) { o.Mode = "strict" }, "enforce, warn or audit"},
-		"a size that is none, of a volume": {func(o *Options) { o.Store, o.Replicas, o.VolumeSize = Embedded, 1, "big" }, `"big"`},
+		"invalid namespace":                  {func(o *Options) { o.Namespace = "Drey System" }, `invalid namespace "Drey System"`},
+		"system namespace":                   {func(o *Options) { o.Namespace = "kube-system" }, "drey-system"},
+		"no image":                           {func(o *Options) { o.Image = "" }, "image"},
+		"unknown certificate issuer":         {func(o *Options) { o.Certs = "letsencrypt" }, "self-signed or cert-manager"},
+		"unknown store":                      {func(o *Options) { o.Store = "sqlite" }, "kubernetes or embedded"},
+		"no replicas":                        {func(o *Options) { o.Replicas = 0 }, "use 2"},
+		"two replicas of the embedded store": {func(o *Options) { o.Store = Embedded }, "use 1"},
+		"unknown mode":                       {func(o *Options) { o.Mode = "strict" }, "enforce, warn or audit"},
+		"invalid volume size":                {func(o *Options) { o.Store, o.Replicas, o.VolumeSize = Embedded, 1, "big" }, `"big"`},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			o := Defaults()
@@ -34,14 +35,14 @@ func TestWhatCannotRunIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
-// TestRightsAreTheLeast looks at every rule of every role, in every variant.
-func TestRightsAreTheLeast(t *testing.T) {
+// TestRBACLeastPrivilege checks every rule of every role, in every variant.
+func TestRBACLeastPrivilege(t *testing.T) {
 	seen := 0
 	for _, certs := range []string{SelfSigned, CertManager} {
 		for _, store := range []string{Kubernetes, Embedded} {
 			o := Defaults()
 			o.Certs, o.Store, o.Replicas, o.TargetNamespaces = certs, store, 1, []string{"staging"}
-			for _, object := range pick(t, o, Rights, "Role", "ClusterRole") {
+			for _, object := range pick(t, o, RBAC, "Role", "ClusterRole") {
 				var role rbacv1.ClusterRole
 				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
 					t.Fatal(err)
@@ -52,7 +53,7 @@ func TestRightsAreTheLeast(t *testing.T) {
 				for i, r := range role.Rules {
 					seen++
 					if !strings.HasSuffix(object.reasons[i], ".") {
-						t.Errorf("%s: nobody says why: %v", object, r)
+						t.Errorf("%s: no reason: %v", object, r)
 					}
 					for _, word := range slices.Concat(r.APIGroups, r.Resources, r.Verbs, r.ResourceNames, r.NonResourceURLs) {
 						if strings.Contains(word, "*") {
@@ -63,14 +64,14 @@ func TestRightsAreTheLeast(t *testing.T) {
 						switch {
 						case !slices.Contains(r.Resources, grave):
 						case grave == "secrets" && (role.Kind != "Role" || role.Namespace != o.Namespace):
-							t.Errorf("%s: %v reaches Secrets that are not drey's", object, r)
+							t.Errorf("%s: %v grants Secrets outside of drey's namespace", object, r)
 						case len(r.ResourceNames) == 0 && !slices.Equal(r.Verbs, creating):
-							t.Errorf("%s: %v reaches more than drey's own", object, r)
+							t.Errorf("%s: %v grants more than drey's own objects", object, r)
 						}
 					}
 					for _, verb := range []string{"escalate", "bind", "impersonate", "delete", "deletecollection"} {
 						if slices.Contains(r.Verbs, verb) && !slices.Contains(r.APIGroups, "drey.dev") && role.Name != roleFlink {
-							t.Errorf("%s: drey does not %s: %v", object, verb, r)
+							t.Errorf("%s: drey needs no verb %s: %v", object, verb, r)
 						}
 					}
 				}
@@ -78,28 +79,29 @@ func TestRightsAreTheLeast(t *testing.T) {
 		}
 	}
 	if seen < 40 {
-		t.Errorf("only %d rules were looked at", seen)
+		t.Errorf("only %d rules were checked", seen)
 	}
 }
 
-// TestTheRulesOfTheRegistryHoldForKubectl where the cluster keeps it: else whoever may
-// create a target in one namespace could let Flink into any other. A drey that keeps it
-// in a file does not answer such a call.
-func TestTheRulesOfTheRegistryHoldForKubectl(t *testing.T) {
+// TestRegistryWebhook: the store kubernetes has the webhook that validates custom resources,
+// without which a user with write access in one namespace could open any other to Flink. The
+// store embedded does not serve it.
+func TestRegistryWebhook(t *testing.T) {
 	for store, want := range map[string]bool{Kubernetes: true, Embedded: false} {
 		o := Defaults()
 		o.Store, o.Replicas = store, 1
 		found := false
-		for _, w := range pick(t, o, Gates, "ValidatingWebhookConfiguration")[0].Object["webhooks"].([]any) {
+		for _, w := range pick(t, o, Admission, "ValidatingWebhookConfiguration")[0].Object["webhooks"].([]any) {
 			found = found || w.(map[string]any)["name"] == "registry.drey.dev"
 		}
 		if found != want {
-			t.Errorf("%s: there is a webhook for drey's own objects: %t, want %t", store, found, want)
+			t.Errorf("%s: registry.drey.dev: %t, want %t", store, found, want)
 		}
 	}
 }
 
-func TestWhatCallsDreyComesLast(t *testing.T) {
+// TestStagesOrder: the API server calls drey only once it runs.
+func TestStagesOrder(t *testing.T) {
 	stages, err := Stages(Defaults())
 	if err != nil {
 		t.Fatal(err)

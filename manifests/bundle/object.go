@@ -14,10 +14,10 @@ import (
 // Object is one object of the cluster.
 type Object struct {
 	*unstructured.Unstructured
-	reasons []string // why each of a role's rules is there
+	reasons []string // of each rule of a role
 }
 
-// resources of the kinds that there are.
+// resources are the resource names of the kinds.
 var resources = map[string]string{
 	"Namespace": "namespaces", "CustomResourceDefinition": "customresourcedefinitions", "ServiceAccount": "serviceaccounts",
 	"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
@@ -27,16 +27,16 @@ var resources = map[string]string{
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 }
 
-// Resource is where the API server keeps the object.
+// Resource returns the resource of the object.
 func (o Object) Resource() schema.GroupVersionResource {
 	kind := o.GroupVersionKind()
 	return kind.GroupVersion().WithResource(resources[kind.Kind])
 }
 
-// String is such as deployment/drey, as kubectl has it.
+// String returns the object as kubectl prints it, such as deployment/drey.
 func (o Object) String() string { return strings.ToLower(o.GetKind()) + "/" + o.GetName() }
 
-// YAML writes the object. The rules of a role say why they are there.
+// YAML returns the object, with the reason for each rule of a role as a comment.
 func (o Object) YAML() ([]byte, error) {
 	if len(o.reasons) == 0 {
 		return yaml.Marshal(o.Object)
@@ -63,7 +63,7 @@ func (o Object) YAML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// convert takes what Go makes of an object, and leaves out what says nothing.
+// convert turns typed objects into unstructured ones, without status and null fields.
 func convert(typed ...any) ([]Object, error) {
 	var all []Object
 	for _, t := range typed {
@@ -92,12 +92,12 @@ func parse(text []byte) (Object, error) {
 		return o, err
 	}
 	if resources[o.GetKind()] == "" {
-		return o, fmt.Errorf("the resource of kind %s is not known", o.GetKind())
+		return o, fmt.Errorf("unknown kind %q", o.GetKind())
 	}
 	return o, nil
 }
 
-// prune removes nulls, which are types' way of saying nothing.
+// prune removes null fields.
 func prune(value any) {
 	switch v := value.(type) {
 	case map[string]any:

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Where the pods listen, but for webhookServicePort, which is the Service's.
+// The ports of the pods, and the port webhookServicePort of the Service.
 const (
 	webhookPort        int32 = 9443
 	webhookServicePort int32 = 443
@@ -21,13 +21,13 @@ const (
 	probePort          int32 = 8080
 )
 
-// dataDir is where the volume of the embedded store is.
+// dataDir is the mount path of the embedded store's volume.
 const dataDir = "/data"
 
-// nobody is the user that the container runs as.
+// nobody is the uid and gid of the container.
 const nobody int64 = 65532
 
-// server are the objects that run drey.
+// server returns the objects that run drey.
 func (o *Options) server() ([]Object, error) {
 	typed := []any{o.service(), o.networkPolicy()}
 	if o.Store == Embedded {
@@ -51,8 +51,9 @@ func (o *Options) service() *corev1.Service {
 	}
 }
 
-// networkPolicy lets nothing in but by the doors that ask who is there, or that the
-// API server calls, whose address nobody knows; and drey out to it, and to names.
+// networkPolicy allows ingress to the ports that authenticate callers and to that of the
+// webhooks, whose caller, the API server, has no known address; and egress to the API server
+// and DNS.
 func (o *Options) networkPolicy() *networkingv1.NetworkPolicy {
 	ports := func(protocol corev1.Protocol, numbers ...int32) []networkingv1.NetworkPolicyPort {
 		var all []networkingv1.NetworkPolicyPort
@@ -80,7 +81,7 @@ func (o *Options) budget() *policyv1.PodDisruptionBudget {
 		TypeMeta: metav1.TypeMeta{APIVersion: policyv1.SchemeGroupVersion.String(), Kind: "PodDisruptionBudget"}, ObjectMeta: o.meta(),
 		Spec: policyv1.PodDisruptionBudgetSpec{
 			MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels()},
-			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow), // a pod that does not serve holds up no node
+			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow), // a pod that is not ready does not block a drain
 		},
 	}
 }
@@ -107,7 +108,7 @@ func (o *Options) deployment() *appsv1.Deployment {
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels()}, Spec: o.pod()},
 		},
 	}
-	if o.Store == Embedded { // one process at a time has the file
+	if o.Store == Embedded { // the file is locked by one process
 		d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
 	}
 	return d
@@ -128,7 +129,7 @@ func (o *Options) pod() corev1.PodSpec {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")},
-		// preStop, --shutdown-delay, and 20 s for the requests that are under way then.
+		// preStop, --shutdown-delay, and 20 s for in-flight requests.
 		TerminationGracePeriodSeconds: new(int64(45)),
 		Containers:                    []corev1.Container{o.container()},
 	}
@@ -151,7 +152,7 @@ func (o *Options) container() corev1.Container {
 	c := corev1.Container{
 		Name: Name, Image: o.Image, Args: o.args(),
 		Ports: []corev1.ContainerPort{port("webhooks", webhookPort), port("rest", restPort), port("metrics", metricsPort), port("probes", probePort)},
-		// The garbage collector works harder before the kernel ends the process.
+		// The garbage collector works harder near the memory limit, before an OOM kill.
 		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "230MiB"}},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
@@ -164,7 +165,7 @@ func (o *Options) container() corev1.Container {
 		StartupProbe:   probe("/livez", 2, 60),
 		LivenessProbe:  probe("/livez", 10, 3),
 		ReadinessProbe: probe("/readyz", 2, 1),
-		// Meanwhile the endpoint goes from the nodes, before readiness does.
+		// Endpoints are removed from the nodes before the process turns unready.
 		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}},
 	}
 	if o.Store == Embedded {

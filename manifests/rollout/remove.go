@@ -34,7 +34,7 @@ func (r *Rollout) Remove(ctx context.Context, what Removal) error {
 		return err
 	}
 	for _, stage := range slices.Backward(stages) {
-		if stage.Name != bundle.Gates && what.AdmissionOnly {
+		if stage.Name != bundle.Admission && what.AdmissionOnly {
 			break
 		}
 		for _, o := range slices.Backward(stage.Objects) {
@@ -102,7 +102,7 @@ func Names(what Removal) ([][2]string, error) {
 	}
 	var all [][2]string
 	for _, stage := range slices.Backward(stages) {
-		if stage.Name != bundle.Gates && what.AdmissionOnly {
+		if stage.Name != bundle.Admission && what.AdmissionOnly {
 			break
 		}
 		for _, o := range slices.Backward(stage.Objects) {

@@ -10,7 +10,7 @@
 {{ .Values.rest.url | default (printf "https://drey.%s.svc:8443" .Release.Namespace) }}
 {{- end -}}
 
-{{- /* The Secret whose ca.crt vouches for what drey serves. */ -}}
+{{- /* The Secret with the CA of the serving certificate. */ -}}
 {{- define "drey.caSecret" -}}
 {{ if eq .Values.certs.mode "cert-manager" }}drey-serving{{ else }}drey-certs{{ end }}
 {{- end -}}

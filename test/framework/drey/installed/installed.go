@@ -37,7 +37,7 @@ func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, e
 	if err := apply(ctx, o.Cluster, b, bundle.Definitions, nil); err != nil {
 		return nil, err
 	}
-	if err := apply(ctx, o.Cluster, b, bundle.Rights, nil); err != nil {
+	if err := apply(ctx, o.Cluster, b, bundle.RBAC, nil); err != nil {
 		return nil, err
 	}
 	kubeconfig, err := Kubeconfig(ctx, o.Cluster, b.Namespace)
@@ -67,7 +67,7 @@ func InstallWebhooks(ctx context.Context, c *cluster.Cluster, b bundle.Options, 
 		}
 		return unstructured.SetNestedMap(webhook, map[string]any{"url": url + path}, "clientConfig")
 	}
-	if err := apply(ctx, c, b, bundle.Gates, setURL); err != nil {
+	if err := apply(ctx, c, b, bundle.Admission, setURL); err != nil {
 		return err
 	}
 	if err := awaitCABundles(ctx, c); err != nil {

@@ -8,23 +8,23 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// gates are what calls drey, and what holds while it does not answer. Their
-// caBundles are written by drey or by cert-manager.
-func (o *Options) gates() ([]Object, error) {
+// admission returns the webhook configurations, and the policies that hold while drey is
+// down. drey or cert-manager injects the caBundles.
+func (o *Options) admission() ([]Object, error) {
 	exclude := append([]string{o.Namespace}, config.SystemNamespaces...)
 	client := config.ByService(o.Namespace, Name, webhookServicePort)
-	self := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name)
+	username := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name)
 	validating := config.Validating(client, exclude)
 	if o.Store == Kubernetes {
-		validating.Webhooks = append(validating.Webhooks, config.ValidatingRegistry(client, self))
+		validating.Webhooks = append(validating.Webhooks, config.ValidatingRegistry(client, username))
 	}
 	typed := []any{config.Mutating(client, exclude), validating}
 	policies, bindings := config.Policies(config.PolicyOptions{
-		Exclude: exclude, Mode: o.Mode, Username: self, OwnNamespace: o.Namespace,
+		Exclude: exclude, Mode: o.Mode, Username: username, OwnNamespace: o.Namespace,
 		RegisterCommand: verdict.RegisterHint{URL: o.RESTURL, NeedsToken: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
-	policy, held := config.RepairGuard(self)
-	policies, bindings = append(policies, policy), append(bindings, held)
+	guard, guardBinding := config.RepairGuard(username)
+	policies, bindings = append(policies, guard), append(bindings, guardBinding)
 	for _, p := range policies {
 		p.Labels = labels()
 		typed = append(typed, p)
