@@ -1,5 +1,5 @@
-// Package doctor says what is wrong with an installation of drey, from what was found
-// of it in the cluster, and what mends each of it.
+// Package doctor diagnoses an installation of drey from facts about it, and has a fix for
+// each finding. It reads nothing itself.
 package doctor
 
 import (
@@ -12,79 +12,79 @@ import (
 	"drey.dev/drey/manifests/bundle"
 )
 
-// Level says how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels.
 const (
 	OK   Level = "OK"
-	Warn Level = "WARN" // it works, and something will go wrong sooner or later
-	Fail Level = "FAIL" // something does not work
+	Warn Level = "WARN" // it works, but not for long, or not in every case
+	Fail Level = "FAIL" // it does not work
 )
 
-// Finding is what one check came to.
+// Finding is a result of a check.
 type Finding struct {
 	Check   string `json:"check"`
 	Level   Level  `json:"level"`
 	Message string `json:"message"`
-	Fix     string `json:"fix,omitempty"` // a command, or what to do; empty of what is OK
+	Fix     string `json:"fix,omitempty"` // a command or an instruction; empty if OK
 }
 
-// Facts are what was found.
+// Facts describe an installation as it was read from the cluster.
 type Facts struct {
 	Now     time.Time
 	Version string // of this program
 	Options bundle.Options
-	Image   string // that the Deployment runs; empty: there is no Deployment
+	Image   string // of the Deployment; empty: no Deployment exists
 
-	Expected []bundle.Object
-	Live     map[string]*unstructured.Unstructured // by Key; absent: not there
-	Unread   map[string]error                      // by Key: it could not be read
-	Unknown  map[string]error                      // by check: what it goes by could not be read
+	Expected    []bundle.Object
+	Live        map[string]*unstructured.Unstructured // by Key; absent: does not exist
+	ReadErrors  map[string]error                      // by Key, of objects that could not be read
+	CheckErrors map[string]error                      // by check whose input could not be read
 
 	Ready, Desired int64 // replicas
-	Endpoints      int   // that are ready
+	Endpoints      int   // ready ones
 	Leases         map[string]Lease
 
-	Secret     string // that has the certificate
-	Leaf       *x509.Certificate
-	CA         []*x509.Certificate
-	Foreign    bool  // the Secret is not drey's
-	Unreadable error // why the certificate is not known, if the Secret is there
-	Others     []Webhook
-	Namespaces map[string]map[string]string // labels, by name
-	Targets    []Target
-	NoTargets  error // why the targets are not known
+	Secret        string // the name of the certificate's
+	Leaf          *x509.Certificate
+	CA            []*x509.Certificate
+	SecretForeign bool                         // the Secret lacks the label of drey's
+	SecretError   error                        // of reading the Secret, if it exists
+	Webhooks      []Webhook                    // of others
+	Namespaces    map[string]map[string]string // labels, by name
+	Targets       []Target
+	TargetsError  error // of reading the targets
 }
 
-// Lease is one by which a replica leads.
+// Lease is a leader election lease.
 type Lease struct {
-	Renewed time.Time
-	For     time.Duration
+	RenewTime time.Time
+	Duration  time.Duration
 }
 
-// Webhook is one of somebody else's.
+// Webhook is an admission webhook of others.
 type Webhook struct {
-	Configuration string // kind and name, as kubectl has them
-	Name          string
-	Fails         bool // it refuses what it cannot be asked about
-	Pods          bool // it is asked about new pods
-	Home          bool // it is asked about drey's own namespace
+	Configuration       string // KIND/NAME
+	Name                string
+	FailsClosed         bool // its failure policy is Fail
+	MatchesPods         bool // its rules match the creation of pods
+	MatchesOwnNamespace bool // it selects drey's namespace
 }
 
 // Target is a DeploymentTarget.
 type Target struct{ Platform, Name, Namespace string }
 
-// Key is how an object is called in Facts.
+// Key is the key of an object in Facts.
 func Key(kind, namespace, name string) string { return kind + "/" + namespace + "/" + name }
 
-// Diagnose makes all checks, in the order in which what they look at was installed.
+// Diagnose runs all checks, in the order of installation.
 func Diagnose(f Facts) []Finding {
 	if f.Image == "" {
-		return []Finding{{"server", Fail, "drey is not in namespace " + f.Options.Namespace + ": there is no Deployment " + bundle.Name, "drey install -n " + f.Options.Namespace + ", or give the namespace with -n"}}
+		return []Finding{{"server", Fail, "drey is not installed in namespace " + f.Options.Namespace + ": no Deployment " + bundle.Name, "drey install -n " + f.Options.Namespace + ", or select another namespace with -n"}}
 	}
 	d := &diagnosis{Facts: f}
-	for _, check := range []func(){d.objects, d.server, d.version, d.leaders, d.certificate, d.trust, d.deadlocks, d.modes, d.marks} {
+	for _, check := range []func(){d.objects, d.server, d.version, d.leaders, d.certificate, d.trust, d.deadlocks, d.modes, d.targets} {
 		check()
 	}
 	return d.found
@@ -99,16 +99,16 @@ func (d *diagnosis) add(check string, level Level, message, fix string) {
 	d.found = append(d.found, Finding{check, level, message, fix})
 }
 
-// unknown says that what a check goes by could not be read, if that is so.
+// unknown reports whether the input of a check could not be read, and adds that finding.
 func (d *diagnosis) unknown(check string) bool {
-	err := d.Unknown[check]
+	err := d.CheckErrors[check]
 	if err != nil {
-		d.add(check, Warn, fmt.Sprintf("it cannot be looked at: %v", err), "have somebody run drey doctor who may read it")
+		d.add(check, Warn, fmt.Sprintf("not checked: %v", err), runWithRights)
 	}
 	return err != nil
 }
 
-// ok says that a check has found nothing, unless it has.
+// ok adds an OK finding for a check without others.
 func (d *diagnosis) ok(check, message string) {
 	for _, f := range d.found {
 		if f.Check == check {
@@ -117,3 +117,5 @@ func (d *diagnosis) ok(check, message string) {
 	}
 	d.add(check, OK, message, "")
 }
+
+const runWithRights = "run drey doctor as a user who may read it"

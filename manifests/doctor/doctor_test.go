@@ -22,7 +22,7 @@ import (
 
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// authority makes a CA, and a serving certificate of it.
+// authority returns a CA, and a serving certificate that it signed.
 func authority(t *testing.T, from, to time.Time, name string) (ca, leaf *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -45,7 +45,7 @@ func authority(t *testing.T, from, to time.Time, name string) (ca, leaf *x509.Ce
 	return ca, sign(&x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to, DNSNames: []string{name}}, ca)
 }
 
-// healthy are the facts of an installation of which nothing is wrong.
+// healthy returns the facts of an installation without faults.
 func healthy(t *testing.T) doctor.Facts {
 	t.Helper()
 	o := bundle.Defaults()
@@ -56,7 +56,7 @@ func healthy(t *testing.T) doctor.Facts {
 	ca, leaf := authority(t, now.AddDate(0, 0, -10), now.AddDate(1, 0, 0), "drey.drey-system.svc")
 	f := doctor.Facts{
 		Now: now, Version: "0.1.0", Options: o, Image: o.Image, Live: map[string]*unstructured.Unstructured{},
-		Ready: 2, Desired: 2, Endpoints: 2, Leases: map[string]doctor.Lease{"drey": {Renewed: now.Add(-5 * time.Second), For: 15 * time.Second}},
+		Ready: 2, Desired: 2, Endpoints: 2, Leases: map[string]doctor.Lease{"drey": {RenewTime: now.Add(-5 * time.Second), Duration: 15 * time.Second}},
 		Secret: "drey-certs", Leaf: leaf, CA: []*x509.Certificate{ca},
 		Namespaces: map[string]map[string]string{"flink": {"drey.dev/registered": "true"}, "web": {"drey.dev/mode": "warn"}, "drey-system": {}},
 		Targets:    []doctor.Target{{"default", "flink", "flink"}, {"default", "own", "drey-system"}},
@@ -81,8 +81,8 @@ func trust(configuration *unstructured.Unstructured, ca *x509.Certificate) {
 	}
 }
 
-// setLife gives it a certificate that everybody trusts, while it lives.
-func setLife(t *testing.T, f *doctor.Facts, from, to time.Time) {
+// setValidity replaces the certificate, and the caBundles that trust it.
+func setValidity(t *testing.T, f *doctor.Facts, from, to time.Time) {
 	t.Helper()
 	ca, leaf := authority(t, from, to, "drey.drey-system.svc")
 	f.CA, f.Leaf = []*x509.Certificate{ca}, leaf
@@ -90,7 +90,7 @@ func setLife(t *testing.T, f *doctor.Facts, from, to time.Time) {
 	trust(f.Live["ValidatingWebhookConfiguration//drey"], ca)
 }
 
-func TestAHealthyInstallation(t *testing.T) {
+func TestDiagnoseHealthy(t *testing.T) {
 	for _, found := range doctor.Diagnose(healthy(t)) {
 		if found.Level != doctor.OK || found.Fix != "" {
 			t.Errorf("%+v", found)
@@ -98,8 +98,8 @@ func TestAHealthyInstallation(t *testing.T) {
 	}
 }
 
-// TestEachFault is found, at its level, with what mends it; and nothing else is.
-func TestEachFault(t *testing.T) {
+// TestDiagnoseFaults: each fault is found at its level, with its fix, and nothing else is.
+func TestDiagnoseFaults(t *testing.T) {
 	const webhooks = "MutatingWebhookConfiguration//drey"
 	first := func(f *doctor.Facts) map[string]any {
 		return f.Live[webhooks].Object["webhooks"].([]any)[0].(map[string]any)
@@ -111,65 +111,69 @@ func TestEachFault(t *testing.T) {
 		message string
 		fix     string
 	}{
-		"it is not installed":  {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "not in namespace drey-system", "drey install -n drey-system"},
-		"a policy is gone":     {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate is not there", "drey install -n drey-system --image " + bundle.Image},
-		"a budget is gone":     {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "helm upgrade"},
-		"a webhook fails open": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
-		"a webhook is narrowed": {func(f *doctor.Facts) {
+		"not installed":          {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "not installed in namespace drey-system", "drey install -n drey-system"},
+		"policy deleted":         {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "drey install -n drey-system --image " + bundle.Image},
+		"budget deleted":         {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "helm upgrade"},
+		"failure policy changed": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
+		"webhook restricted": {func(f *doctor.Facts) {
 			first(f)["objectSelector"] = map[string]any{"matchLabels": map[string]any{"never": "x"}}
 		}, doctor.Fail, "objects", "webhooks[0].objectSelector", "kubectl delete mutatingwebhookconfiguration/drey, and then drey install"},
-		"a policy is narrowed": {func(f *doctor.Facts) {
+		"binding restricted": {func(f *doctor.Facts) {
 			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["matchResources"] = map[string]any{"matchPolicy": "Equivalent", "namespaceSelector": map[string]any{"matchLabels": map[string]any{"never": "x"}}}
 		}, doctor.Fail, "objects", "spec.matchResources", "kubectl delete validatingadmissionpolicybinding/drey-gate, and then drey install"},
-		"a policy audits, too": {func(f *doctor.Facts) {
+		"validation action added": {func(f *doctor.Facts) {
 			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["validationActions"] = []any{"Audit", "Deny"}
 		}, doctor.Fail, "objects", "spec.validationActions", "kubectl delete validatingadmissionpolicybinding/drey-gate, and then drey install"},
-		"the API server's defaults": {func(f *doctor.Facts) {
+		"API server defaults": {func(f *doctor.Facts) {
 			first(f)["objectSelector"], first(f)["later"] = map[string]any{}, "default"
 		}, doctor.OK, "", "", ""},
-		"a right is taken away": {func(f *doctor.Facts) { f.Live["ClusterRole//drey"].Object["rules"] = []any{} }, doctor.Fail, "objects", "clusterrole/drey is not what this version writes, at rules", "drey install"},
-		"a role may not be read": {func(f *doctor.Facts) {
+		"rules removed": {func(f *doctor.Facts) { f.Live["ClusterRole//drey"].Object["rules"] = []any{} }, doctor.Fail, "objects", "clusterrole/drey differs from what this version installs, at rules", "drey install"},
+		"role not readable": {func(f *doctor.Facts) {
 			delete(f.Live, "ClusterRole//drey")
-			f.Unread = map[string]error{"ClusterRole//drey": errors.New("forbidden")}
-		}, doctor.Warn, "objects", "cannot be read: forbidden", "somebody"},
-		"people change their own":       {func(f *doctor.Facts) { f.Live["Deployment/drey-system/drey"].Object["spec"] = map[string]any{} }, doctor.OK, "", "", ""},
-		"no replica is ready":           {func(f *doctor.Facts) { f.Ready, f.Endpoints = 0, 0 }, doctor.Fail, "server", "none of 2 replicas is ready", "kubectl describe pods -n drey-system"},
-		"one replica is not":            {func(f *doctor.Facts) { f.Ready, f.Endpoints = 1, 1 }, doctor.Warn, "server", "1 of 2", "kubectl logs -n drey-system"},
-		"there is one replica":          {func(f *doctor.Facts) { f.Ready, f.Desired = 1, 1 }, doctor.Warn, "server", "one replica", "kubectl scale -n drey-system deployment/drey --replicas=2"},
-		"the Service leads nowhere":     {func(f *doctor.Facts) { f.Endpoints = 0 }, doctor.Fail, "server", "leads to no pod", "kubectl get service drey"},
-		"another version":               {func(f *doctor.Facts) { f.Version = "v0.2.0" }, doctor.Warn, "version", "this program is v0.2.0", "drey install --image"},
-		"nobody has led":                {func(f *doctor.Facts) { f.Leases = nil }, doctor.Fail, "leader", "no replica leads: ", "kubectl logs"},
-		"nobody leads any more":         {func(f *doctor.Facts) { f.Now = f.Now.Add(time.Hour) }, doctor.Fail, "leader", "the last did 1h0m5s ago", "kubectl logs"},
-		"the Secret may not be read":    {func(f *doctor.Facts) { f.Leaf, f.CA, f.Unreadable = nil, nil, errors.New("forbidden") }, doctor.Warn, "certificate", "Secret drey-certs cannot be read: forbidden", "drey_certificate_expiry_timestamp_seconds"},
-		"there is no Secret":            {func(f *doctor.Facts) { f.Leaf, f.CA = nil, nil }, doctor.Warn, "certificate", "no certificate in Secret drey-certs", "kubectl logs"},
-		"the Secret is somebody else's": {func(f *doctor.Facts) { f.Leaf, f.CA, f.Foreign = nil, nil, true }, doctor.Fail, "certificate", "Secret drey-certs is not drey's", "kubectl delete secret -n drey-system drey-certs"},
-		"no caBundle, no certificate": {func(f *doctor.Facts) {
-			f.Leaf, f.CA, f.Unreadable = nil, nil, errors.New("forbidden")
+			f.ReadErrors = map[string]error{"ClusterRole//drey": errors.New("forbidden")}
+		}, doctor.Warn, "objects", "cannot read clusterrole/drey: forbidden", "as a user"},
+		"Deployment customized":     {func(f *doctor.Facts) { f.Live["Deployment/drey-system/drey"].Object["spec"] = map[string]any{} }, doctor.OK, "", "", ""},
+		"no replica ready":          {func(f *doctor.Facts) { f.Ready, f.Endpoints = 0, 0 }, doctor.Fail, "server", "none of 2 replicas is ready", "kubectl describe pods -n drey-system"},
+		"one of two replicas ready": {func(f *doctor.Facts) { f.Ready, f.Endpoints = 1, 1 }, doctor.Warn, "server", "1 of 2", "kubectl logs -n drey-system"},
+		"single replica":            {func(f *doctor.Facts) { f.Ready, f.Desired = 1, 1 }, doctor.Warn, "server", "one replica", "kubectl scale -n drey-system deployment/drey --replicas=2"},
+		"Service without endpoints": {func(f *doctor.Facts) { f.Endpoints = 0 }, doctor.Fail, "server", "has no endpoints", "kubectl get service drey"},
+		"version differs":           {func(f *doctor.Facts) { f.Version = "v0.2.0" }, doctor.Warn, "version", "this program is v0.2.0", "drey install --image"},
+		"no lease":                  {func(f *doctor.Facts) { f.Leases = nil }, doctor.Fail, "leader", "no leader: ", "kubectl logs"},
+		"lease expired":             {func(f *doctor.Facts) { f.Now = f.Now.Add(time.Hour) }, doctor.Fail, "leader", "was renewed 1h0m5s ago", "kubectl logs"},
+		"Secret not readable":       {func(f *doctor.Facts) { f.Leaf, f.CA, f.SecretError = nil, nil, errors.New("forbidden") }, doctor.Warn, "certificate", "cannot read Secret drey-certs: forbidden", "drey_certificate_expiry_timestamp_seconds"},
+		"no Secret":                 {func(f *doctor.Facts) { f.Leaf, f.CA = nil, nil }, doctor.Warn, "certificate", "no certificate in Secret drey-certs", "kubectl logs"},
+		"Secret of others":          {func(f *doctor.Facts) { f.Leaf, f.CA, f.SecretForeign = nil, nil, true }, doctor.Fail, "certificate", "Secret drey-certs lacks the label", "kubectl delete secret -n drey-system drey-certs"},
+		"no caBundle, Secret not readable": {func(f *doctor.Facts) {
+			f.Leaf, f.CA, f.SecretError = nil, nil, errors.New("forbidden")
 			delete(first(f)["clientConfig"].(map[string]any), "caBundle")
-		}, doctor.Warn, "certificate", "forbidden", "somebody"},
-		"leases may not be read":       {func(f *doctor.Facts) { f.Leases, f.Unknown = nil, map[string]error{"leader": errors.New("forbidden")} }, doctor.Warn, "leader", "forbidden", "somebody"},
-		"endpoints may not be read":    {func(f *doctor.Facts) { f.Endpoints, f.Unknown = 0, map[string]error{"server": errors.New("forbidden")} }, doctor.Warn, "server", "forbidden", "somebody"},
-		"webhooks may not be read":     {func(f *doctor.Facts) { f.Unknown = map[string]error{"deadlock": errors.New("forbidden")} }, doctor.Warn, "deadlock", "forbidden", "somebody"},
-		"a marked namespace is nobody": {func(f *doctor.Facts) { f.Targets = nil }, doctor.Warn, "targets", "namespace flink is marked, and has no target", "kubectl logs"},
-		"a mark is missing":            {func(f *doctor.Facts) { f.Namespaces["flink"] = nil }, doctor.Fail, "targets", "namespace flink has a target and lacks the mark", "kubectl logs"},
-		"a target leads nowhere":       {func(f *doctor.Facts) { delete(f.Namespaces, "flink") }, doctor.Warn, "targets", "points at namespace flink, which is not there", "kubectl create namespace flink"},
-		"targets may not be read":      {func(f *doctor.Facts) { f.NoTargets = errors.New("forbidden") }, doctor.Warn, "targets", "cannot be read: forbidden", "deploymenttargets.drey.dev"},
-		"a mode that is none":          {func(f *doctor.Facts) { f.Namespaces["web"]["drey.dev/mode"] = "loud" }, doctor.Warn, "modes", "namespace web has the label drey.dev/mode=loud", "kubectl label namespace web drey.dev/mode=warn --overwrite"},
-		"a webhook before drey's pods": {func(f *doctor.Facts) {
-			f.Others = []doctor.Webhook{{"mutatingwebhookconfiguration/mesh", "inject.example", true, true, true}}
+		}, doctor.Warn, "certificate", "forbidden", "as a user"},
+		"leases not readable": {func(f *doctor.Facts) {
+			f.Leases, f.CheckErrors = nil, map[string]error{"leader": errors.New("forbidden")}
+		}, doctor.Warn, "leader", "forbidden", "as a user"},
+		"endpoints not readable": {func(f *doctor.Facts) {
+			f.Endpoints, f.CheckErrors = 0, map[string]error{"server": errors.New("forbidden")}
+		}, doctor.Warn, "server", "forbidden", "as a user"},
+		"webhooks not readable":            {func(f *doctor.Facts) { f.CheckErrors = map[string]error{"deadlock": errors.New("forbidden")} }, doctor.Warn, "deadlock", "forbidden", "as a user"},
+		"labeled namespace without target": {func(f *doctor.Facts) { f.Targets = nil }, doctor.Warn, "targets", "namespace flink is labeled, and has no target", "kubectl logs"},
+		"target namespace not labeled":     {func(f *doctor.Facts) { f.Namespaces["flink"] = nil }, doctor.Fail, "targets", "namespace flink has a target and lacks the label", "kubectl logs"},
+		"target namespace does not exist":  {func(f *doctor.Facts) { delete(f.Namespaces, "flink") }, doctor.Warn, "targets", "points at namespace flink, which does not exist", "kubectl create namespace flink"},
+		"targets not readable":             {func(f *doctor.Facts) { f.TargetsError = errors.New("forbidden") }, doctor.Warn, "targets", "cannot read targets: forbidden", "deploymenttargets.drey.dev"},
+		"invalid mode":                     {func(f *doctor.Facts) { f.Namespaces["web"]["drey.dev/mode"] = "loud" }, doctor.Warn, "modes", "namespace web has an invalid mode in the label drey.dev/mode=loud", "kubectl label namespace web drey.dev/mode=warn --overwrite"},
+		"webhook of others matches drey's pods": {func(f *doctor.Facts) {
+			f.Webhooks = []doctor.Webhook{{"mutatingwebhookconfiguration/mesh", "inject.example", true, true, true}}
 		}, doctor.Warn, "deadlock", "inject.example of mutatingwebhookconfiguration/mesh", "NotIn, values: [drey-system]"},
-		"webhooks that are harmless": {func(f *doctor.Facts) {
-			f.Others = []doctor.Webhook{{"a", "open", false, true, true}, {"b", "elsewhere", true, true, false}, {"c", "services", true, false, true}}
+		"webhooks of others do not match": {func(f *doctor.Facts) {
+			f.Webhooks = []doctor.Webhook{{"a", "open", false, true, true}, {"b", "elsewhere", true, true, false}, {"c", "services", true, false, true}}
 		}, doctor.OK, "", "", ""},
-		"nobody trusts": {func(f *doctor.Facts) { delete(first(f)["clientConfig"].(map[string]any), "caBundle") }, doctor.Fail, "caBundle", "the webhook label-pods.drey.dev does not trust", "kubectl rollout restart -n drey-system deployment/drey"},
-		"the certificate is for another": {func(f *doctor.Facts) {
+		"no caBundle": {func(f *doctor.Facts) { delete(first(f)["clientConfig"].(map[string]any), "caBundle") }, doctor.Fail, "caBundle", "the webhook label-pods.drey.dev does not trust", "kubectl rollout restart -n drey-system deployment/drey"},
+		"certificate for another name": {func(f *doctor.Facts) {
 			ca, leaf := authority(t, now.AddDate(0, 0, -1), now.AddDate(1, 0, 0), "other.svc")
 			f.CA, f.Leaf = []*x509.Certificate{ca}, leaf
 			trust(f.Live[webhooks], ca)
 			trust(f.Live["ValidatingWebhookConfiguration//drey"], ca)
-		}, doctor.Fail, "certificate", "is for other.svc", "kubectl logs"},
-		"it ends soon": {func(f *doctor.Facts) { setLife(t, f, now.AddDate(0, 0, -90), now.AddDate(0, 0, 10)) }, doctor.Warn, "certificate", "ends in 10 days", "kubectl logs"},
-		"it has ended": {func(f *doctor.Facts) { setLife(t, f, now.AddDate(0, 0, -90), now.AddDate(0, 0, -3)) }, doctor.Fail, "certificate", "ended 3 days ago", "kubectl logs"},
+		}, doctor.Fail, "certificate", "is valid for other.svc", "kubectl logs"},
+		"certificate expires soon": {func(f *doctor.Facts) { setValidity(t, f, now.AddDate(0, 0, -90), now.AddDate(0, 0, 10)) }, doctor.Warn, "certificate", "expires in 10 days", "kubectl logs"},
+		"certificate expired":      {func(f *doctor.Facts) { setValidity(t, f, now.AddDate(0, 0, -90), now.AddDate(0, 0, -3)) }, doctor.Fail, "certificate", "expired 3 days ago", "kubectl logs"},
 	} {
 		t.Run(fault, func(t *testing.T) {
 			f := healthy(t)
@@ -181,7 +185,7 @@ func TestEachFault(t *testing.T) {
 				case found.Level == c.level && found.Check == c.check && strings.Contains(found.Message, c.message) && strings.Contains(found.Fix, c.fix):
 					hit = true
 				case found.Check != c.check && found.Check != "caBundle": // which follows from the certificate
-					t.Errorf("beside it: %+v", found)
+					t.Errorf("unexpected finding: %+v", found)
 				}
 			}
 			if !hit {

@@ -106,7 +106,7 @@ func printFindings(out io.Writer, format string, found []doctor.Finding) error {
 func examine(ctx context.Context, config *rest.Config, namespace, version string) (doctor.Facts, error) {
 	o := bundle.Defaults()
 	o.Namespace = namespace
-	f := doctor.Facts{Now: time.Now(), Version: version, Options: o, Live: map[string]*unstructured.Unstructured{}, Unread: map[string]error{}, Unknown: map[string]error{}, Leases: map[string]doctor.Lease{}}
+	f := doctor.Facts{Now: time.Now(), Version: version, Options: o, Live: map[string]*unstructured.Unstructured{}, ReadErrors: map[string]error{}, CheckErrors: map[string]error{}, Leases: map[string]doctor.Lease{}}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return f, err
@@ -142,7 +142,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 		case err == nil:
 			f.Live[key] = live
 		case !apierrors.IsNotFound(err):
-			f.Unread[key] = err
+			f.ReadErrors[key] = err
 		}
 	}
 	examineTargets(ctx, config, &f)
@@ -173,7 +173,7 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	namespace := f.Options.Namespace
 	endpoints, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + bundle.Name})
 	if err != nil {
-		f.Unknown["server"] = err
+		f.CheckErrors["server"] = err
 		endpoints = &discoveryv1.EndpointSliceList{}
 	}
 	for _, s := range endpoints.Items {
@@ -185,12 +185,12 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	leases, err := client.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		f.Unknown["leader"] = err
+		f.CheckErrors["leader"] = err
 		leases = &coordinationv1.LeaseList{}
 	}
 	for _, l := range leases.Items {
 		if l.Spec.RenewTime != nil && l.Spec.LeaseDurationSeconds != nil && cmp.Or(deref(l.Spec.HolderIdentity), "") != "" {
-			f.Leases[l.Name] = doctor.Lease{Renewed: l.Spec.RenewTime.Time, For: time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second}
+			f.Leases[l.Name] = doctor.Lease{RenewTime: l.Spec.RenewTime.Time, Duration: time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second}
 		}
 	}
 	f.Secret = certs.SecretName
@@ -202,10 +202,10 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	case apierrors.IsNotFound(err):
 		return
 	case err != nil:
-		f.Unreadable = err
+		f.SecretError = err
 		return
 	case f.Secret == certs.SecretName && secret.Labels[certs.ManagedByLabel] != certs.Owner:
-		f.Foreign = true
+		f.SecretForeign = true
 		return
 	}
 	if chain := parseCertificates(secret.Data["tls.crt"]); len(chain) > 0 {
@@ -235,7 +235,7 @@ func parseCertificates(text []byte) (all []*x509.Certificate) {
 func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) {
 	namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		f.Unknown["deadlock"], f.Unknown["modes"], f.Unknown["targets"] = err, err, err
+		f.CheckErrors["deadlock"], f.CheckErrors["modes"], f.CheckErrors["targets"] = err, err, err
 		return
 	}
 	f.Namespaces = map[string]map[string]string{}
@@ -245,14 +245,14 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	ownLabels := labels.Set(f.Namespaces[f.Options.Namespace])
 	add := func(configuration, name string, policy *admissionv1.FailurePolicyType, selector *metav1.LabelSelector, rules []admissionv1.RuleWithOperations) {
 		s, err := metav1.LabelSelectorAsSelector(selector)
-		f.Others = append(f.Others, doctor.Webhook{
-			Configuration: configuration, Name: name, Fails: policy == nil || *policy == admissionv1.Fail,
-			Pods: slices.ContainsFunc(rules, matchesPodCreation), Home: selector == nil || err == nil && s.Matches(ownLabels),
+		f.Webhooks = append(f.Webhooks, doctor.Webhook{
+			Configuration: configuration, Name: name, FailsClosed: policy == nil || *policy == admissionv1.Fail,
+			MatchesPods: slices.ContainsFunc(rules, matchesPodCreation), MatchesOwnNamespace: selector == nil || err == nil && s.Matches(ownLabels),
 		})
 	}
 	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		f.Unknown["deadlock"] = err
+		f.CheckErrors["deadlock"] = err
 		return
 	}
 	for _, c := range mutating.Items {
@@ -264,7 +264,7 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	}
 	validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		f.Unknown["deadlock"] = err
+		f.CheckErrors["deadlock"] = err
 		return
 	}
 	for _, c := range validating.Items {
@@ -289,12 +289,12 @@ func matchesPodCreation(r admissionv1.RuleWithOperations) bool {
 
 func examineTargets(ctx context.Context, config *rest.Config, f *doctor.Facts) {
 	if f.Options.Store == bundle.Embedded {
-		f.NoTargets = errors.New("with the embedded store, drey targets list shows them")
+		f.TargetsError = errors.New("with the embedded store, drey targets list shows them")
 		return
 	}
 	all, err := kubestore.Objects(ctx, config, "")
 	if err != nil {
-		f.NoTargets = err
+		f.TargetsError = err
 		return
 	}
 	for _, o := range all {

@@ -24,7 +24,7 @@ import (
 func TestDoctorFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if out, err := w.doctor(t); err == nil || !strings.Contains(out, "drey is not in namespace drey-system") {
+	if out, err := w.doctor(t); err == nil || !strings.Contains(out, "drey is not installed in namespace drey-system") {
 		t.Fatalf("before the installation: got %v %s, want that drey is missing", err, out)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +72,7 @@ func TestDoctorFaults(t *testing.T) {
 	}{
 		{"policy binding deleted", "FAIL  objects", []string{"delete", "validatingadmissionpolicybinding", "drey-gate"}, "", `-> drey (install [^(]+)`},
 		{"webhook changed", "webhooks[0].failurePolicy", []string{"patch", "mutatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`}, "", `-> drey (install [^(]+)`},
-		{"RBAC rule removed", "clusterrole/drey is not what this version writes", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
+		{"RBAC rule removed", "clusterrole/drey differs from what this version installs", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
 		{"invalid mode", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
 		{"target of a missing namespace", "points at namespace nowhere", nil, "nowhere", `-> kubectl (create namespace nowhere)`},
 	} {

@@ -1,0 +1,61 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"drey.dev/drey/manifests/bundle"
+)
+
+func (d *diagnosis) server() {
+	const check = "server"
+	describe := fmt.Sprintf("kubectl describe pods -n %s -l app.kubernetes.io/name=%s, and kubectl logs -n %s deployment/%s", d.Options.Namespace, bundle.Name, d.Options.Namespace, bundle.Name)
+	switch {
+	case d.Ready == 0:
+		d.add(check, Fail, fmt.Sprintf("none of %d replicas is ready: Flink's Deployments are denied, and its pods get no labels", d.Desired), describe)
+	case d.Ready < d.Desired:
+		d.add(check, Warn, fmt.Sprintf("%d of %d replicas are ready", d.Ready, d.Desired), describe)
+	case d.Desired == 1 && d.Options.Store != bundle.Embedded:
+		d.add(check, Warn, "one replica: while its node is drained, Flink's Deployments are denied", fmt.Sprintf("kubectl scale -n %s deployment/%s --replicas=2", d.Options.Namespace, bundle.Name))
+	}
+	if d.Ready > 0 && d.Endpoints == 0 && !d.unknown(check) {
+		d.add(check, Fail, fmt.Sprintf("the Service %s has no endpoints, although pods are ready: its selector does not match them", bundle.Name),
+			fmt.Sprintf("kubectl get service %s -n %s -o yaml, beside kubectl get pods -n %s --show-labels; or %s", bundle.Name, d.Options.Namespace, d.Options.Namespace, d.reinstall()))
+	}
+	d.ok(check, fmt.Sprintf("%d of %d replicas are ready, and the Service has %d endpoints", d.Ready, d.Desired, d.Endpoints))
+}
+
+func (d *diagnosis) version() {
+	const check = "version"
+	_, tag, _ := strings.Cut(d.Image[strings.LastIndex(d.Image, "/")+1:], ":")
+	tag, _, _ = strings.Cut(tag, "@")
+	if tag != "" && d.Version != "dev" && strings.TrimPrefix(tag, "v") != strings.TrimPrefix(d.Version, "v") {
+		d.add(check, Warn, fmt.Sprintf("the cluster runs %s, and this program is %s: differences may be due to the version", d.Image, d.Version), "use drey of that version, or install this one: drey install --image")
+	}
+	d.ok(check, d.Image)
+}
+
+// leaseGracePeriod is the time after the expiration of a Lease in which its holder may still
+// renew it.
+const leaseGracePeriod = 15 * time.Second
+
+func (d *diagnosis) leaders() {
+	const check = "leader"
+	if d.Options.Store == bundle.Embedded { // a single process, without a Lease
+		d.ok(check, "single process")
+		return
+	}
+	if d.unknown(check) {
+		return
+	}
+	lease, ok := d.Leases["drey"]
+	logs := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"lease\"", d.Options.Namespace, bundle.Name)
+	switch {
+	case !ok:
+		d.add(check, Fail, "no leader: namespaces of targets are not labeled, and pods are not repaired", logs)
+	case d.Now.Sub(lease.RenewTime) > lease.Duration+leaseGracePeriod:
+		d.add(check, Fail, fmt.Sprintf("no leader: the lease was renewed %s ago; namespaces of targets are not labeled, and pods are not repaired", d.Now.Sub(lease.RenewTime).Round(time.Second)), logs)
+	}
+	d.ok(check, "the lease is held")
+}
