@@ -17,19 +17,19 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// Removal says what goes.
+// Removal selects what to remove.
 type Removal struct {
 	Namespace     string // drey's own
-	AdmissionOnly bool   // webhook configurations and policies alone: drey goes on
-	Purge         bool   // the registry, too: custom resources, their definitions, the volume
+	AdmissionOnly bool   // only webhook configurations and policies: drey keeps running
+	Purge         bool   // the registry too: custom resources, their definitions, the volume
 }
 
-// Remove takes drey out: what calls it first, then the server, its rights, and its
-// namespace. What has one of drey's names and not its label is left alone. Labels on
-// pods stay, and so do the ServiceAccounts and roles of Flink jobs in the namespaces
-// of targets: what runs has need of them.
+// Remove removes drey: webhook configurations and policies first, then the server, its RBAC,
+// and its namespace. It skips objects without drey's label. It keeps labels on pods, and the
+// ServiceAccounts and roles of Flink jobs in the namespaces of targets, since running jobs
+// use them.
 func (r *Rollout) Remove(ctx context.Context, what Removal) error {
-	stages, err := everything(what.Namespace)
+	stages, err := allVariants(what.Namespace)
 	if err != nil {
 		return err
 	}
@@ -45,8 +45,8 @@ func (r *Rollout) Remove(ctx context.Context, what Removal) error {
 				continue
 			}
 			if !what.Purge && (o.GetKind() == "CustomResourceDefinition" || o.GetKind() == "PersistentVolumeClaim") {
-				if _, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil {
-					r.tell(o.String(), "stays, for the registry is in it: --purge removes it")
+				if _, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil {
+					r.report(o.String(), "kept: it holds the registry; --purge removes it")
 				}
 				continue
 			}
@@ -54,11 +54,11 @@ func (r *Rollout) Remove(ctx context.Context, what Removal) error {
 				return err
 			}
 		}
-		if stage.Name == bundle.Server && !r.dry() { // no drey is left that would set them again
+		if stage.Name == bundle.Server && !r.dry() { // no running drey sets the labels again
 			if err := r.awaitNoPods(ctx, what.Namespace); err != nil {
 				return err
 			}
-			if err := r.removeMarks(ctx); err != nil {
+			if err := r.removeNamespaceLabels(ctx); err != nil {
 				return err
 			}
 		}
@@ -66,12 +66,12 @@ func (r *Rollout) Remove(ctx context.Context, what Removal) error {
 	return nil
 }
 
-// everything is what any variant may have installed.
-func everything(namespace string) ([]bundle.Stage, error) {
+// allVariants returns the objects of all variants.
+func allVariants(namespace string) ([]bundle.Stage, error) {
 	var all []bundle.Stage
 	for _, store := range []string{bundle.Kubernetes, bundle.Embedded} {
 		o := bundle.Defaults()
-		o.Namespace, o.Store, o.Replicas, o.Mode = namespace, store, 1, "audit" // which has the most policies
+		o.Namespace, o.Store, o.Replicas, o.Mode = namespace, store, 1, "audit" // has the most bindings
 		stages, err := bundle.Stages(o)
 		if err != nil {
 			return nil, err
@@ -93,10 +93,10 @@ func everything(namespace string) ([]bundle.Stage, error) {
 	return all, nil
 }
 
-// Names are all that Remove looks for, in its order, as kubectl has them: TYPE/NAME,
-// and the namespace, which may be empty.
+// Names returns the objects that Remove removes, in its order: TYPE/NAME, and the namespace,
+// which may be empty.
 func Names(what Removal) ([][2]string, error) {
-	stages, err := everything(what.Namespace)
+	stages, err := allVariants(what.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -119,56 +119,56 @@ func (r *Rollout) remove(ctx context.Context, o bundle.Object) error {
 	switch {
 	case err != nil || found == nil:
 		return err
-	case o.GetKind() != "CustomResourceDefinition" && !isDreys(found):
-		r.tell(o.String(), "is left alone, for it lacks the label "+nameLabel+"="+bundle.Name)
+	case o.GetKind() != "CustomResourceDefinition" && !isOwned(found):
+		r.report(o.String(), "kept: it lacks the label "+nameLabel+"="+bundle.Name)
 		return nil
 	}
 	uid := found.GetUID()
-	err = r.of(o).Delete(ctx, o.GetName(), metav1.DeleteOptions{
+	err = r.resource(o).Delete(ctx, o.GetName(), metav1.DeleteOptions{
 		PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &uid}, DryRun: r.dryRun,
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s: %w", o, err)
 	}
 	if r.dry() {
-		r.tell(o.String(), "would be removed")
+		r.report(o.String(), "would be removed")
 		return nil
 	}
-	r.tell(o.String(), "removed")
+	r.report(o.String(), "removed")
 	return nil
 }
 
-// removeNamespace removes drey's namespace, with the Secret and the leases that drey
-// made, unless it is somebody else's or has the registry's volume.
+// removeNamespace deletes drey's namespace with everything in it, or only drey's Secret and
+// leases if the namespace lacks drey's label or has the registry's volume.
 func (r *Rollout) removeNamespace(ctx context.Context, o bundle.Object, purge bool) error {
 	volumes := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}).Namespace(o.GetName())
 	if _, err := volumes.Get(ctx, bundle.Name, metav1.GetOptions{}); err == nil && !purge {
-		r.tell(o.String(), "stays, for the volume of the registry is in it: --purge removes both")
-		return r.removeMade(ctx, o.GetName())
+		r.report(o.String(), "kept: it has the volume of the registry; --purge removes both")
+		return r.removeCreated(ctx, o.GetName())
 	}
-	if found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && !isDreys(found) {
-		if err := r.removeMade(ctx, o.GetName()); err != nil {
+	if found, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && !isOwned(found) {
+		if err := r.removeCreated(ctx, o.GetName()); err != nil {
 			return err
 		}
 	}
 	if err := r.remove(ctx, o); err != nil || r.dry() {
 		return err
 	}
-	return r.until(ctx, o.String()+" is still there", func() error {
-		switch found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{}); {
+	return r.until(ctx, o.String()+" is not deleted", func() error {
+		switch found, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{}); {
 		case apierrors.IsNotFound(err):
 			return nil
 		case err != nil:
 			return err
 		case found.GetDeletionTimestamp() == nil:
-			return nil // it was not drey's
+			return nil // without drey's label
 		}
-		return errors.New("something in it holds it: kubectl get namespace " + o.GetName() + " -o yaml says what")
+		return errors.New("finalizers block it: see kubectl get namespace " + o.GetName() + " -o yaml")
 	})
 }
 
-// removeMade removes what drey itself made in a namespace that stays.
-func (r *Rollout) removeMade(ctx context.Context, namespace string) error {
+// removeCreated deletes the objects that a running drey created in a namespace that stays.
+func (r *Rollout) removeCreated(ctx context.Context, namespace string) error {
 	for resource, names := range map[schema.GroupVersionResource][]string{
 		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: {bundle.Name, "drey-certs"},
 		{Version: "v1", Resource: "secrets"}:                              {"drey-certs"},
@@ -185,7 +185,7 @@ func (r *Rollout) removeMade(ctx context.Context, namespace string) error {
 
 func (r *Rollout) awaitNoPods(ctx context.Context, namespace string) error {
 	pods := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(namespace)
-	return r.until(ctx, "drey has not ended", func() error {
+	return r.until(ctx, "drey is not stopped", func() error {
 		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: nameLabel + "=" + bundle.Name})
 		if err == nil && len(list.Items) > 0 {
 			err = fmt.Errorf("%d pods: kubectl get pods -n %s", len(list.Items), namespace)
@@ -194,24 +194,24 @@ func (r *Rollout) awaitNoPods(ctx context.Context, namespace string) error {
 	})
 }
 
-// removeMarks takes drey's mark off all namespaces. The API server may hold the
-// policy that keeps it for a moment longer.
-func (r *Rollout) removeMarks(ctx context.Context) error {
+// removeNamespaceLabels removes config.LabelRegistered from all namespaces. It retries, since
+// the API server enforces a deleted policy for a short time.
+func (r *Rollout) removeNamespaceLabels(ctx context.Context) error {
 	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	list, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: config.LabelRegistered})
 	if err != nil {
-		return fmt.Errorf("list the marked namespaces: %w", err)
+		return fmt.Errorf("list registered namespaces: %w", err)
 	}
 	for _, n := range list.Items {
-		if err := r.until(ctx, "the mark of namespace "+n.GetName()+" stays", func() error { return r.removeMark(ctx, n) }); err != nil {
+		if err := r.until(ctx, "the label of namespace "+n.GetName()+" is not removed", func() error { return r.removeNamespaceLabel(ctx, n) }); err != nil {
 			return err
 		}
-		r.tell("namespace/"+n.GetName(), "is not marked any more")
+		r.report("namespace/"+n.GetName(), "label "+config.LabelRegistered+" removed")
 	}
 	return nil
 }
 
-func (r *Rollout) removeMark(ctx context.Context, n unstructured.Unstructured) error {
+func (r *Rollout) removeNamespaceLabel(ctx context.Context, n unstructured.Unstructured) error {
 	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	_, err := namespaces.Patch(ctx, n.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"`+config.LabelRegistered+`":null}}}`), metav1.PatchOptions{FieldManager: fieldManager})
 	if apierrors.IsNotFound(err) {
@@ -220,9 +220,9 @@ func (r *Rollout) removeMark(ctx context.Context, n unstructured.Unstructured) e
 	return err
 }
 
-// until waits for check to succeed.
+// until polls check until it returns nil.
 func (r *Rollout) until(ctx context.Context, failed string, check func() error) error {
-	pause := newPause()
+	delay := newBackoff()
 	for {
 		err := check()
 		if err == nil {
@@ -231,7 +231,7 @@ func (r *Rollout) until(ctx context.Context, failed string, check func() error) 
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", failed, err)
-		case <-time.After(pause()):
+		case <-time.After(delay()):
 		}
 	}
 }

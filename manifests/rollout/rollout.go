@@ -1,5 +1,5 @@
-// Package rollout brings the objects of package bundle into a cluster, and out of it,
-// in an order in which nothing is refused for want of drey.
+// Package rollout installs the objects of package bundle in a cluster, and removes them, in
+// an order in which no request fails for lack of a running drey.
 package rollout
 
 import (
@@ -19,23 +19,23 @@ import (
 	"drey.dev/drey/manifests/bundle"
 )
 
-// Rollout works on one cluster.
+// Rollout installs into and removes from one cluster.
 type Rollout struct {
 	client dynamic.Interface
 	dryRun []string
-	tell   func(what, became string)
+	report func(object, result string)
 }
 
-// New returns one for the cluster of a client configuration. With dryRun the API
-// server says what it would do, and does nothing. tell hears of each object.
-func New(config *rest.Config, dryRun bool, tell func(what, became string)) (*Rollout, error) {
+// New returns a Rollout for the cluster of a client configuration. With dryRun all writes are
+// dry runs. report is called with the result for each object.
+func New(config *rest.Config, dryRun bool, report func(object, result string)) (*Rollout, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 50, 100
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rollout{client: client, tell: tell}
+	r := &Rollout{client: client, report: report}
 	if dryRun {
 		r.dryRun = []string{metav1.DryRunAll}
 	}
@@ -44,18 +44,17 @@ func New(config *rest.Config, dryRun bool, tell func(what, became string)) (*Rol
 
 func (r *Rollout) dry() bool { return len(r.dryRun) > 0 }
 
-// fieldManager is who the API server remembers for the fields that are stated here.
-// Drey itself and cert-manager write the caBundles, which are not.
+// fieldManager owns the fields that bundle sets. drey and cert-manager own the caBundles.
 const fieldManager = "drey-install"
 
-// Apply applies the stages, one after the other: definitions are established, and the
-// server is ready, before the next. An error leaves what was applied: Apply again goes
-// on from there. Nothing is applied if something of the cluster's has one of drey's names
-// and is not drey's.
+// Apply applies the stages in order by server-side apply, and waits until definitions are
+// established and the server is ready before the next stage. After an error, Apply again
+// continues. Nothing is applied if a cluster-scoped object has one of drey's names and lacks
+// its label.
 func (r *Rollout) Apply(ctx context.Context, stages []bundle.Stage) error {
 	for _, stage := range stages {
 		for _, o := range stage.Objects {
-			if err := r.isFree(ctx, o); err != nil {
+			if err := r.checkOwner(ctx, o); err != nil {
 				return err
 			}
 		}
@@ -78,9 +77,9 @@ func (r *Rollout) Apply(ctx context.Context, stages []bundle.Stage) error {
 	return nil
 }
 
-// isFree looks whether an object may be applied: of what is the cluster's, somebody may
-// have another of the name, into which drey's would be merged.
-func (r *Rollout) isFree(ctx context.Context, o bundle.Object) error {
+// checkOwner returns an error if the cluster has a cluster-scoped object of the name without
+// drey's label, into which drey's would be merged.
+func (r *Rollout) checkOwner(ctx context.Context, o bundle.Object) error {
 	if o.GetNamespace() != "" || o.GetKind() == "Namespace" || o.GetKind() == "CustomResourceDefinition" {
 		return nil
 	}
@@ -88,51 +87,51 @@ func (r *Rollout) isFree(ctx context.Context, o bundle.Object) error {
 	if err != nil {
 		return err
 	}
-	if found != nil && !isDreys(found) {
-		return fmt.Errorf("%[1]s is not drey's, for it lacks the label %[2]s=%[3]s, and nothing was changed. If nobody needs it: kubectl delete %[1]s. If it is drey's all the same: kubectl label %[1]s %[2]s=%[3]s", o, nameLabel, bundle.Name)
+	if found != nil && !isOwned(found) {
+		return fmt.Errorf("%[1]s lacks the label %[2]s=%[3]s: nothing was changed; if it is not needed: kubectl delete %[1]s; if it is drey's: kubectl label %[1]s %[2]s=%[3]s", o, nameLabel, bundle.Name)
 	}
 	return nil
 }
 
-// find returns what the cluster has of an object's name; nil if nothing.
+// find returns the object in the cluster, or nil if it does not exist.
 func (r *Rollout) find(ctx context.Context, o bundle.Object) (*unstructured.Unstructured, error) {
-	found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
+	found, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("look for %s: %w", o, err)
+		return nil, fmt.Errorf("read %s: %w", o, err)
 	}
 	return found, nil
 }
 
 const nameLabel = "app.kubernetes.io/name"
 
-func isDreys(found *unstructured.Unstructured) bool {
+func isOwned(found *unstructured.Unstructured) bool {
 	return found.GetLabels()[nameLabel] == bundle.Name
 }
 
 func (r *Rollout) apply(ctx context.Context, o bundle.Object) error {
-	before, _ := r.find(ctx, o) // for people alone: it is applied in any case
-	kept, err := r.of(o).Apply(ctx, o.GetName(), o.Unstructured, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: r.dryRun})
+	before, _ := r.find(ctx, o) // for the report alone
+	after, err := r.resource(o).Apply(ctx, o.GetName(), o.Unstructured, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: r.dryRun})
 	switch {
 	case r.dry() && apierrors.IsNotFound(err) && o.GetNamespace() != "":
-		r.tell(o.String(), "would be applied; its namespace is not there yet")
+		r.report(o.String(), "would be applied; its namespace does not exist yet")
 		return nil
 	case err != nil:
 		return fmt.Errorf("apply %s: %w", o, err)
 	case r.dry():
-		r.tell(o.String(), "would be applied")
-	case before == nil || changed(before, kept):
-		r.tell(o.String(), "applied")
+		r.report(o.String(), "would be applied")
+	case before == nil || changed(before, after):
+		r.report(o.String(), "applied")
 	default:
-		r.tell(o.String(), "up to date")
+		r.report(o.String(), "up to date")
 	}
 	return nil
 }
 
-// changed tells whether what is asked for has changed: of kinds without a generation,
-// whether anything has.
+// changed reports whether the desired state has changed, by generation, or by
+// resourceVersion for kinds without one.
 func changed(before, after *unstructured.Unstructured) bool {
 	if after.GetGeneration() > 0 {
 		return before.GetGeneration() != after.GetGeneration()
@@ -140,11 +139,11 @@ func changed(before, after *unstructured.Unstructured) bool {
 	return before.GetResourceVersion() != after.GetResourceVersion()
 }
 
-func (r *Rollout) of(o bundle.Object) dynamic.ResourceInterface {
+func (r *Rollout) resource(o bundle.Object) dynamic.ResourceInterface {
 	return r.client.Resource(o.Resource()).Namespace(o.GetNamespace())
 }
 
-// await waits until what comes next can rely on an object.
+// await waits until a definition is established, or a Deployment is rolled out.
 func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 	var done func(*unstructured.Unstructured) error
 	var hint string
@@ -152,19 +151,19 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 	case "CustomResourceDefinition":
 		done, hint = established, "kubectl describe crd "+o.GetName()
 	case "Deployment":
-		r.tell(o.String(), "is awaited")
-		done, hint = rolledOut, fmt.Sprintf("kubectl describe pods -n %s, and kubectl logs -n %s %s. Nothing calls drey yet, so nothing is refused; run drey install again to go on", o.GetNamespace(), o.GetNamespace(), o)
+		r.report(o.String(), "is starting")
+		done, hint = rolledOut, fmt.Sprintf("kubectl describe pods -n %s, and kubectl logs -n %s %s; the webhooks are not installed yet, so nothing is denied; run drey install again to continue", o.GetNamespace(), o.GetNamespace(), o)
 	default:
 		return nil
 	}
-	last, pause := errors.New("it was not seen"), newPause()
+	last, delay := errors.New("not read yet"), newBackoff()
 	for {
-		found, err := r.of(o).Get(ctx, o.GetName(), metav1.GetOptions{})
+		found, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{})
 		if err == nil {
 			err = done(found)
 		}
 		if err == nil {
-			r.tell(o.String(), "is ready")
+			r.report(o.String(), "is ready")
 			return nil
 		}
 		if ctx.Err() == nil {
@@ -172,14 +171,14 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w. See %s (%w)", o, last, hint, ctx.Err())
-		case <-time.After(pause()):
+			return fmt.Errorf("%s is not ready: %w: see %s (%w)", o, last, hint, ctx.Err())
+		case <-time.After(delay()):
 		}
 	}
 }
 
-// newPause returns how long to wait before each look.
-func newPause() wait.DelayFunc {
+// newBackoff returns the delays between polls.
+func newBackoff() wait.DelayFunc {
 	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 1.5, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}.DelayFunc()
 }
 
@@ -190,10 +189,10 @@ func established(o *unstructured.Unstructured) error {
 			return nil
 		}
 	}
-	return errors.New("the API server does not serve it yet")
+	return errors.New("not established")
 }
 
-// rolledOut is what kubectl rollout status goes by.
+// rolledOut applies the conditions of kubectl rollout status.
 func rolledOut(o *unstructured.Unstructured) error {
 	status := func(field string) int64 {
 		n, _, _ := unstructured.NestedInt64(o.Object, "status", field)
@@ -205,11 +204,11 @@ func rolledOut(o *unstructured.Unstructured) error {
 	}
 	switch {
 	case status("observedGeneration") < o.GetGeneration():
-		return errors.New("the change has not been seen yet")
+		return errors.New("the change is not observed yet")
 	case status("updatedReplicas") < want:
-		return fmt.Errorf("%d of %d replicas are made", status("updatedReplicas"), want)
+		return fmt.Errorf("%d of %d replicas are updated", status("updatedReplicas"), want)
 	case status("replicas") > status("updatedReplicas"):
-		return fmt.Errorf("%d old replicas have not ended", status("replicas")-status("updatedReplicas"))
+		return fmt.Errorf("%d old replicas are terminating", status("replicas")-status("updatedReplicas"))
 	case status("availableReplicas") < want:
 		return fmt.Errorf("%d of %d replicas are available", status("availableReplicas"), want)
 	}
