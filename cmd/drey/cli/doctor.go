@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -243,10 +243,10 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 		f.Namespaces[n.Name] = n.Labels
 	}
 	ownLabels := labels.Set(f.Namespaces[f.Options.Namespace])
-	add := func(configuration, name string, policy *admissionv1.FailurePolicyType, selector *metav1.LabelSelector, rules []admissionv1.RuleWithOperations) {
+	add := func(configuration, name string, policy *admissionregistrationv1.FailurePolicyType, selector *metav1.LabelSelector, rules []admissionregistrationv1.RuleWithOperations) {
 		s, err := metav1.LabelSelectorAsSelector(selector)
 		f.Webhooks = append(f.Webhooks, doctor.Webhook{
-			Configuration: configuration, Name: name, FailsClosed: policy == nil || *policy == admissionv1.Fail,
+			Configuration: configuration, Name: name, FailsClosed: policy == nil || *policy == admissionregistrationv1.Fail,
 			MatchesPods: slices.ContainsFunc(rules, matchesPodCreation), MatchesOwnNamespace: selector == nil || err == nil && s.Matches(ownLabels),
 		})
 	}
@@ -277,13 +277,13 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 }
 
 // matchesPodCreation reports whether a rule matches the creation of pods.
-func matchesPodCreation(r admissionv1.RuleWithOperations) bool {
+func matchesPodCreation(r admissionregistrationv1.RuleWithOperations) bool {
 	has := func(list []string, wanted ...string) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return slices.Contains(wanted, s) })
 	}
 	return has(r.APIGroups, "", "*") && has(r.Resources, "pods", "*", "*/*") &&
-		slices.ContainsFunc(r.Operations, func(o admissionv1.OperationType) bool {
-			return o == admissionv1.Create || o == admissionv1.OperationAll
+		slices.ContainsFunc(r.Operations, func(o admissionregistrationv1.OperationType) bool {
+			return o == admissionregistrationv1.Create || o == admissionregistrationv1.OperationAll
 		})
 }
 
