@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"time"
 
-	authentication "k8s.io/api/authentication/v1"
-	authorization "k8s.io/api/authorization/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/kubernetes"
@@ -97,8 +97,8 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	review, err := r.api.AuthenticationV1().TokenReviews().Create(ctx, &authentication.TokenReview{
-		Spec: authentication.TokenReviewSpec{Token: token, Audiences: r.audiences},
+	review, err := r.api.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
+		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: r.audiences},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, unavailable("who the token belongs to", err)
@@ -116,13 +116,13 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 type caller struct {
 	reviews *Reviews
 	hash    tokenHash
-	user    authentication.UserInfo
+	user    authenticationv1.UserInfo
 }
 
 func (c *caller) Name() string { return c.user.Username }
 
 func (c *caller) May(ctx context.Context, request access.Request) (bool, error) {
-	attributes := &authorization.ResourceAttributes{
+	attributes := &authorizationv1.ResourceAttributes{
 		Group: Group, Resource: resources[request.Kind], Verb: string(request.Verb), Namespace: request.Namespace, Name: request.Name,
 	}
 	switch {
@@ -131,30 +131,30 @@ func (c *caller) May(ctx context.Context, request access.Request) (bool, error) 
 	case request.Namespace == registry.Everywhere:
 		attributes.Namespace = "" // in all
 	}
-	return c.ask(ctx, decision{who: c.hash, what: request}, authorization.SubjectAccessReviewSpec{ResourceAttributes: attributes}, remember)
+	return c.ask(ctx, decision{who: c.hash, what: request}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes}, remember)
 }
 
 // MayRunIn implements registry.Claimant.
 func (c *caller) MayRunIn(ctx context.Context, kubernetesNamespace string) (bool, error) {
-	return c.ask(ctx, claim{c.hash, kubernetesNamespace}, authorization.SubjectAccessReviewSpec{ResourceAttributes: &authorization.ResourceAttributes{
+	return c.ask(ctx, claim{c.hash, kubernetesNamespace}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
 		Version: "v1", Resource: "pods", Verb: "create", Namespace: kubernetesNamespace,
 	}}, retry)
 }
 
 // ask asks the cluster, unless it did lately. A denial is remembered as long as
 // is said.
-func (c *caller) ask(ctx context.Context, key any, spec authorization.SubjectAccessReviewSpec, denial time.Duration) (bool, error) {
+func (c *caller) ask(ctx context.Context, key any, spec authorizationv1.SubjectAccessReviewSpec, denial time.Duration) (bool, error) {
 	if allowed, ok := c.reviews.decisions.Get(key); ok {
 		return allowed.(bool), nil
 	}
-	extra := map[string]authorization.ExtraValue{}
+	extra := map[string]authorizationv1.ExtraValue{}
 	for key, values := range c.user.Extra {
-		extra[key] = authorization.ExtraValue(values)
+		extra[key] = authorizationv1.ExtraValue(values)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	spec.User, spec.UID, spec.Groups, spec.Extra = c.user.Username, c.user.UID, c.user.Groups, extra
-	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
+	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
 		return false, unavailable("what "+c.user.Username+" may do", err)
 	}
@@ -173,8 +173,8 @@ func (r *Reviews) MayGet(ctx context.Context, token, path string) (bool, error) 
 		return false, err
 	}
 	c := who.(*caller)
-	return c.ask(ctx, decision{who: c.hash, path: path}, authorization.SubjectAccessReviewSpec{
-		NonResourceAttributes: &authorization.NonResourceAttributes{Path: path, Verb: "get"},
+	return c.ask(ctx, decision{who: c.hash, path: path}, authorizationv1.SubjectAccessReviewSpec{
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
 	}, remember)
 }
 
