@@ -510,7 +510,7 @@ func BenchmarkDecide(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if v := verdict.Decide(w, k); !v.Allowed || len(v.Add) != 5 {
+				if v := verdict.Decide(w, k); !v.Allowed || len(v.Add) != 6 {
 					b.Fatal(summary(v))
 				}
 			}
