@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/fixtures"
@@ -68,7 +67,7 @@ var startWithoutDrey = sync.OnceValues(func() (*world, error) {
 	if err := fixtures.InstallCRDs(context.Background(), c); err != nil {
 		return nil, err
 	}
-	api, err := dynamic.NewForConfig(c.Config())
+	api, err := adminClient(c)
 	return &world{Cluster: c, api: api}, err
 })
 

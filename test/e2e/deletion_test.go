@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/dynamic"
-
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -18,7 +16,7 @@ import (
 func TestDeletionAllowed(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t)
-	api, err := dynamic.NewForConfig(c.Config())
+	api, err := adminClient(c)
 	if err != nil {
 		t.Fatal(err)
 	}

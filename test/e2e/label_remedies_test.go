@@ -94,7 +94,8 @@ type situation struct {
 	name       string
 	key, value string // of the wrong label; empty: a label is missing
 
-	file   string           // path of the denied manifest
+	object map[string]any   // of the denied manifest; nil: none
+	file   string           // path of the manifest
 	client *clientOptions   // of Flink's client, which has no manifest
 	onOut  func(out string) // gets the output of the command; may be nil
 
@@ -232,13 +233,13 @@ var customs = map[string]custom{
 	"FlinkApplication":                     {kind: "FlinkApplication", spec: `{metadata: {labels: LABELS}, spec: {image: "flink:2.2"}}`},
 }
 
-// deniedCustom applies a custom resource from a file until that is allowed, and then acts as
+// deniedCustom creates a custom resource until that is allowed, and then acts as
 // its operator.
 func (s *situation) deniedCustom(object map[string]any) func() error {
 	s.writeObject(object)
 	return func() error {
 		if _, err := s.read((&unstructured.Unstructured{Object: object}).GetKind()); apierrors.IsNotFound(err) {
-			return s.apply()
+			return s.createObject()
 		}
 		return s.operate((&unstructured.Unstructured{Object: object}).GetKind())
 	}
@@ -264,21 +265,21 @@ func (s *situation) createUnchecked(object map[string]any) {
 	s.setMode(s.t, s.namespace, webhookconfig.Enforce)
 }
 
+// writeObject writes the manifest of an object.
 func (s *situation) writeObject(object map[string]any) {
 	s.t.Helper()
 	text, err := yaml.Marshal(object)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.file = writeManifest(s.t, string(text))
+	s.object, s.file = object, writeManifest(s.t, string(text))
 }
 
-func (s *situation) apply() error {
-	out, err := s.RunKubectl(s.t, "", "apply", "-n", s.namespace, "-f", s.file)
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
+// createObject creates the object of the manifest. The remedy of a denial applies the manifest
+// with kubectl.
+func (s *situation) createObject() error {
+	_, err := s.create(s.t.Context(), s.namespace, deepCopy(s.t, s.object))
+	return err
 }
 
 func (s *situation) read(kind string) (*unstructured.Unstructured, error) {
@@ -329,7 +330,7 @@ func (s *situation) operate(kind string) error {
 func (s *situation) recreate(object map[string]any) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{Object: object}
 	api := s.api.Resource(resources[u.GetKind()]).Namespace(s.namespace)
-	if err := api.Delete(s.t.Context(), u.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := api.Delete(s.t.Context(), u.GetName(), metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}); err != nil && !apierrors.IsNotFound(err) {
 		return nil, err
 	}
 	return s.create(s.t.Context(), s.namespace, object)
@@ -526,14 +527,14 @@ func (s *situation) workload(kind string, template, own bool) map[string]any {
 	return o
 }
 
-// deniedManifest applies a workload from a file until that is allowed, and then creates its
+// deniedManifest creates a workload until that is allowed, and then creates its
 // pods.
 func (s *situation) deniedManifest(kind string, template, own bool) func() error {
 	s.writeObject(s.workload(kind, template, own))
 	return func() error {
 		stored, err := s.read(kind)
 		if apierrors.IsNotFound(err) {
-			return s.apply()
+			return s.createObject()
 		}
 		if err != nil {
 			return err
@@ -554,7 +555,7 @@ func (s *situation) storedWorkload(kind string) func() error {
 	}
 }
 
-// deniedPod applies a pod from a file.
+// deniedPod creates a pod.
 func (s *situation) deniedPod() func() error {
 	s.writeObject(map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": s.name, "labels": s.labels("app", "flink", "component", "jobmanager")},
@@ -564,7 +565,7 @@ func (s *situation) deniedPod() func() error {
 		if _, err := s.read("Pod"); err == nil {
 			return nil
 		}
-		return s.apply()
+		return s.createObject()
 	}
 }
 

@@ -1,16 +1,16 @@
 package e2e
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// largeManifest returns the manifest of a Pod, or of a Deployment, with one container.
-func largeManifest(t *testing.T, kind string, container map[string]any) string {
-	t.Helper()
+// largeWorkload returns a Pod, or a Deployment, with one container.
+func largeWorkload(kind string, container map[string]any) map[string]any {
 	labels := map[string]any{"app": "large"}
 	spec := map[string]any{"containers": []any{container}}
 	o := map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "large", "labels": labels}, "spec": spec}
@@ -18,11 +18,7 @@ func largeManifest(t *testing.T, kind string, container map[string]any) string {
 		o["apiVersion"] = "apps/v1"
 		o["spec"] = map[string]any{"selector": map[string]any{"matchLabels": labels}, "template": map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}}
 	}
-	text, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return o
 }
 
 // TestLargePods creates pods near the size limits in a namespace without a target: Flink is
@@ -59,9 +55,9 @@ func TestLargePods(t *testing.T) {
 	}
 	check := func(t *testing.T, kind, name string, denied bool, container map[string]any) {
 		t.Helper()
-		out, err := w.RunKubectl(t, largeManifest(t, kind, container), "create", "--dry-run=server", "-n", namespace, "-f", "-")
-		if got := err != nil; got != denied || got && !strings.Contains(out, "has no DeploymentTarget") {
-			t.Errorf("%s, %s: denied: got %t, want %t: %v: %.300s", kind, name, got, denied, err, out)
+		_, err := w.create(t.Context(), namespace, largeWorkload(kind, container), metav1.DryRunAll)
+		if got := err != nil; got != denied || got && !strings.Contains(err.Error(), "has no DeploymentTarget") {
+			t.Errorf("%s, %s: denied: got %t, want %t: %.300v", kind, name, got, denied, err)
 		}
 	}
 	for _, kind := range []string{"Pod", "Deployment"} {

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
@@ -27,7 +26,7 @@ import (
 func TestOwnerChain(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t) // without custom resources
-	api, err := dynamic.NewForConfig(c.Config())
+	api, err := adminClient(c)
 	if err != nil {
 		t.Fatal(err)
 	}

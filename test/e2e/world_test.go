@@ -45,12 +45,20 @@ type world struct {
 
 // newWorld starts drey as its manifests do, with the registry in a file in data.
 func newWorld(ctx context.Context, c *cluster.Cluster, data string) (*world, error) {
-	api, err := dynamic.NewForConfig(c.Config())
+	api, err := adminClient(c)
 	if err != nil {
 		return nil, err
 	}
 	w := &world{Cluster: c, api: api, data: data}
 	return w, w.startDrey(ctx)
+}
+
+// adminClient returns a client with the rights of a cluster administrator, which does not log
+// warnings.
+func adminClient(c *cluster.Cluster) (dynamic.Interface, error) {
+	config := rest.CopyConfig(c.Config())
+	config.WarningHandler = rest.NoWarnings{}
+	return dynamic.NewForConfig(config)
 }
 
 // startDrey starts drey on the data directory, which a stopped drey may have left.
@@ -151,11 +159,17 @@ var idle struct {
 	clusters []*cluster.Cluster
 }
 
+// inUse limits the control planes of [ownCluster]: a start costs ten seconds of a processor,
+// and each takes half a gigabyte of memory.
+var inUse = make(chan struct{}, 3)
+
 // ownCluster returns a control plane for one test at a time. It has the custom resources
 // of Flink, and no webhook or policy of drey. Namespaces of earlier tests may still be
 // terminating there.
 func ownCluster(t testing.TB) *cluster.Cluster {
 	t.Helper()
+	inUse <- struct{}{}
+	t.Cleanup(func() { <-inUse })
 	idle.Lock()
 	var c *cluster.Cluster
 	if n := len(idle.clusters); n > 0 {
@@ -163,6 +177,7 @@ func ownCluster(t testing.TB) *cluster.Cluster {
 	}
 	idle.Unlock()
 	if c == nil {
+		t.Log("starts a control plane")
 		var err error
 		if c, err = cluster.New(t.Context(), cluster.Options{}); err != nil {
 			t.Fatal(err)
@@ -193,7 +208,7 @@ func ownCluster(t testing.TB) *cluster.Cluster {
 func uninstall(c *cluster.Cluster) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	api, err := dynamic.NewForConfig(c.Config())
+	api, err := adminClient(c)
 	if err != nil {
 		return err
 	}
