@@ -86,7 +86,7 @@ func (d *directory) resolve(key Key) Key {
 // asked, if another process may have made it a moment ago.
 func (r *Registry) resolve(ctx context.Context, key Key) (Key, error) {
 	resolved := r.known.resolve(key)
-	if _, shared := r.store.(SharedStore); !shared || resolved != key || !kinds[key.Kind].byID || !isUUID(key.Name) && freeNames.MatchString(key.Name) {
+	if r.shared() == nil || resolved != key || !kinds[key.Kind].byID || !isUUID(key.Name) && freeNames.MatchString(key.Name) {
 		return resolved, nil
 	}
 	hasID := func(o Object) bool { return o.Metadata.ID == key.Name }
@@ -100,7 +100,7 @@ func (r *Registry) resolve(ctx context.Context, key Key) (Key, error) {
 // byID finds an object of a kind and a platform namespace by its id.
 func (r *Registry) byID(ctx context.Context, kind Kind, namespace, id string) (Key, bool, error) {
 	key, ok := r.known.byID(id)
-	if _, shared := r.store.(SharedStore); ok || !shared {
+	if ok || r.shared() == nil {
 		return key, ok && key.Kind == kind && key.Namespace == namespace, nil
 	}
 	return r.search(ctx, kind, namespace, func(o Object) bool { return o.Metadata.ID == id })
@@ -109,7 +109,7 @@ func (r *Registry) byID(ctx context.Context, kind Kind, namespace, id string) (K
 // search finds an object among all that there are: the first that matches, by the
 // first of the ways to match that any does.
 func (r *Registry) search(ctx context.Context, kind Kind, namespace string, ways ...func(Object) bool) (Key, bool, error) {
-	all, err := r.store.List(Current(ctx), kind, namespace)
+	all, err := r.store.List(ctx, kind, namespace, Consistent)
 	if err != nil {
 		return Key{}, false, err
 	}

@@ -32,7 +32,7 @@ func TestWriteBesideHangingDelete(t *testing.T) {
 	target := func(name string) registry.Object {
 		return registry.Object{Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: registry.DefaultNamespace, Name: name}, Spec: []byte(`{"kubernetes":{"namespace":"a"}}`)}
 	}
-	if _, err := r.Create(t.Context(), target("a")); err != nil {
+	if _, err := r.Create(t.Context(), target("a"), nil); err != nil {
 		t.Fatal(err)
 	}
 	deleted := make(chan error)
@@ -44,8 +44,8 @@ func TestWriteBesideHangingDelete(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	written := make(chan error, 2)
-	go func() { _, err := r.Create(ctx, target("b")); written <- err }()
-	go func() { _, _, err := r.Put(ctx, target("c"), registry.Precondition{}); written <- err }()
+	go func() { _, err := r.Create(ctx, target("b"), nil); written <- err }()
+	go func() { _, _, err := r.Put(ctx, target("c"), registry.Precondition{}, nil); written <- err }()
 	for range 2 {
 		select {
 		case err := <-written:

@@ -44,13 +44,13 @@ func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]
 	if err := r.checkNamespace(ctx, namespace); err != nil {
 		return nil, err
 	}
-	targets, err := r.store.List(ctx, DeploymentTarget, namespace)
+	targets, err := r.store.List(ctx, DeploymentTarget, namespace, Cached)
 	if err != nil {
 		return nil, err
 	}
 	var where []string
 	for _, t := range targets {
-		where = append(where, targetNamespace(t, r.home))
+		where = append(where, targetNamespace(t, r.ownNamespace))
 	}
 	slices.Sort(where)
 	found := []Object{}

@@ -11,12 +11,16 @@ import (
 
 // Namespaces returns the platform namespaces, ordered by name.
 func (r *Registry) Namespaces(ctx context.Context) ([]Object, error) {
-	return r.store.List(ctx, Namespace, "")
+	return r.store.List(ctx, Namespace, "", Cached)
 }
 
 // GetNamespace returns one platform namespace. Refused with [ReasonNotFound].
 func (r *Registry) GetNamespace(ctx context.Context, name string) (Object, error) {
-	o, err := r.store.Get(ctx, namespaceKey(name))
+	return r.getNamespace(ctx, name, Cached)
+}
+
+func (r *Registry) getNamespace(ctx context.Context, name string, c Consistency) (Object, error) {
+	o, err := r.store.Get(ctx, namespaceKey(name), c)
 	if errors.Is(err, ErrNotFound) {
 		return Object{}, noNamespace(name)
 	}
@@ -47,13 +51,12 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, er
 // gone, also with an error. Refused with [ReasonNotFound], and with
 // [ReasonNamespaceInUse] for [DefaultNamespace] and while something is in it.
 func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, gone []Object, err error) {
-	ctx = Current(ctx)
 	unlock, err := r.guard.lock(ctx)
 	if err != nil {
 		return Object{}, nil, err
 	}
 	defer unlock()
-	o, err = r.GetNamespace(ctx, name)
+	o, err = r.getNamespace(ctx, name, Consistent)
 	if err != nil {
 		return Object{}, nil, err
 	}
@@ -61,7 +64,7 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 		return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s always exists", quote(name))
 	}
 	for _, kind := range []Kind{Deployment, SessionCluster, DeploymentTarget} {
-		inside, err := r.store.List(ctx, kind, name)
+		inside, err := r.store.List(ctx, kind, name, Consistent)
 		if err != nil {
 			return Object{}, nil, err
 		}
@@ -71,7 +74,7 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 		}
 	}
 	// The tokens first: they must not open a namespace that is made anew.
-	tokens, err := r.store.List(ctx, APIToken, name)
+	tokens, err := r.store.List(ctx, APIToken, name, Consistent)
 	if err != nil {
 		return Object{}, nil, err
 	}
@@ -98,8 +101,8 @@ func (r *Registry) checkNamespace(ctx context.Context, namespace string) error {
 	if r.known.hasNamespace(namespace) {
 		return nil
 	}
-	if _, shared := r.store.(SharedStore); shared && checkNamespaceName(namespace) {
-		_, err := r.GetNamespace(ctx, namespace)
+	if r.shared() != nil && checkNamespaceName(namespace) {
+		_, err := r.getNamespace(ctx, namespace, Consistent)
 		return err
 	}
 	return noNamespace(namespace)

@@ -25,11 +25,11 @@ func sized(namespace, name string, n int) registry.Object {
 // TestQuota holds every store to the quota of a platform namespace.
 func TestQuota(t *testing.T) {
 	create := func(o registry.Object) func(context.Context, *registry.Registry) error {
-		return func(ctx context.Context, r *registry.Registry) error { _, err := r.Create(ctx, o); return err }
+		return func(ctx context.Context, r *registry.Registry) error { _, err := r.Create(ctx, o, nil); return err }
 	}
 	put := func(o registry.Object) func(context.Context, *registry.Registry) error {
 		return func(ctx context.Context, r *registry.Registry) error {
-			_, _, err := r.Put(ctx, o, registry.Precondition{})
+			_, _, err := r.Put(ctx, o, registry.Precondition{}, nil)
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func TestQuota(t *testing.T) {
 
 func limited(t *testing.T, s registry.Store, quota int64) *registry.Registry {
 	t.Helper()
-	r, err := registry.New(t.Context(), s, registry.Options{Home: "drey-system", Namespaces: []string{"team-a", "team-b"}, Quota: quota})
+	r, err := registry.New(t.Context(), s, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a", "team-b"}, Quota: quota})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,17 +129,17 @@ func TestLoweredQuota(t *testing.T) {
 	store := memstore.New()
 	r := limited(t, store, 0)
 	for _, name := range []string{"a", "b"} {
-		if _, err := r.Create(t.Context(), sized("team-a", name, 40<<10)); err != nil {
+		if _, err := r.Create(t.Context(), sized("team-a", name, 40<<10), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r = limited(t, store, quota)
 	relabeled := sized("team-a", "a", 30<<10)
 	relabeled.Metadata.Labels = map[string]string{"team": "nuts"}
-	if _, _, err := r.Put(t.Context(), relabeled, registry.Precondition{}); err != nil {
+	if _, _, err := r.Put(t.Context(), relabeled, registry.Precondition{}, nil); err != nil {
 		t.Errorf("an update that shrinks: %v", err)
 	}
-	_, err := r.Create(t.Context(), sized("team-a", "c", 2<<10))
+	_, err := r.Create(t.Context(), sized("team-a", "c", 2<<10), nil)
 	const want = `Deployment "c" in platform namespace "team-a" takes 2.0 KiB more, and platform namespace "team-a" uses 70.0 KiB of its quota of 64.0 KiB: ` +
 		`delete objects in it or make them smaller, or raise the flag --platform-namespace-quota of drey serve`
 	if registry.ReasonOf(err) != registry.ReasonQuotaExceeded || err.Error() != want {
@@ -148,7 +148,7 @@ func TestLoweredQuota(t *testing.T) {
 	if _, err := r.Delete(t.Context(), sized("team-a", "b", 2<<10).Key(), registry.Precondition{}); err != nil {
 		t.Errorf("a deletion: %v", err)
 	}
-	if _, err := r.Create(t.Context(), sized("team-a", "c", 30<<10)); err != nil {
+	if _, err := r.Create(t.Context(), sized("team-a", "c", 30<<10), nil); err != nil {
 		t.Errorf("after it: %v", err)
 	}
 }
@@ -161,7 +161,7 @@ func TestQuotaOfParallelWrites(t *testing.T) {
 	written := 0
 	for i := range 200 {
 		wait.Go(func() {
-			_, err := r.Create(t.Context(), sized("team-a", fmt.Sprint("d", i), 2<<10))
+			_, err := r.Create(t.Context(), sized("team-a", fmt.Sprint("d", i), 2<<10), nil)
 			if err != nil && registry.ReasonOf(err) != registry.ReasonQuotaExceeded {
 				t.Error(err)
 			}
@@ -189,7 +189,7 @@ func TestQuotaOfAStoreThatHoldsMore(t *testing.T) {
 	store.slow = true
 	written := make(chan error)
 	go func() {
-		_, err := r.Create(context.WithoutCancel(t.Context()), sized("default", "a", 3<<10))
+		_, err := r.Create(context.WithoutCancel(t.Context()), sized("default", "a", 3<<10), nil)
 		written <- err
 	}()
 	<-store.begun

@@ -38,7 +38,7 @@ func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error
 func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error) {
 	var found []Reference
 	for _, kind := range []Kind{Deployment, SessionCluster} {
-		candidates, err := r.store.List(ctx, kind, o.Metadata.Namespace)
+		candidates, err := r.store.List(ctx, kind, o.Metadata.Namespace, Consistent)
 		if err != nil {
 			return nil, err
 		}
@@ -62,13 +62,13 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 // platform namespace in its Kubernetes namespace, unless another target of the
 // same platform namespace would hold them.
 func (r *Registry) running(ctx context.Context, target Object) ([]Reference, error) {
-	namespace := targetNamespace(target, r.home)
-	siblings, err := r.store.List(ctx, DeploymentTarget, target.Metadata.Namespace)
+	namespace := targetNamespace(target, r.ownNamespace)
+	siblings, err := r.store.List(ctx, DeploymentTarget, target.Metadata.Namespace, Consistent)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range siblings {
-		if s.Metadata.ID != target.Metadata.ID && targetNamespace(s, r.home) == namespace {
+		if s.Metadata.ID != target.Metadata.ID && targetNamespace(s, r.ownNamespace) == namespace {
 			return nil, nil
 		}
 	}
@@ -116,7 +116,7 @@ func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, e
 	}
 	// The platform namespace need not be known yet: kubectl may have made its first
 	// object a moment ago.
-	_, err = r.store.Get(ctx, key)
+	_, err = r.store.Get(ctx, key, Consistent)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -170,7 +170,7 @@ func listSome[T any](list []T, write func(T) string) string {
 // holds the guard.
 func (r *Registry) remove(ctx context.Context, o Object) error {
 	check := func(ctx context.Context) error { return r.checkUnreferenced(ctx, o, r.registered) }
-	if shared, ok := r.store.(SharedStore); ok && (o.Kind == DeploymentTarget || o.Kind == SessionCluster) {
+	if shared := r.shared(); shared != nil && (o.Kind == DeploymentTarget || o.Kind == SessionCluster) {
 		return shared.DeleteIf(ctx, o.Key(), o.Metadata.ResourceVersion, check)
 	}
 	if err := check(ctx); err != nil {
@@ -183,8 +183,8 @@ func (r *Registry) remove(ctx context.Context, o Object) error {
 // not been deleted by another process since it was looked for. Else the write is
 // undone, and refused.
 func (r *Registry) confirmReferences(ctx context.Context, o Object, undo func() error) error {
-	shared, ok := r.store.(SharedStore)
-	if !ok {
+	shared := r.shared()
+	if shared == nil {
 		return nil
 	}
 	refs, err := kinds[o.Kind].refersTo(o.Spec)
@@ -228,8 +228,7 @@ type Preview struct {
 // PreviewDelete says what [Registry.Delete] would do, and does nothing. Refused with
 // [ReasonNotFound], and with [ReasonClusterUnavailable] as the deletion would be.
 func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) {
-	ctx = Current(ctx)
-	o, err := r.Get(ctx, key)
+	o, err := r.Get(ctx, key, Consistent)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -253,7 +252,7 @@ func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) 
 // target: empty if another of its platform namespace points there too. Those of other
 // platform namespaces are counted, not named: not everybody may know them.
 func (r *Registry) closes(target Object) string {
-	namespace := targetNamespace(target, r.home)
+	namespace := targetNamespace(target, r.ownNamespace)
 	others := false
 	for _, t := range r.index.Targets(namespace) {
 		switch {
@@ -264,7 +263,7 @@ func (r *Registry) closes(target Object) string {
 			others = true
 		}
 	}
-	if r.partial && !others {
+	if r.partialView && !others {
 		return fmt.Sprintf("new Flink workloads in Kubernetes namespace %s, unless a target of another platform namespace, which you may not see, points there",
 			quote(namespace))
 	}

@@ -22,17 +22,17 @@ import (
 // Registry is the one place where the rules stand. Every door (REST, kubectl,
 // the command line) goes through it to a [Store].
 type Registry struct {
-	store     Store
-	home      string
-	unserved  []string
-	workloads Workloads
-	known     *directory
-	index     *Index
-	announce  func(context.Context, Object)
-	partial   bool
-	quota     int64
-	stored    func(platformNamespace string) int64
-	now       func() time.Time
+	store              Store
+	ownNamespace       string
+	excludedNamespaces []string
+	workloads          Workloads
+	known              *directory
+	index              *Index
+	onTargetCreated    func(context.Context, Object)
+	partialView        bool
+	quota              int64
+	stored             func(platformNamespace string) int64
+	now                func() time.Time
 
 	// guard keeps references whole within this process, and [SharedStore]
 	// among several: writers of references share it, deleters hold it alone. So of
@@ -45,10 +45,11 @@ type Registry struct {
 // Options are what a registry may be told. The zero value is a registry that
 // knows of no cluster.
 type Options struct {
-	// Home is the Kubernetes namespace that drey runs in.
-	Home string
-	// Unserved are Kubernetes namespaces, beside Home, that drey leaves alone.
-	Unserved []string
+	// OwnNamespace is the Kubernetes namespace that drey runs in. A target that names no
+	// namespace points there.
+	OwnNamespace string
+	// ExcludedNamespaces are other Kubernetes namespaces that drey does not admit Flink to.
+	ExcludedNamespaces []string
 	// Namespaces are platform namespaces that are made if they are not there,
 	// beside [DefaultNamespace].
 	Namespaces []string
@@ -56,11 +57,11 @@ type Options struct {
 	Workloads Workloads
 	// Index follows the store along with the registry; nil: nobody else needs it.
 	Index *Index
-	// Announce is called with each target that was made, before whoever made it
-	// hears of that; nil: nobody is.
-	Announce func(context.Context, Object)
-	// Partial says that the store may not show all platform namespaces there are.
-	Partial bool
+	// OnTargetCreated is called with each created target, before Create or Put returns;
+	// nil: not called.
+	OnTargetCreated func(context.Context, Object)
+	// PartialView: the store may show only some of the platform namespaces.
+	PartialView bool
 	// Quota limits the [Object.Size] of all objects of a platform namespace together, in
 	// bytes; 0: no limit. Writes that make nothing larger always pass.
 	Quota int64
@@ -71,12 +72,12 @@ type Options struct {
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, guard: newGuard(), home: o.Home, unserved: o.Unserved, workloads: o.Workloads, known: newDirectory(), announce: o.Announce, partial: o.Partial, quota: o.Quota, stored: o.Stored, now: time.Now}
+	r := &Registry{store: store, guard: newGuard(), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, workloads: o.Workloads, known: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
 	if r.index = o.Index; r.index == nil {
-		r.index = NewIndex(o.Home)
+		r.index = NewIndex(o.OwnNamespace)
 	}
 	observe := func(e Event) { r.known.observe(e); r.index.observe(e) }
 	for _, kind := range append([]Kind{Namespace, APIToken}, indexed...) {
@@ -99,7 +100,7 @@ func (r *Registry) List(ctx context.Context, kind Kind, namespace string, select
 	if err := r.checkPlace(ctx, Key{Kind: kind, Namespace: namespace}); err != nil {
 		return nil, err
 	}
-	all, err := r.store.List(ctx, kind, namespace)
+	all, err := r.store.List(ctx, kind, namespace, Cached)
 	if err != nil || selector == nil || selector.Empty() {
 		return all, err
 	}
@@ -114,7 +115,7 @@ func (r *Registry) List(ctx context.Context, kind Kind, namespace string, select
 
 // Get returns one object, by its name or, where its kind allows that, its id.
 // Refused with [ReasonNotFound] if it is not there.
-func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
+func (r *Registry) Get(ctx context.Context, key Key, c Consistency) (Object, error) {
 	if err := r.checkPlace(ctx, key); err != nil {
 		return Object{}, err
 	}
@@ -122,23 +123,26 @@ func (r *Registry) Get(ctx context.Context, key Key) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	o, err := r.store.Get(ctx, resolved)
+	o, err := r.store.Get(ctx, resolved, c)
 	if errors.Is(err, ErrNotFound) {
 		return Object{}, notFound(key)
 	}
 	return o, err
 }
 
+// shared returns the store's operations for several writers; nil: there is one.
+func (r *Registry) shared() SharedWrites { return r.store.Capabilities().SharedWrites }
+
 // Warnings says what is allowed but unwise about a kept object.
 func (r *Registry) Warnings(o Object) []string {
 	if o.Kind != DeploymentTarget {
 		return nil
 	}
-	switch namespace := targetNamespace(o, r.home); {
-	case namespace != "" && namespace == r.home:
+	switch namespace := targetNamespace(o, r.ownNamespace); {
+	case namespace != "" && namespace == r.ownNamespace:
 		return []string{fmt.Sprintf(
-			"%s points at %q, the Kubernetes namespace that drey itself runs in: keep the platform and its jobs in separate namespaces", name(o.Key()), r.home)}
-	case slices.Contains(r.unserved, namespace):
+			"%s points at %q, the Kubernetes namespace that drey itself runs in: keep the platform and its jobs in separate namespaces", name(o.Key()), r.ownNamespace)}
+	case slices.Contains(r.excludedNamespaces, namespace):
 		return []string{fmt.Sprintf(
 			"%s points at %q, a Kubernetes namespace of the system's, which drey leaves alone: make a target that points elsewhere", name(o.Key()), namespace)}
 	}

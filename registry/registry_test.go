@@ -43,13 +43,13 @@ func TestParallelPutsAllSucceed(t *testing.T) {
 		wait.Go(func() {
 			o := target("default", "a", "staging")
 			o.Metadata.Labels = map[string]string{"writer": fmt.Sprint(i)}
-			if _, _, err := r.Put(context.Background(), o, registry.Precondition{}); err != nil {
+			if _, _, err := r.Put(context.Background(), o, registry.Precondition{}, nil); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wait.Wait()
-	o, err := r.Get(t.Context(), target("default", "a", "").Key())
+	o, err := r.Get(t.Context(), target("default", "a", "").Key(), registry.Cached)
 	if err != nil || o.Metadata.ResourceVersion < 1 || o.Metadata.ResourceVersion > 8 {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -59,7 +59,7 @@ func TestParallelPutsAllSucceed(t *testing.T) {
 // is lost.
 func TestOfParallelPutsWithOneVersionOneSucceeds(t *testing.T) {
 	r := newRegistry(t, memstore.New())
-	if _, err := r.Create(t.Context(), target("default", "a", "staging")); err != nil {
+	if _, err := r.Create(t.Context(), target("default", "a", "staging"), nil); err != nil {
 		t.Fatal(err)
 	}
 	results := make(chan error)
@@ -67,7 +67,7 @@ func TestOfParallelPutsWithOneVersionOneSucceeds(t *testing.T) {
 		go func() {
 			o := target("default", "a", "staging")
 			o.Metadata.Labels = map[string]string{"writer": fmt.Sprint(i)}
-			_, _, err := r.Put(context.Background(), o, registry.Precondition{Version: 1})
+			_, _, err := r.Put(context.Background(), o, registry.Precondition{Version: 1}, nil)
 			results <- err
 		}()
 	}
@@ -101,10 +101,10 @@ func TestIndexAgreesWithTheStore(t *testing.T) {
 		o := target(pick("default", "team-a", "team-b"), pick("a", "b", "A", "a-b"), pick("staging", "prod", "", "drey-system"))
 		switch rng.IntN(3) {
 		case 0:
-			_, _ = r.Create(t.Context(), o)
+			_, _ = r.Create(t.Context(), o, nil)
 		case 1:
 			o.Metadata.Labels = map[string]string{"n": fmt.Sprint(rng.Int())}
-			_, _, _ = r.Put(t.Context(), o, registry.Precondition{})
+			_, _, _ = r.Put(t.Context(), o, registry.Precondition{}, nil)
 		case 2:
 			_, _ = r.Delete(t.Context(), o.Key(), registry.Precondition{})
 		}
@@ -117,7 +117,7 @@ func TestIndexAgreesWithTheStore(t *testing.T) {
 
 func compare(t *testing.T, x *registry.Index, store registry.Store) {
 	t.Helper()
-	objects, err := store.List(t.Context(), registry.DeploymentTarget, "")
+	objects, err := store.List(t.Context(), registry.DeploymentTarget, "", registry.Cached)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,13 +155,13 @@ func TestAListThatAReaderHoldsDoesNotChange(t *testing.T) {
 	x := registry.NewIndex("drey-system")
 	follow(t, x, store)
 	for _, name := range []string{"b", "c"} {
-		if _, err := r.Create(t.Context(), target("default", name, "staging")); err != nil {
+		if _, err := r.Create(t.Context(), target("default", name, "staging"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	held := x.Targets("staging")
 	before := fmt.Sprint(held)
-	if _, err := r.Create(t.Context(), target("default", "a", "staging")); err != nil {
+	if _, err := r.Create(t.Context(), target("default", "a", "staging"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Delete(t.Context(), target("default", "b", "").Key(), registry.Precondition{}); err != nil {
@@ -175,7 +175,7 @@ func TestAListThatAReaderHoldsDoesNotChange(t *testing.T) {
 func TestWarningsAboutThePlatformsOwnNamespace(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	for namespace, want := range map[string]bool{"": true, "drey-system": true, "staging": false} {
-		o, err := r.Create(t.Context(), target("default", "t-"+namespace, namespace))
+		o, err := r.Create(t.Context(), target("default", "t-"+namespace, namespace), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func BenchmarkIndexTargets(b *testing.B) {
 
 func newRegistry(t testing.TB, s registry.Store, platformNamespaces ...string) *registry.Registry {
 	t.Helper()
-	r, err := registry.New(t.Context(), s, registry.Options{Home: "drey-system", Namespaces: platformNamespaces})
+	r, err := registry.New(t.Context(), s, registry.Options{OwnNamespace: "drey-system", Namespaces: platformNamespaces})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
 	defer store.Close()
 	r := newRegistry(t, store)
 	alone := target("default", "alone", "staging")
-	if _, err := r.Create(t.Context(), alone); err != nil {
+	if _, err := r.Create(t.Context(), alone, nil); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -255,7 +255,7 @@ func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
 	outcomes := map[string]int{}
 	for i := range 1000 {
 		staging := target("default", fmt.Sprint("staging-", i), "staging")
-		if _, err := r.Create(t.Context(), staging); err != nil {
+		if _, err := r.Create(t.Context(), staging, nil); err != nil {
 			t.Fatal(err)
 		}
 		deployment := registry.Object{
@@ -270,7 +270,7 @@ func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
 				if i%4 >= 2 { // a deletion looks first at what runs: it would come second always on a slow machine
 					time.Sleep(rand.N(2 * deletion))
 				}
-				_, created = r.Create(t.Context(), deployment)
+				_, created = r.Create(t.Context(), deployment, nil)
 			},
 			func() { _, deleted = r.Delete(t.Context(), staging.Key(), registry.Precondition{}) },
 		}
@@ -319,7 +319,7 @@ func (r runs) Jobs(_ context.Context, kubernetesNamespace, platformNamespace str
 }
 
 func TestJobsAreThoseOfThePlatformNamespacesTargets(t *testing.T) {
-	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestJobsAreThoseOfThePlatformNamespacesTargets(t *testing.T) {
 		t.Errorf("without a target: %s", got)
 	}
 	for _, o := range []registry.Object{target("team-a", "one", "staging"), target("team-a", "two", "staging"), target("default", "three", "staging")} {
-		if _, err := r.Create(t.Context(), o); err != nil {
+		if _, err := r.Create(t.Context(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -359,13 +359,13 @@ func TestJobsAreThoseOfThePlatformNamespacesTargets(t *testing.T) {
 // TestATargetIsHeldByWhatRunsThere: by a live workload of its platform
 // namespace, unless another target would hold it.
 func TestATargetIsHeldByWhatRunsThere(t *testing.T) {
-	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	create := func(namespace, name, kubernetes string) registry.Key {
 		t.Helper()
-		o, err := r.Create(t.Context(), target(namespace, name, kubernetes))
+		o, err := r.Create(t.Context(), target(namespace, name, kubernetes), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,14 +392,14 @@ func TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := r.Create(t.Context(), target("default", "a", "staging"))
+	o, err := r.Create(t.Context(), target("default", "a", "staging"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Delete(t.Context(), o.Key(), registry.Precondition{}); registry.ReasonOf(err) != registry.ReasonClusterUnavailable || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := r.Get(t.Context(), o.Key()); err != nil {
+	if _, err := r.Get(t.Context(), o.Key(), registry.Cached); err != nil {
 		t.Error(err)
 	}
 }
@@ -410,7 +410,7 @@ func TestASessionClusterIsHeldHoweverItIsReferredTo(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	create := func(kind registry.Kind, name, spec string) registry.Object {
 		t.Helper()
-		o, err := r.Create(t.Context(), registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: registry.DefaultNamespace, Name: name}, Spec: json.RawMessage(spec)})
+		o, err := r.Create(t.Context(), registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: registry.DefaultNamespace, Name: name}, Spec: json.RawMessage(spec)}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,61 +9,51 @@ import (
 	"strings"
 )
 
-// Claimant is somebody who would register a target. Whoever does so opens a
-// Kubernetes namespace to Flink, so it must be one in which they may run pods
-// themselves: nobody claims a namespace that is not theirs.
-type Claimant interface {
+// Requester is the user on whose behalf an object is written. A target admits Flink to a
+// Kubernetes namespace, so its creator must be allowed to create pods there.
+type Requester interface {
 	// Name is for logs and messages. It is no secret.
 	Name() string
-	// MayRunIn tells whether they may create pods in a Kubernetes namespace. The
-	// error is a failure to find out.
-	MayRunIn(ctx context.Context, kubernetesNamespace string) (bool, error)
-}
-
-type claimantKey struct{}
-
-// ClaimedBy returns a context in which targets are made by who, for Kubernetes
-// namespaces in which they may run pods. Without it they are made for any.
-func ClaimedBy(ctx context.Context, who Claimant) context.Context {
-	return context.WithValue(ctx, claimantKey{}, who)
+	// MayCreatePods reports whether the user may create pods in a Kubernetes namespace. The
+	// error means that the check failed.
+	MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error)
 }
 
 // checkClaim refuses a target for a Kubernetes namespace in which whoever makes
 // it may not run pods.
-func (r *Registry) checkClaim(ctx context.Context, o Object) error {
-	who, ok := ctx.Value(claimantKey{}).(Claimant)
-	if !ok || o.Kind != DeploymentTarget {
+func (r *Registry) checkClaim(ctx context.Context, o Object, by Requester) error {
+	if by == nil || o.Kind != DeploymentTarget {
 		return nil
 	}
-	namespace := targetNamespace(o, r.home)
-	may, err := who.MayRunIn(ctx, namespace)
+	namespace := targetNamespace(o, r.ownNamespace)
+	may, err := by.MayCreatePods(ctx, namespace)
 	if err != nil {
-		return fmt.Errorf("find out whether %s may claim a Kubernetes namespace: %w", who.Name(), err)
+		return fmt.Errorf("find out whether %s may claim a Kubernetes namespace: %w", by.Name(), err)
 	}
 	if may {
 		return nil
 	}
-	if namespace == r.home || slices.Contains(r.unserved, namespace) { // nobody should be given more rights there
+	if namespace == r.ownNamespace || slices.Contains(r.excludedNamespaces, namespace) { // nobody should be given more rights there
 		return refuse(ReasonClaimForbidden, "%s may not create pods in Kubernetes namespace %s, so they may not register a target for it either. "+
-			"Register one for a namespace of your own: drey leaves this one alone, which is its own or the system's", who.Name(), quote(namespace))
+			"Register one for a namespace of your own: drey leaves this one alone, which is its own or the system's", by.Name(), quote(namespace))
 	}
 	return refuse(ReasonClaimForbidden, "%s may not create pods in Kubernetes namespace %s, so they may not register a target for it either. "+
-		"Register one for a namespace of your own, or have an admin of the cluster grant the right: %s", who.Name(), quote(namespace), grantCommand(who.Name(), namespace))
+		"Register one for a namespace of your own, or have an admin of the cluster grant the right: %s", by.Name(), quote(namespace), grantCommand(by.Name(), namespace))
 }
 
 // claimIfAbsent asks about a target that would be made, and says whether it did.
 // The cluster is asked: before the guard, as in [Registry.Delete].
-func (r *Registry) claimIfAbsent(ctx context.Context, o Object) (claimed bool, err error) {
-	if _, asked := ctx.Value(claimantKey{}).(Claimant); !asked || o.Kind != DeploymentTarget {
+func (r *Registry) claimIfAbsent(ctx context.Context, o Object, by Requester) (claimed bool, err error) {
+	if by == nil || o.Kind != DeploymentTarget {
 		return false, nil
 	}
 	if o, err = r.admit(ctx, o); err != nil {
 		return false, err
 	}
-	if _, err := r.store.Get(ctx, o.Key()); !errors.Is(err, ErrNotFound) {
+	if _, err := r.store.Get(ctx, o.Key(), Consistent); !errors.Is(err, ErrNotFound) {
 		return false, err
 	}
-	return true, r.checkClaim(ctx, o)
+	return true, r.checkClaim(ctx, o, by)
 }
 
 // grantCommand lets a user run pods in a Kubernetes namespace.

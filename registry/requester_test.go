@@ -20,7 +20,7 @@ type claimant struct {
 }
 
 func (c claimant) Name() string { return c.name }
-func (c claimant) MayRunIn(_ context.Context, namespace string) (bool, error) {
+func (c claimant) MayCreatePods(_ context.Context, namespace string) (bool, error) {
 	return slices.Contains(c.in, namespace), c.err
 }
 
@@ -29,29 +29,30 @@ func (c claimant) MayRunIn(_ context.Context, namespace string) (bool, error) {
 func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	alice := claimant{name: "alice", in: []string{"hers"}}
-	ctx := registry.ClaimedBy(t.Context(), alice)
-	if _, err := r.Create(t.Context(), target("default", "foreign", "theirs")); err != nil {
+	if _, err := r.Create(t.Context(), target("default", "foreign", "theirs"), nil); err != nil {
 		t.Errorf("made by nobody in particular: %v", err)
 	}
-	if _, err := r.Create(ctx, target("default", "own", "hers")); err != nil {
+	if _, err := r.Create(t.Context(), target("default", "own", "hers"), alice); err != nil {
 		t.Error(err)
 	}
 	relabeled := target("default", "foreign", "theirs")
 	relabeled.Metadata.Labels = map[string]string{"team": "nuts"}
-	if _, outcome, err := r.Put(ctx, relabeled, registry.Precondition{}); err != nil || outcome != registry.Replaced {
+	if _, outcome, err := r.Put(t.Context(), relabeled, registry.Precondition{}, alice); err != nil || outcome != registry.Replaced {
 		t.Errorf("%v, %v", outcome, err)
 	}
-	if _, err := r.Create(ctx, registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: "default", Name: "job"}, Spec: []byte(`{"deploymentTargetName":"foreign"}`)}); err != nil {
+	if _, err := r.Create(t.Context(), registry.Object{Kind: registry.Deployment, Metadata: registry.Metadata{Namespace: "default", Name: "job"}, Spec: []byte(`{"deploymentTargetName":"foreign"}`)}, alice); err != nil {
 		t.Errorf("a Deployment opens no namespace: %v", err)
 	}
 	for name, register := range map[string]func(registry.Object) error{
-		"create": func(o registry.Object) error { _, err := r.Create(ctx, o); return err },
-		"put":    func(o registry.Object) error { _, _, err := r.Put(ctx, o, registry.Precondition{}); return err },
-		"put, if none": func(o registry.Object) error {
-			_, _, err := r.Put(ctx, o, registry.Precondition{Absent: true})
+		"create": func(o registry.Object) error { _, err := r.Create(t.Context(), o, alice); return err },
+		"put": func(o registry.Object) error {
+			_, _, err := r.Put(t.Context(), o, registry.Precondition{}, alice)
 			return err
 		},
-		"kubectl": func(o registry.Object) error { return r.AllowCreate(ctx, o) },
+		"put, if none": func(o registry.Object) error {
+			_, _, err := r.Put(t.Context(), o, registry.Precondition{Absent: true}, alice)
+			return err
+		},
 	} {
 		for _, namespace := range []string{"theirs", ""} { // the second is drey's own
 			if err := register(target("default", "another", namespace)); registry.ReasonOf(err) != registry.ReasonClaimForbidden {
@@ -60,7 +61,7 @@ func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 		}
 	}
 	errAway := errors.New("nobody answers")
-	if _, err := r.Create(registry.ClaimedBy(t.Context(), claimant{in: []string{"hers"}, err: errAway}), target("default", "b", "hers")); !errors.Is(err, errAway) {
+	if _, err := r.Create(t.Context(), target("default", "b", "hers"), claimant{in: []string{"hers"}, err: errAway}); !errors.Is(err, errAway) {
 		t.Errorf("when it cannot be found out: %v", err)
 	}
 }
@@ -68,15 +69,15 @@ func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 // TestNoClaimSlipsInBesideADeletion: a PUT that would replace is no way around.
 func TestNoClaimSlipsInBesideADeletion(t *testing.T) {
 	r := newRegistry(t, memstore.New())
-	ctx := registry.ClaimedBy(t.Context(), claimant{name: "alice", in: []string{"hers"}})
+	alice := claimant{name: "alice", in: []string{"hers"}}
 	for range 200 {
-		if _, err := r.Create(ctx, target("default", "a", "hers")); err != nil {
+		if _, err := r.Create(t.Context(), target("default", "a", "hers"), alice); err != nil {
 			t.Fatal(err)
 		}
 		var wait sync.WaitGroup
-		wait.Go(func() { _, _ = r.Delete(ctx, target("default", "a", "").Key(), registry.Precondition{}) })
+		wait.Go(func() { _, _ = r.Delete(t.Context(), target("default", "a", "").Key(), registry.Precondition{}) })
 		wait.Go(func() {
-			_, _, err := r.Put(ctx, target("default", "a", "theirs"), registry.Precondition{})
+			_, _, err := r.Put(t.Context(), target("default", "a", "theirs"), registry.Precondition{}, alice)
 			if reason := registry.ReasonOf(err); reason != registry.ReasonClaimForbidden && reason != registry.ReasonImmutableSpec {
 				t.Errorf("got %v", err)
 			}
@@ -95,7 +96,7 @@ func TestADeniedClaimSaysWhatMendsIt(t *testing.T) {
 		"system:serviceaccount:team-a:ci":   "kubectl create rolebinding flink-system-serviceaccount-team-a-ci -n theirs --clusterrole=edit --serviceaccount=team-a:ci",
 		"$(reboot); 'x' \"y\" `z`\n -n all": `--user='$(reboot); '\''x'\'' "y" ` + "`z`\n -n all'",
 	} {
-		_, err := r.Create(registry.ClaimedBy(t.Context(), claimant{name: user}), target("default", "a", "theirs"))
+		_, err := r.Create(t.Context(), target("default", "a", "theirs"), claimant{name: user})
 		if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.Contains(err.Error(), `may not create pods in Kubernetes namespace "theirs"`) {
 			t.Errorf("%q: %v\nwant %s", user, err, want)
 		}
@@ -105,17 +106,17 @@ func TestADeniedClaimSaysWhatMendsIt(t *testing.T) {
 // TestADeniedClaimOfTheSystemsNamespaceGrantsNothing: nobody is to be told how to get
 // rights there.
 func TestADeniedClaimOfTheSystemsNamespaceGrantsNothing(t *testing.T) {
-	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Home: "drey-system", Unserved: []string{"kube-system"}})
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", ExcludedNamespaces: []string{"kube-system"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, namespace := range []string{"", "drey-system", "kube-system"} {
-		_, err := r.Create(registry.ClaimedBy(t.Context(), claimant{name: "alice"}), target("default", "a", namespace))
+		_, err := r.Create(t.Context(), target("default", "a", namespace), claimant{name: "alice"})
 		if registry.ReasonOf(err) != registry.ReasonClaimForbidden || strings.Contains(err.Error(), "rolebinding") || !strings.Contains(err.Error(), "namespace of your own") {
 			t.Errorf("%q: %v", namespace, err)
 		}
 	}
-	o, err := r.Create(t.Context(), target("default", "a", "kube-system"))
+	o, err := r.Create(t.Context(), target("default", "a", "kube-system"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestADeniedClaimOfTheSystemsNamespaceGrantsNothing(t *testing.T) {
 // TestAnIDIsNobodyElses: kubectl may bring one along, but not that of another.
 func TestAnIDIsNobodyElses(t *testing.T) {
 	r := newRegistry(t, memstore.New(), "team-a")
-	theirs, err := r.Create(t.Context(), target("default", "a", "flink"))
+	theirs, err := r.Create(t.Context(), target("default", "a", "flink"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,10 +26,10 @@ var (
 type Store interface {
 	// List returns the objects of a kind, ordered by namespace and name, byte
 	// by byte; those of one platform namespace unless namespace is empty.
-	List(ctx context.Context, kind Kind, namespace string) ([]Object, error)
+	List(ctx context.Context, kind Kind, namespace string, c Consistency) ([]Object, error)
 
 	// Get returns one object, or ErrNotFound.
-	Get(ctx context.Context, key Key) (Object, error)
+	Get(ctx context.Context, key Key, c Consistency) (Object, error)
 
 	// Create keeps a new object at version 1 and returns it as kept, or
 	// ErrExists.
@@ -53,25 +53,38 @@ type Store interface {
 	// must be quick and must not call the store.
 	Watch(ctx context.Context, kind Kind, observe func(Event)) error
 
+	// Capabilities returns what the store supports. It does not change.
+	Capabilities() Capabilities
+
 	// Close ends all watches and frees what the store holds. Calls after it
 	// answer ErrClosed.
 	Close() error
 }
 
-type currentKey struct{}
+// Consistency selects the source of a read.
+type Consistency int
 
-// Current returns a context in which a store's List and Get show every write
-// that any process had acknowledged when they were called. A store that only one
-// process writes to always does; others may otherwise answer from what they saw
-// a moment ago.
-//
-// Whoever decides on a write by what is there reads so.
-func Current(ctx context.Context) context.Context {
-	return context.WithValue(ctx, currentKey{}, true)
+const (
+	// Cached reads may come from the store's cache: they show every write of this process,
+	// and those of other processes once the cache has received them.
+	Cached Consistency = iota
+	// Consistent reads show every write that any process had acknowledged when the read
+	// began. Writes are validated with them.
+	Consistent
+)
+
+// Capabilities are what a store supports beyond the methods of [Store]. The zero value is a
+// store that a single process writes to.
+type Capabilities struct {
+	// SharedWrites keeps references consistent when several processes write to the store;
+	// nil: this process is the only writer.
+	SharedWrites SharedWrites
+	// APITokens: the store keeps objects of kind [APIToken].
+	APITokens bool
+	// ExactSpecs: the store returns the JSON text of a spec to the byte. Others keep the
+	// digits of numbers, but neither the order of keys nor the escapes of strings.
+	ExactSpecs bool
 }
-
-// IsCurrent reports whether a context is from [Current].
-func IsCurrent(ctx context.Context) bool { return ctx.Value(currentKey{}) != nil }
 
 // Change says what happened to an object.
 type Change string
@@ -143,24 +156,19 @@ func (f *Feed) Close() {
 	f.watchers = nil
 }
 
-// SharedStore is a [Store] that several processes write to. The registry's lock
-// holds in one process; of "create a Deployment" in one and "delete its target"
-// in another the store sees to it that one comes first.
+// SharedWrites serializes deletions with writes of references to the deleted object, across
+// all processes that write to the store. The lock of a [Registry] does that for one process.
 //
-// The two meet on the object that is referred to: who deletes it marks it, looks
-// for references, and deletes it only if the mark is still there; who has
-// written a reference looks at it, and takes a mark away.
-type SharedStore interface {
-	Store
-
-	// DeleteIf is Delete of an object on which check finds that nothing stands.
-	// check may be called more than once, and reads with the context that it is
-	// given. Its error is returned, and nothing was deleted then.
+// Both operations use a mark on the referenced object: a deleter sets the mark, looks for
+// references, and deletes the object only if the mark is still set; a writer of a reference
+// removes the mark afterwards.
+type SharedWrites interface {
+	// DeleteIf is Store.Delete of an object for which check returns nil. check may run more
+	// than once; its error is returned, and nothing was deleted then.
 	DeleteIf(ctx context.Context, key Key, expected int32, check func(context.Context) error) error
 
-	// Confirm says of an object that it is there, after a reference to it was
-	// written: no DeleteIf whose check did not see that reference will delete
-	// it. id is that of the object, or empty if any will do. ErrNotFound if it
-	// is gone.
+	// Confirm verifies, after a reference to an object was written, that the object exists
+	// and that no concurrent DeleteIf whose check missed the reference deletes it. id is the
+	// object's id, or empty for any. ErrNotFound if the object is gone.
 	Confirm(ctx context.Context, key Key, id string) error
 }

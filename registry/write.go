@@ -14,20 +14,19 @@ import (
 // [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference],
 // [ReasonNotFound] (the platform namespace), [ReasonQuotaExceeded] or, of who
 // [ClaimedBy] says, [ReasonClaimForbidden].
-func (r *Registry) Create(ctx context.Context, o Object) (Object, error) {
-	ctx = Current(ctx)
+func (r *Registry) Create(ctx context.Context, o Object, by Requester) (Object, error) {
 	o, err := r.admit(ctx, o)
 	if err != nil {
 		return Object{}, err
 	}
-	if err := r.checkClaim(ctx, o); err != nil { // the cluster is asked: before the guard, as in Delete
+	if err := r.checkClaim(ctx, o, by); err != nil { // the cluster is asked: before the guard, as in Delete
 		return Object{}, err
 	}
 	kept, err := r.createGuarded(ctx, o)
 	if err != nil {
 		return Object{}, err
 	}
-	r.announceTarget(ctx, kept)
+	r.notifyTargetCreated(ctx, kept)
 	return kept, nil
 }
 
@@ -50,11 +49,11 @@ func (r *Registry) createGuarded(ctx context.Context, o Object) (Object, error) 
 	return kept, err
 }
 
-// announceTarget tells who wants to know of a new target, and waits: not under the
+// notifyTargetCreated tells who wants to know of a new target, and waits: not under the
 // guard, by which that would hold up all other writers.
-func (r *Registry) announceTarget(ctx context.Context, o Object) {
-	if o.Kind == DeploymentTarget && r.announce != nil {
-		r.announce(ctx, o)
+func (r *Registry) notifyTargetCreated(ctx context.Context, o Object) {
+	if o.Kind == DeploymentTarget && r.onTargetCreated != nil {
+		r.onTargetCreated(ctx, o)
 	}
 }
 
@@ -84,20 +83,19 @@ const (
 // Put replaces the object at o's key, or makes it when there is none. Beside
 // what Create refuses: a target's spec that differs with
 // [ReasonImmutableSpec], an unmet precondition with [ReasonConflict].
-func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition) (Object, Outcome, error) {
-	ctx = Current(ctx)
-	claimed, err := r.claimIfAbsent(ctx, o)
+func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition, by Requester) (Object, Outcome, error) {
+	claimed, err := r.claimIfAbsent(ctx, o, by)
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
-	kept, outcome, err := r.putGuarded(ctx, o, if_, claimed)
+	kept, outcome, err := r.putGuarded(ctx, o, if_, by, claimed)
 	if err == nil && outcome == Created {
-		r.announceTarget(ctx, kept)
+		r.notifyTargetCreated(ctx, kept)
 	}
 	return kept, outcome, err
 }
 
-func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, claimed bool) (Object, Outcome, error) {
+func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, by Requester, claimed bool) (Object, Outcome, error) {
 	unlock, err := r.guard.share(ctx)
 	if err != nil {
 		return Object{}, Unchanged, err
@@ -121,7 +119,7 @@ func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, c
 	// precondition the caller means "whatever is there", so look again.
 	const attempts = 20
 	for range attempts {
-		kept, outcome, err := r.put(ctx, o, if_, isFreeText, claimed)
+		kept, outcome, err := r.put(ctx, o, if_, isFreeText, by, claimed)
 		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
 			continue
 		}
@@ -134,8 +132,8 @@ func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, c
 // put tries once. The name of an object that isFreeText was made from a text
 // that nobody has: what has the same name already is another. claimed says that
 // whoever makes it has been asked about.
-func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText, claimed bool) (Object, Outcome, error) {
-	current, err := r.store.Get(ctx, o.Key())
+func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText bool, by Requester, claimed bool) (Object, Outcome, error) {
+	current, err := r.store.Get(ctx, o.Key(), Consistent)
 	if errors.Is(err, ErrNotFound) {
 		if if_ != (Precondition{}) && !if_.Absent {
 			return Object{}, Unchanged, refuse(ReasonConflict,
@@ -145,7 +143,7 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 			return Object{}, Unchanged, err
 		}
 		if !claimed { // it was there a moment ago
-			if err := r.checkClaim(ctx, o); err != nil {
+			if err := r.checkClaim(ctx, o, by); err != nil {
 				return Object{}, Unchanged, err
 			}
 		}
@@ -209,8 +207,7 @@ func stale(current Object, p Precondition) error {
 // with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
 // something stands on it.
 func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
-	ctx = Current(ctx)
-	current, err := r.Get(ctx, key)
+	current, err := r.Get(ctx, key, Consistent)
 	if err != nil {
 		return Object{}, err
 	}
@@ -220,7 +217,7 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 		return Object{}, err
 	}
 	hold := r.guard.lock
-	if _, shared := r.store.(SharedStore); shared {
+	if r.shared() != nil {
 		hold = r.guard.share // DeleteIf and Confirm keep references whole
 	}
 	unlock, err := hold(ctx)
@@ -229,7 +226,7 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 	}
 	defer unlock()
 	for {
-		current, err := r.Get(ctx, key)
+		current, err := r.Get(ctx, key, Consistent)
 		if err != nil {
 			return Object{}, err
 		}
@@ -298,17 +295,13 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 // another may write (docs/decisions/006).
 
 // AllowCreate refuses an object that somebody would make, as [Registry.Create]
-// does: with [ReasonUnknownReference] or, of who [ClaimedBy] says,
-// [ReasonClaimForbidden]. [ReasonIDTaken] if it states the id of another. Its
+// does: with [ReasonUnknownReference], or [ReasonIDTaken] if it states the id of another. Its
 // name is for the caller to check.
 func (r *Registry) AllowCreate(ctx context.Context, o Object) error {
 	if err := r.checkID(o); err != nil {
 		return err
 	}
-	if err := r.checkReferences(Current(ctx), o); err != nil {
-		return err
-	}
-	return r.checkClaim(ctx, o)
+	return r.checkReferences(ctx, o)
 }
 
 // AllowUpdate refuses what would become of an object, as [Registry.Put] does.
@@ -321,13 +314,13 @@ func (r *Registry) AllowUpdate(ctx context.Context, o, was Object) error {
 	if sameSpec(o.Spec, was.Spec) {
 		return nil
 	}
-	return r.checkReferences(Current(ctx), o)
+	return r.checkReferences(ctx, o)
 }
 
 // AllowDelete refuses to let an object go while something stands on it, as
 // [Registry.Delete] does.
 func (r *Registry) AllowDelete(ctx context.Context, o Object) error {
-	return r.checkUnreferenced(Current(ctx), o, r.References)
+	return r.checkUnreferenced(ctx, o, r.References)
 }
 
 // AllowGrowth refuses a write by which o grows by n bytes beyond the quota of its platform

@@ -52,7 +52,7 @@ func (r Request) String() string {
 
 // Caller is somebody who has shown who they are.
 type Caller interface {
-	registry.Claimant
+	registry.Requester
 	// May tells whether the caller may do it. The error is a failure to find
 	// out.
 	May(ctx context.Context, r Request) (bool, error)
@@ -99,9 +99,9 @@ type holder struct {
 
 func (h holder) Name() string { return h.name }
 
-// MayRunIn implements registry.Claimant: the cluster does not know the holder, so
+// MayCreatePods implements registry.Requester: the cluster does not know the holder, so
 // the role alone decides who registers targets.
-func (h holder) MayRunIn(context.Context, string) (bool, error) { return true, nil }
+func (h holder) MayCreatePods(context.Context, string) (bool, error) { return true, nil }
 
 func (h holder) May(_ context.Context, r Request) (bool, error) {
 	if h.namespace == registry.Everywhere {

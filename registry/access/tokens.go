@@ -143,7 +143,7 @@ func Bootstrap(ctx context.Context, r *registry.Registry, anew bool) (secret str
 	if _, err := r.Delete(ctx, o.Key(), registry.Precondition{}); err != nil && registry.ReasonOf(err) != registry.ReasonNotFound {
 		return "", err
 	}
-	_, err = r.Create(ctx, o)
+	_, err = r.Create(ctx, o, nil)
 	return secret, err
 }
 

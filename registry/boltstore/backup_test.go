@@ -62,7 +62,7 @@ func TestABackupAmongWritersIsAStateThatWas(t *testing.T) {
 		}
 		restored := open(t, copied)
 		for w := range writers {
-			list, err := restored.List(t.Context(), registry.DeploymentTarget, fmt.Sprint("w", w))
+			list, err := restored.List(t.Context(), registry.DeploymentTarget, fmt.Sprint("w", w), registry.Cached)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -49,7 +49,7 @@ type Store struct {
 var _ registry.Store = (*Store)(nil)
 
 // List implements registry.Store.
-func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string) ([]registry.Object, error) {
+func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string, _ registry.Consistency) ([]registry.Object, error) {
 	var found []registry.Object
 	err := s.view(ctx, func(tx *bbolt.Tx) (err error) {
 		found, err = list(tx, kind, namespace)
@@ -59,7 +59,7 @@ func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string) 
 }
 
 // Get implements registry.Store.
-func (s *Store) Get(ctx context.Context, key registry.Key) (registry.Object, error) {
+func (s *Store) Get(ctx context.Context, key registry.Key, _ registry.Consistency) (registry.Object, error) {
 	var found registry.Object
 	err := s.view(ctx, func(tx *bbolt.Tx) (err error) {
 		found, err = get(tx, key)
@@ -128,6 +128,11 @@ func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(regi
 		}
 		return err
 	}})
+}
+
+// Capabilities implements registry.Store.
+func (s *Store) Capabilities() registry.Capabilities {
+	return registry.Capabilities{APITokens: true, ExactSpecs: true}
 }
 
 // Close waits for the writes under way, ends all watches and closes the file.

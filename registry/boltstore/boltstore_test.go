@@ -31,7 +31,7 @@ func TestReopenedFileHasAllThatWasAcknowledged(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	before, err := s.List(t.Context(), registry.DeploymentTarget, "")
+	before, err := s.List(t.Context(), registry.DeploymentTarget, "", registry.Cached)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestReopenedFileHasAllThatWasAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	after, err := open(t, path).List(t.Context(), registry.DeploymentTarget, "")
+	after, err := open(t, path).List(t.Context(), registry.DeploymentTarget, "", registry.Cached)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,8 +135,8 @@ func TestAnObjectThatIsDamagedWhileTheFileIsOpenIsNamed(t *testing.T) {
 	key := registry.Key{Kind: registry.DeploymentTarget, Namespace: "team-a", Name: "target-007"}
 	update := storetest.Target(key.Namespace, key.Name, "flink-007")
 	for call, err := range map[string]error{
-		"get":    second(s.Get(t.Context(), key)),
-		"list":   second(s.List(t.Context(), key.Kind, "")),
+		"get":    second(s.Get(t.Context(), key, registry.Cached)),
+		"list":   second(s.List(t.Context(), key.Kind, "", registry.Cached)),
 		"update": second(s.Update(t.Context(), update, 1)),
 		"delete": s.Delete(t.Context(), key, 1),
 	} {
@@ -144,7 +144,7 @@ func TestAnObjectThatIsDamagedWhileTheFileIsOpenIsNamed(t *testing.T) {
 			t.Errorf("%s: got error %v, want one that names the object and says what to do", call, err)
 		}
 	}
-	if _, err := s.Get(t.Context(), registry.Key{Kind: registry.DeploymentTarget, Namespace: "team-a", Name: "target-008"}); err != nil {
+	if _, err := s.Get(t.Context(), registry.Key{Kind: registry.DeploymentTarget, Namespace: "team-a", Name: "target-008"}, registry.Cached); err != nil {
 		t.Errorf("another object: %v", err)
 	}
 	if _, err := s.Create(t.Context(), storetest.Target("default", "new", "staging")); err != nil {
@@ -162,7 +162,7 @@ func TestAFileThatIsCutOffWhileItIsOpenIsAnErrorAndNoCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for call, err := range map[string]error{
-		"list":   second(s.List(t.Context(), registry.DeploymentTarget, "")),
+		"list":   second(s.List(t.Context(), registry.DeploymentTarget, "", registry.Cached)),
 		"create": second(s.Create(t.Context(), storetest.Target("default", "new", "staging"))),
 		"again":  second(s.Create(t.Context(), storetest.Target("default", "newer", "staging"))),
 		"backup": s.Backup(&bytes.Buffer{}),
@@ -226,7 +226,7 @@ func objects(t testing.TB, s registry.Store) string {
 	t.Helper()
 	var all []registry.Object
 	for _, kind := range []registry.Kind{registry.DeploymentTarget, registry.Deployment, registry.SessionCluster, registry.Namespace} {
-		list, err := s.List(t.Context(), kind, "")
+		list, err := s.List(t.Context(), kind, "", registry.Cached)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -108,7 +108,7 @@ func fillUp(t *testing.T, s *boltstore.Store, path, why string, makeRoom func())
 	t.Helper()
 	expected := &ledger{kept: map[registry.Key]registry.Object{}}
 	for _, kind := range []registry.Kind{registry.DeploymentTarget, registry.Deployment, registry.Namespace} {
-		list, err := s.List(t.Context(), kind, "")
+		list, err := s.List(t.Context(), kind, "", registry.Cached)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +250,7 @@ func objectsByKey(t *testing.T, s *boltstore.Store) map[registry.Key]registry.Ob
 	t.Helper()
 	found := map[registry.Key]registry.Object{}
 	for _, kind := range []registry.Kind{registry.DeploymentTarget, registry.Deployment, registry.Namespace} {
-		list, err := s.List(t.Context(), kind, "")
+		list, err := s.List(t.Context(), kind, "", registry.Cached)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func TestAReaderKeepsItsStateThroughAWriteThatIsUnconfirmed(t *testing.T) {
 		_, err = s.Update(t.Context(), storetest.Target("default", "t7", "other"), 1)
 		wantSays(t, err, "not known whether the change would survive")
 		wantSays(t, create("too-early"), "nothing was changed", "has to end first")
-		if later, err := s.List(t.Context(), registry.DeploymentTarget, ""); err != nil || len(later) != 30 {
+		if later, err := s.List(t.Context(), registry.DeploymentTarget, "", registry.Cached); err != nil || len(later) != 30 {
 			t.Errorf("who reads now sees %d objects, %v, want 30", len(later), err)
 		}
 		after, err := list(tx, registry.DeploymentTarget, "")

@@ -32,7 +32,7 @@ func TestAWriteThatMayNotBeOnDiskIsConfirmedBeforeTheNext(t *testing.T) {
 	first := storetest.Target("default", "first", "staging")
 	_, err := s.Create(t.Context(), first)
 	wantSays(t, err, "input/output error", "not known whether the change would survive a crash", "can be read")
-	if _, err := s.Get(t.Context(), first.Key()); err != nil {
+	if _, err := s.Get(t.Context(), first.Key(), registry.Cached); err != nil {
 		t.Errorf("it cannot be read: %v", err)
 	}
 
@@ -46,7 +46,7 @@ func TestAWriteThatMayNotBeOnDiskIsConfirmedBeforeTheNext(t *testing.T) {
 		_, err = s.Create(t.Context(), first)
 		wantSays(t, err, "nothing was changed")
 	}
-	if _, err := s.Get(t.Context(), registry.Key{Kind: first.Kind, Namespace: "default", Name: "second"}); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.Get(t.Context(), registry.Key{Kind: first.Kind, Namespace: "default", Name: "second"}, registry.Cached); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("a write followed one that was not confirmed: %v", err)
 	}
 

@@ -64,7 +64,7 @@ type Options struct {
 // Get from its memory. What a process wrote itself it sees at once: a write
 // returns when the watch has brought it. What others wrote it sees when the
 // watch brings it, milliseconds later; that an object is not there is never said
-// without asking the API server. A context from [registry.Current] makes reads
+// without asking the API server. Reads with [registry.Consistent]
 // ask it too. While the API server is away, reads go on from memory and writes
 // fail.
 //

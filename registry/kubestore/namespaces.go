@@ -100,7 +100,7 @@ func (s *Store) presume(name string) {
 
 // getNamespace returns a platform namespace. Of one that the mirror does not show the
 // API server is asked, as of every object: another process may have made it.
-func (s *Store) getNamespace(ctx context.Context, key registry.Key) (registry.Object, error) {
+func (s *Store) getNamespace(ctx context.Context, key registry.Key, c registry.Consistency) (registry.Object, error) {
 	if key.Kind != registry.Namespace || key.Namespace != "" {
 		return registry.Object{}, registry.ErrNotFound
 	}
@@ -109,7 +109,7 @@ func (s *Store) getNamespace(ctx context.Context, key registry.Key) (registry.Ob
 	shown := n != nil && n.shown
 	s.mu.RUnlock()
 	switch {
-	case shown && (!registry.IsCurrent(ctx) || s.options.Only != ""):
+	case shown && (c == registry.Cached || s.options.Only != ""):
 		return n.view(), nil
 	case s.options.Only != "": // it may not ask
 		return registry.Object{}, registry.ErrNotFound
@@ -230,7 +230,7 @@ func (s *Store) begin(ctx context.Context, name string) (metav1.Object, error) {
 
 // deleteNamespace makes a Kubernetes namespace one like others. It deletes nothing.
 func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32) error {
-	n, err := s.getNamespace(registry.Current(ctx), registry.Key{Kind: registry.Namespace, Name: name})
+	n, err := s.getNamespace(ctx, registry.Key{Kind: registry.Namespace, Name: name}, registry.Consistent)
 	if err != nil {
 		return err
 	}

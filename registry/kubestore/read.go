@@ -18,13 +18,13 @@ import (
 )
 
 // List implements registry.Store.
-func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string) ([]registry.Object, error) {
+func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string, c registry.Consistency) ([]registry.Object, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
 	r := codec.Resources[kind]
 	s.mu.RLock()
-	if r == nil || !registry.IsCurrent(ctx) && !s.lags(kind) {
+	if r == nil || c == registry.Cached && !s.lags(kind) {
 		defer s.mu.RUnlock()
 		return s.present(kind, namespace), nil
 	}
@@ -72,16 +72,16 @@ func (s *Store) viewLive(rec *record) registry.Object {
 }
 
 // Get implements registry.Store.
-func (s *Store) Get(ctx context.Context, key registry.Key) (registry.Object, error) {
+func (s *Store) Get(ctx context.Context, key registry.Key, c registry.Consistency) (registry.Object, error) {
 	if err := s.usable(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	if codec.Resources[key.Kind] == nil {
-		return s.getNamespace(ctx, key)
+		return s.getNamespace(ctx, key, c)
 	}
 	s.mu.RLock()
 	rec := s.shown[key]
-	if rec != nil && !registry.IsCurrent(ctx) && !s.lags(key.Kind) {
+	if rec != nil && c == registry.Cached && !s.lags(key.Kind) {
 		defer s.mu.RUnlock()
 		return rec.shown.Clone(), nil
 	}

@@ -12,16 +12,20 @@ import (
 	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
-var _ registry.SharedStore = (*Store)(nil)
+var _ registry.SharedWrites = (*Store)(nil)
 
-// DeleteIf implements registry.SharedStore. docs/decisions/006 says why that
+// Capabilities implements registry.Store.
+func (s *Store) Capabilities() registry.Capabilities {
+	return registry.Capabilities{SharedWrites: s}
+}
+
+// DeleteIf implements registry.SharedWrites. docs/decisions/006 says why that
 // holds. A mark that stays behind, because its author died, hurts nobody: the
 // next reference takes it away, the next deletion puts another in its place.
 func (s *Store) DeleteIf(ctx context.Context, key registry.Key, expected int32, check func(context.Context) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	ctx = registry.Current(ctx)
 	for range tries {
 		rec, err := s.getLive(ctx, key)
 		if err != nil {
@@ -53,7 +57,7 @@ func (s *Store) DeleteIf(ctx context.Context, key registry.Key, expected int32, 
 	return registry.ErrConflict
 }
 
-// Confirm implements registry.SharedStore.
+// Confirm implements registry.SharedWrites.
 func (s *Store) Confirm(ctx context.Context, key registry.Key, id string) error {
 	if err := s.usable(ctx); err != nil {
 		return err

@@ -28,7 +28,7 @@ func New() *Store {
 }
 
 // List implements registry.Store.
-func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string) ([]registry.Object, error) {
+func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string, _ registry.Consistency) ([]registry.Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(ctx); err != nil {
@@ -38,7 +38,7 @@ func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string) 
 }
 
 // Get implements registry.Store.
-func (s *Store) Get(ctx context.Context, key registry.Key) (registry.Object, error) {
+func (s *Store) Get(ctx context.Context, key registry.Key, _ registry.Consistency) (registry.Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(ctx); err != nil {
@@ -104,6 +104,11 @@ func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(regi
 	}
 	s.feed.Add(ctx, kind, s.list(kind, ""), observe)
 	return nil
+}
+
+// Capabilities implements registry.Store.
+func (s *Store) Capabilities() registry.Capabilities {
+	return registry.Capabilities{APITokens: true, ExactSpecs: true}
 }
 
 // Close implements registry.Store.

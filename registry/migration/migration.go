@@ -39,18 +39,18 @@ type Step struct {
 var order = []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.APIToken}
 
 // Plan compares two stores, and says of each object of the one what is to be done
-// about it in the other. keeps tells of which kinds the other keeps objects.
-func Plan(ctx context.Context, from, to registry.Store, keeps func(registry.Kind) bool) ([]Step, error) {
-	ctx = registry.Current(ctx)
+// about it in the other.
+func Plan(ctx context.Context, from, to registry.Store) ([]Step, error) {
+	keeps := func(kind registry.Kind) bool { return kind != registry.APIToken || to.Capabilities().APITokens }
 	var steps []Step
 	for _, kind := range order {
-		objects, err := from.List(ctx, kind, "")
+		objects, err := from.List(ctx, kind, "", registry.Consistent)
 		if err != nil {
 			return nil, fmt.Errorf("read the %ss: %w", kind, err)
 		}
 		there := map[registry.Key]registry.Object{}
 		if keeps(kind) && len(objects) > 0 {
-			others, err := to.List(ctx, kind, "")
+			others, err := to.List(ctx, kind, "", registry.Consistent)
 			if err != nil {
 				return nil, fmt.Errorf("read the %ss that are there already: %w", kind, err)
 			}

@@ -18,8 +18,6 @@ import (
 	"drey.dev/drey/registry/migration"
 )
 
-func all(registry.Kind) bool { return true }
-
 func object(kind registry.Kind, namespace, name, spec string) registry.Object {
 	at := time.Date(2020, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	return registry.Object{Kind: kind, Spec: json.RawMessage(spec), Metadata: registry.Metadata{
@@ -45,9 +43,9 @@ func filled(t *testing.T) registry.Store {
 	return s
 }
 
-func plan(t *testing.T, from, to registry.Store, keeps func(registry.Kind) bool) []migration.Step {
+func plan(t *testing.T, from, to registry.Store) []migration.Step {
 	t.Helper()
-	steps, err := migration.Plan(t.Context(), from, to, keeps)
+	steps, err := migration.Plan(t.Context(), from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,20 +68,20 @@ func TestACopyIsTheSame(t *testing.T) {
 	}
 	defer to.Close()
 	var copied []registry.Kind
-	if err := migration.Copy(t.Context(), plan(t, from, to, all), to, func(s migration.Step) { copied = append(copied, s.Object.Kind) }); err != nil {
+	if err := migration.Copy(t.Context(), plan(t, from, to), to, func(s migration.Step) { copied = append(copied, s.Object.Kind) }); err != nil {
 		t.Fatal(err)
 	}
 	if want := []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.APIToken}; !slices.Equal(copied, want) {
 		t.Errorf("copied %v", copied)
 	}
 	for _, kind := range copied {
-		a, errA := from.List(t.Context(), kind, "")
-		b, errB := to.List(t.Context(), kind, "")
+		a, errA := from.List(t.Context(), kind, "", registry.Cached)
+		b, errB := to.List(t.Context(), kind, "", registry.Cached)
 		if err := errors.Join(errA, errB); err != nil || !reflect.DeepEqual(a, b) {
 			t.Errorf("%v: %v\nbecame %v", err, a, b)
 		}
 	}
-	if got := states(plan(t, from, to, all)); slices.ContainsFunc(got, func(s migration.State) bool { return s != migration.There }) {
+	if got := states(plan(t, from, to)); slices.ContainsFunc(got, func(s migration.State) bool { return s != migration.There }) {
 		t.Errorf("after it: %v", got)
 	}
 }
@@ -94,7 +92,7 @@ func TestABrokenCopyIsGoneOnWith(t *testing.T) {
 		from, to := filled(t), memstore.New()
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
-		err := migration.Copy(ctx, plan(t, from, to, all), to, func(migration.Step) {
+		err := migration.Copy(ctx, plan(t, from, to), to, func(migration.Step) {
 			if n++; n == after {
 				cancel()
 			}
@@ -103,7 +101,7 @@ func TestABrokenCopyIsGoneOnWith(t *testing.T) {
 			t.Fatalf("after %d: %v", after, err)
 		}
 		again := 0
-		if err := migration.Copy(t.Context(), plan(t, from, to, all), to, func(migration.Step) { again++ }); err != nil || n+again != 5 {
+		if err := migration.Copy(t.Context(), plan(t, from, to), to, func(migration.Step) { again++ }); err != nil || n+again != 5 {
 			t.Errorf("%v: %d were copied, and then %d", err, n, again)
 		}
 	}
@@ -124,14 +122,14 @@ func TestWhatIsThereIsNotTouched(t *testing.T) {
 		if _, err := to.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
-		steps := plan(t, from, to, all)
+		steps := plan(t, from, to)
 		if s := steps[1]; s.State != migration.Differs || !strings.Contains(s.Why, what) {
 			t.Errorf("%s: %+v", what, s)
 		}
 		if err := migration.Copy(t.Context(), steps, to, func(migration.Step) {}); err != nil {
 			t.Error(err)
 		}
-		if now, err := to.Get(t.Context(), o.Key()); err != nil || now.Metadata.ID != o.Metadata.ID || string(now.Spec) != string(o.Spec) {
+		if now, err := to.Get(t.Context(), o.Key(), registry.Cached); err != nil || now.Metadata.ID != o.Metadata.ID || string(now.Spec) != string(o.Spec) {
 			t.Errorf("%v %+v", err, now)
 		}
 	}
@@ -147,7 +145,7 @@ func TestWhatTheOtherDoesNotKeepIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := picky{memstore.New()}
-	steps := plan(t, from, to, func(k registry.Kind) bool { return k != registry.APIToken })
+	steps := plan(t, from, withoutTokens{to})
 	copied := 0
 	err := migration.Copy(t.Context(), steps, to, func(migration.Step) { copied++ })
 	if copied != 4 || err == nil || strings.Count(err.Error(), "no such place") != 1 || !strings.Contains(err.Error(), `platform namespace "closed"`) {
@@ -167,3 +165,8 @@ func (p picky) Create(ctx context.Context, o registry.Object) (registry.Object, 
 	}
 	return p.Store.Create(ctx, o)
 }
+
+// withoutTokens is a store that keeps no API tokens.
+type withoutTokens struct{ registry.Store }
+
+func (withoutTokens) Capabilities() registry.Capabilities { return registry.Capabilities{} }

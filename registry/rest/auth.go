@@ -80,17 +80,17 @@ type claimant struct {
 	request *http.Request
 }
 
-// claiming is the context in which a request makes objects.
-func (d door) claiming(r *http.Request) context.Context {
+// requester returns the user of a request; nil without authentication.
+func (d door) requester(r *http.Request) registry.Requester {
 	if caller := visitorOf(r).caller; caller != nil {
-		return registry.ClaimedBy(r.Context(), claimant{caller, d, r})
+		return claimant{caller, d, r}
 	}
-	return r.Context()
+	return nil
 }
 
-// MayRunIn implements registry.Claimant. A log has a denial too.
-func (c claimant) MayRunIn(ctx context.Context, kubernetesNamespace string) (bool, error) {
-	may, err := c.Caller.MayRunIn(ctx, kubernetesNamespace)
+// MayCreatePods implements registry.Requester. A log has a denial too.
+func (c claimant) MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error) {
+	may, err := c.Caller.MayCreatePods(ctx, kubernetesNamespace)
 	if err == nil && !may {
 		c.door.log.WarnContext(ctx, "claim forbidden", "user", c.Name(), "namespace", kubernetesNamespace,
 			"client", c.request.RemoteAddr, "id", visitorOf(c.request).request)

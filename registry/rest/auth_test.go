@@ -28,7 +28,7 @@ type guarded struct {
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
 	ctx, store := t.Context(), memstore.New()
-	rules, err := registry.New(ctx, store, registry.Options{Home: "drey-system", Namespaces: []string{"team-a", "team-b", "empty"}})
+	rules, err := registry.New(ctx, store, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a", "team-b", "empty"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func newGuarded(t *testing.T) *guarded {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := rules.Create(ctx, o); err != nil {
+		if _, err := rules.Create(ctx, o, nil); err != nil {
 			t.Fatal(err)
 		}
 		g.tokens[who] = secret
@@ -167,7 +167,7 @@ func (g *guarded) fill(t *testing.T) {
 		registry.DeploymentTarget: `{"kubernetes":{"namespace":"x"}}`, registry.Deployment: `{}`, registry.SessionCluster: `{}`,
 	} {
 		o := registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: "team-a", Name: "there"}, Spec: []byte(spec)}
-		if _, err := g.rules.Create(context.Background(), o); err != nil {
+		if _, err := g.rules.Create(context.Background(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,13 +31,13 @@ func TestExchanges(t *testing.T) {
 
 // TestQuotaExchange plays testdata/quota against a server whose quota is 4 KiB.
 func TestQuotaExchange(t *testing.T) {
-	server := newServerWith(t, registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}, Quota: 4 << 10})
+	server := newServerWith(t, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}, Quota: 4 << 10})
 	(&exchange.Player{URL: server.URL, Update: *update}).Play(t, "testdata/quota/quota.http")
 }
 
 func newServer(t testing.TB) *httptest.Server {
 	t.Helper()
-	return newServerWith(t, registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
+	return newServerWith(t, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}})
 }
 
 func newServerWith(t testing.TB, o registry.Options) *httptest.Server {

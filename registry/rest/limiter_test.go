@@ -78,7 +78,7 @@ func TestSlowBodiesHoldUpTheirOwnCallersAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := g.rules.Create(t.Context(), o); err != nil {
+		if _, err := g.rules.Create(t.Context(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, g.slowly(t, 100, path+"/slow", secret))

@@ -71,7 +71,7 @@ func toList(kind registry.Kind, objects []registry.Object) documentList {
 }
 
 func (c collection) get(r *http.Request) (answer, error) {
-	o, err := c.registry.Get(r.Context(), c.key(r))
+	o, err := c.registry.Get(r.Context(), c.key(r), registry.Cached)
 	if err != nil {
 		return answer{}, err
 	}
@@ -86,7 +86,7 @@ func (c collection) post(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err = c.registry.Create(c.door.claiming(r), o)
+	o, err = c.registry.Create(r.Context(), o, c.door.requester(r))
 	if err != nil {
 		return answer{}, err
 	}
@@ -103,7 +103,7 @@ func (c collection) put(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, outcome, err := c.registry.Put(c.door.claiming(r), o, precondition)
+	o, outcome, err := c.registry.Put(r.Context(), o, precondition, c.door.requester(r))
 	if err != nil {
 		return answer{}, err
 	}
@@ -143,7 +143,7 @@ func (c collection) patch(r *http.Request) (answer, error) {
 	}
 	const attempts = 20
 	for range attempts {
-		current, err := c.registry.Get(registry.Current(r.Context()), c.key(r))
+		current, err := c.registry.Get(r.Context(), c.key(r), registry.Consistent)
 		if err != nil {
 			return answer{}, err
 		}
@@ -159,7 +159,7 @@ func (c collection) patch(r *http.Request) (answer, error) {
 				believed.Version = version
 			}
 		}
-		o, outcome, err := c.registry.Put(r.Context(), o, believed)
+		o, outcome, err := c.registry.Put(r.Context(), o, believed, nil)
 		if registry.ReasonOf(err) == registry.ReasonConflict && !mine {
 			continue
 		}

@@ -43,7 +43,7 @@ func (s *server) listTokens(r *http.Request) (answer, error) {
 }
 
 func (s *server) getToken(r *http.Request) (answer, error) {
-	return oneToken(http.StatusOK, "")(s.registry.Get(r.Context(), tokenKey(r)))
+	return oneToken(http.StatusOK, "")(s.registry.Get(r.Context(), tokenKey(r), registry.Cached))
 }
 
 func (s *server) createToken(r *http.Request) (answer, error) {
@@ -67,7 +67,7 @@ func (s *server) createToken(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err = s.registry.Create(r.Context(), o)
+	o, err = s.registry.Create(r.Context(), o, nil)
 	if err == nil {
 		s.audit(r, access.Create, o, 0)
 	}

@@ -18,7 +18,7 @@ import (
 // away is a store whose backend does not answer.
 type away struct{ *memstore.Store }
 
-func (away) List(context.Context, registry.Kind, string) ([]registry.Object, error) {
+func (away) List(context.Context, registry.Kind, string, registry.Consistency) ([]registry.Object, error) {
 	return nil, &registry.Error{Reason: registry.ReasonClusterUnavailable, Message: "the API server is away: try again"}
 }
 

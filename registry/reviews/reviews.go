@@ -58,7 +58,7 @@ type decision struct {
 	path string // instead of what
 }
 
-// claim is the same of registry.Claimant.MayRunIn.
+// claim is the same of registry.Requester.MayCreatePods.
 type claim struct {
 	who                 tokenHash
 	kubernetesNamespace string
@@ -134,8 +134,8 @@ func (c *caller) May(ctx context.Context, request access.Request) (bool, error) 
 	return c.ask(ctx, decision{who: c.hash, what: request}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes}, remember)
 }
 
-// MayRunIn implements registry.Claimant.
-func (c *caller) MayRunIn(ctx context.Context, kubernetesNamespace string) (bool, error) {
+// MayCreatePods implements registry.Requester.
+func (c *caller) MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error) {
 	return c.ask(ctx, claim{c.hash, kubernetesNamespace}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
 		Version: "v1", Resource: "pods", Verb: "create", Namespace: kubernetesNamespace,
 	}}, retry)

@@ -190,7 +190,7 @@ func fill(ctx context.Context, dir string, namespaces int) (err error) {
 	for i := range names {
 		names[i] = platformNamespace(i)
 	}
-	rules, err := registry.New(ctx, store, registry.Options{Home: "drey-system", Namespaces: names})
+	rules, err := registry.New(ctx, store, registry.Options{OwnNamespace: "drey-system", Namespaces: names})
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func fill(ctx context.Context, dir string, namespaces int) (err error) {
 			defer func() { <-slots }()
 			namespace, name := platformNamespace(i/perNamespace), fmt.Sprintf("target-%04d", i%perNamespace)
 			if _, err := rules.Create(ctx, registry.Object{Kind: registry.DeploymentTarget, Spec: targetSpec(namespace, name),
-				Metadata: registry.Metadata{Namespace: namespace, Name: name, Labels: map[string]string{"team": namespace}}}); err != nil {
+				Metadata: registry.Metadata{Namespace: namespace, Name: name, Labels: map[string]string{"team": namespace}}}, nil); err != nil {
 				mu.Lock()
 				errs = err
 				mu.Unlock()

@@ -63,7 +63,7 @@ func newState(t testing.TB, line string) (s fakeState, ids map[string]string) {
 		case "S":
 			o.Kind, o.Spec = registry.SessionCluster, fmt.Appendf(nil, `{"deploymentTargetName":%q}`, at)
 		}
-		made, err := rules.Create(t.Context(), o)
+		made, err := rules.Create(t.Context(), o, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -78,15 +78,19 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The webhook of drey serializes references with other writers, so the user needs no
-	// right to drey's own annotations.
-	unshared := struct{ registry.Store }{store}
-	rules, err := registry.New(context.WithoutCancel(ctx), unshared, registry.Options{Home: server.PodNamespace(), Unserved: webhookconfig.SystemNamespaces, Workloads: running, Partial: o.Only != ""})
+	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: o.Only != ""})
 	if err != nil {
 		return nil, err
 	}
 	return rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler), Build: rest.Build{}}), nil
 }
+
+// withoutMarks writes to the store without its deletion marks, which users have no
+// permission to set: the registry webhook validates their writes.
+type withoutMarks struct{ registry.Store }
+
+// Capabilities implements registry.Store.
+func (withoutMarks) Capabilities() registry.Capabilities { return registry.Capabilities{} }
 
 // responseBuffer holds a response.
 type responseBuffer struct {

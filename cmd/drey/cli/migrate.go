@@ -88,8 +88,12 @@ func (o *migrateOptions) run(ctx context.Context, out io.Writer) (err error) {
 // emptyStore stands for a file that does not exist yet.
 type emptyStore struct{ registry.Store }
 
-func (emptyStore) List(context.Context, registry.Kind, string) ([]registry.Object, error) {
+func (emptyStore) List(context.Context, registry.Kind, string, registry.Consistency) ([]registry.Object, error) {
 	return nil, nil
+}
+
+func (emptyStore) Capabilities() registry.Capabilities {
+	return registry.Capabilities{APITokens: true, ExactSpecs: true}
 }
 
 func (o *migrateOptions) open(ctx context.Context, name string, create bool) (registry.Store, error) {
@@ -115,14 +119,9 @@ func (o *migrateOptions) open(ctx context.Context, name string, create bool) (re
 	return store, nil
 }
 
-// keeps reports whether the destination stores a kind: the cluster has tokens of its own.
-func (o *migrateOptions) keeps(kind registry.Kind) bool {
-	return o.to == storeEmbedded || kind != registry.APIToken
-}
-
 // preview prints the plan.
 func (o *migrateOptions) preview(ctx context.Context, out io.Writer, from, to registry.Store) error {
-	steps, err := migration.Plan(ctx, from, to, o.keeps)
+	steps, err := migration.Plan(ctx, from, to)
 	if err != nil {
 		return err
 	}
@@ -162,7 +161,7 @@ func (o *migrateOptions) printMissingNamespaces(ctx context.Context, out io.Writ
 }
 
 func (o *migrateOptions) migrate(ctx context.Context, out io.Writer, from, to registry.Store) error {
-	steps, err := migration.Plan(ctx, from, to, o.keeps)
+	steps, err := migration.Plan(ctx, from, to)
 	if err != nil {
 		return err
 	}
@@ -185,7 +184,7 @@ func (o *migrateOptions) migrate(ctx context.Context, out io.Writer, from, to re
 		return fmt.Errorf("%w; fix that and run the command again: copied objects stay", failed)
 	}
 	// Read back, to verify.
-	steps, err = migration.Plan(ctx, from, to, o.keeps)
+	steps, err = migration.Plan(ctx, from, to)
 	if err != nil {
 		return err
 	}

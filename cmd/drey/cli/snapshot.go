@@ -91,14 +91,14 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, liv
 	for _, o := range manifests {
 		namespaces = append(namespaces, o.Metadata.Namespace)
 	}
-	rules, err := registry.New(ctx, store, registry.Options{Home: home, Namespaces: namespaces})
+	rules, err := registry.New(ctx, store, registry.Options{OwnNamespace: home, Namespaces: namespaces})
 	if err != nil {
 		return snapshot{}, err
 	}
 	slices.SortStableFunc(objects, byReference)
 	for _, o := range objects {
 		store.id = o.Metadata.ID
-		_, err := rules.Create(ctx, o)
+		_, err := rules.Create(ctx, o, nil)
 		if live && registry.ReasonOf(err) == registry.ReasonUnknownReference {
 			continue
 		}
@@ -109,7 +109,7 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, liv
 	slices.SortStableFunc(manifests, func(a, b statedObject) int { return byReference(a.Object, b.Object) })
 	for _, o := range manifests {
 		store.id = o.Metadata.ID
-		if _, _, err := rules.Put(ctx, o.Object, registry.Precondition{}); err != nil {
+		if _, _, err := rules.Put(ctx, o.Object, registry.Precondition{}, nil); err != nil {
 			return snapshot{}, fmt.Errorf("%s: %w", o.position, err)
 		}
 	}

@@ -138,7 +138,7 @@ func (s *server) newREST() (http.Handler, error) {
 // newRegistry puts the rules over the store. With a cluster, workloads that run
 // there hold targets.
 func (s *server) newRegistry() (*registry.Registry, error) {
-	o := registry.Options{Home: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index, Quota: s.options.quota.Value()}
+	o := registry.Options{OwnNamespace: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index, Quota: s.options.quota.Value()}
 	if shared, ok := s.store.(*kubestore.Store); ok {
 		o.Stored = shared.Stored
 	}
@@ -147,7 +147,7 @@ func (s *server) newRegistry() (*registry.Registry, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Workloads, o.Announce, o.Unserved = running, s.labelNamespaceNow, webhookconfig.SystemNamespaces
+		o.Workloads, o.OnTargetCreated, o.ExcludedNamespaces = running, s.labelNamespaceNow, webhookconfig.SystemNamespaces
 		if s.labeler, err = s.newLabeler(); err != nil {
 			return nil, err
 		}

@@ -18,16 +18,21 @@ func (t *Tracer) Store(next registry.Store) registry.Store {
 	if t == nil {
 		return next
 	}
-	traced := tracedStore{next, t.tracer}
-	if shared, ok := next.(registry.SharedStore); ok {
-		return tracedSharedStore{traced, shared}
-	}
-	return traced
+	return tracedStore{next, t.tracer}
 }
 
 type tracedStore struct {
 	registry.Store
 	tracer trace.Tracer
+}
+
+// Capabilities implements registry.Store.
+func (s tracedStore) Capabilities() registry.Capabilities {
+	c := s.Store.Capabilities()
+	if c.SharedWrites != nil {
+		c.SharedWrites = tracedSharedWrites{c.SharedWrites, s}
+	}
+	return c
 }
 
 // Create implements registry.Store.
@@ -67,19 +72,19 @@ func (s tracedStore) span(ctx context.Context, name string, key registry.Key, do
 	return err
 }
 
-type tracedSharedStore struct {
-	tracedStore
-	shared registry.SharedStore
+type tracedSharedWrites struct {
+	next  registry.SharedWrites
+	store tracedStore
 }
 
-// DeleteIf implements registry.SharedStore.
-func (s tracedSharedStore) DeleteIf(ctx context.Context, key registry.Key, expected int32, check func(context.Context) error) error {
-	return s.span(ctx, "store delete", key, func(ctx context.Context) error { return s.shared.DeleteIf(ctx, key, expected, check) })
+// DeleteIf implements registry.SharedWrites.
+func (w tracedSharedWrites) DeleteIf(ctx context.Context, key registry.Key, expected int32, check func(context.Context) error) error {
+	return w.store.span(ctx, "store delete", key, func(ctx context.Context) error { return w.next.DeleteIf(ctx, key, expected, check) })
 }
 
-// Confirm implements registry.SharedStore.
-func (s tracedSharedStore) Confirm(ctx context.Context, key registry.Key, id string) error {
-	return s.span(ctx, "store confirm", key, func(ctx context.Context) error { return s.shared.Confirm(ctx, key, id) })
+// Confirm implements registry.SharedWrites.
+func (w tracedSharedWrites) Confirm(ctx context.Context, key registry.Key, id string) error {
+	return w.store.span(ctx, "store confirm", key, func(ctx context.Context) error { return w.next.Confirm(ctx, key, id) })
 }
 
 // Calls makes a span for each call of the API server within a sampled request, and

@@ -22,14 +22,14 @@ func BenchmarkGet(b *testing.B) {
 	}
 	b.Run("cache", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := s.Get(b.Context(), o.Key()); err != nil {
+			if _, err := s.Get(b.Context(), o.Key(), registry.Cached); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("consistent", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := s.Get(registry.Current(b.Context()), o.Key()); err != nil {
+			if _, err := s.Get(b.Context(), o.Key(), registry.Consistent); err != nil {
 				b.Fatal(err)
 			}
 		}

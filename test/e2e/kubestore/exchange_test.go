@@ -18,7 +18,7 @@ import (
 func TestRESTExchanges(t *testing.T) {
 	w := sharedWorld(t)
 	w.empty(t)
-	rules, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{CreateNamespaces: true}), registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
+	rules, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{CreateNamespaces: true}), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestStoreErrors(t *testing.T) {
 			}
 		})
 	}
-	if tokens, err := s.List(t.Context(), registry.APIToken, ns); err != nil || len(tokens) != 0 {
+	if tokens, err := s.List(t.Context(), registry.APIToken, ns, registry.Cached); err != nil || len(tokens) != 0 {
 		t.Errorf("List of API tokens: got %v, %v, want none", tokens, err)
 	}
 }
@@ -152,16 +152,16 @@ func TestAPIServerUnavailable(t *testing.T) {
 	}
 	p.down.Store(true)
 	p.CloseClientConnections()
-	if got, err := s.Get(t.Context(), o.Key()); err != nil || got.Metadata.ID != o.Metadata.ID {
+	if got, err := s.Get(t.Context(), o.Key(), registry.Cached); err != nil || got.Metadata.ID != o.Metadata.ID {
 		t.Errorf("Get: %v", err)
 	}
-	if l, err := s.List(t.Context(), o.Kind, ns); err != nil || len(l) != 1 {
+	if l, err := s.List(t.Context(), o.Kind, ns, registry.Cached); err != nil || len(l) != 1 {
 		t.Errorf("List: %v, %v", l, err)
 	}
 	_, createErr := s.Create(t.Context(), storetest.Target(ns, "b", "flink"))
 	_, updateErr := s.Update(t.Context(), o, 1)
-	_, currentErr := s.Get(registry.Current(t.Context()), o.Key())
-	_, missingErr := s.Get(t.Context(), storetest.Target(ns, "missing", "").Key())
+	_, currentErr := s.Get(t.Context(), o.Key(), registry.Consistent)
+	_, missingErr := s.Get(t.Context(), storetest.Target(ns, "missing", "").Key(), registry.Cached)
 	for name, err := range map[string]error{"Create": createErr, "Update": updateErr, "Delete": s.Delete(t.Context(), o.Key(), 1), "consistent Get": currentErr, "Get of a missing object": missingErr} {
 		if registry.ReasonOf(err) != registry.ReasonClusterUnavailable {
 			t.Errorf("%s: got %v, want ReasonClusterUnavailable", name, err)
@@ -183,17 +183,17 @@ func TestReadYourWritesStalledWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Get(t.Context(), o.Key()); err != nil || got.Metadata.ResourceVersion != 1 {
+	if got, err := s.Get(t.Context(), o.Key(), registry.Cached); err != nil || got.Metadata.ResourceVersion != 1 {
 		t.Errorf("Get: %+v, %v", got, err)
 	}
-	if l, err := s.List(t.Context(), o.Kind, ns); err != nil || len(l) != 1 {
+	if l, err := s.List(t.Context(), o.Kind, ns, registry.Cached); err != nil || len(l) != 1 {
 		t.Errorf("List: %v, %v", l, err)
 	}
 	p.stalled.Store(false)
 	eventually.OK(t, soon, func() error {
 		p.down.Store(true) // from the cache alone
 		defer p.down.Store(false)
-		_, err := s.Get(t.Context(), o.Key())
+		_, err := s.Get(t.Context(), o.Key(), registry.Cached)
 		return err
 	})
 }
@@ -239,7 +239,7 @@ func TestReplicasConverge(t *testing.T) {
 				o := storetest.Target(ns, fmt.Sprint("d", random.IntN(4)), "")
 				o.Kind, o.Spec = registry.Deployment, json.RawMessage(fmt.Sprintf(`{"by":"%d-%d","n":1.0}`, i, n))
 				o.Metadata.ID = fmt.Sprintf("%08d-0000-4000-8000-%012d", i, n)
-				current, err := r.Get(registry.Current(t.Context()), o.Key())
+				current, err := r.Get(t.Context(), o.Key(), registry.Consistent)
 				switch {
 				case errors.Is(err, registry.ErrNotFound):
 					_, err = r.Create(t.Context(), o)
@@ -259,13 +259,13 @@ func TestReplicasConverge(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	want, err := replicas[0].List(registry.Current(t.Context()), registry.Deployment, ns)
+	want, err := replicas[0].List(t.Context(), registry.Deployment, ns, registry.Consistent)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range replicas {
 		eventually.OK(t, soon, func() error {
-			got, err := r.List(t.Context(), registry.Deployment, ns)
+			got, err := r.List(t.Context(), registry.Deployment, ns, registry.Cached)
 			if err != nil {
 				return err
 			}
@@ -297,8 +297,8 @@ func TestPlatformNamespaces(t *testing.T) {
 	wantExists := func(want bool) {
 		t.Helper()
 		eventually.OK(t, soon, func() error {
-			_, err := s.Get(t.Context(), registry.Key{Kind: registry.Namespace, Name: ns})
-			all, listErr := s.List(t.Context(), registry.Namespace, "")
+			_, err := s.Get(t.Context(), registry.Key{Kind: registry.Namespace, Name: ns}, registry.Cached)
+			all, listErr := s.List(t.Context(), registry.Namespace, "", registry.Cached)
 			listed := false
 			for _, o := range all {
 				listed = listed || o.Metadata.Name == ns

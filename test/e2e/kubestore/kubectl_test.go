@@ -24,7 +24,7 @@ func get(t testing.TB, s registry.Store, key registry.Key, match func(registry.O
 	t.Helper()
 	var o registry.Object
 	eventually.OK(t, soon, func() (err error) {
-		if o, err = s.Get(t.Context(), key); err == nil && !match(o) {
+		if o, err = s.Get(t.Context(), key, registry.Cached); err == nil && !match(o) {
 			err = fmt.Errorf("got %+v, want another version", o)
 		}
 		return err
@@ -112,7 +112,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 	t.Run("kubectl delete", func(t *testing.T) {
 		w.MustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
 		eventually.OK(t, soon, func() error {
-			if o, err := s.Get(t.Context(), target(ns, "staging")); !errors.Is(err, registry.ErrNotFound) {
+			if o, err := s.Get(t.Context(), target(ns, "staging"), registry.Cached); !errors.Is(err, registry.ErrNotFound) {
 				return fmt.Errorf("got %+v, %w, want ErrNotFound", o, err)
 			}
 			return nil
@@ -187,7 +187,7 @@ spec:
 	if o.Metadata.Name != "myDeploymentTarget" || string(o.Spec) != `{"kubernetes":{"namespace":"jobs"}}` {
 		t.Errorf("%+v %s", o.Metadata, o.Spec)
 	}
-	list, err := s.List(t.Context(), registry.DeploymentTarget, ns)
+	list, err := s.List(t.Context(), registry.DeploymentTarget, ns, registry.Cached)
 	if err != nil || len(list) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
@@ -311,12 +311,12 @@ func TestDuplicateNameOlderWins(t *testing.T) {
 		}
 		return nil
 	})
-	for _, o := range []registry.Object{get(t, s, older.Key(), anything), list(t, s, ns, false)[0], list(t, s, ns, true)[0]} {
+	for _, o := range []registry.Object{get(t, s, older.Key(), anything), list(t, s, ns, registry.Cached)[0], list(t, s, ns, registry.Consistent)[0]} {
 		if string(o.Spec) != `{"kubernetes":{"namespace":"first"}}` {
 			t.Errorf("got the spec %s, want that of the older object", o.Spec)
 		}
 	}
-	if n := len(list(t, s, ns, false)) + len(list(t, s, ns, true)); n != 2 {
+	if n := len(list(t, s, ns, registry.Cached)) + len(list(t, s, ns, registry.Consistent)); n != 2 {
 		t.Errorf("got %d objects in two lists, want 2", n)
 	}
 	if err := s.Delete(t.Context(), older.Key(), older.Metadata.ResourceVersion); err != nil {
@@ -349,13 +349,9 @@ func TestDuplicateID(t *testing.T) {
 }
 
 // list lists the targets of a namespace.
-func list(t testing.TB, s registry.Store, namespace string, current bool) []registry.Object {
+func list(t testing.TB, s registry.Store, namespace string, c registry.Consistency) []registry.Object {
 	t.Helper()
-	ctx := t.Context()
-	if current {
-		ctx = registry.Current(ctx)
-	}
-	list, err := s.List(ctx, registry.DeploymentTarget, namespace)
+	list, err := s.List(t.Context(), registry.DeploymentTarget, namespace, c)
 	if err != nil || len(list) == 0 {
 		t.Fatalf("%v, %v", list, err)
 	}

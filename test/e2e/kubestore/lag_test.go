@@ -39,7 +39,7 @@ func TestWritesDelayedWatch(t *testing.T) {
 		if i == 0 {
 			go store.Report(t.Context())
 		}
-		rules, err := registry.New(t.Context(), store, registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
+		rules, err := registry.New(t.Context(), store, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestWritesStalledWatch(t *testing.T) {
 		return registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: namespace, Name: name}, Spec: json.RawMessage(spec)}
 	}
 	create := func(r *registry.Registry, o registry.Object) (registry.Object, error) {
-		return r.Create(t.Context(), o)
+		return r.Create(t.Context(), o, nil)
 	}
 	remove := func(r *registry.Registry, key registry.Key) error {
 		_, err := r.Delete(t.Context(), key, registry.Precondition{})
@@ -155,7 +155,7 @@ func TestWritesStalledWatch(t *testing.T) {
 				if err != nil || !same {
 					return fmt.Errorf("SameName: got %t, %w, want true", same, err)
 				}
-				_, outcome, err := b.Put(t.Context(), object(registry.Deployment, ns, id, `{"deploymentTargetName":"t","more":1}`), registry.Precondition{})
+				_, outcome, err := b.Put(t.Context(), object(registry.Deployment, ns, id, `{"deploymentTargetName":"t","more":1}`), registry.Precondition{}, nil)
 				if err == nil && outcome != registry.Replaced {
 					err = fmt.Errorf("got outcome %d, want Replaced", outcome)
 				}
@@ -194,7 +194,7 @@ func TestWritesStalledWatch(t *testing.T) {
 				}
 			}
 			p, config := w.proxy(t)
-			b, err := registry.New(t.Context(), w.openAs(t, config, kubestore.Options{}), registry.Options{Home: "drey-system"})
+			b, err := registry.New(t.Context(), w.openAs(t, config, kubestore.Options{}), registry.Options{OwnNamespace: "drey-system"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -131,13 +131,13 @@ func fillFile(t *testing.T, data string, targets int) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := registry.New(t.Context(), store, registry.Options{Home: "drey-system", Namespaces: []string{"team-a"}})
+	rules, err := registry.New(t.Context(), store, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ids := map[string]string{}
 	add := func(kind registry.Kind, name, spec string) {
-		o, err := rules.Create(t.Context(), registry.Object{Kind: kind, Spec: []byte(spec), Metadata: registry.Metadata{Namespace: "team-a", Name: name, Labels: map[string]string{"team": "nuts"}}})
+		o, err := rules.Create(t.Context(), registry.Object{Kind: kind, Spec: []byte(spec), Metadata: registry.Metadata{Namespace: "team-a", Name: name, Labels: map[string]string{"team": "nuts"}}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

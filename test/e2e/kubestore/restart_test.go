@@ -32,7 +32,7 @@ func TestAPIServerCrash(t *testing.T) {
 	w.MustKubectl(t, "", "delete", "dt", "deleted", "-n", ns)
 	w.MustKubectl(t, targetYAML("new", "", "flink"), "apply", "-n", ns, "-f", "-")
 	get(t, s, target(ns, "new"), anything)
-	kept, err := s.Get(t.Context(), target(ns, "kept"))
+	kept, err := s.Get(t.Context(), target(ns, "kept"), registry.Cached)
 	if err != nil || kept.Metadata.ResourceVersion != 1 {
 		t.Errorf("got %+v, %v, want version 1", kept, err)
 	}

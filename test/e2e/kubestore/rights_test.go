@@ -64,7 +64,7 @@ func TestDocumentedRBAC(t *testing.T) {
 		return nil
 	})
 	if err := s.DeleteIf(t.Context(), o.Key(), 2, func(ctx context.Context) error {
-		_, err := s.List(ctx, registry.Deployment, ns)
+		_, err := s.List(ctx, registry.Deployment, ns, registry.Cached)
 		return err
 	}); err != nil {
 		t.Error(err)

@@ -18,7 +18,7 @@ import (
 // replica returns a registry with a store of its own.
 func (w *world) replica(t *testing.T) *registry.Registry {
 	t.Helper()
-	r, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{}), registry.Options{Home: "drey-system"})
+	r, err := registry.New(t.Context(), w.reporting(t, kubestore.Options{}), registry.Options{OwnNamespace: "drey-system"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 	deletion := time.Minute // the shortest one
 	for range 3 {
 		measured := storetest.Target(ns, "measured", "flink")
-		if _, err := a.Create(t.Context(), measured); err != nil {
+		if _, err := a.Create(t.Context(), measured, nil); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -59,12 +59,12 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 	for i := range rounds {
 		name := fmt.Sprintf("t%d", i)
 		target := storetest.Target(ns, name, "flink")
-		if _, err := a.Create(t.Context(), target); err != nil {
+		if _, err := a.Create(t.Context(), target, nil); err != nil {
 			t.Fatal(err)
 		}
 		moves := i%2 == 1
 		if moves {
-			if _, err := b.Create(t.Context(), deployment(name, "home")); err != nil {
+			if _, err := b.Create(t.Context(), deployment(name, "home"), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -73,9 +73,9 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 		wait.Go(func() {
 			time.Sleep(2 * deletion * time.Duration(i/2) / (rounds/2 - 1))
 			if moves {
-				_, _, createErr = a.Put(t.Context(), deployment(name, name), registry.Precondition{})
+				_, _, createErr = a.Put(t.Context(), deployment(name, name), registry.Precondition{}, nil)
 			} else {
-				_, createErr = a.Create(t.Context(), deployment(name, name))
+				_, createErr = a.Create(t.Context(), deployment(name, name), nil)
 			}
 		})
 		wait.Go(func() {
@@ -85,9 +85,8 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 		if createErr == nil && deleteErr == nil {
 			t.Fatalf("round %d: both writes succeeded", i)
 		}
-		current := registry.Current(t.Context())
-		_, noTarget := a.Get(current, target.Key())
-		d, noDeployment := a.Get(current, deployment(name, name).Key())
+		_, noTarget := a.Get(t.Context(), target.Key(), registry.Consistent)
+		d, noDeployment := a.Get(t.Context(), deployment(name, name).Key(), registry.Consistent)
 		refers := noDeployment == nil && string(d.Spec) == string(deployment("", name).Spec)
 		if refers && noTarget != nil {
 			t.Fatalf("round %d: %s refers to a deleted target; create: %v; delete: %v", i, d.Spec, createErr, deleteErr)
@@ -132,7 +131,7 @@ func TestDeleteIfConcurrentReference(t *testing.T) {
 	if !errors.Is(err, errReferenced) || checks != 2 {
 		t.Errorf("got %v after %d checks, want errReferenced after 2", err, checks)
 	}
-	if got, err := s.Get(registry.Current(t.Context()), o.Key()); err != nil || got.Metadata.ResourceVersion != 1 {
+	if got, err := s.Get(t.Context(), o.Key(), registry.Consistent); err != nil || got.Metadata.ResourceVersion != 1 {
 		t.Errorf("after the denied deletion: got %+v, %v, want version 1", got.Metadata, err)
 	}
 	if out := w.MustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", "jsonpath={.status.deleting}"); out != "" {
@@ -187,10 +186,10 @@ func TestPlatformNamespaceConsistentReads(t *testing.T) {
 			do   func() error
 			want registry.Reason
 		}{
-			{"use before create", func() error { _, err := b.Create(t.Context(), target); return err }, registry.ReasonNotFound},
+			{"use before create", func() error { _, err := b.Create(t.Context(), target, nil); return err }, registry.ReasonNotFound},
 			{"create", func() error { _, err := a.CreateNamespace(t.Context(), name); return err }, ""},
 			{"create through the other replica", func() error { _, err := b.CreateNamespace(t.Context(), name); return err }, registry.ReasonAlreadyExists},
-			{"use through the other replica", func() error { _, err := b.Create(t.Context(), target); return err }, ""},
+			{"use through the other replica", func() error { _, err := b.Create(t.Context(), target, nil); return err }, ""},
 			{"delete in use", func() error { _, _, err := a.DeleteNamespace(t.Context(), name); return err }, registry.ReasonNamespaceInUse},
 			{"delete the target", func() error { _, err := a.Delete(t.Context(), target.Key(), registry.Precondition{}); return err }, ""},
 			{"delete through the other replica", func() error { _, _, err := b.DeleteNamespace(t.Context(), name); return err }, ""},

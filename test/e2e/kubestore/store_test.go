@@ -113,7 +113,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) registry.Store {
 		w.empty(t)
 		return w.open(t, kubestore.Options{})
-	}, storetest.KeyOrder)
+	})
 }
 
 // empty deletes all objects, in all namespaces.
