@@ -13,72 +13,68 @@ import (
 	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
-// mirror is what the API server has told of the objects, and what the registry
-// shows of them. The two differ: an object whose name in REST belongs to an older
-// one is not shown, and neither is one that is being deleted.
+// objectCache holds the objects that the watches delivered, and the registry's view of them.
+// The view omits terminating objects, and objects whose name in REST belongs to an older one.
 //
-// Everything in it happens in the order of the API server's watches, of which
-// there is one for each kind.
-type mirror struct {
-	feed *registry.Feed
-	note func(types.UID) // an object whose status may have to change; nil: nobody cares; under mu
+// Changes are applied in the order of the watches, of which there is one for each kind.
+type objectCache struct {
+	feed          *registry.Feed
+	enqueueStatus func(types.UID) // called under mu with each object whose status may be outdated; nil: not called
 
-	home   string                                                 // what a target without a namespace means
-	serves func(namespace string, labels map[string]string) error // nil: every namespace is served
+	ownNamespace   string                                                 // where a target without a namespace points
+	checkNamespace func(namespace string, labels map[string]string) error // nil: every namespace is ready
 
 	mu         sync.RWMutex
 	records    map[types.UID]*record
 	shown      map[registry.Key]*record
-	claims     map[claim][]*record // best first
-	references map[reference]int   // how many objects name a target so
+	owners     map[ownedKey][]*record // the owner first
+	references map[reference]int      // number of objects with that reference
 	namespaces map[string]*namespace
-	pointing   map[string]map[types.UID]bool // targets, by the Kubernetes namespace that they point at
-	inside     map[string]int                // how many objects are in a Kubernetes namespace
-	sizes      map[string]int64              // record.size of all objects in a Kubernetes namespace
-	seen       map[registry.Kind]uint64
-	unseen     unseen
-	changed    chan struct{} // closed, and replaced, with every change
+	targets    map[string]map[types.UID]bool // targets by the Kubernetes namespace that they point at
+	counts     map[string]int                // objects per Kubernetes namespace
+	sizes      map[string]int64              // record.size of all objects per Kubernetes namespace
+	received   map[registry.Kind]uint64      // resourceVersion up to which the watch has delivered
+	pending    pendingWrites
+	changed    chan struct{} // closed and replaced on every change
 }
 
-// record is one object of the cluster. It never changes.
+// record is one object of the cluster. Only its field shown changes.
 type record struct {
 	*codec.Resource
 	object  codec.Object
-	version uint64          // the full resourceVersion
-	view    registry.Object // with the id that it asks for
-	size    int64           // in bytes
-	shown   *registry.Object
+	version uint64           // the numeric metadata.resourceVersion
+	view    registry.Object  // with the requested id, which another object may own
+	size    int64            // in bytes
+	shown   *registry.Object // nil: not in the registry's view
 }
 
-// claim is something that one object alone may have: a name in its platform
-// namespace, or an id.
-type claim struct {
+// ownedKey is what a single object can own: a name in its platform namespace, or an id.
+type ownedKey struct {
 	kind            registry.Kind // of a name
 	namespace, name string
 	id              string
 }
 
-// reference is how an object names a target of its namespace: by the name or the
-// id.
+// reference is a reference to a target of the same namespace, by name or by id.
 type reference struct{ namespace, name, id string }
 
-func newMirror() *mirror {
-	return &mirror{
-		feed: &registry.Feed{}, records: map[types.UID]*record{}, shown: map[registry.Key]*record{}, claims: map[claim][]*record{},
-		references: map[reference]int{}, namespaces: map[string]*namespace{}, pointing: map[string]map[types.UID]bool{}, inside: map[string]int{}, sizes: map[string]int64{},
-		seen: map[registry.Kind]uint64{}, changed: make(chan struct{}),
+func newObjectCache() *objectCache {
+	return &objectCache{
+		feed: &registry.Feed{}, records: map[types.UID]*record{}, shown: map[registry.Key]*record{}, owners: map[ownedKey][]*record{},
+		references: map[reference]int{}, namespaces: map[string]*namespace{}, targets: map[string]map[types.UID]bool{}, counts: map[string]int{}, sizes: map[string]int64{},
+		received: map[registry.Kind]uint64{}, changed: make(chan struct{}),
 	}
 }
 
 func newRecord(r *codec.Resource, o codec.Object) *record {
 	rec := &record{Resource: r, object: o, version: parseVersion(o.GetResourceVersion()), view: r.Decode(o)}
-	o.SetManagedFields(nil) // they are larger than the object, and have been read
+	o.SetManagedFields(nil) // larger than the rest of the object, and decoded already
 	rec.size = codec.Size(o, rec.view)
 	return rec
 }
 
-// parseVersion reads a resourceVersion. Those of one kind are numbers that can be
-// compared (Kubernetes' API concepts, "Resource versions").
+// parseVersion parses a resourceVersion. Those of one kind are comparable numbers
+// (Kubernetes API concepts, "Resource versions").
 func parseVersion(text string) uint64 {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -87,22 +83,23 @@ func parseVersion(text string) uint64 {
 	return n
 }
 
-func (rec *record) nameClaim() claim {
+func (rec *record) nameKey() ownedKey {
 	key := rec.view.Key()
-	return claim{kind: key.Kind, namespace: key.Namespace, name: key.Name}
+	return ownedKey{kind: key.Kind, namespace: key.Namespace, name: key.Name}
 }
 
-// claimed is all that an object claims. Its uid is nobody else's id.
-func (rec *record) claimed() []claim {
-	claims := []claim{rec.nameClaim(), {id: rec.view.Metadata.ID}}
+// ownedKeys returns the keys that an object requests. Its uid is among them, so that no other
+// object gets it as an id.
+func (rec *record) ownedKeys() []ownedKey {
+	keys := []ownedKey{rec.nameKey(), {id: rec.view.Metadata.ID}}
 	if uid := string(rec.object.GetUID()); uid != rec.view.Metadata.ID {
-		claims = append(claims, claim{id: uid})
+		keys = append(keys, ownedKey{id: uid})
 	}
-	return claims
+	return keys
 }
 
-// refersTo is how the object names a target, if it does.
-func (rec *record) refersTo() (reference, bool) {
+// targetReference returns the object's reference to a target; false if it has none.
+func (rec *record) targetReference() (reference, bool) {
 	name, id := rec.Target(rec.object)
 	switch {
 	case name != "":
@@ -113,107 +110,105 @@ func (rec *record) refersTo() (reference, bool) {
 	return reference{}, false
 }
 
-// before orders those who claim the same: whose uid it is comes first, then the
-// older. So what has a name or an id keeps it, and all replicas agree.
-func before(c claim) func(a, b *record) int {
-	natural := func(rec *record) int {
-		if c.id != "" && c.id == string(rec.object.GetUID()) {
+// byPriority orders objects that request the same key: the object whose uid it is, then the
+// older one. An owner keeps its key, and all replicas agree on it.
+func byPriority(key ownedKey) func(a, b *record) int {
+	rank := func(rec *record) int {
+		if key.id != "" && key.id == string(rec.object.GetUID()) {
 			return 0
 		}
 		return 1
 	}
 	return func(a, b *record) int {
 		return cmp.Or(
-			cmp.Compare(natural(a), natural(b)),
+			cmp.Compare(rank(a), rank(b)),
 			a.object.GetCreationTimestamp().Compare(b.object.GetCreationTimestamp().Time),
 			cmp.Compare(a.object.GetUID(), b.object.GetUID()),
 		)
 	}
 }
 
-// put takes in the present state of an object.
-func (m *mirror) put(rec *record) {
-	uid := rec.object.GetUID()
-	old := m.records[uid]
+// upsert stores the state of an object, unless a newer one is cached.
+func (c *objectCache) upsert(rec *record) {
+	old := c.records[rec.object.GetUID()]
 	if old != nil && old.version >= rec.version {
 		return
 	}
-	m.replace(old, rec)
+	c.replace(old, rec)
 }
 
-// remove takes in that an object is gone.
-func (m *mirror) remove(uid types.UID) {
-	if old := m.records[uid]; old != nil {
-		m.replace(old, nil)
+// remove removes an object.
+func (c *objectCache) remove(uid types.UID) {
+	if old := c.records[uid]; old != nil {
+		c.replace(old, nil)
 	}
 }
 
-// replace puts one record in the place of another, either of which may be nil,
-// and tells the watchers what that changes: of the object, and of those that
-// claim the same.
-func (m *mirror) replace(old, rec *record) {
+// replace replaces a record, either of which may be nil, and publishes what that changes in
+// the view: of the object, and of those that request the same keys.
+func (c *objectCache) replace(old, rec *record) {
 	affected := map[*record]bool{}
-	touched := func(rec *record) {
-		for _, c := range rec.claimed() {
-			for _, other := range m.claims[c] {
+	touch := func(rec *record) {
+		for _, key := range rec.ownedKeys() {
+			for _, other := range c.owners[key] {
 				affected[other] = true
 			}
 		}
-		if r, ok := rec.refersTo(); ok {
-			m.noteTargets(r)
+		if r, ok := rec.targetReference(); ok {
+			c.enqueueTargets(r)
 		}
-		m.noteTargets(reference{namespace: rec.view.Metadata.Namespace, name: rec.view.Metadata.Name})
+		c.enqueueTargets(reference{namespace: rec.view.Metadata.Namespace, name: rec.view.Metadata.Name})
 	}
 	if old != nil {
-		touched(old)
+		touch(old)
 		delete(affected, old)
-		m.unlist(old)
+		c.unindex(old)
 	}
 	if rec != nil {
-		m.list(rec)
-		touched(rec)
+		c.index(rec)
+		touch(rec)
 	}
-	m.publish(old, rec, affected)
+	c.publish(old, rec, affected)
 	if old != nil && rec == nil || old == nil && rec != nil {
-		m.publishNamespace(cmp.Or(old, rec).view.Metadata.Namespace)
+		c.publishNamespace(cmp.Or(old, rec).view.Metadata.Namespace)
 	}
-	m.wake()
+	c.broadcast()
 }
 
-func (m *mirror) list(rec *record) {
-	m.records[rec.object.GetUID()] = rec
-	m.inside[rec.view.Metadata.Namespace]++
-	m.sizes[rec.view.Metadata.Namespace] += rec.size
-	m.point(rec, true)
-	if r, ok := rec.refersTo(); ok {
-		m.references[r]++
+func (c *objectCache) index(rec *record) {
+	c.records[rec.object.GetUID()] = rec
+	c.counts[rec.view.Metadata.Namespace]++
+	c.sizes[rec.view.Metadata.Namespace] += rec.size
+	c.indexTarget(rec, true)
+	if r, ok := rec.targetReference(); ok {
+		c.references[r]++
 	}
 	if rec.object.GetDeletionTimestamp() != nil {
-		return // it claims nothing any more
+		return // a terminating object owns nothing
 	}
-	for _, c := range rec.claimed() {
-		list := append(slices.Clone(m.claims[c]), rec)
-		slices.SortFunc(list, before(c))
-		m.claims[c] = list
+	for _, key := range rec.ownedKeys() {
+		list := append(slices.Clone(c.owners[key]), rec)
+		slices.SortFunc(list, byPriority(key))
+		c.owners[key] = list
 	}
 }
 
-func (m *mirror) unlist(rec *record) {
-	delete(m.records, rec.object.GetUID())
-	decrement(m.inside, rec.view.Metadata.Namespace)
-	if m.sizes[rec.view.Metadata.Namespace] -= rec.size; m.inside[rec.view.Metadata.Namespace] == 0 {
-		delete(m.sizes, rec.view.Metadata.Namespace)
+func (c *objectCache) unindex(rec *record) {
+	delete(c.records, rec.object.GetUID())
+	decrement(c.counts, rec.view.Metadata.Namespace)
+	if c.sizes[rec.view.Metadata.Namespace] -= rec.size; c.counts[rec.view.Metadata.Namespace] == 0 {
+		delete(c.sizes, rec.view.Metadata.Namespace)
 	}
-	m.point(rec, false)
-	if r, ok := rec.refersTo(); ok {
-		decrement(m.references, r)
+	c.indexTarget(rec, false)
+	if r, ok := rec.targetReference(); ok {
+		decrement(c.references, r)
 	}
-	for _, c := range rec.claimed() {
-		list := slices.DeleteFunc(slices.Clone(m.claims[c]), func(other *record) bool { return other == rec })
+	for _, key := range rec.ownedKeys() {
+		list := slices.DeleteFunc(slices.Clone(c.owners[key]), func(other *record) bool { return other == rec })
 		if len(list) == 0 {
-			delete(m.claims, c)
+			delete(c.owners, key)
 		} else {
-			m.claims[c] = list
+			c.owners[key] = list
 		}
 	}
 }
@@ -224,10 +219,9 @@ func decrement[K comparable](counts map[K]int, key K) {
 	}
 }
 
-// publish finds out what the registry shows of the affected records now, and
-// tells the watchers what is different: first what is not shown any more, so
-// that no two objects ever have the same key.
-func (m *mirror) publish(old, rec *record, affected map[*record]bool) {
+// publish recomputes the view of the affected records and publishes the differences:
+// deletions first, so that no two objects have the same key at any time.
+func (c *objectCache) publish(old, rec *record, affected map[*record]bool) {
 	type change struct {
 		rec           *record
 		before, after *registry.Object
@@ -235,113 +229,112 @@ func (m *mirror) publish(old, rec *record, affected map[*record]bool) {
 	var changes []change
 	for r := range affected {
 		if r != rec {
-			changes = append(changes, change{r, r.shown, m.show(r)})
+			changes = append(changes, change{r, r.shown, c.viewOf(r)})
 		}
 	}
 	switch {
 	case rec != nil && old != nil:
-		changes = append(changes, change{rec, old.shown, m.show(rec)})
+		changes = append(changes, change{rec, old.shown, c.viewOf(rec)})
 	case rec != nil:
-		changes = append(changes, change{rec, nil, m.show(rec)})
+		changes = append(changes, change{rec, nil, c.viewOf(rec)})
 	default:
 		changes = append(changes, change{old, old.shown, nil})
 	}
-	for _, c := range changes {
-		if c.before != nil && (c.after == nil || c.after.Key() != c.before.Key()) {
-			delete(m.shown, c.before.Key())
-			m.feed.Publish(registry.Event{Change: registry.Deleted, Object: *c.before})
+	for _, ch := range changes {
+		if ch.before != nil && (ch.after == nil || ch.after.Key() != ch.before.Key()) {
+			delete(c.shown, ch.before.Key())
+			c.feed.Publish(registry.Event{Change: registry.Deleted, Object: *ch.before})
 		}
 	}
-	for _, c := range changes {
-		if c.rec != old {
-			c.rec.shown = c.after
-			m.noteStatus(c.rec)
+	for _, ch := range changes {
+		if ch.rec != old {
+			ch.rec.shown = ch.after
+			c.enqueue(ch.rec.object.GetUID())
 		}
-		if c.after == nil {
+		if ch.after == nil {
 			continue
 		}
-		m.shown[c.after.Key()] = c.rec
+		c.shown[ch.after.Key()] = ch.rec
 		switch {
-		case c.before == nil || c.before.Key() != c.after.Key():
-			m.feed.Publish(registry.Event{Change: registry.Added, Object: *c.after})
-		case !reflect.DeepEqual(*c.before, *c.after):
-			m.feed.Publish(registry.Event{Change: registry.Modified, Object: *c.after})
+		case ch.before == nil || ch.before.Key() != ch.after.Key():
+			c.feed.Publish(registry.Event{Change: registry.Added, Object: *ch.after})
+		case !reflect.DeepEqual(*ch.before, *ch.after):
+			c.feed.Publish(registry.Event{Change: registry.Modified, Object: *ch.after})
 		}
 	}
 }
 
-// show is what the registry shows of a record: nothing, if an older object has
-// the name. An object whose id is taken has its uid for one.
-func (m *mirror) show(rec *record) *registry.Object {
-	if first := m.claims[rec.nameClaim()]; len(first) == 0 || first[0] != rec {
+// viewOf returns a record as the registry shows it: nil if another object owns its name. An
+// object whose id is taken gets its uid as its id.
+func (c *objectCache) viewOf(rec *record) *registry.Object {
+	if owners := c.owners[rec.nameKey()]; len(owners) == 0 || owners[0] != rec {
 		return nil
 	}
 	view := rec.view
-	view.Metadata.ID = m.idOf(rec)
+	view.Metadata.ID = c.idOf(rec)
 	return &view
 }
 
-// idOf is the id of an object that may be in the mirror or on its way there.
-func (m *mirror) idOf(rec *record) string {
-	c := claim{id: rec.view.Metadata.ID}
+// idOf returns the id of an object, which need not be cached yet.
+func (c *objectCache) idOf(rec *record) string {
+	key := ownedKey{id: rec.view.Metadata.ID}
 	uid := rec.object.GetUID()
-	for _, other := range m.claims[c] {
+	for _, other := range c.owners[key] {
 		if other.object.GetUID() == uid {
 			break
 		}
-		if before(c)(other, rec) < 0 {
+		if byPriority(key)(other, rec) < 0 {
 			return string(uid)
 		}
 	}
 	return rec.view.Metadata.ID
 }
 
-// wake wakes all who wait for a change.
-func (m *mirror) wake() {
-	close(m.changed)
-	m.changed = make(chan struct{})
-}
-
-func (m *mirror) noteStatus(rec *record) { m.noteUID(rec.object.GetUID()) }
-
-func (m *mirror) noteUID(uid types.UID) {
-	if m.note != nil {
-		m.note(uid)
-	}
-}
-
-// noteTargets notes the targets that a reference means.
-func (m *mirror) noteTargets(r reference) {
-	c := claim{kind: registry.DeploymentTarget, namespace: r.namespace, name: r.name}
-	if r.id != "" {
-		c = claim{id: r.id}
-	}
-	for _, rec := range m.claims[c] {
-		m.noteStatus(rec)
-	}
-}
-
-// present lists what the mirror shows.
-func (m *mirror) present(kind registry.Kind, namespace string) []registry.Object {
+// list returns the objects of a kind that the registry shows, ordered by namespace and name.
+func (c *objectCache) list(kind registry.Kind, namespace string) []registry.Object {
 	found := []registry.Object{}
 	if kind == registry.Namespace {
-		for _, n := range m.namespaces {
+		for _, n := range c.namespaces {
 			if n.shown && namespace == "" {
 				found = append(found, n.view())
 			}
 		}
 	}
-	for key, rec := range m.shown {
+	for key, rec := range c.shown {
 		if key.Kind == kind && (namespace == "" || key.Namespace == namespace) {
 			found = append(found, rec.shown.Clone())
 		}
 	}
-	inOrder(found)
+	sortByKey(found)
 	return found
 }
 
-func inOrder(list []registry.Object) {
+func sortByKey(list []registry.Object) {
 	slices.SortFunc(list, func(a, b registry.Object) int {
 		return cmp.Or(cmp.Compare(a.Metadata.Namespace, b.Metadata.Namespace), cmp.Compare(a.Metadata.Name, b.Metadata.Name))
 	})
+}
+
+// broadcast wakes all goroutines in [Store.wait].
+func (c *objectCache) broadcast() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// enqueue queues an object for a status update.
+func (c *objectCache) enqueue(uid types.UID) {
+	if c.enqueueStatus != nil {
+		c.enqueueStatus(uid)
+	}
+}
+
+// enqueueTargets queues the targets of a reference for a status update.
+func (c *objectCache) enqueueTargets(r reference) {
+	key := ownedKey{kind: registry.DeploymentTarget, namespace: r.namespace, name: r.name}
+	if r.id != "" {
+		key = ownedKey{id: r.id}
+	}
+	for _, rec := range c.owners[key] {
+		c.enqueue(rec.object.GetUID())
+	}
 }

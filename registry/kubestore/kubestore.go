@@ -1,10 +1,9 @@
-// Package kubestore is a registry.Store in the cluster itself: each object of
-// the registry is a custom resource of group drey.dev, in the Kubernetes
-// namespace that is called like its platform namespace, so that kubectl, RBAC,
-// audit, backup and GitOps work on it as on everything else.
+// Package kubestore implements registry.Store with custom resources: each object of the
+// registry is a custom resource of group drey.dev, in the Kubernetes namespace with the name
+// of its platform namespace. kubectl, RBAC, audit logs, backups and GitOps apply to it.
 //
-// Reads come from memory, which the API server's watches keep up to date; see
-// [Store] for how far behind that may be. docs/kubernetes.md shows the objects.
+// Reads come from a cache that watches keep up to date; [Store] states the consistency.
+// docs/kubernetes.md shows the objects.
 package kubestore
 
 import (
@@ -27,51 +26,49 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-// Options are what a store may be told. The zero value is fine.
+// Options configure a store. The zero value is valid.
 type Options struct {
-	// CreateNamespaces lets the store make the Kubernetes namespace of a new
-	// platform namespace, where there is none. Otherwise it is refused.
+	// CreateNamespaces creates the Kubernetes namespace of a new platform namespace if it does
+	// not exist. Otherwise the platform namespace is refused.
 	CreateNamespaces bool
 
-	// Only is the platform namespace that the store reads and writes, for those who may
-	// not list the objects of others; empty: all of them.
-	Only string
+	// PlatformNamespace limits the store to one platform namespace, for callers who may not
+	// list the objects of others; "": all.
+	PlatformNamespace string
 
-	// Person says that the store acts for a person, with that person's rights: what is
-	// forbidden is refused with [registry.ReasonForbidden]. Else it acts for drey, and
-	// that passes when somebody gives drey the right.
-	Person bool
+	// UserCredentials: the client configuration is a user's, not drey's. A 403 is reported as
+	// [registry.ReasonForbidden] (the caller lacks the permission) instead of
+	// [registry.ReasonClusterUnavailable] (drey does).
+	UserCredentials bool
 
-	// Home is the Kubernetes namespace that drey runs in, where a target without one
-	// points. Empty: nobody can say whether such a target is ready.
-	Home string
+	// OwnNamespace is the Kubernetes namespace that drey runs in, where targets without a
+	// namespace point. "": the condition Ready of such targets does not depend on it.
+	OwnNamespace string
 
-	// Serves says, for [Store.Report], why Flink cannot be let into a Kubernetes
-	// namespace that is there, by its labels; nil if it can. Nil: it can anywhere.
-	Serves func(namespace string, labels map[string]string) error
+	// CheckNamespace returns why Flink cannot run in an existing Kubernetes namespace with
+	// these labels, for the condition Ready of its targets. Nil: it can.
+	CheckNamespace func(namespace string, labels map[string]string) error
 
-	// Tell is called by [Store.Report] when a target is ready no more, or is again:
-	// with what an event about it has. It must not wait. Nil: nobody is told.
-	Tell func(about runtime.Object, eventType, reason, message string)
+	// RecordEvent records an event when a target becomes not ready, or ready again. It must
+	// not block. Nil: no events.
+	RecordEvent func(regarding runtime.Object, eventType, reason, message string)
 
-	// Log is told what goes wrong in the background. Nil means slog.Default().
+	// Log gets the failures of background work. Nil: slog.Default().
 	Log *slog.Logger
 }
 
-// Store keeps objects as custom codec.Resources.
+// Store keeps objects as custom resources.
 //
-// Several processes may have stores on the same cluster. Each answers List and
-// Get from its memory. What a process wrote itself it sees at once: a write
-// returns when the watch has brought it. What others wrote it sees when the
-// watch brings it, milliseconds later; that an object is not there is never said
-// without asking the API server. Reads with [registry.Consistent]
-// ask it too. While the API server is away, reads go on from memory and writes
-// fail.
+// Several processes may open stores on the same cluster. Reads are read-your-writes within a
+// process: a write returns after the watch has delivered it. They are eventually consistent
+// across processes, within milliseconds. A cache miss, and a read with [registry.Consistent],
+// is a consistent read from the API server. While the API server is down, reads are served
+// from the cache and writes fail.
 //
-// Kinds: platform namespaces are Kubernetes namespaces, see namespaces.go; there
-// are no API tokens, see tokens.go.
+// Platform namespaces are Kubernetes namespaces; see [v1.LabelPlatform]. There are no API
+// tokens.
 type Store struct {
-	*mirror
+	*objectCache
 	options  Options
 	log      *slog.Logger
 	objects  *rest.RESTClient
@@ -84,30 +81,27 @@ type Store struct {
 var _ registry.Store = (*Store)(nil)
 
 const (
-	// patience is how long the API server may take over one request.
-	patience = 10 * time.Second
-	// watchPatience is how long a write waits for the watch to bring it. It is
-	// durable by then; who reads after it asks the API server instead.
-	watchPatience = 2 * time.Second
+	requestTimeout   = 10 * time.Second // per request to the API server
+	cacheSyncTimeout = 2 * time.Second  // for the watch to deliver a write; see pendingWrites
+
+	clientQPS, clientBurst = 200, 400 // REST and admission limit the requests in flight
 )
 
-// Open returns the registry that is in a cluster, with all of it in memory. The
-// cluster must know drey's objects: see [Install]. ctx bounds the opening, not
-// the store, which lives until Close.
+// Open opens the registry in a cluster and fills the cache. The cluster must serve drey's
+// custom resources. ctx bounds the opening; the store is open until Close.
 //
-// It needs the right to list and watch namespaces, and deploymenttargets,
-// deployments and sessionclusters of drey.dev; and of those, to create, update
-// and delete what is written. With [Options.Only] it needs these in one namespace,
-// and none to namespaces.
+// It needs the right to list and watch namespaces, and deploymenttargets, deployments and
+// sessionclusters of drey.dev; and of those, to create, update and delete what is written.
+// With [Options.PlatformNamespace] it needs these in one namespace, and none on namespaces.
 func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
-	s := &Store{mirror: newMirror(), options: o, log: o.Log}
-	s.home, s.serves = o.Home, o.Serves
+	s := &Store{objectCache: newObjectCache(), options: o, log: o.Log}
+	s.ownNamespace, s.checkNamespace = o.OwnNamespace, o.CheckNamespace
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	config = rest.CopyConfig(config)
-	if config.QPS == 0 { // people wait; what they may ask for at once is bounded elsewhere
-		config.QPS, config.Burst = 200, 400
+	if config.QPS == 0 {
+		config.QPS, config.Burst = clientQPS, clientBurst
 	}
 	var err error
 	if s.metadata, err = metadata.NewForConfig(config); err != nil {
@@ -119,28 +113,35 @@ func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
 	if s.objects, err = newClient(config); err != nil {
 		return nil, err
 	}
-	for _, r := range codec.Resources { // a watch would try for ever, and not say why
-		if err := s.ask(ctx, "list "+r.Plural, func(ctx context.Context) error {
-			return s.request("GET").NamespaceIfScoped(o.Only, o.Only != "").Resource(r.Plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
-		}); err != nil {
-			return nil, err
-		}
-	}
-	if o.Only == "" {
-		if err := s.ask(ctx, "list namespaces", func(ctx context.Context) error {
-			_, err := s.metadata.Resource(namespaceResource).List(ctx, metav1.ListOptions{Limit: 1})
-			return err
-		}); err != nil {
-			return nil, err
-		}
+	if err := s.checkPermissions(ctx); err != nil {
+		return nil, err
 	}
 	var life context.Context
 	life, s.stop = context.WithCancel(context.Background())
-	if err := s.follow(ctx, life); err != nil {
+	if err := s.startReflectors(ctx, life); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("read the registry in the cluster: %w", err)
 	}
 	return s, nil
+}
+
+// checkPermissions lists one object of each kind. A reflector would retry without an error.
+func (s *Store) checkPermissions(ctx context.Context) error {
+	namespace := s.options.PlatformNamespace
+	for _, r := range codec.Resources {
+		if err := s.call(ctx, "list "+r.Plural, func(ctx context.Context) error {
+			return s.request("GET").NamespaceIfScoped(namespace, namespace != "").Resource(r.Plural).VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).Do(ctx).Error()
+		}); err != nil {
+			return err
+		}
+	}
+	if namespace != "" {
+		return nil
+	}
+	return s.call(ctx, "list namespaces", func(ctx context.Context) error {
+		_, err := s.metadata.Resource(namespaceResource).List(ctx, metav1.ListOptions{Limit: 1})
+		return err
+	})
 }
 
 func newClient(config *rest.Config) (*rest.RESTClient, error) {
@@ -149,7 +150,7 @@ func newClient(config *rest.Config) (*rest.RESTClient, error) {
 		return nil, err
 	}
 	config = rest.CopyConfig(config)
-	config.UserAgent = cmp.Or(config.UserAgent, rest.DefaultKubernetesUserAgent()) // its name is that of the field manager
+	config.UserAgent = cmp.Or(config.UserAgent, rest.DefaultKubernetesUserAgent()) // the field manager of writes
 	config.GroupVersion = &v1.GroupVersion
 	config.APIPath = "/apis"
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
@@ -167,20 +168,21 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) usable(ctx context.Context) error {
+func (s *Store) checkOpen(ctx context.Context) error {
 	if s.closed.Load() {
 		return registry.ErrClosed
 	}
 	return ctx.Err()
 }
 
-// ask makes one request, and says of its failure what that means.
-func (s *Store) ask(ctx context.Context, doing string, request func(context.Context) error) error {
-	bounded, cancel := context.WithTimeout(ctx, patience)
+// call makes a request within requestTimeout, and maps its error. operation completes
+// "cannot ...".
+func (s *Store) call(ctx context.Context, operation string, request func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return s.options.failure(ctx, doing, request(bounded))
+	return s.options.toRegistryError(ctx, operation, request(bounded))
 }
 
-// request begins a request. The client repeats one whose connection broke or that
-// the API server put off, every second; ten times, if one lets it.
+// request returns a request with 2 retries after broken connections and Retry-After answers,
+// instead of client-go's 10.
 func (s *Store) request(verb string) *rest.Request { return s.objects.Verb(verb).MaxRetries(2) }

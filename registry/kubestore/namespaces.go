@@ -20,18 +20,18 @@ import (
 
 var namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// namespace is a Kubernetes namespace.
+// namespace is a Kubernetes namespace. [v1.LabelPlatform] defines which are platform
+// namespaces.
 type namespace struct {
-	uid     types.UID
-	name    string
-	created time.Time
-	labeled bool
-	shown   bool // as a platform namespace
-	hurdle  hurdle
+	uid      types.UID
+	name     string
+	created  time.Time
+	labeled  bool
+	shown    bool // as a platform namespace
+	notReady notReady
 }
 
-// view is a platform namespace as the registry shows it. Nothing of it ever
-// changes.
+// view returns a platform namespace as the registry shows it. It is immutable.
 func (n *namespace) view() registry.Object {
 	created := n.created.UTC()
 	return registry.Object{
@@ -44,62 +44,61 @@ func (n *namespace) view() registry.Object {
 	}
 }
 
-// publishNamespace tells the watchers if a Kubernetes namespace has become a
-// platform namespace, or is none any more.
-func (m *mirror) publishNamespace(name string) {
-	n := m.namespaces[name]
+// publishNamespace publishes when a Kubernetes namespace becomes a platform namespace, or
+// ceases to be one.
+func (c *objectCache) publishNamespace(name string) {
+	n := c.namespaces[name]
 	if n == nil {
-		return // what is inside it was told first
+		return // the watch delivered an object in it first
 	}
-	is := n.labeled || name == registry.DefaultNamespace || m.inside[name] > 0
+	isPlatform := n.labeled || name == registry.DefaultNamespace || c.counts[name] > 0
 	switch {
-	case is && !n.shown:
+	case isPlatform && !n.shown:
 		n.shown = true
-		m.feed.Publish(registry.Event{Change: registry.Added, Object: n.view()})
-	case !is && n.shown:
+		c.feed.Publish(registry.Event{Change: registry.Added, Object: n.view()})
+	case !isPlatform && n.shown:
 		n.shown = false
-		m.feed.Publish(registry.Event{Change: registry.Deleted, Object: n.view()})
+		c.feed.Publish(registry.Event{Change: registry.Deleted, Object: n.view()})
 	}
 }
 
-func (m *mirror) putNamespace(o metav1.Object) {
+func (c *objectCache) upsertNamespace(o metav1.Object) {
 	n := &namespace{
-		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labeled: o.GetLabels()[v1.LabelPlatform] == "true", hurdle: m.hurdleOf(o),
+		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labeled: o.GetLabels()[v1.LabelPlatform] == "true", notReady: c.namespaceNotReady(o),
 	}
-	old := m.namespaces[n.name]
-	if old == nil || old.hurdle != n.hurdle {
-		m.notePointing(n.name)
+	old := c.namespaces[n.name]
+	if old == nil || old.notReady != n.notReady {
+		c.enqueueTargetsOf(n.name)
 	}
 	if old != nil {
 		if old.uid == n.uid {
 			n.shown = old.shown
 		} else {
-			m.removeNamespace(n.name)
+			c.removeNamespace(n.name)
 		}
 	}
-	m.namespaces[n.name] = n
-	m.publishNamespace(n.name)
+	c.namespaces[n.name] = n
+	c.publishNamespace(n.name)
 }
 
-func (m *mirror) removeNamespace(name string) {
-	n := m.namespaces[name]
-	delete(m.namespaces, name)
-	m.notePointing(name)
+func (c *objectCache) removeNamespace(name string) {
+	n := c.namespaces[name]
+	delete(c.namespaces, name)
+	c.enqueueTargetsOf(name)
 	if n != nil && n.shown {
-		m.feed.Publish(registry.Event{Change: registry.Deleted, Object: n.view()})
+		c.feed.Publish(registry.Event{Change: registry.Deleted, Object: n.view()})
 	}
 }
 
-// presume shows a platform namespace that the store cannot ask about: whoever reads
-// what is in it finds out.
-func (s *Store) presume(name string) {
+// assumeNamespace shows a platform namespace that the store has no permission to get.
+func (s *Store) assumeNamespace(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.putNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1.LabelPlatform: "true"}}})
+	s.upsertNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1.LabelPlatform: "true"}}})
 }
 
-// getNamespace returns a platform namespace. Of one that the mirror does not show the
-// API server is asked, as of every object: another process may have made it.
+// getNamespace returns a platform namespace. A cache miss is verified by a consistent read, as
+// for every object: another process may have created it.
 func (s *Store) getNamespace(ctx context.Context, key registry.Key, c registry.Consistency) (registry.Object, error) {
 	if key.Kind != registry.Namespace || key.Namespace != "" {
 		return registry.Object{}, registry.ErrNotFound
@@ -109,12 +108,12 @@ func (s *Store) getNamespace(ctx context.Context, key registry.Key, c registry.C
 	shown := n != nil && n.shown
 	s.mu.RUnlock()
 	switch {
-	case shown && (c == registry.Cached || s.options.Only != ""):
+	case shown && (c == registry.Cached || s.options.PlatformNamespace != ""):
 		return n.view(), nil
-	case s.options.Only != "": // it may not ask
+	case s.options.PlatformNamespace != "": // no permission to get namespaces
 		return registry.Object{}, registry.ErrNotFound
 	}
-	live, err := s.platform(ctx, key.Name)
+	live, err := s.getKubernetesNamespace(ctx, key.Name)
 	if err == nil && !live.shown {
 		err = registry.ErrNotFound
 	}
@@ -124,20 +123,20 @@ func (s *Store) getNamespace(ctx context.Context, key registry.Key, c registry.C
 	return live.view(), nil
 }
 
-// livePlatform is a Kubernetes namespace at this moment.
-type livePlatform struct {
+// liveNamespace is a Kubernetes namespace from a consistent read.
+type liveNamespace struct {
 	namespace
-	version string // its resourceVersion
+	resourceVersion string
 }
 
-// platform asks the API server for a Kubernetes namespace, and whether it is a platform
-// namespace. ErrNotFound if there is no such Kubernetes namespace.
-func (s *Store) platform(ctx context.Context, name string) (livePlatform, error) {
+// getKubernetesNamespace reads a Kubernetes namespace consistently, and whether it is a
+// platform namespace. ErrNotFound if there is none.
+func (s *Store) getKubernetesNamespace(ctx context.Context, name string) (liveNamespace, error) {
 	if !isPathSegment(name) {
-		return livePlatform{}, registry.ErrNotFound
+		return liveNamespace{}, registry.ErrNotFound
 	}
 	var found *metav1.PartialObjectMetadata
-	err := s.ask(ctx, "get namespace "+name, func(ctx context.Context) (err error) {
+	err := s.call(ctx, "get namespace "+name, func(ctx context.Context) (err error) {
 		found, err = s.metadata.Resource(namespaceResource).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			found, err = nil, nil
@@ -148,27 +147,27 @@ func (s *Store) platform(ctx context.Context, name string) (livePlatform, error)
 		err = registry.ErrNotFound
 	}
 	if err != nil {
-		return livePlatform{}, err
+		return liveNamespace{}, err
 	}
-	live := livePlatform{namespace{uid: found.UID, name: name, created: found.CreationTimestamp.Time}, found.ResourceVersion}
+	live := liveNamespace{namespace{uid: found.UID, name: name, created: found.CreationTimestamp.Time}, found.ResourceVersion}
 	live.shown = found.Labels[v1.LabelPlatform] == "true" || name == registry.DefaultNamespace
 	for _, r := range codec.Resources {
 		if live.shown {
 			break
 		}
-		if live.shown, err = s.holds(ctx, name, r); err != nil {
-			return livePlatform{}, err
+		if live.shown, err = s.hasObjects(ctx, name, r); err != nil {
+			return liveNamespace{}, err
 		}
 	}
 	return live, nil
 }
 
-// holds asks the API server whether there is an object in a Kubernetes namespace.
-func (s *Store) holds(ctx context.Context, name string, r *codec.Resource) (bool, error) {
+// hasObjects reports whether a Kubernetes namespace has objects of a kind.
+func (s *Store) hasObjects(ctx context.Context, name string, r *codec.Resource) (bool, error) {
 	found := false
-	err := s.ask(ctx, "list "+r.Plural, func(ctx context.Context) error {
-		one, err := s.metadata.Resource(v1.GroupVersion.WithResource(r.Plural)).Namespace(name).List(ctx, metav1.ListOptions{Limit: 1})
-		found = err == nil && len(one.Items) > 0
+	err := s.call(ctx, "list "+r.Plural, func(ctx context.Context) error {
+		list, err := s.metadata.Resource(v1.GroupVersion.WithResource(r.Plural)).Namespace(name).List(ctx, metav1.ListOptions{Limit: 1})
+		found = err == nil && len(list.Items) > 0
 		return err
 	})
 	return found, err
@@ -177,58 +176,59 @@ func (s *Store) holds(ctx context.Context, name string, r *codec.Resource) (bool
 // createNamespace makes a Kubernetes namespace a platform namespace.
 func (s *Store) createNamespace(ctx context.Context, name string) (registry.Object, error) {
 	if name == registry.DefaultNamespace {
-		return registry.Object{}, registry.ErrExists // it always is one, seen or not
+		return registry.Object{}, registry.ErrExists
 	}
 	err := registry.ErrConflict
-	var made metav1.Object
-	for try := 0; try < tries && errors.Is(err, registry.ErrConflict); try++ {
-		made, err = s.begin(ctx, name)
+	var created metav1.Object
+	for try := 0; try < maxAttempts && errors.Is(err, registry.ErrConflict); try++ {
+		created, err = s.tryCreateNamespace(ctx, name)
 	}
 	switch {
 	case errors.Is(err, registry.ErrConflict):
 		return registry.Object{}, &registry.Error{Reason: registry.ReasonConflict, Message: fmt.Sprintf(
-			"Kubernetes namespace %q changed %d times while it was to become a platform namespace: try again", name, tries)}
+			"cannot label Kubernetes namespace %q: it changed %d times meanwhile: try again", name, maxAttempts)}
 	case err != nil:
 		return registry.Object{}, err
 	}
-	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
-	n := namespace{uid: made.GetUID(), name: name, created: made.GetCreationTimestamp().Time}
+	s.waitForCache(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
+	n := namespace{uid: created.GetUID(), name: name, created: created.GetCreationTimestamp().Time}
 	return n.view(), nil
 }
 
-// begin tries once to make a platform namespace of what is none. ErrExists if it is
-// one, ErrConflict if somebody else wrote meanwhile.
-func (s *Store) begin(ctx context.Context, name string) (metav1.Object, error) {
-	live, err := s.platform(ctx, name)
-	var made metav1.Object
-	var first string // what somebody has to do who may, before there is something to label
+// tryCreateNamespace tries once to create a platform namespace. ErrExists if it is one,
+// ErrConflict if the Kubernetes namespace changed meanwhile.
+func (s *Store) tryCreateNamespace(ctx context.Context, name string) (metav1.Object, error) {
+	live, err := s.getKubernetesNamespace(ctx, name)
+	var created metav1.Object
+	var remedy string // precedes kubectl label
 	switch {
 	case errors.Is(err, registry.ErrNotFound) && s.options.CreateNamespaces:
-		first = "kubectl create namespace " + name + " && "
-		if made, err = s.makeNamespace(ctx, name); apierrors.IsAlreadyExists(err) {
+		remedy = "kubectl create namespace " + name + " && "
+		if created, err = s.createKubernetesNamespace(ctx, name); apierrors.IsAlreadyExists(err) {
 			return nil, registry.ErrConflict
 		}
 	case errors.Is(err, registry.ErrNotFound):
 		return nil, &registry.Error{Reason: registry.ReasonNotFound, Message: fmt.Sprintf(
-			"Kubernetes namespace %q does not exist, and the cluster keeps a platform namespace in the Kubernetes namespace of its name: kubectl create namespace %s, then try again", name, name)}
+			"Kubernetes namespace %q does not exist: a platform namespace needs a Kubernetes namespace of the same name: kubectl create namespace %s, then try again", name, name)}
 	case err != nil:
 		return nil, err
 	case live.shown:
 		return nil, registry.ErrExists
 	default:
-		made, err = s.label(ctx, name, "true", live.version)
+		created, err = s.patchLabel(ctx, name, "true", live.resourceVersion)
 	}
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return nil, registry.ErrConflict
 	case apierrors.IsForbidden(err):
 		return nil, &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey has no right to make %q a platform namespace; whoever may edit the Kubernetes namespace can: %skubectl label namespace %s %s=true", name, first, name, v1.LabelPlatform)}
+			"drey is not permitted to make %q a platform namespace: run as a user who may edit the Kubernetes namespace: %skubectl label namespace %s %s=true", name, remedy, name, v1.LabelPlatform)}
 	}
-	return made, s.options.failure(ctx, "label namespace "+name, err)
+	return created, s.options.toRegistryError(ctx, "label namespace "+name, err)
 }
 
-// deleteNamespace makes a Kubernetes namespace one like others. It deletes nothing.
+// deleteNamespace makes a platform namespace an ordinary Kubernetes namespace. It deletes
+// nothing but the label.
 func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32) error {
 	n, err := s.getNamespace(ctx, registry.Key{Kind: registry.Namespace, Name: name}, registry.Consistent)
 	if err != nil {
@@ -237,27 +237,27 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 	if n.Metadata.ResourceVersion != expected {
 		return registry.ErrConflict
 	}
-	switch _, err := s.label(ctx, name, nil, ""); {
+	switch _, err := s.patchLabel(ctx, name, nil, ""); {
 	case apierrors.IsNotFound(err):
 		return registry.ErrNotFound
 	case apierrors.IsForbidden(err):
 		return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey has no right to remove the label of platform namespace %q; whoever may edit the Kubernetes namespace can: kubectl label namespace %s %s-", name, name, v1.LabelPlatform)}
+			"drey is not permitted to remove the label of platform namespace %q: run as a user who may edit the Kubernetes namespace: kubectl label namespace %s %s-", name, name, v1.LabelPlatform)}
 	case err != nil:
-		return s.options.failure(ctx, "remove the label of namespace "+name, err)
+		return s.options.toRegistryError(ctx, "remove the label of namespace "+name, err)
 	}
-	s.awaitBrought(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labeled }, func() {})
+	s.waitForCache(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || !n.labeled }, func() {})
 	return nil
 }
 
-// label sets the label of platform namespaces, or takes it away (nil), if the namespace
-// is still at a version; empty: at any.
-func (s *Store) label(ctx context.Context, name string, value any, version string) (metav1.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// patchLabel sets the label of platform namespaces, or removes it if value is nil. The patch
+// conflicts unless the namespace is at resourceVersion; "" matches any.
+func (s *Store) patchLabel(ctx context.Context, name string, value any, resourceVersion string) (metav1.Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	metadata := map[string]any{"labels": map[string]any{v1.LabelPlatform: value}}
-	if version != "" {
-		metadata["resourceVersion"] = version
+	if resourceVersion != "" {
+		metadata["resourceVersion"] = resourceVersion
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
@@ -266,8 +266,8 @@ func (s *Store) label(ctx context.Context, name string, value any, version strin
 	return s.metadata.Resource(namespaceResource).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 }
 
-func (s *Store) makeNamespace(ctx context.Context, name string) (metav1.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *Store) createKubernetesNamespace(ctx context.Context, name string) (metav1.Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 	o.SetName(name)

@@ -10,19 +10,19 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// unseen is what this process wrote and the watch has not brought yet, although
-// the writer waited for it: reads of such a kind ask the API server.
-type unseen struct {
-	version map[registry.Kind]uint64
-	gone    map[registry.Kind]map[types.UID]bool
+// pendingWrites are writes of this process that the watch has not delivered within
+// cacheSyncTimeout. Reads of their kinds are consistent reads until it has.
+type pendingWrites struct {
+	versions map[registry.Kind]uint64 // the highest resourceVersion written
+	deleted  map[registry.Kind]map[types.UID]bool
 }
 
-// lags reports whether the mirror lacks a write of this process.
-func (s *Store) lags(kind registry.Kind) bool {
-	if s.seen[kind] < s.unseen.version[kind] {
+// hasPending reports whether the cache lacks a write of this process.
+func (s *Store) hasPending(kind registry.Kind) bool {
+	if s.received[kind] < s.pending.versions[kind] {
 		return true
 	}
-	for uid := range s.unseen.gone[kind] {
+	for uid := range s.pending.deleted[kind] {
 		if s.records[uid] != nil {
 			return true
 		}
@@ -30,12 +30,11 @@ func (s *Store) lags(kind registry.Kind) bool {
 	return false
 }
 
-// await waits until something is true of the mirror, which it asks under its
-// lock.
-func (s *Store) await(ctx context.Context, reached func() bool) error {
+// wait waits until a condition on the cache holds. The condition is evaluated under its lock.
+func (s *Store) wait(ctx context.Context, condition func() bool) error {
 	for {
 		s.mu.RLock()
-		done, changed := reached(), s.changed
+		done, changed := condition(), s.changed
 		s.mu.RUnlock()
 		if done {
 			return nil
@@ -48,51 +47,52 @@ func (s *Store) await(ctx context.Context, reached func() bool) error {
 	}
 }
 
-// awaitWrite waits until the watch has brought what was written.
-func (s *Store) awaitWrite(ctx context.Context, kind registry.Kind, version uint64) {
-	s.awaitBrought(ctx, kind, func() bool { return s.seen[kind] >= version }, func() {
-		if s.unseen.version == nil {
-			s.unseen.version = map[registry.Kind]uint64{}
+// waitForVersion waits until the cache has a written resourceVersion.
+func (s *Store) waitForVersion(ctx context.Context, kind registry.Kind, version uint64) {
+	s.waitForCache(ctx, kind, func() bool { return s.received[kind] >= version }, func() {
+		if s.pending.versions == nil {
+			s.pending.versions = map[registry.Kind]uint64{}
 		}
-		s.unseen.version[kind] = max(s.unseen.version[kind], version)
+		s.pending.versions[kind] = max(s.pending.versions[kind], version)
 	})
 }
 
-func (s *Store) awaitGone(ctx context.Context, kind registry.Kind, uid types.UID) {
-	isGone := func() bool { rec := s.records[uid]; return rec == nil || rec.object.GetDeletionTimestamp() != nil }
-	s.awaitBrought(ctx, kind, isGone, func() {
-		if s.unseen.gone == nil {
-			s.unseen.gone = map[registry.Kind]map[types.UID]bool{}
+// waitForDeletion waits until the cache lacks an object, or has it as terminating.
+func (s *Store) waitForDeletion(ctx context.Context, kind registry.Kind, uid types.UID) {
+	isDeleted := func() bool { rec := s.records[uid]; return rec == nil || rec.object.GetDeletionTimestamp() != nil }
+	s.waitForCache(ctx, kind, isDeleted, func() {
+		if s.pending.deleted == nil {
+			s.pending.deleted = map[registry.Kind]map[types.UID]bool{}
 		}
-		if s.unseen.gone[kind] == nil {
-			s.unseen.gone[kind] = map[types.UID]bool{}
+		if s.pending.deleted[kind] == nil {
+			s.pending.deleted[kind] = map[types.UID]bool{}
 		}
-		maps.DeleteFunc(s.unseen.gone[kind], func(uid types.UID, _ bool) bool { return s.records[uid] == nil })
-		s.unseen.gone[kind][uid] = true
+		maps.DeleteFunc(s.pending.deleted[kind], func(uid types.UID, _ bool) bool { return s.records[uid] == nil })
+		s.pending.deleted[kind][uid] = true
 	})
 }
 
-// awaitBrought waits a while for the watch, and else makes a note that it lags.
-// What was written is written: that its author has gone by now changes nothing.
-// When the watch lags already, there is no point in waiting.
-func (s *Store) awaitBrought(ctx context.Context, kind registry.Kind, reached func() bool, note func()) {
+// waitForCache waits up to cacheSyncTimeout for the watch to deliver a write, and records the
+// write as pending otherwise. It returns no error, because the write is durable. If the watch
+// is behind already, it does not wait.
+func (s *Store) waitForCache(ctx context.Context, kind registry.Kind, condition func() bool, record func()) {
 	s.mu.Lock()
-	if s.lags(kind) {
-		note()
+	if s.hasPending(kind) {
+		record()
 		s.mu.Unlock()
 		return
 	}
 	s.mu.Unlock()
-	bounded, cancel := context.WithTimeout(ctx, watchPatience)
+	bounded, cancel := context.WithTimeout(ctx, cacheSyncTimeout)
 	defer cancel()
-	err := s.await(bounded, reached)
+	err := s.wait(bounded, condition)
 	if err == nil || s.closed.Load() {
 		return
 	}
 	s.mu.Lock()
-	note()
+	record()
 	s.mu.Unlock()
 	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.WarnContext(ctx, "the API server's watch is slow: reads ask it directly until it has caught up")
+		s.log.WarnContext(ctx, "watch is behind: consistent reads until it has caught up", "kind", kind)
 	}
 }

@@ -19,53 +19,53 @@ import (
 
 // List implements registry.Store.
 func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string, c registry.Consistency) ([]registry.Object, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return nil, err
 	}
 	r := codec.Resources[kind]
 	s.mu.RLock()
-	if r == nil || c == registry.Cached && !s.lags(kind) {
+	if r == nil || c == registry.Cached && !s.hasPending(kind) {
 		defer s.mu.RUnlock()
-		return s.present(kind, namespace), nil
+		return s.list(kind, namespace), nil
 	}
 	s.mu.RUnlock()
-	return s.listLive(ctx, r, namespace)
+	return s.listConsistent(ctx, r, namespace)
 }
 
-// listLive lists what the API server has at this moment, and shows of it what
-// the mirror would.
-func (s *Store) listLive(ctx context.Context, r *codec.Resource, namespace string) ([]registry.Object, error) {
-	namespace = cmp.Or(namespace, s.options.Only)
+// listConsistent lists from the API server, and returns what the registry shows of that.
+func (s *Store) listConsistent(ctx context.Context, r *codec.Resource, namespace string) ([]registry.Object, error) {
+	namespace = cmp.Or(namespace, s.options.PlatformNamespace)
 	if namespace != "" && !isPathSegment(namespace) {
 		return []registry.Object{}, nil
 	}
 	into := r.NewList()
-	err := s.ask(ctx, "list "+r.Plural, func(ctx context.Context) error {
+	err := s.call(ctx, "list "+r.Plural, func(ctx context.Context) error {
 		return s.request("GET").NamespaceIfScoped(namespace, namespace != "").Resource(r.Plural).Do(ctx).Into(into)
 	})
 	if err != nil {
 		return nil, err
 	}
-	first := map[claim]*record{}
+	owners := map[ownedKey]*record{}
 	err = meta.EachListItem(into, func(item runtime.Object) error {
 		rec := newRecord(r, item.(codec.Object))
-		c := rec.nameClaim()
-		if rec.object.GetDeletionTimestamp() == nil && (first[c] == nil || before(c)(rec, first[c]) < 0) {
-			first[c] = rec
+		key := rec.nameKey()
+		if rec.object.GetDeletionTimestamp() == nil && (owners[key] == nil || byPriority(key)(rec, owners[key]) < 0) {
+			owners[key] = rec
 		}
 		return nil
 	})
 	found := []registry.Object{}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, rec := range first {
-		found = append(found, s.viewLive(rec))
+	for _, rec := range owners {
+		found = append(found, s.export(rec))
 	}
-	inOrder(found)
+	sortByKey(found)
 	return found, err
 }
 
-func (s *Store) viewLive(rec *record) registry.Object {
+// export returns a copy of a record's view with its id.
+func (s *Store) export(rec *record) registry.Object {
 	view := rec.view.Clone()
 	view.Metadata.ID = s.idOf(rec)
 	return view
@@ -73,7 +73,7 @@ func (s *Store) viewLive(rec *record) registry.Object {
 
 // Get implements registry.Store.
 func (s *Store) Get(ctx context.Context, key registry.Key, c registry.Consistency) (registry.Object, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	if codec.Resources[key.Kind] == nil {
@@ -81,24 +81,23 @@ func (s *Store) Get(ctx context.Context, key registry.Key, c registry.Consistenc
 	}
 	s.mu.RLock()
 	rec := s.shown[key]
-	if rec != nil && c == registry.Cached && !s.lags(key.Kind) {
+	if rec != nil && c == registry.Cached && !s.hasPending(key.Kind) {
 		defer s.mu.RUnlock()
 		return rec.shown.Clone(), nil
 	}
 	s.mu.RUnlock()
-	rec, err := s.getLive(ctx, key)
+	rec, err := s.getConsistent(ctx, key)
 	if err != nil {
 		return registry.Object{}, err
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.viewLive(rec), nil
+	return s.export(rec), nil
 }
 
-// getLive asks the API server for an object, by the name under which the mirror
-// has it or, failing that, by the one under which the store would keep it. An
-// object that is on its way out is not found.
-func (s *Store) getLive(ctx context.Context, key registry.Key) (*record, error) {
+// getConsistent gets an object from the API server: by its metadata.name in the cache, then by
+// the metadata.name that the store gives to new objects. Terminating objects are not found.
+func (s *Store) getConsistent(ctx context.Context, key registry.Key) (*record, error) {
 	names := []string{codec.ObjectName(key.Name)}
 	s.mu.RLock()
 	if rec := s.shown[key]; rec != nil && rec.object.GetName() != names[0] {
@@ -106,7 +105,7 @@ func (s *Store) getLive(ctx context.Context, key registry.Key) (*record, error) 
 	}
 	s.mu.RUnlock()
 	for _, name := range names {
-		rec, err := s.fetch(ctx, codec.Resources[key.Kind], key.Namespace, name)
+		rec, err := s.getByName(ctx, codec.Resources[key.Kind], key.Namespace, name)
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 		case err != nil:
@@ -118,14 +117,14 @@ func (s *Store) getLive(ctx context.Context, key registry.Key) (*record, error) 
 	return nil, registry.ErrNotFound
 }
 
-// fetch gets one object by its name in Kubernetes.
-func (s *Store) fetch(ctx context.Context, r *codec.Resource, namespace, name string) (*record, error) {
+// getByName gets an object from the API server by its metadata.name.
+func (s *Store) getByName(ctx context.Context, r *codec.Resource, namespace, name string) (*record, error) {
 	if !isPathSegment(namespace) || !isPathSegment(name) {
-		return nil, registry.ErrNotFound // no API server has such a thing, or could be asked for it
+		return nil, registry.ErrNotFound // no object has such a name, and no URL can hold it
 	}
 	into := r.New()
 	var notFound bool
-	err := s.ask(ctx, "get "+r.Plural+" "+namespace+"/"+name, func(ctx context.Context) error {
+	err := s.call(ctx, "get "+r.Plural+" "+namespace+"/"+name, func(ctx context.Context) error {
 		err := s.request("GET").Namespace(namespace).Resource(r.Plural).Name(name).Do(ctx).Into(into)
 		if notFound = apierrors.IsNotFound(err) && !isUnknownResource(err); notFound {
 			return nil
@@ -141,22 +140,32 @@ func (s *Store) fetch(ctx context.Context, r *codec.Resource, namespace, name st
 	return newRecord(r, into), nil
 }
 
-// ErrNotServed is that a cluster does not know drey's objects.
-var ErrNotServed = errors.New("the cluster does not serve drey's objects")
+// Watch implements registry.Store.
+func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.checkOpen(ctx); err != nil {
+		return err
+	}
+	s.feed.Add(ctx, kind, s.list(kind, ""), observe)
+	return nil
+}
 
-// Objects reads the registry in a cluster once: targets, Deployments and
-// SessionClusters, of one platform namespace or, if it is empty, of all. It takes the
-// right to list them, and leaves no watch behind. The error may be [ErrNotServed], or
-// refused with [registry.ReasonForbidden].
-func Objects(ctx context.Context, config *rest.Config, namespace string) ([]registry.Object, error) {
-	s := &Store{mirror: newMirror(), log: slog.New(slog.DiscardHandler), options: Options{Person: true}}
+// ErrNotServed means that the cluster does not serve drey's custom resources.
+var ErrNotServed = errors.New("the cluster does not serve drey's custom resources")
+
+// ListObjects lists the targets, Deployments and SessionClusters of a cluster without opening
+// a store: those of one platform namespace, or all if namespace is empty. The error is
+// [ErrNotServed], or has [registry.ReasonForbidden] if the caller may not list them.
+func ListObjects(ctx context.Context, config *rest.Config, namespace string) ([]registry.Object, error) {
+	s := &Store{objectCache: newObjectCache(), log: slog.New(slog.DiscardHandler), options: Options{UserCredentials: true}}
 	var err error
 	if s.objects, err = newClient(config); err != nil {
 		return nil, err
 	}
 	var all []registry.Object
 	for _, kind := range []registry.Kind{registry.DeploymentTarget, registry.SessionCluster, registry.Deployment} {
-		found, err := s.listLive(ctx, codec.Resources[kind], namespace)
+		found, err := s.listConsistent(ctx, codec.Resources[kind], namespace)
 		switch {
 		case apierrors.IsNotFound(err):
 			return nil, ErrNotServed
@@ -166,15 +175,4 @@ func Objects(ctx context.Context, config *rest.Config, namespace string) ([]regi
 		all = append(all, found...)
 	}
 	return all, nil
-}
-
-// Watch implements registry.Store.
-func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
-	s.feed.Add(ctx, kind, s.present(kind, ""), observe)
-	return nil
 }

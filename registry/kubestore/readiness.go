@@ -10,63 +10,63 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-// hurdle is why Flink cannot run where a target points: the reason and the message of
-// its condition Ready. The zero value is that it can.
-type hurdle struct{ reason, message string }
+// notReady is the reason and message of a target's condition Ready when Flink cannot run in
+// its Kubernetes namespace. The zero value means ready.
+type notReady struct{ reason, message string }
 
-// hurdleFor is what stands before a target: nothing, if nobody can tell.
-func (m *mirror) hurdleFor(rec *record) hurdle {
-	at := m.pointsAt(rec)
-	if at == "" {
-		return hurdle{}
+// targetNotReady returns why a target is not ready. Objects of other kinds always are.
+func (c *objectCache) targetNotReady(rec *record) notReady {
+	name := c.targetNamespace(rec)
+	if name == "" {
+		return notReady{}
 	}
-	if n := m.namespaces[at]; n != nil {
-		return n.hurdle
+	if n := c.namespaces[name]; n != nil {
+		return n.notReady
 	}
-	return hurdle{v1.NamespaceMissing, fmt.Sprintf("Kubernetes namespace %q does not exist: kubectl create namespace %s. Once it is there, Flink may run in it", at, at)}
+	return notReady{v1.NamespaceMissing, fmt.Sprintf("Kubernetes namespace %q does not exist: kubectl create namespace %s", name, name)}
 }
 
-// hurdleOf is what stands before those who point at a Kubernetes namespace.
-func (m *mirror) hurdleOf(n metav1.Object) hurdle {
+// namespaceNotReady returns why targets of a Kubernetes namespace are not ready.
+func (c *objectCache) namespaceNotReady(n metav1.Object) notReady {
 	if n.GetDeletionTimestamp() != nil {
-		return hurdle{v1.NamespaceTerminating, fmt.Sprintf("Kubernetes namespace %q is being deleted, and nothing can be made in it", n.GetName())}
+		return notReady{v1.NamespaceTerminating, fmt.Sprintf("Kubernetes namespace %q is terminating", n.GetName())}
 	}
-	if m.serves != nil {
-		if err := m.serves(n.GetName(), n.GetLabels()); err != nil {
-			return hurdle{v1.NamespaceNotServed, err.Error()}
+	if c.checkNamespace != nil {
+		if err := c.checkNamespace(n.GetName(), n.GetLabels()); err != nil {
+			return notReady{v1.NamespaceNotServed, err.Error()}
 		}
 	}
-	return hurdle{}
+	return notReady{}
 }
 
-// pointsAt is the Kubernetes namespace that a target points at: empty for other kinds,
-// and if nobody knows what it means to leave it out.
-func (m *mirror) pointsAt(rec *record) string {
+// targetNamespace returns the Kubernetes namespace that a target points at: "" for other
+// kinds, and for a target without a namespace if the own namespace is not known.
+func (c *objectCache) targetNamespace(rec *record) string {
 	if t, ok := rec.object.(*v1.DeploymentTarget); ok {
-		return cmp.Or(t.Spec.Kubernetes.Namespace, m.home)
+		return cmp.Or(t.Spec.Kubernetes.Namespace, c.ownNamespace)
 	}
 	return ""
 }
 
-// point notes that a target points at its namespace, or does no more.
-func (m *mirror) point(rec *record, on bool) {
-	at, uid := m.pointsAt(rec), rec.object.GetUID()
+// indexTarget adds a target to the index of targets by Kubernetes namespace, or removes it.
+func (c *objectCache) indexTarget(rec *record, add bool) {
+	name, uid := c.targetNamespace(rec), rec.object.GetUID()
 	switch {
-	case at == "":
-	case on && m.pointing[at] == nil:
-		m.pointing[at] = map[types.UID]bool{uid: true}
-	case on:
-		m.pointing[at][uid] = true
+	case name == "":
+	case add && c.targets[name] == nil:
+		c.targets[name] = map[types.UID]bool{uid: true}
+	case add:
+		c.targets[name][uid] = true
 	default:
-		if delete(m.pointing[at], uid); len(m.pointing[at]) == 0 {
-			delete(m.pointing, at)
+		if delete(c.targets[name], uid); len(c.targets[name]) == 0 {
+			delete(c.targets, name)
 		}
 	}
 }
 
-// notePointing notes the targets that point at a Kubernetes namespace.
-func (m *mirror) notePointing(namespace string) {
-	for uid := range m.pointing[namespace] {
-		m.noteUID(uid)
+// enqueueTargetsOf queues the targets of a Kubernetes namespace for a status update.
+func (c *objectCache) enqueueTargetsOf(namespace string) {
+	for uid := range c.targets[namespace] {
+		c.enqueue(uid)
 	}
 }

@@ -18,24 +18,24 @@ import (
 	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
-// follow starts the watches, and returns when each has brought all that there
-// is.
-func (s *Store) follow(ctx, life context.Context) error {
+// startReflectors starts the watches, which run until life ends, and returns once each has
+// delivered its list.
+func (s *Store) startReflectors(ctx, life context.Context) error {
 	reflectors := map[registry.Kind]*cache.Reflector{}
-	if s.options.Only == "" {
+	if s.options.PlatformNamespace == "" {
 		reflectors[registry.Namespace] = s.namespaceReflector()
 	} else {
-		s.presume(s.options.Only)
+		s.assumeNamespace(s.options.PlatformNamespace)
 	}
 	for kind, r := range codec.Resources {
-		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.New(), inbox{s.mirror, r}, reflectorOptions("registry/"+r.Plural))
+		reflectors[kind] = cache.NewReflectorWithOptions(s.listWatch(r), r.New(), reflectorStore{s.objectCache, r}, reflectorOptions("registry/"+r.Plural))
 	}
 	for _, r := range reflectors {
 		go r.RunWithContext(life)
 	}
-	return s.await(ctx, func() bool {
+	return s.wait(ctx, func() bool {
 		for kind := range reflectors {
-			if s.seen[kind] == 0 {
+			if s.received[kind] == 0 {
 				return false
 			}
 		}
@@ -43,161 +43,157 @@ func (s *Store) follow(ctx, life context.Context) error {
 	})
 }
 
-// reflectorOptions has a watch come back soon after the API server does: until
-// then every read asks it. By itself it would wait up to half a minute.
+// reflectorOptions caps the reflector's backoff at 3 s, instead of 30 s: every read is a
+// consistent read until the watch is back.
 func reflectorOptions(name string) cache.ReflectorOptions {
 	return cache.ReflectorOptions{Name: name, Backoff: &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Steps: 5, Cap: 3 * time.Second, Jitter: 1}}
 }
 
 func (s *Store) listWatch(r *codec.Resource) cache.ListerWatcher {
-	return listwatch.Consistent(cache.NewFilteredListWatchFromClient(s.objects, r.Plural, s.options.Only, func(*metav1.ListOptions) {}), s.objects)
+	return listwatch.Consistent(cache.NewFilteredListWatchFromClient(s.objects, r.Plural, s.options.PlatformNamespace, func(*metav1.ListOptions) {}), s.objects)
 }
 
-// inbox feeds the mirror with what the API server tells of one kind. It is a
-// reflector's store, rather than an informer's handler, so that what has been
-// received has been observed.
-type inbox struct {
-	*mirror
+func (s *Store) namespaceReflector() *cache.Reflector {
+	return cache.NewReflectorWithOptions(listwatch.Metadata(s.metadata, namespaceResource, nil), &metav1.PartialObjectMetadata{}, namespaceReflectorStore{s.objectCache}, reflectorOptions("registry/namespaces"))
+}
+
+// reflectorStore feeds the cache with the objects of one kind. Unlike the handlers of an
+// informer, it observes an object before the watch proceeds.
+type reflectorStore struct {
+	*objectCache
 	*codec.Resource
 }
 
 var (
-	_ cache.ReflectorStore         = inbox{}
-	_ cache.ReflectorBookmarkStore = inbox{}
+	_ cache.ReflectorStore         = reflectorStore{}
+	_ cache.ReflectorBookmarkStore = reflectorStore{}
 )
 
-func (i inbox) Add(o any) error    { return i.receive(o, false) }
-func (i inbox) Update(o any) error { return i.receive(o, false) }
-func (i inbox) Delete(o any) error { return i.receive(o, true) }
+func (s reflectorStore) Add(o any) error    { return s.receive(o, false) }
+func (s reflectorStore) Update(o any) error { return s.receive(o, false) }
+func (s reflectorStore) Delete(o any) error { return s.receive(o, true) }
+func (s reflectorStore) Resync() error      { return nil }
 
-func (i inbox) receive(o any, gone bool) error {
+func (s reflectorStore) receive(o any, deleted bool) error {
 	obj, ok := o.(codec.Object)
 	if !ok {
-		return fmt.Errorf("received a %T instead of a %s", o, i.Kind)
+		return fmt.Errorf("received a %T instead of a %s", o, s.Kind)
 	}
-	rec := newRecord(i.Resource, obj)
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if gone {
-		i.remove(obj.GetUID())
+	rec := newRecord(s.Resource, obj)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deleted {
+		s.remove(obj.GetUID())
 	} else {
-		i.put(rec)
+		s.upsert(rec)
 	}
-	i.saw(rec.version)
+	s.setReceived(s.Kind, rec.version)
 	return nil
 }
 
-// Replace takes in all objects of the kind at once, at the start and whenever
-// the watch lost its place. The list is what there is, also if its versions are behind
-// those that were seen: then etcd was restored from a snapshot.
-func (i inbox) Replace(list []any, version string) error {
-	there := map[types.UID]*record{}
+// Replace replaces all objects of the kind, after each list. The list wins even if its
+// versions are lower than those received before: etcd was restored from a snapshot then.
+func (s reflectorStore) Replace(list []any, version string) error {
+	listed := map[types.UID]*record{}
 	for _, o := range list {
 		obj, ok := o.(codec.Object)
 		if !ok {
-			return fmt.Errorf("received a %T instead of a %s", o, i.Kind)
+			return fmt.Errorf("received a %T instead of a %s", o, s.Kind)
 		}
-		there[obj.GetUID()] = newRecord(i.Resource, obj)
+		listed[obj.GetUID()] = newRecord(s.Resource, obj)
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for uid, rec := range i.records {
-		if rec.Kind == i.Kind && there[uid] == nil {
-			i.remove(uid)
-		}
-	}
-	byAge := slices.SortedFunc(maps.Values(there), func(a, b *record) int { return cmp.Compare(a.version, b.version) })
-	for _, rec := range byAge { // in the order in which they were written
-		if old := i.records[rec.object.GetUID()]; old == nil || old.object.GetResourceVersion() != rec.object.GetResourceVersion() {
-			i.replace(old, rec)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for uid, rec := range s.records {
+		if rec.Kind == s.Kind && listed[uid] == nil {
+			s.remove(uid)
 		}
 	}
-	i.listed(i.Kind, parseVersion(version))
+	byVersion := slices.SortedFunc(maps.Values(listed), func(a, b *record) int { return cmp.Compare(a.version, b.version) })
+	for _, rec := range byVersion { // in the order of their writes
+		if old := s.records[rec.object.GetUID()]; old == nil || old.object.GetResourceVersion() != rec.object.GetResourceVersion() {
+			s.replace(old, rec)
+		}
+	}
+	s.setListed(s.Kind, parseVersion(version))
 	return nil
 }
 
-func (i inbox) Bookmark(version string) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.saw(parseVersion(version))
+// Bookmark implements cache.ReflectorBookmarkStore.
+func (s reflectorStore) Bookmark(version string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setReceived(s.Kind, parseVersion(version))
 	return nil
 }
 
-func (i inbox) Resync() error { return nil }
-
-// saw notes how far the mirror is.
-func (m *mirror) sawKind(kind registry.Kind, version uint64) {
-	if version > m.seen[kind] {
-		m.seen[kind] = version
+// setReceived advances the received version of a kind.
+func (c *objectCache) setReceived(kind registry.Kind, version uint64) {
+	if version > c.received[kind] {
+		c.received[kind] = version
 	}
-	m.wake()
+	c.broadcast()
 }
 
-// listed notes that the mirror has what was there at a version. One that is behind what
-// was seen begins another history, in which the writes of this process are not.
-func (m *mirror) listed(kind registry.Kind, version uint64) {
-	if version < m.seen[kind] {
-		delete(m.unseen.version, kind)
-		delete(m.unseen.gone, kind)
+// setListed sets the received version of a kind after a list. A version lower than before
+// belongs to a restored etcd, which lacks the pending writes.
+func (c *objectCache) setListed(kind registry.Kind, version uint64) {
+	if version < c.received[kind] {
+		delete(c.pending.versions, kind)
+		delete(c.pending.deleted, kind)
 	}
-	m.seen[kind] = version
-	m.wake()
+	c.received[kind] = version
+	c.broadcast()
 }
 
-func (i inbox) saw(version uint64) { i.sawKind(i.Kind, version) }
+// namespaceReflectorStore feeds the cache with the Kubernetes namespaces.
+type namespaceReflectorStore struct{ *objectCache }
 
-// namespaceInbox feeds the mirror with the Kubernetes namespaces.
-type namespaceInbox struct{ *mirror }
+var _ cache.ReflectorStore = namespaceReflectorStore{}
 
-var _ cache.ReflectorStore = namespaceInbox{}
+func (s namespaceReflectorStore) Add(o any) error    { return s.receive(o, false) }
+func (s namespaceReflectorStore) Update(o any) error { return s.receive(o, false) }
+func (s namespaceReflectorStore) Delete(o any) error { return s.receive(o, true) }
+func (s namespaceReflectorStore) Resync() error      { return nil }
 
-func (i namespaceInbox) Add(o any) error    { return i.receive(o, false) }
-func (i namespaceInbox) Update(o any) error { return i.receive(o, false) }
-func (i namespaceInbox) Delete(o any) error { return i.receive(o, true) }
-func (i namespaceInbox) Resync() error      { return nil }
-
-func (i namespaceInbox) receive(o any, gone bool) error {
+func (s namespaceReflectorStore) receive(o any, deleted bool) error {
 	n, ok := o.(metav1.Object)
 	if !ok {
 		return fmt.Errorf("received a %T instead of a namespace", o)
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if gone {
-		i.removeNamespace(n.GetName())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deleted {
+		s.removeNamespace(n.GetName())
 	} else {
-		i.putNamespace(n)
+		s.upsertNamespace(n)
 	}
-	i.sawKind(registry.Namespace, parseVersion(n.GetResourceVersion()))
+	s.setReceived(registry.Namespace, parseVersion(n.GetResourceVersion()))
 	return nil
 }
 
-func (i namespaceInbox) Replace(list []any, version string) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	there := map[string]bool{}
+func (s namespaceReflectorStore) Replace(list []any, version string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	listed := map[string]bool{}
 	for _, o := range list {
 		n, ok := o.(metav1.Object)
 		if !ok {
 			return fmt.Errorf("received a %T instead of a namespace", o)
 		}
-		there[n.GetName()] = true
-		i.putNamespace(n)
+		listed[n.GetName()] = true
+		s.upsertNamespace(n)
 	}
-	for name := range i.namespaces {
-		if !there[name] {
-			i.removeNamespace(name)
+	for name := range s.namespaces {
+		if !listed[name] {
+			s.removeNamespace(name)
 		}
 	}
-	if i.seen[registry.Namespace] == 0 {
-		for uid := range i.records {
-			i.noteUID(uid)
+	if s.received[registry.Namespace] == 0 { // statuses depend on namespaces
+		for uid := range s.records {
+			s.enqueue(uid)
 		}
 	}
-	i.listed(registry.Namespace, parseVersion(version))
+	s.setListed(registry.Namespace, parseVersion(version))
 	return nil
-}
-
-func (s *Store) namespaceReflector() *cache.Reflector {
-	return cache.NewReflectorWithOptions(listwatch.Metadata(s.metadata, namespaceResource, nil), &metav1.PartialObjectMetadata{}, namespaceInbox{s.mirror}, reflectorOptions("registry/namespaces"))
 }

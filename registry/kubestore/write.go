@@ -6,67 +6,67 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
-// tries is how often a write is repeated because somebody wrote what REST does
-// not show, such as a status.
-const tries = 10
+// maxAttempts bounds the retries of a write that conflicts with changes that REST does not
+// show, such as a status.
+const maxAttempts = 10
 
 // Create implements registry.Store.
 func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	switch o.Kind {
 	case registry.Namespace:
 		return s.createNamespace(ctx, o.Metadata.Name)
 	case registry.APIToken:
-		return registry.Object{}, noTokens(o.Metadata.Namespace)
+		return registry.Object{}, tokensNotSupported(o.Metadata.Namespace)
 	}
 	r := codec.Resources[o.Kind]
 	if r == nil {
 		return registry.Object{}, unknownKind(o.Kind)
 	}
-	if err := s.checkTaken(ctx, o.Key()); err != nil {
+	if err := s.checkNameFree(ctx, o.Key()); err != nil {
 		return registry.Object{}, err
 	}
-	made := r.New()
-	made.SetNamespace(o.Metadata.Namespace)
-	made.SetName(codec.ObjectName(o.Metadata.Name))
-	if made.GetName() != o.Metadata.Name && o.Kind != registry.DeploymentTarget { // whose spec has room for a name
-		return registry.Object{}, &registry.Error{Reason: registry.ReasonInvalidName, Message: fmt.Sprintf("Kubernetes cannot hold a %s of the name %q", o.Kind, o.Metadata.Name)}
+	created := r.New()
+	created.SetNamespace(o.Metadata.Namespace)
+	created.SetName(codec.ObjectName(o.Metadata.Name))
+	if created.GetName() != o.Metadata.Name && o.Kind != registry.DeploymentTarget { // only targets have spec.name
+		return registry.Object{}, &registry.Error{Reason: registry.ReasonInvalidName, Message: fmt.Sprintf("%s %q: the name is not a valid Kubernetes name", o.Kind, o.Metadata.Name)}
 	}
 	o.Metadata.ResourceVersion = 1
-	if err := r.Encode(o, made); err != nil {
+	if err := r.Encode(o, created); err != nil {
 		return registry.Object{}, err
 	}
-	name := made.GetName()
-	kept := r.New()
+	name := created.GetName()
+	stored := r.New()
 	err := s.write(ctx, fmt.Sprintf("create %s %s/%s", r.Plural, o.Metadata.Namespace, name), func(ctx context.Context) error {
-		return s.request("POST").Namespace(o.Metadata.Namespace).Resource(r.Plural).Body(made).Do(ctx).Into(kept)
+		return s.request("POST").Namespace(o.Metadata.Namespace).Resource(r.Plural).Body(created).Do(ctx).Into(stored)
 	})
 	if errors.Is(err, registry.ErrExists) {
-		return registry.Object{}, s.whyExists(ctx, r, o.Key(), name)
+		return registry.Object{}, s.existsError(ctx, r, o.Key(), name)
 	}
 	if err != nil {
 		return registry.Object{}, err
 	}
-	return s.written(ctx, newRecord(r, kept)), nil
+	return s.observed(ctx, newRecord(r, stored)), nil
 }
 
-// checkTaken refuses to make an object whose name in REST belongs to one that
-// somebody made under another name in Kubernetes.
-func (s *Store) checkTaken(ctx context.Context, key registry.Key) error {
+// checkNameFree returns ErrExists if an object with another metadata.name has the name in REST.
+func (s *Store) checkNameFree(ctx context.Context, key registry.Key) error {
 	s.mu.RLock()
 	rec := s.shown[key]
 	s.mu.RUnlock()
 	if rec == nil || rec.object.GetName() == codec.ObjectName(key.Name) {
-		return nil // the API server knows
+		return nil // the API server checks metadata.name
 	}
-	switch _, err := s.fetch(ctx, rec.Resource, key.Namespace, rec.object.GetName()); {
+	switch _, err := s.getByName(ctx, rec.Resource, key.Namespace, rec.object.GetName()); {
 	case err == nil:
 		return registry.ErrExists
 	case errors.Is(err, registry.ErrNotFound):
@@ -76,24 +76,24 @@ func (s *Store) checkTaken(ctx context.Context, key registry.Key) error {
 	}
 }
 
-// whyExists tells an object of the same name in REST from one that has the name
-// in Kubernetes alone.
-func (s *Store) whyExists(ctx context.Context, r *codec.Resource, key registry.Key, name string) error {
-	rec, err := s.fetch(ctx, r, key.Namespace, name)
+// existsError returns ErrExists if the object with a metadata.name has the same name in REST,
+// and otherwise an error that names the object in the way.
+func (s *Store) existsError(ctx context.Context, r *codec.Resource, key registry.Key, name string) error {
+	rec, err := s.getByName(ctx, r, key.Namespace, name)
 	switch {
 	case err != nil, rec.view.Metadata.Name == key.Name && rec.object.GetDeletionTimestamp() == nil:
 		return registry.ErrExists
 	case rec.object.GetDeletionTimestamp() != nil:
 		return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
-			"%s %q is still being deleted, for something holds it back: kubectl get %s.drey.dev %s -n %s -o jsonpath={.metadata.finalizers} says what", key.Kind, key.Name, r.Plural, name, key.Namespace)}
+			"%s %q is terminating: remove its finalizers: kubectl get %s.drey.dev %s -n %s -o jsonpath={.metadata.finalizers}", key.Kind, key.Name, r.Plural, name, key.Namespace)}
 	}
 	return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
-		"%s %q has its place in Kubernetes taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that one", key.Kind, key.Name, r.Plural, name, key.Namespace, rec.view.Metadata.Name)}
+		"%s %q cannot be created: its metadata.name is taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that object", key.Kind, key.Name, r.Plural, name, key.Namespace, rec.view.Metadata.Name)}
 }
 
 // Update implements registry.Store.
 func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (registry.Object, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	r := codec.Resources[o.Kind]
@@ -101,26 +101,26 @@ func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (
 		return registry.Object{}, unknownKind(o.Kind)
 	}
 	o.Metadata.ResourceVersion = codec.NextVersion(expected)
-	var kept codec.Object
-	err := s.change(ctx, o.Key(), expected, func(ctx context.Context, rec *record) error {
-		changed := rec.object.DeepCopyObject().(codec.Object)
-		if err := r.Encode(o, changed); err != nil {
+	var stored codec.Object
+	err := s.retryOnConflict(ctx, o.Key(), expected, func(ctx context.Context, rec *record) error {
+		updated := rec.object.DeepCopyObject().(codec.Object)
+		if err := r.Encode(o, updated); err != nil {
 			return err
 		}
-		kept = r.New()
-		return s.write(ctx, fmt.Sprintf("update %s %s/%s", r.Plural, changed.GetNamespace(), changed.GetName()), func(ctx context.Context) error {
-			return s.request("PUT").Namespace(changed.GetNamespace()).Resource(r.Plural).Name(changed.GetName()).Body(changed).Do(ctx).Into(kept)
+		stored = r.New()
+		return s.write(ctx, fmt.Sprintf("update %s %s/%s", r.Plural, updated.GetNamespace(), updated.GetName()), func(ctx context.Context) error {
+			return s.request("PUT").Namespace(updated.GetNamespace()).Resource(r.Plural).Name(updated.GetName()).Body(updated).Do(ctx).Into(stored)
 		})
 	})
 	if err != nil {
 		return registry.Object{}, err
 	}
-	return s.written(ctx, newRecord(r, kept)), nil
+	return s.observed(ctx, newRecord(r, stored)), nil
 }
 
 // Delete implements registry.Store.
 func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return err
 	}
 	r := codec.Resources[key.Kind]
@@ -132,31 +132,30 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 	case r == nil:
 		return unknownKind(key.Kind)
 	}
-	var gone codec.Object
-	err := s.change(ctx, key, expected, func(ctx context.Context, rec *record) error {
-		gone = rec.object
-		return s.deleteExactly(ctx, rec)
+	var deleted codec.Object
+	err := s.retryOnConflict(ctx, key, expected, func(ctx context.Context, rec *record) error {
+		deleted = rec.object
+		return s.deleteUnchanged(ctx, rec)
 	})
 	if err == nil {
-		s.awaitGone(ctx, key.Kind, gone.GetUID())
+		s.waitForDeletion(ctx, key.Kind, deleted.GetUID())
 	}
 	return err
 }
 
-// change runs one write of an object that is at the expected version. The write
-// states the full resourceVersion that it builds on. If that is not the current
-// one, and the object still has the expected version, somebody wrote what REST
-// does not show: it builds on that, then.
-func (s *Store) change(ctx context.Context, key registry.Key, expected int32, write func(context.Context, *record) error) error {
+// retryOnConflict runs a write of an object at the expected version in REST. The write states
+// the metadata.resourceVersion that it is based on. On a conflict, while the version in REST
+// is still the expected one, it runs again on the present object.
+func (s *Store) retryOnConflict(ctx context.Context, key registry.Key, expected int32, write func(context.Context, *record) error) error {
 	s.mu.RLock()
 	rec := s.shown[key]
 	s.mu.RUnlock()
 	err := registry.ErrConflict
-	for range tries {
+	for range maxAttempts {
 		if rec == nil || rec.view.Metadata.ResourceVersion != expected {
-			var missing error
-			if rec, missing = s.getLive(ctx, key); missing != nil {
-				return missing
+			var getErr error
+			if rec, getErr = s.getConsistent(ctx, key); getErr != nil {
+				return getErr
 			}
 			if rec.view.Metadata.ResourceVersion != expected {
 				return registry.ErrConflict
@@ -170,49 +169,58 @@ func (s *Store) change(ctx context.Context, key registry.Key, expected int32, wr
 	return err
 }
 
-// write makes one request that changes something, and says of its failure what
-// that means to whoever calls a store.
-func (s *Store) write(ctx context.Context, doing string, request func(context.Context) error) error {
-	var known error
-	err := s.ask(ctx, doing, func(ctx context.Context) error {
+// deleteUnchanged deletes an object with its uid and resourceVersion as preconditions.
+func (s *Store) deleteUnchanged(ctx context.Context, rec *record) error {
+	o := rec.object
+	uid, version := o.GetUID(), o.GetResourceVersion()
+	return s.write(ctx, fmt.Sprintf("delete %s %s/%s", rec.Plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
+		return s.request("DELETE").Namespace(o.GetNamespace()).Resource(rec.Plural).Name(o.GetName()).
+			Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}).Do(ctx).Error()
+	})
+}
+
+// write makes a write request. It returns ErrExists, ErrConflict and ErrNotFound, and other
+// errors as [Store.call] does. operation completes "cannot ...".
+func (s *Store) write(ctx context.Context, operation string, request func(context.Context) error) error {
+	var storeErr error
+	err := s.call(ctx, operation, func(ctx context.Context) error {
 		err := request(ctx)
 		switch {
 		case apierrors.IsAlreadyExists(err):
-			known = registry.ErrExists
+			storeErr = registry.ErrExists
 		case apierrors.IsConflict(err):
-			known = registry.ErrConflict
+			storeErr = registry.ErrConflict
 		case apierrors.IsNotFound(err) && !isNamespaceMissing(err) && !isUnknownResource(err):
-			known = registry.ErrNotFound
+			storeErr = registry.ErrNotFound
 		default:
 			return err
 		}
 		return nil
 	})
 	if err == nil {
-		return known
+		return storeErr
 	}
 	return err
 }
 
-// written waits until everybody here sees what was written, and returns it.
-func (s *Store) written(ctx context.Context, rec *record) registry.Object {
-	s.awaitWrite(ctx, rec.Kind, rec.version)
+// observed waits until the cache has a written object, and returns it.
+func (s *Store) observed(ctx context.Context, rec *record) registry.Object {
+	s.waitForVersion(ctx, rec.Kind, rec.version)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.viewLive(rec)
+	return s.export(rec)
 }
 
 func unknownKind(kind registry.Kind) error {
-	return fmt.Errorf("the store keeps no %s", kind)
+	return fmt.Errorf("the store does not keep objects of kind %s", kind)
 }
 
-// noTokens refuses to keep an API token. The cluster has tokens of its own, with
-// an end and without a secret that drey would have to keep; a second sort beside
-// them would take the right to write what lets people in.
-func noTokens(namespace string) error {
+// tokensNotSupported refuses API tokens. Kubernetes has its own, which expire, and a store of
+// tokens would make the permission to write custom resources a permission to authenticate.
+func tokensNotSupported(namespace string) error {
 	if namespace == registry.Everywhere {
 		namespace = "NAMESPACE"
 	}
 	return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-		"there are no API tokens while the cluster keeps the registry: use the token of a ServiceAccount (kubectl create token NAME -n %s), which RBAC gives rights on deploymenttargets.drey.dev and the like", namespace)}
+		"the Kubernetes store has no API tokens: use the token of a ServiceAccount (kubectl create token NAME -n %s) with RBAC permissions on deploymenttargets.drey.dev, deployments.drey.dev and sessionclusters.drey.dev", namespace)}
 }

@@ -292,7 +292,7 @@ func examineTargets(ctx context.Context, config *rest.Config, f *doctor.Facts) {
 		f.TargetsError = errors.New("with the embedded store, drey targets list shows them")
 		return
 	}
-	all, err := kubestore.Objects(ctx, config, "")
+	all, err := kubestore.ListObjects(ctx, config, "")
 	if err != nil {
 		f.TargetsError = err
 		return

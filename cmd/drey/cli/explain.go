@@ -193,14 +193,14 @@ func (s *source) clusterRegistry(ctx context.Context, notes io.Writer) ([]regist
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	objects, err := kubestore.Objects(ctx, config, "")
+	objects, err := kubestore.ListObjects(ctx, config, "")
 	if err == nil {
 		fmt.Fprintf(notes, "Registry: the cluster at %s\n", config.Host)
 	}
 	if registry.ReasonOf(err) == registry.ReasonForbidden {
 		var read []string
 		for _, platform := range s.platformCandidates() {
-			some, refusal := kubestore.Objects(ctx, config, platform)
+			some, refusal := kubestore.ListObjects(ctx, config, platform)
 			if refusal == nil {
 				objects, read = append(objects, some...), append(read, platform)
 			} else if registry.ReasonOf(refusal) != registry.ReasonForbidden {

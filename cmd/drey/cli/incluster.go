@@ -62,10 +62,10 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := kubestore.Options{Person: true, Log: slog.New(slog.DiscardHandler)}
+	o := kubestore.Options{UserCredentials: true, Log: slog.New(slog.DiscardHandler)}
 	store, err := kubestore.Open(ctx, config, o) // closed with the process
 	if registry.ReasonOf(err) == registry.ReasonForbidden {
-		o.Only = c.platform
+		o.PlatformNamespace = c.platform
 		store, err = kubestore.Open(ctx, config, o)
 	}
 	if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
@@ -78,7 +78,7 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: o.Only != ""})
+	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: o.PlatformNamespace != ""})
 	if err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func (o *migrateOptions) open(ctx context.Context, name string, create bool) (re
 	if err != nil {
 		return nil, err
 	}
-	store, err := kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, Person: true, Log: slog.New(slog.DiscardHandler)})
+	store, err := kubestore.Open(ctx, config, kubestore.Options{CreateNamespaces: o.createNamespaces, UserCredentials: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, fmt.Errorf("%w; if the CRDs are missing: drey install, or kubectl apply --server-side -k manifests/crds", err)
 	}

@@ -29,7 +29,7 @@ func (s *server) registryWebhook() (*webhook.Objects, error) {
 	}
 	namespaces := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	return &webhook.Objects{
-		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Holder, Has: store.Has, MarkDeleting: store.MarkDeleting,
+		Rules: s.rules, Decode: kubestore.Decode, Holder: store.Lookup, Has: store.HasUID, MarkDeleting: store.MarkDeleting,
 		Ending: func(ctx context.Context, namespace string) (bool, error) {
 			n, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {

@@ -132,7 +132,7 @@ func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) 
 		})
 	}
 	if store, ok := s.store.(*kubestore.Store); ok {
-		run("target status", func(ctx context.Context) error { store.Report(ctx); return nil })
+		run("target status", func(ctx context.Context) error { store.ReportStatus(ctx); return nil })
 	}
 	run("namespace labels", s.labelNamespaces)
 	run("repair", func(ctx context.Context) error { return s.repair(ctx, repairer) })

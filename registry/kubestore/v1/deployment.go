@@ -2,14 +2,14 @@ package v1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Deployment is a Flink application, as clients of the REST API describe it. It
-// is no Kubernetes Deployment: say deployments.drey.dev, or vdep, to kubectl.
+// Deployment is a Flink application, as a client of the REST API describes it. In
+// kubectl it is deployments.drey.dev or vdep, unlike Deployments of apps/v1.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=vdep,categories=drey
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.deploymentTargetName`
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The state that its author wants."
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The desired state."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
@@ -18,37 +18,36 @@ type Deployment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is the client's. Drey reads of it what it refers to, and keeps the
-	// rest.
+	// Spec is any object of the client. Drey reads its references.
 	//
 	// +required
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Spec DeploymentSpec `json:"spec"`
 
-	// Status is what drey has found. Drey alone writes it.
+	// Status is the observed state, written by drey.
 	//
 	// +optional
 	Status Status `json:"status,omitzero"`
 }
 
-// DeploymentSpec is the spec of a [Deployment]: any object. The fields here are
-// those that drey reads; Raw has them all.
+// DeploymentSpec is the spec of a [Deployment]: any object. The fields are
+// those that drey reads; Raw has all.
 type DeploymentSpec struct {
-	// DeploymentTargetName is the name of the DeploymentTarget in the same
-	// namespace in which the application runs.
+	// DeploymentTargetName is the name of a DeploymentTarget in the same
+	// namespace. The application runs there.
 	//
 	// +optional
 	// +nullable
 	DeploymentTargetName string `json:"deploymentTargetName,omitempty"`
 
-	// DeploymentTargetID is the same by the target's id.
+	// DeploymentTargetID is the id of that target, as an alternative to its name.
 	//
 	// +optional
 	// +nullable
 	DeploymentTargetID string `json:"deploymentTargetId,omitempty"`
 
-	// SessionClusterName is the name of the SessionCluster in the same
-	// namespace on which it runs, in session mode.
+	// SessionClusterName is the name of a SessionCluster in the same namespace.
+	// The application runs on it, in session mode.
 	//
 	// +optional
 	// +nullable
@@ -57,7 +56,7 @@ type DeploymentSpec struct {
 	Raw `json:"-"`
 }
 
-// UnmarshalJSON keeps the text whole.
+// UnmarshalJSON implements json.Unmarshaler. It keeps the text.
 func (s *DeploymentSpec) UnmarshalJSON(text []byte) error {
 	type fields DeploymentSpec
 	return unmarshal(text, (*fields)(s), &s.Raw)

@@ -1,8 +1,8 @@
-// Package v1 has the types of the registry's custom resources: group drey.dev,
-// version v1. The Kubernetes namespace of an object is its platform namespace.
+// Package v1 contains the API types of group drey.dev, version v1: the custom
+// resources of the registry. The Kubernetes namespace of an object is its platform
+// namespace.
 //
-// manifests/crds and zz_generated.deepcopy.go are made from them by
-// `make generate`.
+// `make generate` generates manifests/crds and zz_generated.deepcopy.go from them.
 //
 // +kubebuilder:object:generate=true
 // +groupName=drey.dev

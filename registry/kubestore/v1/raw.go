@@ -6,11 +6,11 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
-// Raw is one JSON object as it came. A spec that embeds it is written as this
-// text, whatever its fields say.
+// Raw is the text of a JSON object. A spec that embeds it marshals to this text,
+// regardless of its fields.
 type Raw []byte
 
-// MarshalJSON returns the text.
+// MarshalJSON implements json.Marshaler. It returns the text.
 func (r Raw) MarshalJSON() ([]byte, error) {
 	if len(r) == 0 {
 		return []byte("{}"), nil
@@ -18,9 +18,9 @@ func (r Raw) MarshalJSON() ([]byte, error) {
 	return r, nil
 }
 
-// unmarshal keeps the text of a spec, and reads the fields that drey looks at.
-// The API server has checked their types: whatever cannot be read is left empty,
-// rather than that one object makes a list unreadable.
+// unmarshal keeps the text of a spec and decodes the fields that drey reads. Fields of
+// the wrong type, which the API server rejects, stay empty: one object must not make a
+// list unreadable.
 func unmarshal(text []byte, fields any, raw *Raw) error {
 	_ = jsonv2.Unmarshal(text, fields)
 	*raw = slices.Clone(text)

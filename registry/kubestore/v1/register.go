@@ -6,10 +6,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// GroupVersion is that of the types here.
+// GroupVersion is the API group and version of the types.
 var GroupVersion = schema.GroupVersion{Group: "drey.dev", Version: "v1"}
 
-// AddToScheme makes the types known to a scheme.
+// AddToScheme adds the types to a scheme.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&DeploymentTarget{}, &DeploymentTargetList{},

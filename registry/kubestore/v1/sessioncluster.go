@@ -2,14 +2,13 @@ package v1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// SessionCluster is a Flink cluster that takes many jobs, as clients of the REST
-// API describe it.
+// SessionCluster is a Flink session cluster, as a client of the REST API describes it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=sessionclusters,shortName=vsc,categories=drey
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.deploymentTargetName`
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The state that its author wants."
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The desired state."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
@@ -18,30 +17,29 @@ type SessionCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is the client's. Drey reads of it what it refers to, and keeps the
-	// rest.
+	// Spec is any object of the client. Drey reads its references.
 	//
 	// +required
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Spec SessionClusterSpec `json:"spec"`
 
-	// Status is what drey has found. Drey alone writes it.
+	// Status is the observed state, written by drey.
 	//
 	// +optional
 	Status Status `json:"status,omitzero"`
 }
 
-// SessionClusterSpec is the spec of a [SessionCluster]: any object. The fields
-// here are those that drey reads; Raw has them all.
+// SessionClusterSpec is the spec of a [SessionCluster]: any object. The fields are
+// those that drey reads; Raw has all.
 type SessionClusterSpec struct {
-	// DeploymentTargetName is the name of the DeploymentTarget in the same
-	// namespace in which the cluster runs.
+	// DeploymentTargetName is the name of a DeploymentTarget in the same
+	// namespace. The cluster runs there.
 	//
 	// +optional
 	// +nullable
 	DeploymentTargetName string `json:"deploymentTargetName,omitempty"`
 
-	// DeploymentTargetID is the same by the target's id.
+	// DeploymentTargetID is the id of that target, as an alternative to its name.
 	//
 	// +optional
 	// +nullable
@@ -50,7 +48,7 @@ type SessionClusterSpec struct {
 	Raw `json:"-"`
 }
 
-// UnmarshalJSON keeps the text whole.
+// UnmarshalJSON implements json.Unmarshaler. It keeps the text.
 func (s *SessionClusterSpec) UnmarshalJSON(text []byte) error {
 	type fields SessionClusterSpec
 	return unmarshal(text, (*fields)(s), &s.Raw)

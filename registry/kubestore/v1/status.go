@@ -2,29 +2,29 @@ package v1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// The types of the conditions in a status.
+// Condition types.
 const (
-	// Ready: the object is in the registry, and REST shows it; of a target, also
-	// that Flink may run where it points.
+	// Ready: the REST API serves the object; for a target also that Flink may
+	// run in its Kubernetes namespace.
 	Ready = "Ready"
-	// Referenced: something in the registry names the target.
+	// Referenced: an object of the registry refers to the target.
 	Referenced = "Referenced"
 )
 
-// The reasons of these conditions.
+// Condition reasons.
 const (
 	Registered           = "Registered"           // Ready: true
-	NameTaken            = "NameTaken"            // Ready: false, an older object has the same name in REST
+	NameTaken            = "NameTaken"            // Ready: false, an older object has the same name in the REST API
 	NamespaceMissing     = "NamespaceMissing"     // Ready: false, the target points at a Kubernetes namespace that does not exist
-	NamespaceTerminating = "NamespaceTerminating" // Ready: false, that namespace is being deleted
-	NamespaceNotServed   = "NamespaceNotServed"   // Ready: false, drey does not work there, or not yet
+	NamespaceTerminating = "NamespaceTerminating" // Ready: false, that namespace is terminating
+	NamespaceNotServed   = "NamespaceNotServed"   // Ready: false, drey does not serve that namespace, or not yet
 	InUse                = "InUse"                // Referenced: true
 	NotReferenced        = "NotReferenced"        // Referenced: false
 )
 
-// Status is what the status of every kind has.
+// Status is the common part of the status of all kinds.
 type Status struct {
-	// ObservedGeneration is the metadata.generation that this status is about.
+	// ObservedGeneration is the metadata.generation that the status describes.
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -39,13 +39,13 @@ type Status struct {
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// Deleting is there while drey finds out whether it may delete the object,
-	// and gone when something has come to refer to it meanwhile.
+	// Deleting is set while drey checks for references before it deletes the
+	// object. A new reference removes it, which cancels the deletion.
 	//
 	// +optional
 	Deleting string `json:"deleting,omitempty"`
 
-	// Conditions are Ready and, of targets, Referenced.
+	// Conditions are Ready and, for targets, Referenced.
 	//
 	// +optional
 	// +listType=map

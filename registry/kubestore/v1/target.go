@@ -2,17 +2,16 @@ package v1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// DeploymentTarget is a name that stands for a Kubernetes namespace in which
-// Flink may run. Its spec never changes.
+// DeploymentTarget admits Flink to a Kubernetes namespace. Its spec is immutable.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=dt,categories=drey
-// +kubebuilder:printcolumn:name="Target-Namespace",type=string,JSONPath=`.spec.kubernetes.namespace`,description="Where Flink runs. Empty: the namespace that drey itself runs in."
-// +kubebuilder:printcolumn:name="References",type=integer,JSONPath=`.status.references`,description="How many Deployments and SessionClusters of drey name this target."
+// +kubebuilder:printcolumn:name="Target-Namespace",type=string,JSONPath=`.spec.kubernetes.namespace`,description="The Kubernetes namespace that Flink is admitted to. Empty: the one that drey runs in."
+// +kubebuilder:printcolumn:name="References",type=integer,JSONPath=`.status.references`,description="Number of Deployments and SessionClusters of drey that refer to this target."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready, or is not."
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Reason of the condition Ready."
 // +kubebuilder:printcolumn:name="REST-Name",type=string,priority=1,JSONPath=`.status.name`,description="The name in the REST API."
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
 // +kubebuilder:validation:XValidation:rule="has(self.spec.name) || self.metadata.name.matches('^[0-9a-z-]{1,250}$')",message="metadata.name is also the name in the REST API, which has no dots and at most 250 characters: choose another, or put the name for REST into spec.name"
@@ -21,14 +20,15 @@ type DeploymentTarget struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec says where the target points. It cannot be changed: create a target
-	// of another name, move what refers to this one, then delete it.
+	// Spec is the Kubernetes namespace that the target points at. It is
+	// immutable: create a target with another name, change the references to
+	// this one, then delete it.
 	//
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of a DeploymentTarget cannot be changed: create a target of another name, move what refers to this one, then delete it"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of a DeploymentTarget is immutable: create a target with another name, change the references to this one, then delete it"
 	Spec DeploymentTargetSpec `json:"spec"`
 
-	// Status is what drey has found. Drey alone writes it.
+	// Status is the observed state, written by drey.
 	//
 	// +optional
 	Status DeploymentTargetStatus `json:"status,omitzero"`
@@ -36,25 +36,25 @@ type DeploymentTarget struct {
 
 // DeploymentTargetSpec is the spec of a [DeploymentTarget].
 type DeploymentTargetSpec struct {
-	// Name is the target's name in the REST API, where metadata.name cannot
-	// hold it: 1 to 250 of 0-9, a-z, A-Z, hyphen and underscore. Left out,
-	// metadata.name is the name.
+	// Name is the target's name in the REST API if it is not valid as
+	// metadata.name: 1 to 250 characters of 0-9, a-z, A-Z, hyphen and
+	// underscore. The default is metadata.name.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=250
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-zA-Z_-]+$')",message="use 1 to 250 characters of 0-9, a-z, A-Z, hyphen and underscore"
 	Name string `json:"name,omitempty"`
 
-	// Kubernetes says where in the cluster the target points.
+	// Kubernetes is the place in the cluster that the target points at.
 	//
 	// +required
 	Kubernetes TargetKubernetes `json:"kubernetes"`
 }
 
-// TargetKubernetes says where in the cluster a target points.
+// TargetKubernetes is the place in the cluster that a target points at.
 type TargetKubernetes struct {
-	// Namespace is the Kubernetes namespace in which Flink may run. Left out,
-	// it is the one that drey itself runs in. It need not exist yet.
+	// Namespace is the Kubernetes namespace that Flink is admitted to. The
+	// default is the one that drey runs in. It need not exist yet.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
@@ -62,18 +62,18 @@ type TargetKubernetes struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// DeploymentTargetStatus is what drey has found about a target.
+// DeploymentTargetStatus is the observed state of a target.
 type DeploymentTargetStatus struct {
 	Status `json:",inline"`
 
-	// References is how many Deployments and SessionClusters of drey name the
-	// target. It cannot be deleted while there are any.
+	// References is the number of Deployments and SessionClusters of drey that
+	// refer to the target. While there are any, it cannot be deleted.
 	//
 	// +optional
 	References *int32 `json:"references,omitempty"`
 }
 
-// DeploymentTargetList is a list of targets.
+// DeploymentTargetList is a list of DeploymentTargets.
 //
 // +kubebuilder:object:root=true
 type DeploymentTargetList struct {

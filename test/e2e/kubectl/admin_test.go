@@ -24,7 +24,7 @@ func TestNamespaceAdminForeignTarget(t *testing.T) {
 	w.wantDenied(t, denial, targetYAML("foreign", "", other), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 	w.wantDenied(t, denial, targetYAML("foreign", "", other), alice.as(mine, "apply", "--server-side", "-f", "-")...)
 	w.wantDenied(t, `may not create pods in Kubernetes namespace "drey-system"`, targetYAML("home", "", ""), alice.as(mine, "apply", "-f", "-")...)
-	w.wantDenied(t, "cannot be changed", targetYAML("own", "", other), alice.as(mine, "apply", "-f", "-")...)
+	w.wantDenied(t, "is immutable", targetYAML("own", "", other), alice.as(mine, "apply", "-f", "-")...)
 
 	path := "/api/v1/namespaces/" + mine + "/deployment-targets"
 	body := func(name, namespace string) string {

@@ -64,7 +64,7 @@ func TestDeleteTargetRunningPod(t *testing.T) {
 		}
 		return nil
 	})
-	w.wantDenied(t, `cannot be deleted while something refers to it: Pod "job"`, "", alice.as(ns, "delete", "dt", "own")...)
+	w.wantDenied(t, `cannot be deleted while it is referenced: Pod "job"`, "", alice.as(ns, "delete", "dt", "own")...)
 	w.MustKubectl(t, "", alice.as(ns, "delete", "pod", "job", "--force")...)
 	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "own")...)
 }
@@ -218,7 +218,7 @@ func TestKubectlWatchDescribeExplain(t *testing.T) {
 		t.Errorf("kubectl get -w: got %q, %v", line, err)
 	}
 	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/staging", "-n", ns, "--timeout=10s")
-	if out := w.MustKubectl(t, "", "describe", "dt", "staging", "-n", ns); !strings.Contains(out, "REST shows it") || !strings.Contains(out, "Namespace:  "+ns) {
+	if out := w.MustKubectl(t, "", "describe", "dt", "staging", "-n", ns); !strings.Contains(out, "Flink may run in Kubernetes namespace") || !strings.Contains(out, "Namespace:  "+ns) {
 		t.Errorf("kubectl describe: got %s", out)
 	}
 	for _, path := range []string{"deploymenttargets.drey.dev.spec.kubernetes", "deployments.drey.dev.spec", "sessionclusters.drey.dev.status"} {
@@ -234,7 +234,7 @@ func TestTargetOwnNamespaceWarning(t *testing.T) {
 	w := sharedWorld(t)
 	ns := w.Namespace(t)
 	out := w.MustKubectl(t, targetYAML("home", "", ""), "apply", "-n", ns, "-f", "-")
-	if !strings.Contains(out, "Warning: ") || !strings.Contains(out, `"drey-system", the Kubernetes namespace that drey itself runs in`) {
+	if !strings.Contains(out, "Warning: ") || !strings.Contains(out, `"drey-system", the Kubernetes namespace that drey runs in`) {
 		t.Errorf("got %s, want a warning", out)
 	}
 }

@@ -53,11 +53,11 @@ func TestStoreErrors(t *testing.T) {
 		"API token":                    {create(token), registry.ReasonNotSupported, "kubectl create token NAME -n " + ns},
 		"platform namespace without a Kubernetes namespace": {create(registry.Object{Kind: registry.Namespace, Metadata: registry.Metadata{Name: "nowhere"}}), registry.ReasonNotFound, "kubectl create namespace nowhere"},
 		"no RBAC permission": {func() error { _, err := kubestore.Open(t.Context(), unprivileged, kubestore.Options{}); return err },
-			registry.ReasonClusterUnavailable, "drey has no right to list"},
+			registry.ReasonClusterUnavailable, "drey is not permitted to list"},
 		"API server unreachable": {func() error {
 			_, err := kubestore.Open(t.Context(), &rest.Config{Host: closedPort(t)}, kubestore.Options{})
 			return err
-		}, registry.ReasonClusterUnavailable, "could not be asked to list"},
+		}, registry.ReasonClusterUnavailable, "cannot list"},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			err := c.do()
@@ -212,7 +212,7 @@ func TestReplicasConverge(t *testing.T) {
 	for i := range replicas {
 		r := &replica{Store: w.open(t, kubestore.Options{}), view: map[registry.Key]registry.Object{}}
 		if i == 0 {
-			go r.Report(t.Context())
+			go r.ReportStatus(t.Context())
 		}
 		replicas[i] = r
 		if err := r.Watch(t.Context(), registry.Deployment, func(e registry.Event) {

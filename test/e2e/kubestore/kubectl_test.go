@@ -127,9 +127,9 @@ func TestCRDValidation(t *testing.T) {
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", "flink"), "apply", "-n", ns, "-f", "-")
 	for name, c := range map[string]struct{ yaml, want string }{
-		"spec.kubernetes.namespace changes": {targetYAML("staging", "", "other"), "the spec of a DeploymentTarget cannot be changed: create a target of another name"},
-		"spec.kubernetes.namespace removed": {targetYAML("staging", "", ""), "cannot be changed"},
-		"spec.name added":                   {targetYAML("staging", "Staging", "flink"), "cannot be changed"},
+		"spec.kubernetes.namespace changes": {targetYAML("staging", "", "other"), "the spec of a DeploymentTarget is immutable: create a target with another name"},
+		"spec.kubernetes.namespace removed": {targetYAML("staging", "", ""), "is immutable"},
+		"spec.name added":                   {targetYAML("staging", "Staging", "flink"), "is immutable"},
 		"metadata.name with upper case":     {targetYAML("myDeploymentTarget", "", "flink"), "a lowercase RFC 1123 subdomain must consist of"},
 		"metadata.name with a dot":          {targetYAML("my.target", "", "flink"), "put the name for REST into spec.name"},
 		"spec.name valid as metadata.name":  {targetYAML("a", "b", "flink"), "leave spec.name out"},
@@ -269,7 +269,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 	for _, args := range [][]string{{"get", "vdep,vsc,dt"}, {"wait", "--for=condition=Referenced", "dt/staging"}} {
 		w.MustKubectl(t, "", append(args, "-n", ns)...)
 	}
-	if out := w.MustKubectl(t, "", "explain", "deploymenttargets.spec.kubernetes.namespace"); !strings.Contains(out, "in which Flink may run") {
+	if out := w.MustKubectl(t, "", "explain", "deploymenttargets.spec.kubernetes.namespace"); !strings.Contains(out, "that Flink is admitted to") {
 		t.Error(out)
 	}
 	t.Run("status writes do not change the version", func(t *testing.T) {

@@ -37,7 +37,7 @@ func TestWritesDelayedWatch(t *testing.T) {
 		}
 		store := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
 		if i == 0 {
-			go store.Report(t.Context())
+			go store.ReportStatus(t.Context())
 		}
 		rules, err := registry.New(t.Context(), store, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}})
 		if err != nil {

@@ -21,7 +21,7 @@ func TestReadyCondition(t *testing.T) {
 	w := sharedWorld(t)
 	ns := w.Namespace(t)
 	recorded := recorder{namespace: ns}
-	w.reporting(t, kubestore.Options{Tell: recorded.add, Serves: func(_ string, labels map[string]string) error {
+	w.reporting(t, kubestore.Options{RecordEvent: recorded.add, CheckNamespace: func(_ string, labels map[string]string) error {
 		if labels["closed"] == "true" {
 			return errors.New("it is closed")
 		}
@@ -41,7 +41,7 @@ func TestReadyCondition(t *testing.T) {
 	w.MustKubectl(t, targetYAML("staging", "", at), "apply", "-n", ns, "-f", "-")
 	wantReady(fmt.Sprintf("False NamespaceMissing: Kubernetes namespace %q does not exist: kubectl create namespace %s", at, at))
 	w.MustKubectl(t, "", "create", "namespace", at)
-	wantReady(fmt.Sprintf("True Registered: REST shows it, and Flink may run in Kubernetes namespace %q", at))
+	wantReady(fmt.Sprintf("True Registered: Flink may run in Kubernetes namespace %q", at))
 	w.MustKubectl(t, "", "label", "namespace", at, "closed=true")
 	wantReady("False NamespaceNotServed: it is closed")
 	w.MustKubectl(t, "", "label", "namespace", at, "closed-")

@@ -44,7 +44,7 @@ func TestDocumentedRBAC(t *testing.T) {
 		return nil
 	})
 	s := w.openAs(t, config, kubestore.Options{})
-	go s.Report(t.Context())
+	go s.ReportStatus(t.Context())
 	ns := w.Namespace(t)
 	o, err := s.Create(t.Context(), storetest.Target(ns, "a", ns))
 	if err != nil {

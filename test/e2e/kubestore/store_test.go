@@ -93,7 +93,7 @@ func (w *world) openAs(t testing.TB, config *rest.Config, o kubestore.Options) *
 func (w *world) reporting(t testing.TB, o kubestore.Options) *kubestore.Store {
 	t.Helper()
 	s := w.open(t, o)
-	go s.Report(t.Context())
+	go s.ReportStatus(t.Context())
 	return s
 }
 

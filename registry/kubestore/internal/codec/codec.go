@@ -1,4 +1,4 @@
-// Package codec turns objects of the registry into custom resources and back. It does no I/O.
+// Package codec converts between objects of the registry and custom resources. It does no I/O.
 package codec
 
 import (
@@ -17,17 +17,16 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-// lastApplied is kubectl's own note, and larger than most objects.
+// lastApplied is the annotation of kubectl apply, a copy of the object.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// isHidden reports whether REST does not show an annotation. Writes through REST
-// leave it alone.
+// isHidden reports whether REST hides an annotation. Writes through REST preserve it.
 func isHidden(annotation string) bool {
 	return strings.HasPrefix(annotation, "drey.dev/") || annotation == lastApplied
 }
 
-// Decode returns an object as REST shows it. Its id is the one that it asks
-// for: whether it has that is for the mirror to say.
+// Decode returns a custom resource as an object of the registry, with the id that it
+// requests. Another object may own that id.
 func (r *Resource) Decode(o Object) registry.Object {
 	hidden := o.GetAnnotations()
 	m := registry.Metadata{
@@ -35,9 +34,9 @@ func (r *Resource) Decode(o Object) registry.Object {
 		Name:        cmp.Or(r.name(o), o.GetName()),
 		DisplayName: hidden[v1.AnnotationDisplayName],
 		Namespace:   o.GetNamespace(),
-		CreatedAt:   readTime(hidden[v1.AnnotationCreatedAt], o.GetCreationTimestamp().Time),
-		Labels:      stringMap(hidden[v1.AnnotationLabels]),
-		Annotations: stringMap(hidden[v1.AnnotationAnnotations]),
+		CreatedAt:   parseTime(hidden[v1.AnnotationCreatedAt], o.GetCreationTimestamp().Time),
+		Labels:      unmarshalMap(hidden[v1.AnnotationLabels]),
+		Annotations: unmarshalMap(hidden[v1.AnnotationAnnotations]),
 	}
 	if id := hidden[v1.AnnotationID]; isID(id) {
 		m.ID = id
@@ -48,32 +47,32 @@ func (r *Resource) Decode(o Object) registry.Object {
 			m.Annotations[k] = v
 		}
 	}
-	kept := registry.Object{Kind: r.Kind, Metadata: m, Spec: r.readSpec(o, hidden[v1.AnnotationNumbers])}
-	version, counted := versionOf(hidden[v1.AnnotationVersion], stateOf(kept))
-	kept.Metadata.ResourceVersion = version
-	kept.Metadata.ModifiedAt = modifiedAt(o, kept.Metadata.CreatedAt)
-	if counted {
-		kept.Metadata.ModifiedAt = readTime(hidden[v1.AnnotationModifiedAt], kept.Metadata.ModifiedAt)
+	decoded := registry.Object{Kind: r.Kind, Metadata: m, Spec: r.readSpec(o, hidden[v1.AnnotationNumbers])}
+	version, valid := parseVersion(hidden[v1.AnnotationVersion], digestOf(decoded))
+	decoded.Metadata.ResourceVersion = version
+	decoded.Metadata.ModifiedAt = modifiedAt(o, decoded.Metadata.CreatedAt)
+	if valid {
+		decoded.Metadata.ModifiedAt = parseTime(hidden[v1.AnnotationModifiedAt], decoded.Metadata.ModifiedAt)
 	}
-	return kept
+	return decoded
 }
 
 func (r *Resource) readSpec(o Object, numbers string) json.RawMessage {
 	spec, err := r.spec(o)
 	if err != nil {
-		return json.RawMessage("{}") // the API server keeps nothing that is not JSON
+		return json.RawMessage("{}") // cannot happen: the API server stores only JSON
 	}
-	restored, err := restore(spec, stringMap(numbers))
+	restored, err := restoreNumbers(spec, unmarshalMap(numbers))
 	if err != nil || bytes.Equal(restored, spec) {
-		return spec // one text in memory, rather than two
+		return spec // shares memory with the cached object
 	}
 	return restored
 }
 
-// Encode writes what a caller of REST decides into an object, and leaves
-// the rest of it as it is. The object's version becomes o's.
+// Encode writes an object of the registry into a custom resource, with its version, and
+// preserves what REST does not show.
 func (r *Resource) Encode(o registry.Object, into Object) error {
-	spec, numbers, err := simplify(o.Spec)
+	spec, numbers, err := canonicalizeNumbers(o.Spec)
 	if err != nil {
 		return invalid(o.Key(), err)
 	}
@@ -81,15 +80,15 @@ func (r *Resource) Encode(o registry.Object, into Object) error {
 		return invalid(o.Key(), err)
 	}
 	m := o.Metadata
-	labels, oddLabels := map[string]string{}, map[string]string{}
+	labels, otherLabels := map[string]string{}, map[string]string{}
 	for k, v := range m.Labels {
 		if len(validation.IsQualifiedName(k)) == 0 && len(validation.IsValidLabelValue(v)) == 0 {
 			labels[k] = v
 		} else {
-			oddLabels[k] = v
+			otherLabels[k] = v
 		}
 	}
-	annotations, oddAnnotations := map[string]string{}, map[string]string{}
+	annotations, otherAnnotations := map[string]string{}, map[string]string{}
 	for k, v := range into.GetAnnotations() {
 		if isHidden(k) {
 			annotations[k] = v
@@ -99,17 +98,17 @@ func (r *Resource) Encode(o registry.Object, into Object) error {
 		if len(validation.IsQualifiedName(strings.ToLower(k))) == 0 && !isHidden(k) {
 			annotations[k] = v
 		} else {
-			oddAnnotations[k] = v
+			otherAnnotations[k] = v
 		}
 	}
 	for key, value := range map[string]string{
 		v1.AnnotationID:          m.ID,
 		v1.AnnotationDisplayName: m.DisplayName,
-		v1.AnnotationCreatedAt:   writeTime(m.CreatedAt),
-		v1.AnnotationModifiedAt:  writeTime(m.ModifiedAt),
-		v1.AnnotationNumbers:     text(numbers),
-		v1.AnnotationLabels:      text(oddLabels),
-		v1.AnnotationAnnotations: text(oddAnnotations),
+		v1.AnnotationCreatedAt:   formatTime(m.CreatedAt),
+		v1.AnnotationModifiedAt:  formatTime(m.ModifiedAt),
+		v1.AnnotationNumbers:     marshalMap(numbers),
+		v1.AnnotationLabels:      marshalMap(otherLabels),
+		v1.AnnotationAnnotations: marshalMap(otherAnnotations),
 	} {
 		if value == "" {
 			delete(annotations, key)
@@ -122,13 +121,12 @@ func (r *Resource) Encode(o registry.Object, into Object) error {
 	}
 	into.SetLabels(labels)
 	into.SetAnnotations(annotations)
-	annotations[v1.AnnotationVersion] = count(m.ResourceVersion, stateOf(r.Decode(into)))
+	annotations[v1.AnnotationVersion] = formatVersion(m.ResourceVersion, digestOf(r.Decode(into)))
 	into.SetAnnotations(annotations)
 	return nil
 }
 
-// modifiedAt is the last time that somebody changed an object, but for its
-// status, as the API server noted it.
+// modifiedAt returns the time of the last change other than a status, from managedFields.
 func modifiedAt(o Object, created time.Time) time.Time {
 	last := created
 	for _, f := range o.GetManagedFields() {
@@ -139,9 +137,9 @@ func modifiedAt(o Object, created time.Time) time.Time {
 	return last.UTC()
 }
 
-// stringMap reads an annotation that text wrote. What cannot be read is empty:
-// anybody may write there.
-func stringMap(annotation string) map[string]string {
+// unmarshalMap parses an annotation that marshalMap formatted. Invalid text, which any user may
+// write, yields an empty map.
+func unmarshalMap(annotation string) map[string]string {
 	m := map[string]string{}
 	if annotation != "" && json.Unmarshal([]byte(annotation), &m) != nil || m == nil {
 		return map[string]string{}
@@ -149,29 +147,29 @@ func stringMap(annotation string) map[string]string {
 	return m
 }
 
-func text(m map[string]string) string {
+func marshalMap(m map[string]string) string {
 	if len(m) == 0 {
 		return ""
 	}
-	b, _ := json.Marshal(m) // strings only: it cannot fail
+	b, _ := json.Marshal(m) // a map of strings marshals
 	return string(b)
 }
 
-func readTime(annotation string, otherwise time.Time) time.Time {
+func parseTime(annotation string, fallback time.Time) time.Time {
 	if t, err := time.Parse(time.RFC3339, annotation); err == nil {
 		return t.UTC()
 	}
-	return otherwise.UTC()
+	return fallback.UTC()
 }
 
-func writeTime(t time.Time) string {
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// isID is the form of the REST API's ids.
+// isID reports whether s is an id of the REST API: a UUID in lower case.
 func isID(s string) bool {
 	return len(s) == 36 && s == strings.ToLower(s) && uuid.Validate(s) == nil
 }
@@ -179,6 +177,6 @@ func isID(s string) bool {
 func invalid(key registry.Key, err error) error {
 	return &registry.Error{
 		Reason:  registry.ReasonInvalidSpec,
-		Message: fmt.Sprintf("the spec of %s %q cannot be kept: %v", key.Kind, key.Name, err),
+		Message: fmt.Sprintf("cannot store the spec of %s %q: %v", key.Kind, key.Name, err),
 	}
 }

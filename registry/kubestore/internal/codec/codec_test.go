@@ -16,7 +16,8 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-func TestObjectNamesAreValidAndNoTwoNamesShareOne(t *testing.T) {
+// TestObjectName: the names are valid and unique.
+func TestObjectName(t *testing.T) {
 	names := map[string]string{}
 	add := func(name string) {
 		t.Helper()
@@ -57,9 +58,9 @@ func TestVersions(t *testing.T) {
 		counted string
 		want    int32
 	}{
-		"as counted":                  {count(7, state), 7},
-		"the greatest there is":       {count(math.MaxInt32, state), math.MaxInt32},
-		"counted for another state":   {count(7, other), 1 << 30},
+		"as counted":                  {formatVersion(7, state), 7},
+		"the greatest there is":       {formatVersion(math.MaxInt32, state), math.MaxInt32},
+		"counted for another state":   {formatVersion(7, other), 1 << 30},
 		"never counted":               {"", 1 << 30},
 		"nonsense":                    {"x " + state.String(), 1 << 30},
 		"zero":                        {"0 " + state.String(), 1 << 30},
@@ -67,7 +68,7 @@ func TestVersions(t *testing.T) {
 		"more than an int32":          {"2147483648 " + state.String(), 1 << 30},
 		"a number without its digest": {"7", 1 << 30},
 	} {
-		if got, _ := versionOf(c.counted, state); got != c.want {
+		if got, _ := parseVersion(c.counted, state); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
@@ -76,13 +77,14 @@ func TestVersions(t *testing.T) {
 	}
 	for i := range 10000 {
 		o := registry.Object{Metadata: registry.Metadata{Name: fmt.Sprint(i)}, Spec: json.RawMessage("{}")}
-		if v, _ := versionOf("", stateOf(o)); v < 1<<30 {
+		if v, _ := parseVersion("", digestOf(o)); v < 1<<30 {
 			t.Fatalf("version %d of a state", v)
 		}
 	}
 }
 
-func TestStatesDifferInWhatRESTShows(t *testing.T) {
+// TestDigestOf: digests differ in what REST shows.
+func TestDigestOf(t *testing.T) {
 	base := func() registry.Object {
 		return registry.Object{
 			Metadata: registry.Metadata{Name: "a", DisplayName: "A", Labels: map[string]string{"l": "1"}, Annotations: map[string]string{"n": "1"}},
@@ -106,14 +108,13 @@ func TestStatesDifferInWhatRESTShows(t *testing.T) {
 	} {
 		o := base()
 		c.change(&o)
-		if got := stateOf(o) == stateOf(base()); got != c.same {
+		if got := digestOf(o) == digestOf(base()); got != c.same {
 			t.Errorf("%s: same is %t", name, got)
 		}
 	}
 }
 
-// FuzzNumbers takes any JSON object through what the API server does to numbers,
-// and back.
+// FuzzNumbers: the digits of a spec survive the API server.
 func FuzzNumbers(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"b":1.0,"c":-0,"d":1e5,"e":1E400,"f":0.1,"g":12345678901234567890.10}`,
@@ -126,9 +127,9 @@ func FuzzNumbers(f *testing.F) {
 		if !v.IsValid() || v.Kind() != '{' { // REST takes nothing else
 			return
 		}
-		simple, texts, err := simplify(json.RawMessage(text))
+		simple, texts, err := canonicalizeNumbers(json.RawMessage(text))
 		if err != nil {
-			t.Fatalf("simplify: %v", err)
+			t.Fatalf("canonicalizeNumbers: %v", err)
 		}
 		var kept map[string]any
 		if err := kjson.Unmarshal(simple, &kept); err != nil {
@@ -138,9 +139,9 @@ func FuzzNumbers(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := restore(stored, texts)
+		back, err := restoreNumbers(stored, texts)
 		if err != nil {
-			t.Fatalf("restore: %v", err)
+			t.Fatalf("restoreNumbers: %v", err)
 		}
 		if got, want := sorted(t, back), sorted(t, text); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -156,18 +157,18 @@ func sorted(t *testing.T, text []byte) string {
 	return string(v)
 }
 
-func TestANumberThatKubectlChangedIsChanged(t *testing.T) {
-	_, texts, err := simplify(json.RawMessage(`{"cpu":1.0,"n":2.0}`))
+// TestRestoreNumbersChanged: a number that kubectl changed is changed.
+func TestRestoreNumbersChanged(t *testing.T) {
+	_, texts, err := canonicalizeNumbers(json.RawMessage(`{"cpu":1.0,"n":2.0}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := restore(json.RawMessage(`{"cpu":3,"n":2}`), texts); err != nil || string(got) != `{"cpu":3,"n":2.0}` {
+	if got, err := restoreNumbers(json.RawMessage(`{"cpu":3,"n":2}`), texts); err != nil || string(got) != `{"cpu":3,"n":2.0}` {
 		t.Errorf("%s, %v", got, err)
 	}
 }
 
-// TestNumbersAnnotation: anybody who may write an object may write its annotations. A text
-// that is no JSON number changes nothing, and the spec is shown in any case.
+// TestNumbersAnnotation: a text that is not a JSON number is ignored. Users may write any.
 func TestNumbersAnnotation(t *testing.T) {
 	const spec = `{"deploymentTargetName":"staging","parallelism":3,"zero":0}`
 	for _, c := range []struct{ numbers, want string }{

@@ -11,13 +11,12 @@ import (
 
 var plainNames = regexp.MustCompile(`^[0-9a-z]([0-9a-z-]{0,248}[0-9a-z])?$`)
 
-// ObjectName returns the metadata.name under which an object of a name is kept:
-// the name itself where Kubernetes can hold it, else what of it a person would
-// recognize, a dot, and 20 hex digits of the name's SHA-256:
-// myDeploymentTarget is mydeploymenttarget.eefb4b1f6f901df587ca.
+// ObjectName returns the metadata.name for a name in REST: the name itself if Kubernetes
+// accepts it, else a readable stem, a dot, and 20 hex digits of the name's SHA-256:
+// myDeploymentTarget becomes mydeploymenttarget.eefb4b1f6f901df587ca.
 //
-// No two names share one. Names in the REST API have no dot, so one of the first
-// sort is never one of the second; and within that the hash stands for the name.
+// It is injective: names in REST have no dot, so the two forms are disjoint, and the hash
+// identifies the name within the second.
 func ObjectName(name string) string {
 	if plainNames.MatchString(name) {
 		return name

@@ -11,33 +11,30 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
 
-// Object is a custom resource of ours, of any kind.
+// Object is a custom resource of any kind of drey's.
 type Object interface {
 	metav1.Object
 	runtime.Object
 }
 
-// Resource is what the store has to know of a kind.
+// Resource describes a kind of custom resource.
 type Resource struct {
 	Kind   registry.Kind
 	Plural string
 
 	New     func() Object
 	NewList func() runtime.Object
-
-	// name is the name in REST, if the spec says one.
-	name func(Object) string
-	// spec returns the spec as REST shows it, but for its numbers.
-	spec func(Object) (json.RawMessage, error)
-	// setSpec is its opposite. name is that in REST.
-	setSpec func(o Object, name string, spec json.RawMessage) error
 	// Status returns the part of the status that all kinds have.
 	Status func(Object) *v1.Status
-	// Target returns the target that an object of the kind names, by its name
-	// or its id.
+	// Target returns the reference to a target, by name or by id.
 	Target func(Object) (name, id string)
+
+	name    func(Object) string                                     // spec.name; "" if the kind has none
+	spec    func(Object) (json.RawMessage, error)                   // with numbers in the API server's form
+	setSpec func(o Object, name string, spec json.RawMessage) error // name is the name in REST
 }
 
+// Resources are the kinds of custom resources.
 var Resources = map[registry.Kind]*Resource{
 	registry.DeploymentTarget: {
 		Kind: registry.DeploymentTarget, Plural: "deploymenttargets",

@@ -2,8 +2,8 @@ package codec
 
 import "drey.dev/drey/registry"
 
-// Size is registry.Object.Size of an object as REST shows it, and the metadata that REST
-// hides: kubectl's copy of the object in an annotation is as large as the spec.
+// Size returns the bytes that a custom resource counts against the quota: those of the object
+// as REST shows it, and of the metadata that REST hides, such as kubectl's annotation.
 func Size(o Object, view registry.Object) int64 {
 	n := view.Size()
 	for k, v := range o.GetAnnotations() {
