@@ -24,89 +24,134 @@ type Options struct {
 	Timeout  time.Duration // bounds the wait of an acquisition
 }
 
-// Budget is the memory for request bodies and their decoded form. Large bodies cannot use
-// the share that is reserved for small ones.
+// Budget is the memory for bodies, and for what is decoded of them. Large bodies cannot
+// take the pool that is reserved for small ones.
 type Budget struct {
-	large, small *semaphore
+	large, small *pool
 	timeout      time.Duration
 }
 
 // New returns a budget.
 func New(o Options) *Budget {
-	return &Budget{newSemaphore(o.Large), newSemaphore(o.Reserved), o.Timeout}
+	return &Budget{newPool(o.Large), newPool(o.Reserved), o.Timeout}
 }
 
 // Reservation is the part of a budget that a request holds. Release returns it.
 type Reservation struct {
 	budget *Budget
-	from   *semaphore // nil if nothing is held
+	shares []Share
+	from   *pool   // nil: nothing is held
+	parts  []*part // of from, one for each share
 	held   int64
 }
 
-// Release returns the held bytes. It may be called more than once.
+// Begin returns an empty reservation for a request that counts to shares.
+func (b *Budget) Begin(shares ...Share) *Reservation { return &Reservation{budget: b, shares: shares} }
+
+// Release returns all that is held.
 func (r *Reservation) Release() {
 	if r.from != nil {
 		r.from.release(r.held)
+		r.from.leave(r.parts, r.held)
 	}
-	r.from, r.held = nil, 0
+	r.from, r.parts, r.held = nil, nil, 0
 }
 
-// Grow reserves n more bytes of the same share. It returns [ErrBusy] after the timeout of
-// the budget, and [ErrTooLarge] if the share is smaller than the reservation would be.
+// Grow reserves n bytes more, of the same pool, for what is decoded of a body that has been
+// read. It waits no longer than the timeout of the budget, and does not wait for the shares:
+// they may be exceeded, and the next bodies wait. Its errors are [ErrBusy], and
+// [ErrTooLarge] for what the pool never has.
 func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	if r.held+n > r.from.size {
 		return ErrTooLarge
 	}
-	if err := r.budget.acquire(ctx, r.from, n); err != nil {
+	if err := r.budget.acquire(ctx, r.from, nil, n); err != nil {
+		return err
+	}
+	for _, p := range r.parts {
+		p.exceed(n)
+	}
+	r.held += n
+	return nil
+}
+
+// extend reserves n bytes more, of the same pool and of the shares.
+func (r *Reservation) extend(ctx context.Context, n int64) error {
+	if r.held+n > r.from.least(r.parts) {
+		return ErrTooLarge
+	}
+	if err := r.budget.acquire(ctx, r.from, r.parts, n); err != nil {
 		return err
 	}
 	r.held += n
 	return nil
 }
 
-// move replaces the held bytes by n bytes of another share.
-func (r *Reservation) move(ctx context.Context, to *semaphore, n int64) error {
-	if n > to.size {
-		return ErrTooLarge
+// move holds n bytes of another pool instead.
+func (r *Reservation) move(ctx context.Context, to *pool, n int64) error {
+	parts := to.enter(r.shares)
+	err := ErrTooLarge
+	if n <= to.least(parts) {
+		err = r.budget.acquire(ctx, to, parts, n)
 	}
-	if err := r.budget.acquire(ctx, to, n); err != nil {
+	if err != nil {
+		to.leave(parts, 0)
 		return err
 	}
 	r.Release()
-	r.from, r.held = to, n
+	r.from, r.parts, r.held = to, parts, n
 	return nil
 }
 
 // reserve extends the reservation to twice the size of a buffer: its content is decoded.
 func (r *Reservation) reserve(ctx context.Context, buffer int64) error {
-	share := r.budget.small
+	pool := r.budget.small
 	if buffer > Small+1 {
-		share = r.budget.large
+		pool = r.budget.large
 	}
-	if r.from != share {
-		return r.move(ctx, share, 2*buffer)
+	if r.from != pool {
+		return r.move(ctx, pool, 2*buffer)
 	}
-	return r.Grow(ctx, max(0, 2*buffer-r.held))
+	return r.extend(ctx, max(0, 2*buffer-r.held))
 }
 
-func (b *Budget) acquire(ctx context.Context, from *semaphore, n int64) error {
-	if from.try(n) {
+// acquire acquires n of each part, then of the pool: a request that waits for its share
+// holds nothing that others need.
+func (b *Budget) acquire(ctx context.Context, from *pool, parts []*part, n int64) error {
+	if len(parts) == 0 && from.try(n) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.timeout, ErrBusy)
 	defer cancel()
-	return from.acquire(ctx, n)
+	for i, p := range parts {
+		if err := p.acquire(ctx, n); err != nil {
+			release(parts[:i], n)
+			return err
+		}
+	}
+	if err := from.acquire(ctx, n); err != nil {
+		release(parts, n)
+		return err
+	}
+	return nil
 }
 
-// Read reads a body into buffer, which it reallocates if it is too small, and reserves
-// twice the size, because decoding copies. declared is the Content-Length, or negative if
-// it is unknown; then the reservation grows with the body. Errors are [ErrTooLarge] for a
-// body of more than limit bytes, [ErrBusy], and those of the context and the reader. The
-// reservation is never nil; release it after an error, too.
+// Read reads a body to its end, into buffer if that is large enough, and reserves twice
+// its size: decoding copies what it keeps. declared is the Content-Length, negative if
+// there is none; the reservation of such a body grows with it. The errors are
+// [ErrTooLarge] for a body of more than limit bytes, [ErrBusy], and those of the context
+// and the reader. The reservation is never nil and is to be released even after an error.
 func (b *Budget) Read(ctx context.Context, body io.Reader, declared, limit int64, buffer []byte) ([]byte, *Reservation, error) {
-	r := &Reservation{budget: b}
+	r := b.Begin()
+	buffer, err := r.Read(ctx, body, declared, limit, buffer)
+	return buffer, r, err
+}
+
+// Read is [Budget.Read] of a request that counts to the shares of the reservation.
+// [ErrTooLarge] also for a body that exceeds a share.
+func (r *Reservation) Read(ctx context.Context, body io.Reader, declared, limit int64, buffer []byte) ([]byte, error) {
 	if declared > limit {
-		return buffer, r, ErrTooLarge
+		return buffer, ErrTooLarge
 	}
 	const initial = 16 << 10 // buffer for a body of unknown size
 	want := declared + 1     // one more byte, to read EOF
@@ -115,7 +160,7 @@ func (b *Budget) Read(ctx context.Context, body io.Reader, declared, limit int64
 	}
 	for {
 		if err := r.reserve(ctx, want); err != nil {
-			return buffer, r, err
+			return buffer, err
 		}
 		if int(want) > cap(buffer) {
 			grown := make([]byte, len(buffer), want)
@@ -127,11 +172,11 @@ func (b *Budget) Read(ctx context.Context, body io.Reader, declared, limit int64
 			buffer = buffer[:len(buffer)+n]
 			switch {
 			case int64(len(buffer)) > limit:
-				return buffer, r, ErrTooLarge
+				return buffer, ErrTooLarge
 			case errors.Is(err, io.EOF):
-				return buffer, r, nil
+				return buffer, nil
 			case err != nil:
-				return buffer, r, err
+				return buffer, err
 			}
 		}
 		want = min(2*want, limit+1)

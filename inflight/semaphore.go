@@ -60,6 +60,13 @@ func (s *semaphore) acquire(ctx context.Context, n int64) error {
 	return context.Cause(ctx)
 }
 
+// exceed acquires n without waiting, even if it is not free.
+func (s *semaphore) exceed(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free -= n
+}
+
 func (s *semaphore) release(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

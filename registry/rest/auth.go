@@ -101,12 +101,13 @@ func (c claimant) MayCreatePods(ctx context.Context, kubernetesNamespace string)
 // guard calls handle for those who may do to the subject what a method means.
 func (d door) guard(about subject, method string, handle func(*http.Request) (answer, error)) func(*http.Request) (answer, error) {
 	return func(r *http.Request) (answer, error) {
-		var shares []share
+		var shares []inflight.Share
 		switch {
 		case d.access == nil:
 			if err := checkLocal(r); err != nil {
 				return answer{}, err
 			}
+			shares = []inflight.Share{{Key: "address " + host(r.RemoteAddr), Parts: 2}}
 		case about == open:
 			return handle(r) // what it says is the same for all, and there already
 		default:
@@ -125,7 +126,7 @@ func (d door) guard(about subject, method string, handle func(*http.Request) (an
 			return answer{}, err
 		}
 		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-			body, held, err := d.receive(r)
+			body, held, err := d.receive(r, shares)
 			leave := who.left
 			who.left = func() {
 				held.Release()
@@ -145,12 +146,12 @@ func (d door) guard(about subject, method string, handle func(*http.Request) (an
 	}
 }
 
-// sharesOf are those of the places that a request counts to. Of a platform
-// namespace too: its owner makes as many tokens as he likes.
-func sharesOf(r *http.Request) []share {
-	shares := []share{{visitorOf(r).name, 4}}
+// sharesOf are the shares of requests and of memory for their bodies that a request counts
+// to: of its caller, and of its platform namespace, whose owner makes any number of tokens.
+func sharesOf(r *http.Request) []inflight.Share {
+	shares := []inflight.Share{{Key: visitorOf(r).name, Parts: 4}}
 	if namespace := mux.Vars(r)["namespace"]; namespace != "" {
-		shares = append(shares, share{"platform namespace " + strconv.Quote(namespace), 2})
+		shares = append(shares, inflight.Share{Key: "platform namespace " + strconv.Quote(namespace), Parts: 2})
 	}
 	return shares
 }
@@ -204,7 +205,7 @@ func (d door) identify(r *http.Request) (answer, error) {
 			return challenge, &problem{http.StatusUnauthorized, ReasonUnauthorized,
 				"this drey wants to know who calls: send the header Authorization: Bearer TOKEN. An owner of the platform namespace makes tokens (drey tokens create)"}
 		}
-		leave, a, err := d.lookups.take(share{"unknown callers at " + host(r.RemoteAddr), 4})
+		leave, a, err := d.lookups.take(inflight.Share{Key: "unknown callers at " + host(r.RemoteAddr), Parts: 4})
 		if err != nil {
 			return a, err
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+
+	"drey.dev/drey/inflight"
 )
 
 // places bounds the requests that are under way, whose bodies and answers are in
@@ -14,20 +16,14 @@ type places struct {
 
 	mu    sync.Mutex
 	taken int
-	held  map[string]int // by share
-}
-
-// share is a part of all places, and who has it.
-type share struct {
-	who  string
-	part int // of how many parts it is one
+	held  map[string]int // by the key of a share
 }
 
 func newPlaces(most int) *places { return &places{most: most, held: make(map[string]int)} }
 
 // take takes a place, of all and of each share, or answers 429. It is held until
 // leave is called.
-func (p *places) take(shares ...share) (leave func(), a answer, err error) {
+func (p *places) take(shares ...inflight.Share) (leave func(), a answer, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.taken >= p.most {
@@ -35,25 +31,25 @@ func (p *places) take(shares ...share) (leave func(), a answer, err error) {
 		return nil, a, err
 	}
 	for _, s := range shares {
-		if most := max(1, p.most/s.part); p.held[s.who] >= most {
-			a, err = tooMany("%d requests of %s are under way, the most that drey answers at once of one: try again in a second", most, s.who)
+		if most := max(1, p.most/s.Parts); p.held[s.Key] >= most {
+			a, err = tooMany("%d requests of %s are under way, the most that drey answers at once of one: try again in a second", most, s.Key)
 			return nil, a, err
 		}
 	}
 	p.taken++
 	for _, s := range shares {
-		p.held[s.who]++
+		p.held[s.Key]++
 	}
 	return func() { p.leave(shares) }, answer{}, nil
 }
 
-func (p *places) leave(shares []share) {
+func (p *places) leave(shares []inflight.Share) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken--
 	for _, s := range shares {
-		if p.held[s.who]--; p.held[s.who] == 0 {
-			delete(p.held, s.who)
+		if p.held[s.Key]--; p.held[s.Key] == 0 {
+			delete(p.held, s.Key)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestMoreRequestsThanCanBeAnsweredAreTold429(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), AtOnce: 2}))
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), AtOnce: 4})) // 2 of one address
 	defer server.Close()
 	var bodies []*io.PipeWriter
 	answers := make(chan int)

@@ -140,8 +140,9 @@ func newBodyBudget() *inflight.Budget {
 
 // receive waits for the body of a request, and reserves the memory for it. The
 // reservation is to be released after an error too.
-func (d door) receive(r *http.Request) ([]byte, *inflight.Reservation, error) {
-	text, held, err := d.bodies.Read(r.Context(), r.Body, r.ContentLength, maxBody, nil)
+func (d door) receive(r *http.Request, shares []inflight.Share) ([]byte, *inflight.Reservation, error) {
+	held := d.bodies.Begin(shares...)
+	text, err := held.Read(r.Context(), r.Body, r.ContentLength, maxBody, nil)
 	if err == nil {
 		if isYAML, _ := readsAsYAML(r.Method, r.Header.Get("Content-Type")); isYAML { // an error is for later
 			err = held.Grow(r.Context(), int64(len(text))*yamlFactor)
@@ -153,7 +154,7 @@ func (d door) receive(r *http.Request) ([]byte, *inflight.Reservation, error) {
 			fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
 	case errors.Is(err, inflight.ErrBusy):
 		return nil, held, &problem{http.StatusServiceUnavailable, ReasonUnavailable,
-			"too many large requests are in flight: try again in a second"}
+			"too many large requests are in flight, of this caller or of all: try again in a second"}
 	case err != nil:
 		return nil, held, badRequest("the body could not be read to its end: %v", err)
 	}

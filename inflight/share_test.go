@@ -1,0 +1,121 @@
+package inflight
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// stalled is a body of which nothing comes before the context ends.
+type stalled struct{ context.Context }
+
+func (b stalled) Read([]byte) (int, error) { <-b.Done(); return 0, context.Cause(b) }
+
+// TestShares: requests of one key wait for their own share, not those of others.
+func TestShares(t *testing.T) {
+	for pool, size := range map[string]int64{"large": 500_000, "small": Small} {
+		t.Run(pool, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const most = 1 << 20
+				b := New(Options{Large: 8 * 2 * (500_000 + 1), Reserved: 8 * 2 * (Small + 1), Timeout: time.Second})
+				slow, quick := Share{"slow", 4}, Share{"quick", 4}
+				ctx, cancel := context.WithCancel(t.Context())
+				var wait sync.WaitGroup
+				busy := 0
+				for range 20 { // 2 of which are within the share
+					wait.Go(func() {
+						r := b.Begin(slow, Share{"namespace", 2})
+						_, err := r.Read(ctx, stalled{ctx}, size, most, nil)
+						r.Release()
+						if errors.Is(err, ErrBusy) {
+							busy++
+						}
+					})
+					synctest.Wait()
+				}
+				read := func(s ...Share) (*Reservation, error) {
+					r := b.Begin(s...)
+					_, err := r.Read(t.Context(), strings.NewReader(strings.Repeat("x", int(size))), size, most, nil)
+					return r, err
+				}
+				began := time.Now()
+				for _, shares := range [][]Share{nil, {quick}, {quick, {"namespace", 2}}} {
+					r, err := read(shares...)
+					if err != nil || time.Since(began) != 0 {
+						t.Errorf("a request of %v: %v after %s", shares, err, time.Since(began))
+					}
+					r.Release()
+				}
+				time.Sleep(2 * time.Second)
+				if busy != 18 {
+					t.Errorf("%d of 20 slow requests of one key got ErrBusy, want 18", busy)
+				}
+				cancel()
+				wait.Wait()
+
+				r, err := read(slow)
+				if err != nil {
+					t.Errorf("afterwards: %v", err)
+				}
+				if err := r.Grow(t.Context(), 2*size); err != nil {
+					t.Errorf("what is decoded may exceed the share: %v", err)
+				}
+				if _, err := read(slow); !errors.Is(err, ErrBusy) {
+					t.Errorf("beside one that exceeds the share: %v", err)
+				}
+				r.Release()
+				if r, err = read(slow); err != nil {
+					t.Errorf("after that: %v", err)
+				}
+				r.Release()
+				if n := len(b.large.parts) + len(b.small.parts); n > 0 {
+					t.Errorf("%d parts are left", n)
+				}
+				if b.large.free != b.large.size || b.small.free != b.small.size {
+					t.Error("not all has been released")
+				}
+			})
+		})
+	}
+}
+
+// TestRandomShares: whatever ends how, all is released.
+func TestRandomShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{Large: 4 << 20, Reserved: 1 << 20, Timeout: time.Second})
+		var wait sync.WaitGroup
+		for i := range 500 {
+			rng := rand.New(rand.NewPCG(1, uint64(i)))
+			wait.Go(func() {
+				time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
+				n := rng.IntN(300_000)
+				declared := int64(-1)
+				if rng.IntN(2) == 0 {
+					declared = int64(n)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.IntN(2000))*time.Millisecond)
+				defer cancel()
+				r := b.Begin(Share{string(rune('a' + rng.IntN(3))), 4}, Share{"namespace", 2})
+				defer r.Release()
+				body := io.Reader(strings.NewReader(strings.Repeat("x", n)))
+				if rng.IntN(3) == 0 {
+					body = io.MultiReader(body, stalled{ctx})
+				}
+				if _, err := r.Read(ctx, body, declared, 1<<20, nil); err == nil {
+					_ = r.Grow(ctx, int64(rng.IntN(1<<20)))
+					time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+				}
+			})
+		}
+		wait.Wait()
+		if n := len(b.large.parts) + len(b.small.parts); n > 0 || b.large.free != b.large.size || b.small.free != b.small.size {
+			t.Errorf("%d parts are left, %d and %d bytes are held", n, b.large.size-b.large.free, b.small.size-b.small.free)
+		}
+	})
+}
