@@ -7,13 +7,22 @@ import (
 )
 
 // guard is a lock for many readers or one writer. Waiting for it ends with the context,
-// and readers do not overtake a writer that waits.
+// and readers do not overtake a writer that waits. A nil guard is never held.
 type guard struct {
 	turn chan struct{} // is held to get in, and by a writer until it leaves
 
 	mu      sync.Mutex
 	readers int
 	empty   chan struct{} // closed when the last reader leaves; nil: no writer waits
+}
+
+// guardOf returns the guard for a store: nil if it has [SharedWrites]. Its calls are requests
+// to an API server, during which the lock would be held without excluding other processes.
+func guardOf(s Store) *guard {
+	if s.Capabilities().SharedWrites != nil {
+		return nil
+	}
+	return newGuard()
 }
 
 func newGuard() *guard { return &guard{turn: make(chan struct{}, 1)} }
@@ -32,6 +41,9 @@ func (g *guard) take(ctx context.Context) error {
 
 // lock holds the guard alone until unlock.
 func (g *guard) lock(ctx context.Context) (unlock func(), err error) {
+	if g == nil {
+		return func() {}, ctx.Err()
+	}
 	if err := g.take(ctx); err != nil {
 		return nil, err
 	}
@@ -58,6 +70,9 @@ func (g *guard) lock(ctx context.Context) (unlock func(), err error) {
 
 // share holds the guard along with others until unlock.
 func (g *guard) share(ctx context.Context) (unlock func(), err error) {
+	if g == nil {
+		return func() {}, ctx.Err()
+	}
 	if err := g.take(ctx); err != nil {
 		return nil, err
 	}

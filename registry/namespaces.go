@@ -15,11 +15,7 @@ func (r *Registry) Namespaces(ctx context.Context) ([]Object, error) {
 }
 
 // GetNamespace returns one platform namespace. Refused with [ReasonNotFound].
-func (r *Registry) GetNamespace(ctx context.Context, name string) (Object, error) {
-	return r.getNamespace(ctx, name, Cached)
-}
-
-func (r *Registry) getNamespace(ctx context.Context, name string, c Consistency) (Object, error) {
+func (r *Registry) GetNamespace(ctx context.Context, name string, c Consistency) (Object, error) {
 	o, err := r.store.Get(ctx, namespaceKey(name), c)
 	if errors.Is(err, ErrNotFound) {
 		return Object{}, noNamespace(name)
@@ -50,13 +46,16 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, er
 // people into it, and returns its last state and theirs: of those tokens that are
 // gone, also with an error. Refused with [ReasonNotFound], and with
 // [ReasonNamespaceInUse] for [DefaultNamespace] and while something is in it.
+//
+// The guard excludes creations of objects in it. With [SharedWrites] such an object keeps its
+// platform namespace.
 func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, gone []Object, err error) {
 	unlock, err := r.guard.lock(ctx)
 	if err != nil {
 		return Object{}, nil, err
 	}
 	defer unlock()
-	o, err = r.getNamespace(ctx, name, Consistent)
+	o, err = r.GetNamespace(ctx, name, Consistent)
 	if err != nil {
 		return Object{}, nil, err
 	}
@@ -102,7 +101,7 @@ func (r *Registry) checkNamespace(ctx context.Context, namespace string) error {
 		return nil
 	}
 	if r.shared() != nil && checkNamespaceName(namespace) {
-		_, err := r.getNamespace(ctx, namespace, Consistent)
+		_, err := r.GetNamespace(ctx, namespace, Consistent)
 		return err
 	}
 	return noNamespace(namespace)

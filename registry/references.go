@@ -90,7 +90,7 @@ func untold(kubernetesNamespace string, err error) error {
 }
 
 // checkReferences refuses an object that refers to what does not exist. The
-// caller holds the guard.
+// caller holds the guard, if there is one.
 func (r *Registry) checkReferences(ctx context.Context, o Object) error {
 	refs, err := kinds[o.Kind].refersTo(o.Spec)
 	if err != nil {

@@ -34,11 +34,8 @@ type Registry struct {
 	stored             func(platformNamespace string) int64
 	now                func() time.Time
 
-	// guard keeps references whole within this process, and [SharedStore]
-	// among several: writers of references share it, deleters hold it alone. So of
-	// "create a Deployment" and "delete its target" one comes first. With a
-	// [SharedStore], whose calls may take long, deleters share it too; only the deletion
-	// of a platform namespace holds it alone.
+	// guard serializes "create a Deployment" and "delete its target": writers of references
+	// hold it shared, deleters hold it exclusively. Nil if the store has SharedWrites.
 	guard *guard
 }
 
@@ -72,7 +69,7 @@ type Options struct {
 
 // New returns a registry over a store, which it follows until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, guard: newGuard(), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, workloads: o.Workloads, known: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
+	r := &Registry{store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, workloads: o.Workloads, known: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}

@@ -159,6 +159,9 @@ func (f *Feed) Close() {
 // SharedWrites serializes deletions with writes of references to the deleted object, across
 // all processes that write to the store. The lock of a [Registry] does that for one process.
 //
+// The registry holds no lock during their calls. A platform namespace exists as long as it has
+// an object: if one is created during the deletion of the platform namespace, both succeed.
+//
 // Both operations use a mark on the referenced object: a deleter sets the mark, looks for
 // references, and deletes the object only if the mark is still set; a writer of a reference
 // removes the mark afterwards.

@@ -216,11 +216,7 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 	if err := r.checkUnreferenced(ctx, current, r.References); err != nil {
 		return Object{}, err
 	}
-	hold := r.guard.lock
-	if r.shared() != nil {
-		hold = r.guard.share // DeleteIf and Confirm keep references whole
-	}
-	unlock, err := hold(ctx)
+	unlock, err := r.guard.lock(ctx)
 	if err != nil {
 		return Object{}, err
 	}

@@ -55,7 +55,7 @@ func (s *server) listNamespaces(r *http.Request) (answer, error) {
 }
 
 func (s *server) getNamespace(r *http.Request) (answer, error) {
-	return oneNamespace(http.StatusOK)(s.registry.GetNamespace(r.Context(), mux.Vars(r)["namespace"]))
+	return oneNamespace(http.StatusOK)(s.registry.GetNamespace(r.Context(), mux.Vars(r)["namespace"], registry.Cached))
 }
 
 func (s *server) createNamespace(r *http.Request) (answer, error) {

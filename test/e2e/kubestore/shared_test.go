@@ -35,8 +35,8 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 	w.MustKubectl(t, targetYAML("home", "", "flink"), "apply", "-n", ns, "-f", "-")
 	get(t, w.open(t, kubestore.Options{}), home.Key(), anything)
 	eventually.OK(t, soon, func() error {
-		_, errA := a.GetNamespace(t.Context(), ns)
-		_, errB := b.GetNamespace(t.Context(), ns)
+		_, errA := a.GetNamespace(t.Context(), ns, registry.Cached)
+		_, errB := b.GetNamespace(t.Context(), ns, registry.Cached)
 		return errors.Join(errA, errB)
 	})
 	deployment := func(name, target string) registry.Object {
@@ -108,6 +108,64 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 	if created == 0 || deleted == 0 {
 		t.Errorf("got %d created, %d deleted, want some of both", created, deleted)
 	}
+}
+
+// TestCreateDuringNamespaceDeletion creates an object while its platform namespace is deleted, by
+// the same process and by another. A created object keeps its platform namespace.
+func TestCreateDuringNamespaceDeletion(t *testing.T) {
+	w := sharedWorld(t)
+	a, b := w.rules(t), w.rules(t)
+	ns := w.Namespace(t)
+	deletion := time.Minute // how long one takes, at best
+	for range 3 {
+		if _, err := a.CreateNamespace(t.Context(), ns); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, _, err := a.DeleteNamespace(t.Context(), ns); err != nil {
+			t.Fatal(err)
+		}
+		deletion = min(deletion, time.Since(began))
+	}
+	both := 0
+	const rounds = 40
+	for i := range rounds {
+		if _, err := a.CreateNamespace(t.Context(), ns); err != nil && registry.ReasonOf(err) != registry.ReasonAlreadyExists {
+			t.Fatal(err)
+		}
+		creator := []*registry.Registry{a, b}[i%2]
+		o := storetest.Target(ns, "a", "flink")
+		var wait sync.WaitGroup
+		var createErr, deleteErr error
+		wait.Go(func() {
+			time.Sleep(deletion * time.Duration(i) / rounds)
+			_, createErr = creator.Create(t.Context(), o, nil)
+		})
+		wait.Go(func() { _, _, deleteErr = a.DeleteNamespace(t.Context(), ns) })
+		wait.Wait()
+		if createErr != nil && registry.ReasonOf(createErr) != registry.ReasonNotFound || deleteErr != nil && registry.ReasonOf(deleteErr) != registry.ReasonNamespaceInUse {
+			t.Fatalf("round %d: create: %v; delete: %v", i, createErr, deleteErr)
+		}
+		if createErr != nil {
+			continue
+		}
+		if deleteErr == nil {
+			both++
+		}
+		for _, r := range []*registry.Registry{a, b} {
+			_, err := r.GetNamespace(t.Context(), ns, registry.Consistent)
+			if _, objectErr := r.Get(t.Context(), o.Key(), registry.Consistent); err != nil || objectErr != nil {
+				t.Fatalf("round %d: the platform namespace: %v; the object: %v", i, err, objectErr)
+			}
+			if _, _, err := r.DeleteNamespace(t.Context(), ns); registry.ReasonOf(err) != registry.ReasonNamespaceInUse {
+				t.Fatalf("round %d: the platform namespace is deleted with an object in it: %v", i, err)
+			}
+		}
+		if _, err := a.Delete(t.Context(), o.Key(), registry.Precondition{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("a deletion took %s; %d times both succeeded", deletion.Round(time.Millisecond), both)
 }
 
 // TestDeleteIfConcurrentReference confirms a reference during the check of DeleteIf, which
@@ -211,7 +269,7 @@ func TestPlatformNamespaceFromKubectl(t *testing.T) {
 	for range 5 {
 		name := w.Namespace(t)
 		w.MustKubectl(t, targetYAML("by-kubectl", "", "flink"), "apply", "-n", name, "-f", "-")
-		if _, err := b.GetNamespace(t.Context(), name); err != nil {
+		if _, err := b.GetNamespace(t.Context(), name, registry.Cached); err != nil {
 			t.Fatal(err)
 		}
 	}
