@@ -13,7 +13,7 @@ type directory struct {
 	namespaces map[string]bool
 	ids        map[string]Key
 	objects    map[Key]entry
-	displayed  map[Key]string // free-text names, by the key of who has them
+	displayed  map[Key]string // free-text names by object
 	names      names          // of platform namespaces
 	usage      usage
 }
@@ -38,7 +38,7 @@ func (d *directory) observe(e Event) {
 	case key.Kind == Namespace:
 		delete(d.namespaces, key.Name)
 	case there:
-		key.Namespace = d.names.one(key.Namespace) // few have many objects
+		key.Namespace = d.names.intern(key.Namespace)
 		now := entry{e.Object.Metadata.ID, e.Object.Size()}
 		d.usage.changed(key, now.size-d.forget(key).size)
 		d.ids[now.id], d.objects[key] = key, now
@@ -61,9 +61,8 @@ func (d *directory) forget(key Key) entry {
 	return was
 }
 
-// resolve turns what a client addresses an object by into the key that it is
-// kept under: an id of an object of that kind and namespace, or the free text
-// that older clients call a name. Anything else is the name itself.
+// resolve returns the key of an object that a client addresses by its name, its id, or the
+// free-text name of older clients.
 func (d *directory) resolve(key Key) Key {
 	if !kinds[key.Kind].byID {
 		return key
@@ -82,38 +81,37 @@ func (d *directory) resolve(key Key) Key {
 	return key
 }
 
-// resolve is the directory's, but that of what nobody here has heard of the store is
-// asked, if another process may have made it a moment ago.
+// resolve is [directory.resolve], with a consistent read after a miss if other processes write to
+// the store.
 func (r *Registry) resolve(ctx context.Context, key Key) (Key, error) {
-	resolved := r.known.resolve(key)
+	resolved := r.directory.resolve(key)
 	if r.shared() == nil || resolved != key || !kinds[key.Kind].byID || !isUUID(key.Name) && freeNames.MatchString(key.Name) {
 		return resolved, nil
 	}
 	hasID := func(o Object) bool { return o.Metadata.ID == key.Name }
-	found, ok, err := r.search(ctx, key.Kind, key.Namespace, hasID, func(o Object) bool { return answersTo(o, key.Name) })
+	found, ok, err := r.search(ctx, key.Kind, key.Namespace, hasID, func(o Object) bool { return hasAddress(o, key.Name) })
 	if !ok {
 		found = key
 	}
 	return found, err
 }
 
-// byID finds an object of a kind and a platform namespace by its id.
+// byID finds an object of a kind and platform namespace by its id.
 func (r *Registry) byID(ctx context.Context, kind Kind, namespace, id string) (Key, bool, error) {
-	key, ok := r.known.byID(id)
+	key, ok := r.directory.byID(id)
 	if ok || r.shared() == nil {
 		return key, ok && key.Kind == kind && key.Namespace == namespace, nil
 	}
 	return r.search(ctx, kind, namespace, func(o Object) bool { return o.Metadata.ID == id })
 }
 
-// search finds an object among all that there are: the first that matches, by the
-// first of the ways to match that any does.
-func (r *Registry) search(ctx context.Context, kind Kind, namespace string, ways ...func(Object) bool) (Key, bool, error) {
+// search finds an object by a consistent list: the first match of the first matcher that has one.
+func (r *Registry) search(ctx context.Context, kind Kind, namespace string, matchers ...func(Object) bool) (Key, bool, error) {
 	all, err := r.store.List(ctx, kind, namespace, Consistent)
 	if err != nil {
 		return Key{}, false, err
 	}
-	for _, matches := range ways {
+	for _, matches := range matchers {
 		if i := slices.IndexFunc(all, matches); i >= 0 {
 			return all[i].Key(), true, nil
 		}
@@ -121,9 +119,9 @@ func (r *Registry) search(ctx context.Context, kind Kind, namespace string, ways
 	return Key{}, false, nil
 }
 
-// answersTo tells whether a client may address an object so: by its name or, where its
-// kind allows that, by its id or the free text that older clients call a name.
-func answersTo(o Object, address string) bool {
+// hasAddress reports whether a client may address an object so: by its name or, if its kind allows
+// that, by its id or its free-text name.
+func hasAddress(o Object, address string) bool {
 	m := o.Metadata
 	return address == m.Name || kinds[o.Kind].byID && (address == m.ID || address == m.DisplayName && m.Name == slug(address))
 }
@@ -142,7 +140,7 @@ func (d *directory) hasNamespace(name string) bool {
 	return d.namespaces[name]
 }
 
-// SameName reports whether two ways to address an object mean the same one.
+// SameName reports whether two names or ids address the same object.
 func (r *Registry) SameName(ctx context.Context, kind Kind, namespace, a, b string) (bool, error) {
 	if a == b {
 		return true, nil

@@ -5,41 +5,40 @@ import (
 	"fmt"
 )
 
-// Reason is one word for what is wrong with a request: the closed list that
-// metrics, tests and documents use. The message beside it is for people.
+// Reason is the machine-readable cause of a refusal, for metrics, tests and documentation.
 type Reason string
 
-// The reasons that the registry itself gives.
+// The reasons of the registry.
 const (
-	ReasonNotFound      Reason = "NotFound"      // no such object, or no such platform namespace
-	ReasonAlreadyExists Reason = "AlreadyExists" // a new object has the name of an existing one
-	ReasonConflict      Reason = "Conflict"      // the stated version is not the current one
-	ReasonImmutableSpec Reason = "ImmutableSpec" // the spec of a target never changes
-	ReasonInvalidName   Reason = "InvalidName"   // the name is not one for this kind
-	ReasonInvalidSpec   Reason = "InvalidSpec"   // the spec does not describe an object of this kind
+	ReasonNotFound      Reason = "NotFound"      // the object or the platform namespace does not exist
+	ReasonAlreadyExists Reason = "AlreadyExists" // an object has the name
+	ReasonConflict      Reason = "Conflict"      // the precondition failed
+	ReasonImmutableSpec Reason = "ImmutableSpec" // the spec of a target cannot be changed
+	ReasonInvalidName   Reason = "InvalidName"   // the name is not valid for the kind
+	ReasonInvalidSpec   Reason = "InvalidSpec"   // the spec is not valid for the kind
 
-	ReasonUnknownReference         Reason = "UnknownReference"         // the spec refers to what does not exist
-	ReasonTargetReferenced         Reason = "TargetReferenced"         // something stands on the target
-	ReasonSessionClusterReferenced Reason = "SessionClusterReferenced" // something runs on the session cluster
-	ReasonClusterUnavailable       Reason = "ClusterUnavailable"       // what runs in the cluster cannot be told
-	ReasonNotSupported             Reason = "NotSupported"             // the store that drey was started with has no such thing
-	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or always exists
-	ReasonClaimForbidden           Reason = "ClaimForbidden"           // who registers the target may not run pods in its Kubernetes namespace
-	ReasonForbidden                Reason = "Forbidden"                // who asks may not do that in the cluster
+	ReasonUnknownReference         Reason = "UnknownReference"         // the spec refers to a missing object
+	ReasonTargetReferenced         Reason = "TargetReferenced"         // the target is referenced
+	ReasonSessionClusterReferenced Reason = "SessionClusterReferenced" // the session cluster is referenced
+	ReasonClusterUnavailable       Reason = "ClusterUnavailable"       // a request to the cluster failed
+	ReasonNotSupported             Reason = "NotSupported"             // the store does not support it
+	ReasonNamespaceInUse           Reason = "NamespaceInUse"           // the platform namespace is not empty, or is the default
+	ReasonClaimForbidden           Reason = "ClaimForbidden"           // the user may not create pods in the target's Kubernetes namespace
+	ReasonForbidden                Reason = "Forbidden"                // the user lacks the permission in the cluster
 	ReasonQuotaExceeded            Reason = "QuotaExceeded"            // the write exceeds the quota of the platform namespace
-	ReasonIDTaken                  Reason = "IDTaken"                  // the object states the id of something else
+	ReasonIDTaken                  Reason = "IDTaken"                  // the requested id belongs to another object
 )
 
-// Error is a request that the rules refuse. Nothing was changed.
+// Error is the refusal of a request by the rules. Nothing was changed.
 type Error struct {
 	Reason  Reason
-	Message string // names the thing, what is wrong with it, and what to do
+	Message string // what failed: why; how to fix
 }
 
 func (e *Error) Error() string { return e.Message }
 
-// ReasonOf returns the reason of the first [*Error] in err's chain, "" if
-// there is none: then err is a failure, not a refusal.
+// ReasonOf returns the reason of the first [*Error] in err's chain; "" if err is a failure, not
+// a refusal.
 func ReasonOf(err error) Reason {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason

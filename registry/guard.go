@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// guard is a lock for many readers or one writer. Waiting for it ends with the context,
-// and readers do not overtake a writer that waits. A nil guard is never held.
+// guard is a read-write lock. Waiting ends with the context, and a waiting writer blocks new
+// readers. A nil guard is never held.
 type guard struct {
-	turn chan struct{} // is held to get in, and by a writer until it leaves
+	entry chan struct{} // held during acquisition, and by a writer until it releases
 
 	mu      sync.Mutex
 	readers int
-	empty   chan struct{} // closed when the last reader leaves; nil: no writer waits
+	empty   chan struct{} // closed when the last reader releases; nil: no writer waits
 }
 
 // guardOf returns the guard for a store: nil if it has [SharedWrites]. Its calls are requests
@@ -25,26 +25,26 @@ func guardOf(s Store) *guard {
 	return newGuard()
 }
 
-func newGuard() *guard { return &guard{turn: make(chan struct{}, 1)} }
+func newGuard() *guard { return &guard{entry: make(chan struct{}, 1)} }
 
-func (g *guard) take(ctx context.Context) error {
+func (g *guard) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("wait for other writes: %w", err)
 	}
 	select {
-	case g.turn <- struct{}{}:
+	case g.entry <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for other writes: %w", ctx.Err())
 	}
 }
 
-// lock holds the guard alone until unlock.
+// lock acquires the guard exclusively.
 func (g *guard) lock(ctx context.Context) (unlock func(), err error) {
 	if g == nil {
 		return func() {}, ctx.Err()
 	}
-	if err := g.take(ctx); err != nil {
+	if err := g.acquire(ctx); err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
@@ -61,29 +61,29 @@ func (g *guard) lock(ctx context.Context) (unlock func(), err error) {
 			g.mu.Lock()
 			g.empty = nil
 			g.mu.Unlock()
-			<-g.turn
+			<-g.entry
 			return nil, fmt.Errorf("wait for other writes: %w", ctx.Err())
 		}
 	}
-	return func() { <-g.turn }, nil
+	return func() { <-g.entry }, nil
 }
 
-// share holds the guard along with others until unlock.
+// share acquires the guard shared.
 func (g *guard) share(ctx context.Context) (unlock func(), err error) {
 	if g == nil {
 		return func() {}, ctx.Err()
 	}
-	if err := g.take(ctx); err != nil {
+	if err := g.acquire(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-g.turn }()
+	defer func() { <-g.entry }()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.readers++
-	return g.leave, nil
+	return g.release, nil
 }
 
-func (g *guard) leave() {
+func (g *guard) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.readers--; g.readers == 0 && g.empty != nil {

@@ -11,29 +11,28 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
-// Index answers, from memory and in constant time, which targets a Kubernetes
-// namespace has. A store's watch feeds it; nobody else writes to it.
+// Index is a cache of targets by Kubernetes namespace, and of Deployments and SessionClusters,
+// with lookups in constant time. A watch of the store feeds it.
 type Index struct {
-	home   string // what an unset spec.kubernetes.namespace means
-	synced atomic.Bool
+	ownNamespace string // default of spec.kubernetes.namespace
+	synced       atomic.Bool
 
 	mu          sync.RWMutex
-	byNamespace map[string][]Target // lists are replaced, never changed: readers keep them
+	byNamespace map[string][]Target // slices are immutable: readers share them
 	targets     int
 	registered  map[Key]Registered // Deployments and SessionClusters
 	keyByID     map[string]Key     // of these
 	names       names              // of platform namespaces
 }
 
-// NewIndex returns an empty index. home is the Kubernetes namespace that drey
-// runs in, where targets without a namespace point.
-func NewIndex(home string) *Index {
-	return &Index{home: home, byNamespace: make(map[string][]Target), registered: make(map[Key]Registered), keyByID: make(map[string]Key), names: make(names)}
+// NewIndex returns an empty index. ownNamespace is the Kubernetes namespace that drey runs in,
+// where targets without a namespace point.
+func NewIndex(ownNamespace string) *Index {
+	return &Index{ownNamespace: ownNamespace, byNamespace: make(map[string][]Target), registered: make(map[Key]Registered), keyByID: make(map[string]Key), names: make(names)}
 }
 
-// Follow fills the index from the store and keeps it up to date until ctx
-// ends. When it returns nil, the index is [Index.Synced]. A [Registry] that is
-// given the index does the same, with one reading of the store for both.
+// Follow fills the index from a store and keeps it up to date until ctx ends. When it returns
+// nil, the index is [Index.Synced]. [Options.Index] makes a [Registry] do the same.
 func (x *Index) Follow(ctx context.Context, store Store) error {
 	for _, kind := range indexed {
 		if err := store.Watch(ctx, kind, x.observe); err != nil {
@@ -44,29 +43,29 @@ func (x *Index) Follow(ctx context.Context, store Store) error {
 	return nil
 }
 
-// indexed are the kinds that an index keeps something of.
+// indexed are the kinds that an index watches.
 var indexed = []Kind{DeploymentTarget, Deployment, SessionCluster}
 
-// Synced says whether the index has seen all that the store held when it began
-// to follow. Before that, a missing target proves nothing.
+// Synced reports whether the index has the initial list of the store. Before that, a target may
+// be missing.
 func (x *Index) Synced() bool { return x.synced.Load() }
 
 // Targets returns the targets of a Kubernetes namespace, ordered by platform
-// namespace and name. The list is shared: do not change it.
+// namespace and name. The slice is shared: do not modify it.
 func (x *Index) Targets(namespace string) []Target {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.byNamespace[namespace]
 }
 
-// Namespaces returns the Kubernetes namespaces that have targets, in no order.
+// Namespaces returns the Kubernetes namespaces with targets, unordered.
 func (x *Index) Namespaces() []string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return slices.Collect(maps.Keys(x.byNamespace))
 }
 
-// Len is the number of targets.
+// Len returns the number of targets.
 func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -84,12 +83,11 @@ func (x *Index) observe(e Event) {
 	}
 }
 
-// observeTarget relies on the spec of a target never changing: where it points now
-// is where it has been listed.
+// observeTarget relies on immutable specs: a target never moves to another Kubernetes namespace.
 func (x *Index) observeTarget(e Event) {
-	namespace := targetNamespace(e.Object, x.home)
+	namespace := targetNamespace(e.Object, x.ownNamespace)
 	m := e.Object.Metadata
-	t := Target{PlatformNamespace: x.names.one(m.Namespace), Name: m.Name, ID: m.ID} // few namespaces have many targets
+	t := Target{PlatformNamespace: x.names.intern(m.Namespace), Name: m.Name, ID: m.ID}
 	before := x.byNamespace[namespace]
 	at, there := slices.BinarySearchFunc(before, t, func(a, b Target) int {
 		return cmp.Or(cmp.Compare(a.PlatformNamespace, b.PlatformNamespace), cmp.Compare(a.Name, b.Name))
@@ -97,7 +95,7 @@ func (x *Index) observeTarget(e Event) {
 	after := make([]Target, 0, len(before)+1)
 	after = append(after, before[:at]...)
 	if there {
-		before = before[1:] // what was at this place is left out
+		before = before[1:]
 		x.targets--
 	}
 	if e.Change != Deleted {
@@ -111,16 +109,14 @@ func (x *Index) observeTarget(e Event) {
 	x.byNamespace[namespace] = after
 }
 
-// pointsAt tells whether a target, known by its name or its id, points at a
-// Kubernetes namespace.
+// pointsAt reports whether a target, by its name or its id, points at a Kubernetes namespace.
 func (x *Index) pointsAt(platformNamespace, name, id, kubernetesNamespace string) bool {
 	return slices.ContainsFunc(x.byNamespace[kubernetesNamespace], func(t Target) bool {
 		return t.PlatformNamespace == platformNamespace && (name != "" && t.Name == name || name == "" && t.ID == id)
 	})
 }
 
-// Registered is a [Deployment] or [SessionCluster] of the registry, as
-// admission sees it.
+// Registered is a [Deployment] or [SessionCluster] as admission uses it.
 type Registered struct {
 	Kind              Kind
 	PlatformNamespace string
@@ -128,14 +124,13 @@ type Registered struct {
 	DisplayName       string // empty if it has none
 	ID                string
 
-	targetName, targetID string // where it runs, by one or the other; both empty if it does not say
+	targetName, targetID string // its reference to a target; both empty: none
 }
 
-// Label is the value of the label that names it: its name or, if that was made
-// from free text, as older clients send it, what that text makes.
+// Label returns the value of the label with its name.
 func (r Registered) Label() string { return LabelValue(r.Name) }
 
-// ByID returns the Deployment or SessionCluster with an id, wherever it is.
+// ByID returns the Deployment or SessionCluster with an id, of any platform namespace.
 func (x *Index) ByID(id string) (Registered, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -146,10 +141,9 @@ func (x *Index) ByID(id string) (Registered, bool) {
 	return x.registered[key], true
 }
 
-// Linked returns the Deployment or SessionCluster, as kind says, of a platform
-// namespace that a workload in a Kubernetes namespace is a run of: the one whose
-// id or name is stated or, if nothing is, the one of its name. One that is
-// registered for another Kubernetes namespace is not it.
+// Linked returns the Deployment or SessionCluster that a workload in a Kubernetes namespace runs:
+// the one with the stated id or name or, if none is stated, the one with the workload's name.
+// One whose target points at another Kubernetes namespace does not match.
 func (x *Index) Linked(kind Kind, platformNamespace, kubernetesNamespace, stated, name string) (Registered, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -170,8 +164,8 @@ func (x *Index) Linked(kind Kind, platformNamespace, kubernetesNamespace, stated
 	return r, true
 }
 
-// runsIn tells whether a registered object runs in a Kubernetes namespace. One
-// that names no target may run wherever it is stated.
+// runsIn reports whether an object runs in a Kubernetes namespace. One without a target runs in
+// any, for workloads that state it.
 func (x *Index) runsIn(r Registered, kubernetesNamespace string, stated bool) bool {
 	if r.targetName == "" && r.targetID == "" {
 		return stated
@@ -179,10 +173,10 @@ func (x *Index) runsIn(r Registered, kubernetesNamespace string, stated bool) bo
 	return x.pointsAt(r.PlatformNamespace, r.targetName, r.targetID, kubernetesNamespace)
 }
 
-// observeRegistered keeps what [Index.Linked] answers from.
+// observeRegistered maintains the maps of [Index.Linked].
 func (x *Index) observeRegistered(e Event) {
 	key := e.Object.Key()
-	if id := x.registered[key].ID; x.keyByID[id] == key { // else another has it by now
+	if id := x.registered[key].ID; x.keyByID[id] == key { // else another object has the id
 		delete(x.keyByID, id)
 	}
 	delete(x.registered, key)
@@ -194,7 +188,7 @@ func (x *Index) observeRegistered(e Event) {
 		TargetName string `json:"deploymentTargetName"`
 		TargetID   string `json:"deploymentTargetId"`
 	}
-	_ = jsonv2.Unmarshal(e.Object.Spec, &spec) // it was read when it was kept
+	_ = jsonv2.Unmarshal(e.Object.Spec, &spec) // validated when it was stored
 	x.registered[key] = Registered{
 		Kind: key.Kind, PlatformNamespace: key.Namespace, Name: key.Name, DisplayName: m.DisplayName, ID: m.ID, targetName: spec.TargetName, targetID: spec.TargetID,
 	}

@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// Workloads says what of Flink runs in the cluster.
+// Workloads lists the Flink workloads of the cluster.
 type Workloads interface {
-	// Running lists what runs in a Kubernetes namespace and belongs to a
-	// platform namespace, and Flink's custom resources there, which an operator
-	// may start at any time.
+	// Running lists the workloads of a platform namespace in a Kubernetes namespace,
+	// including Flink's custom resources without pods, which an operator may start.
 	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
 
-	// Jobs lists the jobs among it.
+	// Jobs lists their jobs.
 	Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]RunningJob, error)
 }
 
@@ -24,22 +23,20 @@ type noWorkloads struct{}
 func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
 func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)   { return nil, nil }
 
-// Job is a run of a Flink application. The registry keeps none: they are
-// derived from what runs in the cluster.
+// Job is the kind of a run of a Flink application. Jobs are derived from pods, not stored.
 const Job Kind = "Job"
 
-// RunningJob is a job of which pods are in the cluster.
+// RunningJob is a job that has pods in the cluster.
 type RunningJob struct {
 	ID             string
-	DeploymentID   string // empty if its pods do not say
-	DeploymentName string // empty if its pods do not say
+	DeploymentID   string // empty if its pods lack the label
+	DeploymentName string // empty if its pods lack the label
 	Since          time.Time
 }
 
-// Jobs returns the jobs that run in the targets of a platform namespace,
-// ordered by id; those of one Deployment unless deploymentID is empty. Without a
-// cluster there are none. Refused with [ReasonNotFound] (the platform
-// namespace).
+// Jobs returns the jobs in the targets of a platform namespace, ordered by id: those of one
+// Deployment, or all if deploymentID is "". Without a cluster there are none. Refused with
+// [ReasonNotFound] (the platform namespace) or [ReasonClusterUnavailable].
 func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]Object, error) {
 	if err := r.checkNamespace(ctx, namespace); err != nil {
 		return nil, err
@@ -48,16 +45,16 @@ func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]
 	if err != nil {
 		return nil, err
 	}
-	var where []string
+	var kubernetesNamespaces []string
 	for _, t := range targets {
-		where = append(where, targetNamespace(t, r.ownNamespace))
+		kubernetesNamespaces = append(kubernetesNamespaces, targetNamespace(t, r.ownNamespace))
 	}
-	slices.Sort(where)
+	slices.Sort(kubernetesNamespaces)
 	found := []Object{}
-	for _, kubernetesNamespace := range slices.Compact(where) {
+	for _, kubernetesNamespace := range slices.Compact(kubernetesNamespaces) {
 		running, err := r.workloads.Jobs(ctx, kubernetesNamespace, namespace)
 		if err != nil {
-			return nil, untold(kubernetesNamespace, err)
+			return nil, cannotList(kubernetesNamespace, err)
 		}
 		for _, j := range running {
 			if deploymentID == "" || j.DeploymentID == deploymentID {
@@ -69,7 +66,7 @@ func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]
 	return found, nil
 }
 
-// GetJob returns one job by its id. Refused with [ReasonNotFound].
+// GetJob returns a job by its id. Refused as [Registry.Jobs].
 func (r *Registry) GetJob(ctx context.Context, namespace, id string) (Object, error) {
 	all, err := r.Jobs(ctx, namespace, "")
 	if err != nil {
@@ -80,12 +77,12 @@ func (r *Registry) GetJob(ctx context.Context, namespace, id string) (Object, er
 			return o, nil
 		}
 	}
-	return Object{}, refuse(ReasonNotFound, "there is no Job with id %s in platform namespace %s: a job is listed while its pods are in the cluster",
+	return Object{}, refuse(ReasonNotFound, "there is no Job with id %s in platform namespace %s: jobs exist while their pods do",
 		quote(id), quote(namespace))
 }
 
 func (j RunningJob) object(namespace string) Object {
-	spec, _ := json.Marshal(struct { // strings only: it cannot fail
+	spec, _ := json.Marshal(struct { // strings marshal
 		DeploymentID   string `json:"deploymentId,omitempty"`
 		DeploymentName string `json:"deploymentName,omitempty"`
 	}{j.DeploymentID, j.DeploymentName})

@@ -12,49 +12,47 @@ import (
 
 var targetNames = regexp.MustCompile(`^[0-9a-zA-Z_-]{1,250}$`)
 
-// targetName is the REST API's rule for the names of targets.
-func targetName(kind Kind, name string) (kept, free string, err error) {
+// targetName validates the name of a target.
+func targetName(kind Kind, name string) (stored, freeText string, err error) {
 	if !targetNames.MatchString(name) {
 		return "", "", refuse(ReasonInvalidName,
-			"%s is not a name for a %s: use 1 to 250 characters of 0-9, a-z, A-Z, hyphen and underscore", quote(name), kind)
+			"%s is not a valid name for a %s: use 1 to 250 characters of 0-9, a-z, A-Z, hyphen and underscore", quote(name), kind)
 	}
 	return name, "", nil
 }
 
 var freeNames = regexp.MustCompile(`^[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?$`)
 
-// freeName is the REST API's rule for the names of Deployments and
-// SessionClusters: 1 to 63 of [-0-9a-z], no hyphen at either end. Older clients
-// put free text there, which is a display name now; the name is made from it.
-func freeName(kind Kind, name string) (kept, free string, err error) {
+// freeName validates the name of a Deployment or SessionCluster: 1 to 63 characters of [-0-9a-z],
+// no hyphen at either end. The free text of older clients becomes the display name, and the name
+// is derived from it.
+func freeName(kind Kind, name string) (stored, freeText string, err error) {
 	if freeNames.MatchString(name) {
 		return name, "", nil
 	}
 	const longest = 1000
 	if strings.TrimSpace(name) == "" || len(name) > longest || !utf8.ValidString(name) {
 		return "", "", refuse(ReasonInvalidName,
-			"%s is not a name for a %s: use 1 to 63 characters of 0-9, a-z and hyphen, with no hyphen at either end", quote(name), kind)
+			"%s is not a valid name for a %s: use 1 to 63 characters of 0-9, a-z and hyphen, with no hyphen at either end", quote(name), kind)
 	}
 	return slug(name), name, nil
 }
 
-// checkNamespaceName holds for platform namespaces and Kubernetes namespaces
-// alike: an RFC 1123 label, since the Kubernetes store keeps the first in the
-// second.
+// checkNamespaceName reports whether name is an RFC 1123 label: valid for Kubernetes namespaces,
+// and for platform namespaces, which the Kubernetes store keeps there.
 func checkNamespaceName(name string) bool {
 	return len(validation.IsDNS1123Label(name)) == 0
 }
 
-// maxValue is the longest value that a Kubernetes label may have.
+// maxValue is the maximum length of a label value.
 const maxValue = 63
 
-// LabelValue turns a name, which may be any text, into a label value that a
-// person recognizes: lower case, hyphens for whatever is not a letter or a
-// digit. A name that lost something other than ASCII punctuation, or that was
-// cut, ends in eight hex digits of its SHA-256, so that two names do not share
-// a value by accident. A valid label value in lower case stays as it is.
+// LabelValue converts any text to a readable label value: lower case, with hyphens instead of
+// other characters than letters and digits. A text that was truncated, or that lost more than
+// ASCII punctuation, ends in eight hex digits of its SHA-256, so that values do not collide. A
+// valid label value in lower case is unchanged.
 //
-// It is defined for every string and idempotent.
+// It is total and idempotent.
 func LabelValue(name string) string {
 	if name != "" && IsLabelValue(name) && name == strings.ToLower(name) {
 		return name
@@ -62,8 +60,7 @@ func LabelValue(name string) string {
 	return slug(name)
 }
 
-// slug is LabelValue but for names that are valid label values: those lose
-// their underscores and dots too.
+// slug is LabelValue, but also replaces underscores and dots.
 func slug(name string) string {
 	value, lost := hyphenate(name)
 	switch {
@@ -79,9 +76,8 @@ func slug(name string) string {
 	return value
 }
 
-// hyphenate keeps lower-case ASCII letters and digits and makes every run of
-// anything else one hyphen, none at the ends. lost says that a character was
-// none of ASCII's.
+// hyphenate converts to lower case and replaces each run of other characters than ASCII letters
+// and digits by a hyphen, none at the ends. lost reports characters outside ASCII.
 func hyphenate(name string) (value string, lost bool) {
 	var b strings.Builder
 	gap := false
@@ -110,9 +106,8 @@ func digest(name string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// IsLabelValue is Kubernetes' rule: empty, or at most 63 letters, digits and
-// -_. with a letter or digit at both ends. It is written out because it runs
-// for every pod.
+// IsLabelValue reports whether s is a valid label value: empty, or at most 63 letters, digits and
+// -_. with a letter or digit at both ends. It does not allocate; it runs for every pod.
 func IsLabelValue(s string) bool {
 	if len(s) > maxValue {
 		return false
@@ -132,13 +127,12 @@ func IsLabelValue(s string) bool {
 	return true
 }
 
-// names keeps one copy of each of a few names that many objects have. What comes
-// decoded from a store has copies of its own.
+// names interns strings that many objects share, such as platform namespaces.
 type names map[string]string
 
-func (n names) one(name string) string {
-	if kept, ok := n[name]; ok {
-		return kept
+func (n names) intern(name string) string {
+	if interned, ok := n[name]; ok {
+		return interned
 	}
 	n[name] = name
 	return name

@@ -14,7 +14,7 @@ func (r *Registry) Namespaces(ctx context.Context) ([]Object, error) {
 	return r.store.List(ctx, Namespace, "", Cached)
 }
 
-// GetNamespace returns one platform namespace. Refused with [ReasonNotFound].
+// GetNamespace returns a platform namespace. Refused with [ReasonNotFound].
 func (r *Registry) GetNamespace(ctx context.Context, name string, c Consistency) (Object, error) {
 	o, err := r.store.Get(ctx, namespaceKey(name), c)
 	if errors.Is(err, ErrNotFound) {
@@ -23,29 +23,28 @@ func (r *Registry) GetNamespace(ctx context.Context, name string, c Consistency)
 	return o, err
 }
 
-// CreateNamespace makes a platform namespace. Refused with
-// [ReasonAlreadyExists] or [ReasonInvalidName].
+// CreateNamespace creates a platform namespace. Refused with [ReasonAlreadyExists] or
+// [ReasonInvalidName].
 func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, error) {
 	if !checkNamespaceName(name) {
 		return Object{}, refuse(ReasonInvalidName,
-			"%s is not a name for a platform namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(name))
+			"%s is not a valid name for a platform namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(name))
 	}
 	now := r.timestamp()
-	kept, err := r.store.Create(ctx, Object{
+	stored, err := r.store.Create(ctx, Object{
 		Kind:     Namespace,
 		Metadata: Metadata{ID: uuid.NewString(), Name: name, CreatedAt: now, ModifiedAt: now, Labels: map[string]string{}, Annotations: map[string]string{}},
 		Spec:     json.RawMessage("{}"),
 	})
 	if errors.Is(err, ErrExists) {
-		return Object{}, refuse(ReasonAlreadyExists, "platform namespace %s exists already", quote(name))
+		return Object{}, refuse(ReasonAlreadyExists, "platform namespace %s already exists", quote(name))
 	}
-	return kept, err
+	return stored, err
 }
 
-// DeleteNamespace removes an empty platform namespace, with the tokens that let
-// people into it, and returns its last state and theirs: of those tokens that are
-// gone, also with an error. Refused with [ReasonNotFound], and with
-// [ReasonNamespaceInUse] for [DefaultNamespace] and while something is in it.
+// DeleteNamespace deletes an empty platform namespace and its API tokens, and returns their
+// last states: of the deleted tokens also with an error. Refused with [ReasonNotFound], and with
+// [ReasonNamespaceInUse] for [DefaultNamespace] and while it has objects.
 //
 // The guard excludes creations of objects in it. With [SharedWrites] such an object keeps its
 // platform namespace.
@@ -60,7 +59,7 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 		return Object{}, nil, err
 	}
 	if name == DefaultNamespace {
-		return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s always exists", quote(name))
+		return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s cannot be deleted", quote(name))
 	}
 	for _, kind := range []Kind{Deployment, SessionCluster, DeploymentTarget} {
 		inside, err := r.store.List(ctx, kind, name, Consistent)
@@ -69,10 +68,10 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 		}
 		if len(inside) > 0 {
 			return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s is not empty: delete %s first",
-				quote(name), listSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
+				quote(name), joinSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
 		}
 	}
-	// The tokens first: they must not open a namespace that is made anew.
+	// Tokens first: they must not be valid for a new namespace of this name.
 	tokens, err := r.store.List(ctx, APIToken, name, Consistent)
 	if err != nil {
 		return Object{}, nil, err
@@ -86,7 +85,7 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 	return o, gone, r.store.Delete(ctx, namespaceKey(name), o.Metadata.ResourceVersion)
 }
 
-// checkPlace refuses a key in a platform namespace that does not exist.
+// checkPlace refuses a key whose platform namespace does not exist.
 func (r *Registry) checkPlace(ctx context.Context, key Key) error {
 	if key.Namespace == Everywhere && kinds[key.Kind].everywhere {
 		return nil
@@ -94,10 +93,10 @@ func (r *Registry) checkPlace(ctx context.Context, key Key) error {
 	return r.checkNamespace(ctx, key.Namespace)
 }
 
-// checkNamespace answers from memory, but that of what nobody here has heard of the
-// store is asked, if another process may have made it a moment ago.
+// checkNamespace refuses a platform namespace that does not exist. A miss in the directory is
+// verified by a consistent read if other processes write to the store.
 func (r *Registry) checkNamespace(ctx context.Context, namespace string) error {
-	if r.known.hasNamespace(namespace) {
+	if r.directory.hasNamespace(namespace) {
 		return nil
 	}
 	if r.shared() != nil && checkNamespaceName(namespace) {
@@ -107,9 +106,10 @@ func (r *Registry) checkNamespace(ctx context.Context, namespace string) error {
 	return noNamespace(namespace)
 }
 
-// noNamespace does not say which there are: not everybody may know that.
+// noNamespace returns the refusal of a missing platform namespace. The message names no others,
+// which the user may not be permitted to see.
 func noNamespace(namespace string) error {
-	return refuse(ReasonNotFound, "platform namespace %s does not exist: GET /namespaces/v1/namespaces lists those that you may see, POST there makes one", quote(namespace))
+	return refuse(ReasonNotFound, "platform namespace %s does not exist: list yours with GET /namespaces/v1/namespaces, or create it with POST", quote(namespace))
 }
 
 func namespaceKey(name string) Key { return Key{Kind: Namespace, Name: name} }

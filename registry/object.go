@@ -18,36 +18,34 @@ import (
 // DefaultNamespace is the platform namespace that always exists.
 const DefaultNamespace = "default"
 
-// Key addresses one object.
+// Key identifies an object.
 type Key struct {
 	Kind      Kind
 	Namespace string // the platform namespace
 	Name      string
 }
 
-// Object is anything that the registry keeps. The zero Spec is not valid in a
-// stored object: rules for it are those of its kind.
+// Object is an object of the registry. The kind defines the rules of its spec.
 type Object struct {
 	Kind     Kind            `json:"kind"`
 	Metadata Metadata        `json:"metadata"`
 	Spec     json.RawMessage `json:"spec"` // one compact JSON object
 }
 
-// Metadata is what every object has. The server owns ID, the times and
-// ResourceVersion.
+// Metadata is the metadata of an object. The server sets ID, the times and ResourceVersion.
 type Metadata struct {
 	ID              string            `json:"id"`                    // a UUID
-	Name            string            `json:"name,omitempty"`        // empty of a Job alone
-	DisplayName     string            `json:"displayName,omitempty"` // free text; not of a target
+	Name            string            `json:"name,omitempty"`        // empty for a Job
+	DisplayName     string            `json:"displayName,omitempty"` // free text; empty for a target
 	Namespace       string            `json:"namespace"`
 	CreatedAt       time.Time         `json:"createdAt"`  // UTC, to the millisecond
 	ModifiedAt      time.Time         `json:"modifiedAt"` // UTC, to the millisecond
 	Labels          map[string]string `json:"labels"`
 	Annotations     map[string]string `json:"annotations"`
-	ResourceVersion int32             `json:"resourceVersion"` // 1 on a new object, more on each change
+	ResourceVersion int32             `json:"resourceVersion"` // 1 on a new object; changes with each write
 }
 
-// Key is the address of o.
+// Key returns the key of o.
 func (o Object) Key() Key {
 	return Key{Kind: o.Kind, Namespace: o.Metadata.Namespace, Name: o.Metadata.Name}
 }
@@ -60,53 +58,49 @@ func (o Object) Clone() Object {
 	return o
 }
 
-// Kind names what an object is, as the REST API writes it in its kind field.
+// Kind is the kind of an object, as in the REST API.
 type Kind string
 
-// The kinds that the registry keeps.
+// The kinds of stored objects.
 const (
-	// DeploymentTarget is a name in a platform namespace that stands for a
-	// Kubernetes namespace in which Flink may run.
+	// DeploymentTarget admits Flink to a Kubernetes namespace.
 	DeploymentTarget Kind = "DeploymentTarget"
-	// Deployment is a Flink application that clients describe; drey reads of
-	// its spec to what it refers, and keeps the rest.
+	// Deployment is a Flink application. Drey reads the references in its spec.
 	Deployment Kind = "Deployment"
-	// SessionCluster is likewise a Flink cluster that takes many jobs.
+	// SessionCluster is a Flink session cluster. Drey reads the references in its spec.
 	SessionCluster Kind = "SessionCluster"
-	// Namespace is a platform namespace. It has a name, and nothing else.
+	// Namespace is a platform namespace. It has a name and an empty spec.
 	Namespace Kind = "Namespace"
-	// APIToken lets its holder into a platform namespace, or with [Everywhere]
-	// into all. Its spec is for those to read who let people in.
+	// APIToken grants access to a platform namespace, or to all with [Everywhere]. Package
+	// access defines its spec.
 	APIToken Kind = "ApiToken"
 )
 
-// Everywhere stands for all platform namespaces where an APIToken may.
+// Everywhere is the namespace of an APIToken for all platform namespaces.
 const Everywhere = "*"
 
-// rules are what the registry checks of a kind.
+// rules are the rules of a kind.
 type rules struct {
-	// name brings a name that a client chose into the form in which it is
-	// kept, and what it was as free text, if it was.
-	name func(kind Kind, name string) (kept, free string, err error)
-	// spec reads a spec, and returns it as it is kept.
+	// name validates a name, and derives it from free text.
+	name func(kind Kind, name string) (stored, freeText string, err error)
+	// spec validates a spec and normalizes it.
 	spec func(kind Kind, raw json.RawMessage) (json.RawMessage, error)
-	// refersTo lists what an object of the kind stands on.
+	// refersTo returns the references in a spec.
 	refersTo func(spec json.RawMessage) ([]ref, error)
 
 	immutableSpec bool
-	byID          bool // may be addressed by its id, too
-	everywhere    bool // may be in [Everywhere]
+	byID          bool // clients may address objects by id
+	everywhere    bool // objects may be in [Everywhere]
 }
 
 var kinds = map[Kind]rules{
 	DeploymentTarget: {name: targetName, spec: targetSpec, refersTo: refersToNothing, immutableSpec: true},
-	Deployment:       {name: freeName, spec: keptSpec, refersTo: refersByName, byID: true},
-	SessionCluster:   {name: freeName, spec: keptSpec, refersTo: refersByName, byID: true},
-	APIToken:         {name: targetName, spec: keptSpec, refersTo: refersToNothing, immutableSpec: true, everywhere: true},
+	Deployment:       {name: freeName, spec: anySpec, refersTo: refersByName, byID: true},
+	SessionCluster:   {name: freeName, spec: anySpec, refersTo: refersByName, byID: true},
+	APIToken:         {name: targetName, spec: anySpec, refersTo: refersToNothing, immutableSpec: true, everywhere: true},
 }
 
-// targetSpec writes a target's spec out in one form, so that two that say the
-// same are the same.
+// targetSpec validates the spec of a target, and returns its canonical form.
 func targetSpec(_ Kind, raw json.RawMessage) (json.RawMessage, error) {
 	spec, err := parseTargetSpec(raw)
 	if err != nil {
@@ -115,24 +109,23 @@ func targetSpec(_ Kind, raw json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(spec)
 }
 
-// keptSpec takes any object, whole: it belongs to the client, and has fields
-// that nobody here has heard of.
-func keptSpec(kind Kind, raw json.RawMessage) (json.RawMessage, error) {
+// anySpec accepts any JSON object, and returns it without white space.
+func anySpec(kind Kind, raw json.RawMessage) (json.RawMessage, error) {
 	v := jsontext.Value(raw).Clone()
 	if len(v) == 0 || v.Kind() == 'n' {
-		return nil, refuse(ReasonInvalidSpec, "spec is missing: a %s needs one, if only {}", kind)
+		return nil, refuse(ReasonInvalidSpec, "spec is missing: a %s needs one, {} at least", kind)
 	}
 	if v.Kind() != '{' {
 		return nil, refuse(ReasonInvalidSpec, "spec is not an object")
 	}
 	if err := v.Compact(jsontext.PreserveRawStrings(true)); err != nil {
-		return nil, refuse(ReasonInvalidSpec, "spec is not readable: %v", err)
+		return nil, refuse(ReasonInvalidSpec, "spec is not valid JSON: %v", err)
 	}
 	return json.RawMessage(v), nil
 }
 
-// sameSpec reports whether two specs say the same, whatever the order of their
-// keys. Numbers are compared as they are written: none is rounded.
+// sameSpec reports whether two specs are equal, in any order of keys. Numbers are compared by
+// their text.
 func sameSpec(a, b json.RawMessage) bool {
 	ordered := func(raw json.RawMessage) string {
 		v := jsontext.Value(raw).Clone()
@@ -144,11 +137,10 @@ func sameSpec(a, b json.RawMessage) bool {
 	return string(a) == string(b) || ordered(a) == ordered(b)
 }
 
-// ref is what one object says of another that it stands on: a kind, and a name
-// or an id.
+// ref is a reference in a spec, by name or by id.
 type ref struct {
 	kind     Kind
-	field    string // where it says so
+	field    string // its path, for messages
 	name, id string
 }
 
@@ -161,9 +153,8 @@ func (r ref) String() string {
 
 func refersToNothing(json.RawMessage) ([]ref, error) { return nil, nil }
 
-// refersByName reads the fields by which Ververica Platform's Deployments and
-// SessionClusters refer to others: a target by its name or, in older clients,
-// its id; a Deployment in session mode to its cluster.
+// refersByName returns the references of a Deployment or SessionCluster of Ververica Platform: to a
+// target by its name or, from older clients, its id; to a session cluster by its name.
 func refersByName(spec json.RawMessage) ([]ref, error) {
 	var s struct {
 		TargetName     string `json:"deploymentTargetName"`
@@ -186,8 +177,8 @@ func refersByName(spec json.RawMessage) ([]ref, error) {
 	return refs, nil
 }
 
-// isTo tells whether a reference from the same platform namespace is to an object. Its
-// id or free text may stand where a name is meant.
+// isTo reports whether a reference in the same platform namespace is to an object, which its name
+// may address by id or free text too.
 func (r ref) isTo(o Object) bool {
 	switch {
 	case r.kind != o.Kind:
@@ -195,7 +186,7 @@ func (r ref) isTo(o Object) bool {
 	case r.id != "":
 		return r.id == o.Metadata.ID
 	}
-	return answersTo(o, r.name)
+	return hasAddress(o, r.name)
 }
 
 // TargetSpec is the spec of a [DeploymentTarget].
@@ -203,31 +194,30 @@ type TargetSpec struct {
 	Kubernetes *TargetKubernetes `json:"kubernetes"`
 }
 
-// TargetKubernetes says where in the cluster a target points.
+// TargetKubernetes is the place in the cluster that a target points at.
 type TargetKubernetes struct {
-	// Namespace is the Kubernetes namespace. Empty means the one that drey
-	// itself runs in.
+	// Namespace is the Kubernetes namespace; "": the one that drey runs in.
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// Target is a [DeploymentTarget] as admission sees it.
+// Target is a [DeploymentTarget] as admission uses it.
 type Target struct {
 	PlatformNamespace string
 	Name              string
 	ID                string
 }
 
-// String is how messages name a target.
+// String returns PLATFORM-NAMESPACE/NAME.
 func (t Target) String() string { return t.PlatformNamespace + "/" + t.Name }
 
-// parseTargetSpec reads the spec of a target. A field it does not know is an
-// error: a misspelled namespace would silently mean drey's own.
+// parseTargetSpec parses the spec of a target. Unknown fields are errors: a misspelled namespace
+// would mean the one that drey runs in.
 func parseTargetSpec(raw json.RawMessage) (TargetSpec, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err == nil {
 		if _, ok := members["deploymentPatchSet"]; ok {
 			return TargetSpec{}, refuse(ReasonInvalidSpec,
-				"spec.deploymentPatchSet existed in Ververica Platform 2.0 only: remove it, and set the values in the Deployments or in the platform's defaults")
+				"spec.deploymentPatchSet is not supported since Ververica Platform 2.0: remove it, and set the values in the Deployments")
 		}
 	}
 	var spec TargetSpec
@@ -242,18 +232,17 @@ func parseTargetSpec(raw json.RawMessage) (TargetSpec, error) {
 	}
 	if ns := spec.Kubernetes.Namespace; ns != "" && !checkNamespaceName(ns) {
 		return spec, refuse(ReasonInvalidSpec,
-			"spec.kubernetes.namespace: %s is not the name of a Kubernetes namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(ns))
+			"spec.kubernetes.namespace: %s is not a valid name of a Kubernetes namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(ns))
 	}
 	return spec, nil
 }
 
-// describeSpecError says where below spec the decoder stopped, in the dotted
-// form that the rest of the API's messages use.
+// describeSpecError formats a decoding error with the dotted path of the field.
 func describeSpecError(err error) string {
 	if e, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
 		path := "spec" + strings.ReplaceAll(string(e.JSONPointer), "/", ".")
 		if errors.Is(err, jsonv2.ErrUnknownName) {
-			return fmt.Sprintf("%s is not a field of a DeploymentTarget: its spec has kubernetes.namespace and nothing else", path)
+			return fmt.Sprintf("%s is not a field of a DeploymentTarget: its only field is kubernetes.namespace", path)
 		}
 		want := "an object"
 		if e.GoType != nil && e.GoType.Kind().String() == "string" {
@@ -261,10 +250,10 @@ func describeSpecError(err error) string {
 		}
 		return fmt.Sprintf("%s is not %s", path, want)
 	}
-	return fmt.Sprintf("spec is not readable: %v", err)
+	return fmt.Sprintf("spec is not valid JSON: %v", err)
 }
 
-// quote prints a name that may be anything, cut short.
+// quote quotes untrusted text, truncated to 80 bytes.
 func quote(name string) string {
 	const most = 80
 	if len(name) > most {
@@ -273,17 +262,18 @@ func quote(name string) string {
 	return strconv.Quote(name)
 }
 
-// TargetNamespace is the Kubernetes namespace that a target points at; home is the
-// one that drey runs in.
-func TargetNamespace(target Object, home string) string { return targetNamespace(target, home) }
+// TargetNamespace returns the Kubernetes namespace that a target points at. ownNamespace is the one
+// that drey runs in.
+func TargetNamespace(target Object, ownNamespace string) string {
+	return targetNamespace(target, ownNamespace)
+}
 
-// targetNamespace is the Kubernetes namespace that a kept target points at.
-// Rules have read the spec before it was kept; what cannot be read points
-// nowhere a workload can be.
-func targetNamespace(o Object, home string) string {
+// targetNamespace returns the Kubernetes namespace that a stored target points at: "" for an invalid
+// spec, which the rules do not accept.
+func targetNamespace(o Object, ownNamespace string) string {
 	var spec TargetSpec
 	if err := jsonv2.Unmarshal(o.Spec, &spec); err != nil || spec.Kubernetes == nil {
 		return ""
 	}
-	return cmp.Or(spec.Kubernetes.Namespace, home)
+	return cmp.Or(spec.Kubernetes.Namespace, ownNamespace)
 }

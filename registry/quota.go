@@ -77,7 +77,7 @@ func (r *Registry) reserveBytes(o Object, n int64) (release func(), err error) {
 	if r.stored != nil { // before the lock, which the store's watch takes under its own
 		stored, known = r.stored(key.Namespace), true
 	}
-	d := r.known
+	d := r.directory
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !known {
@@ -86,7 +86,7 @@ func (r *Registry) reserveBytes(o Object, n int64) (release func(), err error) {
 	used := stored + d.usage.inFlight[key.Namespace]
 	if used+n > r.quota {
 		return nil, refuse(ReasonQuotaExceeded, "%s takes %s more, and platform namespace %s uses %s of its quota of %s: delete objects in it or make them smaller, "+
-			"or raise the flag --platform-namespace-quota of drey serve", name(key), sizeText(n), quote(key.Namespace), sizeText(used), sizeText(r.quota))
+			"or raise the flag --platform-namespace-quota of drey serve", describe(key), sizeText(n), quote(key.Namespace), sizeText(used), sizeText(r.quota))
 	}
 	d.usage.started(key, n)
 	return func() {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Reference is something that stands on an object of the registry: another
-// object, or a Flink workload that runs in the cluster.
+// Reference is a reference to an object of the registry, by another object or by a Flink
+// workload in the cluster.
 type Reference struct {
-	Kind string // Deployment, SessionCluster; or Kubernetes Deployment, Pod, FlinkDeployment and the like for what is in the cluster
+	Kind string // Deployment or SessionCluster; for workloads "Kubernetes Deployment", Pod, FlinkDeployment, ...
 	Name string
 
-	Namespace string // the Kubernetes namespace of what runs
+	Namespace string // the Kubernetes namespace of a workload
 }
 
 func (r Reference) String() string {
@@ -23,8 +23,8 @@ func (r Reference) String() string {
 	return fmt.Sprintf("%s %s", r.Kind, quote(r.Name))
 }
 
-// References lists what stands on an object: those of the registry first,
-// ordered by kind and name.
+// References lists the references to an object: by objects of the registry, ordered by kind and
+// name, then by workloads.
 func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error) {
 	found, err := r.registered(ctx, o)
 	if err != nil || o.Kind != DeploymentTarget {
@@ -34,7 +34,7 @@ func (r *Registry) References(ctx context.Context, o Object) ([]Reference, error
 	return append(found, running...), err
 }
 
-// registered lists what of the registry stands on an object.
+// registered lists the references by objects of the registry.
 func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error) {
 	var found []Reference
 	for _, kind := range []Kind{Deployment, SessionCluster} {
@@ -45,7 +45,7 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 		for _, c := range candidates {
 			refs, err := kinds[kind].refersTo(c.Spec)
 			if err != nil {
-				return nil, fmt.Errorf("read to what %s refers: %w", name(c.Key()), err)
+				return nil, fmt.Errorf("read the references of %s: %w", describe(c.Key()), err)
 			}
 			for _, ref := range refs {
 				if ref.isTo(o) {
@@ -58,9 +58,9 @@ func (r *Registry) registered(ctx context.Context, o Object) ([]Reference, error
 	return found, nil
 }
 
-// running lists the live workloads that stand on a target: those of its
-// platform namespace in its Kubernetes namespace, unless another target of the
-// same platform namespace would hold them.
+// running lists the references by workloads: those of the target's platform namespace in its
+// Kubernetes namespace. There are none if another target of the platform namespace points
+// there too.
 func (r *Registry) running(ctx context.Context, target Object) ([]Reference, error) {
 	namespace := targetNamespace(target, r.ownNamespace)
 	siblings, err := r.store.List(ctx, DeploymentTarget, target.Metadata.Namespace, Consistent)
@@ -74,7 +74,7 @@ func (r *Registry) running(ctx context.Context, target Object) ([]Reference, err
 	}
 	found, err := r.workloads.Running(ctx, namespace, target.Metadata.Namespace)
 	if err != nil {
-		return nil, untold(namespace, err)
+		return nil, cannotList(namespace, err)
 	}
 	for i := range found {
 		found[i].Namespace = namespace
@@ -82,15 +82,15 @@ func (r *Registry) running(ctx context.Context, target Object) ([]Reference, err
 	return found, nil
 }
 
-// untold refuses what depends on what runs in a Kubernetes namespace, when
-// nobody can tell.
-func untold(kubernetesNamespace string, err error) error {
-	return refuse(ReasonClusterUnavailable, "what of Flink runs in Kubernetes namespace %s cannot be told: %v. Try again when the API server answers, "+
-		"or grant the right to list pods and Flink's custom resources there", quote(kubernetesNamespace), err)
+// cannotList returns the refusal of an operation that depends on the workloads in a Kubernetes
+// namespace, which could not be listed.
+func cannotList(kubernetesNamespace string, err error) error {
+	return refuse(ReasonClusterUnavailable, "cannot list the Flink workloads in Kubernetes namespace %s: %v: try again once the API server is available, "+
+		"or grant the permission to list pods and Flink's custom resources there", quote(kubernetesNamespace), err)
 }
 
-// checkReferences refuses an object that refers to what does not exist. The
-// caller holds the guard, if there is one.
+// checkReferences refuses an object with references to missing objects. The caller holds the
+// guard, if there is one.
 func (r *Registry) checkReferences(ctx context.Context, o Object) error {
 	refs, err := kinds[o.Kind].refersTo(o.Spec)
 	if err != nil {
@@ -108,14 +108,13 @@ func (r *Registry) checkReferences(ctx context.Context, o Object) error {
 	return nil
 }
 
-// find tells whether what a reference is to is there.
+// find reports whether the object of a reference exists.
 func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, error) {
 	key, ok, err := r.locate(ctx, namespace, ref)
 	if !ok || err != nil || ref.id != "" {
 		return ok, err
 	}
-	// The platform namespace need not be known yet: kubectl may have made its first
-	// object a moment ago.
+	// Not r.Get: the directory may not have the platform namespace yet.
 	_, err = r.store.Get(ctx, key, Consistent)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
@@ -123,7 +122,7 @@ func (r *Registry) find(ctx context.Context, namespace string, ref ref) (bool, e
 	return err == nil, err
 }
 
-// locate returns the key that a reference means; false if it is an id that nothing has.
+// locate returns the key that a reference means; false if no object has its id.
 func (r *Registry) locate(ctx context.Context, namespace string, ref ref) (Key, bool, error) {
 	if ref.id != "" {
 		return r.byID(ctx, ref.kind, namespace, ref.id)
@@ -132,7 +131,7 @@ func (r *Registry) locate(ctx context.Context, namespace string, ref ref) (Key, 
 	return key, err == nil, err
 }
 
-// checkUnreferenced refuses to let an object go while something stands on it.
+// checkUnreferenced refuses to delete an object while references lists any.
 func (r *Registry) checkUnreferenced(ctx context.Context, o Object, references func(context.Context, Object) ([]Reference, error)) error {
 	reason := ReasonTargetReferenced
 	switch o.Kind {
@@ -140,35 +139,35 @@ func (r *Registry) checkUnreferenced(ctx context.Context, o Object, references f
 	case SessionCluster:
 		reason = ReasonSessionClusterReferenced
 	default:
-		return nil // nothing refers to it
+		return nil // has no references
 	}
 	refs, err := references(ctx, o)
 	if err != nil {
-		return fmt.Errorf("find what refers to %s: %w", name(o.Key()), err)
+		return fmt.Errorf("list the references to %s: %w", describe(o.Key()), err)
 	}
 	if len(refs) == 0 {
 		return nil
 	}
-	return refuse(reason, "%s cannot be deleted while something refers to it: %s. Delete these or move them elsewhere first", name(o.Key()), listSome(refs, Reference.String))
+	return refuse(reason, "%s cannot be deleted while it is referenced: %s: delete these or change their references first", describe(o.Key()), joinSome(refs, Reference.String))
 }
 
-// listSome writes the first ten of a list, and how many more there are.
-func listSome[T any](list []T, write func(T) string) string {
+// joinSome joins the first ten texts of a list, and counts the rest.
+func joinSome[T any](list []T, text func(T) string) string {
 	const most = 10
-	var words []string
+	var texts []string
 	for _, v := range list[:min(len(list), most)] {
-		words = append(words, write(v))
+		texts = append(texts, text(v))
 	}
-	text := strings.Join(words, ", ")
+	joined := strings.Join(texts, ", ")
 	if more := len(list) - most; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
+		joined += fmt.Sprintf(" and %d more", more)
 	}
-	return text
+	return joined
 }
 
-// remove deletes an object on which nothing of the registry stands. The caller
-// holds the guard.
-func (r *Registry) remove(ctx context.Context, o Object) error {
+// deleteUnreferenced deletes an object without references in the registry. The caller holds the
+// guard, if there is one.
+func (r *Registry) deleteUnreferenced(ctx context.Context, o Object) error {
 	check := func(ctx context.Context) error { return r.checkUnreferenced(ctx, o, r.registered) }
 	if shared := r.shared(); shared != nil && (o.Kind == DeploymentTarget || o.Kind == SessionCluster) {
 		return shared.DeleteIf(ctx, o.Key(), o.Metadata.ResourceVersion, check)
@@ -179,9 +178,8 @@ func (r *Registry) remove(ctx context.Context, o Object) error {
 	return r.store.Delete(ctx, o.Key(), o.Metadata.ResourceVersion)
 }
 
-// confirmReferences makes sure, after o was written, that what it refers to has
-// not been deleted by another process since it was looked for. Else the write is
-// undone, and refused.
+// confirmReferences verifies, after o was written, that no other process has deleted an object
+// that o refers to. Otherwise it reverts the write, and refuses it.
 func (r *Registry) confirmReferences(ctx context.Context, o Object, undo func() error) error {
 	shared := r.shared()
 	if shared == nil {
@@ -200,9 +198,9 @@ func (r *Registry) confirmReferences(ctx context.Context, o Object, undo func() 
 			err = shared.Confirm(ctx, key, ref.id)
 		}
 		if !found || errors.Is(err, ErrNotFound) {
-			// Whoever changed the object since has looked at what it refers to.
+			// A later write of the object has checked its references: leave it.
 			if err := undo(); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
-				return fmt.Errorf("undo the write of %s, whose %s was deleted meanwhile: %w", name(o.Key()), ref.kind, err)
+				return fmt.Errorf("revert the write of %s, whose %s was deleted meanwhile: %w", describe(o.Key()), ref.kind, err)
 			}
 			return unknownReference(o, ref)
 		}
@@ -218,15 +216,15 @@ func unknownReference(o Object, ref ref) error {
 		ref.field, ref, quote(o.Metadata.Namespace))
 }
 
-// Preview is what the deletion of an object would meet, and what it would mean.
+// Preview is the outcome of a deletion, and its consequences.
 type Preview struct {
 	Object     Object
-	References []Reference // what stands on it: with any of it, the deletion is refused
-	Afterwards []string    // what would be refused once it is gone, in words
+	References []Reference // any of these makes the deletion refused
+	Afterwards []string    // what will be refused after the deletion, in words
 }
 
-// PreviewDelete says what [Registry.Delete] would do, and does nothing. Refused with
-// [ReasonNotFound], and with [ReasonClusterUnavailable] as the deletion would be.
+// PreviewDelete previews [Registry.Delete]. Refused with [ReasonNotFound] and
+// [ReasonClusterUnavailable].
 func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) {
 	o, err := r.Get(ctx, key, Consistent)
 	if err != nil {
@@ -234,7 +232,7 @@ func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) 
 	}
 	p := Preview{Object: o, Afterwards: []string{}}
 	if p.References, err = r.References(ctx, o); err != nil {
-		return Preview{}, fmt.Errorf("find what refers to %s: %w", name(o.Key()), err)
+		return Preview{}, fmt.Errorf("list the references to %s: %w", describe(o.Key()), err)
 	}
 	switch o.Kind {
 	case DeploymentTarget:
@@ -248,9 +246,9 @@ func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) 
 	return p, nil
 }
 
-// closes says to which workloads a Kubernetes namespace would be closed without a
-// target: empty if another of its platform namespace points there too. Those of other
-// platform namespaces are counted, not named: not everybody may know them.
+// closes returns which workloads a Kubernetes namespace will not admit without a target: "" if
+// another target of its platform namespace points there. It does not name other platform
+// namespaces, which the user may not be permitted to see.
 func (r *Registry) closes(target Object) string {
 	namespace := targetNamespace(target, r.ownNamespace)
 	others := false

@@ -1,10 +1,8 @@
-// Package registry is drey's domain: the objects that say where Flink may run,
-// their names, and the rules that hold for them whichever store keeps them and
-// whichever door they come through.
+// Package registry is the domain of drey: the objects that define where Flink may run, and the
+// rules that apply to them with every store and every client.
 //
-// [Registry] holds the rules, [Store] is what a backend must do, and [Index]
-// answers the one question that admission asks: which targets does this
-// Kubernetes namespace have?
+// [Registry] applies the rules, [Store] is the interface of a backend, and [Index] serves the
+// targets of a Kubernetes namespace to admission.
 package registry
 
 import (
@@ -19,14 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Registry is the one place where the rules stand. Every door (REST, kubectl,
-// the command line) goes through it to a [Store].
+// Registry applies the rules to the objects of a [Store]. REST, the registry webhook and the
+// command line use it.
 type Registry struct {
 	store              Store
 	ownNamespace       string
 	excludedNamespaces []string
 	workloads          Workloads
-	known              *directory
+	directory          *directory
 	index              *Index
 	onTargetCreated    func(context.Context, Object)
 	partialView        bool
@@ -39,20 +37,19 @@ type Registry struct {
 	guard *guard
 }
 
-// Options are what a registry may be told. The zero value is a registry that
-// knows of no cluster.
+// Options configure a registry. The zero value is a registry without a cluster.
 type Options struct {
 	// OwnNamespace is the Kubernetes namespace that drey runs in. A target that names no
 	// namespace points there.
 	OwnNamespace string
 	// ExcludedNamespaces are other Kubernetes namespaces that drey does not admit Flink to.
 	ExcludedNamespaces []string
-	// Namespaces are platform namespaces that are made if they are not there,
-	// beside [DefaultNamespace].
+	// Namespaces are platform namespaces to create if they do not exist, in addition to
+	// [DefaultNamespace].
 	Namespaces []string
-	// Workloads says what runs in the cluster; nil: nothing.
+	// Workloads lists the Flink workloads of the cluster; nil: there is no cluster.
 	Workloads Workloads
-	// Index follows the store along with the registry; nil: nobody else needs it.
+	// Index is an index to fill from the store; nil: the registry creates one.
 	Index *Index
 	// OnTargetCreated is called with each created target, before Create or Put returns;
 	// nil: not called.
@@ -67,16 +64,16 @@ type Options struct {
 	Stored func(platformNamespace string) int64
 }
 
-// New returns a registry over a store, which it follows until ctx ends.
+// New returns a registry that watches a store until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, workloads: o.Workloads, known: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
+	r := &Registry{store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, workloads: o.Workloads, directory: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
 	if r.index = o.Index; r.index == nil {
 		r.index = NewIndex(o.OwnNamespace)
 	}
-	observe := func(e Event) { r.known.observe(e); r.index.observe(e) }
+	observe := func(e Event) { r.directory.observe(e); r.index.observe(e) }
 	for _, kind := range append([]Kind{Namespace, APIToken}, indexed...) {
 		if err := store.Watch(ctx, kind, observe); err != nil {
 			return nil, fmt.Errorf("read the registry: %w", err)
@@ -91,8 +88,8 @@ func New(ctx context.Context, store Store, o Options) (*Registry, error) {
 	return r, nil
 }
 
-// List returns the objects of a kind in a platform namespace whose labels
-// match, ordered by name.
+// List returns the objects of a kind in a platform namespace that match a label selector,
+// ordered by name. Refused with [ReasonNotFound] if the platform namespace does not exist.
 func (r *Registry) List(ctx context.Context, kind Kind, namespace string, selector labels.Selector) ([]Object, error) {
 	if err := r.checkPlace(ctx, Key{Kind: kind, Namespace: namespace}); err != nil {
 		return nil, err
@@ -110,8 +107,8 @@ func (r *Registry) List(ctx context.Context, kind Kind, namespace string, select
 	return matching, nil
 }
 
-// Get returns one object, by its name or, where its kind allows that, its id.
-// Refused with [ReasonNotFound] if it is not there.
+// Get returns an object by its name, or its id if the kind allows that. Refused with
+// [ReasonNotFound].
 func (r *Registry) Get(ctx context.Context, key Key, c Consistency) (Object, error) {
 	if err := r.checkPlace(ctx, key); err != nil {
 		return Object{}, err
@@ -130,7 +127,7 @@ func (r *Registry) Get(ctx context.Context, key Key, c Consistency) (Object, err
 // shared returns the store's operations for several writers; nil: there is one.
 func (r *Registry) shared() SharedWrites { return r.store.Capabilities().SharedWrites }
 
-// Warnings says what is allowed but unwise about a kept object.
+// Warnings returns what is valid but inadvisable about an object, as sentences.
 func (r *Registry) Warnings(o Object) []string {
 	if o.Kind != DeploymentTarget {
 		return nil
@@ -138,27 +135,27 @@ func (r *Registry) Warnings(o Object) []string {
 	switch namespace := targetNamespace(o, r.ownNamespace); {
 	case namespace != "" && namespace == r.ownNamespace:
 		return []string{fmt.Sprintf(
-			"%s points at %q, the Kubernetes namespace that drey itself runs in: keep the platform and its jobs in separate namespaces", name(o.Key()), r.ownNamespace)}
+			"%s points at %q, the Kubernetes namespace that drey runs in: use separate namespaces for drey and for jobs", describe(o.Key()), r.ownNamespace)}
 	case slices.Contains(r.excludedNamespaces, namespace):
 		return []string{fmt.Sprintf(
-			"%s points at %q, a Kubernetes namespace of the system's, which drey leaves alone: make a target that points elsewhere", name(o.Key()), namespace)}
+			"%s points at %q, a system namespace, which drey does not admit Flink to: create a target that points elsewhere", describe(o.Key()), namespace)}
 	}
 	return nil
 }
 
-// timestamp is now as the REST API writes it: UTC, to the millisecond.
+// timestamp returns the present time in UTC, in milliseconds.
 func (r *Registry) timestamp() time.Time { return r.now().UTC().Truncate(time.Millisecond) }
 
 func notFound(key Key) error {
-	return refuse(ReasonNotFound, "%s does not exist", name(key))
+	return refuse(ReasonNotFound, "%s does not exist", describe(key))
 }
 
 func exists(key Key) error {
-	return refuse(ReasonAlreadyExists, "%s exists already: choose another name, or PUT to replace it", name(key))
+	return refuse(ReasonAlreadyExists, "%s already exists: choose another name, or PUT to replace it", describe(key))
 }
 
-// name is how messages call an object.
-func name(key Key) string {
+// describe returns how messages refer to an object.
+func describe(key Key) string {
 	if key.Kind == Namespace {
 		return "platform namespace " + quote(key.Name)
 	}

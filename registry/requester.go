@@ -12,15 +12,15 @@ import (
 // Requester is the user on whose behalf an object is written. A target admits Flink to a
 // Kubernetes namespace, so its creator must be allowed to create pods there.
 type Requester interface {
-	// Name is for logs and messages. It is no secret.
+	// Name is the user name, for logs and messages.
 	Name() string
 	// MayCreatePods reports whether the user may create pods in a Kubernetes namespace. The
 	// error means that the check failed.
 	MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error)
 }
 
-// checkClaim refuses a target for a Kubernetes namespace in which whoever makes
-// it may not run pods.
+// checkClaim refuses a target for a Kubernetes namespace in which the requester may not create
+// pods. nil may.
 func (r *Registry) checkClaim(ctx context.Context, o Object, by Requester) error {
 	if by == nil || o.Kind != DeploymentTarget {
 		return nil
@@ -28,12 +28,12 @@ func (r *Registry) checkClaim(ctx context.Context, o Object, by Requester) error
 	namespace := targetNamespace(o, r.ownNamespace)
 	may, err := by.MayCreatePods(ctx, namespace)
 	if err != nil {
-		return fmt.Errorf("find out whether %s may claim a Kubernetes namespace: %w", by.Name(), err)
+		return fmt.Errorf("check whether %s may create pods: %w", by.Name(), err)
 	}
 	if may {
 		return nil
 	}
-	if namespace == r.ownNamespace || slices.Contains(r.excludedNamespaces, namespace) { // nobody should be given more rights there
+	if namespace == r.ownNamespace || slices.Contains(r.excludedNamespaces, namespace) { // no remedy that grants permissions there
 		return refuse(ReasonClaimForbidden, "%s may not create pods in Kubernetes namespace %s, so they may not register a target for it either. "+
 			"Register one for a namespace of your own: drey leaves this one alone, which is its own or the system's", by.Name(), quote(namespace))
 	}
@@ -41,8 +41,8 @@ func (r *Registry) checkClaim(ctx context.Context, o Object, by Requester) error
 		"Register one for a namespace of your own, or have an admin of the cluster grant the right: %s", by.Name(), quote(namespace), grantCommand(by.Name(), namespace))
 }
 
-// claimIfAbsent asks about a target that would be made, and says whether it did.
-// The cluster is asked: before the guard, as in [Registry.Delete].
+// claimIfAbsent runs checkClaim for a target that does not exist yet, and reports whether it
+// did. It makes requests to the cluster: not under the guard.
 func (r *Registry) claimIfAbsent(ctx context.Context, o Object, by Requester) (claimed bool, err error) {
 	if by == nil || o.Kind != DeploymentTarget {
 		return false, nil
@@ -56,16 +56,16 @@ func (r *Registry) claimIfAbsent(ctx context.Context, o Object, by Requester) (c
 	return true, r.checkClaim(ctx, o, by)
 }
 
-// grantCommand lets a user run pods in a Kubernetes namespace.
+// grantCommand returns the command that permits a user to create pods in a Kubernetes namespace.
 func grantCommand(user, namespace string) string {
 	subject := "--user=" + shellQuote(user)
 	if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
 		subject = "--serviceaccount=" + shellQuote(account)
 	}
-	if !checkNamespaceName(namespace) { // there is none that can be granted
+	if !checkNamespaceName(namespace) { // cannot exist
 		namespace = "NAMESPACE"
 	}
-	name := "flink-" + strings.ReplaceAll(user, ":", "-") // as the policy of package gate has it
+	name := "flink-" + strings.ReplaceAll(user, ":", "-") // as in the message of the admission policy
 	if !roleBindingNames.MatchString(name) {
 		name = LabelValue("flink " + user)
 	}
@@ -76,7 +76,7 @@ var roleBindingNames = regexp.MustCompile(`^[0-9A-Za-z_@+=,.-]+$`)
 
 var shellWords = regexp.MustCompile(`^[0-9A-Za-z_@%+=:,./-]+$`)
 
-// shellQuote writes a text that anybody may have chosen as one word of a shell.
+// shellQuote quotes untrusted text as one word of a shell.
 func shellQuote(text string) string {
 	if shellWords.MatchString(text) {
 		return text

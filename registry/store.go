@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// What a [Store] answers when it does not do what it was asked. Anything else
-// is a failure of the backend, and whether a write took place is then unknown.
+// Errors of a [Store]. After any other error, a write may or may not have happened.
 var (
 	ErrNotFound = errors.New("no such object")
 	ErrExists   = errors.New("object exists")
@@ -15,49 +14,42 @@ var (
 	ErrClosed   = errors.New("store is closed")
 )
 
-// Store keeps objects and returns them. It knows no rule but versions: names,
-// immutability and references are the [Registry]'s.
+// Store stores objects with optimistic concurrency. All other rules, such as names,
+// immutability and references, are those of [Registry].
 //
-// Objects go in and out by value; neither side may change what the other
-// holds. Names are compared byte by byte: names that differ only in case are
-// different names. A write has been made durable when the call returns nil.
-// All methods may be called at once from any goroutine, and end early with
-// the context's error when it ends before they take effect.
+// Objects share no memory with the store. Names are case sensitive. A write is durable when
+// the call returns nil. All methods are safe for concurrent use, and return the context's
+// error if it ends before they take effect.
 type Store interface {
-	// List returns the objects of a kind, ordered by namespace and name, byte
-	// by byte; those of one platform namespace unless namespace is empty.
+	// List returns the objects of a kind in a platform namespace, or in all if namespace is
+	// "", in byte order of namespace and name.
 	List(ctx context.Context, kind Kind, namespace string, c Consistency) ([]Object, error)
 
 	// Get returns one object, or ErrNotFound.
 	Get(ctx context.Context, key Key, c Consistency) (Object, error)
 
-	// Create keeps a new object at version 1 and returns it as kept, or
-	// ErrExists.
+	// Create stores a new object at version 1 and returns it. ErrExists if the key is taken.
 	Create(ctx context.Context, o Object) (Object, error)
 
-	// Update replaces the object at o's key when its version is still
-	// expected, and returns it as kept, with the next version; else
-	// ErrConflict or ErrNotFound.
+	// Update replaces the object at o's key and returns it with the next version.
+	// ErrConflict unless it is at the expected version.
 	Update(ctx context.Context, o Object, expected int32) (Object, error)
 
-	// Delete removes an object when its version is still expected; else
-	// ErrConflict or ErrNotFound.
+	// Delete removes an object. ErrConflict unless it is at the expected version.
 	Delete(ctx context.Context, key Key, expected int32) error
 
-	// Watch calls observe with every object of the kind that is there, as
-	// Added, before it returns; and after that with every change, in order,
-	// one call at a time, with no gap and no repeat, until ctx ends.
+	// Watch calls observe with every present object of the kind, as Added, before it returns,
+	// and then with every change until ctx ends: in order, one at a time, without gaps or
+	// duplicates.
 	//
-	// observe is called before the write is acknowledged, so that whoever wrote
-	// finds it observed; of a write by another process, soon after. observe
-	// must be quick and must not call the store.
+	// A write of this process is observed before it returns, one of another process soon
+	// after. observe must not block or call the store.
 	Watch(ctx context.Context, kind Kind, observe func(Event)) error
 
 	// Capabilities returns what the store supports. It does not change.
 	Capabilities() Capabilities
 
-	// Close ends all watches and frees what the store holds. Calls after it
-	// answer ErrClosed.
+	// Close ends all watches and releases resources. Later calls return ErrClosed.
 	Close() error
 }
 
@@ -86,26 +78,24 @@ type Capabilities struct {
 	ExactSpecs bool
 }
 
-// Change says what happened to an object.
+// Change is the type of an [Event].
 type Change string
 
-// The changes that a watch reports.
+// The types of events.
 const (
 	Added    Change = "Added"
 	Modified Change = "Modified"
 	Deleted  Change = "Deleted"
 )
 
-// Event is one change of one object. A Deleted event carries the object's last
-// state.
+// Event is a change of an object. A Deleted event has its last state.
 type Event struct {
 	Change Change
 	Object Object
 }
 
-// Feed hands the events of a store that lives in this process to those who
-// watch it. The store calls both methods under whatever orders its writes, so
-// that no watcher sees a gap.
+// Feed distributes the events of a store to its watchers. The store calls Add and Publish in
+// the order of its writes, so that no watcher misses one.
 type Feed struct {
 	mu       sync.Mutex
 	watchers map[*watcher]struct{}
@@ -117,8 +107,8 @@ type watcher struct {
 	observe func(Event)
 }
 
-// Add calls observe with each object that is there now, and from then on with
-// each event of the kind until ctx ends.
+// Add calls observe with each present object as Added, and then with each event of the kind
+// until ctx ends.
 func (f *Feed) Add(ctx context.Context, kind Kind, present []Object, observe func(Event)) {
 	for _, o := range present {
 		observe(Event{Added, o})
@@ -137,8 +127,7 @@ func (f *Feed) Add(ctx context.Context, kind Kind, present []Object, observe fun
 	})
 }
 
-// Publish calls every watcher of the event's kind. Each gets a copy of its
-// own.
+// Publish sends an event to the watchers of its kind, each with a copy of the object.
 func (f *Feed) Publish(e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,7 +138,7 @@ func (f *Feed) Publish(e Event) {
 	}
 }
 
-// Close forgets all watchers.
+// Close removes all watchers.
 func (f *Feed) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

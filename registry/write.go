@@ -9,25 +9,24 @@ import (
 	"github.com/google/uuid"
 )
 
-// Create makes a new object and returns it as kept. What the server owns in
-// its metadata is overwritten. Refused with [ReasonAlreadyExists],
+// Create creates an object and returns it as stored, with server-side metadata. by is the
+// user who creates it; nil: drey. Refused with [ReasonAlreadyExists],
 // [ReasonInvalidName], [ReasonInvalidSpec], [ReasonUnknownReference],
-// [ReasonNotFound] (the platform namespace), [ReasonQuotaExceeded] or, of who
-// [ClaimedBy] says, [ReasonClaimForbidden].
+// [ReasonNotFound] (the platform namespace), [ReasonQuotaExceeded] or [ReasonClaimForbidden].
 func (r *Registry) Create(ctx context.Context, o Object, by Requester) (Object, error) {
 	o, err := r.admit(ctx, o)
 	if err != nil {
 		return Object{}, err
 	}
-	if err := r.checkClaim(ctx, o, by); err != nil { // the cluster is asked: before the guard, as in Delete
+	if err := r.checkClaim(ctx, o, by); err != nil { // a request to the cluster: before the guard
 		return Object{}, err
 	}
-	kept, err := r.createGuarded(ctx, o)
+	stored, err := r.createGuarded(ctx, o)
 	if err != nil {
 		return Object{}, err
 	}
-	r.notifyTargetCreated(ctx, kept)
-	return kept, nil
+	r.notifyTargetCreated(ctx, stored)
+	return stored, nil
 }
 
 func (r *Registry) createGuarded(ctx context.Context, o Object) (Object, error) {
@@ -36,66 +35,66 @@ func (r *Registry) createGuarded(ctx context.Context, o Object) (Object, error) 
 		return Object{}, err
 	}
 	defer unlock()
-	if err := r.checkPlace(ctx, o.Key()); err != nil { // it may have gone meanwhile
+	if err := r.checkPlace(ctx, o.Key()); err != nil { // may have been deleted meanwhile
 		return Object{}, err
 	}
 	if err := r.checkReferences(ctx, o); err != nil {
 		return Object{}, err
 	}
-	kept, err := r.create(ctx, o)
+	stored, err := r.create(ctx, o)
 	if errors.Is(err, ErrExists) {
 		return Object{}, exists(o.Key())
 	}
-	return kept, err
+	return stored, err
 }
 
-// notifyTargetCreated tells who wants to know of a new target, and waits: not under the
-// guard, by which that would hold up all other writers.
+// notifyTargetCreated calls OnTargetCreated. It must not hold the guard, which would block
+// other writers.
 func (r *Registry) notifyTargetCreated(ctx context.Context, o Object) {
 	if o.Kind == DeploymentTarget && r.onTargetCreated != nil {
 		r.onTargetCreated(ctx, o)
 	}
 }
 
-// Precondition is what a caller believes of the object that it changes. The
-// zero value believes nothing.
+// Precondition is what a write requires of the present object. The zero value requires
+// nothing.
 type Precondition struct {
 	ID      string
 	Version int32 // 0: any
-	Exists  bool  // an object must be there, whichever
-	Absent  bool  // none may be there
+	Exists  bool  // an object must exist
+	Absent  bool  // no object may exist
 }
 
 func (p Precondition) met(m Metadata) bool {
 	return (p.ID == "" || p.ID == m.ID) && (p.Version == 0 || p.Version == m.ResourceVersion)
 }
 
-// Outcome says what a [Registry.Put] did.
+// Outcome is the effect of a [Registry.Put].
 type Outcome int
 
-// The outcomes of a Put.
+// The effects of a Put.
 const (
-	Unchanged Outcome = iota // the object was like that already, its version included
+	Unchanged Outcome = iota // the object is equal: its version stays
 	Created
 	Replaced
 )
 
-// Put replaces the object at o's key, or makes it when there is none. Beside
-// what Create refuses: a target's spec that differs with
-// [ReasonImmutableSpec], an unmet precondition with [ReasonConflict].
-func (r *Registry) Put(ctx context.Context, o Object, if_ Precondition, by Requester) (Object, Outcome, error) {
+// Put replaces the object at o's key, or creates it. Refused as Create, with
+// [ReasonImmutableSpec] for a changed spec of a target, and with [ReasonConflict] if the
+// precondition fails.
+func (r *Registry) Put(ctx context.Context, o Object, precondition Precondition, by Requester) (Object, Outcome, error) {
 	claimed, err := r.claimIfAbsent(ctx, o, by)
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
-	kept, outcome, err := r.putGuarded(ctx, o, if_, by, claimed)
+	stored, outcome, err := r.putGuarded(ctx, o, precondition, by, claimed)
 	if err == nil && outcome == Created {
-		r.notifyTargetCreated(ctx, kept)
+		r.notifyTargetCreated(ctx, stored)
 	}
-	return kept, outcome, err
+	return stored, outcome, err
 }
 
-func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, by Requester, claimed bool) (Object, Outcome, error) {
+func (r *Registry) putGuarded(ctx context.Context, o Object, precondition Precondition, by Requester, claimed bool) (Object, Outcome, error) {
 	unlock, err := r.guard.share(ctx)
 	if err != nil {
 		return Object{}, Unchanged, err
@@ -106,7 +105,7 @@ func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, b
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
-	if key == addressed && kinds[o.Kind].byID && isUUID(key.Name) { // the server gives ids: an unknown one makes nothing
+	if key == addressed && kinds[o.Kind].byID && isUUID(key.Name) { // an unknown id, not the name of a new object
 		return Object{}, Unchanged, notFound(key)
 	}
 	o.Metadata.Name = key.Name
@@ -115,54 +114,52 @@ func (r *Registry) putGuarded(ctx context.Context, o Object, if_ Precondition, b
 		return Object{}, Unchanged, err
 	}
 	isFreeText := key == addressed && o.Key() != addressed
-	// Somebody else may write between the read and the write. Without a
-	// precondition the caller means "whatever is there", so look again.
+	// Other clients may write between the read and the write: retry without a precondition.
 	const attempts = 20
 	for range attempts {
-		kept, outcome, err := r.put(ctx, o, if_, isFreeText, by, claimed)
+		stored, outcome, err := r.put(ctx, o, precondition, isFreeText, by, claimed)
 		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
 			continue
 		}
-		return kept, outcome, err
+		return stored, outcome, err
 	}
 	return Object{}, Unchanged, refuse(ReasonConflict,
-		"%s changed %d times while this PUT tried to replace it: try again, or have one writer at a time", name(o.Key()), attempts)
+		"cannot replace %s: it changed %d times meanwhile: try again", describe(o.Key()), attempts)
 }
 
-// put tries once. The name of an object that isFreeText was made from a text
-// that nobody has: what has the same name already is another. claimed says that
-// whoever makes it has been asked about.
-func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeText bool, by Requester, claimed bool) (Object, Outcome, error) {
+// put tries once. isFreeText: the name was derived from freeText text that no object has, so an
+// object with the derived name is another one. claimed: the requester has been checked.
+func (r *Registry) put(ctx context.Context, o Object, precondition Precondition, isFreeText bool, by Requester, claimed bool) (Object, Outcome, error) {
 	current, err := r.store.Get(ctx, o.Key(), Consistent)
 	if errors.Is(err, ErrNotFound) {
-		if if_ != (Precondition{}) && !if_.Absent {
+		if precondition != (Precondition{}) && !precondition.Absent {
 			return Object{}, Unchanged, refuse(ReasonConflict,
-				"%s does not exist, but the request states a version of it: leave out metadata.resourceVersion (and If-Match) to create it", name(o.Key()))
+				"%s does not exist, but the request states a version of it: omit metadata.resourceVersion and If-Match to create it", describe(o.Key()))
 		}
 		if err := r.checkReferences(ctx, o); err != nil {
 			return Object{}, Unchanged, err
 		}
-		if !claimed { // it was there a moment ago
+		if !claimed { // deleted since claimIfAbsent
 			if err := r.checkClaim(ctx, o, by); err != nil {
 				return Object{}, Unchanged, err
 			}
 		}
-		kept, err := r.create(ctx, o)
-		return kept, Created, err
+		stored, err := r.create(ctx, o)
+		return stored, Created, err
 	}
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
-	if isFreeText || if_.Absent {
+	if isFreeText || precondition.Absent {
 		return Object{}, Unchanged, exists(current.Key())
 	}
-	if !if_.met(current.Metadata) {
-		return Object{}, Unchanged, stale(current, if_)
+	if !precondition.met(current.Metadata) {
+		return Object{}, Unchanged, stale(current, precondition)
 	}
 	same := sameSpec(o.Spec, current.Spec)
 	if !same && kinds[o.Kind].immutableSpec {
 		return Object{}, Unchanged, refuse(ReasonImmutableSpec,
-			"the spec of %s cannot be changed: it is %s, the request says %s. Create a target of another name, move what refers to this one, then delete it", name(o.Key()), current.Spec, o.Spec)
+			"the spec of %s is immutable: it is %s, the request has %s: create a target with another name, change the references to this one, then delete it", describe(o.Key()), current.Spec, o.Spec)
 	}
 	if o.Metadata.DisplayName == "" {
 		o.Metadata.DisplayName = current.Metadata.DisplayName
@@ -183,14 +180,14 @@ func (r *Registry) put(ctx context.Context, o Object, if_ Precondition, isFreeTe
 		return Object{}, Unchanged, err
 	}
 	defer release()
-	kept, err := r.store.Update(ctx, o, current.Metadata.ResourceVersion)
+	stored, err := r.store.Update(ctx, o, current.Metadata.ResourceVersion)
 	if err == nil && !same {
-		err = r.confirmReferences(ctx, kept, func() error {
-			_, err := r.store.Update(ctx, current, kept.Metadata.ResourceVersion)
+		err = r.confirmReferences(ctx, stored, func() error {
+			_, err := r.store.Update(ctx, current, stored.Metadata.ResourceVersion)
 			return err
 		})
 	}
-	return kept, Replaced, err
+	return stored, Replaced, err
 }
 
 func stale(current Object, p Precondition) error {
@@ -198,21 +195,19 @@ func stale(current Object, p Precondition) error {
 	if p.ID != "" {
 		stated += " of the object with id " + quote(p.ID)
 	}
-	return refuse(ReasonConflict, "%s is at resourceVersion %d (id %s), the request states %s: GET it, apply your change to that, and send it again",
-		name(current.Key()), current.Metadata.ResourceVersion, current.Metadata.ID, stated)
+	return refuse(ReasonConflict, "%s is at resourceVersion %d (id %s), the request states %s: GET it, apply the change to that, and try again",
+		describe(current.Key()), current.Metadata.ResourceVersion, current.Metadata.ID, stated)
 }
 
-// Delete removes an object and returns its last state. Refused with
-// [ReasonNotFound], with [ReasonConflict] when the precondition is unmet, and
-// with [ReasonTargetReferenced] or [ReasonSessionClusterReferenced] while
-// something stands on it.
-func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Object, error) {
+// Delete deletes an object and returns its last state. Refused with [ReasonNotFound], with
+// [ReasonConflict] if the precondition fails, and with [ReasonTargetReferenced] or
+// [ReasonSessionClusterReferenced] while it is referenced.
+func (r *Registry) Delete(ctx context.Context, key Key, precondition Precondition) (Object, error) {
 	current, err := r.Get(ctx, key, Consistent)
 	if err != nil {
 		return Object{}, err
 	}
-	// What runs in the cluster takes a while to ask for, and heeds no lock of
-	// ours: it comes before the guard, which holds up every other writer.
+	// Lists of the cluster are slow, and its workloads ignore the guard: not under the guard.
 	if err := r.checkUnreferenced(ctx, current, r.References); err != nil {
 		return Object{}, err
 	}
@@ -226,12 +221,12 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 		if err != nil {
 			return Object{}, err
 		}
-		if !if_.met(current.Metadata) {
-			return Object{}, stale(current, if_)
+		if !precondition.met(current.Metadata) {
+			return Object{}, stale(current, precondition)
 		}
-		err = r.remove(ctx, current)
+		err = r.deleteUnreferenced(ctx, current)
 		switch {
-		case errors.Is(err, ErrConflict): // changed since the read: look again
+		case errors.Is(err, ErrConflict): // changed since the read
 			continue
 		case errors.Is(err, ErrNotFound):
 			return Object{}, notFound(key)
@@ -240,20 +235,19 @@ func (r *Registry) Delete(ctx context.Context, key Key, if_ Precondition) (Objec
 	}
 }
 
-// admit checks an object that a client sent and brings it into the form in
-// which it is kept.
+// admit validates an object of a client and normalizes it for the store.
 func (r *Registry) admit(ctx context.Context, o Object) (Object, error) {
 	if err := r.checkPlace(ctx, o.Key()); err != nil {
 		return Object{}, err
 	}
 	rules := kinds[o.Kind]
-	kept, free, err := rules.name(o.Kind, o.Metadata.Name)
+	stored, freeText, err := rules.name(o.Kind, o.Metadata.Name)
 	if err != nil {
 		return Object{}, err
 	}
-	o.Metadata.Name = kept
+	o.Metadata.Name = stored
 	if o.Metadata.DisplayName == "" {
-		o.Metadata.DisplayName = free
+		o.Metadata.DisplayName = freeText
 	}
 	if o.Spec, err = rules.spec(o.Kind, o.Spec); err != nil {
 		return Object{}, err
@@ -276,23 +270,22 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 		return Object{}, err
 	}
 	defer release()
-	kept, err := r.store.Create(ctx, o)
+	stored, err := r.store.Create(ctx, o)
 	if err != nil {
 		return Object{}, err
 	}
-	return kept, r.confirmReferences(ctx, kept, func() error {
-		return r.store.Delete(ctx, kept.Key(), kept.Metadata.ResourceVersion)
+	return stored, r.confirmReferences(ctx, stored, func() error {
+		return r.store.Delete(ctx, stored.Key(), stored.Metadata.ResourceVersion)
 	})
 }
 
-// Where the cluster keeps the registry, kubectl writes its objects too, past the
-// Registry. What follows says whether it may, by the rules that hold for REST.
-// Nothing is written, and no guard is held: between the answer and the write
-// another may write (docs/decisions/006).
+// The registry webhook validates writes with kubectl by the rules of REST: the functions below
+// write nothing and hold no guard, so another write may follow the validation
+// (docs/decisions/006).
 
-// AllowCreate refuses an object that somebody would make, as [Registry.Create]
-// does: with [ReasonUnknownReference], or [ReasonIDTaken] if it states the id of another. Its
-// name is for the caller to check.
+// AllowCreate validates the creation of an object as [Registry.Create] does. Refused with
+// [ReasonUnknownReference], or [ReasonIDTaken] if it requests the id of another object. The
+// caller validates its name.
 func (r *Registry) AllowCreate(ctx context.Context, o Object) error {
 	if err := r.checkID(o); err != nil {
 		return err
@@ -300,7 +293,7 @@ func (r *Registry) AllowCreate(ctx context.Context, o Object) error {
 	return r.checkReferences(ctx, o)
 }
 
-// AllowUpdate refuses what would become of an object, as [Registry.Put] does.
+// AllowUpdate validates the update of an object as [Registry.Put] does. was is its old state.
 func (r *Registry) AllowUpdate(ctx context.Context, o, was Object) error {
 	if o.Metadata.ID != was.Metadata.ID {
 		if err := r.checkID(o); err != nil {
@@ -313,8 +306,7 @@ func (r *Registry) AllowUpdate(ctx context.Context, o, was Object) error {
 	return r.checkReferences(ctx, o)
 }
 
-// AllowDelete refuses to let an object go while something stands on it, as
-// [Registry.Delete] does.
+// AllowDelete validates the deletion of an object as [Registry.Delete] does.
 func (r *Registry) AllowDelete(ctx context.Context, o Object) error {
 	return r.checkUnreferenced(ctx, o, r.References)
 }
@@ -330,17 +322,16 @@ func (r *Registry) AllowGrowth(o Object, n int64) error {
 	return err
 }
 
-// checkID refuses an object that states the id of another: what runs is labeled
-// with these ids, and found by them.
+// checkID refuses an object that requests the id of another: pods are labeled with ids.
 func (r *Registry) checkID(o Object) error {
-	if other, ok := r.known.byID(o.Metadata.ID); ok && other != o.Key() {
+	if other, ok := r.directory.byID(o.Metadata.ID); ok && other != o.Key() {
 		return IDTaken(o, "another object of the registry")
 	}
 	return nil
 }
 
-// IDTaken refuses an object that states the id of something else. It does not say
-// where that is: not everybody may know.
+// IDTaken returns the refusal of an object that requests the id of another. The message does
+// not locate the other, which the user may not be permitted to see.
 func IDTaken(o Object, by string) error {
-	return refuse(ReasonIDTaken, "%s states the id %s, which is that of %s: leave out the annotation drey.dev/id, and it gets one of its own", name(o.Key()), quote(o.Metadata.ID), by)
+	return refuse(ReasonIDTaken, "%s states the id %s, which belongs to %s: remove the annotation drey.dev/id to get a new one", describe(o.Key()), quote(o.Metadata.ID), by)
 }

@@ -29,7 +29,7 @@ func TestKubectlPlugin(t *testing.T) {
 		{"targets create plugged --kubernetes-namespace " + namespace, "", 0, "deploymenttarget/plugged created"},
 		{"targets list", "", 0, "plugged"},
 		{"targets get plugged -o yaml", "", 0, "namespace: " + namespace},
-		{"targets create plugged --kubernetes-namespace other", "", 4, "exists already"},
+		{"targets create plugged --kubernetes-namespace other", "", 4, "already exists"},
 		{"deployments apply -f -", "metadata: {name: plug}\nspec: {deploymentTargetName: plugged}\n", 0, "deployment/plug created"},
 		{"targets delete plugged --preview", "", 4, "Deployment   plug"},
 		{"targets delete plugged", "", 4, `something refers to it: Deployment "plug"`},

@@ -32,7 +32,7 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 			w.MustKubectl(t, targetYAML("own", "", ns), alice.as(ns, "apply", "-f", "-")...)
 			w.whenServed(t, suspended(c, "orders"), "apply", "-n", ns, "-f", "-")
 			held := c.Kind + ` "orders" in Kubernetes namespace "` + ns + `"`
-			denial := "cannot be deleted while something refers to it: " + held
+			denial := "cannot be deleted while it is referenced: " + held
 			for _, args := range [][]string{{"delete", "dt", "own"}, {"delete", "dt", "own", "--dry-run=server"}, {"delete", "dt", "--all"}} {
 				w.wantDenied(t, denial, "", alice.as(ns, args...)...)
 			}
