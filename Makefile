@@ -119,7 +119,7 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
 	go test ./registry/kubestore/internal/codec -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)
 	go test ./registry/rest -run '^$$' -fuzz FuzzBody -fuzztime $(FUZZTIME)
-	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzJSONSurvives -fuzztime $(FUZZTIME)
+	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzRoundTrip -fuzztime $(FUZZTIME)
 	go test ./registry/rest/yamljson -run '^$$' -fuzz FuzzToJSON -fuzztime $(FUZZTIME)
 
 soak-crash: build ## Kill drey 200 times during writes, and check that no acknowledged write is lost

@@ -118,9 +118,8 @@ func (s sharedStore) Confirm(ctx context.Context, key registry.Key, _ string) er
 	return err
 }
 
-// TestNoLockAcrossCallsOfASharedStore: while a call of one write hangs, other writes go on,
-// and the one that hangs ends with its context.
-func TestNoLockAcrossCallsOfASharedStore(t *testing.T) {
+// TestSharedStoreNoLock: a hanging write to a shared store blocks no other write.
+func TestSharedStoreNoLock(t *testing.T) {
 	object := func(kind registry.Kind, name string) registry.Object {
 		return registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: "default", Name: name}, Spec: []byte("{}")}
 	}

@@ -42,16 +42,16 @@ func digestOf(name string) string {
 	return value[len(value)-8:]
 }
 
-func TestTheDigestIsThatOfSHA256(t *testing.T) {
+// TestLabelValueDigest: the digest is that of SHA-256.
+func TestLabelValueDigest(t *testing.T) {
 	// printf '...' | sha256sum
 	if got := registry.LabelValue("..."); got != "x-ab5df625" {
 		t.Errorf("got %q", got)
 	}
 }
 
-// TestNamesThatDifferInMoreThanPunctuationHaveOtherValues is the promise that
-// no two names share a value by accident.
-func TestNamesThatDifferInMoreThanPunctuationHaveOtherValues(t *testing.T) {
+// TestLabelValueCollisions: names that differ in more than punctuation have different values.
+func TestLabelValueCollisions(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	letters := []rune("abcXYZ019öß松é")
 	seen := map[string]string{}

@@ -18,7 +18,8 @@ import (
 	"drey.dev/drey/registry/memstore"
 )
 
-func TestPlatformNamespacesAreThoseThatWereDeclared(t *testing.T) {
+// TestUnknownPlatformNamespace: objects need an existing platform namespace.
+func TestUnknownPlatformNamespace(t *testing.T) {
 	r := newRegistry(t, memstore.New(), "team-a")
 	for namespace, want := range map[string]registry.Reason{"default": "", "team-a": "", "team-b": registry.ReasonNotFound, "": registry.ReasonNotFound} {
 		_, err := r.List(t.Context(), registry.DeploymentTarget, namespace, nil)
@@ -34,9 +35,8 @@ func TestPlatformNamespacesAreThoseThatWereDeclared(t *testing.T) {
 	}
 }
 
-// TestParallelPutsAllSucceed: a PUT without a precondition means "whatever is
-// there", also when others write the same object.
-func TestParallelPutsAllSucceed(t *testing.T) {
+// TestPutParallel: parallel PUTs without a precondition all succeed.
+func TestPutParallel(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	var wait sync.WaitGroup
 	for i := range 8 {
@@ -55,9 +55,8 @@ func TestParallelPutsAllSucceed(t *testing.T) {
 	}
 }
 
-// TestOfParallelPutsWithOneVersionOneSucceeds: with a precondition, no update
-// is lost.
-func TestOfParallelPutsWithOneVersionOneSucceeds(t *testing.T) {
+// TestPutParallelPrecondition: of parallel PUTs with the same precondition, one succeeds.
+func TestPutParallelPrecondition(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	if _, err := r.Create(t.Context(), target("default", "a", "staging"), nil); err != nil {
 		t.Fatal(err)
@@ -85,9 +84,8 @@ func TestOfParallelPutsWithOneVersionOneSucceeds(t *testing.T) {
 	}
 }
 
-// TestIndexAgreesWithTheStore makes random changes, and compares the index with
-// what a scan of the store finds.
-func TestIndexAgreesWithTheStore(t *testing.T) {
+// TestIndexConsistent: after random changes, the index equals a scan of the store.
+func TestIndexConsistent(t *testing.T) {
 	store := memstore.New()
 	r := newRegistry(t, store, "team-a", "team-b")
 	early := registry.NewIndex("drey-system")
@@ -147,9 +145,8 @@ func compare(t *testing.T, x *registry.Index, store registry.Store) {
 	}
 }
 
-// TestAListThatAReaderHoldsDoesNotChange: admission reads without a lock of its
-// own.
-func TestAListThatAReaderHoldsDoesNotChange(t *testing.T) {
+// TestIndexTargetsImmutable: a returned list does not change: readers hold no lock.
+func TestIndexTargetsImmutable(t *testing.T) {
 	store := memstore.New()
 	r := newRegistry(t, store)
 	x := registry.NewIndex("drey-system")
@@ -172,7 +169,8 @@ func TestAListThatAReaderHoldsDoesNotChange(t *testing.T) {
 	}
 }
 
-func TestWarningsAboutThePlatformsOwnNamespace(t *testing.T) {
+// TestWarningsOwnNamespace: a target of drey's own namespace has a warning.
+func TestWarningsOwnNamespace(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	for namespace, want := range map[string]bool{"": true, "drey-system": true, "staging": false} {
 		o, err := r.Create(t.Context(), target("default", "t-"+namespace, namespace), nil)
@@ -233,10 +231,9 @@ func target(namespace, name, kubernetesNamespace string) registry.Object {
 	return registry.Object{Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: namespace, Name: name}, Spec: spec}
 }
 
-// TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused runs 1,000 races of
-// the two. Whichever comes first wins, and no Deployment is left without its
-// target.
-func TestOfADeploymentAndTheDeletionOfItsTargetOneIsRefused(t *testing.T) {
+// TestDeleteTargetRace: of the creation of a Deployment and the deletion of its target, the
+// second is refused, in 1,000 races.
+func TestDeleteTargetRace(t *testing.T) {
 	store, err := boltstore.Open(filepath.Join(t.TempDir(), "registry.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +315,8 @@ func (r runs) Jobs(_ context.Context, kubernetesNamespace, platformNamespace str
 	return []registry.RunningJob{{ID: "job-1", DeploymentID: "id-1"}, {ID: "job-0"}}, nil
 }
 
-func TestJobsAreThoseOfThePlatformNamespacesTargets(t *testing.T) {
+// TestJobs: jobs are those in the targets of the platform namespace.
+func TestJobs(t *testing.T) {
 	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
 	if err != nil {
 		t.Fatal(err)
@@ -356,9 +354,9 @@ func TestJobsAreThoseOfThePlatformNamespacesTargets(t *testing.T) {
 	}
 }
 
-// TestATargetIsHeldByWhatRunsThere: by a live workload of its platform
-// namespace, unless another target would hold it.
-func TestATargetIsHeldByWhatRunsThere(t *testing.T) {
+// TestDeleteTargetWorkloads: a workload of its platform namespace prevents the deletion of a
+// target, unless another target points there.
+func TestDeleteTargetWorkloads(t *testing.T) {
 	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})
 	if err != nil {
 		t.Fatal(err)
@@ -386,8 +384,8 @@ func TestATargetIsHeldByWhatRunsThere(t *testing.T) {
 	}
 }
 
-// TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere: a job may.
-func TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere(t *testing.T) {
+// TestDeleteTargetClusterUnavailable: a target is not deleted while workloads cannot be listed.
+func TestDeleteTargetClusterUnavailable(t *testing.T) {
 	r, err := registry.New(t.Context(), memstore.New(), registry.Options{Workloads: runs{}})
 	if err != nil {
 		t.Fatal(err)
@@ -404,9 +402,9 @@ func TestATargetIsNotDeletedWhileNobodyCanTellWhatRunsThere(t *testing.T) {
 	}
 }
 
-// TestASessionClusterIsHeldHoweverItIsReferredTo refers to one by all that a
-// Deployment may call it.
-func TestASessionClusterIsHeldHoweverItIsReferredTo(t *testing.T) {
+// TestDeleteSessionClusterReferenced: references by name, id and free text prevent the deletion
+// of a session cluster.
+func TestDeleteSessionClusterReferenced(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	create := func(kind registry.Kind, name, spec string) registry.Object {
 		t.Helper()

@@ -24,9 +24,9 @@ func (c claimant) MayCreatePods(_ context.Context, namespace string) (bool, erro
 	return slices.Contains(c.in, namespace), c.err
 }
 
-// TestATargetIsMadeByWhoMayRunPodsThere, whichever way; to replace one is to open
-// nothing.
-func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
+// TestCreateTargetClaim: the requester of a new target may create pods in its Kubernetes
+// namespace; a replacement needs no permission.
+func TestCreateTargetClaim(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	alice := claimant{name: "alice", in: []string{"hers"}}
 	if _, err := r.Create(t.Context(), target("default", "foreign", "theirs"), nil); err != nil {
@@ -66,8 +66,8 @@ func TestATargetIsMadeByWhoMayRunPodsThere(t *testing.T) {
 	}
 }
 
-// TestNoClaimSlipsInBesideADeletion: a PUT that would replace is no way around.
-func TestNoClaimSlipsInBesideADeletion(t *testing.T) {
+// TestPutTargetClaimRace: a PUT beside a deletion checks the permission too.
+func TestPutTargetClaimRace(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	alice := claimant{name: "alice", in: []string{"hers"}}
 	for range 200 {
@@ -86,9 +86,8 @@ func TestNoClaimSlipsInBesideADeletion(t *testing.T) {
 	}
 }
 
-// TestADeniedClaimSaysWhatMendsIt in a command that is safe to paste, whoever
-// chose the user's name.
-func TestADeniedClaimSaysWhatMendsIt(t *testing.T) {
+// TestClaimRemedy: the remedy is a command that is safe to paste, for any user name.
+func TestClaimRemedy(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	for user, want := range map[string]string{
 		"alice":                             "kubectl create rolebinding flink-alice -n theirs --clusterrole=edit --user=alice",
@@ -103,9 +102,8 @@ func TestADeniedClaimSaysWhatMendsIt(t *testing.T) {
 	}
 }
 
-// TestADeniedClaimOfTheSystemsNamespaceGrantsNothing: nobody is to be told how to get
-// rights there.
-func TestADeniedClaimOfTheSystemsNamespaceGrantsNothing(t *testing.T) {
+// TestClaimSystemNamespace: the remedy grants no permission in system namespaces.
+func TestClaimSystemNamespace(t *testing.T) {
 	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", ExcludedNamespaces: []string{"kube-system"}})
 	if err != nil {
 		t.Fatal(err)
@@ -125,8 +123,8 @@ func TestADeniedClaimOfTheSystemsNamespaceGrantsNothing(t *testing.T) {
 	}
 }
 
-// TestAnIDIsNobodyElses: kubectl may bring one along, but not that of another.
-func TestAnIDIsNobodyElses(t *testing.T) {
+// TestIDTaken: an object may not request the id of another.
+func TestIDTaken(t *testing.T) {
 	r := newRegistry(t, memstore.New(), "team-a")
 	theirs, err := r.Create(t.Context(), target("default", "a", "flink"), nil)
 	if err != nil {

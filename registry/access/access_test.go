@@ -11,7 +11,8 @@ import (
 	"drey.dev/drey/registry/memstore"
 )
 
-func TestOnlyTheWholeSecretIsKnown(t *testing.T) {
+// TestKnownWholeSecret: only the whole secret authenticates.
+func TestKnownWholeSecret(t *testing.T) {
 	store := memstore.New()
 	tokens, err := access.Follow(t.Context(), store)
 	if err != nil {
@@ -44,7 +45,8 @@ func TestOnlyTheWholeSecretIsKnown(t *testing.T) {
 	}
 }
 
-func TestATokenThatCannotBeReadLetsNobodyIn(t *testing.T) {
+// TestInvalidTokenSpec: a token with an invalid spec authenticates nobody.
+func TestInvalidTokenSpec(t *testing.T) {
 	store := memstore.New()
 	tokens, err := access.Follow(t.Context(), store)
 	if err != nil {
@@ -63,7 +65,8 @@ func TestATokenThatCannotBeReadLetsNobodyIn(t *testing.T) {
 	}
 }
 
-func TestTheOwnersTokenIsMadeOnceAndAnewOnDemand(t *testing.T) {
+// TestBootstrap: the owner token is created once, and replaced on request.
+func TestBootstrap(t *testing.T) {
 	store := memstore.New()
 	rules, err := registry.New(t.Context(), store, registry.Options{})
 	if err != nil {
@@ -98,7 +101,8 @@ func TestTheOwnersTokenIsMadeOnceAndAnewOnDemand(t *testing.T) {
 	}
 }
 
-func TestAnUnknownRoleAllowsNothing(t *testing.T) {
+// TestUnknownRole: an unknown role allows nothing.
+func TestUnknownRole(t *testing.T) {
 	for _, role := range []access.Role{"", "admin", "Owner"} {
 		if role.Allows(access.Get, registry.Job) {
 			t.Errorf("%q allows to get a Job", role)
@@ -109,7 +113,8 @@ func TestAnUnknownRoleAllowsNothing(t *testing.T) {
 	}
 }
 
-func TestFailuresCountByNetwork(t *testing.T) {
+// TestThrottleByNetwork: failures count by network.
+func TestThrottleByNetwork(t *testing.T) {
 	for rule, c := range map[string]struct {
 		failed, asks string
 		blocked      bool
@@ -134,7 +139,8 @@ func TestFailuresCountByNetwork(t *testing.T) {
 	}
 }
 
-func TestWhoseTokenWasRightIsNotBlockedForTheFailuresOfOthers(t *testing.T) {
+// TestThrottleValidToken: a token that was valid is not throttled for the failures of others.
+func TestThrottleValidToken(t *testing.T) {
 	throttle := access.NewThrottle()
 	throttle.Succeeded("right")
 	for range 12 {

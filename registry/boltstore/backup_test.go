@@ -16,11 +16,8 @@ import (
 	"drey.dev/drey/registry/storetest"
 )
 
-// TestABackupAmongWritersIsAStateThatWas takes backups while writers write, one
-// object each after the other: a copy has all that was acknowledged before it
-// began, nothing that began after it had ended, and of no writer a later write
-// without the earlier ones.
-func TestABackupAmongWritersIsAStateThatWas(t *testing.T) {
+// TestBackupConsistent: a backup among writers is a state of the registry.
+func TestBackupConsistent(t *testing.T) {
 	const writers, backups = 8, 12
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "registry.db"))
@@ -89,9 +86,8 @@ func TestABackupAmongWritersIsAStateThatWas(t *testing.T) {
 	t.Logf("%d writes during %d backups", during, backups)
 }
 
-// TestWritesGoOnDuringABackup holds a backup up: a client that is slow to take
-// it must not stop the registry, and gets the state of when it began.
-func TestWritesGoOnDuringABackup(t *testing.T) {
+// TestBackupConcurrentWrites: a backup does not block writes.
+func TestBackupConcurrentWrites(t *testing.T) {
 	s := open(t, filled(t))
 	want := objects(t, s)
 	copied := filepath.Join(t.TempDir(), "registry.db")
@@ -116,7 +112,8 @@ func TestWritesGoOnDuringABackup(t *testing.T) {
 	}
 }
 
-func TestABackupThatFailsLeavesNoFile(t *testing.T) {
+// TestBackupFailure: a failed backup leaves no file.
+func TestBackupFailure(t *testing.T) {
 	s := open(t, filled(t))
 	dir := t.TempDir()
 	broken := errors.New("the client went away")
@@ -140,7 +137,8 @@ func TestABackupThatFailsLeavesNoFile(t *testing.T) {
 	wantFiles(t, dir)
 }
 
-func TestAFileThatIsThereIsReplacedOnlyOnRequest(t *testing.T) {
+// TestSaveExisting: an existing file is replaced only on request.
+func TestSaveExisting(t *testing.T) {
 	path := filled(t)
 	before := readFile(t, path)
 	_, err := boltstore.Save(path, false, func(*os.File) error { t.Error("it was filled"); return nil })
@@ -149,7 +147,8 @@ func TestAFileThatIsThereIsReplacedOnlyOnRequest(t *testing.T) {
 	}
 }
 
-func TestCopyIsForAFileThatNobodyHasOpen(t *testing.T) {
+// TestCopyOpenFile: a file that a process has open is not copied.
+func TestCopyOpenFile(t *testing.T) {
 	t.Parallel() // it waits for the lock
 	path := filled(t)
 	s := open(t, path)
@@ -174,7 +173,8 @@ func TestCopyIsForAFileThatNobodyHasOpen(t *testing.T) {
 	}
 }
 
-func TestARestoreKeepsThePreviousFile(t *testing.T) {
+// TestRestoreKeepsPrevious: a restore keeps the previous file.
+func TestRestoreKeepsPrevious(t *testing.T) {
 	backup := filled(t)
 	want := dump(t, backup)
 	for rule, before := range map[string][]byte{
@@ -200,7 +200,8 @@ func TestARestoreKeepsThePreviousFile(t *testing.T) {
 	}
 }
 
-func TestARestoreNeedsNoPreviousFile(t *testing.T) {
+// TestRestoreNoPrevious: a restore needs no previous file.
+func TestRestoreNoPrevious(t *testing.T) {
 	backup := filled(t)
 	path := filepath.Join(t.TempDir(), "new", "registry.db")
 	previous, _, err := boltstore.Restore(path, backup)
@@ -213,7 +214,8 @@ func TestARestoreNeedsNoPreviousFile(t *testing.T) {
 	wantFiles(t, filepath.Dir(path), "registry.db")
 }
 
-func TestARestoreThatIsRefusedChangesNothing(t *testing.T) {
+// TestRestoreRefused: a refused restore changes nothing.
+func TestRestoreRefused(t *testing.T) {
 	valid := readFile(t, filled(t))
 	flipped := bytes.ReplaceAll(valid, []byte("flink-007"), []byte("flink-006")) // in free pages, too
 	for rule, backup := range map[string][]byte{
@@ -246,7 +248,8 @@ func TestARestoreThatIsRefusedChangesNothing(t *testing.T) {
 	})
 }
 
-func TestARestoreIsRefusedWhileTheFileIsOpen(t *testing.T) {
+// TestRestoreOpenFile: a restore is refused while the file is open.
+func TestRestoreOpenFile(t *testing.T) {
 	t.Parallel() // it waits for the lock
 	backup, path := filled(t), other(t)
 	s := open(t, path)
@@ -261,7 +264,8 @@ func TestARestoreIsRefusedWhileTheFileIsOpen(t *testing.T) {
 	wantFiles(t, filepath.Dir(path), "registry.db")
 }
 
-func TestABackupThatIsOpenIsNotRestored(t *testing.T) {
+// TestRestoreOpenBackup: a backup that is open is not restored.
+func TestRestoreOpenBackup(t *testing.T) {
 	t.Parallel() // it waits for the lock
 	backup, path := filled(t), other(t)
 	open(t, backup)

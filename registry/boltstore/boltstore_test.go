@@ -19,7 +19,8 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) registry.Store { return open(t, filepath.Join(t.TempDir(), "registry.db")) })
 }
 
-func TestReopenedFileHasAllThatWasAcknowledged(t *testing.T) {
+// TestReopen: a reopened file has all acknowledged writes.
+func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
 	s := open(t, path)
 	var wait sync.WaitGroup
@@ -48,7 +49,8 @@ func TestReopenedFileHasAllThatWasAcknowledged(t *testing.T) {
 	}
 }
 
-func TestSecondProcessIsToldWhoHasTheFile(t *testing.T) {
+// TestOpenInUse: a second process gets ErrInUse.
+func TestOpenInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
 	open(t, path)
 	_, err := boltstore.Open(path)
@@ -57,7 +59,8 @@ func TestSecondProcessIsToldWhoHasTheFile(t *testing.T) {
 	}
 }
 
-func TestFileOfANewerSchemaIsRefused(t *testing.T) {
+// TestOpenNewerSchema: a file of a newer schema is refused.
+func TestOpenNewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
 	if err := open(t, path).Close(); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ import (
 	"drey.dev/drey/registry/storetest"
 )
 
-func TestAFileThatIsNoRegistryIsRefusedWithWhatToDo(t *testing.T) {
+// TestOpenForeignFile: another file is refused with a remedy.
+func TestOpenForeignFile(t *testing.T) {
 	valid := readFile(t, filled(t))
 	bolt := filepath.Join(t.TempDir(), "other.db")
 	db, err := bbolt.Open(bolt, 0o600, nil)
@@ -66,9 +67,8 @@ func TestAFileThatIsNoRegistryIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
-// TestADamagedFileIsRefusedOrWhole damages a file at random, and accepts two
-// outcomes: it is refused, or all of it is there.
-func TestADamagedFileIsRefusedOrWhole(t *testing.T) {
+// TestOpenDamagedFile: a file with a flipped bit is refused, or has all objects.
+func TestOpenDamagedFile(t *testing.T) {
 	path := filled(t)
 	valid, want := readFile(t, path), dump(t, path)
 	const rounds = 1500
@@ -127,7 +127,8 @@ func TestADamagedFileIsRefusedOrWhole(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatIsDamagedWhileTheFileIsOpenIsNamed(t *testing.T) {
+// TestObjectDamagedWhileOpen: the error names an object that is damaged while the file is open.
+func TestObjectDamagedWhileOpen(t *testing.T) {
 	path := filled(t)
 	s := open(t, path)
 	content := readFile(t, path)
@@ -152,7 +153,8 @@ func TestAnObjectThatIsDamagedWhileTheFileIsOpenIsNamed(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsCutOffWhileItIsOpenIsAnErrorAndNoCrash(t *testing.T) {
+// TestFileTruncatedWhileOpen: a truncation of the open file is an error, not a crash.
+func TestFileTruncatedWhileOpen(t *testing.T) {
 	path := filled(t)
 	s, err := boltstore.Open(path)
 	if err != nil {

@@ -23,9 +23,8 @@ import (
 	"drey.dev/drey/registry/storetest"
 )
 
-// TestAFullDiskChangesNothing fills disks for real, in processes of their own:
-// a limit on the size of a file holds for all of a process.
-func TestAFullDiskChangesNothing(t *testing.T) {
+// TestDiskFull: a write on a full disk changes nothing.
+func TestDiskFull(t *testing.T) {
 	t.Run("the_file_cannot_grow", func(t *testing.T) {
 		if !inOwnProcess(t, nil) {
 			return
@@ -71,9 +70,8 @@ func TestAFullDiskChangesNothing(t *testing.T) {
 	})
 }
 
-// TestAMigrationOnAFullDiskIsRefused fails a migration in the middle, after
-// the first of its pages are written.
-func TestAMigrationOnAFullDiskIsRefused(t *testing.T) {
+// TestUpgradeDiskFull: an upgrade on a full disk is refused.
+func TestUpgradeDiskFull(t *testing.T) {
 	if !inOwnProcess(t, nil) {
 		return
 	}

@@ -12,10 +12,8 @@ import (
 	"drey.dev/drey/registry/boltstore"
 )
 
-// TestARestoreThatFailsAtTheEndKeepsThePreviousFile has a directory that can be
-// written and not opened, so that the backup gets into its place, and that
-// cannot be brought to disk.
-func TestARestoreThatFailsAtTheEndKeepsThePreviousFile(t *testing.T) {
+// TestRestoreFailureKeepsPrevious: a restore that fails at its end keeps the previous file.
+func TestRestoreFailureKeepsPrevious(t *testing.T) {
 	if !inOwnProcess(t, &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER, // root would open it nevertheless, and is not root there
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getuid(), Size: 1}},

@@ -24,7 +24,8 @@ import (
 	"drey.dev/drey/registry/storetest"
 )
 
-func TestAFileOfSchema1IsBroughtUpToDateWhole(t *testing.T) {
+// TestUpgradeSchema1: a file of schema 1 is upgraded, with all objects.
+func TestUpgradeSchema1(t *testing.T) {
 	want := varied(60)
 	path := schema1(t, want, nil)
 	contents, err := boltstore.Check(path)
@@ -56,7 +57,8 @@ func TestAFileOfSchema1IsBroughtUpToDateWhole(t *testing.T) {
 	}
 }
 
-func TestAnEmptyFileOfSchema1IsBroughtUpToDate(t *testing.T) {
+// TestUpgradeSchema1Empty: an empty file of schema 1 is upgraded.
+func TestUpgradeSchema1Empty(t *testing.T) {
 	path := schema1(t, nil, nil)
 	if got := dump(t, path); got != "null" {
 		t.Errorf("it has %s, want nothing", got)
@@ -66,7 +68,8 @@ func TestAnEmptyFileOfSchema1IsBroughtUpToDate(t *testing.T) {
 	}
 }
 
-func TestAFileOfSchema1WithAnUnreadableObjectIsLeftAsItIs(t *testing.T) {
+// TestUpgradeSchema1Damaged: a damaged file of schema 1 is not changed.
+func TestUpgradeSchema1Damaged(t *testing.T) {
 	text := func(o registry.Object) string { return string(jsonOf(t, o)) }
 	object := storetest.Target("default", "b", "staging")
 	for rule, value := range map[string]string{
@@ -101,10 +104,8 @@ func TestAFileOfSchema1WithAnUnreadableObjectIsLeftAsItIs(t *testing.T) {
 	}
 }
 
-// TestAMigrationThatIsKilledIsAllOrNothing kills a process at any moment of
-// its migration: the file is then of the one schema or the other, and has
-// everything.
-func TestAMigrationThatIsKilledIsAllOrNothing(t *testing.T) {
+// TestUpgradeKilled: an upgrade is atomic when the process is killed.
+func TestUpgradeKilled(t *testing.T) {
 	if path := os.Getenv("DREY_TEST_MIGRATE"); path != "" {
 		migrateAndWait(path)
 	}
@@ -115,7 +116,7 @@ func TestAMigrationThatIsKilledIsAllOrNothing(t *testing.T) {
 	for round := range 16 {
 		path := filepath.Join(t.TempDir(), "registry.db")
 		writeFile(t, path, original)
-		cmd := exec.Command(os.Args[0], "-test.run=^TestAMigrationThatIsKilledIsAllOrNothing$")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestUpgradeKilled$")
 		cmd.Env = append(os.Environ(), "DREY_TEST_MIGRATE="+path)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()

@@ -14,10 +14,8 @@ import (
 	"drey.dev/drey/registry/storetest"
 )
 
-// TestAReaderKeepsItsStateThroughAWriteThatIsUnconfirmed begins to read, fails
-// the sync of a write within bbolt, and writes on: the pages that the reader
-// reads must not be used again before it has ended.
-func TestAReaderKeepsItsStateThroughAWriteThatIsUnconfirmed(t *testing.T) {
+// TestSnapshotUnconfirmedWrite: a reader keeps its snapshot during an unconfirmed write.
+func TestSnapshotUnconfirmedWrite(t *testing.T) {
 	s := openForTest(t)
 	for i := range 30 {
 		if _, err := s.Create(t.Context(), storetest.Target("default", fmt.Sprint("t", i), strings.Repeat("x", 900))); err != nil {

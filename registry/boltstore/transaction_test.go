@@ -17,10 +17,8 @@ import (
 	"drey.dev/drey/registry/storetest"
 )
 
-// A disk that fails when it is told to keep what it has cannot be had in a
-// test. These put an error in the place where bbolt would return the disk's.
-
-func TestAWriteThatMayNotBeOnDiskIsConfirmedBeforeTheNext(t *testing.T) {
+// TestConfirmBeforeNextWrite: an unconfirmed write is confirmed before the next.
+func TestConfirmBeforeNextWrite(t *testing.T) {
 	s := openForTest(t)
 	var observed []string
 	if err := s.Watch(t.Context(), registry.DeploymentTarget, func(e registry.Event) {
@@ -68,9 +66,8 @@ func TestAWriteThatMayNotBeOnDiskIsConfirmedBeforeTheNext(t *testing.T) {
 	}
 }
 
-// TestConfirmingWritesTheLastPageAgain because the kernel takes a page that it
-// failed to write for written.
-func TestConfirmingWritesTheLastPageAgain(t *testing.T) {
+// TestConfirmRewritesMetaPage: a confirmation writes the meta page again.
+func TestConfirmRewritesMetaPage(t *testing.T) {
 	s := openForTest(t)
 	for i := range 2 { // the last page is the first of the file, and the second
 		failAfterCommit(s)
@@ -98,7 +95,8 @@ func TestConfirmingWritesTheLastPageAgain(t *testing.T) {
 	}
 }
 
-func TestAWriteThatFailsBeforeItIsInTheFileNeedsNoConfirming(t *testing.T) {
+// TestFailedWriteUnconfirmed: a write that fails before it is in the file needs no confirmation.
+func TestFailedWriteUnconfirmed(t *testing.T) {
 	s := openForTest(t)
 	s.update = func(f func(*bbolt.Tx) error) error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
@@ -177,9 +175,8 @@ func readOnly(t *testing.T, path string) *os.File {
 	return f
 }
 
-// TestAFileThatCannotGrowForWantOfSpaceSaysWhatToDo: bbolt's error for that has
-// the disk's as text alone.
-func TestAFileThatCannotGrowForWantOfSpaceSaysWhatToDo(t *testing.T) {
+// TestGrowDiskFull: a file that cannot grow is reported with a remedy.
+func TestGrowDiskFull(t *testing.T) {
 	for number, advice := range map[syscall.Errno]string{syscall.ENOSPC: "free some space", syscall.EDQUOT: "free some space", syscall.EFBIG: "raise the limit"} {
 		for what, err := range map[string]error{
 			"grow":  fmt.Errorf("file resize error: %s", &os.PathError{Op: "truncate", Path: "registry.db", Err: number}), //nolint:errorlint // as bbolt does

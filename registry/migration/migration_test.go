@@ -59,8 +59,8 @@ func states(steps []migration.Step) (all []migration.State) {
 	return all
 }
 
-// TestACopyIsTheSame, and comes in an order in which what is referred to is first.
-func TestACopyIsTheSame(t *testing.T) {
+// TestCopy: a copy equals its source.
+func TestCopy(t *testing.T) {
 	from := filled(t)
 	to, err := boltstore.Open(filepath.Join(t.TempDir(), "registry.db"))
 	if err != nil {
@@ -86,8 +86,8 @@ func TestACopyIsTheSame(t *testing.T) {
 	}
 }
 
-// TestABrokenCopyIsGoneOnWith breaks it off after each of its steps.
-func TestABrokenCopyIsGoneOnWith(t *testing.T) {
+// TestCopyResume: an interrupted copy can be resumed.
+func TestCopyResume(t *testing.T) {
 	for after := 1; after < 5; after++ {
 		from, to := filled(t), memstore.New()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -107,8 +107,8 @@ func TestABrokenCopyIsGoneOnWith(t *testing.T) {
 	}
 }
 
-// TestWhatIsThereIsNotTouched, and said to differ.
-func TestWhatIsThereIsNotTouched(t *testing.T) {
+// TestCopyExisting: existing objects are not changed.
+func TestCopyExisting(t *testing.T) {
 	for what, change := range map[string]func(*registry.Object){
 		"its id":          func(o *registry.Object) { o.Metadata.ID = "0a0c0e1d-2b3a-4958-8776-000000000000" },
 		"its spec":        func(o *registry.Object) { o.Spec = json.RawMessage(`{"kubernetes":{"namespace":"other"}}`) },
@@ -135,8 +135,8 @@ func TestWhatIsThereIsNotTouched(t *testing.T) {
 	}
 }
 
-// TestWhatTheOtherDoesNotKeepIsLeft, and what it refuses does not keep the rest.
-func TestWhatTheOtherDoesNotKeepIsLeft(t *testing.T) {
+// TestPlanUnsupportedKind: kinds that the destination does not support are left out.
+func TestPlanUnsupportedKind(t *testing.T) {
 	from := filled(t)
 	if _, err := from.Create(t.Context(), object(registry.Namespace, "", "closed", "{}")); err != nil {
 		t.Fatal(err)

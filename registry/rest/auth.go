@@ -19,214 +19,213 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// door lets requests in, or does not.
-type door struct {
-	access   access.Authenticator // nil: all may enter
+// filter authenticates and authorizes requests, and limits those in flight.
+type filter struct {
+	access   access.Authenticator // nil: every caller may do everything
 	throttle *access.Throttle
-	places   *places // for requests
-	lookups  *places // for those of which it has yet to be found out whose they are
+	inFlight *limiter // requests
+	lookups  *limiter // requests that are being authenticated
 	bodies   *inflight.Budget
-	patience time.Duration
+	timeout  time.Duration // of a handler
 	log      *slog.Logger
 }
 
-// subject is what a path is about. The zero value is open to all.
-type subject struct {
+// resource is what a path addresses. The zero value needs no authentication.
+type resource struct {
 	kind registry.Kind
-	one  string // the variable of the path that names one object
+	name string // the path variable with the name of one object; "": the path is a list
 }
 
-var open subject
+var public resource
 
-// anonymous is how logs call somebody whom nobody asked for a name.
+// anonymous is the user name in logs of a request without authentication.
 const anonymous = "anonymous"
 
-// visitor is who makes a request, once that is known.
-type visitor struct {
-	name    string
-	caller  access.Caller // nil: may do everything
-	request string        // its id
-	body    []byte        // of a method that has one, once it is there
+// requestInfo is what the filter knows of a request.
+type requestInfo struct {
+	id     string
+	user   string
+	caller access.Caller // nil: may do everything
+	body   []byte        // of POST, PUT and PATCH
 
-	left func() // frees the visitor's place; nil: it has none
+	release func() // releases limits and memory; nil: none are held
 }
 
-// leave is called when the answer has been sent.
-func (v *visitor) leave() {
-	if v.left != nil {
-		v.left()
+// close is called when the response has been sent.
+func (i *requestInfo) close() {
+	if i.release != nil {
+		i.release()
 	}
 }
 
-type visitorKey struct{}
+type requestInfoKey struct{}
 
-func visitorOf(r *http.Request) *visitor {
-	return r.Context().Value(visitorKey{}).(*visitor)
+func infoOf(r *http.Request) *requestInfo {
+	return r.Context().Value(requestInfoKey{}).(*requestInfo)
 }
 
-// may tells whether who makes a request may do something.
-func may(r *http.Request, what access.Request) (bool, error) {
-	caller := visitorOf(r).caller
+// allowed reports whether the caller of a request may do something.
+func allowed(r *http.Request, request access.Request) (bool, error) {
+	caller := infoOf(r).caller
 	if caller == nil {
 		return true, nil
 	}
-	return caller.May(r.Context(), what)
+	return caller.May(r.Context(), request)
 }
 
-// claimant is who makes a request, as the registry asks about them.
-type claimant struct {
+// requester is the caller of a request as a registry.Requester.
+type requester struct {
 	access.Caller
-	door    door
+	filter  filter
 	request *http.Request
 }
 
 // requester returns the user of a request; nil without authentication.
-func (d door) requester(r *http.Request) registry.Requester {
-	if caller := visitorOf(r).caller; caller != nil {
-		return claimant{caller, d, r}
+func (f filter) requester(r *http.Request) registry.Requester {
+	if caller := infoOf(r).caller; caller != nil {
+		return requester{caller, f, r}
 	}
 	return nil
 }
 
-// MayCreatePods implements registry.Requester. A log has a denial too.
-func (c claimant) MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error) {
+// MayCreatePods implements registry.Requester. It logs denials.
+func (c requester) MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error) {
 	may, err := c.Caller.MayCreatePods(ctx, kubernetesNamespace)
 	if err == nil && !may {
-		c.door.log.WarnContext(ctx, "claim forbidden", "user", c.Name(), "namespace", kubernetesNamespace,
-			"client", c.request.RemoteAddr, "id", visitorOf(c.request).request)
+		c.filter.log.WarnContext(ctx, "claim forbidden", "user", c.Name(), "namespace", kubernetesNamespace,
+			"client", c.request.RemoteAddr, "id", infoOf(c.request).id)
 	}
 	return may, err
 }
 
-// guard calls handle for those who may do to the subject what a method means.
-func (d door) guard(about subject, method string, handle func(*http.Request) (answer, error)) func(*http.Request) (answer, error) {
-	return func(r *http.Request) (answer, error) {
+// wrap returns a handler that passes permitted requests within the limits to next.
+func (f filter) wrap(res resource, method string, next func(*http.Request) (response, error)) func(*http.Request) (response, error) {
+	return func(r *http.Request) (response, error) {
 		var shares []inflight.Share
 		switch {
-		case d.access == nil:
+		case f.access == nil:
 			if err := checkLocal(r); err != nil {
-				return answer{}, err
+				return response{}, err
 			}
 			shares = []inflight.Share{{Key: "address " + host(r.RemoteAddr), Parts: 2}}
-		case about == open:
-			return handle(r) // what it says is the same for all, and there already
+		case res == public:
+			return next(r) // static and in memory: needs no limit
 		default:
-			if a, err := d.identify(r); err != nil {
-				return a, err
+			if resp, err := f.authenticate(r); err != nil {
+				return resp, err
 			}
 			shares = sharesOf(r)
 		}
-		who := visitorOf(r)
-		leave, a, err := d.places.take(shares...)
+		info := infoOf(r)
+		release, resp, err := f.inFlight.acquire(shares...)
 		if err != nil {
-			return a, err
+			return resp, err
 		}
-		who.left = leave
-		if err := d.permit(about, method, r); err != nil {
-			return answer{}, err
+		info.release = release
+		if err := f.authorize(res, method, r); err != nil {
+			return response{}, err
 		}
 		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-			body, held, err := d.receive(r, shares)
-			leave := who.left
-			who.left = func() {
-				held.Release()
-				leave()
+			body, reservation, err := f.receive(r, shares)
+			info.release = func() {
+				reservation.Release()
+				release()
 			}
 			if err != nil {
-				return answer{}, err
+				return response{}, err
 			}
-			who.body = body
-			if a, err := d.again(about, method, r); err != nil {
-				return a, err
+			info.body = body
+			if resp, err := f.reauthorize(res, method, r); err != nil {
+				return resp, err
 			}
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), d.patience)
+		ctx, cancel := context.WithTimeout(r.Context(), f.timeout)
 		defer cancel()
-		return handle(r.WithContext(ctx))
+		return next(r.WithContext(ctx))
 	}
 }
 
-// sharesOf are the shares of requests and of memory for their bodies that a request counts
-// to: of its caller, and of its platform namespace, whose owner makes any number of tokens.
+// sharesOf returns the shares of requests in flight and of memory for bodies that a request
+// counts against: that of its caller, and that of its platform namespace, whose owner can create
+// any number of tokens.
 func sharesOf(r *http.Request) []inflight.Share {
-	shares := []inflight.Share{{Key: visitorOf(r).name, Parts: 4}}
+	shares := []inflight.Share{{Key: infoOf(r).user, Parts: 4}}
 	if namespace := mux.Vars(r)["namespace"]; namespace != "" {
 		shares = append(shares, inflight.Share{Key: "platform namespace " + strconv.Quote(namespace), Parts: 2})
 	}
 	return shares
 }
 
-// permit refuses who may not do to the subject what a method means.
-func (d door) permit(about subject, method string, r *http.Request) error {
-	if d.access == nil {
+// authorize refuses a request that its caller may not make.
+func (f filter) authorize(res resource, method string, r *http.Request) error {
+	if f.access == nil {
 		return nil
 	}
-	for _, what := range about.requests(r, method) {
-		allowed, err := may(r, what)
+	for _, request := range res.accessRequests(r, method) {
+		ok, err := allowed(r, request)
 		if err != nil {
 			return err
 		}
-		if !allowed {
-			return d.forbid(r, what)
+		if !ok {
+			return f.forbid(r, request)
 		}
 	}
 	return nil
 }
 
-// again asks anew when the body is there, for which the client may take its
-// time: the token may have been deleted meanwhile.
-func (d door) again(about subject, method string, r *http.Request) (answer, error) {
-	if d.access == nil {
-		return answer{}, nil
+// reauthorize authenticates and authorizes again once the body has been received: a slow client
+// could otherwise use a token that was deleted meanwhile.
+func (f filter) reauthorize(res resource, method string, r *http.Request) (response, error) {
+	if f.access == nil {
+		return response{}, nil
 	}
-	if a, err := d.identify(r); err != nil {
-		return a, err
+	if resp, err := f.authenticate(r); err != nil {
+		return resp, err
 	}
-	return answer{}, d.permit(about, method, r)
+	return response{}, f.authorize(res, method, r)
 }
 
-// identify finds out who makes a request. A client that shows wrong tokens again
-// and again is not looked up any more, for a while.
-func (d door) identify(r *http.Request) (answer, error) {
-	token := bearer(r)
-	who := visitorOf(r)
+// authenticate sets the caller of a request. Clients with too many wrong tokens are throttled.
+func (f filter) authenticate(r *http.Request) (response, error) {
+	token := bearerToken(r)
+	info := infoOf(r)
 	caller, known := access.Caller(nil), false
 	if token != "" {
-		caller, known = d.access.Known(token)
+		caller, known = f.access.Known(token)
 	}
 	if !known {
-		if wait, blocked := d.throttle.Blocked(r.RemoteAddr, token); blocked && token != "" {
+		if wait, blocked := f.throttle.Blocked(r.RemoteAddr, token); blocked && token != "" {
 			seconds := strconv.Itoa(int(wait.Seconds()) + 1)
-			return answer{header: http.Header{"Retry-After": {seconds}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests,
-				"too many requests with a wrong token came from this address: try again in " + seconds + " seconds, with a right one"}
+			return response{header: http.Header{"Retry-After": {seconds}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests,
+				"too many requests with a wrong token from this address: try again in " + seconds + " seconds with a valid token"}
 		}
-		challenge := answer{header: http.Header{"Www-Authenticate": {`Bearer realm="drey"`}}}
+		challenge := response{header: http.Header{"Www-Authenticate": {`Bearer realm="drey"`}}}
 		if token == "" {
 			return challenge, &problem{http.StatusUnauthorized, ReasonUnauthorized,
-				"this drey wants to know who calls: send the header Authorization: Bearer TOKEN. An owner of the platform namespace makes tokens (drey tokens create)"}
+				"authentication required: send the header Authorization: Bearer TOKEN; an owner of the platform namespace creates tokens (drey tokens create)"}
 		}
-		leave, a, err := d.lookups.take(inflight.Share{Key: "unknown callers at " + host(r.RemoteAddr), Parts: 4})
+		release, resp, err := f.lookups.acquire(inflight.Share{Key: "unauthenticated callers at " + host(r.RemoteAddr), Parts: 4})
 		if err != nil {
-			return a, err
+			return resp, err
 		}
-		caller, err = d.access.Authenticate(r.Context(), token)
-		leave()
+		caller, err = f.access.Authenticate(r.Context(), token)
+		release()
 		if errors.Is(err, access.ErrUnknown) {
-			d.throttle.Failed(r.RemoteAddr, token)
-			d.log.WarnContext(r.Context(), "token refused", "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr, "id", who.request)
+			f.throttle.Failed(r.RemoteAddr, token)
+			f.log.WarnContext(r.Context(), "token refused", "method", r.Method, "path", r.URL.Path, "client", r.RemoteAddr, "id", info.id)
 			return challenge, &problem{http.StatusUnauthorized, ReasonUnauthorized,
-				"the token is not known: it is mistyped, or has expired, or was deleted. An owner of the platform namespace makes another (drey tokens create)"}
+				"the token is not valid: it is mistyped, expired or deleted: get a new one from an owner of the platform namespace (drey tokens create)"}
 		}
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
-		d.throttle.Succeeded(token)
+		f.throttle.Succeeded(token)
 	}
-	who.caller, who.name = caller, caller.Name()
-	return answer{}, nil
+	info.caller, info.user = caller, caller.Name()
+	return response{}, nil
 }
 
-// host is that of a host:port.
+// host returns the host of a host:port.
 func host(address string) string {
 	h, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -235,26 +234,26 @@ func host(address string) string {
 	return h
 }
 
-// forbid says what is missing. A log has it too: people ask admins why.
-func (d door) forbid(r *http.Request, what access.Request) error {
-	who := visitorOf(r)
-	d.log.WarnContext(r.Context(), "request forbidden", "user", who.name, "verb", string(what.Verb), "kind", string(what.Kind),
-		"namespace", what.Namespace, "name", what.Name, "client", r.RemoteAddr, "id", who.request)
+// forbid logs and returns the refusal of a request that its caller may not make.
+func (f filter) forbid(r *http.Request, request access.Request) error {
+	info := infoOf(r)
+	f.log.WarnContext(r.Context(), "request forbidden", "user", info.user, "verb", string(request.Verb), "kind", string(request.Kind),
+		"namespace", request.Namespace, "name", request.Name, "client", r.RemoteAddr, "id", info.id)
 	return &problem{http.StatusForbidden, ReasonForbidden, fmt.Sprintf(
-		"%s may not %s: ask an owner of it for a token with a role that may, or an admin of the cluster for the verb %s on %s", who.name, what, what.Verb, what.Kind)}
+		"%s may not %s: get a token with a sufficient role from an owner, or the verb %s on %s from an admin of the cluster", info.user, request, request.Verb, request.Kind)}
 }
 
-// requests are what a method does to the subject of a path.
-func (s subject) requests(r *http.Request, method string) []access.Request {
+// accessRequests returns what a method does to the resource of a path.
+func (res resource) accessRequests(r *http.Request, method string) []access.Request {
 	vars := mux.Vars(r)
-	what := access.Request{Kind: s.kind, Namespace: vars["namespace"]}
-	if s.one != "" && s.kind != registry.Namespace {
-		what.Name = vars[s.one]
+	request := access.Request{Kind: res.kind, Namespace: vars["namespace"]}
+	if res.name != "" && res.kind != registry.Namespace {
+		request.Name = vars[res.name]
 	}
 	with := func(verbs ...access.Verb) (all []access.Request) {
 		for _, v := range verbs {
-			what.Verb = v
-			all = append(all, what)
+			request.Verb = v
+			all = append(all, request)
 		}
 		return all
 	}
@@ -267,14 +266,14 @@ func (s subject) requests(r *http.Request, method string) []access.Request {
 		return with(access.Patch)
 	case method == http.MethodDelete:
 		return with(access.Delete)
-	case s.one == "":
+	case res.name == "":
 		return with(access.List)
 	}
 	return with(access.Get)
 }
 
-// bearer is the token of a request, empty if it has none.
-func bearer(r *http.Request) string {
+// bearerToken returns the token of a request; "" if it has none.
+func bearerToken(r *http.Request) string {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
@@ -282,34 +281,33 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// checkLocal keeps web pages out of a server that asks nobody who they are: one
-// in a browser on this machine could call it, by a name that it makes point to
-// this machine, or without reading the answer.
+// checkLocal protects a server without authentication against web pages in a browser on this
+// machine: against DNS rebinding by the host, and cross-site requests by the origin.
 func checkLocal(r *http.Request) error {
 	called := host(r.Host)
 	if ip, err := netip.ParseAddr(strings.Trim(called, "[]")); called != "localhost" && called != "" && (err != nil || !ip.IsLoopback()) {
 		return &problem{http.StatusForbidden, ReasonForbidden, fmt.Sprintf(
-			"the request is for the host %q, and without authentication drey answers to 127.0.0.1 and localhost alone: use one of them, or give drey --rest-auth", r.Host)}
+			"the host of the request is %q, but without authentication only 127.0.0.1 and localhost are allowed: use one of these, or run drey with --rest-auth", r.Host)}
 	}
 	if err := crossOrigin.Check(r); err != nil {
-		return &problem{http.StatusForbidden, ReasonForbidden, "the request comes from a web page of another origin: without authentication drey takes none"}
+		return &problem{http.StatusForbidden, ReasonForbidden, "cross-origin requests are not allowed without authentication: run drey with --rest-auth"}
 	}
 	return nil
 }
 
 var crossOrigin = http.NewCrossOriginProtection()
 
-// audit writes the line that every write leaves: who did what to which object,
-// and from where. was is the object's version before, 0 if it was not there.
-func (s *server) audit(r *http.Request, verb access.Verb, o registry.Object, was int32) {
-	now := o.Metadata.ResourceVersion
+// audit logs a write: the user, the verb, the object and the client. before is the object's
+// version before the write, 0 for a new object.
+func (s *server) audit(r *http.Request, verb access.Verb, o registry.Object, before int32) {
+	after := o.Metadata.ResourceVersion
 	if verb == access.Delete {
-		now = 0
+		after = 0
 	}
-	who := visitorOf(r)
+	info := infoOf(r)
 	s.log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "audit",
-		slog.String("user", who.name), slog.String("verb", string(verb)),
+		slog.String("user", info.user), slog.String("verb", string(verb)),
 		slog.String("kind", string(o.Kind)), slog.String("namespace", o.Metadata.Namespace), slog.String("name", o.Metadata.Name),
-		slog.Int("oldResourceVersion", int(was)), slog.Int("resourceVersion", int(now)),
-		slog.String("client", r.RemoteAddr), slog.String("id", who.request))
+		slog.Int("oldResourceVersion", int(before)), slog.Int("resourceVersion", int(after)),
+		slog.String("client", r.RemoteAddr), slog.String("id", info.id))
 }

@@ -75,10 +75,8 @@ func (g *guarded) call(t *testing.T, method, path, token, body string) (int, str
 	return response.StatusCode, string(text), response.Header
 }
 
-// TestEveryRoleMayDoWhatTheTableSays is every role, verb and kind. In the
-// columns: y it may, n it may not. The server is a new one for each, so that
-// what is there is the same.
-func TestEveryRoleMayDoWhatTheTableSays(t *testing.T) {
+// TestRolePermissions: the permissions of each role, for each route.
+func TestRolePermissions(t *testing.T) {
 	roles := []string{"viewer", "editor", "owner", "another's owner", "everybody's owner", "everybody's viewer"}
 	const (
 		api    = "/api/v1/namespaces/team-a/"
@@ -173,7 +171,8 @@ func (g *guarded) fill(t *testing.T) {
 	}
 }
 
-func TestStatusIsOpenToWhoeverPollsIt(t *testing.T) {
+// TestStatusPublic: the status needs no token.
+func TestStatusPublic(t *testing.T) {
 	g := newGuarded(t)
 	for _, path := range []string{"/api/v1/status", "/api/v1/status/system-info"} {
 		if status, body, _ := g.call(t, http.MethodGet, path, "", ""); status != http.StatusOK {
@@ -182,7 +181,8 @@ func TestStatusIsOpenToWhoeverPollsIt(t *testing.T) {
 	}
 }
 
-func TestAListOfNamespacesHasThoseThatOneMaySee(t *testing.T) {
+// TestNamespaceListFiltered: a list has only the platform namespaces that the caller may get.
+func TestNamespaceListFiltered(t *testing.T) {
 	g := newGuarded(t)
 	for who, want := range map[string]string{"viewer": "team-a", "another's owner": "team-b", "everybody's viewer": "default empty team-a team-b"} {
 		_, body, _ := g.call(t, http.MethodGet, "/namespaces/v1/namespaces", g.tokens[who], "")
@@ -194,7 +194,8 @@ func TestAListOfNamespacesHasThoseThatOneMaySee(t *testing.T) {
 	}
 }
 
-func TestASecretIsShownOnceAndOpensUntilItsTokenIsDeleted(t *testing.T) {
+// TestTokenLifecycle: the secret is returned once, and valid until its token is deleted.
+func TestTokenLifecycle(t *testing.T) {
 	g := newGuarded(t)
 	const path = "/apitokens/v1/namespaces/team-a/apitokens"
 	owner := g.tokens["owner"]
@@ -228,12 +229,13 @@ func TestASecretIsShownOnceAndOpensUntilItsTokenIsDeleted(t *testing.T) {
 	}
 }
 
-func TestAWrongTokenRequestIsRefusedWithWhatToDo(t *testing.T) {
+// TestTokenRequestInvalid: an invalid request for a token is a 400 with a remedy.
+func TestTokenRequestInvalid(t *testing.T) {
 	g := newGuarded(t)
 	for body, says := range map[string]string{
 		`{"name":"ci","role":"king"}`: "viewer, editor or owner",
 		`{"name":"ci"}`:               "viewer, editor or owner",
-		`{"name":"namespaces/team-b/apitokens/ci","role":"owner"}`:      "make them agree",
+		`{"name":"namespaces/team-b/apitokens/ci","role":"owner"}`:      "but the path has",
 		`{"name":"c/i","role":"owner"}`:                                 "c/i",
 		`{"role":"owner"}`:                                              "name",
 		`{"name":7,"role":"owner"}`:                                     "a string",
@@ -248,7 +250,9 @@ func TestAWrongTokenRequestIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestANamespaceThatIsMadeAnewHasNoneOfTheOldTokens(t *testing.T) {
+// TestNamespaceRecreatedTokens: a new platform namespace has no tokens of a deleted one of its
+// name.
+func TestNamespaceRecreatedTokens(t *testing.T) {
 	g := newGuarded(t)
 	all := g.tokens["everybody's owner"]
 	if status, body, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", all, ""); status != http.StatusOK {
@@ -262,7 +266,8 @@ func TestANamespaceThatIsMadeAnewHasNoneOfTheOldTokens(t *testing.T) {
 	}
 }
 
-func TestWhoGuessesIsSlowedDownAndWhoKnowsIsNot(t *testing.T) {
+// TestThrottleWrongTokens: wrong tokens are throttled, valid ones are not.
+func TestThrottleWrongTokens(t *testing.T) {
 	g := newGuarded(t)
 	const path = "/api/v1/namespaces/team-a/deployments"
 	for i := range 9 {
@@ -291,7 +296,8 @@ func TestWhoGuessesIsSlowedDownAndWhoKnowsIsNot(t *testing.T) {
 	}
 }
 
-func TestEveryWriteLeavesALineThatSaysWhoDidWhat(t *testing.T) {
+// TestAuditLog: every write is logged with its user and object.
+func TestAuditLog(t *testing.T) {
 	g := newGuarded(t)
 	g.fill(t)
 	const one = "/api/v1/namespaces/team-a/deployments/there"
@@ -319,7 +325,9 @@ func TestEveryWriteLeavesALineThatSaysWhoDidWhat(t *testing.T) {
 	}
 }
 
-func TestWithoutAuthenticationWebPagesAreKeptOutAndTokensIgnored(t *testing.T) {
+// TestUnauthenticatedServer: without authentication, other hosts and origins are refused, and
+// tokens ignored.
+func TestUnauthenticatedServer(t *testing.T) {
 	server := newServer(t)
 	for rule, c := range map[string]struct {
 		method, host string
@@ -365,8 +373,8 @@ func TestWithoutAuthenticationWebPagesAreKeptOutAndTokensIgnored(t *testing.T) {
 	}
 }
 
-// TestTokensThatGoWithTheirNamespaceAreAudited: they are writes like any other.
-func TestTokensThatGoWithTheirNamespaceAreAudited(t *testing.T) {
+// TestAuditDeletedTokens: tokens deleted with their platform namespace are audited.
+func TestAuditDeletedTokens(t *testing.T) {
 	g := newGuarded(t)
 	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["viewer"], ""); status != http.StatusForbidden || !strings.Contains(text, `delete Namespace \"team-b\"`) {
 		t.Errorf("who may not is not told which: %d %s", status, text)

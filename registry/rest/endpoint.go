@@ -13,46 +13,46 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// answer is what a handler wants said. The header goes out with an error too.
-type answer struct {
+// response is the result of a handler. With an error, its header is sent too.
+type response struct {
 	status int
 	body   any
 	header http.Header
 }
 
-// endpoint answers one path: it finds the method, calls it, writes what it
-// returned, and counts.
-func (s *server) endpoint(route string, m methods, otherwise func(*http.Request) (answer, error)) http.Handler {
+// endpoint serves a path: it calls the handler of the method, or fallback, writes the response and
+// records metrics.
+func (s *server) endpoint(route string, m methods, fallback func(*http.Request) (response, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		id := requestID(r)
-		who := &visitor{name: anonymous, request: id}
-		r = r.WithContext(context.WithValue(r.Context(), visitorKey{}, who))
+		info := &requestInfo{id: id, user: anonymous}
+		r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))
 		handle, ok := m[r.Method]
 		if !ok {
-			handle = otherwise
+			handle = fallback
 		}
-		defer who.leave()
-		a, err := s.guarded(handle, r)
+		defer info.close()
+		resp, err := s.recovered(handle, r)
 		if err != nil {
 			p := s.problemOf(r, err)
-			a.status, a.body = p.status, p.body(r)
+			resp.status, resp.body = p.status, p.body(r)
 			if p.status == http.StatusServiceUnavailable {
-				a.header = http.Header{"Retry-After": {"5"}}
+				resp.header = http.Header{"Retry-After": {"5"}}
 			}
 		}
 		w.Header().Set("X-Request-Id", id)
-		a.send(w, wish{
+		resp.send(w, accepted{
 			yaml: err == nil && prefersYAML(r.Header.Get("Accept")),
-			gzip: takesGzip(r.Header.Get("Accept-Encoding")),
+			gzip: acceptsGzip(r.Header.Get("Accept-Encoding")),
 		})
-		s.metrics.observe(route, r.Method, a.status, time.Since(start))
-		s.log.Log(r.Context(), s.requests, "request", "method", r.Method, "path", r.URL.Path, "status", a.status, "duration", time.Since(start), "user", who.name, "client", r.RemoteAddr, "id", id)
+		s.metrics.observe(route, r.Method, resp.status, time.Since(start))
+		s.log.Log(r.Context(), s.requestLevel, "request", "method", r.Method, "path", r.URL.Path, "status", resp.status, "duration", time.Since(start), "user", info.user, "client", r.RemoteAddr, "id", id)
 	})
 }
 
-// guarded turns a panic, which is a defect of ours, into an error.
-func (s *server) guarded(handle func(*http.Request) (answer, error), r *http.Request) (a answer, err error) {
+// recovered turns a panic of a handler into an error.
+func (s *server) recovered(handle func(*http.Request) (response, error), r *http.Request) (resp response, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
@@ -61,15 +61,14 @@ func (s *server) guarded(handle func(*http.Request) (answer, error), r *http.Req
 	return handle(r)
 }
 
-// requestID is what the client calls its request, if that can be logged, else a
-// new name.
+// requestID returns the client's X-Request-Id if it is safe to log, else a new UUID.
 func requestID(r *http.Request) string {
-	const longest = 64
+	const maxLength = 64
 	id := r.Header.Get("X-Request-Id")
-	unfit := func(c rune) bool {
+	isInvalid := func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
 	}
-	if id == "" || len(id) > longest || strings.ContainsFunc(id, unfit) {
+	if id == "" || len(id) > maxLength || strings.ContainsFunc(id, isInvalid) {
 		return uuid.NewString()
 	}
 	return id
@@ -86,7 +85,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "drey_rest_requests_total", Help: "REST requests by route, method and status code.",
 		}, []string{"route", "method", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "drey_rest_request_duration_seconds", Help: "Time from a REST request's header to its answer.",
+			Name: "drey_rest_request_duration_seconds", Help: "Time from the header of a REST request to its response.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
 		}, []string{"route", "method"}),
 	}
@@ -97,7 +96,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) observe(route, method string, status int, d time.Duration) {
-	switch method { // anything else is the client's invention, and would be a new series each
+	switch method { // bounds the cardinality
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
 		method = "other"

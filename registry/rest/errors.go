@@ -12,7 +12,7 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// The reasons that the API adds to those of the registry.
+// The reasons of the API, in addition to those of the registry.
 const (
 	ReasonBadRequest           registry.Reason = "BadRequest"
 	ReasonUnauthorized         registry.Reason = "Unauthorized"
@@ -25,7 +25,7 @@ const (
 	ReasonInternal             registry.Reason = "Internal"
 )
 
-// problem is an error that the HTTP side finds.
+// problem is an error of the HTTP layer.
 type problem struct {
 	status  int
 	reason  registry.Reason
@@ -38,7 +38,7 @@ func badRequest(format string, args ...any) error {
 	return &problem{http.StatusBadRequest, ReasonBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// statusOf is the HTTP status of each reason of the registry.
+// statusOf maps the reasons of the registry to HTTP statuses.
 var statusOf = map[registry.Reason]int{
 	registry.ReasonNotFound:      http.StatusNotFound,
 	registry.ReasonAlreadyExists: http.StatusConflict,
@@ -59,8 +59,7 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonIDTaken:                  http.StatusConflict,
 }
 
-// errorBody is what every error looks like on the wire. One client fails on a
-// message that is not a string, and on a body that is not an object.
+// errorBody is the body of an error. Clients depend on an object with a string message.
 type errorBody struct {
 	Timestamp string          `json:"timestamp"`
 	Status    int             `json:"status"`
@@ -70,8 +69,7 @@ type errorBody struct {
 	Path      string          `json:"path"`
 }
 
-// problemOf turns any error into one that can be told to a client. What is
-// neither a refusal nor the client's fault is logged and not told.
+// problemOf converts an error for the client. It logs failures, whose details clients do not get.
 func (s *server) problemOf(r *http.Request, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -84,13 +82,13 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.WarnContext(r.Context(), "request took too long", "method", r.Method, "path", r.URL.Path, "error", err)
-		return &problem{http.StatusServiceUnavailable, ReasonUnavailable, "the registry's store did not answer in time: GET the object, for a change may have been made or not, then try again"}
+		return &problem{http.StatusServiceUnavailable, ReasonUnavailable, "the store timed out: a write may or may not have happened: GET the object, then try again"}
 	}
 	if errors.Is(err, registry.ErrClosed) || errors.Is(err, context.Canceled) {
-		return &problem{http.StatusServiceUnavailable, ReasonUnavailable, "drey is shutting down or too busy: try again"}
+		return &problem{http.StatusServiceUnavailable, ReasonUnavailable, "drey is shutting down: try again"}
 	}
 	s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-	return &problem{http.StatusInternalServerError, ReasonInternal, "the registry could not do this: drey's log says why"}
+	return &problem{http.StatusInternalServerError, ReasonInternal, "internal error: see drey's log"}
 }
 
 func (p *problem) body(r *http.Request) errorBody {
@@ -104,26 +102,26 @@ func (p *problem) body(r *http.Request) errorBody {
 	}
 }
 
-// validText is a text that JSON can have: a client may send any bytes in a path.
+// validText replaces invalid UTF-8, which a path may have.
 func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// noSuchMethod answers what a path has no method for. OPTIONS asks just that.
-func (s *server) noSuchMethod(m methods) func(*http.Request) (answer, error) {
+// methodNotAllowed handles the methods that a path does not have, and OPTIONS.
+func (s *server) methodNotAllowed(m methods) func(*http.Request) (response, error) {
 	allowed := []string{http.MethodOptions}
 	for method := range m {
 		allowed = append(allowed, method)
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
-	return func(r *http.Request) (answer, error) {
-		a := answer{status: http.StatusOK, header: http.Header{"Allow": {allow}}, body: struct{}{}}
+	return func(r *http.Request) (response, error) {
+		resp := response{status: http.StatusOK, header: http.Header{"Allow": {allow}}, body: struct{}{}}
 		if r.Method == http.MethodOptions {
-			return a, nil
+			return resp, nil
 		}
-		what := fmt.Sprintf("%s is not a method of this path: it has %s", r.Method, allow)
+		message := fmt.Sprintf("method %s is not allowed: use %s", r.Method, allow)
 		if r.Method == http.MethodPatch {
-			what += ". PUT the whole object with other labels or annotations; the spec of a target never changes"
+			message += ": PUT the whole object to change labels or annotations; the spec of a target is immutable"
 		}
-		return a, &problem{http.StatusMethodNotAllowed, ReasonMethodNotAllowed, what}
+		return resp, &problem{http.StatusMethodNotAllowed, ReasonMethodNotAllowed, message}
 	}
 }

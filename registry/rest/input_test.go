@@ -14,7 +14,8 @@ import (
 	"drey.dev/drey/test/framework/exchange"
 )
 
-func TestABodyTooLargeIs413(t *testing.T) {
+// TestBodyTooLarge: a body beyond the limit is a 413.
+func TestBodyTooLarge(t *testing.T) {
 	server := newServer(t)
 	for name, body := range map[string]io.Reader{
 		"with its length":    strings.NewReader(`{"x":"` + strings.Repeat("x", 10<<20) + `"}`),
@@ -32,7 +33,8 @@ func TestABodyTooLargeIs413(t *testing.T) {
 	}
 }
 
-func TestDeepNestingIsTheSendersFault(t *testing.T) {
+// TestBodyTooDeep: deep nesting is a 400.
+func TestBodyTooDeep(t *testing.T) {
 	server := newServer(t)
 	for contentType, body := range map[string]string{
 		"application/json": strings.Repeat(`{"a":`, 1e5),
@@ -109,9 +111,8 @@ func put(t testing.TB, server, contentType string, body io.Reader) (int, string)
 	return response.StatusCode, string(text)
 }
 
-// TestPathsThatAreNoTextAreAnswered sends bytes that are not UTF-8 wherever a
-// path takes a name: the answer repeats the path.
-func TestPathsThatAreNoTextAreAnswered(t *testing.T) {
+// TestPathInvalidUTF8: a path that is not valid UTF-8 gets a response.
+func TestPathInvalidUTF8(t *testing.T) {
 	server := newServer(t)
 	for _, path := range []string{
 		"/%ff", "/api/v1/namespaces/%ff/deployments", "/api/v1/namespaces/default/deployments/%ff", "/api/v1/namespaces/default/deployment-targets/%ff%00",
@@ -130,9 +131,8 @@ func TestPathsThatAreNoTextAreAnswered(t *testing.T) {
 	}
 }
 
-// TestParallelPatchesLoseNothing has many clients patch one object, each a label
-// of its own. A resourceVersion of 0 or null is none.
-func TestParallelPatchesLoseNothing(t *testing.T) {
+// TestPatchParallel: parallel patches lose no change.
+func TestPatchParallel(t *testing.T) {
 	for name, version := range map[string]string{"without a version": "", "of version 0": `"resourceVersion":0,`, "of version null": `"resourceVersion":null,`} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			path := newServer(t).URL + "/api/v1/namespaces/default/deployments/d"
@@ -161,9 +161,8 @@ func TestParallelPatchesLoseNothing(t *testing.T) {
 	}
 }
 
-// TestPreconditionsInHeaders is what each header does to a PUT of an object at
-// version 1, and to one of an object that is not there.
-func TestPreconditionsInHeaders(t *testing.T) {
+// TestPreconditionHeaders: If-Match and If-None-Match are preconditions.
+func TestPreconditionHeaders(t *testing.T) {
 	server := newServer(t)
 	for _, c := range []struct {
 		name, value   string // TAG stands for the object's, ID for its id

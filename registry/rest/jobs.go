@@ -8,24 +8,22 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// Jobs are read only: they are what runs.
-
-func (s *server) listJobs(r *http.Request) (answer, error) {
+func (s *server) listJobs(r *http.Request) (response, error) {
 	query, err := readQuery(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	jobs, err := s.registry.Jobs(r.Context(), mux.Vars(r)["namespace"], query.Get("deploymentId"))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return answer{status: http.StatusOK, body: toList(registry.Job, jobs)}, nil
+	return response{status: http.StatusOK, body: toList(registry.Job, jobs)}, nil
 }
 
-func (s *server) getJob(r *http.Request) (answer, error) {
+func (s *server) getJob(r *http.Request) (response, error) {
 	job, err := s.registry.GetJob(r.Context(), mux.Vars(r)["namespace"], mux.Vars(r)["id"])
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return answer{status: http.StatusOK, body: toDocument(job)}, nil
+	return response{status: http.StatusOK, body: toDocument(job)}, nil
 }

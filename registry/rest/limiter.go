@@ -8,52 +8,51 @@ import (
 	"drey.dev/drey/inflight"
 )
 
-// places bounds the requests that are under way, whose bodies and answers are in
-// memory: of all, and of those that share something, so that one slow client
-// cannot hold up the others.
-type places struct {
-	most int
+// limiter limits the requests in flight, whose bodies and responses take memory: all, and those
+// of each share, so that one slow client does not exhaust the limit.
+type limiter struct {
+	limit int
 
 	mu    sync.Mutex
-	taken int
-	held  map[string]int // by the key of a share
+	total int
+	byKey map[string]int // by the key of a share
 }
 
-func newPlaces(most int) *places { return &places{most: most, held: make(map[string]int)} }
+func newLimiter(limit int) *limiter { return &limiter{limit: limit, byKey: make(map[string]int)} }
 
-// take takes a place, of all and of each share, or answers 429. It is held until
-// leave is called.
-func (p *places) take(shares ...inflight.Share) (leave func(), a answer, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.taken >= p.most {
-		a, err = tooMany("%d requests are under way, the most that drey answers at once: try again in a second", p.most)
-		return nil, a, err
+// acquire counts a request against the limit and against each share until release is called.
+// Beyond a limit it returns a 429.
+func (l *limiter) acquire(shares ...inflight.Share) (release func(), resp response, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.total >= l.limit {
+		resp, err = tooManyRequests("%d requests are in flight, which is the limit: try again in a second", l.limit)
+		return nil, resp, err
 	}
 	for _, s := range shares {
-		if most := max(1, p.most/s.Parts); p.held[s.Key] >= most {
-			a, err = tooMany("%d requests of %s are under way, the most that drey answers at once of one: try again in a second", most, s.Key)
-			return nil, a, err
+		if limit := max(1, l.limit/s.Parts); l.byKey[s.Key] >= limit {
+			resp, err = tooManyRequests("%d requests of %s are in flight, which is the limit: try again in a second", limit, s.Key)
+			return nil, resp, err
 		}
 	}
-	p.taken++
+	l.total++
 	for _, s := range shares {
-		p.held[s.Key]++
+		l.byKey[s.Key]++
 	}
-	return func() { p.leave(shares) }, answer{}, nil
+	return func() { l.release(shares) }, response{}, nil
 }
 
-func (p *places) leave(shares []inflight.Share) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.taken--
+func (l *limiter) release(shares []inflight.Share) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
 	for _, s := range shares {
-		if p.held[s.Key]--; p.held[s.Key] == 0 {
-			delete(p.held, s.Key)
+		if l.byKey[s.Key]--; l.byKey[s.Key] == 0 {
+			delete(l.byKey, s.Key)
 		}
 	}
 }
 
-func tooMany(format string, args ...any) (answer, error) {
-	return answer{header: http.Header{"Retry-After": {"1"}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests, fmt.Sprintf(format, args...)}
+func tooManyRequests(format string, args ...any) (response, error) {
+	return response{header: http.Header{"Retry-After": {"1"}}}, &problem{http.StatusTooManyRequests, ReasonTooManyRequests, fmt.Sprintf(format, args...)}
 }

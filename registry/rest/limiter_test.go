@@ -49,9 +49,8 @@ func (g *guarded) slowly(t *testing.T, n int, path, token string) (finish func()
 	}
 }
 
-// TestSlowBodiesHoldUpTheirOwnCallersAlone has one caller hold all places that it
-// gets, and then many tokens of one platform namespace.
-func TestSlowBodiesHoldUpTheirOwnCallersAlone(t *testing.T) {
+// TestLimiterShares: slow bodies exhaust the limit of their caller or platform namespace only.
+func TestLimiterShares(t *testing.T) {
 	g := newGuarded(t)
 	const path = "/api/v1/namespaces/team-a/deployments"
 	until := func(status int, path, token string) string {
@@ -105,9 +104,8 @@ func TestSlowBodiesHoldUpTheirOwnCallersAlone(t *testing.T) {
 	until(http.StatusOK, path, g.tokens["editor"])
 }
 
-// TestATokenThatIsDeletedWhileTheBodyIsOnItsWayWritesNothing: a client takes its
-// time with the body, for which it was let in before.
-func TestATokenThatIsDeletedWhileTheBodyIsOnItsWayWritesNothing(t *testing.T) {
+// TestTokenDeletedDuringBody: a token that is deleted while the body is received writes nothing.
+func TestTokenDeletedDuringBody(t *testing.T) {
 	g := newGuarded(t)
 	const path = "/api/v1/namespaces/team-a/deployments/slow"
 	body, w := io.Pipe()

@@ -21,12 +21,13 @@ import (
 	"drey.dev/drey/registry/rest"
 )
 
-func TestMoreRequestsThanCanBeAnsweredAreTold429(t *testing.T) {
+// TestTooManyRequests: requests beyond the limit get a 429.
+func TestTooManyRequests(t *testing.T) {
 	r, err := registry.New(t.Context(), memstore.New(), registry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), AtOnce: 4})) // 2 of one address
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), MaxInFlight: 4})) // 2 of one address
 	defer server.Close()
 	var bodies []*io.PipeWriter
 	answers := make(chan int)
@@ -77,7 +78,8 @@ func TestMoreRequestsThanCanBeAnsweredAreTold429(t *testing.T) {
 	response.Body.Close()
 }
 
-func TestLargeListsAreCompressedForWhoCanReadThat(t *testing.T) {
+// TestListCompression: large lists are compressed for clients that accept gzip.
+func TestListCompression(t *testing.T) {
 	server := newServer(t)
 	for i := range 100 {
 		status, text := do(t, http.MethodPut, fmt.Sprintf("%s/api/v1/namespaces/default/deployment-targets/t%d", server.URL, i), `{"spec":{"kubernetes":{"namespace":"a"}}}`)
@@ -113,9 +115,8 @@ func TestLargeListsAreCompressedForWhoCanReadThat(t *testing.T) {
 	}
 }
 
-// TestAListIsWrittenAsTheWholeOfItsItems compares a list with its objects, one by
-// one, on both sides of the size from which it goes out in pieces.
-func TestAListIsWrittenAsTheWholeOfItsItems(t *testing.T) {
+// TestListEncoding: a list written item by item equals its encoding as a whole.
+func TestListEncoding(t *testing.T) {
 	server := newServer(t)
 	texts := []string{"plain", "two\nlines\n", "\n\n  indented\n\n", "items: []", "- a\n- b\n", "tab\tand trailing ", `"quoted" 'twice'`, "ünï", strings.Repeat("long words ", 400), "#no comment", "a: b", ""}
 	path := server.URL + "/api/v1/namespaces/default/deployments"
@@ -171,7 +172,8 @@ func decoded(t *testing.T, mediaType, text string) (v any) {
 	return v
 }
 
-func TestRequestsHaveAName(t *testing.T) {
+// TestRequestID: a request has the client's X-Request-Id, or a new one.
+func TestRequestID(t *testing.T) {
 	server := newServer(t)
 	for sent, kept := range map[string]bool{"my-request.1": true, "": false, strings.Repeat("x", 65): false, "a b": false, `x"y`: false} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/status", nil)

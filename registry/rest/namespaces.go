@@ -11,10 +11,10 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// Platform namespaces have another form on the wire than what is in them: an
-// older part of the original speaks it (its documentation, "Namespaces").
+// Platform namespaces have their own format, as in Ververica Platform ("Namespaces" in its
+// documentation).
 
-// namePrefix stands before a namespace's name on the wire, but not in paths.
+// namePrefix precedes the name of a platform namespace in bodies, but not in paths.
 const namePrefix = "namespaces/"
 
 type namespaceDocument struct {
@@ -36,38 +36,38 @@ func toNamespaceDocument(o registry.Object) namespaceDocument {
 	}
 }
 
-func (s *server) listNamespaces(r *http.Request) (answer, error) {
+func (s *server) listNamespaces(r *http.Request) (response, error) {
 	all, err := s.registry.Namespaces(r.Context())
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	documents := []namespaceDocument{}
 	for _, o := range all {
-		mine, err := may(r, access.Request{Verb: access.Get, Kind: registry.Namespace, Namespace: o.Metadata.Name})
+		ok, err := allowed(r, access.Request{Verb: access.Get, Kind: registry.Namespace, Namespace: o.Metadata.Name})
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
-		if mine {
+		if ok {
 			documents = append(documents, toNamespaceDocument(o))
 		}
 	}
-	return answer{status: http.StatusOK, body: map[string]any{"namespaces": documents}}, nil
+	return response{status: http.StatusOK, body: map[string]any{"namespaces": documents}}, nil
 }
 
-func (s *server) getNamespace(r *http.Request) (answer, error) {
+func (s *server) getNamespace(r *http.Request) (response, error) {
 	return oneNamespace(http.StatusOK)(s.registry.GetNamespace(r.Context(), mux.Vars(r)["namespace"], registry.Cached))
 }
 
-func (s *server) createNamespace(r *http.Request) (answer, error) {
+func (s *server) createNamespace(r *http.Request) (response, error) {
 	text, err := readBody(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	var sent struct {
 		Name string `json:"name"`
 	}
 	if err := text.decode(&sent); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	o, err := s.registry.CreateNamespace(r.Context(), strings.TrimPrefix(sent.Name, namePrefix))
 	if err == nil {
@@ -76,7 +76,7 @@ func (s *server) createNamespace(r *http.Request) (answer, error) {
 	return oneNamespace(http.StatusCreated)(o, err)
 }
 
-func (s *server) deleteNamespace(r *http.Request) (answer, error) {
+func (s *server) deleteNamespace(r *http.Request) (response, error) {
 	o, tokens, err := s.registry.DeleteNamespace(r.Context(), mux.Vars(r)["namespace"])
 	for _, t := range tokens {
 		s.audit(r, access.Delete, t, t.Metadata.ResourceVersion)
@@ -87,11 +87,11 @@ func (s *server) deleteNamespace(r *http.Request) (answer, error) {
 	return oneNamespace(http.StatusOK)(o, err)
 }
 
-func oneNamespace(status int) func(registry.Object, error) (answer, error) {
-	return func(o registry.Object, err error) (answer, error) {
+func oneNamespace(status int) func(registry.Object, error) (response, error) {
+	return func(o registry.Object, err error) (response, error) {
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
-		return answer{status: status, body: map[string]any{"namespace": toNamespaceDocument(o)}}, nil
+		return response{status: status, body: map[string]any{"namespace": toNamespaceDocument(o)}}, nil
 	}
 }

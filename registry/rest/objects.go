@@ -14,16 +14,16 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// apiVersion is that of every object on the wire.
+// apiVersion is the apiVersion of all objects.
 const apiVersion = "v1"
 
-// collection serves the objects of one kind, whichever it is.
+// collection serves the objects of one kind.
 type collection struct {
 	*server
 	kind registry.Kind
 }
 
-// document is an object on the wire.
+// document is an object in a response.
 type document struct {
 	Kind       registry.Kind     `json:"kind"`
 	APIVersion string            `json:"apiVersion"`
@@ -37,29 +37,29 @@ type documentList struct {
 	Metadata   struct {
 		Continue string `json:"continue,omitempty"`
 	} `json:"metadata"`
-	Items []document `json:"items"` // never null: clients iterate it unseen
+	Items []document `json:"items"` // never null: clients iterate it
 }
 
-func (c collection) list(r *http.Request) (answer, error) {
+func (c collection) list(r *http.Request) (response, error) {
 	query, err := readQuery(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	selector, err := labels.Parse(query.Get("labelSelector"))
 	if err != nil {
-		return answer{}, badRequest("labelSelector is not readable: %v. Write it as for kubectl, such as team=nuts,stage in (dev,test)", err)
+		return response{}, badRequest("labelSelector is not valid: %v: use the syntax of kubectl, for example team=nuts,stage in (dev,test)", err)
 	}
 	objects, err := c.registry.List(r.Context(), c.kind, mux.Vars(r)["namespace"], selector)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	objects, next, err := page(objects, query)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	list := toList(c.kind, objects)
 	list.Metadata.Continue = next
-	return answer{status: http.StatusOK, body: list}, nil
+	return response{status: http.StatusOK, body: list}, nil
 }
 
 func toList(kind registry.Kind, objects []registry.Object) documentList {
@@ -70,108 +70,108 @@ func toList(kind registry.Kind, objects []registry.Object) documentList {
 	return l
 }
 
-func (c collection) get(r *http.Request) (answer, error) {
+func (c collection) get(r *http.Request) (response, error) {
 	o, err := c.registry.Get(r.Context(), c.key(r), registry.Cached)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if tag := etag(o); matches(r.Header.Get("If-None-Match"), tag) {
-		return answer{status: http.StatusNotModified, header: http.Header{"Etag": {tag}}}, nil
+		return response{status: http.StatusNotModified, header: http.Header{"Etag": {tag}}}, nil
 	}
-	return c.answer(http.StatusOK, o), nil
+	return c.respond(http.StatusOK, o), nil
 }
 
-func (c collection) post(r *http.Request) (answer, error) {
+func (c collection) post(r *http.Request) (response, error) {
 	o, _, err := c.read(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	o, err = c.registry.Create(r.Context(), o, c.door.requester(r))
+	o, err = c.registry.Create(r.Context(), o, c.filter.requester(r))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.audit(r, access.Create, o, 0)
-	return c.answer(http.StatusCreated, o), nil
+	return c.respond(http.StatusCreated, o), nil
 }
 
-func (c collection) put(r *http.Request) (answer, error) {
+func (c collection) put(r *http.Request) (response, error) {
 	o, version, err := c.read(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	precondition, err := readPrecondition(r, version)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	o, outcome, err := c.registry.Put(r.Context(), o, precondition, c.door.requester(r))
+	o, outcome, err := c.registry.Put(r.Context(), o, precondition, c.filter.requester(r))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	switch outcome {
 	case registry.Created:
 		c.audit(r, access.Create, o, 0)
-		return c.answer(http.StatusCreated, o), nil
+		return c.respond(http.StatusCreated, o), nil
 	case registry.Replaced:
 		c.audit(r, access.Update, o, o.Metadata.ResourceVersion-1)
 	}
-	return c.answer(http.StatusOK, o), nil
+	return c.respond(http.StatusOK, o), nil
 }
 
-func (c collection) delete(r *http.Request) (answer, error) {
+func (c collection) delete(r *http.Request) (response, error) {
 	precondition, err := readPrecondition(r, 0)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	o, err := c.registry.Delete(r.Context(), c.key(r), precondition)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
-	return answer{status: http.StatusOK, body: toDocument(o)}, nil
+	return response{status: http.StatusOK, body: toDocument(o)}, nil
 }
 
-// patch is an RFC 7386 merge patch. It is applied to what is there, and put in
-// its place; when something else was put there meanwhile, again.
-func (c collection) patch(r *http.Request) (answer, error) {
+// patch applies an RFC 7386 merge patch to the present object, and retries on conflict unless the
+// client stated a version.
+func (c collection) patch(r *http.Request) (response, error) {
 	change, err := c.readPatch(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	stated, err := readPrecondition(r, 0)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	const attempts = 20
 	for range attempts {
 		current, err := c.registry.Get(r.Context(), c.key(r), registry.Consistent)
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
 		o, version, err := c.merge(r.Context(), current, change)
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
-		believed := registry.Precondition{ID: current.Metadata.ID, Version: current.Metadata.ResourceVersion}
-		mine := stated.ID != "" || version != 0 && version != believed.Version // 0 and If-Match: * state no version
-		if mine {                                                              // the client's belief, which is not to be mended
-			believed = stated
-			if believed.Version == 0 {
-				believed.Version = version
+		precondition := registry.Precondition{ID: current.Metadata.ID, Version: current.Metadata.ResourceVersion}
+		fixed := stated.ID != "" || version != 0 && version != precondition.Version // 0 and If-Match: * state no version
+		if fixed {
+			precondition = stated
+			if precondition.Version == 0 {
+				precondition.Version = version
 			}
 		}
-		o, outcome, err := c.registry.Put(r.Context(), o, believed, nil)
-		if registry.ReasonOf(err) == registry.ReasonConflict && !mine {
+		o, outcome, err := c.registry.Put(r.Context(), o, precondition, nil)
+		if registry.ReasonOf(err) == registry.ReasonConflict && !fixed {
 			continue
 		}
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
 		if outcome == registry.Replaced {
 			c.audit(r, access.Patch, o, o.Metadata.ResourceVersion-1)
 		}
-		return c.answer(http.StatusOK, o), nil
+		return c.respond(http.StatusOK, o), nil
 	}
-	return answer{}, &problem{http.StatusConflict, registry.ReasonConflict, "the object changed again and again while this patch was applied: try again"}
+	return response{}, &problem{http.StatusConflict, registry.ReasonConflict, fmt.Sprintf("cannot apply the patch: the object changed %d times meanwhile: try again", attempts)}
 }
 
 func (c collection) key(r *http.Request) registry.Key {
@@ -179,21 +179,20 @@ func (c collection) key(r *http.Request) registry.Key {
 	return registry.Key{Kind: c.kind, Namespace: vars["namespace"], Name: vars["name"]}
 }
 
-// answer is how one kept object goes out.
-func (c collection) answer(status int, o registry.Object) answer {
+// respond returns the response with an object.
+func (c collection) respond(status int, o registry.Object) response {
 	header := http.Header{"Etag": {etag(o)}}
 	for _, w := range c.registry.Warnings(o) {
 		header.Add("Warning", fmt.Sprintf("299 drey %q", w))
 	}
-	return answer{status: status, body: toDocument(o), header: header}
+	return response{status: status, body: toDocument(o), header: header}
 }
 
 func toDocument(o registry.Object) document {
 	return document{Kind: o.Kind, APIVersion: apiVersion, Metadata: o.Metadata, Spec: o.Spec}
 }
 
-// etag names one version of one object; an object made anew under the same
-// name has another.
+// etag identifies a version of an object, by its id.
 func etag(o registry.Object) string {
 	return fmt.Sprintf(`"%s.%d"`, o.Metadata.ID, o.Metadata.ResourceVersion)
 }
@@ -209,13 +208,12 @@ func matches(header, tag string) bool {
 	return false
 }
 
-// readPrecondition joins If-Match, If-None-Match and the version that the body
-// states, 0 for none.
+// readPrecondition combines If-Match, If-None-Match and the version in the body, 0 if it has none.
 func readPrecondition(r *http.Request, version int32) (registry.Precondition, error) {
 	p := registry.Precondition{Version: version}
 	if none := strings.TrimSpace(r.Header.Get("If-None-Match")); none != "" {
 		if none != "*" || r.Method != http.MethodPut || version != 0 || r.Header.Get("If-Match") != "" {
-			return p, badRequest("the If-None-Match header is %q: beside GET, it goes with a PUT that states no version, as *, which is to make what is not there", none)
+			return p, badRequest("the If-None-Match header is %q: except for GET, only * is supported, with a PUT without a version, to create an object", none)
 		}
 		p.Absent = true
 		return p, nil
@@ -228,14 +226,14 @@ func readPrecondition(r *http.Request, version int32) (registry.Precondition, er
 		p.Exists = true
 		return p, nil
 	}
-	// A proxy that compresses makes our tags weak. They still name one version.
+	// Compressing proxies weaken ETags, which still identify a version.
 	id, number, ok := strings.Cut(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), ".")
 	n, err := strconv.ParseInt(number, 10, 32)
 	if !ok || err != nil || n < 1 || id == "" || strings.ContainsAny(id, `", `) {
-		return p, badRequest("the If-Match header is %q: send back the ETag that a GET of this object answered, or leave it out", header)
+		return p, badRequest("the If-Match header is %q, which is not an ETag of this API: use the ETag of a GET of the object, or omit it", header)
 	}
 	if version != 0 && version != int32(n) {
-		return p, badRequest("If-Match states resourceVersion %d and the body %d: leave one of them out", n, version)
+		return p, badRequest("If-Match states resourceVersion %d, but the body %d: omit one of them", n, version)
 	}
 	p.ID, p.Version = id, int32(n)
 	return p, nil

@@ -15,11 +15,11 @@ import (
 //go:embed openapi.yaml
 var openAPIText []byte
 
-// OpenAPI is the description of the API, in JSON, for a version of the program.
+// OpenAPI returns the OpenAPI description of the API, for a version of drey.
 func OpenAPI(version string) (json.RawMessage, error) {
 	var document map[string]any
 	if err := yaml.Unmarshal(openAPIText, &document); err != nil {
-		return nil, fmt.Errorf("the API's own description: %w", err)
+		return nil, fmt.Errorf("parse the OpenAPI description: %w", err)
 	}
 	if info, ok := document["info"].(map[string]any); ok && version != "" {
 		info["version"] = version
@@ -27,25 +27,24 @@ func OpenAPI(version string) (json.RawMessage, error) {
 	return json.Marshal(document)
 }
 
-// Where the description is: the first path is the original's.
+// Paths of the description. Ververica Platform has the first.
 const (
 	swaggerPath = "/api/swagger.json"
 	openAPIPath = "/openapi.json"
 	uiPath      = "/swagger"
 )
 
-// routeDescription serves the API's description, and pages that show it to
-// people. Both are open: they are the same everywhere.
+// routeDescription serves the OpenAPI description and the Swagger UI, without authentication.
 func (s *server) routeDescription(r *mux.Router) {
 	document, err := OpenAPI(s.build.Version)
 	if err != nil {
-		panic(err) // it is part of the program, and tests read it
+		panic(err) // it is embedded and tested
 	}
-	description := func(*http.Request) (answer, error) {
-		return answer{status: http.StatusOK, body: document}, nil
+	description := func(*http.Request) (response, error) {
+		return response{status: http.StatusOK, body: document}, nil
 	}
-	s.route(r, swaggerPath, open, methods{http.MethodGet: description})
-	s.route(r, openAPIPath, open, methods{http.MethodGet: description})
+	s.route(r, swaggerPath, public, methods{http.MethodGet: description})
+	s.route(r, openAPIPath, public, methods{http.MethodGet: description})
 	pages := v5emb.New("drey", openAPIPath, uiPath+"/")
 	r.PathPrefix(uiPath).Methods(http.MethodGet, http.MethodHead).MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool {
 		return r.URL.Path == uiPath || strings.HasPrefix(r.URL.Path, uiPath+"/")

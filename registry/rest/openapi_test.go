@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-func TestTheDescriptionIsServedWithTheVersionThatRuns(t *testing.T) {
+// TestOpenAPIVersion: the description has the version of the program.
+func TestOpenAPIVersion(t *testing.T) {
 	server := newServer(t)
 	for _, path := range []string{"/api/swagger.json", "/openapi.json"} {
 		status, text := getText(t, server.URL+path)
@@ -36,7 +37,8 @@ func TestTheDescriptionIsServedWithTheVersionThatRuns(t *testing.T) {
 	}
 }
 
-func TestThePagesForPeopleNeedNothingFromElsewhere(t *testing.T) {
+// TestSwaggerUIOffline: the Swagger UI loads nothing from other hosts.
+func TestSwaggerUIOffline(t *testing.T) {
 	server := newServer(t)
 	for _, path := range []string{"/swagger", "/swagger/"} {
 		status, text := getText(t, server.URL+path)
@@ -57,9 +59,8 @@ func TestThePagesForPeopleNeedNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestTheDescriptionListsEveryReason reads the reasons out of the source, so that
-// one which is added there cannot be forgotten here.
-func TestTheDescriptionListsEveryReason(t *testing.T) {
+// TestOpenAPIReasons: the description lists every reason.
+func TestOpenAPIReasons(t *testing.T) {
 	var inSource []string
 	for _, dir := range []string{".", ".."} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -11,31 +11,29 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// readQuery refuses a query that cannot be read: without its selector, a list
-// would be of everything.
+// readQuery parses the query. It must not ignore errors: a list without its selector is complete.
 func readQuery(r *http.Request) (url.Values, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, badRequest("the query %q is not readable: %v. Escape it as in a URL", r.URL.RawQuery, err)
+		return nil, badRequest("the query %q is not valid: %v: escape it as in a URL", r.URL.RawQuery, err)
 	}
 	return query, nil
 }
 
-// page cuts a list, which is ordered by name, to what ?limit= and ?continue= ask
-// for. next is the continue of the page after it, empty on the last one. Who
-// asks for neither gets the whole list: the original has no pages.
+// page returns the page of a list, ordered by name, that ?limit= and ?continue= select, and the
+// token of the next page, "" on the last one. The default is the whole list: Ververica Platform
+// has no pages.
 //
-// The token is the last name of the page before: a page begins behind it, also
-// when that object has gone meanwhile, so that no object which stays is missed
-// or listed twice.
+// The token is the last name of the previous page. Pages neither skip nor repeat an object that
+// exists throughout, also if the object of the token is deleted.
 func page(objects []registry.Object, query url.Values) (cut []registry.Object, next string, err error) {
 	if token := query.Get("continue"); token != "" {
 		last, err := base64.RawURLEncoding.DecodeString(token)
 		if err != nil || !utf8.Valid(last) {
-			return nil, "", badRequest("continue is %q: send back metadata.continue of the page before, or leave it out", token)
+			return nil, "", badRequest("continue is %q, which is not a token: use metadata.continue of the previous page, or omit it", token)
 		}
-		behind := sort.Search(len(objects), func(i int) bool { return objects[i].Metadata.Name > string(last) })
-		objects = objects[behind:]
+		first := sort.Search(len(objects), func(i int) bool { return objects[i].Metadata.Name > string(last) })
+		objects = objects[first:]
 	}
 	text := query.Get("limit")
 	if text == "" {
@@ -43,7 +41,7 @@ func page(objects []registry.Object, query url.Values) (cut []registry.Object, n
 	}
 	limit, err := strconv.Atoi(text)
 	if err != nil || limit < 1 {
-		return nil, "", badRequest("limit is %q, want a whole number from 1", text)
+		return nil, "", badRequest("limit is %q: use a positive integer", text)
 	}
 	if limit >= len(objects) {
 		return objects, "", nil

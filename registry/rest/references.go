@@ -6,7 +6,7 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// preview is what holds an object, on the wire.
+// preview is a preview of a deletion in a response.
 type preview struct {
 	Kind       string `json:"kind"`
 	APIVersion string `json:"apiVersion"`
@@ -23,14 +23,14 @@ type reference struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 
-	Namespace string `json:"kubernetesNamespace,omitempty"` // of what runs
+	Namespace string `json:"kubernetesNamespace,omitempty"` // of a workload
 }
 
-// references says what holds an object, and what its deletion would mean.
-func (c collection) references(r *http.Request) (answer, error) {
+// references lists the references to an object, and the consequences of its deletion.
+func (c collection) references(r *http.Request) (response, error) {
 	found, err := c.registry.PreviewDelete(r.Context(), c.key(r))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	p := preview{Kind: "ReferenceList", APIVersion: apiVersion, Items: []reference{}, Afterwards: found.Afterwards}
 	m := found.Object.Metadata
@@ -38,8 +38,8 @@ func (c collection) references(r *http.Request) (answer, error) {
 	for _, ref := range found.References {
 		p.Items = append(p.Items, reference(ref))
 	}
-	return answer{status: http.StatusOK, body: p}, nil
+	return response{status: http.StatusOK, body: p}, nil
 }
 
-// referable are the kinds that something may refer to.
-var referable = map[registry.Kind]bool{registry.DeploymentTarget: true, registry.SessionCluster: true}
+// isReferable has the kinds that references can be to.
+var isReferable = map[registry.Kind]bool{registry.DeploymentTarget: true, registry.SessionCluster: true}

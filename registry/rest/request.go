@@ -20,12 +20,12 @@ import (
 	"drey.dev/drey/registry/rest/yamljson"
 )
 
-// maxBody is the most that a request body may hold, in bytes.
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 1 << 20
 
-// sent is an object as a client writes it: everything may be missing, and
-// what the server owns (status, times, id) is not read.
-type sent struct {
+// request is an object in the body of a request. Every field is optional; status, times and id are
+// ignored.
+type request struct {
 	Kind       string `json:"kind"`
 	APIVersion string `json:"apiVersion"`
 	Metadata   struct {
@@ -39,14 +39,14 @@ type sent struct {
 	Spec jsontext.Value `json:"spec"`
 }
 
-// read returns the object in the body of a POST or PUT, addressed by the path,
-// and the resourceVersion that it states, 0 for none.
+// read returns the object in the body of a POST or PUT, with the address of the path, and the
+// resourceVersion in the body, 0 if it has none.
 func (c collection) read(r *http.Request) (registry.Object, int32, error) {
 	text, err := readBody(r)
 	if err != nil {
 		return registry.Object{}, 0, err
 	}
-	var doc sent
+	var doc request
 	if err := text.decode(&doc); err != nil {
 		return registry.Object{}, 0, err
 	}
@@ -54,7 +54,7 @@ func (c collection) read(r *http.Request) (registry.Object, int32, error) {
 	return o, doc.Metadata.ResourceVersion, err
 }
 
-// readPatch returns a merge patch: any object.
+// readPatch returns the merge patch in the body.
 func (c collection) readPatch(r *http.Request) ([]byte, error) {
 	text, err := readBody(r)
 	if err != nil {
@@ -64,8 +64,7 @@ func (c collection) readPatch(r *http.Request) ([]byte, error) {
 	return text.json, text.decode(&members)
 }
 
-// merge applies a merge patch to an object, as its clients see it, and reads the
-// outcome as if they had sent it whole.
+// merge applies a merge patch to an object, and reads the result as a PUT.
 func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (registry.Object, int32, error) {
 	whole, err := encode(toDocument(current))
 	if err != nil {
@@ -73,9 +72,9 @@ func (c collection) merge(ctx context.Context, current registry.Object, patch []
 	}
 	merged, err := jsonpatch.MergePatch(whole, patch)
 	if err != nil {
-		return registry.Object{}, 0, badRequest("the patch cannot be applied: %v", err)
+		return registry.Object{}, 0, badRequest("cannot apply the patch: %v", err)
 	}
-	var doc sent
+	var doc request
 	if err := (body{json: merged, isYAML: true}).decode(&doc); err != nil {
 		return registry.Object{}, 0, err
 	}
@@ -83,17 +82,17 @@ func (c collection) merge(ctx context.Context, current registry.Object, patch []
 	return o, doc.Metadata.ResourceVersion, err
 }
 
-// address makes the sent document an object at the place that the path names,
-// and refuses one that says it belongs elsewhere.
-func (c collection) address(ctx context.Context, doc sent, path map[string]string) (registry.Object, error) {
+// address returns the object of a request with the address of the path. Different addresses in the
+// body are refused.
+func (c collection) address(ctx context.Context, doc request, path map[string]string) (registry.Object, error) {
 	if doc.Kind != "" && doc.Kind != string(c.kind) {
-		return registry.Object{}, badRequest("kind is %q, this path takes a %s: correct it or leave it out", doc.Kind, c.kind)
+		return registry.Object{}, badRequest("kind is %q, but the path is for %s: correct or omit it", doc.Kind, c.kind)
 	}
 	if doc.APIVersion != "" && doc.APIVersion != apiVersion {
-		return registry.Object{}, badRequest("apiVersion is %q, this API is %q: correct it or leave it out", doc.APIVersion, apiVersion)
+		return registry.Object{}, badRequest("apiVersion is %q, but the API has %q: correct or omit it", doc.APIVersion, apiVersion)
 	}
 	if ns := doc.Metadata.Namespace; ns != "" && ns != path["namespace"] {
-		return registry.Object{}, badRequest("metadata.namespace is %q, the path says %q: make them agree, or leave it out", ns, path["namespace"])
+		return registry.Object{}, badRequest("metadata.namespace is %q, but the path has %q: correct or omit it", ns, path["namespace"])
 	}
 	name, named := path["name"]
 	if named && doc.Metadata.Name != "" {
@@ -102,7 +101,7 @@ func (c collection) address(ctx context.Context, doc sent, path map[string]strin
 			return registry.Object{}, err
 		}
 		if !same {
-			return registry.Object{}, badRequest("metadata.name is %q, the path says %q: make them agree, or leave it out", doc.Metadata.Name, name)
+			return registry.Object{}, badRequest("metadata.name is %q, but the path has %q: correct or omit it", doc.Metadata.Name, name)
 		}
 	}
 	if !named {
@@ -118,19 +117,19 @@ func (c collection) address(ctx context.Context, doc sent, path map[string]strin
 	}, nil
 }
 
-// body is what a client sent, as JSON.
+// body is the body of a request, as JSON.
 type body struct {
 	json   []byte
-	isYAML bool // it was: places in it are not those of the JSON
+	isYAML bool // before conversion: offsets into json mean nothing to the client
 }
 
-// The memory for bodies of requests in flight.
+// Limits of the memory for bodies of requests in flight, in bytes.
 const (
 	largeBodies   = 32 << 20
 	smallBodies   = 8 << 20
 	budgetTimeout = 2 * time.Second
 
-	// yamlFactor is how many times its text a YAML document takes in memory, about.
+	// yamlFactor is the memory of a parsed YAML document relative to its text.
 	yamlFactor = 16
 )
 
@@ -138,41 +137,41 @@ func newBodyBudget() *inflight.Budget {
 	return inflight.New(inflight.Options{Large: largeBodies, Reserved: smallBodies, Timeout: budgetTimeout})
 }
 
-// receive waits for the body of a request, and reserves the memory for it. The
-// reservation is to be released after an error too.
-func (d door) receive(r *http.Request, shares []inflight.Share) ([]byte, *inflight.Reservation, error) {
-	held := d.bodies.Begin(shares...)
+// receive reads the body of a request within the memory limits. The caller releases the
+// reservation, also after an error.
+func (f filter) receive(r *http.Request, shares []inflight.Share) ([]byte, *inflight.Reservation, error) {
+	held := f.bodies.Begin(shares...)
 	text, err := held.Read(r.Context(), r.Body, r.ContentLength, maxBody, nil)
 	if err == nil {
-		if isYAML, _ := readsAsYAML(r.Method, r.Header.Get("Content-Type")); isYAML { // an error is for later
+		if isYAML, _ := readsAsYAML(r.Method, r.Header.Get("Content-Type")); isYAML { // readBody returns the error
 			err = held.Grow(r.Context(), int64(len(text))*yamlFactor)
 		}
 	}
 	switch {
 	case errors.Is(err, inflight.ErrTooLarge):
 		return nil, held, &problem{http.StatusRequestEntityTooLarge, ReasonTooLarge,
-			fmt.Sprintf("the body is larger than %d bytes, the most that drey reads: send less", maxBody)}
+			fmt.Sprintf("the body exceeds the limit of %d bytes: send a smaller one", maxBody)}
 	case errors.Is(err, inflight.ErrBusy):
 		return nil, held, &problem{http.StatusServiceUnavailable, ReasonUnavailable,
 			"too many large requests are in flight, of this caller or of all: try again in a second"}
 	case err != nil:
-		return nil, held, badRequest("the body could not be read to its end: %v", err)
+		return nil, held, badRequest("cannot read the body: %v", err)
 	}
 	return text, held, nil
 }
 
-// readBody reads JSON or YAML, as the Content-Type says; JSON if it says
-// nothing.
+// readBody returns the body of a request. The Content-Type selects JSON or YAML; the default is
+// JSON.
 func readBody(r *http.Request) (body, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return body{}, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
-			fmt.Sprintf("the Content-Encoding is %q: send the body as it is, without a Content-Encoding", coding)}
+			fmt.Sprintf("the Content-Encoding %q is not supported: send the body without one", coding)}
 	}
 	isYAML, err := readsAsYAML(r.Method, r.Header.Get("Content-Type"))
 	if err != nil {
 		return body{}, err
 	}
-	text := visitorOf(r).body
+	text := infoOf(r).body
 	if len(bytes.TrimSpace(text)) == 0 {
 		return body{}, badRequest("the body is empty: send the object as JSON or YAML")
 	}
@@ -205,17 +204,17 @@ func readsAsYAML(method, contentType string) (bool, error) {
 				return false, nil
 			}
 			return false, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
-				fmt.Sprintf("the body is said to be a merge patch, and %s takes the whole object: use PATCH where there is one, or send the whole as application/json", method)}
+				fmt.Sprintf("%s does not accept a merge patch: use PATCH, or send the whole object as application/json", method)}
 		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
 			return true, nil
 		}
 	}
 	return false, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
-		fmt.Sprintf("the Content-Type is %q: send application/json or application/yaml (curl: -H 'Content-Type: application/json')", contentType)}
+		fmt.Sprintf("the Content-Type %q is not supported: send application/json or application/yaml (curl: -H 'Content-Type: application/json')", contentType)}
 }
 
-// describeJSONError says what is wrong and where: by line and column if the
-// text is what the client sent, by path otherwise.
+// describeJSONError formats a decoding error with its position: line and column with position set,
+// else only the path.
 func describeJSONError(err error, text []byte, position bool) string {
 	var offset int64
 	var pointer jsontext.Pointer
@@ -226,7 +225,7 @@ func describeJSONError(err error, text []byte, position bool) string {
 	case isSyntactic:
 		offset, pointer, what = syntactic.ByteOffset, syntactic.JSONPointer, syntactic.Err.Error()
 		if errors.Is(err, jsontext.ErrDuplicateName) {
-			what = "the key stands there twice"
+			what = "duplicate key"
 		}
 	case isSemantic:
 		offset, pointer = semantic.ByteOffset, semantic.JSONPointer
@@ -243,7 +242,7 @@ func describeJSONError(err error, text []byte, position bool) string {
 	if path != "" {
 		path = ", at " + path
 	}
-	return fmt.Sprintf("the body is not readable at line %d, column %d%s: %s", line, column, path, what)
+	return fmt.Sprintf("the body is not valid JSON at line %d, column %d%s: %s", line, column, path, what)
 }
 
 func lineAndColumn(text []byte, offset int64) (line, column int) {
@@ -277,7 +276,7 @@ func wanted(e *jsonv2.SemanticError) string {
 	case "string":
 		return "a string"
 	case "int32":
-		return "a whole number of 32 bits"
+		return "a 32-bit integer"
 	default:
 		return "an object"
 	}

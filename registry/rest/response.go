@@ -17,106 +17,103 @@ import (
 	"drey.dev/drey/registry/rest/yamljson"
 )
 
-// wish is how a client would like its answer.
-type wish struct{ yaml, gzip bool }
+// accepted are the media types and encodings that a client accepts, besides JSON.
+type accepted struct{ yaml, gzip bool }
 
-// send is the only place that writes an answer. Errors are always JSON. A list
-// is written item by item, so that it is in memory once, as what the store
-// returned.
-func (a answer) send(w http.ResponseWriter, wish wish) {
-	maps.Copy(w.Header(), a.header)
+// send writes a response. Errors are always JSON. A list is encoded item by item, to have it in
+// memory once.
+func (resp response) send(w http.ResponseWriter, accept accepted) {
+	maps.Copy(w.Header(), resp.header)
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if a.body == nil {
-		w.WriteHeader(a.status)
+	if resp.body == nil {
+		w.WriteHeader(resp.status)
 		return
 	}
 	format := jsonFormat
-	if wish.yaml {
+	if accept.yaml {
 		format = yamlFormat
 	}
 	w.Header().Set("Content-Type", format.mediaType)
-	out := &sending{w: w, status: a.status, gzip: wish.gzip}
+	out := &writer{w: w, status: resp.status, gzip: accept.gzip}
 	var err error
-	if list, ok := a.body.(documentList); ok {
+	if list, ok := resp.body.(documentList); ok {
 		err = format.list(out, list)
 	} else {
 		var text []byte
-		if text, err = format.encode(a.body); err == nil {
+		if text, err = format.encode(resp.body); err == nil {
 			_, err = out.Write(text)
 		}
 	}
 	if err == nil {
 		err = out.Close()
 	}
-	if err != nil && out.begun {
-		panic(http.ErrAbortHandler) // the client is gone, or must not take what it has for the whole
+	if err != nil && out.started {
+		panic(http.ErrAbortHandler) // the connection is broken, or must be: the response is incomplete
 	}
-	if err != nil { // only our own types come here, and they can be written
-		http.Error(w, `{"message":"the answer could not be written"}`, http.StatusInternalServerError)
+	if err != nil { // cannot happen: all types marshal
+		http.Error(w, `{"message":"the response could not be encoded"}`, http.StatusInternalServerError)
 	}
 }
 
-// sending writes what follows the header. An answer that is small goes out in one
-// piece, with its length.
-type sending struct {
+// writer writes the body of a response: a small one with Content-Length, a large one in chunks.
+type writer struct {
 	w      http.ResponseWriter
 	status int
-	gzip   bool // the client can read it
+	gzip   bool // the client accepts it
 
-	small  bytes.Buffer
-	begun  bool
-	packed *gzip.Writer
+	buffer     bytes.Buffer
+	started    bool
+	compressor *gzip.Writer
 }
 
-// worthwhile is from how many bytes on an answer goes out in pieces, and
-// compressed for who can read that.
-const worthwhile = 8 << 10
+// bufferSize is the size in bytes from which a response is chunked, and compressed if accepted.
+const bufferSize = 8 << 10
 
-func (b *sending) Write(p []byte) (int, error) {
-	if !b.begun && b.small.Len()+len(p) < worthwhile {
-		return b.small.Write(p)
+func (b *writer) Write(p []byte) (int, error) {
+	if !b.started && b.buffer.Len()+len(p) < bufferSize {
+		return b.buffer.Write(p)
 	}
-	if !b.begun {
-		b.begin()
-		if _, err := b.out().Write(b.small.Bytes()); err != nil {
+	if !b.started {
+		b.start()
+		if _, err := b.out().Write(b.buffer.Bytes()); err != nil {
 			return 0, err
 		}
 	}
 	return b.out().Write(p)
 }
 
-func (b *sending) begin() {
-	b.begun = true
+func (b *writer) start() {
+	b.started = true
 	if b.gzip {
 		b.w.Header().Set("Content-Encoding", "gzip")
-		b.packed, _ = gzip.NewWriterLevel(b.w, gzip.BestSpeed) // the level is one
+		b.compressor, _ = gzip.NewWriterLevel(b.w, gzip.BestSpeed) // the level is valid
 	}
 	b.w.WriteHeader(b.status)
 }
 
-func (b *sending) out() io.Writer {
-	if b.packed != nil {
-		return b.packed
+func (b *writer) out() io.Writer {
+	if b.compressor != nil {
+		return b.compressor
 	}
 	return b.w
 }
 
-func (b *sending) Close() error {
-	if b.packed != nil {
-		return b.packed.Close()
+func (b *writer) Close() error {
+	if b.compressor != nil {
+		return b.compressor.Close()
 	}
-	if b.begun {
+	if b.started {
 		return nil
 	}
-	b.begun = true
-	b.w.Header().Set("Content-Length", strconv.Itoa(b.small.Len()))
+	b.started = true
+	b.w.Header().Set("Content-Length", strconv.Itoa(b.buffer.Len()))
 	b.w.WriteHeader(b.status)
-	_, err := b.w.Write(b.small.Bytes())
+	_, err := b.w.Write(b.buffer.Bytes())
 	return err
 }
 
-// format is a way to write answers.
+// format is an encoding of responses.
 type format struct {
 	mediaType string
 	encode    func(any) ([]byte, error)
@@ -128,7 +125,7 @@ var (
 	yamlFormat = format{"application/yaml", encodeYAML, listYAML}
 )
 
-// encode writes JSON: maps in order, and what clients sent to the byte.
+// encode returns JSON with maps in order. It preserves the texts that clients sent.
 func encode(v any) ([]byte, error) {
 	return jsonv2.Marshal(v, jsonv2.Deterministic(true), jsontext.PreserveRawStrings(true))
 }
@@ -141,7 +138,7 @@ func encodeYAML(v any) ([]byte, error) {
 	return yamljson.FromJSON(text)
 }
 
-// listJSON writes what encode would, item by item.
+// listJSON writes the encoding of a list, item by item.
 func listJSON(w io.Writer, l documentList) error {
 	items := l.Items
 	l.Items = []document{}
@@ -167,7 +164,7 @@ func listJSON(w io.Writer, l documentList) error {
 	return err
 }
 
-// listYAML writes what encodeYAML would, item by item.
+// listYAML writes the YAML of a list, item by item.
 func listYAML(w io.Writer, l documentList) error {
 	items := l.Items
 	l.Items = []document{}
@@ -197,8 +194,8 @@ func listYAML(w io.Writer, l documentList) error {
 	return err
 }
 
-// takesGzip reads an Accept-Encoding header.
-func takesGzip(header string) bool {
+// acceptsGzip parses an Accept-Encoding header.
+func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		coding, params, _ := strings.Cut(part, ";")
 		if coding = strings.TrimSpace(coding); coding != "gzip" && coding != "*" {
@@ -211,8 +208,8 @@ func takesGzip(header string) bool {
 	return false
 }
 
-// prefersYAML reads an Accept header. JSON wins unless YAML is asked for with
-// a higher quality: a wildcard means JSON.
+// prefersYAML parses an Accept header. JSON wins unless YAML has a higher quality; a wildcard means
+// JSON.
 func prefersYAML(accept string) bool {
 	var yamlQ, jsonQ float64
 	for part := range strings.SplitSeq(accept, ",") {

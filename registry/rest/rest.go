@@ -1,8 +1,7 @@
-// Package rest serves the registry over the REST API of Ververica Platform,
-// which clients already speak. It knows the rules' owner, [registry.Registry],
-// and not which store keeps the objects.
+// Package rest serves the registry with the REST API of Ververica Platform. It uses
+// [registry.Registry], and does not depend on the store.
 //
-// A handler returns an answer or an error; [endpoint] alone writes.
+// A handler returns a response or an error; only server.endpoint writes it.
 package rest
 
 import (
@@ -18,45 +17,43 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// Options is what the API needs. Registry and Log are required.
+// Options configure the API. Registry and Log are required.
 type Options struct {
 	Registry *registry.Registry
 	Log      *slog.Logger
-	Build    Build                 // what system-info reports
-	Metrics  prometheus.Registerer // nil: none are kept
+	Build    Build                 // for system-info
+	Metrics  prometheus.Registerer // nil: no metrics
 
-	// Access knows who callers are, by their tokens. nil: everybody may do
-	// everything, for a server that only this machine reaches.
+	// Access authenticates callers by their tokens. Nil: no authentication, every caller may do
+	// everything, for a server that listens on loopback only.
 	Access access.Authenticator
 
-	// AccessLog has every request logged; else they are at debug level only.
+	// AccessLog logs requests at info level, instead of debug.
 	AccessLog bool
 
-	// AtOnce is how many requests are answered at once, beyond which 429 is
-	// the answer; 0 means 256. The memory of their bodies has a budget besides. With
-	// Access, one caller has at most a quarter of them, and what concerns one
-	// platform namespace half.
-	AtOnce int
+	// MaxInFlight limits the requests in flight; 0: 256. More get a 429. With Access, one caller
+	// gets a quarter of the limit, and one platform namespace half. The memory of bodies has a
+	// separate limit.
+	MaxInFlight int
 
-	// Patience is how long the registry may take over a request that has been
-	// received; 0 means 15 s. Then the answer is 503, and whether a write took place is
-	// for the client to look at.
-	Patience time.Duration
+	// Timeout bounds a request after its body was received; 0: 15 s. The response is a 503 then,
+	// and a write may or may not have happened.
+	Timeout time.Duration
 }
 
-// New returns the whole API as a handler.
+// New returns a handler that serves the API.
 func New(o Options) http.Handler {
-	atOnce := cmp.Or(o.AtOnce, 256)
+	limit := cmp.Or(o.MaxInFlight, 256)
 	s := &server{
-		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), requests: slog.LevelDebug,
-		door: door{access: o.Access, throttle: access.NewThrottle(), places: newPlaces(atOnce), lookups: newPlaces(atOnce), bodies: newBodyBudget(), patience: cmp.Or(o.Patience, 15*time.Second), log: o.Log},
+		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
+		filter: filter{access: o.Access, throttle: access.NewThrottle(), inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
 	}
 	if o.AccessLog {
-		s.requests = slog.LevelInfo
+		s.requestLevel = slog.LevelInfo
 	}
-	r := mux.NewRouter().SkipClean(true) // a cleaned path would be a redirect, which loses the body
-	s.route(r, "/api/v1/status", open, methods{http.MethodGet: s.status})
-	s.route(r, "/api/v1/status/system-info", open, methods{http.MethodGet: s.systemInfo})
+	r := mux.NewRouter().SkipClean(true) // cleaning redirects, which loses the body
+	s.route(r, "/api/v1/status", public, methods{http.MethodGet: s.status})
+	s.route(r, "/api/v1/status/system-info", public, methods{http.MethodGet: s.systemInfo})
 
 	for path, kind := range map[string]registry.Kind{
 		"deployment-targets": registry.DeploymentTarget,
@@ -66,27 +63,27 @@ func New(o Options) http.Handler {
 		c := collection{server: s, kind: kind}
 		one := methods{http.MethodGet: c.get, http.MethodPut: c.put, http.MethodPatch: c.patch, http.MethodDelete: c.delete}
 		if kind == registry.DeploymentTarget {
-			delete(one, http.MethodPatch) // no version of the API has it
+			delete(one, http.MethodPatch) // not in the API
 		}
-		s.route(r, "/api/v1/namespaces/{namespace}/"+path, subject{kind: kind}, methods{http.MethodGet: c.list, http.MethodPost: c.post})
-		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", subject{kind: kind, one: "name"}, one)
-		if referable[kind] {
-			s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}/references", subject{kind: kind, one: "name"}, methods{http.MethodGet: c.references})
+		s.route(r, "/api/v1/namespaces/{namespace}/"+path, resource{kind: kind}, methods{http.MethodGet: c.list, http.MethodPost: c.post})
+		s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}", resource{kind: kind, name: "name"}, one)
+		if isReferable[kind] {
+			s.route(r, "/api/v1/namespaces/{namespace}/"+path+"/{name}/references", resource{kind: kind, name: "name"}, methods{http.MethodGet: c.references})
 		}
 	}
-	s.route(r, "/api/v1/namespaces/{namespace}/jobs", subject{kind: registry.Job}, methods{http.MethodGet: s.listJobs})
-	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", subject{kind: registry.Job, one: "id"}, methods{http.MethodGet: s.getJob})
-	for _, end := range []string{"", "/"} { // the original's documentation has the slash
-		s.route(r, "/namespaces/v1/namespaces"+end, subject{kind: registry.Namespace}, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
+	s.route(r, "/api/v1/namespaces/{namespace}/jobs", resource{kind: registry.Job}, methods{http.MethodGet: s.listJobs})
+	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", resource{kind: registry.Job, name: "id"}, methods{http.MethodGet: s.getJob})
+	for _, end := range []string{"", "/"} { // Ververica Platform documents the slash
+		s.route(r, "/namespaces/v1/namespaces"+end, resource{kind: registry.Namespace}, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
 	}
-	s.route(r, "/namespaces/v1/namespaces/{namespace}", subject{kind: registry.Namespace, one: "namespace"},
+	s.route(r, "/namespaces/v1/namespaces/{namespace}", resource{kind: registry.Namespace, name: "namespace"},
 		methods{http.MethodGet: s.getNamespace, http.MethodDelete: s.deleteNamespace})
-	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens", subject{kind: registry.APIToken},
+	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens", resource{kind: registry.APIToken},
 		methods{http.MethodGet: s.listTokens, http.MethodPost: s.createToken})
-	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens/{name}", subject{kind: registry.APIToken, one: "name"},
+	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens/{name}", resource{kind: registry.APIToken, name: "name"},
 		methods{http.MethodGet: s.getToken, http.MethodDelete: s.deleteToken})
 	s.routeDescription(r)
-	r.NotFoundHandler = s.endpoint("none", methods{}, s.nothingHere)
+	r.NotFoundHandler = s.endpoint("none", methods{}, s.notFound)
 	return r
 }
 
@@ -98,43 +95,43 @@ type Build struct {
 }
 
 type server struct {
-	registry *registry.Registry
-	log      *slog.Logger
-	build    Build
-	metrics  *metrics
-	door     door
-	requests slog.Level // at which each is logged
+	registry     *registry.Registry
+	log          *slog.Logger
+	build        Build
+	metrics      *metrics
+	filter       filter
+	requestLevel slog.Level // of the log of requests
 }
 
-// methods maps an HTTP method to what answers it.
-type methods map[string]func(*http.Request) (answer, error)
+// methods maps HTTP methods to handlers.
+type methods map[string]func(*http.Request) (response, error)
 
-// route answers a path, to those who may do to its subject what they ask.
-func (s *server) route(r *mux.Router, path string, about subject, m methods) {
+// route serves a path behind the filter.
+func (s *server) route(r *mux.Router, path string, res resource, m methods) {
 	for method, handle := range m {
-		m[method] = s.door.guard(about, method, handle)
+		m[method] = s.filter.wrap(res, method, handle)
 	}
 	m[http.MethodHead] = m[http.MethodGet]
-	r.Handle(path, s.endpoint(path, m, s.noSuchMethod(m)))
+	r.Handle(path, s.endpoint(path, m, s.methodNotAllowed(m)))
 }
 
-func (s *server) nothingHere(r *http.Request) (answer, error) {
-	return answer{}, &problem{http.StatusNotFound, registry.ReasonNotFound,
-		"there is nothing at this path: the targets of a platform namespace are at /api/v1/namespaces/{namespace}/deployment-targets"}
+func (s *server) notFound(r *http.Request) (response, error) {
+	return response{}, &problem{http.StatusNotFound, registry.ReasonNotFound,
+		"the path does not exist: the API description is at /swagger/"}
 }
 
-func (s *server) status(*http.Request) (answer, error) {
-	return answer{status: http.StatusOK, body: map[string]any{
+func (s *server) status(*http.Request) (response, error) {
+	return response{status: http.StatusOK, body: map[string]any{
 		"kind": "Status", "apiVersion": apiVersion, "status": map[string]any{"ready": true},
 	}}, nil
 }
 
-func (s *server) systemInfo(*http.Request) (answer, error) {
+func (s *server) systemInfo(*http.Request) (response, error) {
 	short := s.build.Commit
 	if len(short) > 7 {
 		short = short[:7]
 	}
-	return answer{status: http.StatusOK, body: map[string]any{
+	return response{status: http.StatusOK, body: map[string]any{
 		"kind": "SystemInformation", "apiVersion": apiVersion,
 		"status": map[string]any{"revisionInformation": map[string]string{
 			"buildVersion": s.build.Version, "buildTime": s.build.Time,

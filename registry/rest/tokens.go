@@ -11,61 +11,61 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// tokenDocument is an API token on the wire (Ververica Platform's
-// documentation, "API Tokens").
+// tokenDocument is an API token in a body, as in Ververica Platform ("API Tokens" in its
+// documentation).
 type tokenDocument struct {
-	Name       string      `json:"name"`             // with its place: namespaces/default/apitokens/ci
-	Secret     string      `json:"secret,omitempty"` // in the answer to its creation alone
+	Name       string      `json:"name"`             // for example namespaces/default/apitokens/ci
+	Secret     string      `json:"secret,omitempty"` // only in the response to its creation
 	Role       access.Role `json:"role"`
 	CreateTime time.Time   `json:"createTime"`
 }
 
-// place stands before the names of the tokens of a platform namespace.
-func tokenPlace(namespace string) string { return namePrefix + namespace + "/apitokens/" }
+// tokenPrefix returns the prefix of the names of tokens of a platform namespace.
+func tokenPrefix(namespace string) string { return namePrefix + namespace + "/apitokens/" }
 
 func toTokenDocument(o registry.Object) (tokenDocument, error) {
 	role, err := access.RoleOf(o)
-	return tokenDocument{Name: tokenPlace(o.Metadata.Namespace) + o.Metadata.Name, Role: role, CreateTime: o.Metadata.CreatedAt}, err
+	return tokenDocument{Name: tokenPrefix(o.Metadata.Namespace) + o.Metadata.Name, Role: role, CreateTime: o.Metadata.CreatedAt}, err
 }
 
-func (s *server) listTokens(r *http.Request) (answer, error) {
+func (s *server) listTokens(r *http.Request) (response, error) {
 	all, err := s.registry.List(r.Context(), registry.APIToken, mux.Vars(r)["namespace"], nil)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	documents := make([]tokenDocument, len(all))
 	for i, o := range all {
 		if documents[i], err = toTokenDocument(o); err != nil {
-			return answer{}, err
+			return response{}, err
 		}
 	}
-	return answer{status: http.StatusOK, body: map[string]any{"apiTokens": documents}}, nil
+	return response{status: http.StatusOK, body: map[string]any{"apiTokens": documents}}, nil
 }
 
-func (s *server) getToken(r *http.Request) (answer, error) {
+func (s *server) getToken(r *http.Request) (response, error) {
 	return oneToken(http.StatusOK, "")(s.registry.Get(r.Context(), tokenKey(r), registry.Cached))
 }
 
-func (s *server) createToken(r *http.Request) (answer, error) {
+func (s *server) createToken(r *http.Request) (response, error) {
 	text, err := readBody(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	var sent struct {
 		Name string      `json:"name"`
 		Role access.Role `json:"role"`
 	}
 	if err := text.decode(&sent); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	namespace := mux.Vars(r)["namespace"]
-	name := strings.TrimPrefix(sent.Name, tokenPlace(namespace))
+	name := strings.TrimPrefix(sent.Name, tokenPrefix(namespace))
 	if strings.HasPrefix(name, namePrefix) {
-		return answer{}, badRequest("the token's name is %q, and the path is of platform namespace %q: make them agree, or give the last part of the name alone", sent.Name, namespace)
+		return response{}, badRequest("name is %q, but the path has platform namespace %q: correct it, or use only the last part of the name", sent.Name, namespace)
 	}
 	o, secret, err := access.Issue(namespace, name, sent.Role)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	o, err = s.registry.Create(r.Context(), o, nil)
 	if err == nil {
@@ -74,7 +74,7 @@ func (s *server) createToken(r *http.Request) (answer, error) {
 	return oneToken(http.StatusCreated, secret)(o, err)
 }
 
-func (s *server) deleteToken(r *http.Request) (answer, error) {
+func (s *server) deleteToken(r *http.Request) (response, error) {
 	o, err := s.registry.Delete(r.Context(), tokenKey(r), registry.Precondition{})
 	if err == nil {
 		s.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
@@ -87,13 +87,13 @@ func tokenKey(r *http.Request) registry.Key {
 	return registry.Key{Kind: registry.APIToken, Namespace: vars["namespace"], Name: vars["name"]}
 }
 
-func oneToken(status int, secret string) func(registry.Object, error) (answer, error) {
-	return func(o registry.Object, err error) (answer, error) {
+func oneToken(status int, secret string) func(registry.Object, error) (response, error) {
+	return func(o registry.Object, err error) (response, error) {
 		if err != nil {
-			return answer{}, err
+			return response{}, err
 		}
 		document, err := toTokenDocument(o)
 		document.Secret = secret
-		return answer{status: status, body: map[string]any{"apiToken": document}, header: http.Header{"Cache-Control": {"no-store"}}}, err
+		return response{status: status, body: map[string]any{"apiToken": document}, header: http.Header{"Cache-Control": {"no-store"}}}, err
 	}
 }

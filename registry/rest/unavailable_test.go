@@ -22,7 +22,8 @@ func (away) List(context.Context, registry.Kind, string, registry.Consistency) (
 	return nil, &registry.Error{Reason: registry.ReasonClusterUnavailable, Message: "the API server is away: try again"}
 }
 
-func TestWhoIsToldThatTheClusterIsAwayIsToldWhenToTryAgain(t *testing.T) {
+// TestUnavailableRetryAfter: a 503 has the header Retry-After.
+func TestUnavailableRetryAfter(t *testing.T) {
 	r, err := registry.New(t.Context(), away{memstore.New()}, registry.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -50,12 +51,13 @@ func (s stuck) Create(ctx context.Context, o registry.Object) (registry.Object, 
 	return registry.Object{}, ctx.Err()
 }
 
-func TestARequestHasOneTimeLimitHoweverOftenTheStoreIsAsked(t *testing.T) {
+// TestRequestTimeout: the timeout bounds the whole request, not each call of the store.
+func TestRequestTimeout(t *testing.T) {
 	r, err := registry.New(t.Context(), stuck{memstore.New()}, registry.Options{Namespaces: []string{"team"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Patience: 50 * time.Millisecond}))
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Timeout: 50 * time.Millisecond}))
 	defer server.Close()
 	response, err := http.Post(server.URL+"/api/v1/namespaces/team/deployment-targets", "application/json",
 		strings.NewReader(`{"metadata":{"name":"a"},"spec":{"kubernetes":{"namespace":"b"}}}`))

@@ -11,7 +11,8 @@ import (
 	"drey.dev/drey/registry/rest/yamljson"
 )
 
-func TestPlainScalarsMeanWhatTheyMeanToKubectl(t *testing.T) {
+// TestPlainScalars: plain scalars have the types that kubectl gives them.
+func TestPlainScalars(t *testing.T) {
 	for _, text := range []string{
 		"yes", "Off", "y", "n", "true", "null", "~", "", "0x1F", "0o17", "017", "1_000", "+1", "-.5", ".5", "1.", "1e3", "0b101", ".inf", "-.Inf", ".nan",
 		"2026-01-02", "2026-01-02T03:04:05Z", "12:30:45", "a", "- a", "'1'", `"1"`, "!!str 1", "!!int '1'", "1: a", "true: a", "~x", "=", "|\n  two\n  lines\n", ">\n  two\n  lines\n",
@@ -29,7 +30,8 @@ func TestPlainScalarsMeanWhatTheyMeanToKubectl(t *testing.T) {
 	}
 }
 
-func TestNumbersKeepTheirDigits(t *testing.T) {
+// TestNumberDigits: numbers keep their digits.
+func TestNumberDigits(t *testing.T) {
 	for _, n := range []string{"12345678901234567890.10", "1e400", "-0", "0.1000", "9007199254740993", "1E+2"} {
 		got, err := yamljson.ToJSON([]byte("a: " + n))
 		if want := `{"a":` + n + `}`; err != nil || string(got) != want {
@@ -38,7 +40,8 @@ func TestNumbersKeepTheirDigits(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsRefusedWithItsPlace(t *testing.T) {
+// TestInvalidYAML: errors have the line and column.
+func TestInvalidYAML(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                               "no document",
 		"# nothing":                      "no document",
@@ -80,7 +83,8 @@ func longBombs() map[string]string {
 	}
 }
 
-func TestAliasesOfLongTextsAreRefused(t *testing.T) {
+// TestAliasExpansionBytes: aliases of long texts are bounded in bytes.
+func TestAliasExpansionBytes(t *testing.T) {
 	for name, text := range longBombs() {
 		if _, err := yamljson.ToJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), "bytes") || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: got error %v, want one that says where its aliases make too many bytes", name, err)
@@ -88,7 +92,8 @@ func TestAliasesOfLongTextsAreRefused(t *testing.T) {
 	}
 }
 
-func TestTextOfTheLargestBodyIsNotTooMuch(t *testing.T) {
+// TestLargestBody: a body of the maximum size is within the bounds.
+func TestLargestBody(t *testing.T) {
 	for _, text := range []string{`"` + strings.Repeat(`\0`, 1<<19-1) + `"`, "? " + strings.Repeat("long key", 1<<16) + "\n: " + strings.Repeat("é", 1<<18)} {
 		if _, err := yamljson.ToJSON([]byte(text)); err != nil {
 			t.Errorf("%d bytes of text: %v", len(text), err)
@@ -96,7 +101,8 @@ func TestTextOfTheLargestBodyIsNotTooMuch(t *testing.T) {
 	}
 }
 
-func TestDeepValuesAreNotIndentedBeyondMeasure(t *testing.T) {
+// TestDeepValuesFlowStyle: deep values are in flow style, which needs no indentation.
+func TestDeepValuesFlowStyle(t *testing.T) {
 	deep := func(open, inner, end string) string {
 		return strings.Repeat(open, 5000) + inner + strings.Repeat(end, 5000)
 	}
@@ -117,7 +123,8 @@ func mergeBomb() string {
 	return text
 }
 
-func FuzzJSONSurvivesTheWayToYAMLAndBack(f *testing.F) {
+// FuzzRoundTrip: JSON survives the conversion to YAML and back.
+func FuzzRoundTrip(f *testing.F) {
 	f.Add(strings.Repeat(`{"a":[`, 12) + `{"?":"- x","b: ":"#","":[],"{":"}","k":"\n x"},",","two\n words"` + strings.Repeat("]}", 12))
 	for _, text := range []string{
 		`{}`, `[]`, `""`, `null`, `{"a":{"b":[1,2.50,"x"],"c":null},"d":true}`, `"yes"`, `"1e3"`, `"\ud83d\ude00"`, `"\u0000\u0007\u007f"`, `"two\nlines\n\n"`, `" lead"`, `"trail "`,
