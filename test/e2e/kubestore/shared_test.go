@@ -114,7 +114,7 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 // the same process and by another. A created object keeps its platform namespace.
 func TestCreateDuringNamespaceDeletion(t *testing.T) {
 	w := sharedWorld(t)
-	a, b := w.rules(t), w.rules(t)
+	a, b := w.replica(t), w.replica(t)
 	ns := w.Namespace(t)
 	deletion := time.Minute // how long one takes, at best
 	for range 3 {
