@@ -1,5 +1,5 @@
-// Package access decides who may do what in the registry: the roles of the REST
-// API, and the API tokens that give them.
+// Package access authorizes requests to the registry: by the roles of the REST API, and the API
+// tokens that grant them.
 package access
 
 import (
@@ -10,10 +10,10 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// Verb is what somebody would do, in the words of Kubernetes RBAC.
+// Verb is a verb of Kubernetes RBAC.
 type Verb string
 
-// The verbs. A PUT is Update, and Create too: it makes what is not there.
+// The verbs. A PUT is both Update and Create.
 const (
 	List   Verb = "list"
 	Get    Verb = "get"
@@ -23,17 +23,17 @@ const (
 	Delete Verb = "delete"
 )
 
-// Request is one thing that somebody would do.
+// Request is an operation to authorize.
 type Request struct {
 	Verb Verb
 	Kind registry.Kind
-	// Namespace is the platform namespace. Of a Namespace it is its own name,
-	// and empty if all of them are meant.
+	// Namespace is the platform namespace. For the kind Namespace it is the name of the object;
+	// "": all.
 	Namespace string
-	Name      string // empty if it is about no single object
+	Name      string // "" for lists and creations
 }
 
-// String is such as `delete Deployment "orders" in platform namespace "team-a"`.
+// String returns for example `delete Deployment "orders" in platform namespace "team-a"`.
 func (r Request) String() string {
 	text := fmt.Sprintf("%s %s", r.Verb, r.Kind)
 	if r.Name != "" {
@@ -50,31 +50,30 @@ func (r Request) String() string {
 	return fmt.Sprintf("%s in platform namespace %q", text, r.Namespace)
 }
 
-// Caller is somebody who has shown who they are.
+// Caller is an authenticated user.
 type Caller interface {
 	registry.Requester
-	// May tells whether the caller may do it. The error is a failure to find
-	// out.
+	// May reports whether the caller may do something. The error means that the check failed.
 	May(ctx context.Context, r Request) (bool, error)
 }
 
-// ErrUnknown is that nobody is known by a token.
-var ErrUnknown = errors.New("the token is not known")
+// ErrUnknown means that no caller has the token.
+var ErrUnknown = errors.New("the token is not valid")
 
-// Role is what an API token allows.
+// Role is the role of an API token.
 type Role string
 
 // The roles of Ververica Platform (its documentation, "Access Control").
 const (
-	Viewer Role = "viewer" // sees everything but tokens
-	Editor Role = "editor" // and changes Deployments and SessionClusters
-	Owner  Role = "owner"  // and does all the rest
+	Viewer Role = "viewer" // reads everything but tokens
+	Editor Role = "editor" // also writes Deployments and SessionClusters
+	Owner  Role = "owner"  // may do everything
 )
 
-// Roles are all there are, each with what the one before may.
+// Roles are all roles, each a superset of the one before.
 var Roles = []Role{Viewer, Editor, Owner}
 
-// Allows tells whether a role is enough to do something to objects of a kind.
+// Allows reports whether a role permits a verb on a kind.
 func (r Role) Allows(verb Verb, kind registry.Kind) bool {
 	switch r {
 	case Owner:
@@ -90,7 +89,7 @@ func (r Role) Allows(verb Verb, kind registry.Kind) bool {
 	return false
 }
 
-// holder is the Caller with an API token.
+// holder is the caller with an API token.
 type holder struct {
 	name      string
 	namespace string // or [registry.Everywhere]
@@ -99,8 +98,8 @@ type holder struct {
 
 func (h holder) Name() string { return h.name }
 
-// MayCreatePods implements registry.Requester: the cluster does not know the holder, so
-// the role alone decides who registers targets.
+// MayCreatePods implements registry.Requester. The cluster has no user for a token, so only the role
+// limits targets.
 func (h holder) MayCreatePods(context.Context, string) (bool, error) { return true, nil }
 
 func (h holder) May(_ context.Context, r Request) (bool, error) {
@@ -108,10 +107,10 @@ func (h holder) May(_ context.Context, r Request) (bool, error) {
 		return h.role.Allows(r.Verb, r.Kind), nil
 	}
 	if r.Kind == registry.Namespace && r.Namespace == "" {
-		return r.Verb == List, nil // of which they see those that they may get
+		return r.Verb == List, nil // the list is filtered by get
 	}
 	if r.Kind == registry.Namespace && r.Verb == Create {
-		return false, nil // it is not there yet: nobody's
+		return false, nil // no role covers a new platform namespace
 	}
 	return r.Namespace == h.namespace && h.role.Allows(r.Verb, r.Kind), nil
 }

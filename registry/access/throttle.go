@@ -9,60 +9,57 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// Throttle counts failed attempts by where they come from, and remembers a
-// bounded number of places.
+// Throttle limits failed authentications by network. Its memory is bounded.
 type Throttle struct {
 	clients *lru.Cache // of *rate.Limiter, by netip.Prefix
-	good    *lru.Cache // hashes of tokens that were right when last shown
+	valid   *lru.Cache // hashes of tokens that were valid when last used
 }
 
 const (
-	freely   = 10              // failures in a row that a client may have
-	forgiven = 6 * time.Second // how long it takes to be forgiven one of them
-	places   = 4096
-	memory   = 4096 // tokens
+	burst          = 10              // failures in a row
+	refillInterval = 6 * time.Second // of one failure
+	maxNetworks    = 4096
+	maxTokens      = 4096
 )
 
-// NewThrottle returns one that has seen nothing.
-func NewThrottle() *Throttle { return &Throttle{lru.New(places), lru.New(memory)} }
+// NewThrottle returns a Throttle without failures.
+func NewThrottle() *Throttle { return &Throttle{lru.New(maxNetworks), lru.New(maxTokens)} }
 
-// Succeeded remembers that a token was right. Who has it is not blocked for what
-// others do at the same address, which may be a proxy's.
+// Succeeded records a valid token. It is not blocked for the failures of others at the same address,
+// which may be that of a proxy.
 func (t *Throttle) Succeeded(token string) {
-	t.good.Add(sha256.Sum256([]byte(token)), nil)
+	t.valid.Add(sha256.Sum256([]byte(token)), nil)
 }
 
-// Failed counts a failure of the client at a host:port.
+// Failed counts a failure of the client at host:port.
 func (t *Throttle) Failed(address, token string) {
-	t.good.Remove(sha256.Sum256([]byte(token)))
-	p := place(address)
+	t.valid.Remove(sha256.Sum256([]byte(token)))
+	p := network(address)
 	limiter, ok := t.clients.Get(p)
 	if !ok {
-		limiter = rate.NewLimiter(rate.Every(forgiven), freely)
+		limiter = rate.NewLimiter(rate.Every(refillInterval), burst)
 		t.clients.Add(p, limiter)
 	}
 	limiter.(*rate.Limiter).Allow()
 }
 
-// Blocked tells whether a client has failed too often to be let try a token, and
-// for how long.
+// Blocked reports whether a client is blocked from trying a token, and for how long.
 func (t *Throttle) Blocked(address, token string) (time.Duration, bool) {
-	if _, good := t.good.Get(sha256.Sum256([]byte(token))); good {
+	if _, ok := t.valid.Get(sha256.Sum256([]byte(token))); ok {
 		return 0, false
 	}
-	limiter, ok := t.clients.Get(place(address))
+	limiter, ok := t.clients.Get(network(address))
 	if !ok {
 		return 0, false
 	}
 	if tokens := limiter.(*rate.Limiter).Tokens(); tokens < 1 {
-		return time.Duration((1 - tokens) * float64(forgiven)), true
+		return time.Duration((1 - tokens) * float64(refillInterval)), true
 	}
 	return 0, false
 }
 
-// place is the network that one client has all to itself: an address, or 64
-// bits of an IPv6 one.
-func place(address string) netip.Prefix {
+// network returns the network of a client: an IPv4 address, or an IPv6 /64.
+func network(address string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return netip.Prefix{}
@@ -72,6 +69,6 @@ func place(address string) netip.Prefix {
 	if ip.Is6() {
 		bits = 64
 	}
-	p, _ := ip.Prefix(bits) // the number of bits is right
+	p, _ := ip.Prefix(bits) // bits is valid
 	return p
 }

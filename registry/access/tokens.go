@@ -16,25 +16,25 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// A secret is "drey_KEY_REST": the key finds the token, and the rest, which has
-// 256 random bits, proves that one holds it. The registry keeps the key and a
-// hash of the whole. The hash need not be slow: there is nothing to guess.
+// A secret is "drey_KEY_REST": the key identifies the token, the rest has 256 random bits. The
+// registry stores the key and a hash of the whole, which need not be slow: the secret cannot be
+// guessed.
 const prefix = "drey_"
 
-// spec is that of a registry.APIToken.
+// spec is the spec of a registry.APIToken.
 type spec struct {
 	Role Role   `json:"role"`
 	Key  string `json:"key"`
 	Hash []byte `json:"hash"` // SHA-256 of the secret
 }
 
-// Issue makes an API token with a role. What it returns can be created in a
-// registry; the secret is kept nowhere. The role must be one of [Roles].
+// Issue returns a new API token with a role, to create in a registry, and its secret, which is not
+// stored. The role must be one of [Roles].
 func Issue(namespace, name string, role Role) (o registry.Object, secret string, err error) {
 	if !slices.Contains(Roles, role) {
 		return registry.Object{}, "", &registry.Error{
 			Reason:  registry.ReasonInvalidSpec,
-			Message: fmt.Sprintf("the role is %q: give viewer, editor or owner", role),
+			Message: fmt.Sprintf("the role is %q: use viewer, editor or owner", role),
 		}
 	}
 	key := random(9)
@@ -48,8 +48,8 @@ func Issue(namespace, name string, role Role) (o registry.Object, secret string,
 	}, secret, err
 }
 
-// random is text that stands for n random bytes. Its underscores would part a
-// secret in the wrong places.
+// random returns n random bytes in base64, with dots for underscores, which separate the parts of a
+// secret.
 func random(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
@@ -65,7 +65,7 @@ func RoleOf(o registry.Object) (Role, error) {
 	return s.Role, nil
 }
 
-// Tokens knows the callers that have an API token.
+// Tokens authenticates callers by API tokens.
 type Tokens struct {
 	mu    sync.RWMutex
 	byKey map[string]known
@@ -76,7 +76,7 @@ type known struct {
 	holder
 }
 
-// Follow returns the tokens of a store, and those that it gets, until ctx ends.
+// Follow returns the tokens of a store, kept up to date until ctx ends.
 func Follow(ctx context.Context, store registry.Store) (*Tokens, error) {
 	t := &Tokens{byKey: make(map[string]known)}
 	return t, store.Watch(ctx, registry.APIToken, t.observe)
@@ -85,7 +85,7 @@ func Follow(ctx context.Context, store registry.Store) (*Tokens, error) {
 func (t *Tokens) observe(e registry.Event) {
 	var s spec
 	if json.Unmarshal(e.Object.Spec, &s) != nil || len(s.Hash) != sha256.Size {
-		return // nobody gets in by what cannot be read
+		return // an invalid token authenticates nobody
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -99,7 +99,7 @@ func (t *Tokens) observe(e registry.Event) {
 	}}
 }
 
-// Known returns who holds a token. It asks nobody.
+// Known implements Authenticator.
 func (t *Tokens) Known(token string) (Caller, bool) {
 	rest, ok := strings.CutPrefix(token, prefix)
 	if !ok {
@@ -116,7 +116,7 @@ func (t *Tokens) Known(token string) (Caller, bool) {
 	return k.holder, true
 }
 
-// Authenticate returns who holds a token, or [ErrUnknown].
+// Authenticate implements Authenticator.
 func (t *Tokens) Authenticate(_ context.Context, token string) (Caller, error) {
 	if c, ok := t.Known(token); ok {
 		return c, nil
@@ -124,16 +124,14 @@ func (t *Tokens) Authenticate(_ context.Context, token string) (Caller, error) {
 	return nil, ErrUnknown
 }
 
-// OwnerToken is the name of the token, for all platform namespaces, that
-// [Bootstrap] makes.
+// OwnerToken is the name of the token for all platform namespaces that [Bootstrap] creates.
 const OwnerToken = "owner"
 
-// Bootstrap makes a token that owns everything if there is none for all
-// platform namespaces yet, or instead of the one it made before if anew is set.
-// It returns the secret, which is empty if it made none.
-func Bootstrap(ctx context.Context, r *registry.Registry, anew bool) (secret string, err error) {
-	there, err := r.List(ctx, registry.APIToken, registry.Everywhere, nil)
-	if err != nil || len(there) > 0 && !anew {
+// Bootstrap creates an owner token for all platform namespaces if there is none, or replaces
+// [OwnerToken] if replace is set. It returns the secret; "" if it created none.
+func Bootstrap(ctx context.Context, r *registry.Registry, replace bool) (secret string, err error) {
+	present, err := r.List(ctx, registry.APIToken, registry.Everywhere, nil)
+	if err != nil || len(present) > 0 && !replace {
 		return "", err
 	}
 	o, secret, err := Issue(registry.Everywhere, OwnerToken, Owner)
@@ -147,13 +145,15 @@ func Bootstrap(ctx context.Context, r *registry.Registry, anew bool) (secret str
 	return secret, err
 }
 
-// Authenticator is one way to show who one is.
+// Authenticator authenticates callers by tokens.
 type Authenticator interface {
+	// Known returns the caller with a token from memory, without a request.
 	Known(token string) (Caller, bool)
+	// Authenticate returns the caller with a token, or [ErrUnknown].
 	Authenticate(ctx context.Context, token string) (Caller, error)
 }
 
-// Any knows who one of several knows, asked in order.
+// Any authenticates by several authenticators, in order.
 type Any []Authenticator
 
 // Known implements Authenticator.
@@ -166,8 +166,7 @@ func (a Any) Known(token string) (Caller, bool) {
 	return nil, false
 }
 
-// Authenticate implements Authenticator. One of our own tokens is shown to
-// nobody else.
+// Authenticate implements Authenticator. It passes API tokens of drey to no other authenticator.
 func (a Any) Authenticate(ctx context.Context, token string) (Caller, error) {
 	for _, one := range a {
 		_, ours := one.(*Tokens)

@@ -1,5 +1,4 @@
-// Package memstore is a registry.Store in memory: the double that other
-// packages test against, and the yardstick for stores that are durable.
+// Package memstore is a registry.Store in memory, for tests and for previews.
 package memstore
 
 import (
@@ -11,7 +10,7 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// Store keeps objects until the process ends.
+// Store stores objects in memory.
 type Store struct {
 	feed registry.Feed
 
@@ -31,7 +30,7 @@ func New() *Store {
 func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string, _ registry.Consistency) ([]registry.Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return nil, err
 	}
 	return s.list(kind, namespace), nil
@@ -41,7 +40,7 @@ func (s *Store) List(ctx context.Context, kind registry.Kind, namespace string, 
 func (s *Store) Get(ctx context.Context, key registry.Key, _ registry.Consistency) (registry.Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	o, ok := s.objects[key]
@@ -55,7 +54,7 @@ func (s *Store) Get(ctx context.Context, key registry.Key, _ registry.Consistenc
 func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	if _, ok := s.objects[o.Key()]; ok {
@@ -99,7 +98,7 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return err
 	}
 	s.feed.Add(ctx, kind, s.list(kind, ""), observe)
@@ -120,7 +119,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) usable(ctx context.Context) error {
+func (s *Store) checkOpen(ctx context.Context) error {
 	if s.closed {
 		return registry.ErrClosed
 	}
@@ -128,7 +127,7 @@ func (s *Store) usable(ctx context.Context) error {
 }
 
 func (s *Store) current(ctx context.Context, key registry.Key, expected int32) (registry.Object, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
 	}
 	o, ok := s.objects[key]

@@ -1,8 +1,7 @@
-// Package migration copies a registry from one store into another, whole: ids, names,
-// labels, annotations, specs and the times of creation stay; versions begin anew.
+// Package migration copies a registry from one store to another. It preserves ids, names, labels,
+// annotations, specs and creation times; versions start at 1.
 //
-// It adds what is missing and changes nothing that is there, so that it may be broken
-// off at any moment and run again.
+// It creates missing objects and changes no existing ones, so it can be interrupted and repeated.
 package migration
 
 import (
@@ -17,29 +16,28 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// State says what is to be done about an object.
+// State is the state of an object in the destination.
 type State int
 
 // The states.
 const (
-	Missing State = iota // in the other store: it is to be copied
-	There                // already
-	Differs              // the other store has another one in its place
-	Left                 // the other store does not keep objects of this kind
+	Missing State = iota // to be copied
+	There                // equal
+	Differs              // another object has the key
+	Left                 // the destination does not support the kind
 )
 
-// Step is one object of the source.
+// Step is an object of the source and its state in the destination.
 type Step struct {
 	Object registry.Object
 	State  State
-	Why    string // what differs
+	Why    string // the difference
 }
 
-// order is that in which objects may be made: what is referred to comes first.
+// order is the order of creation: referenced kinds first.
 var order = []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.APIToken}
 
-// Plan compares two stores, and says of each object of the one what is to be done
-// about it in the other.
+// Plan compares two stores, and returns a step for each object of the source.
 func Plan(ctx context.Context, from, to registry.Store) ([]Step, error) {
 	keeps := func(kind registry.Kind) bool { return kind != registry.APIToken || to.Capabilities().APITokens }
 	var steps []Step
@@ -63,7 +61,7 @@ func Plan(ctx context.Context, from, to registry.Store) ([]Step, error) {
 			switch other, ok := there[o.Key()]; {
 			case !keeps(kind):
 				step.State = Left
-			case ok && kind == registry.Namespace: // there is nothing about it but its name
+			case ok && kind == registry.Namespace: // has no content
 				step.State = There
 			case ok:
 				step.State = There
@@ -77,7 +75,7 @@ func Plan(ctx context.Context, from, to registry.Store) ([]Step, error) {
 	return steps, nil
 }
 
-// difference names the first thing in which two objects of one name differ.
+// difference describes the first difference of two objects with the same key; "" if they are equal.
 func difference(a, b registry.Object) string {
 	switch {
 	case a.Metadata.ID != b.Metadata.ID:
@@ -94,7 +92,7 @@ func difference(a, b registry.Object) string {
 	return ""
 }
 
-// sameJSON compares values; numbers by their digits.
+// sameJSON compares JSON values; numbers by their digits.
 func sameJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -109,14 +107,13 @@ func sameJSON(a, b json.RawMessage) bool {
 	return errOne == nil && errOther == nil && reflect.DeepEqual(one, other)
 }
 
-// Copy makes what is missing, and calls done after each. What the other store refuses
-// for good does not keep it from the rest, but for what is in a platform namespace that
-// is refused: the error has all of that. Any other failure ends it.
+// Copy creates the missing objects, and calls done after each. It continues after refusals, except
+// in a refused platform namespace, and returns them joined. Any other error ends it.
 func Copy(ctx context.Context, steps []Step, to registry.Store, done func(Step)) error {
 	var refused []error
-	closed := map[string]bool{} // platform namespaces that could not be made
+	failed := map[string]bool{} // platform namespaces
 	for _, step := range steps {
-		if step.State != Missing || closed[step.Object.Metadata.Namespace] {
+		if step.State != Missing || failed[step.Object.Metadata.Namespace] {
 			continue
 		}
 		_, err := to.Create(ctx, step.Object)
@@ -127,7 +124,7 @@ func Copy(ctx context.Context, steps []Step, to registry.Store, done func(Step))
 		case errors.Is(err, registry.ErrExists), reason != "" && reason != registry.ReasonClusterUnavailable:
 			refused = append(refused, fmt.Errorf("%s: %w", Name(step.Object), err))
 			if step.Object.Kind == registry.Namespace {
-				closed[step.Object.Metadata.Name] = true
+				failed[step.Object.Metadata.Name] = true
 			}
 		default:
 			return errors.Join(append(refused, fmt.Errorf("%s: %w", Name(step.Object), err))...)
@@ -136,7 +133,7 @@ func Copy(ctx context.Context, steps []Step, to registry.Store, done func(Step))
 	return errors.Join(refused...)
 }
 
-// Name is how an object is called in messages.
+// Name returns how messages refer to an object.
 func Name(o registry.Object) string {
 	if o.Kind == registry.Namespace {
 		return fmt.Sprintf("platform namespace %q", o.Metadata.Name)

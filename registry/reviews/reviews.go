@@ -1,6 +1,5 @@
-// Package reviews asks a cluster who somebody is, by TokenReview, and what they
-// may do in the registry, by SubjectAccessReview: the RBAC of the cluster
-// governs the registry as if its objects were in it.
+// Package reviews authenticates callers of the registry by TokenReview, and authorizes them by
+// SubjectAccessReview: the RBAC of the cluster applies to the registry as to custom resources.
 package reviews
 
 import (
@@ -23,9 +22,8 @@ import (
 // Group is the API group that RBAC rules name.
 const Group = registry.Group
 
-// resources are what RBAC rules call the kinds. All are in the Kubernetes
-// namespace of their platform namespace's name, but namespaces, which are in
-// none.
+// resources are the resources of the kinds in RBAC rules. All but namespaces are in the Kubernetes
+// namespace with the name of their platform namespace.
 var resources = map[registry.Kind]string{
 	registry.DeploymentTarget: "deploymenttargets",
 	registry.Deployment:       "deployments",
@@ -36,13 +34,13 @@ var resources = map[registry.Kind]string{
 }
 
 const (
-	remember = 10 * time.Second // an answer: so long may one be let in who is not any more
-	retry    = time.Second      // that one may not claim a namespace: who is given the right tries again at once
-	most     = 4096             // answers of each sort that are remembered
-	patience = 10 * time.Second // for an answer
+	cacheTTL       = 10 * time.Second // of a result: revoked access lasts at most this long
+	deniedClaimTTL = time.Second      // of a denied claim: users retry right after a grant
+	cacheSize      = 4096             // results of each type
+	requestTimeout = 10 * time.Second // of a review
 )
 
-// Reviews knows the users and ServiceAccounts of a cluster.
+// Reviews authenticates and authorizes users and ServiceAccounts of a cluster. It caches results.
 type Reviews struct {
 	api       kubernetes.Interface
 	audiences []string
@@ -53,30 +51,30 @@ type Reviews struct {
 type tokenHash [sha256.Size]byte
 
 type decision struct {
-	who  tokenHash
-	what access.Request
-	path string // instead of what
+	token   tokenHash
+	request access.Request
+	path    string // instead of request
 }
 
-// claim is the same of registry.Requester.MayCreatePods.
+// claim is the cache key of registry.Requester.MayCreatePods.
 type claim struct {
-	who                 tokenHash
+	token               tokenHash
 	kubernetesNamespace string
 }
 
-// New returns the users of the cluster at config. Audiences are those that a
-// token must be for, one of them; none means tokens for the API server itself.
+// New returns the Reviews of the cluster at config. A token must be for one of the audiences; the
+// default is the audience of the API server.
 func New(config *rest.Config, audiences ...string) (*Reviews, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = 200, 400 // people wait; what they may ask for at once is bounded elsewhere
+	config.QPS, config.Burst = 200, 400 // REST limits the requests in flight
 	api, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Reviews{api, audiences, cache.NewLRUExpireCache(most), cache.NewLRUExpireCache(most)}, nil
+	return &Reviews{api, audiences, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}, nil
 }
 
-// Known returns who holds a token if the cluster was asked that lately.
+// Known returns the caller with a token from the cache.
 func (r *Reviews) Known(token string) (access.Caller, bool) {
 	kept, ok := r.callers.Get(tokenHash(sha256.Sum256([]byte(token))))
 	if !ok {
@@ -86,7 +84,7 @@ func (r *Reviews) Known(token string) (access.Caller, bool) {
 	return c, ok
 }
 
-// Authenticate returns who holds a token, or [access.ErrUnknown].
+// Authenticate returns the caller with a token, or [access.ErrUnknown].
 func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller, error) {
 	hash := tokenHash(sha256.Sum256([]byte(token)))
 	if kept, ok := r.callers.Get(hash); ok {
@@ -95,20 +93,20 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 		}
 		return nil, access.ErrUnknown
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	review, err := r.api.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: r.audiences},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return nil, unavailable("who the token belongs to", err)
+		return nil, unavailable("review the token", err)
 	}
 	if !review.Status.Authenticated {
-		r.callers.Add(hash, nil, remember)
+		r.callers.Add(hash, nil, cacheTTL)
 		return nil, access.ErrUnknown
 	}
 	c := &caller{reviews: r, hash: hash, user: review.Status.User}
-	r.callers.Add(hash, c, remember)
+	r.callers.Add(hash, c, cacheTTL)
 	return c, nil
 }
 
@@ -131,19 +129,18 @@ func (c *caller) May(ctx context.Context, request access.Request) (bool, error) 
 	case request.Namespace == registry.Everywhere:
 		attributes.Namespace = "" // in all
 	}
-	return c.ask(ctx, decision{who: c.hash, what: request}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes}, remember)
+	return c.review(ctx, decision{token: c.hash, request: request}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes}, cacheTTL)
 }
 
 // MayCreatePods implements registry.Requester.
 func (c *caller) MayCreatePods(ctx context.Context, kubernetesNamespace string) (bool, error) {
-	return c.ask(ctx, claim{c.hash, kubernetesNamespace}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+	return c.review(ctx, claim{c.hash, kubernetesNamespace}, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
 		Version: "v1", Resource: "pods", Verb: "create", Namespace: kubernetesNamespace,
-	}}, retry)
+	}}, deniedClaimTTL)
 }
 
-// ask asks the cluster, unless it did lately. A denial is remembered as long as
-// is said.
-func (c *caller) ask(ctx context.Context, key any, spec authorizationv1.SubjectAccessReviewSpec, denial time.Duration) (bool, error) {
+// review makes a SubjectAccessReview, unless its result is cached. denialTTL is the TTL of a denial.
+func (c *caller) review(ctx context.Context, key any, spec authorizationv1.SubjectAccessReviewSpec, denialTTL time.Duration) (bool, error) {
 	if allowed, ok := c.reviews.decisions.Get(key); ok {
 		return allowed.(bool), nil
 	}
@@ -151,36 +148,36 @@ func (c *caller) ask(ctx context.Context, key any, spec authorizationv1.SubjectA
 	for key, values := range c.user.Extra {
 		extra[key] = authorizationv1.ExtraValue(values)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	spec.User, spec.UID, spec.Groups, spec.Extra = c.user.Username, c.user.UID, c.user.Groups, extra
 	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
-		return false, unavailable("what "+c.user.Username+" may do", err)
+		return false, unavailable("review the access of "+c.user.Username, err)
 	}
 	if review.Status.Allowed {
-		denial = remember
+		denialTTL = cacheTTL
 	}
-	c.reviews.decisions.Add(key, review.Status.Allowed, denial)
+	c.reviews.decisions.Add(key, review.Status.Allowed, denialTTL)
 	return review.Status.Allowed, nil
 }
 
-// MayGet tells whether who holds a token may get a path of this server, which RBAC
-// names in nonResourceURLs; [access.ErrUnknown] if nobody is known by it.
+// MayGet reports whether the caller with a token may get a path of this server, by nonResourceURLs
+// in RBAC rules. [access.ErrUnknown] if the token is not valid.
 func (r *Reviews) MayGet(ctx context.Context, token, path string) (bool, error) {
-	who, err := r.Authenticate(ctx, token)
+	authenticated, err := r.Authenticate(ctx, token)
 	if err != nil {
 		return false, err
 	}
-	c := who.(*caller)
-	return c.ask(ctx, decision{who: c.hash, path: path}, authorizationv1.SubjectAccessReviewSpec{
+	c := authenticated.(*caller)
+	return c.review(ctx, decision{token: c.hash, path: path}, authorizationv1.SubjectAccessReviewSpec{
 		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
-	}, remember)
+	}, cacheTTL)
 }
 
-func unavailable(what string, err error) error {
-	return fmt.Errorf("%w: %s: %w", &registry.Error{
+func unavailable(operation string, err error) error {
+	return fmt.Errorf("%w: %w", &registry.Error{
 		Reason:  registry.ReasonClusterUnavailable,
-		Message: fmt.Sprintf("the cluster could not be asked %s: try again", what),
-	}, "ask the cluster", err)
+		Message: fmt.Sprintf("cannot %s: the API server is not available: try again", operation),
+	}, err)
 }

@@ -86,8 +86,8 @@ func (c *Cluster) eachUnlabeled(ctx context.Context, resource schema.GroupVersio
 	}
 }
 
-// templates are the pod templates of a custom resource, its own and those by role; a
-// FlinkBlueGreenDeployment has them in the template of its FlinkDeployments.
+// templates are the paths of the label in the pod templates of a custom resource: common and by role,
+// and those of a FlinkBlueGreenDeployment.
 var templates = func() (paths [][]string) {
 	for _, spec := range [][]string{{"spec"}, {"spec", "template", "spec"}} {
 		for _, template := range [][]string{{"podTemplate"}, {"jobManager", "podTemplate"}, {"taskManager", "podTemplate"}} {
@@ -97,13 +97,12 @@ var templates = func() (paths [][]string) {
 	return paths
 }()
 
-// belongs tells whether a custom resource that has another label than a platform
-// namespace's, or none, belongs to it, or may: a pod template says so, or nothing
-// says where it belongs.
+// belongs reports whether a custom resource without the label of a platform namespace may belong to
+// it: a pod template has the label, or neither has any.
 func belongs(o *unstructured.Unstructured, platformNamespace string) bool {
 	stated := o.GetLabels()[labelPlatformNamespace] != ""
 	for _, path := range templates {
-		value, _, _ := unstructured.NestedString(o.Object, path...) // what is of another type states nothing
+		value, _, _ := unstructured.NestedString(o.Object, path...) // other types are no label
 		if value == platformNamespace {
 			return true
 		}
@@ -112,7 +111,7 @@ func belongs(o *unstructured.Unstructured, platformNamespace string) bool {
 	return !stated
 }
 
-// serves tells whether the cluster serves a resource. If discovery fails, it may.
+// serves reports whether the cluster serves a resource; true if discovery fails.
 func (c *Cluster) serves(resource schema.GroupVersionResource) bool {
 	list, err := c.discovery.ServerResourcesForGroupVersion(resource.GroupVersion().String())
 	if apierrors.IsNotFound(err) {

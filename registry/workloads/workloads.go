@@ -1,6 +1,5 @@
-// Package workloads tells the registry what of Flink runs in the cluster. It
-// asks the API server each time: targets are deleted and jobs are listed too
-// seldom for a cache to be worth its memory.
+// Package workloads lists the Flink workloads of the cluster for the registry. It has no cache:
+// deletions of targets and lists of jobs are rare.
 package workloads
 
 import (
@@ -33,11 +32,11 @@ type Cluster struct {
 
 var _ registry.Workloads = (*Cluster)(nil)
 
-// New returns what runs in the cluster of a client configuration. It needs the
-// right to list pods and Flink's custom resources in the namespaces of the targets.
+// New returns the workloads of the cluster at config. It needs the right to list pods and Flink's
+// custom resources in the namespaces of the targets.
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
-	if config.QPS == 0 { // one list for each Kubernetes namespace of a platform namespace, and somebody waits
+	if config.QPS == 0 { // users wait for a list per Kubernetes namespace
 		config.QPS, config.Burst = 100, 200
 	}
 	client, err := metadata.NewForConfig(config)
@@ -55,7 +54,7 @@ func New(config *rest.Config) (*Cluster, error) {
 	return &Cluster{client, full, served}, nil
 }
 
-// The labels that drey gives to pods, and by which it finds them again.
+// Labels of drey on pods.
 const (
 	labelSystem            = flink.LabelSystem
 	system                 = flink.System
@@ -70,12 +69,12 @@ const (
 // once; custom resources with or without pods: one that is suspended starts again.
 // The lists run concurrently, and each is a consistent read.
 func (c *Cluster) Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	found := make([][]registry.Reference, 1+len(flink.CustomResources))
 	errs := make([]error, len(found))
 	var lists sync.WaitGroup
-	lists.Go(func() { found[0], errs[0] = c.makers(ctx, kubernetesNamespace, platformNamespace) })
+	lists.Go(func() { found[0], errs[0] = c.controllers(ctx, kubernetesNamespace, platformNamespace) })
 	for i, kind := range flink.CustomResources {
 		lists.Go(func() { found[i+1], errs[i+1] = c.customResources(ctx, kind, kubernetesNamespace, platformNamespace) })
 	}
@@ -88,11 +87,11 @@ func (c *Cluster) Running(ctx context.Context, kubernetesNamespace, platformName
 	return slices.Concat(found...), nil
 }
 
-// makers returns the controllers of the pods of a platform namespace.
-func (c *Cluster) makers(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
+// controllers returns the controllers of the pods of a platform namespace.
+func (c *Cluster) controllers(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
 	var found []registry.Reference
 	err := c.eachPod(ctx, kubernetesNamespace, labels.Set{labelPlatformNamespace: platformNamespace}.String(), func(p *metav1.PartialObjectMetadata) {
-		if r := maker(p); !slices.Contains(found, r) {
+		if r := controllerOf(p); !slices.Contains(found, r) {
 			found = append(found, r)
 		}
 	})
@@ -123,13 +122,12 @@ func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespace, platformNamespa
 	return found, err
 }
 
-// limit is how long the API server may take: somebody waits for the answer.
-const limit = 10 * time.Second
+// listTimeout bounds the lists of one call.
+const listTimeout = 10 * time.Second
 
-// eachPod calls f with every pod that drey has labeled, that has not ended and
-// that the selector finds.
+// eachPod calls f with each labeled pod that matches a selector and is not terminated.
 func (c *Cluster) eachPod(ctx context.Context, namespace, selector string, f func(*metav1.PartialObjectMetadata)) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	options := metav1.ListOptions{
 		LabelSelector: labelSystem + "=" + system + "," + selector,
@@ -151,9 +149,9 @@ func (c *Cluster) eachPod(ctx context.Context, namespace, selector string, f fun
 	}
 }
 
-// maker is what people know a pod by: its Deployment, where a ReplicaSet stands
-// between, else its controller, else itself.
-func maker(p *metav1.PartialObjectMetadata) registry.Reference {
+// controllerOf returns the reference to show for a pod: its Deployment, else its controller, else the
+// pod.
+func controllerOf(p *metav1.PartialObjectMetadata) registry.Reference {
 	owner := metav1.GetControllerOf(p)
 	if owner == nil {
 		return registry.Reference{Kind: "Pod", Name: p.Name}
