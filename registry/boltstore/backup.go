@@ -13,9 +13,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Save makes the file at path out of what fill writes, all of it or nothing:
-// fill gets a file beside it, which is brought to disk, checked, and put in its
-// place. The error is fs.ErrExist if there is a file and replace is not set.
+// Save atomically creates the file at path: fill writes a temporary file, which is synced, checked and
+// renamed. The error is fs.ErrExist if there is a file and replace is not set.
 func Save(path string, replace bool, fill func(*os.File) error) (Contents, error) {
 	if _, err := os.Lstat(path); err == nil && !replace {
 		return nil, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
@@ -24,7 +23,7 @@ func Save(path string, replace bool, fill func(*os.File) error) (Contents, error
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it is gone if all went well
+	defer os.Remove(f.Name()) //nolint:errcheck // missing on success
 	if err := errors.Join(fill(f), f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}
@@ -38,19 +37,19 @@ func Save(path string, replace bool, fill func(*os.File) error) (Contents, error
 	return contents, syncDir(filepath.Dir(path))
 }
 
-// place moves a file. Without replace it is for one process of many to succeed.
+// place renames a file. Without replace, only one of several processes succeeds.
 func place(from, to string, replace bool) error {
 	if !replace {
 		err := os.Link(from, to)
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			return err
-		} // a filesystem without links
+		} // the filesystem has no hard links
 	}
 	return os.Rename(from, to)
 }
 
-// Backup writes a copy of the file, as it is after some acknowledged write, to
-// w. Writes go on meanwhile, and the file grows with them until w has all.
+// Backup writes a consistent copy of the file to w. It does not block writes; the file grows with them
+// until Backup returns.
 func (s *Store) Backup(w io.Writer) error {
 	return s.view(context.Background(), func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
@@ -58,14 +57,13 @@ func (s *Store) Backup(w io.Writer) error {
 	})
 }
 
-// Copy writes what the file at path has to w. It is for a file that no process
-// has open; else the error is [ErrInUse].
+// Copy writes the content of a file that no process has open to w; else the error is [ErrInUse].
 func Copy(path string, w io.Writer) error {
 	f, err := openLocked(path, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() //nolint:errcheck // opened for reading
 	if _, err := check(path, f); err != nil {
 		return err
 	}
@@ -73,10 +71,9 @@ func Copy(path string, w io.Writer) error {
 	return err
 }
 
-// Restore puts a copy of the file backup in the place of the one at path, which
-// no process may have open, and need not be readable. That one is kept: it has
-// the returned name afterwards, unless there was none. With an error and a name,
-// the copy is in its place, and may not survive a crash.
+// Restore replaces the file at path, which no process may have open and which may be damaged, by a copy
+// of backup. The previous file is renamed to the returned name; "" if there was none. With an error and
+// a name, the file was replaced, but may not survive a crash.
 func Restore(path, backup string) (previous string, contents Contents, err error) {
 	if _, err := Check(backup); err != nil {
 		return "", nil, err
@@ -96,32 +93,32 @@ func Restore(path, backup string) (previous string, contents Contents, err error
 		return "", nil, err
 	}
 	contents, err = Save(path, held != nil, func(f *os.File) error { return Copy(backup, f) })
-	if err != nil && previous != "" && stillAt(path, held) { // else it has no other name
+	if err != nil && previous != "" && stillAt(path, held) { // the file at path is the previous one
 		return "", nil, errors.Join(err, os.Remove(previous))
 	}
 	return previous, contents, err
 }
 
-// keep gives a file a second name, or copies it where that cannot be.
+// keep links a file to a second name, or copies it if the filesystem has no hard links.
 func keep(f *os.File, name string) error {
 	err := os.Link(f.Name(), name)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	kept, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // a name of ours
+	kept, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the name is generated
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(kept, f)
 	if err = errors.Join(err, kept.Sync(), kept.Close()); err != nil {
-		return errors.Join(err, os.Remove(name)) // a part of it is of no use
+		return errors.Join(err, os.Remove(name)) // incomplete
 	}
 	return nil
 }
 
-// syncDir brings the names in a directory to disk.
+// syncDir syncs a directory.
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the directory that we are told of
+	d, err := os.Open(dir) //nolint:gosec // the path is configuration
 	if err != nil {
 		return err
 	}

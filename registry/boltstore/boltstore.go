@@ -1,12 +1,10 @@
-// Package boltstore is a registry.Store in one bbolt file, for a drey that
-// runs alone.
+// Package boltstore is a registry.Store in a bbolt file, for a single process.
 //
-// Every acknowledged write is on disk. One goroutine commits: what queues up
-// while it waits for the disk goes into its next transaction, so that
-// concurrent writers share one fsync and a lone writer never waits for others.
+// Acknowledged writes are on disk. One goroutine, the committer, runs the transactions: writes
+// that queue up during an fsync share the next transaction.
 //
-// Every object has a checksum, and the header knows how many there are. Open
-// reads all of the file, and refuses one that is not as it was written.
+// Objects have checksums, and the header has their number. Open reads the whole file and refuses
+// a damaged one.
 package boltstore
 
 import (
@@ -27,22 +25,21 @@ import (
 type Store struct {
 	path   string
 	db     *bbolt.DB
-	file   *os.File                          // the one that db has
-	update func(func(*bbolt.Tx) error) error // db's; tests have others
+	file   *os.File                          // the file of db
+	update func(func(*bbolt.Tx) error) error // db.Update; tests replace it
 	feed   registry.Feed
 
 	queue chan *commit
-	done  chan struct{} // closed when the committer has ended
+	done  chan struct{} // closed when the committer has returned
 
 	mu     sync.RWMutex // guards queue against sends after Close
 	closed bool
 
-	unconfirmed bool          // the committer's: the last write is in the file, and perhaps not on disk
-	earlier     *atomic.Int64 // readers under way that may have begun before the last unconfirmed write
+	unconfirmed bool          // of the committer: the last write is in the file, but maybe not on disk
+	earlier     *atomic.Int64 // active readers from before the unconfirmed write
 	readers     atomic.Pointer[atomic.Int64]
 
-	// broken is why nothing is read or written any more: bbolt panicked, and
-	// may hold locks that the next call would wait for.
+	// broken is set after a panic of bbolt, which may hold locks: all calls fail.
 	broken atomic.Pointer[DamageError]
 }
 
@@ -113,12 +110,10 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 	})
 }
 
-// Watch implements registry.Store. It passes through the committer, which
-// orders it among the writes.
+// Watch implements registry.Store. The committer orders it among the writes.
 func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(registry.Event)) error {
 	return s.enqueue(ctx, &commit{ctx: ctx, watch: func() error {
-		// One object after the other: all of them at once would be what most of
-		// the memory of a large registry goes to.
+		// One object at a time: a list would dominate the memory of a large registry.
 		err := s.view(ctx, func(tx *bbolt.Tx) error {
 			defer forget(tx)
 			return each(tx, kind, "", func(o registry.Object) { observe(registry.Event{Change: registry.Added, Object: o}) })
@@ -135,7 +130,7 @@ func (s *Store) Capabilities() registry.Capabilities {
 	return registry.Capabilities{APITokens: true, ExactSpecs: true}
 }
 
-// Close waits for the writes under way, ends all watches and closes the file.
+// Close waits for queued writes, ends all watches and closes the file.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -148,7 +143,7 @@ func (s *Store) Close() error {
 	<-s.done
 	s.feed.Close()
 	if damage := s.broken.Load(); damage != nil {
-		return damage // closing, too, would wait: the end of the process frees all
+		return damage // closing would block
 	}
 	return s.db.Close()
 }

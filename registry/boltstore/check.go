@@ -10,10 +10,10 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// Contents says how many objects of each kind a file has.
+// Contents is the number of objects of each kind in a file.
 type Contents map[registry.Kind]int
 
-// String is such as "1 Deployment, 2 DeploymentTargets".
+// String returns for example "1 Deployment, 2 DeploymentTargets".
 func (c Contents) String() string {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(c)) {
@@ -29,19 +29,19 @@ func (c Contents) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Check reads all of the file at path, which no drey may have open, and says
-// what it has. The error is a [*DamageError] if it is not as drey wrote it.
+// Check validates the whole file at path, which no process may have open, and returns its contents. The
+// error is a [*DamageError] if it is damaged.
 func Check(path string) (Contents, error) {
 	f, err := openLocked(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() //nolint:errcheck // opened for reading
 	return check(path, f)
 }
 
-// check is Check of a file that nobody writes to: that every page is in its
-// place and used once, every object is there, and has its checksum.
+// check is Check of a locked file. It validates all pages, the checksums of all objects, and their
+// number.
 func check(path string, f *os.File) (Contents, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -66,8 +66,7 @@ func check(path string, f *os.File) (Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What has its checksum is what drey wrote, and is decoded soon enough: by who
-	// reads it. The first schema had none.
+	// A valid checksum implies valid JSON. Schema 1 has no checksums.
 	read := func(kind registry.Kind, key, record []byte) error {
 		_, err := verified(path, kind, key, record)
 		return err
@@ -96,7 +95,7 @@ func check(path string, f *os.File) (Contents, error) {
 		}
 	}
 	if seen != stated {
-		return nil, damaged(path, "it has %d objects, and its header speaks of %d others", seen.objects, stated.objects)
+		return nil, damaged(path, "it has %d objects, but the header has %d, or other ones", seen.objects, stated.objects)
 	}
 	return contents, t.accountFor()
 }

@@ -6,14 +6,13 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// maxBatch bounds how many writes share a transaction.
+// maxBatch is the maximum number of writes in a transaction.
 const maxBatch = 256
 
-// commit is one request to the committer: a write, or a watch that begins
-// between two writes.
+// commit is a request to the committer: a write, or the start of a watch.
 type commit struct {
 	ctx   context.Context
-	write func(*writing) (*registry.Event, error) // has changed nothing when it returns an error without an event
+	write func(*writing) (*registry.Event, error) // with an error and no event, it changed nothing
 	watch func() error
 
 	event *registry.Event
@@ -25,8 +24,8 @@ func (s *Store) commit(ctx context.Context, write func(*writing) (*registry.Even
 	return s.enqueue(ctx, &commit{ctx: ctx, write: write})
 }
 
-// enqueue waits until the committer has dealt with c. A write that was queued
-// is always waited for: the caller must know whether it took place.
+// enqueue waits until the committer has processed c. Once c is queued, the end of the context does
+// not end the wait: the caller needs the result.
 func (s *Store) enqueue(ctx context.Context, c *commit) error {
 	c.done = make(chan struct{})
 	s.mu.RLock()
@@ -67,7 +66,7 @@ func (s *Store) run() {
 	}
 }
 
-// gather takes what has queued up behind first.
+// gather returns first and the requests queued behind it.
 func (s *Store) gather(first *commit) []*commit {
 	batch := []*commit{first}
 	for len(batch) < maxBatch {
@@ -84,15 +83,14 @@ func (s *Store) gather(first *commit) []*commit {
 	return batch
 }
 
-// writeAll runs the writes in one transaction and publishes their events once
-// they are on disk.
+// writeAll runs writes in one transaction, and publishes their events when they are on disk.
 func (s *Store) writeAll(batch []*commit) {
 	inFile, err := s.transact(func(w *writing) error {
 		for _, c := range batch {
 			if c.err = c.ctx.Err(); c.err == nil {
 				c.event, c.err = c.write(w)
 			}
-			if c.err != nil && c.event != nil { // it began to write: undo everything
+			if c.err != nil && c.event != nil { // partly written: roll back
 				return c.err
 			}
 		}
@@ -103,7 +101,7 @@ func (s *Store) writeAll(batch []*commit) {
 		case inFile && c.err == nil:
 			s.feed.Publish(*c.event)
 			c.err = err
-		case !inFile && err != nil: // a refusal, too, may be due to a write that was undone
+		case !inFile && err != nil: // also for refusals, which may be due to a write that was rolled back
 			c.err = err
 		}
 	}

@@ -7,15 +7,14 @@ import (
 	"runtime/debug"
 )
 
-// DamageError says that a file is not as drey wrote it. Drey neither mends nor
-// empties such a file: it refuses it, and leaves it as it is.
+// DamageError means that a file is damaged. Drey does not repair or change it.
 type DamageError struct {
 	Path string
-	What string // is wrong with it
+	What string // the damage
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s is damaged: %s. It was left as it is. Stop drey and restore a backup: drey restore --data-dir %s BACKUP",
+	return fmt.Sprintf("%s is damaged: %s: the file was not changed: stop drey and restore a backup: drey restore --data-dir %s BACKUP",
 		e.Path, e.What, filepath.Dir(e.Path))
 }
 
@@ -23,7 +22,7 @@ func damaged(path, format string, args ...any) error {
 	return &DamageError{Path: path, What: fmt.Sprintf(format, args...)}
 }
 
-// guard runs f unless the store is broken, and breaks it if f panics.
+// guard runs f unless the store is broken, and marks the store as broken if f panics.
 func (s *Store) guard(f func() error) error {
 	if damage := s.broken.Load(); damage != nil {
 		return damage
@@ -35,25 +34,24 @@ func (s *Store) guard(f func() error) error {
 	return err
 }
 
-// guard runs f, which reads the mapped file, and turns its panics into errors:
-// bbolt trusts what its pages say, and panics or faults on one that is damaged
-// while it is open. Before that, [check] has seen all of it.
+// guard runs f, which reads the mapped file, and converts its panics and faults to errors: bbolt does
+// not validate pages, which may be damaged after check has validated them.
 func guard(path string, f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = &panicError{&DamageError{Path: path, What: fmt.Sprintf("reading it ended in: %v", p)}}
+			err = &panicError{&DamageError{Path: path, What: fmt.Sprintf("panic while reading: %v", p)}}
 		}
 	}()
 	return f()
 }
 
-// panicError is damage that bbolt found by a panic.
+// panicError is a DamageError from a panic of bbolt.
 type panicError struct{ *DamageError }
 
 func (e *panicError) Unwrap() error { return e.DamageError }
 
-// isDamage reports whether err says that the file is damaged.
+// isDamage reports whether err is a DamageError.
 func isDamage(err error) bool {
 	_, ok := errors.AsType[*DamageError](err)
 	return ok

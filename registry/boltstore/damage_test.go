@@ -33,13 +33,13 @@ func TestOpenForeignFile(t *testing.T) {
 		content []byte
 		says    string
 	}{
-		"no bytes":                  {nil, "it is empty"},
-		"zeros":                     {make([]byte, 64<<10), "no registry of drey's"},
-		"text":                      {bytes.Repeat([]byte("targets:\n"), 4000), "no registry of drey's"},
-		"a short text":              {[]byte("targets:\n"), "no registry of drey's"},
-		"its first page":            {valid[:4096], "cut off"},
-		"all but the last page":     {valid[:len(bytes.TrimRight(valid, "\x00"))&^4095], "cut off"},
-		"zeros in the first page":   {splice(valid, 0, make([]byte, 4096)), "no registry of drey's"},
+		"no bytes":                  {nil, "the file is empty"},
+		"zeros":                     {make([]byte, 64<<10), "not a registry of drey"},
+		"text":                      {bytes.Repeat([]byte("targets:\n"), 4000), "not a registry of drey"},
+		"a short text":              {[]byte("targets:\n"), "not a registry of drey"},
+		"its first page":            {valid[:4096], "truncated"},
+		"all but the last page":     {valid[:len(bytes.TrimRight(valid, "\x00"))&^4095], "truncated"},
+		"zeros in the first page":   {splice(valid, 0, make([]byte, 4096)), "not a registry of drey"},
 		"zeros in the second page":  {splice(valid, 4096, make([]byte, 4096)), "page 1"},
 		"the first page twice":      {splice(valid, 4096, valid[:4096]), "page 1"},
 		"a bbolt file of another's": {readFile(t, bolt), "header"},

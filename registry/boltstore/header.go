@@ -10,22 +10,21 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// The file has a bucket per kind, with a key "<namespace>\x00<name>" and a
-// record per object, and one that is the header.
+// The file has a bucket for each kind, with a record for each object under the key
+// "<namespace>\x00<name>", and the header bucket.
 var (
 	headerBucket = []byte("drey")
 	schemaKey    = []byte("schema") // the version of this layout, as text
 	contentsKey  = []byte("contents")
 )
 
-// Schemas. A file of an older one is brought up to date when it is opened.
+// Schema versions. Open upgrades older files.
 const (
 	schema   = "2"
 	schemaV1 = "1" // records are JSON without a checksum, and there is no contents key
 )
 
-// tally is what the header knows of the objects, so that one which is missing
-// is noticed, too: how many there are, and the sum of their checksums.
+// tally is the number of objects and the sum of their checksums. It detects missing objects.
 type tally struct {
 	objects, sum uint64
 }
@@ -40,8 +39,7 @@ func (t *tally) remove(record []byte) {
 	t.sum -= uint64(binary.BigEndian.Uint32(record))
 }
 
-// contents is the tally as the header keeps it, with a checksum that covers the
-// schema as well.
+// contents encodes the tally for the header, with a checksum that covers the schema too.
 func (t tally) contents() []byte {
 	b := binary.BigEndian.AppendUint64(nil, t.objects)
 	b = binary.BigEndian.AppendUint64(b, t.sum)
@@ -52,27 +50,27 @@ func headerChecksum(contents []byte) uint32 {
 	return crc32.Update(crc32.Checksum([]byte(schema), castagnoli), castagnoli, contents)
 }
 
-// readHeader reads the header through get. It returns the schema, and the tally
-// if that schema has one.
+// readHeader reads the header through get. It returns the schema, and the tally if the schema has
+// one.
 func readHeader(path string, get func(key []byte) []byte) (found string, t tally, err error) {
 	contents := get(contentsKey)
 	switch found = string(get(schemaKey)); {
 	case found == schemaV1 && contents == nil:
 		return found, t, nil
 	case found == "" || found == schemaV1:
-		return found, t, damaged(path, "its header is not whole")
+		return found, t, damaged(path, "the header is incomplete")
 	case found != schema:
-		return found, t, fmt.Errorf("%s has schema version %q and this drey knows %q: use the drey that wrote it, or a newer one. "+
-			"If there is none, the file is damaged: restore a backup", path, found, schema)
+		return found, t, fmt.Errorf("%s has schema version %q, but this drey supports %q: use the drey that wrote it or a newer one; "+
+			"if there is none, the file is damaged: restore a backup", path, found, schema)
 	}
 	const size = 16
 	if len(contents) != size+checksumSize || binary.BigEndian.Uint32(contents[size:]) != headerChecksum(contents[:size]) {
-		return found, t, damaged(path, "its header has another checksum than its content")
+		return found, t, damaged(path, "the checksum of the header does not match")
 	}
 	return found, tally{binary.BigEndian.Uint64(contents), binary.BigEndian.Uint64(contents[8:])}, nil
 }
 
-// migrate brings a file of schema 1 up to date, all or nothing.
+// migrate upgrades a file of schema 1 in one transaction.
 func migrate(tx *bbolt.Tx) error {
 	w := &writing{tx: tx}
 	err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
@@ -80,7 +78,7 @@ func migrate(tx *bbolt.Tx) error {
 			return nil
 		}
 		kind := registry.Kind(name)
-		records := map[string][]byte{} // a bucket must not change under ForEach
+		records := map[string][]byte{} // ForEach does not allow changes
 		if err := b.ForEach(func(key, text []byte) error {
 			records[string(key)] = seal(kind, key, text)
 			return nil

@@ -4,5 +4,5 @@ package boltstore
 
 import "os"
 
-// tryLock leaves it to bbolt to lock the file, a moment later.
+// tryLock does nothing: bbolt locks the file.
 func tryLock(*os.File, bool) (bool, error) { return true, nil }

@@ -8,11 +8,10 @@ import (
 	"syscall"
 )
 
-// tryLock takes the lock that bbolt takes as well: who holds a file open for
-// writing has it alone. It reports whether it got it.
-func tryLock(f *os.File, alone bool) (bool, error) {
+// tryLock tries to take the lock that bbolt takes too: exclusive or shared. It reports whether it did.
+func tryLock(f *os.File, exclusive bool) (bool, error) {
 	how := syscall.LOCK_SH
-	if alone {
+	if exclusive {
 		how = syscall.LOCK_EX
 	}
 	err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)

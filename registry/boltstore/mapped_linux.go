@@ -6,12 +6,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// forget takes the file's pages out of the memory of this process, after all of them
-// were read once. They stay in the system's page cache, from which they come back one
-// by one as they are needed. Within tx bbolt does not map the file anew.
+// forget unmaps the file's pages from the memory of this process. They stay in the page cache, and are
+// mapped again on access. During tx, bbolt does not remap the file.
 func forget(tx *bbolt.Tx) {
 	if size := tx.Size(); size <= mapped {
-		// It is advice: where it is not taken, more memory is resident.
+		// Best effort: without it, more memory is resident.
 		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, tx.DB().Info().Data, uintptr(size), syscall.MADV_DONTNEED) //nolint:gosec // a size is not negative
 	}
 }

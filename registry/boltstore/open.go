@@ -13,13 +13,12 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// ErrInUse is that another process has the file open.
+// ErrInUse means that another process has the file open.
 var ErrInUse = errors.New("open in another process")
 
-// Open opens the file at path, or makes it, readable by its owner only. It
-// reads all of it first: the error is [ErrInUse] when another process has it
-// open, and a [*DamageError] when it is not as drey wrote it. A file that a
-// newer drey wrote is refused, too.
+// Open opens the file at path, or creates it with mode 0600. It validates the whole file. The error is
+// [ErrInUse] if another process has it open, and a [*DamageError] if it is damaged. Files of a newer
+// schema are refused.
 func Open(path string) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
@@ -31,18 +30,17 @@ func Open(path string) (*Store, error) {
 	s := &Store{path: path, db: db, file: file, update: db.Update, queue: make(chan *commit, maxBatch), done: make(chan struct{})}
 	s.readers.Store(new(atomic.Int64))
 	if err := s.upgrade(); err != nil {
-		return nil, errors.Join(fmt.Errorf("bring %s up to date: %w: nothing was changed%s", path, err, advice(err)), db.Close())
+		return nil, errors.Join(fmt.Errorf("upgrade %s: %w: nothing was changed%s", path, err, advice(err)), db.Close())
 	}
 	go s.run()
 	return s, nil
 }
 
-// create makes an empty registry if there is no file. A file of no bytes is
-// one that lost them, never one that has yet to be made: a new file appears
-// with its header in it.
+// create creates an empty registry if there is no file. A new file appears with its header, so an empty
+// file is a damaged one.
 func create(path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil // Open says what is wrong with it, if anything is
+		return nil // Open validates it
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -59,25 +57,23 @@ func create(path string) error {
 		return nil // another process was first
 	}
 	if err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
+		return fmt.Errorf("create %s: %w", path, err)
 	}
 	return syncDir(filepath.Dir(dir)) // the directory may be new
 }
 
 func options() *bbolt.Options {
-	return &bbolt.Options{Timeout: patience, FreelistType: bbolt.FreelistMapType}
+	return &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}
 }
 
-// mapped is how much address space the file gets. Until it is that long it is
-// not mapped anew, for which writers would wait until all readers, a backup
-// among them, have ended.
+// mapped is the initial size of the mapping. Files up to this size are not remapped, for which writers
+// would wait for all readers, including a backup.
 const mapped = 1 << 30
 
-// step is by how much the file grows, in bytes.
+// step is the increment of the file size, in bytes.
 const step = 256 << 10
 
-// open takes the file's lock, checks the file, and only then lets bbolt read
-// it.
+// open locks and checks the file before bbolt reads it.
 func open(path string) (db *bbolt.DB, file *os.File, err error) {
 	o := options()
 	o.InitialMmapSize = mapped
@@ -97,7 +93,7 @@ func open(path string) (db *bbolt.DB, file *os.File, err error) {
 			return err
 		}
 		db.AllocSize = step
-		return db.View(func(tx *bbolt.Tx) error { // what bbolt knows of its format, and check does not
+		return db.View(func(tx *bbolt.Tx) error { // finds format errors that check does not
 			for problem := range tx.Check() {
 				err = errors.Join(err, damaged(path, "%v", problem))
 			}
@@ -118,7 +114,7 @@ func open(path string) (db *bbolt.DB, file *os.File, err error) {
 	return nil, nil, err
 }
 
-// upgrade brings a file of an older schema up to date.
+// upgrade upgrades a file of an older schema.
 func (s *Store) upgrade() error {
 	var found string
 	err := s.db.View(func(tx *bbolt.Tx) (err error) {
@@ -131,13 +127,13 @@ func (s *Store) upgrade() error {
 	return s.db.Update(migrate)
 }
 
-const patience = time.Second // for a lock: a process that ends has it until then
+const lockTimeout = time.Second // covers a process that is terminating
 
-// openLocked opens a file that is there, and holds its lock until it is closed:
-// alone if it is opened for writing.
+// openLocked opens an existing file with a lock, which is held until the file is closed: exclusive for
+// writing, else shared.
 func openLocked(path string, flag int, mode os.FileMode) (*os.File, error) {
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		f, err := os.OpenFile(path, flag, mode) //nolint:gosec // the file that we are told of
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(20 * time.Millisecond) {
+		f, err := os.OpenFile(path, flag, mode) //nolint:gosec // the path is configuration
 		if err != nil {
 			return nil, err
 		}
@@ -154,8 +150,7 @@ func openLocked(path string, flag int, mode os.FileMode) (*os.File, error) {
 	}
 }
 
-// stillAt reports whether f is the file at path: a restore may have put another
-// there before f was locked.
+// stillAt reports whether f is the file at path. A restore may have replaced it before f was locked.
 func stillAt(path string, f *os.File) bool {
 	here, err := os.Stat(path)
 	if err != nil {
@@ -166,5 +161,5 @@ func stillAt(path string, f *os.File) bool {
 }
 
 func inUse(path string) error {
-	return fmt.Errorf("%s is %w: stop the other drey, or give this one another --data-dir", path, ErrInUse)
+	return fmt.Errorf("%s is %w: stop the other drey, or use another --data-dir", path, ErrInUse)
 }

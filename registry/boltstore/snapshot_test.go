@@ -33,8 +33,8 @@ func TestSnapshotUnconfirmedWrite(t *testing.T) {
 		}
 		failNextMeta(s)
 		_, err = s.Update(t.Context(), storetest.Target("default", "t7", "other"), 1)
-		wantSays(t, err, "not known whether the change would survive")
-		wantSays(t, create("too-early"), "nothing was changed", "has to end first")
+		wantSays(t, err, "the change may not survive a crash")
+		wantSays(t, create("too-early"), "nothing was changed", "must end first")
 		if later, err := s.List(t.Context(), registry.DeploymentTarget, "", registry.Cached); err != nil || len(later) != 30 {
 			t.Errorf("who reads now sees %d objects, %v, want 30", len(later), err)
 		}

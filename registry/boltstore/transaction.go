@@ -11,12 +11,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// errNothing ends a transaction that has nothing to write: it costs no fsync.
+// errNothing rolls back a transaction without changes, which saves the fsync.
 var errNothing = errors.New("nothing to write")
 
-// transact runs a transaction and brings it to disk. It reports whether what
-// was written is in the file, as those who read it see it: with an error it
-// usually is not, but see confirm.
+// transact runs a transaction and syncs it. inFile reports whether readers see the changes, which they
+// may also after an error; see confirm.
 func (s *Store) transact(f func(*writing) error) (inFile bool, err error) {
 	if err := s.confirm(); err != nil {
 		return false, err
@@ -48,22 +47,21 @@ func (s *Store) transact(f func(*writing) error) (inFile bool, err error) {
 	case id != 0 && id == s.lastID():
 		s.unconfirmed = true
 		s.earlier = s.readers.Swap(new(atomic.Int64))
-		return true, fmt.Errorf("write %s: %w: it is not known whether the change would survive a crash. It can be read, and is confirmed before the next one", s.path, err)
+		return true, fmt.Errorf("write %s: %w: the change may not survive a crash: it is readable, and is synced before the next write", s.path, err)
 	}
-	return false, fmt.Errorf("write %s: %w: nothing was changed. What is there can be read, and writes go on once the disk takes them%s", s.path, err, advice(err))
+	return false, fmt.Errorf("write %s: %w: nothing was changed: reads continue, and writes once the disk accepts them%s", s.path, err, advice(err))
 }
 
-// lastID is the id of the last transaction in the file.
+// lastID returns the id of the last transaction in the file; 0 on an error.
 func (s *Store) lastID() (id int) {
-	_ = s.guard(func() error { return s.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }) }) // 0 is none
+	_ = s.guard(func() error { return s.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }) })
 	return id
 }
 
-// confirm brings the last transaction to disk if that failed when it was
-// written. bbolt ends a transaction by writing the page that refers to its
-// pages; if that page cannot be synced it is in the file nevertheless, and the
-// kernel may not try again to write it unless it is written again. Until it is
-// on disk no other may follow, which could use pages that the disk still needs.
+// confirm syncs the last transaction if its sync failed. bbolt commits by writing a meta page. If the
+// sync of that page fails, the page is in the file, and the kernel may not write it back unless it is
+// written again. Until it is on disk no transaction may follow, which could reuse pages that the disk
+// still refers to.
 func (s *Store) confirm() error {
 	if !s.unconfirmed {
 		return nil
@@ -78,7 +76,7 @@ func (s *Store) confirm() error {
 		err = s.file.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w: nothing was changed. An earlier change has to reach the disk first%s", s.path, err, advice(err))
+		return fmt.Errorf("write %s: %w: nothing was changed: an earlier change must be synced first%s", s.path, err, advice(err))
 	}
 	if err := s.awaitEarlier(); err != nil {
 		return err
@@ -87,20 +85,19 @@ func (s *Store) confirm() error {
 	return nil
 }
 
-// awaitEarlier waits for those who read what was there before the unconfirmed
-// write: bbolt, which takes it for one that did not happen, forgets that they
-// need its pages, and would use them again. A reader that begins later sees the
-// unconfirmed write, and needs none of them.
+// awaitEarlier waits for the readers from before the unconfirmed write. bbolt considers that write
+// rolled back, and would reuse pages that they need. Later readers see the unconfirmed write, and do
+// not need these pages.
 func (s *Store) awaitEarlier() error {
-	for deadline := time.Now().Add(patience); s.earlier.Load() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(lockTimeout); s.earlier.Load() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("write %s: nothing was changed. The disk failed during a backup, which has to end first", s.path)
+			return fmt.Errorf("write %s: nothing was changed: a sync failed during a backup, which must end first", s.path)
 		}
 	}
 	return nil
 }
 
-// advice is what to do about a failed write.
+// advice returns the remedy for a failed write.
 func advice(err error) string {
 	switch {
 	case isErrno(err, syscall.ENOSPC), isErrno(err, syscall.EDQUOT):
@@ -111,8 +108,7 @@ func advice(err error) string {
 	return ""
 }
 
-// isErrno looks at the text, too: what bbolt says of a file that cannot grow
-// wraps nothing.
+// isErrno also compares the text: bbolt does not wrap the error of a file that cannot grow.
 func isErrno(err error, number syscall.Errno) bool {
 	return errors.Is(err, number) || err != nil && strings.HasSuffix(err.Error(), ": "+number.Error())
 }

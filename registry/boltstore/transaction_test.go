@@ -29,7 +29,7 @@ func TestConfirmBeforeNextWrite(t *testing.T) {
 	failAfterCommit(s)
 	first := storetest.Target("default", "first", "staging")
 	_, err := s.Create(t.Context(), first)
-	wantSays(t, err, "input/output error", "not known whether the change would survive a crash", "can be read")
+	wantSays(t, err, "input/output error", "the change may not survive a crash", "is readable")
 	if _, err := s.Get(t.Context(), first.Key(), registry.Cached); err != nil {
 		t.Errorf("it cannot be read: %v", err)
 	}
@@ -40,7 +40,7 @@ func TestConfirmBeforeNextWrite(t *testing.T) {
 	s.file = readOnly(t, s.path)
 	for range 2 {
 		_, err = s.Create(t.Context(), storetest.Target("default", "second", "staging"))
-		wantSays(t, err, "nothing was changed", "earlier change has to reach the disk first")
+		wantSays(t, err, "nothing was changed", "earlier change must be synced first")
 		_, err = s.Create(t.Context(), first)
 		wantSays(t, err, "nothing was changed")
 	}

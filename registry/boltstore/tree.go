@@ -9,19 +9,18 @@ import (
 	"math/bits"
 )
 
-// tree reads a bbolt file without bbolt, which trusts every size, offset and
-// page number in the file and crashes on a wrong one. It trusts none, and uses
-// no page twice, so that it ends with an answer whatever the file holds.
+// tree validates a bbolt file. bbolt itself panics on wrong sizes, offsets and page numbers. tree
+// checks each, and visits no page twice, so it terminates for any file.
 //
-// The format is that of bbolt's internal/common: pages with a header of 16
-// bytes, the first two with the roots of the two last transactions.
+// The format is that of bbolt's internal/common: pages with a header of 16 bytes. The first two are
+// the meta pages, with the roots of the last two transactions.
 type tree struct {
 	path     string
 	file     io.ReaderAt
 	pageSize uint64
-	root     uint64 // page of the bucket that holds the buckets
-	freelist uint64 // page that lists the free pages
-	pages    uint64 // how many there are
+	root     uint64 // page of the root bucket
+	freelist uint64 // page of the freelist
+	pages    uint64 // number of pages
 	used     []bool // by page
 }
 
@@ -42,14 +41,14 @@ const (
 
 var order = binary.NativeEndian
 
-// openTree reads the file's first two pages. bbolt would fall back to the one
-// if the other is damaged, and so lose the last transaction without a word.
+// openTree reads the meta pages. If one is damaged, bbolt would use the other, and so silently drop
+// the last transaction.
 func openTree(path string, file io.ReaderAt, size int64) (*tree, error) {
 	switch {
 	case size == 0:
-		return nil, damaged(path, "it is empty")
+		return nil, damaged(path, "the file is empty")
 	case size < 2<<10:
-		return nil, damaged(path, "it is no registry of drey's, or cut off: it has %d bytes", size)
+		return nil, damaged(path, "not a registry of drey, or truncated: it has %d bytes", size)
 	}
 	t := &tree{path: path, file: file}
 	first, err := t.meta(0)
@@ -58,7 +57,7 @@ func openTree(path string, file io.ReaderAt, size int64) (*tree, error) {
 	}
 	t.pageSize = uint64(order.Uint32(first[8:]))
 	if t.pageSize < 1<<9 || t.pageSize > 1<<24 || bits.OnesCount64(t.pageSize) != 1 {
-		return nil, damaged(path, "its page size is %d", t.pageSize)
+		return nil, damaged(path, "invalid page size %d", t.pageSize)
 	}
 	second, err := t.meta(1)
 	if err != nil {
@@ -71,34 +70,34 @@ func openTree(path string, file io.ReaderAt, size int64) (*tree, error) {
 	}
 	t.root, t.freelist, t.pages = order.Uint64(last[16:]), order.Uint64(last[32:]), order.Uint64(last[40:])
 	if t.pages > uint64(size)/t.pageSize {
-		return nil, damaged(path, "it is cut off: it has %d bytes, and %d pages of %d bytes are in use", size, t.pages, t.pageSize)
+		return nil, damaged(path, "truncated: it has %d bytes, but %d pages of %d bytes are in use", size, t.pages, t.pageSize)
 	}
 	t.used = make([]bool, t.pages)
 	return t, nil
 }
 
-// meta reads one of the first two pages.
+// meta reads a meta page.
 func (t *tree) meta(id uint64) ([]byte, error) {
 	page := make([]byte, pageHeader+metaSize)
 	if _, err := t.file.ReadAt(page, int64(id*t.pageSize)); errors.Is(err, io.EOF) { //nolint:gosec // at most 16 MiB
-		return nil, damaged(t.path, "it is cut off")
+		return nil, damaged(t.path, "truncated")
 	} else if err != nil {
 		return nil, err
 	}
 	meta := page[pageHeader:]
 	if order.Uint32(meta) != metaMagic && id == 0 {
-		return nil, damaged(t.path, "it is no registry of drey's, or its first page is lost")
+		return nil, damaged(t.path, "not a registry of drey, or the first page is lost")
 	}
 	sum := fnv.New64a()
 	_, _ = sum.Write(meta[:metaSize-8])
 	if order.Uint32(meta) != metaMagic || order.Uint32(meta[4:]) != metaVersion || order.Uint64(meta[metaSize-8:]) != sum.Sum64() ||
 		order.Uint64(page) != id || order.Uint16(page[8:]) != metaPage {
-		return nil, damaged(t.path, "page %d, which says where everything is, has another checksum than its content", id)
+		return nil, damaged(t.path, "the checksum of meta page %d does not match", id)
 	}
 	return meta, nil
 }
 
-// page is one page, with those that it flows over into.
+// page is a page with its overflow pages.
 type page struct {
 	flags uint16
 	count int
@@ -109,10 +108,10 @@ func newPage(b []byte) page {
 	return page{order.Uint16(b[8:]), int(order.Uint16(b[10:])), b}
 }
 
-// page reads a page, once.
+// page reads a page, and marks it as used.
 func (t *tree) page(id uint64) (page, error) {
 	if id < 2 || id >= t.pages {
-		return page{}, damaged(t.path, "it refers to page %d, and pages 2 to %d can be", id, t.pages-1)
+		return page{}, damaged(t.path, "reference to page %d, out of the range 2 to %d", id, t.pages-1)
 	}
 	at := int64(id * t.pageSize) //nolint:gosec // below the file's size
 	b := make([]byte, t.pageSize)
@@ -121,11 +120,11 @@ func (t *tree) page(id uint64) (page, error) {
 	}
 	overflow := uint64(order.Uint32(b[12:]))
 	if order.Uint64(b) != id || overflow >= t.pages-id {
-		return page{}, damaged(t.path, "page %d has the header of another", id)
+		return page{}, damaged(t.path, "page %d has an invalid header", id)
 	}
 	for i := id; i <= id+overflow; i++ {
 		if t.used[i] {
-			return page{}, damaged(t.path, "page %d is in use twice", i)
+			return page{}, damaged(t.path, "page %d is used twice", i)
 		}
 		t.used[i] = true
 	}
@@ -145,13 +144,13 @@ type element struct {
 	key, value []byte
 }
 
-// elements are those of a branch or a leaf.
+// elements returns the elements of a branch or a leaf.
 func (t *tree) elements(p page) ([]element, error) {
 	list := make([]element, p.count)
 	for i := range list {
 		at := pageHeader + i*elementHeader
 		if at+elementHeader > len(p.bytes) {
-			return nil, damaged(t.path, "a page has more elements than fit into it")
+			return nil, damaged(t.path, "a page has more elements than it can hold")
 		}
 		head, rest := p.bytes[at:at+elementHeader], p.bytes[at:]
 		var pos, keySize, valueSize uint64
@@ -167,14 +166,14 @@ func (t *tree) elements(p page) ([]element, error) {
 			}
 		}
 		if keySize == 0 || pos+keySize+valueSize > uint64(len(rest)) {
-			return nil, damaged(t.path, "an element is not within its page")
+			return nil, damaged(t.path, "an element exceeds its page")
 		}
 		list[i].key, list[i].value = rest[pos:pos+keySize], rest[pos+keySize:pos+keySize+valueSize]
 	}
 	return list, nil
 }
 
-// buckets are what the root holds: by name, what bbolt keeps of each.
+// buckets returns the buckets by name, as bbolt encodes them.
 func (t *tree) buckets() (map[string][]byte, error) {
 	root, err := t.page(t.root)
 	if err != nil {
@@ -183,7 +182,7 @@ func (t *tree) buckets() (map[string][]byte, error) {
 	found := map[string][]byte{}
 	return found, t.walk(root, func(e element) error {
 		if !e.isBucket || len(e.value) < bucketHeader {
-			return damaged(t.path, "%q is not readable", e.key)
+			return damaged(t.path, "bucket %q is invalid", e.key)
 		}
 		found[string(e.key)] = e.value
 		return nil
@@ -198,12 +197,12 @@ func (t *tree) each(bucket []byte, visit func(key, value []byte) error) error {
 		if p, err = t.page(root); err != nil {
 			return err
 		}
-	} else { // a small one is kept where the page number would be
+	} else { // an inline bucket
 		if len(bucket) < bucketHeader+pageHeader {
-			return damaged(t.path, "a bucket is cut off")
+			return damaged(t.path, "an inline bucket is truncated")
 		}
 		if p = newPage(bucket[bucketHeader:]); p.flags != leafPage {
-			return damaged(t.path, "a small bucket has the flags %x", p.flags)
+			return damaged(t.path, "an inline bucket has the flags %x", p.flags)
 		}
 	}
 	return t.walk(p, func(e element) error {
@@ -214,13 +213,13 @@ func (t *tree) each(bucket []byte, visit func(key, value []byte) error) error {
 	})
 }
 
-// walk calls visit with what is in the leaves under a page, in order.
+// walk calls visit with each element of the leaves below a page, in order.
 func (t *tree) walk(p page, visit func(element) error) error {
 	var last []byte
-	inLeaf := false // last is a key of a leaf: the next one must be greater
+	inLeaf := false // last is the key of a leaf: keys must increase
 	next := func(key []byte, leaf bool) error {
 		if c := bytes.Compare(last, key); c > 0 || c == 0 && inLeaf {
-			return damaged(t.path, "its keys are out of order")
+			return damaged(t.path, "keys are out of order")
 		}
 		last, inLeaf = key, leaf
 		return nil
@@ -228,7 +227,7 @@ func (t *tree) walk(p page, visit func(element) error) error {
 	var descend func(page) error
 	descend = func(p page) error {
 		if p.flags != leafPage && (p.flags != branchPage || p.count == 0) {
-			return damaged(t.path, "a page with the flags %x and %d elements is where a branch or a leaf should be", p.flags, p.count)
+			return damaged(t.path, "a page with the flags %x and %d elements instead of a branch or a leaf", p.flags, p.count)
 		}
 		list, err := t.elements(p)
 		if err != nil {
@@ -254,29 +253,29 @@ func (t *tree) walk(p page, visit func(element) error) error {
 	return descend(p)
 }
 
-// accountFor fails unless each page is either in use or free.
+// accountFor returns an error unless each page is either used or free.
 func (t *tree) accountFor() error {
 	p, err := t.page(t.freelist)
 	if err != nil {
 		return err
 	}
 	ids, count := p.bytes[pageHeader:], uint64(p.count) //nolint:gosec // of 16 bits
-	if count == 0xFFFF {                                // and more: the first entry says how many
+	if count == 0xFFFF {                                // or more: the first entry is the count
 		count, ids = order.Uint64(ids), ids[8:]
 	}
 	if p.flags != freelistPage || count > uint64(len(ids))/8 {
-		return damaged(t.path, "its list of free pages is not readable")
+		return damaged(t.path, "the freelist is invalid")
 	}
 	for i := range count {
 		id := order.Uint64(ids[8*i:])
 		if id < 2 || id >= t.pages || t.used[id] {
-			return damaged(t.path, "page %d is free and in use, or does not exist", id)
+			return damaged(t.path, "page %d is both free and used, or does not exist", id)
 		}
 		t.used[id] = true
 	}
 	for id := uint64(2); id < t.pages; id++ {
 		if !t.used[id] {
-			return damaged(t.path, "page %d is lost: neither free nor in use", id)
+			return damaged(t.path, "page %d is neither free nor used", id)
 		}
 	}
 	return nil

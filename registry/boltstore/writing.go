@@ -8,7 +8,7 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// writing is a transaction that keeps the header true to the objects.
+// writing is a write transaction. It keeps the header consistent with the objects.
 type writing struct {
 	tx      *bbolt.Tx
 	tally   tally
@@ -18,13 +18,13 @@ type writing struct {
 func newWriting(tx *bbolt.Tx) (*writing, error) {
 	header := tx.Bucket(headerBucket)
 	if header == nil {
-		return nil, damaged(tx.DB().Path(), "it has no header")
+		return nil, damaged(tx.DB().Path(), "the header is missing")
 	}
 	_, t, err := readHeader(tx.DB().Path(), header.Get)
 	return &writing{tx: tx, tally: t}, err
 }
 
-// expect returns the object at key if its version is the expected one.
+// expect returns the object at key, or ErrConflict unless it is at the expected version.
 func (w *writing) expect(key registry.Key, expected int32) (registry.Object, error) {
 	o, err := get(w.tx, key)
 	if err == nil && o.Metadata.ResourceVersion != expected {
@@ -33,7 +33,7 @@ func (w *writing) expect(key registry.Key, expected int32) (registry.Object, err
 	return o, err
 }
 
-// absent is nil if there is no object at key, else ErrExists.
+// absent returns ErrExists if there is an object at key.
 func (w *writing) absent(key registry.Key) error {
 	_, err := get(w.tx, key)
 	switch {
@@ -59,11 +59,11 @@ func (w *writing) put(key registry.Key, record []byte) error {
 	return b.Put(boltKey(key), record)
 }
 
-// fill is how full a page is left when it is split. Names come mostly in their order,
-// or in runs of it: half-full pages, bbolt's default, would stay so.
+// fill is the fill level of split pages. Names are mostly written in order, so the half-full pages of
+// bbolt's default would stay half full.
 const fill = 0.85
 
-// remove takes away an object that is there.
+// remove removes an existing object.
 func (w *writing) remove(key registry.Key) error {
 	w.changed = true
 	b := w.tx.Bucket([]byte(key.Kind))
