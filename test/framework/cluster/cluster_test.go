@@ -212,14 +212,15 @@ func TestStartPortTaken(t *testing.T) {
 	}
 }
 
-// TestNamespace: pods can be created at once, and the namespace is deleted with the test.
-func TestNamespace(t *testing.T) {
+// TestNamespaceAcceptsPods: pods can be created at once, the name is derived from the test's
+// and cut, and the namespace is deleted with the test.
+func TestNamespaceAcceptsPods(t *testing.T) {
 	t.Parallel()
 	c := Shared(t)
 	var namespace string
 	t.Run("in a Test / named Ödd-ly", func(t *testing.T) {
 		namespace = c.Namespace(t)
-		if !strings.HasPrefix(namespace, "testnamespace-in-a-test-named-d-") {
+		if !strings.HasPrefix(namespace, "testnamespaceacceptspods-in-a-test-named-") {
 			t.Errorf("name %s is not derived from the test's", namespace)
 		}
 		_, err := c.client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
