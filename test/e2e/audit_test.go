@@ -56,7 +56,7 @@ func TestAuditRepairWorkloads(t *testing.T) {
 		return found
 	}
 	const deployment, service, configMap = "Deployment/my-job Unlabeled", "Service/my-job-rest Unlabeled", "ConfigMap/flink-config-my-job Unlabeled"
-	const later = "is labeled after its owner: run drey audit --repair again"
+	const later = "pending: its owner is labeled first; run drey audit --repair again"
 	for _, step := range []struct {
 		args []string
 		want map[string]string
