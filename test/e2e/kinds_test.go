@@ -50,7 +50,7 @@ func TestWorkloadKindsGated(t *testing.T) {
 			runCurl(t, out)
 			w.register(t, "team-b", namespace)
 			file := writeManifest(t, manifest)
-			if out, err = w.RunKubectl(t, "", "apply", "-n", namespace, "-f", file); err == nil || !strings.Contains(out, "DeploymentTargets of the platform namespaces") {
+			if out, err = w.RunKubectl(t, "", "apply", "-n", namespace, "-f", file); err == nil || !strings.Contains(out, "DeploymentTargets of several platform namespaces") {
 				t.Fatalf("with two targets: got %v: %s, want a denial", err, out)
 			}
 			w.runShell(t, strings.Replace(kubectlCommand(t, out), "FILE", file, 1))
