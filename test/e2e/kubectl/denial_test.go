@@ -53,7 +53,7 @@ func TestDenialRemedyKubectl(t *testing.T) {
 		t.Fatalf("got no kubectl command in the denial: %s", denial)
 	}
 	for _, args := range [][]string{{"explain", "-f", "-", "-n", namespace}, {"check", "-f", "-", "-n", namespace}} {
-		if out, _ := run(deniedDeployment, program, args...); !strings.Contains(out, "The targets are those in the cluster at https://") || !strings.Contains(out, "has no DeploymentTarget") {
+		if out, _ := run(deniedDeployment, program, args...); !strings.Contains(out, "Registry: the cluster at https://") || !strings.Contains(out, "has no DeploymentTarget") {
 			t.Errorf("drey %s: got %s\nwant the cluster and the denial", args[0], out)
 		}
 	}

@@ -29,7 +29,7 @@ func TestTargetReadyCondition(t *testing.T) {
 		name := "at-" + closed
 		w.MustKubectl(t, targetYAML(name, "", closed), "apply", "-n", home, "-f", "-")
 		w.MustKubectl(t, "", "wait", "--for=condition=Ready=False", "dt/"+name, "-n", home, "--timeout=30s")
-		if out := w.MustKubectl(t, "", "get", "dt", name, "-n", home, "-o", "yaml"); !strings.Contains(out, "reason: NamespaceNotServed") || !strings.Contains(out, "point") {
+		if out := w.MustKubectl(t, "", "get", "dt", name, "-n", home, "-o", "yaml"); !strings.Contains(out, "reason: NamespaceNotServed") || !strings.Contains(out, "drey excludes Kubernetes namespace") {
 			t.Errorf("got %s, want the reason NamespaceNotServed", out)
 		}
 	}

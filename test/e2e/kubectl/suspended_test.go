@@ -79,7 +79,7 @@ func TestPreviewDeleteForbiddenCustomResources(t *testing.T) {
 		t.Errorf("got exit code %d: %s", code, out)
 	}
 	w.MustKubectl(t, "", "delete", "flinkdeployments", "orders", "-n", ns)
-	if out, code := run("", "targets", "delete", "own", "--preview"); code != 0 || !strings.Contains(out, "Nothing holds DeploymentTarget own") {
+	if out, code := run("", "targets", "delete", "own", "--preview"); code != 0 || !strings.Contains(out, "DeploymentTarget own has no references and can be deleted") {
 		t.Errorf("got exit code %d: %s", code, out)
 	}
 }

@@ -51,19 +51,19 @@ func TestMigration(t *testing.T) {
 		return strings.Count(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A", "-o", "name"), "\n")
 	}
 
-	must(fmt.Sprintf("DeploymentTarget   %d       0       0           0", targets), "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
-	must("kubectl create namespace team-a, or give --create-namespaces", "--from", "bolt", "--to", "kubernetes", "--data-dir", data, "--dry-run")
+	must(fmt.Sprintf("DeploymentTarget   %d       0          0           0", targets), "--from", "embedded", "--to", "kubernetes", "--data-dir", data, "--dry-run")
+	must("kubectl create namespace team-a, or use --create-namespaces", "--from", "embedded", "--to", "kubernetes", "--data-dir", data, "--dry-run")
 	if n := count(); n != 0 {
 		t.Fatalf("--dry-run: got %d targets, want none", n)
 	}
 	// The Kubernetes namespace team-a is missing.
-	out, err := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
+	out, err := migrate("--from", "embedded", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "kubectl create namespace team-a") {
 		t.Fatalf("got %v %s, want the command that creates the namespace", err, out)
 	}
 	w.MustKubectl(t, "", "create", "namespace", "team-a")
 
-	killed := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data)
+	killed := migrate("--from", "embedded", "--to", "kubernetes", "--data-dir", data)
 	var output bytes.Buffer
 	killed.Stdout, killed.Stderr = &output, &output
 	if err := killed.Start(); err != nil {
@@ -80,8 +80,8 @@ func TestMigration(t *testing.T) {
 	if migrated == 0 || migrated == targets {
 		t.Fatalf("got %d targets after the kill, want some of %d", migrated, targets)
 	}
-	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", data)
-	must("\n0 of 0 are copied\nAll of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", data)
+	must("Verified: the stores are equal.", "--from", "embedded", "--to", "kubernetes", "--data-dir", data)
+	must("copied 0 of 0\nVerified: the stores are equal.", "--from", "embedded", "--to", "kubernetes", "--data-dir", data)
 	if n := count(); n != targets {
 		t.Fatalf("got %d targets, want %d", n, targets)
 	}
@@ -91,18 +91,18 @@ func TestMigration(t *testing.T) {
 
 	// Back to a file.
 	back := filepath.Join(dir, "back")
-	must("DeploymentTarget", "--from", "kubernetes", "--to", "bolt", "--data-dir", back, "--dry-run")
+	must("DeploymentTarget", "--from", "kubernetes", "--to", "embedded", "--data-dir", back, "--dry-run")
 	if _, err := os.Stat(back); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("--dry-run: got %v, want no directory", err)
 	}
-	must("All of it is there, and the same.", "--from", "kubernetes", "--to", "bolt", "--data-dir", back)
-	must("All of it is there, and the same.", "--from", "bolt", "--to", "kubernetes", "--data-dir", back)
+	must("Verified: the stores are equal.", "--from", "kubernetes", "--to", "embedded", "--data-dir", back)
+	must("Verified: the stores are equal.", "--from", "embedded", "--to", "kubernetes", "--data-dir", back)
 
 	// An object differs: nothing is overwritten, and nothing else is written.
 	w.MustKubectl(t, "", "label", "vdep", "one", "-n", "team-a", "team=oaks", "--overwrite")
 	w.MustKubectl(t, "", "delete", "dt", "target-0007", "-n", "team-a")
-	out, err = migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
-	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), `Deployment "one" in platform namespace "team-a" is there already, and is another: its labels`) {
+	out, err = migrate("--from", "embedded", "--to", "kubernetes", "--data-dir", data).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), `Deployment "one" in platform namespace "team-a" exists and differs: its labels`) {
 		t.Errorf("got %v %s, want exit code 4 and the difference", err, out)
 	}
 	if n := count(); n != targets-1 {
@@ -115,7 +115,7 @@ func TestMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	if out, err := migrate("--from", "bolt", "--to", "kubernetes", "--data-dir", data).CombinedOutput(); err == nil || !strings.Contains(string(out), "stop the other drey") {
+	if out, err := migrate("--from", "embedded", "--to", "kubernetes", "--data-dir", data).CombinedOutput(); err == nil || !strings.Contains(string(out), "stop the other drey") {
 		t.Errorf("got %v %s, want the lock", err, out)
 	}
 }

@@ -260,7 +260,7 @@ func TestLeaderFailover(t *testing.T) {
 	w := newWorld(t, 2)
 	leader := func() *replica {
 		for _, r := range w.replicas {
-			if strings.Contains(r.Log(), "this process leads") {
+			if strings.Contains(r.Log(), "msg=leading lease=drey\n") {
 				return r
 			}
 		}
