@@ -16,12 +16,11 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// maxReview is the most that a review may hold, in bytes. The API server takes
-// objects of up to 3 MiB, and sends old and new on an update.
+// maxReview is the maximum size of a review in bytes. The API server accepts objects of up to
+// 3 MiB, and sends the old and the new one on update.
 const maxReview = 7 << 20
 
-// endpoint answers the reviews of one webhook: it reads them, has them decided
-// and writes what comes of it.
+// endpoint is the HTTP handler of one webhook. T is the type that objects are decoded into.
 type endpoint[T any] struct {
 	*Webhooks
 	name   string // of the webhook, for metrics and the log
@@ -30,18 +29,18 @@ type endpoint[T any] struct {
 
 func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // where there is a connection
+	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // unsupported by test recorders
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
 	held := new(inflight.Reservation)
 	defer func() { held.Release() }()
-	ctx, ended := r.Context(), (func(string))(nil)
+	ctx, end := r.Context(), (func(string))(nil)
 	if e.trace != nil {
-		ctx, ended = e.trace(r, e.name)
+		ctx, end = e.trace(r, e.name)
 	}
 	answer, reason, fault := e.answer(ctx, r, buffer, &held)
-	if ended != nil {
-		ended(string(reason))
+	if end != nil {
+		end(string(reason))
 	}
 	if fault != nil {
 		e.metrics.rejected(e.name, fault.status)
@@ -52,23 +51,23 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fault.message, fault.status)
 		return
 	}
-	if e.draining() { // an idle connection that is closed at the end may just get a request
+	if e.draining() { // a request may arrive on an idle connection while it is closed
 		w.Header().Set("Connection", "close")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	_, _ = w.Write(answer) // the API server may have given up
+	_, _ = w.Write(answer) // the API server may have timed out
 	e.metrics.decided(e.name, reason, time.Since(start))
 }
 
-// fault is a request that is no review.
+// fault is an HTTP error for a request that gets no review.
 type fault struct {
 	status  int
 	message string
 }
 
 func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte, held **inflight.Reservation) ([]byte, verdict.Reason, *fault) {
-	if !e.known.Synced() {
+	if !e.state.Synced() {
 		return nil, "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
 	}
 	body, reservation, f := e.readReview(ctx, r, *buffer)
@@ -81,33 +80,33 @@ func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
 	answer := e.decide(ctx, req)
-	if e.name == config.NameValidateRegistry && !answer.allowed && !e.refusals.allow(r) {
-		return nil, "", &fault{http.StatusTooManyRequests, "too many writes to the registry were refused to this address: try again in a second"}
+	if e.name == config.NameValidateRegistry && !answer.allowed && !e.denialRate.allow(r) {
+		return nil, "", &fault{http.StatusTooManyRequests, "too many denied writes to the registry from this address: try again in a second"}
 	}
-	*buffer = answer.append(body[:0]) // decoding copied what it kept
+	*buffer = answer.append(body[:0]) // the decoded request does not alias body
 	return *buffer, answer.reason, nil
 }
 
-// buffers hold bodies, and then answers: a pod of 10 KB is the usual thing.
+// buffers hold bodies, and then answers. A typical pod has 10 KB.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
 func putBuffer(b *[]byte) {
-	const most = 256 << 10 // a large one would stay for good
+	const most = 256 << 10 // a larger buffer would never be freed
 	if cap(*b) <= most {
 		*b = (*b)[:0]
 		buffers.Put(b)
 	}
 }
 
-// The memory for reviews in flight: for three of the largest at once, and for hundreds of
-// the usual size.
+// The memory limits of in-flight reviews: three of the largest, and hundreds of the typical
+// size.
 const (
 	largeReviews  = 48 << 20
 	smallReviews  = 16 << 20
-	budgetTimeout = time.Second // the API server waits 3
+	budgetTimeout = time.Second // less than config.Timeout
 
-	// valueSize is about what the costliest value takes that a comma ends: an empty
-	// container, decoded and recognized.
+	// valueSize is the approximate memory per comma of the most expensive value, an empty
+	// container, in bytes.
 	valueSize = 256
 )
 
@@ -115,12 +114,12 @@ func newReviewBudget() *inflight.Budget {
 	return inflight.New(inflight.Options{Large: largeReviews, Reserved: smallReviews, Timeout: budgetTimeout})
 }
 
-// readReview reads the body into buffer, if that is large enough, and reserves what it
-// takes in memory. The reservation is to be released after a fault too.
+// readReview reads the body into buffer, or a larger one, and reserves its memory. The caller
+// releases the reservation, also after a fault.
 func (w *Webhooks) readReview(ctx context.Context, r *http.Request, buffer []byte) ([]byte, *inflight.Reservation, *fault) {
 	none := new(inflight.Reservation)
 	if r.Method != http.MethodPost {
-		return buffer, none, &fault{http.StatusMethodNotAllowed, "POST an AdmissionReview here"}
+		return buffer, none, &fault{http.StatusMethodNotAllowed, "method not allowed: POST an AdmissionReview"}
 	}
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return buffer, none, &fault{http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Type is %q, want application/json", r.Header.Get("Content-Type"))}
@@ -132,7 +131,7 @@ func (w *Webhooks) readReview(ctx context.Context, r *http.Request, buffer []byt
 	case errors.Is(err, inflight.ErrBusy):
 		return body, held, busy()
 	case err != nil:
-		return body, held, &fault{http.StatusBadRequest, "the body could not be read to its end: " + err.Error()}
+		return body, held, &fault{http.StatusBadRequest, "cannot read the body: " + err.Error()}
 	}
 	values := bytes.Count(body, []byte(","))
 	switch err := held.Grow(ctx, int64(values)*valueSize); {

@@ -5,15 +5,15 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Denial is a denial that was let pass.
+// Denial is a denial that mode Audit allowed.
 type Denial struct {
 	Kind, Namespace, Name string // of the object, or of its root if it has no name yet
 	Reason                verdict.Reason
 	Message               string
 }
 
-// refuse words a denial, and lets the namespace's mode say what becomes of it.
-func (w *Webhooks) refuse(answer *response, v verdict.Verdict, webhook string, dryRun bool) {
+// deny applies the mode of the namespace to a denial.
+func (w *Webhooks) deny(answer *response, v verdict.Verdict, webhook string, dryRun bool) {
 	o := v.Object()
 	mode, message := w.mode(o.Namespace), v.Message(w.address)
 	w.metrics.denied(webhook, v.Reason, mode)
@@ -22,7 +22,7 @@ func (w *Webhooks) refuse(answer *response, v verdict.Verdict, webhook string, d
 	switch mode {
 	case config.Warn:
 		answer.mode = mode
-		answer.warnings = append(answer.warnings, "drey would refuse this: "+message)
+		answer.warnings = append(answer.warnings, "drey would deny this: "+message)
 	case config.Audit:
 		answer.mode = mode
 		if !dryRun {

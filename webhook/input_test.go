@@ -17,35 +17,35 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-func TestWhatIsNoReviewIsTheSendersFault(t *testing.T) {
+func TestHandlerInvalidReview(t *testing.T) {
 	valid := string(reviewOf(t, pod(), "flink"))
 	cases := map[string]struct {
 		method, contentType, body string
 		want                      int
 		says                      string
 	}{
-		"another method":                         {http.MethodGet, "application/json", "", 405, "POST"},
-		"another content type":                   {http.MethodPost, "text/plain", valid, 415, "text/plain"},
-		"no content type":                        {http.MethodPost, "", valid, 415, "application/json"},
-		"an empty body":                          {http.MethodPost, "application/json", "", 400, "not a readable AdmissionReview"},
-		"a truncated review":                     {http.MethodPost, "application/json", valid[:len(valid)/2], 400, "not a readable AdmissionReview"},
-		"something else than JSON":               {http.MethodPost, "application/json", "kind: AdmissionReview", 400, "not a readable AdmissionReview"},
-		"an array":                               {http.MethodPost, "application/json", "[]", 400, "not a readable AdmissionReview"},
-		"null":                                   {http.MethodPost, "application/json", "null", 400, `kind is ""`},
-		"another kind":                           {http.MethodPost, "application/json", `{"kind":"Pod","apiVersion":"v1"}`, 400, `kind is "Pod"`},
-		"an unknown version":                     {http.MethodPost, "application/json", strings.Replace(valid, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), 400, "v1beta1"},
-		"no request":                             {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, 400, "no request"},
-		"a null request":                         {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":null}`, 400, "no request"},
-		"a request without uid":                  {http.MethodPost, "application/json", strings.Replace(valid, `"uid":"705ab4f5-6393-11e8-b7cc-42010a800002"`, `"uid":""`, 1), 400, "no uid"},
-		"a creation without an object":           {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE"}}`, 400, "does not say which"},
-		"an update that does not say how it was": {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"UPDATE","object":{}}}`, 400, "how it was"},
-		"a creation of null":                     {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","object":null}}`, 400, "does not say which"},
-		"labels of another type":                 {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","object":{"metadata":{"labels":[]}}}}`, 400, "labels"},
-		"10 MB":                                  {http.MethodPost, "application/json", `{"x":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "larger than"},
-		"objects nested a million deep":          {http.MethodPost, "application/json", strings.Repeat(`{"a":`, 1e6), 400, "not a readable AdmissionReview"},
-		"a second review behind the first":       {http.MethodPost, "application/json", valid + valid, 400, "not a readable AdmissionReview"},
-		"10 MB that claim to be chunked":         {"chunked", "application/json", `{"x":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "larger than"},
-		"a body that claims more than comes":     {"short", "application/json", valid, 400, "to its end"},
+		"another method":                     {http.MethodGet, "application/json", "", 405, "POST"},
+		"another content type":               {http.MethodPost, "text/plain", valid, 415, "text/plain"},
+		"no content type":                    {http.MethodPost, "", valid, 415, "application/json"},
+		"an empty body":                      {http.MethodPost, "application/json", "", 400, "invalid AdmissionReview"},
+		"a truncated review":                 {http.MethodPost, "application/json", valid[:len(valid)/2], 400, "invalid AdmissionReview"},
+		"something else than JSON":           {http.MethodPost, "application/json", "kind: AdmissionReview", 400, "invalid AdmissionReview"},
+		"an array":                           {http.MethodPost, "application/json", "[]", 400, "invalid AdmissionReview"},
+		"null":                               {http.MethodPost, "application/json", "null", 400, `invalid kind ""`},
+		"another kind":                       {http.MethodPost, "application/json", `{"kind":"Pod","apiVersion":"v1"}`, 400, `invalid kind "Pod"`},
+		"an unknown version":                 {http.MethodPost, "application/json", strings.Replace(valid, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), 400, "v1beta1"},
+		"no request":                         {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, 400, "no request"},
+		"a null request":                     {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":null}`, 400, "no request"},
+		"a request without uid":              {http.MethodPost, "application/json", strings.Replace(valid, `"uid":"705ab4f5-6393-11e8-b7cc-42010a800002"`, `"uid":""`, 1), 400, "no request.uid"},
+		"a creation without an object":       {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE"}}`, 400, "CREATE without object"},
+		"an update without oldObject":        {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"UPDATE","object":{}}}`, 400, "UPDATE without object or oldObject"},
+		"a creation of null":                 {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","object":null}}`, 400, "CREATE without object"},
+		"labels of another type":             {http.MethodPost, "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","object":{"metadata":{"labels":[]}}}}`, 400, "labels"},
+		"10 MB":                              {http.MethodPost, "application/json", `{"x":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "larger than"},
+		"objects nested a million deep":      {http.MethodPost, "application/json", strings.Repeat(`{"a":`, 1e6), 400, "invalid AdmissionReview"},
+		"a second review behind the first":   {http.MethodPost, "application/json", valid + valid, 400, "invalid AdmissionReview"},
+		"10 MB that claim to be chunked":     {"chunked", "application/json", `{"x":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "larger than"},
+		"a body that claims more than comes": {"short", "application/json", valid, 400, "cannot read the body"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
+func TestHandlerNotApplicable(t *testing.T) {
 	for name, change := range map[string]func(request map[string]any){
 		"an update":              func(r map[string]any) { r["operation"], r["oldObject"] = "UPDATE", r["object"] },
 		"a deletion":             func(r map[string]any) { r["operation"] = "DELETE"; r["object"] = nil },
@@ -106,9 +106,9 @@ func TestWhatIsNotDecidedIsAllowedUntouched(t *testing.T) {
 	}
 }
 
-// TestPodsKeepTheirLabels: an update that changes one is refused, and one on which
+// TestValidatePodLabelsUpdate: an update that changes one is refused, and one on which
 // nothing is decided says why.
-func TestPodsKeepTheirLabels(t *testing.T) {
+func TestValidatePodLabelsUpdate(t *testing.T) {
 	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathValidatePodLabels]
 	old := map[string]any{"labels": map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}}
 	same := map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}
@@ -136,7 +136,7 @@ func TestPodsKeepTheirLabels(t *testing.T) {
 	}
 }
 
-func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
+func TestHandlerRegistryNotSynced(t *testing.T) {
 	handlers := webhook.New(webhook.Options{Registry: registry.NewIndex("drey-system"), Log: slog.New(slog.DiscardHandler)}).Handlers()
 	for path, handler := range handlers {
 		if response := send(handler, reviewOf(t, pod(), "flink")); response.Code != http.StatusServiceUnavailable {
@@ -145,8 +145,8 @@ func TestNothingIsDecidedBeforeTheRegistryHasBeenRead(t *testing.T) {
 	}
 }
 
-// TestASlowSenderIsCutOff: the webhooks' port is open to whoever reaches it.
-func TestASlowSenderIsCutOff(t *testing.T) {
+// TestHandlerReadTimeout: the webhooks' port is open to whoever reaches it.
+func TestHandlerReadTimeout(t *testing.T) {
 	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 500 * time.Millisecond}).Handlers()
 	server := httptest.NewServer(handlers[config.PathLabelPods])
 	defer server.Close()
@@ -269,8 +269,8 @@ func sizeName(size int) string {
 	return map[int]string{1 << 10: "1KB", 10 << 10: "10KB", 100 << 10: "100KB"}[size]
 }
 
-// TestWorkloadsKeepTheLabelsThatAnUpdateForgets, and nothing else of theirs is touched.
-func TestWorkloadsKeepTheLabelsThatAnUpdateForgets(t *testing.T) {
+// TestRestoreLabels, and nothing else of theirs is touched.
+func TestRestoreLabels(t *testing.T) {
 	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathRestoreLabels]
 	old := map[string]any{"labels": map[string]any{"system": "ververica-platform", "vvpNamespace": "a", "mine": "x"}}
 	for rule, c := range map[string]struct {

@@ -11,13 +11,13 @@ import (
 )
 
 type metrics struct {
-	reviews  *prometheus.CounterVec
-	faults   *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	added    *prometheus.CounterVec
-	kept     *prometheus.CounterVec
-	denials  *prometheus.CounterVec
-	unknown  prometheus.Counter
+	reviews    *prometheus.CounterVec
+	faults     *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	added      *prometheus.CounterVec
+	mismatches *prometheus.CounterVec
+	denials    *prometheus.CounterVec
+	unknown    prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -26,27 +26,27 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "drey_admission_reviews_total", Help: "AdmissionReviews answered, by webhook and verdict.",
 		}, []string{"webhook", "verdict"}),
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_admission_invalid_requests_total", Help: "Requests to a webhook that were not answered with a review, by status code.",
+			Name: "drey_admission_invalid_requests_total", Help: "Requests to a webhook that got an HTTP error instead of a review, by status code.",
 		}, []string{"webhook", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "drey_admission_duration_seconds", Help: "Time from a review's header to its answer.",
+			Name: "drey_admission_duration_seconds", Help: "Latency of reviews, from the HTTP header to the answer.",
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, 1},
 		}, []string{"webhook"}),
 		added: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "drey_labels_added_total", Help: "Labels added to pods and other objects, by label.",
 		}, []string{"label"}),
-		kept: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_label_mismatches_total", Help: "Labels that pods had with another value than drey would have given, and that stayed, by label.",
+		mismatches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "drey_label_mismatches_total", Help: "Labels of pods with another value than the verdict's, which drey keeps, by label.",
 		}, []string{"label"}),
 		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drey_admission_denials_total", Help: "Workloads that were denied, by webhook, reason and mode. In the modes warn and audit they passed nevertheless.",
+			Name: "drey_admission_denials_total", Help: "Denied requests, by webhook, reason and mode. The modes warn and audit allow them.",
 		}, []string{"webhook", "reason", "mode"}),
 		unknown: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "drey_admission_owner_lookup_incomplete_total", Help: "Reviews that were answered before all owners of the object could be found.",
+			Name: "drey_admission_owner_lookup_incomplete_total", Help: "Reviews that were answered before all owners of the object were resolved.",
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.reviews, m.faults, m.duration, m.added, m.kept, m.denials, m.unknown)
+		r.MustRegister(m.reviews, m.faults, m.duration, m.added, m.mismatches, m.denials, m.unknown)
 	}
 	return m
 }
@@ -69,6 +69,6 @@ func (m *metrics) labeled(v verdict.Verdict) {
 		m.added.WithLabelValues(l.Key).Inc()
 	}
 	for _, l := range v.Kept {
-		m.kept.WithLabelValues(l.Key).Inc()
+		m.mismatches.WithLabelValues(l.Key).Inc()
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// What is read of the objects that come in. The Kubernetes types would do, at
-// many times the cost: a pod has hundreds of fields, and ten of them matter.
+// These types have the fields of objects that drey reads. Decoding the types of k8s.io/api
+// costs many times as much: a pod has hundreds of fields, and ten of them matter.
 
 type metadata struct {
 	Name            string            `json:"name"`
@@ -21,7 +21,7 @@ type metadata struct {
 	Labels          map[string]string `json:"labels"`
 	Annotations     map[string]string `json:"annotations"`
 	OwnerReferences []ownerReference  `json:"ownerReferences"`
-	Deletion        string            `json:"deletionTimestamp"` // empty while it is to stay
+	Deletion        string            `json:"deletionTimestamp"` // empty unless terminating
 	ManagedFields   []manager         `json:"managedFields"`
 }
 
@@ -29,8 +29,8 @@ type manager struct {
 	Manager string `json:"manager"`
 }
 
-// fromManifest tells whether a tool wrote an object that reads manifests from files:
-// kubectl and what deploys by GitOps, rather than Flink's client or an operator.
+// fromManifest reports whether a tool that applies manifests wrote the object, such as kubectl
+// or a GitOps controller, rather than Flink's client or an operator.
 func (m *metadata) fromManifest() bool {
 	if _, applied := m.Annotations["kubectl.kubernetes.io/last-applied-configuration"]; applied {
 		return true
@@ -65,9 +65,8 @@ type named struct {
 	Name string `json:"name"`
 }
 
-// variables are those of a container if one of them may be Flink's. A container has
-// hundreds of variables more often than one of those, so the text is searched
-// before it is decoded: most of a large pod is this.
+// variables are the environment variables of a container if one of them may be Flink's. They
+// are most of a large pod, so the text is searched before it is decoded.
 type variables []variable
 
 type variable struct {
@@ -84,15 +83,15 @@ func (v *variables) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return jsonv2.Unmarshal(value, (*[]variable)(v), decodeOptions)
 }
 
-// pod is a Pod, and the template in everything that makes pods.
+// pod is a Pod or a pod template.
 type pod struct {
 	Metadata metadata `json:"metadata"`
 	Spec     podSpec  `json:"spec"`
 }
 
-func (p *pod) described() *metadata      { return &p.Metadata }
-func (w *workload) described() *metadata { return &w.Metadata }
-func (c *custom) described() *metadata   { return &c.Metadata }
+func (p *pod) meta() *metadata      { return &p.Metadata }
+func (w *workload) meta() *metadata { return &w.Metadata }
+func (c *custom) meta() *metadata   { return &c.Metadata }
 
 func (p *pod) recognize(r *request[pod]) flink.Workload {
 	o := p.Metadata.object("Pod", r.Namespace)
@@ -100,8 +99,8 @@ func (p *pod) recognize(r *request[pod]) flink.Workload {
 	return flink.Recognize(&o)
 }
 
-// workload is a Deployment, a StatefulSet, a Job or a CronJob; or a Service or a
-// ConfigMap, whose labels stand for those of the pods beside which it is.
+// workload is a Deployment, a StatefulSet, a Job or a CronJob; or a Service or a ConfigMap,
+// whose labels stand for those of the cluster's pods.
 type workload struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
@@ -127,8 +126,8 @@ func (w *workload) recognize(r *request[workload]) flink.Workload {
 	return flink.Recognize(&o)
 }
 
-// custom is a custom resource of Flink's. Its spec has not been checked against
-// its schema when it is labeled, so what is not of the expected type is skipped.
+// custom is a custom resource of Flink's. Mutating webhooks run before schema validation, so
+// fields of another type are skipped.
 type custom struct {
 	Metadata metadata       `json:"metadata"`
 	Spec     jsontext.Value `json:"spec"`
@@ -137,7 +136,7 @@ type custom struct {
 func (c *custom) recognize(r *request[custom]) flink.Workload {
 	o := c.Metadata.object(r.Kind.Kind, r.Namespace)
 	var spec map[string]any
-	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // a spec that is no object says nothing
+	_ = jsonv2.Unmarshal(c.Spec, &spec, decodeOptions) // an invalid spec is empty
 	object := map[string]any{"metadata": map[string]any{"labels": anyOfStrings(o.Labels)}, "spec": spec}
 	o.Pod, o.PodLabelFields = flink.JobManagerPod(o.Kind, object), flink.PodLabelFields(o.Kind, object)
 	template, _ := spec["template"].(map[string]any)
@@ -153,8 +152,7 @@ func anyOfStrings(labels map[string]string) map[string]any {
 	return all
 }
 
-// object has the request's namespace: it is where the object will be, also
-// when the object does not say.
+// object returns the metadata with the namespace of the request, which the object may lack.
 func (m *metadata) object(kind, namespace string) flink.Object {
 	o := flink.Object{
 		Kind: kind, Namespace: namespace, Name: m.Name, GenerateName: m.GenerateName, UID: m.UID,

@@ -26,9 +26,9 @@ func (r rules) AllowDelete(context.Context, registry.Object) error              
 func (rules) AllowGrowth(registry.Object, int64) error                              { return nil }
 func (rules) Warnings(registry.Object) []string                                     { return nil }
 
-// TestWritesToOwnObjectsFailClosed: what cannot be found out is refused, in words
-// that say what to do, and the rest as the registry says it.
-func TestWritesToOwnObjectsFailClosed(t *testing.T) {
+// TestRegistryReviewFailsClosed: an error is a denial that can be retried, and a violated rule
+// one with the registry's message.
+func TestRegistryReviewFailsClosed(t *testing.T) {
 	errBroken := errors.New("connection refused")
 	referenced := &registry.Error{Reason: registry.ReasonTargetReferenced, Message: "something refers to it"}
 	unavailable := fmt.Errorf("%w: secret details", &registry.Error{Reason: registry.ReasonClusterUnavailable, Message: "the cluster could not be asked: try again"})
@@ -47,25 +47,25 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 		marked      string // empty: nothing
 		uid         string // of another than the cluster has
 	}{
-		"what keeps the rules is allowed":                      {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "Valid"},
-		"what breaks one is refused":                           {operation: "UPDATE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
-		"a deletion too, and its mark is taken off":            {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
-		"one that may be marks what goes":                      {operation: "DELETE", auditedAs: "Valid", marked: "true"},
-		"but a dry run changes nothing":                        {operation: "DELETE", dryRun: true, auditedAs: "Valid"},
-		"a refused one neither":                                {operation: "DELETE", dryRun: true, rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
-		"what cannot be marked stays":                          {operation: "DELETE", markErr: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable", marked: "true"},
-		"but not when the namespace goes":                      {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotApplicable", marked: "false"},
-		"nor when nothing can be told of it":                   {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotApplicable"},
-		"a namespace that cannot be asked about stays":         {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
-		"a namespace that goes lets nothing be made":           {operation: "CREATE", rules: referenced, holder: registry.ErrNotFound, ending: true, code: 403, says: "something", auditedAs: "TargetReferenced"},
-		"what nobody has in REST may go":                       {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "Valid"},
-		"an unknown failure is to be tried again":              {operation: "UPDATE", rules: errBroken, code: 503, says: "drey could not find out whether this may be: connection refused. Try again", auditedAs: "ClusterUnavailable"},
-		"so is a cluster that does not answer":                 {operation: "CREATE", rules: unavailable, holder: registry.ErrNotFound, code: 503, says: "the cluster could not be asked: try again", auditedAs: "ClusterUnavailable"},
-		"and a name of which nobody knows whose it is":         {operation: "CREATE", holder: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable"},
-		"a status is not asked about":                          {operation: "UPDATE", rules: referenced, subResource: "status", auditedAs: "NotApplicable"},
-		"a refused deletion of what is not there says nothing": {operation: "DELETE", uid: "0815", rules: referenced, auditedAs: "NotApplicable", marked: "false"},
-		"nor does an update":                                   {operation: "UPDATE", uid: "0815", rules: referenced, auditedAs: "NotApplicable"},
-		"an operation of later is not asked about, either":     {operation: "EVICT", rules: referenced, auditedAs: "NotApplicable"},
+		"valid":                                             {operation: "CREATE", holder: registry.ErrNotFound, auditedAs: "Valid"},
+		"invalid update":                                    {operation: "UPDATE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
+		"invalid deletion removes the mark":                 {operation: "DELETE", rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
+		"valid deletion sets the mark":                      {operation: "DELETE", auditedAs: "Valid", marked: "true"},
+		"dry run sets no mark":                              {operation: "DELETE", dryRun: true, auditedAs: "Valid"},
+		"invalid dry run removes no mark":                   {operation: "DELETE", dryRun: true, rules: referenced, code: 403, says: "something refers to it", auditedAs: "TargetReferenced"},
+		"mark fails":                                        {operation: "DELETE", markErr: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable", marked: "true"},
+		"namespace terminating":                             {operation: "DELETE", rules: referenced, ending: true, auditedAs: "NotApplicable", marked: "false"},
+		"namespace terminating, lookup fails":               {operation: "DELETE", holder: errBroken, ending: true, auditedAs: "NotApplicable"},
+		"namespace not readable":                            {operation: "DELETE", rules: referenced, endingErr: errBroken, code: 403, says: "something refers to it", auditedAs: "TargetReferenced", marked: "false"},
+		"creation in a terminating namespace":               {operation: "CREATE", rules: referenced, holder: registry.ErrNotFound, ending: true, code: 403, says: "something", auditedAs: "TargetReferenced"},
+		"deletion of a name that REST does not have":        {operation: "DELETE", rules: referenced, holder: registry.ErrNotFound, auditedAs: "Valid"},
+		"unknown error is retryable":                        {operation: "UPDATE", rules: errBroken, code: 503, says: "cannot validate request: connection refused: try again", auditedAs: "ClusterUnavailable"},
+		"unavailable cluster is retryable":                  {operation: "CREATE", rules: unavailable, holder: registry.ErrNotFound, code: 503, says: "the cluster could not be asked: try again", auditedAs: "ClusterUnavailable"},
+		"lookup of the name fails":                          {operation: "CREATE", holder: errBroken, code: 503, says: "connection refused", auditedAs: "ClusterUnavailable"},
+		"status subresource":                                {operation: "UPDATE", rules: referenced, subResource: "status", auditedAs: "NotApplicable"},
+		"denied deletion of an unknown uid reveals nothing": {operation: "DELETE", uid: "0815", rules: referenced, auditedAs: "NotApplicable", marked: "false"},
+		"denied update of an unknown uid reveals nothing":   {operation: "UPDATE", uid: "0815", rules: referenced, auditedAs: "NotApplicable"},
+		"unknown operation":                                 {operation: "EVICT", rules: referenced, auditedAs: "NotApplicable"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			marked := "nothing"
@@ -107,14 +107,14 @@ func TestWritesToOwnObjectsFailClosed(t *testing.T) {
 				t.Errorf("marked %s, want %s", marked, want)
 			}
 			if strings.Contains(a.Status.Message, "secret") {
-				t.Errorf("it tells too much: %s", a.Status.Message)
+				t.Errorf("message reveals the cause: %s", a.Status.Message)
 			}
 		})
 	}
 }
 
-// TestOwnObjectsThatCannotBeReadAreRefused rather than let pass unread.
-func TestOwnObjectsThatCannotBeReadAreRefused(t *testing.T) {
+// TestRegistryReviewInvalidObject: objects that cannot be decoded are denied.
+func TestRegistryReviewInvalidObject(t *testing.T) {
 	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
 		Rules: rules{}, Decode: kubestore.Decode,
 		Ending: func(context.Context, string) (bool, error) { return false, nil },
@@ -137,8 +137,8 @@ func TestOwnObjectsThatCannotBeReadAreRefused(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreLimited to each address: a refusal tells what is in the registry.
-func TestRefusalsAreLimited(t *testing.T) {
+// TestDenialRateLimit to each address: a refusal tells what is in the registry.
+func TestDenialRateLimit(t *testing.T) {
 	var refusal error = &registry.Error{Reason: registry.ReasonUnknownReference, Message: "there is no such target"}
 	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
 		Rules: &rules{refusal}, Decode: kubestore.Decode,

@@ -10,16 +10,15 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Recognize looks at an object, in JSON, as the webhook would that is sent it. An
-// object that no webhook is sent and that holds a pod template is looked at as the
-// pods that the template describes. ok is false for every other object. namespace is
-// where the object is to be, whatever it says. An error may be a *json.SemanticError,
-// with the path of the field that is not of its type.
+// Recognize recognizes an object in JSON as its webhook does. An object of another kind with a
+// pod template is recognized as the pods of the template; ok is false for all others.
+// namespace overrides that of the object. An error may be a *json.SemanticError with the path
+// of a field of the wrong type.
 func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workload, ok bool, err error) {
 	switch {
 	case apiVersion == "v1" && kind == "Pod":
 		w, err = recognize(kind, namespace, object, (*pod).recognize)
-	case gates(apiVersion, kind), apiVersion == "v1" && (kind == "Service" || kind == "ConfigMap"):
+	case isWorkload(apiVersion, kind), apiVersion == "v1" && (kind == "Service" || kind == "ConfigMap"):
 		w, err = recognize(kind, namespace, object, (*workload).recognize)
 	case flink.IsCustomResource(apiVersion, kind):
 		w, err = recognize(kind, namespace, object, (*custom).recognize)
@@ -35,13 +34,13 @@ func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workl
 		}
 	}
 	if err != nil {
-		return w, false, fmt.Errorf("this is not a readable %s: %w", kind, err)
+		return w, false, fmt.Errorf("invalid %s: %w", kind, err)
 	}
-	w.Object.FromManifest = w.Object.FromManifest || w.Object.UID == "" // it comes from no cluster
+	w.Object.FromManifest = w.Object.FromManifest || w.Object.UID == "" // without a uid it is a manifest
 	return w, true, nil
 }
 
-func gates(apiVersion, kind string) bool {
+func isWorkload(apiVersion, kind string) bool {
 	switch kind {
 	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
 		return apiVersion == "apps/v1"
@@ -53,8 +52,8 @@ func gates(apiVersion, kind string) bool {
 	return false
 }
 
-// isRollout holds for a Rollout of Argo's. One that refers to a Deployment has no
-// template of its own.
+// isRollout reports whether an object is a Rollout of Argo Rollouts. One that refers to a
+// Deployment has no template.
 func isRollout(apiVersion, kind string) bool {
 	return kind == "Rollout" && strings.HasPrefix(apiVersion, config.RolloutGroup+"/")
 }

@@ -70,8 +70,8 @@ func TestRecognizeEveryPodTemplate(t *testing.T) {
 	}
 }
 
-// TestRecognizeNamesTheFieldOfAnotherType, with its path from the object's root.
-func TestRecognizeNamesTheFieldOfAnotherType(t *testing.T) {
+// TestRecognizeInvalidField, with its path from the object's root.
+func TestRecognizeInvalidField(t *testing.T) {
 	for _, c := range []struct{ apiVersion, kind, fields, want string }{
 		{"apps/v1", "Deployment", `"spec": {"template": {"metadata": {"labels": {"version": 1.2}}}}`, "/spec/template/metadata/labels/version"},
 		{"example.com/v1", "Fleet", `"metadata": {"labels": {"a.b/c": true}}, "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}`, "/metadata/labels/a.b~1c"},

@@ -14,9 +14,8 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// review is an AdmissionReview of admission.k8s.io/v1, as far as drey reads
-// it. T is what it reads of the object. Everything else is skipped unparsed, so
-// that fields of other API versions do no harm and cost little.
+// review has the fields of an AdmissionReview of admission.k8s.io/v1 that drey reads. T is
+// the type of the object. Other fields are skipped without parsing.
 type review[T any] struct {
 	APIVersion string      `json:"apiVersion"`
 	Kind       string      `json:"kind"`
@@ -32,7 +31,7 @@ type request[T any] struct {
 	Operation   string   `json:"operation"`
 	DryRun      bool     `json:"dryRun"`
 
-	UserInfo  jsontext.Value `json:"userInfo"` // read by those who ask for it
+	UserInfo  jsontext.Value `json:"userInfo"` // decoded on demand
 	Object    *T             `json:"object"`
 	OldObject *T             `json:"oldObject"`
 }
@@ -41,51 +40,50 @@ type kindName struct {
 	Kind string `json:"kind"`
 }
 
-// The API server wrote what we read: what it let pass is not refused here.
+// decodeOptions accept all JSON that the API server accepts.
 var decodeOptions = jsonv2.JoinOptions(
 	jsontext.AllowDuplicateNames(true),
 	jsontext.AllowInvalidUTF8(true),
 )
 
-// decodeReview reads a review that asks something. Its errors are for whoever
-// sent it.
+// decodeReview decodes a review with a request. Its errors are for the client.
 func decodeReview[T any](body []byte) (*request[T], error) {
 	var r review[T]
 	if err := jsonv2.Unmarshal(body, &r, decodeOptions); err != nil {
-		return nil, fmt.Errorf("this is not a readable AdmissionReview: %w", err)
+		return nil, fmt.Errorf("invalid AdmissionReview: %w", err)
 	}
 	switch {
 	case r.Kind != "AdmissionReview":
-		return nil, fmt.Errorf("kind is %q, want AdmissionReview", r.Kind)
+		return nil, fmt.Errorf("invalid kind %q: want AdmissionReview", r.Kind)
 	case r.APIVersion != "admission.k8s.io/v1":
-		return nil, fmt.Errorf("apiVersion is %q, drey answers admission.k8s.io/v1", r.APIVersion)
+		return nil, fmt.Errorf("unsupported apiVersion %q: want admission.k8s.io/v1", r.APIVersion)
 	case r.Request == nil:
-		return nil, errors.New("the AdmissionReview has no request")
+		return nil, errors.New("invalid AdmissionReview: no request")
 	case r.Request.UID == "":
-		return nil, errors.New("the request has no uid")
+		return nil, errors.New("invalid AdmissionReview: no request.uid")
 	case r.Request.Object == nil && r.Request.Operation == "CREATE":
-		return nil, errors.New("the request creates an object and does not say which")
+		return nil, errors.New("invalid AdmissionReview: CREATE without object")
 	case (r.Request.Object == nil || r.Request.OldObject == nil) && r.Request.Operation == "UPDATE":
-		return nil, errors.New("the request updates an object and does not say which, or how it was")
+		return nil, errors.New("invalid AdmissionReview: UPDATE without object or oldObject")
 	}
 	return r.Request, nil
 }
 
-// response is what an AdmissionReview is answered with.
+// response is the response of an AdmissionReview.
 type response struct {
-	uid     string
-	allowed bool
-	message string          // why not, when it is not allowed
-	later   bool            // likewise: for now only, it may be tried again
-	reason  verdict.Reason  // goes into the audit annotations
-	mode    config.Mode     // likewise, where it let pass what would have been refused
-	patch   []byte          // a JSON patch, nil for none
-	kept    []verdict.Label // go into the audit annotations
+	uid        string
+	allowed    bool
+	message    string          // of a denial
+	retryable  bool            // of a denial: answered as 503
+	reason     verdict.Reason  // an audit annotation
+	mode       config.Mode     // an audit annotation of an allowed denial
+	patch      []byte          // a JSON patch, nil for none
+	mismatches []verdict.Label // audit annotations
 
-	warnings []string // which kubectl prints
+	warnings []string // printed by kubectl
 }
 
-// append writes the response as an AdmissionReview.
+// append appends the response as an AdmissionReview.
 func (r response) append(b []byte) []byte {
 	b = append(b, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":`...)
 	b = appendString(b, r.uid)
@@ -93,7 +91,7 @@ func (r response) append(b []byte) []byte {
 	b = strconv.AppendBool(b, r.allowed)
 	if !r.allowed {
 		code := `403,"reason":"Forbidden"`
-		if r.later {
+		if r.retryable {
 			code = `503,"reason":"ServiceUnavailable"`
 		}
 		b = append(b, `,"status":{"status":"Failure","code":`+code+`,"message":`...)
@@ -118,7 +116,7 @@ func (r response) append(b []byte) []byte {
 		b = append(b, `,"mode":`...)
 		b = appendString(b, string(r.mode))
 	}
-	for _, l := range r.kept {
+	for _, l := range r.mismatches {
 		b = append(b, `,"kept-`...)
 		b = append(b, strings.ReplaceAll(l.Key, "/", "-")...) // the API server prefixes the key with the webhook's name and a slash
 		b = append(b, `":`...)
@@ -127,9 +125,8 @@ func (r response) append(b []byte) []byte {
 	return append(b, "}}}\n"...)
 }
 
-// appendLabelsPatch writes the JSON patch that adds labels to an object. It
-// only ever adds keys that are not there: with no labels at all, the map that
-// holds them comes first.
+// appendLabelsPatch appends the JSON patch that adds absent labels to an object, with the map
+// if the object has no labels.
 func appendLabelsPatch(b []byte, hasLabels bool, add []verdict.Label) []byte {
 	if !hasLabels {
 		b = append(b, `[{"op":"add","path":"/metadata/labels","value":{`...)
@@ -148,15 +145,15 @@ func appendLabelsPatch(b []byte, hasLabels bool, add []verdict.Label) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, `{"op":"add","path":"/metadata/labels/`...)
-		b = append(b, strings.ReplaceAll(l.Key, "/", "~1")...) // our own keys: nothing else in them to escape
+		b = append(b, strings.ReplaceAll(l.Key, "/", "~1")...) // drey's keys need no other escape
 		b = append(b, `","value":`...)
 		b = append(appendString(b, l.Value), '}')
 	}
 	return append(b, ']')
 }
 
-// appendString writes a JSON string. Invalid UTF-8 becomes U+FFFD.
+// appendString appends a JSON string, with U+FFFD for invalid UTF-8.
 func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // its only error is invalid UTF-8, which it has replaced
+	b, _ = jsontext.AppendQuote(b, s) // its only error is invalid UTF-8, which it replaces
 	return b
 }

@@ -18,17 +18,17 @@ type Server struct {
 	server ctrlwebhook.Server
 }
 
-// TLS says with whom a server talks, and how.
+// TLS configures the TLS of a server.
 type TLS struct {
-	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error) // asked at each handshake
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error) // called per handshake
 	MinVersion  uint16                                               // 0: TLS 1.3
-	ClientCAs   *x509.CertPool                                       // who signed the API server's client certificate; nil: callers need none
-	ClientName  string                                               // the common name in it; empty: any
-	HTTP2       bool                                                 // offer HTTP/2 beside HTTP/1.1
+	ClientCAs   *x509.CertPool                                       // CAs of client certificates; nil: none is required
+	ClientName  string                                               // common name of the client certificate; empty: any
+	HTTP2       bool                                                 // offer HTTP/2 in addition to HTTP/1.1
 }
 
-// NewServer prepares a server at address, a host and a port that is not 0; an
-// empty host means every interface.
+// NewServer returns a server that is not running. address is a host and a port that is not 0;
+// an empty host means every interface.
 func NewServer(address string, secure TLS, w *Webhooks) (*Server, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -47,37 +47,37 @@ func NewServer(address string, secure TLS, w *Webhooks) (*Server, error) {
 				c.NextProtos = []string{"h2", "http/1.1"}
 			}
 			if c.ClientCAs = secure.ClientCAs; c.ClientCAs != nil {
-				// Who has none is told so over HTTP: see known.
+				// A missing certificate is an HTTP error: see requireClientCertificate.
 				c.ClientAuth = tls.VerifyClientCertIfGiven
 			}
 		}},
 	})
 	for path, handler := range w.Handlers() {
-		s.Register(path, secure.known(handler))
+		s.Register(path, secure.requireClientCertificate(handler))
 	}
 	return &Server{s}, nil
 }
 
-// known lets only callers through whose certificate is as it must be. Nothing of
-// the request of another is read.
-func (t TLS) known(handler http.Handler) http.Handler {
+// requireClientCertificate rejects requests without a valid client certificate, before it
+// reads them.
+func (t TLS) requireClientCertificate(handler http.Handler) http.Handler {
 	if t.ClientCAs == nil {
 		return handler
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.TLS == nil || len(r.TLS.VerifiedChains) == 0:
-			http.Error(w, "the webhooks of this server need a client certificate, such as the API server has with --admission-control-config-file", http.StatusUnauthorized)
+			http.Error(w, "client certificate required: configure the API server with --admission-control-config-file", http.StatusUnauthorized)
 		case t.ClientName != "" && r.TLS.VerifiedChains[0][0].Subject.CommonName != t.ClientName:
-			http.Error(w, fmt.Sprintf("the client certificate is that of %q, and the webhooks of this server are for another", r.TLS.VerifiedChains[0][0].Subject.CommonName), http.StatusForbidden)
+			http.Error(w, fmt.Sprintf("client certificate of %q not allowed: use the one of the API server", r.TLS.VerifiedChains[0][0].Subject.CommonName), http.StatusForbidden)
 		default:
 			handler.ServeHTTP(w, r)
 		}
 	})
 }
 
-// Run serves until ctx ends, then lets the calls under way finish.
+// Run serves until ctx ends, then waits for in-flight requests.
 func (s *Server) Run(ctx context.Context) error { return s.server.Start(ctx) }
 
-// Ready returns nil once the server answers a TLS handshake.
+// Ready returns nil if the server completes a TLS handshake.
 func (s *Server) Ready() error { return s.server.StartedChecker()(nil) }

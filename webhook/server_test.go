@@ -22,7 +22,7 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-func TestWhoMayCallTheWebhooks(t *testing.T) {
+func TestServerClientCertificate(t *testing.T) {
 	ca, other := newCA(t), newCA(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Cert)
@@ -35,18 +35,18 @@ func TestWhoMayCallTheWebhooks(t *testing.T) {
 		client *tls.Config
 		want   string // a status, or a part of the error
 	}{
-		"without a CA of clients, anybody may":        {anybody, &tls.Config{}, "400"},
-		"a certificate that nobody asked for is fine": {anybody, client(t, other, "anyone"), "400"},
-		"with one, who has no certificate may not":    {vouched, &tls.Config{}, "401"},
-		"who has one of another CA may not":           {vouched, client(t, other, "apiserver"), "certificate"},
-		"who has one of that CA may":                  {vouched, client(t, ca, "anyone"), "400"},
-		"with a name, another may not":                {named, client(t, ca, "anyone"), "403"},
-		"and who has that name may":                   {named, client(t, ca, "apiserver"), "400"},
-		"TLS 1.2 is refused":                          {anybody, &tls.Config{MaxVersion: tls.VersionTLS12}, "protocol version"},
-		"unless it is asked for":                      {old, &tls.Config{MaxVersion: tls.VersionTLS12}, "400"},
+		"no client CA":                         {anybody, &tls.Config{}, "400"},
+		"no client CA, client certificate":     {anybody, client(t, other, "anyone"), "400"},
+		"client CA, no certificate":            {vouched, &tls.Config{}, "401"},
+		"client CA, certificate of another CA": {vouched, client(t, other, "apiserver"), "certificate"},
+		"client CA, its certificate":           {vouched, client(t, ca, "anyone"), "400"},
+		"client name, another name":            {named, client(t, ca, "anyone"), "403"},
+		"client name, its name":                {named, client(t, ca, "apiserver"), "400"},
+		"TLS 1.2":                              {anybody, &tls.Config{MaxVersion: tls.VersionTLS12}, "protocol version"},
+		"TLS 1.2, minimum 1.2":                 {old, &tls.Config{MaxVersion: tls.VersionTLS12}, "400"},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			c.client.InsecureSkipVerify = true // whom the caller trusts is not what this is about
+			c.client.InsecureSkipVerify = true // the server certificate is not under test
 			transport := &http.Transport{TLSClientConfig: c.client}
 			defer transport.CloseIdleConnections()
 			response, err := (&http.Client{Transport: transport}).Post(c.server+config.PathLabelPods, "application/json", strings.NewReader("no review"))

@@ -9,12 +9,12 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// templatePaths are the fields that hold a pod template, in the order of preference:
-// of a workload, of what makes Jobs, and of a core PodTemplate.
+// templatePaths are the paths of pod templates, in order of preference: of a workload, of a
+// CronJob, and of a PodTemplate.
 var templatePaths = [][]string{{"spec", "template"}, {"spec", "jobTemplate", "spec", "template"}, {"template"}}
 
-// podTemplate finds the pod template of an object of any kind, and its path. A
-// template that lists no container is none.
+// podTemplate returns the pod template of an object of any kind, and its path. A template has
+// containers.
 func podTemplate(object []byte) (template jsontext.Value, path []string) {
 	for _, path := range templatePaths {
 		template := field(object, path...)
@@ -38,8 +38,8 @@ func field(v jsontext.Value, path ...string) jsontext.Value {
 	return v
 }
 
-// recognizeTemplate looks at an object that no webhook is sent as at the pods that
-// its template describes: they get the template's labels, and not the object's.
+// recognizeTemplate recognizes the pods of an object's template, which have the template's
+// labels and not the object's.
 func recognizeTemplate(kind, namespace string, object []byte, template jsontext.Value, path []string) (flink.Workload, error) {
 	var o labeled
 	if err := jsonv2.Unmarshal(object, &o, decodeOptions); err != nil {
@@ -50,13 +50,13 @@ func recognizeTemplate(kind, namespace string, object []byte, template jsontext.
 		return flink.Workload{}, below(path, err)
 	}
 	f := o.Metadata.object(kind, namespace)
-	f.OwnerReferences = nil // those of the pods are the object, and what only the cluster knows
+	f.OwnerReferences = nil // the owners of the pods are not in the object
 	f.Pod = p.template()
 	f.Labels, f.Annotations = f.Pod.Labels, f.Pod.Annotations
 	return flink.Recognize(&f), nil
 }
 
-// below gives an error of a part of an object the path of the part.
+// below prefixes the path of an error with that of the part of the object.
 func below(path []string, err error) error {
 	semantic, ok := errors.AsType[*jsonv2.SemanticError](err)
 	if !ok {

@@ -43,9 +43,9 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestEachFixtureHasItsGolden: one that is left from a case that is gone would
+// TestVerdictsGoldenPerFixture: one that is left from a case that is gone would
 // never be compared.
-func TestEachFixtureHasItsGolden(t *testing.T) {
+func TestVerdictsGoldenPerFixture(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join("testdata", "verdicts"))
 	if err != nil {
 		t.Fatal(err)
@@ -61,9 +61,9 @@ func TestEachFixtureHasItsGolden(t *testing.T) {
 	}
 }
 
-// TestWhatIsDeniedPassesInTheOtherModes: the same message comes as a warning, or
+// TestModesAllowDenials: the same message comes as a warning, or
 // is told to who observes, and nothing is labeled.
-func TestWhatIsDeniedPassesInTheOtherModes(t *testing.T) {
+func TestModesAllowDenials(t *testing.T) {
 	denied := 0
 	for _, c := range fixtures.All(t) {
 		for _, path := range c.Paths() {
@@ -74,7 +74,7 @@ func TestWhatIsDeniedPassesInTheOtherModes(t *testing.T) {
 			denied++
 			w := newWorld(t, c, config.Warn)
 			warned := w.admit(t, path, c.Object)
-			if !warned.Allowed || warned.Patch != nil || !slices.Contains(warned.Warnings, "drey would refuse this: "+enforced.Status.Message) || len(w.observed) > 0 {
+			if !warned.Allowed || warned.Patch != nil || !slices.Contains(warned.Warnings, "drey would deny this: "+enforced.Status.Message) || len(w.observed) > 0 {
 				t.Errorf("%s: %s warns with %+v, and tells of %v", c.Name, path, warned, w.observed)
 			}
 			w = newWorld(t, c, config.Audit)

@@ -1,5 +1,5 @@
-// Package webhook answers the API server: it turns AdmissionReviews into
-// verdicts and says which of them the API server has to send.
+// Package webhook is the admission server: it answers AdmissionReviews by the verdicts of
+// package verdict. Package config has the configuration that the API server calls it by.
 package webhook
 
 import (
@@ -20,53 +20,52 @@ import (
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Registry is what admission asks of the registry. All methods answer from
-// memory.
-type Registry interface {
+// TargetLister reads the registry from memory; *registry.Index implements it.
+type TargetLister interface {
 	Targets(namespace string) []registry.Target
 	ByID(id string) (registry.Registered, bool)
 	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
 
-	// Synced says whether a missing target means that there is none.
+	// Synced reports whether the registry has been read.
 	Synced() bool
 }
 
-// Owners is what admission asks of the cluster.
+// Owners reads the owners of workloads from the cluster.
 type Owners interface {
 	Finder
 
-	// HasUID tells, from memory, whether an id is the uid of a Flink workload.
+	// HasUID reports from memory whether an id is the uid of a Flink workload.
 	HasUID(id string) bool
 
-	// Cluster returns, from memory, the cluster with a name, as a label has it, that
-	// runs in a namespace.
+	// Cluster returns from memory the Flink cluster in a namespace by its name as a label
+	// value.
 	Cluster(namespace, name string) (flink.Cluster, bool)
 }
 
-// Options is what the webhooks need. Registry and Log are required.
+// Options configure the webhooks. Registry and Log are required.
 type Options struct {
-	Registry    Registry
-	Owners      Owners                      // nil: none can be found
-	HadTarget   func(namespace string) bool // whether it is recorded that a namespace has, or had, a target; nil: no record is kept
+	Registry    TargetLister
+	Owners      Owners                      // nil: none is found
+	HadTarget   func(namespace string) bool // whether a namespace has, or had, a target; nil: unknown
 	Log         *slog.Logger
-	Address     verdict.RegisterHint               // where a denial sends people to register a target
-	Exclude     []string                           // Kubernetes namespaces that are always left alone
+	Address     verdict.RegisterHint               // the remedy in denials
+	Exclude     []string                           // Kubernetes namespaces that are skipped
 	Mode        func(namespace string) config.Mode // nil: config.Enforce everywhere
-	Observe     func(Denial)                       // is told of what the mode Audit lets pass; must not wait; nil: nobody is
-	Metrics     prometheus.Registerer              // nil: none are kept
-	Objects     *Objects                           // drey's own objects in the cluster; nil: it has none
-	Trace       Trace                              // is told of each review; nil: nobody is
-	Draining    func() bool                        // whether connections are to be closed after their next answer, since this process stops; nil: never
-	ReadTimeout time.Duration                      // for a review to arrive; 0 means 10 seconds. Longer than the API server waits, it only bounds strangers
+	Observe     func(Denial)                       // receives denials in mode Audit; must not block; may be nil
+	Metrics     prometheus.Registerer              // may be nil
+	Objects     *Objects                           // validates drey's custom resources; nil: they are not served
+	Trace       Trace                              // starts a span per review; may be nil
+	Draining    func() bool                        // whether the server shuts down, and closes each connection after its next answer; may be nil
+	ReadTimeout time.Duration                      // bounds reading a review; 0 means 10 seconds, longer than the API server waits
 }
 
-// Trace begins to trace a review that a webhook is sent. What follows is done with the
-// context that it returns, and ended is called with what came of it.
-type Trace func(r *http.Request, webhook string) (ctx context.Context, ended func(verdict string))
+// Trace starts a span for a review. The review is handled with the context that it returns,
+// and end is called with the verdict.
+type Trace func(r *http.Request, webhook string) (ctx context.Context, end func(verdict string))
 
-// Webhooks holds what the handlers share.
+// Webhooks is the state that the handlers share.
 type Webhooks struct {
-	known       known
+	state       state
 	log         *slog.Logger
 	address     verdict.RegisterHint
 	exclude     []string
@@ -75,17 +74,17 @@ type Webhooks struct {
 	objects     *Objects
 	metrics     *metrics
 	trace       Trace
-	refusals    *refusals
+	denialRate  *denialRate
 	readTimeout time.Duration
 	bodies      *inflight.Budget
 	draining    func() bool
 }
 
-// New makes the webhooks.
+// New returns the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		known: known{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
-		metrics: newMetrics(o.Metrics), trace: o.Trace, refusals: newRefusals(), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+		state: state{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
+		metrics: newMetrics(o.Metrics), trace: o.Trace, denialRate: newDenialRate(), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 		bodies: newReviewBudget(), draining: o.Draining,
 	}
 	if w.mode == nil {
@@ -100,59 +99,58 @@ func New(o Options) *Webhooks {
 	return w
 }
 
-// known joins what the registry and the cluster know.
-type known struct {
-	Registry
+// state joins the registry and the cluster.
+type state struct {
+	TargetLister
 	owners    Owners
 	hadTarget func(namespace string) bool
 }
 
 // HadTarget implements verdict.State.
-func (k known) HadTarget(namespace string) bool { return k.hadTarget != nil && k.hadTarget(namespace) }
+func (s state) HadTarget(namespace string) bool { return s.hadTarget != nil && s.hadTarget(namespace) }
 
 // HasUID implements verdict.State.
-func (k known) HasUID(id string) bool { return k.owners != nil && k.owners.HasUID(id) }
+func (s state) HasUID(id string) bool { return s.owners != nil && s.owners.HasUID(id) }
 
 // Cluster implements verdict.State.
-func (k known) Cluster(namespace, name string) (flink.Cluster, bool) {
-	if k.owners == nil {
+func (s state) Cluster(namespace, name string) (flink.Cluster, bool) {
+	if s.owners == nil {
 		return flink.Cluster{}, false
 	}
-	return k.owners.Cluster(namespace, name)
+	return s.owners.Cluster(namespace, name)
 }
 
-// patience is how long a look-up of owners may hold up an admission. A pod that
-// comes through with what is known by then is better than one that waits.
-const patience = time.Second
+// ownerLookupTimeout bounds owner resolution per admission request. After it the request is
+// decided by the owners that were found.
+const ownerLookupTimeout = time.Second
 
-// know adds what the cluster knows of a workload's owners.
-func (w *Webhooks) know(ctx context.Context, f flink.Workload) flink.Workload {
-	if w.known.owners == nil || !f.Recognized() {
+// withOwners resolves the owners of a recognized workload.
+func (w *Webhooks) withOwners(ctx context.Context, f flink.Workload) flink.Workload {
+	if w.state.owners == nil || !f.Recognized() {
 		return f
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, ownerLookupTimeout)
 	defer cancel()
-	f, complete := WithOwners(ctx, f, w.known.owners, w.known)
+	f, complete := WithOwners(ctx, f, w.state.owners, w.state)
 	if !complete {
 		w.metrics.unknown.Inc()
 	}
 	return f
 }
 
-// Finder finds the owners of a workload.
+// Finder resolves the owners of workloads.
 type Finder interface {
-	// Of finds the owners of an object, nearest first, and says whether the
-	// last of them is the root for sure. It answers within the context's time.
+	// Of returns the owners of an object, nearest first. complete reports whether the last
+	// of them is the root. It returns by the deadline of ctx.
 	Of(ctx context.Context, o *flink.Object) (relatives []flink.Owner, complete bool)
 
 	// VerifyTemplate reads the pod template of an owner in a namespace, and returns the owner with
-	// whether that is Flink's. It answers within the context's time.
+	// whether that is Flink's. It returns by the deadline of ctx.
 	VerifyTemplate(ctx context.Context, namespace string, r flink.Owner, recognize func(apiVersion, kind string, object []byte) bool) flink.Owner
 }
 
-// WithOwners adds to a workload what its owners show of it. complete is false if one of
-// them could not be looked up. A template is read only where a workload is let in by its
-// owner alone.
+// WithOwners adds the owners of a workload. complete is false if a lookup failed. The
+// template of an owner is read only if that owner alone admits the workload.
 func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verdict.State) (_ flink.Workload, complete bool) {
 	relatives, complete := owners.Of(ctx, f.Object)
 	f = f.WithOwners(relatives, complete)
@@ -170,18 +168,18 @@ func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verd
 // Handlers returns the handlers by path.
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	all := map[string]http.Handler{
-		config.PathLabelPods:            admit(w, config.NameLabelPods, purpose{labels: true, gate: true}, (*pod).recognize),
-		config.PathLabelWorkloads:       admit(w, config.NameLabelWorkloads, purpose{labels: true}, (*workload).recognize),
-		config.PathLabelCustom:          admit(w, config.NameLabelCustom, purpose{labels: true}, (*custom).recognize),
+		config.PathLabelPods:            admit(w, config.NameLabelPods, effect{label: true, deny: true}, (*pod).recognize),
+		config.PathLabelWorkloads:       admit(w, config.NameLabelWorkloads, effect{label: true}, (*workload).recognize),
+		config.PathLabelCustom:          admit(w, config.NameLabelCustom, effect{label: true}, (*custom).recognize),
 		config.PathRestoreLabels:        endpoint[labeled]{w, config.NameRestoreLabels, w.restoreLabels},
-		config.PathValidateWorkloads:    admit(w, config.NameValidateWorkloads, purpose{gate: true}, (*workload).recognize),
-		config.PathValidateCustom:       admit(w, config.NameValidateCustom, purpose{gate: true}, (*custom).recognize),
-		config.PathValidatePodLabels:    keep[pod](w, config.NameValidatePodLabels),
-		config.PathValidateLabels:       keep[workload](w, config.NameValidateLabels),
-		config.PathValidateCustomLabels: keep[custom](w, config.NameValidateCustomLabels),
+		config.PathValidateWorkloads:    admit(w, config.NameValidateWorkloads, effect{deny: true}, (*workload).recognize),
+		config.PathValidateCustom:       admit(w, config.NameValidateCustom, effect{deny: true}, (*custom).recognize),
+		config.PathValidatePodLabels:    validateUpdate[pod](w, config.NameValidatePodLabels),
+		config.PathValidateLabels:       validateUpdate[workload](w, config.NameValidateLabels),
+		config.PathValidateCustomLabels: validateUpdate[custom](w, config.NameValidateCustomLabels),
 	}
 	if w.objects != nil {
-		all[config.PathValidateRegistry] = endpoint[jsontext.Value]{w, config.NameValidateRegistry, w.keepRules}
+		all[config.PathValidateRegistry] = endpoint[jsontext.Value]{w, config.NameValidateRegistry, w.reviewObject}
 	}
 	return all
 }

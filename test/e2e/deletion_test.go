@@ -45,7 +45,7 @@ func TestDeletionAllowed(t *testing.T) {
 	}
 	unregistered := func() string {
 		namespace := w.Namespace(t)
-		if out := w.MustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-"); strings.Count(out, "Warning: drey would refuse this") != 2 {
+		if out := w.MustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-"); strings.Count(out, "Warning: drey would deny this") != 2 {
 			t.Errorf("--mode warn: got %s, want two warnings", out)
 		}
 		eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 1) })

@@ -20,7 +20,7 @@ func TestNamespaceMode(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
 	namespace := w.Namespace(t)
-	const warning = "drey would refuse this"
+	const warning = "drey would deny this"
 	createJob := func() (string, error) { // and delete it
 		out, err := w.RunKubectl(t, jobManager, "create", "-n", namespace, "-f", "-", "-o", "name")
 		if err == nil {

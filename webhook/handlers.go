@@ -1,0 +1,112 @@
+package webhook
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// effect is what a webhook does with a verdict.
+type effect struct {
+	label bool // add missing labels
+	deny  bool // deny the request
+}
+
+// admit returns the handler of a webhook for creations. recognize reads the object of a
+// request.
+func admit[T any](w *Webhooks, name string, effect effect, recognize func(*T, *request[T]) flink.Workload) http.Handler {
+	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
+		if answer, ok := w.skip(r.UID, r.Namespace, r.SubResource, r.Operation == "CREATE"); ok {
+			return answer
+		}
+		v := verdict.Decide(w.withOwners(ctx, recognize(r.Object, r)), w.state)
+		answer := response{uid: r.UID, allowed: true, reason: v.Reason}
+		switch {
+		case !v.Allowed && effect.deny:
+			w.deny(&answer, v, name, r.DryRun)
+		case v.Allowed && effect.label:
+			answer.mismatches = v.Kept
+			w.metrics.labeled(v)
+			if len(v.Add) > 0 {
+				answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(v.Object().Labels) > 0, v.Add)
+			}
+		}
+		if warning := v.Warning(); warning != "" {
+			answer.warnings = append(answer.warnings, warning)
+		}
+		return answer
+	}}
+}
+
+// skip answers requests that no rule applies to.
+func (w *Webhooks) skip(uid, namespace, subResource string, applicable bool) (response, bool) {
+	answer := response{uid: uid, allowed: true, reason: verdict.NotApplicable}
+	switch {
+	case !applicable, subResource != "":
+		return answer, true
+	case slices.Contains(w.exclude, namespace):
+		answer.reason = verdict.ExcludedNamespace
+		return answer, true
+	}
+	return answer, false
+}
+
+// validateUpdate returns the handler of a webhook for updates. Updates of terminating objects
+// are allowed, so finalizers can be removed.
+func validateUpdate[T any, P interface {
+	*T
+	meta() *metadata
+	recognize(*request[T]) flink.Workload
+}](w *Webhooks, name string) http.Handler {
+	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
+		answer, ok := w.skip(r.UID, r.Namespace, ignoreStatus(r.SubResource), r.Operation == "UPDATE")
+		if ok || P(r.Object).meta().Deletion != "" {
+			return answer
+		}
+		f, old := P(r.Object).recognize(r), P(r.OldObject).meta().Labels
+		if verdict.SetsIdentity(old, f.Object.Labels) {
+			f = w.withOwners(ctx, f)
+		}
+		v := verdict.DecideUpdate(f, old, w.state)
+		if v.Allowed && f.Recognized() && !P(r.OldObject).recognize(r).Recognized() { // it becomes Flink's: decide as on creation
+			if created := verdict.Decide(w.withOwners(ctx, f), w.state); !created.Allowed {
+				v = created
+			}
+		}
+		answer.reason = v.Reason
+		if !v.Allowed {
+			w.deny(&answer, v, name, r.DryRun)
+		}
+		return answer
+	}}
+}
+
+// ignoreStatus returns a subresource, or "" for status, whose updates change labels too.
+func ignoreStatus(subResource string) string {
+	if subResource == "status" {
+		return ""
+	}
+	return subResource
+}
+
+// labeled is an object that is read for its metadata.
+type labeled struct {
+	Metadata metadata `json:"metadata"`
+}
+
+// restoreLabels adds the labels of a workload that an update removes.
+func (w *Webhooks) restoreLabels(_ context.Context, r *request[labeled]) response {
+	answer, ok := w.skip(r.UID, r.Namespace, ignoreStatus(r.SubResource), r.Operation == "UPDATE")
+	if ok || r.Object.Metadata.Deletion != "" {
+		return answer
+	}
+	now := r.Object.Metadata.Labels
+	if lost := verdict.RemovedLabels(r.OldObject.Metadata.Labels, now); len(lost) > 0 {
+		answer.reason = verdict.LabelsRestored
+		answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(now) > 0, lost)
+	}
+	return answer
+}
