@@ -10,8 +10,7 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// FromJSON converts one JSON value, with the keys of objects in order. [ToJSON]
-// makes the same value of what it returns.
+// FromJSON converts a JSON value, with sorted keys. [ToJSON] reverses it.
 func FromJSON(text []byte) ([]byte, error) {
 	in := jsontext.NewDecoder(bytes.NewReader(text))
 	root, err := read(in, 0)
@@ -28,9 +27,9 @@ func FromJSON(text []byte) ([]byte, error) {
 	return out.Bytes(), w.Close()
 }
 
-// deepestBlock is how far values stand in lines of their own. Deeper ones share a
-// line: indented, they would take the square of their depth.
-const deepestBlock = 20
+// maxBlockDepth is the depth from which values are in flow style: the indentation of block style grows
+// with the square of the depth.
+const maxBlockDepth = 20
 
 func read(in *jsontext.Decoder, depth int) (*yamlv3.Node, error) {
 	token, err := in.ReadToken()
@@ -51,9 +50,9 @@ func read(in *jsontext.Decoder, depth int) (*yamlv3.Node, error) {
 		n.Kind, n.Tag = yamlv3.SequenceNode, "!!seq"
 		err = readList(in, n, depth)
 	default:
-		n.Value = token.String() // numbers to the digit; true, false and null
+		n.Value = token.String() // the text of numbers, true, false and null
 	}
-	if n.Kind != yamlv3.ScalarNode && (len(n.Content) == 0 || depth > deepestBlock) {
+	if n.Kind != yamlv3.ScalarNode && (len(n.Content) == 0 || depth > maxBlockDepth) {
 		n.Style = yamlv3.FlowStyle
 	}
 	return n, err
@@ -96,8 +95,8 @@ func readObject(in *jsontext.Decoder, n *yamlv3.Node, depth int) error {
 	return err
 }
 
-// ambiguous tells whether text that stands there plain means something else to
-// some reader of YAML, 1.1 or 1.2, or is not kept to the byte in a block.
+// ambiguous reports whether plain text has another meaning in YAML 1.1 or 1.2, or is not preserved in
+// block style.
 func ambiguous(text string) bool {
 	n := yamlv3.Node{Kind: yamlv3.ScalarNode, Value: text}
 	value, err := scalar(&n)

@@ -1,6 +1,5 @@
-// Package yamljson turns YAML into JSON and back without losing a digit of a
-// number. The usual way goes through float64, which rounds, and a client that
-// sends back what it got would change what it never touched.
+// Package yamljson converts between YAML and JSON, and preserves the digits of numbers. Other converters
+// round them to float64, so that a client would change numbers that it sends back.
 package yamljson
 
 import (
@@ -18,32 +17,32 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// maxNodes bounds what a document may grow to when its aliases are written out:
-// about what 1 MiB of plain text can hold.
+// maxNodes is the maximum number of values of a document with its aliases expanded: about those of 1 MiB
+// of plain text.
 const maxNodes = 200_000
 
-// maxBytes bounds the same in bytes: few aliases of one long text are much. What
-// is written in full takes less than three times its 1 MiB in JSON.
+// maxBytes is the maximum size in bytes with aliases expanded. A document of 1 MiB without aliases has
+// less than 3 MiB of JSON.
 const maxBytes = 4 << 20
 
-// deepest is how far values may be nested.
-const deepest = 200
+// maxDepth is the maximum depth of nested values.
+const maxDepth = 200
 
-// ToJSON converts one YAML document. Plain scalars mean what they mean to
-// kubectl: yes is true, and a date is text. Duplicate keys, aliases that explode
-// and a second document are errors, with line and column where there is one.
+// ToJSON converts a YAML document. Plain scalars have the types that kubectl gives them: yes is true, and
+// a date is text. Duplicate keys, excessive aliases and a second document are errors, with line and
+// column.
 func ToJSON(text []byte) ([]byte, error) {
 	dec := yamlv3.NewDecoder(bytes.NewReader(text))
 	var root yamlv3.Node
 	if err := dec.Decode(&root); err != nil {
 		if errors.Is(err, io.EOF) {
-			return nil, errors.New("it has no document, only comments or separators")
+			return nil, errors.New("no document, only comments or separators")
 		}
 		return nil, err
 	}
 	var another yamlv3.Node
 	if err := dec.Decode(&another); !errors.Is(err, io.EOF) {
-		return nil, errors.New("it has more than one document: send one request for each")
+		return nil, errors.New("more than one document: send one request for each")
 	}
 	var out bytes.Buffer
 	w := writer{out: jsontext.NewEncoder(&out)}
@@ -59,15 +58,15 @@ type writer struct {
 	bytes int // of keys and scalars
 }
 
-// spend counts what n takes, written out, and refuses what is too much.
+// spend counts the expanded size of n against the limits.
 func (w *writer) spend(n *yamlv3.Node, nodes, bytes int) error {
 	w.seen += nodes
 	w.bytes += bytes
 	switch {
 	case w.seen > maxNodes:
-		return at(n, "written out, its aliases make more than %d values", maxNodes)
+		return at(n, "expanded aliases exceed %d values", maxNodes)
 	case w.bytes > maxBytes:
-		return at(n, "written out, its aliases make more than %d bytes", maxBytes)
+		return at(n, "expanded aliases exceed %d bytes", maxBytes)
 	}
 	return nil
 }
@@ -76,8 +75,8 @@ func (w *writer) write(n *yamlv3.Node, depth int) error {
 	if err := w.spend(n, 1, 0); err != nil {
 		return err
 	}
-	if depth > deepest {
-		return at(n, "values are nested more than %d deep", deepest)
+	if depth > maxDepth {
+		return at(n, "values are nested deeper than %d", maxDepth)
 	}
 	switch n.Kind {
 	case yamlv3.DocumentNode:
@@ -98,7 +97,7 @@ func (w *writer) write(n *yamlv3.Node, depth int) error {
 		}
 		return w.out.WriteValue(value)
 	}
-	return at(n, "this cannot be read")
+	return at(n, "unsupported node")
 }
 
 func (w *writer) writeList(n *yamlv3.Node, depth int) error {
@@ -123,7 +122,7 @@ func (w *writer) writeObject(n *yamlv3.Node, depth int) error {
 	}
 	for _, m := range members {
 		if err := w.out.WriteToken(jsontext.String(m.name)); err != nil {
-			return at(m.value, "the key %q cannot be written: %v", m.name, err)
+			return at(m.value, "key %q: %v", m.name, err)
 		}
 		if err := w.write(m.value, depth+1); err != nil {
 			return err
@@ -137,11 +136,10 @@ type member struct {
 	value *yamlv3.Node
 }
 
-// members are those of a mapping, with those that it merges in ("<<") and does
-// not have itself.
+// members returns the members of a mapping, including merged ones ("<<") that it does not override.
 func (w *writer) members(n *yamlv3.Node, depth int) (all []member, err error) {
-	if depth > deepest {
-		return nil, at(n, "values are nested more than %d deep", deepest)
+	if depth > maxDepth {
+		return nil, at(n, "values are nested deeper than %d", maxDepth)
 	}
 	lines := make(map[string]int, len(n.Content)/2)
 	var merged []*yamlv3.Node
@@ -159,7 +157,7 @@ func (w *writer) members(n *yamlv3.Node, depth int) (all []member, err error) {
 			return nil, err
 		}
 		if line, ok := lines[name]; ok {
-			return nil, at(key, "the key %q stands there twice, first in line %d", name, line)
+			return nil, at(key, "duplicate key %q, first in line %d", name, line)
 		}
 		lines[name] = key.Line
 		all = append(all, member{name, value})
@@ -174,7 +172,7 @@ func (w *writer) members(n *yamlv3.Node, depth int) (all []member, err error) {
 				source = source.Alias
 			}
 			if source.Kind != yamlv3.MappingNode {
-				return nil, at(source, "only an object can be merged in")
+				return nil, at(source, "only an object can be merged")
 			}
 			more, err := w.members(source, depth+1)
 			if err != nil {
@@ -199,7 +197,7 @@ func keyName(n *yamlv3.Node) (string, error) {
 		n = n.Alias
 	}
 	if n.Kind != yamlv3.ScalarNode {
-		return "", at(n, "a key is a list or an object")
+		return "", at(n, "a key must be a scalar")
 	}
 	value, err := scalar(n)
 	if err != nil {
@@ -210,15 +208,15 @@ func keyName(n *yamlv3.Node) (string, error) {
 		err = jsonv2.Unmarshal(value, &text)
 		return text, err
 	}
-	return string(value), nil // as kubectl: a number or a truth value is taken by its text
+	return string(value), nil // numbers and booleans by their text, as kubectl
 }
 
-// number is one as JSON writes it.
+// number matches the numbers of JSON.
 var number = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 
 var infinite = regexp.MustCompile(`^([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
 
-// scalar is the JSON of a scalar.
+// scalar returns the JSON of a scalar.
 func scalar(n *yamlv3.Node) (jsontext.Value, error) {
 	plain := n.Style&(yamlv3.SingleQuotedStyle|yamlv3.DoubleQuotedStyle|yamlv3.LiteralStyle|yamlv3.FoldedStyle) == 0
 	tagged := n.Style&yamlv3.TaggedStyle != 0
@@ -232,11 +230,11 @@ func scalar(n *yamlv3.Node) (jsontext.Value, error) {
 	case number.MatchString(n.Value):
 		return jsontext.Value(n.Value), nil
 	case infinite.MatchString(n.Value):
-		return nil, at(n, "%s is no number that JSON has: put it in quotes if it is text", n.Value)
+		return nil, at(n, "JSON has no number %s: quote it if it is text", n.Value)
 	}
 	var value any
 	if err := yaml.Unmarshal([]byte(n.Value), &value); err != nil {
-		return quote(n) // such as a plain "a: b" within quotes of ours: it is text
+		return quote(n) // for example a plain "a: b"
 	}
 	switch value.(type) {
 	case bool, nil, float64:
@@ -245,8 +243,7 @@ func scalar(n *yamlv3.Node) (jsontext.Value, error) {
 	return quote(n)
 }
 
-// isWord tells of most text that it is text, which is much quicker than to ask
-// the reader of YAML.
+// isWord reports whether s is certainly text. It is much faster than a YAML decoder.
 func isWord(s string) bool {
 	if s == "" {
 		return false
@@ -264,7 +261,7 @@ func isWord(s string) bool {
 	return true
 }
 
-// tagvalue is a scalar with a tag, such as !!int "1", as YAML has it.
+// tagvalue returns the JSON of a scalar with a tag, such as !!int "1".
 func tagvalue(n *yamlv3.Node) (jsontext.Value, error) {
 	var value any
 	if err := n.Decode(&value); err != nil {

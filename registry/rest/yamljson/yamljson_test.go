@@ -46,16 +46,16 @@ func TestInvalidYAML(t *testing.T) {
 		"":                               "no document",
 		"# nothing":                      "no document",
 		"a: 1\n---\nb: 2":                "more than one document",
-		"a: 1\nb: 2\na: 3":               `line 3, column 1: the key "a" stands there twice, first in line 1`,
-		"{a: 1, <<: 2}":                  "only an object can be merged in",
-		"? [a]\n: 1":                     "a key is a list or an object",
-		strings.Repeat("- ", 300):        "nested more than 200 deep",
+		"a: 1\nb: 2\na: 3":               `line 3, column 1: duplicate key "a", first in line 1`,
+		"{a: 1, <<: 2}":                  "only an object can be merged",
+		"? [a]\n: 1":                     "a key must be a scalar",
+		strings.Repeat("- ", 300):        "nested deeper than 200",
 		"a: \xff":                        "UTF-8",
-		bomb():                           "more than 200000 values",
+		bomb():                           "exceed 200000 values",
 		"a: &a {<<: *a}":                 "",
-		mergeBomb():                      "more than 200000 values",
+		mergeBomb():                      "exceed 200000 values",
 		"a: &a [*a]":                     "",
-		"x: &x {k: 1}\ny: {<<: [*x, 7]}": "only an object can be merged in",
+		"x: &x {k: 1}\ny: {<<: [*x, 7]}": "only an object can be merged",
 	} {
 		if got, err := yamljson.ToJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%.60q: got %.60s, %v, want an error that says %q", text, got, err, says)
