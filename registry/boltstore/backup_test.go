@@ -126,7 +126,7 @@ func TestBackupFailure(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), broken.Error()) { // bbolt tells the text alone
 		t.Errorf("got error %v, want %q", err, broken)
 	}
-	// All of it was written, says who was to fill it: what is there decides.
+	// fill reports success, but Save checks what it wrote.
 	_, err = boltstore.Save(filepath.Join(dir, "backup.db"), false, func(f *os.File) error {
 		_, err := f.Write(readFile(t, filled(t))[:9000])
 		return err

@@ -49,7 +49,7 @@ func TestDiskFull(t *testing.T) {
 	})
 	t.Run("a_filesystem_is_full", func(t *testing.T) {
 		if !inOwnProcess(t, &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, // who may do this may mount, root or not
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, // a user namespace permits mounts
 			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 		}) {
@@ -123,7 +123,7 @@ func fillUp(t *testing.T, s *boltstore.Store, path, why string, makeRoom func())
 
 	const writers = 8
 	var wait sync.WaitGroup
-	for w := range writers { // who share transactions, so that many fail together
+	for w := range writers { // parallel writers share transactions: many fail together
 		wait.Go(func() {
 			for i, failures := 0, 0; failures < 10; i++ {
 				if i == 10_000 {
@@ -170,7 +170,7 @@ func fillUp(t *testing.T, s *boltstore.Store, path, why string, makeRoom func())
 	t.Logf("%d writes until the disk was full, %d failed, %d more", written, failed, expected.written-written)
 }
 
-// ledger is what a store should have, by what it has acknowledged.
+// ledger has the acknowledged objects of a store.
 type ledger struct {
 	mu              sync.Mutex
 	kept            map[registry.Key]registry.Object
@@ -228,18 +228,18 @@ func (l *ledger) observe(e registry.Event) {
 	}
 }
 
-func (l *ledger) compare(t *testing.T, who string, got map[registry.Key]registry.Object) {
+func (l *ledger) compare(t *testing.T, source string, got map[registry.Key]registry.Object) {
 	t.Helper()
 	for key, o := range l.kept {
 		if there, ok := got[key]; !ok {
-			t.Errorf("%s: %v was acknowledged and is lost", who, key)
+			t.Errorf("%s: %v was acknowledged and is lost", source, key)
 		} else if fmt.Sprint(there) != fmt.Sprint(o) {
-			t.Errorf("%s: %v is\n%v\nand was acknowledged as\n%v", who, key, there, o)
+			t.Errorf("%s: %v is\n%v\nand was acknowledged as\n%v", source, key, there, o)
 		}
 	}
 	for key := range got {
 		if _, ok := l.kept[key]; !ok {
-			t.Errorf("%s: %v is there and should not be", who, key)
+			t.Errorf("%s: %v is there and should not be", source, key)
 		}
 	}
 }

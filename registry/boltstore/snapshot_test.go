@@ -36,7 +36,7 @@ func TestSnapshotUnconfirmedWrite(t *testing.T) {
 		wantSays(t, err, "the change may not survive a crash")
 		wantSays(t, create("too-early"), "nothing was changed", "must end first")
 		if later, err := s.List(t.Context(), registry.DeploymentTarget, "", registry.Cached); err != nil || len(later) != 30 {
-			t.Errorf("who reads now sees %d objects, %v, want 30", len(later), err)
+			t.Errorf("a new reader gets %d objects, %v, want 30", len(later), err)
 		}
 		after, err := list(tx, registry.DeploymentTarget, "")
 		if err != nil {

@@ -17,12 +17,12 @@ import (
 	"drey.dev/drey/registry/rest"
 )
 
-// guarded is a server that asks callers who they are, and tokens for it.
+// guarded is a server with authentication, and tokens for it.
 type guarded struct {
 	*httptest.Server
 	rules  *registry.Registry
 	log    *bytes.Buffer
-	tokens map[string]string // secrets, by who has them
+	tokens map[string]string // secrets by caller
 }
 
 func newGuarded(t *testing.T) *guarded {
@@ -32,8 +32,8 @@ func newGuarded(t *testing.T) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guarded{rules: rules, log: &bytes.Buffer{}, tokens: map[string]string{"nobody": "", "a stranger": "drey_stranger_secret", "a broken token": "drey_"}}
-	for who, in := range map[string]string{"viewer": "team-a", "editor": "team-a", "owner": "team-a", "another's owner": "team-b", "everybody's owner": registry.Everywhere, "everybody's viewer": registry.Everywhere} {
+	g := &guarded{rules: rules, log: &bytes.Buffer{}, tokens: map[string]string{"no token": "", "unknown token": "drey_stranger_secret", "malformed token": "drey_"}}
+	for who, in := range map[string]string{"viewer": "team-a", "editor": "team-a", "owner": "team-a", "other owner": "team-b", "global owner": registry.Everywhere, "global viewer": registry.Everywhere} {
 		role := access.Role(who[strings.LastIndexByte(who, ' ')+1:])
 		o, secret, err := access.Issue(in, strings.NewReplacer(" ", "-", "'", "").Replace(who), role)
 		if err != nil {
@@ -77,7 +77,7 @@ func (g *guarded) call(t *testing.T, method, path, token, body string) (int, str
 
 // TestRolePermissions: the permissions of each role, for each route.
 func TestRolePermissions(t *testing.T) {
-	roles := []string{"viewer", "editor", "owner", "another's owner", "everybody's owner", "everybody's viewer"}
+	roles := []string{"viewer", "editor", "owner", "other owner", "global owner", "global viewer"}
 	const (
 		api    = "/api/v1/namespaces/team-a/"
 		tokens = "/apitokens/v1/namespaces/team-a/apitokens"
@@ -124,7 +124,7 @@ func TestRolePermissions(t *testing.T) {
 		{"POST", spaces, `{"name":"new"}`, "nnnnyn"},
 		{"DELETE", spaces + "/empty", "", "nnnnyn"},
 
-		{"GET", "/api/v1/namespaces/nowhere/deployments", "", "nnn" + "n" + "--"}, // who may look is told that it is not there
+		{"GET", "/api/v1/namespaces/nowhere/deployments", "", "nnn" + "n" + "--"}, // 404 with permission
 		{"GET", "/api/v1/namespaces/*/deployments", "", "nnnn--"},
 	} {
 		t.Run(strings.ReplaceAll(row.method+row.path, "/", "_"), func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestRolePermissions(t *testing.T) {
 					}
 				}
 			}
-			for _, who := range []string{"nobody", "a stranger", "a broken token"} {
+			for _, who := range []string{"no token", "unknown token", "malformed token"} {
 				g := newGuarded(t)
 				status, body, header := g.call(t, row.method, row.path, g.tokens[who], row.body)
 				if status != http.StatusUnauthorized || !strings.Contains(body, `"reason":"Unauthorized"`) || header.Get("WWW-Authenticate") == "" {
@@ -184,7 +184,7 @@ func TestStatusPublic(t *testing.T) {
 // TestNamespaceListFiltered: a list has only the platform namespaces that the caller may get.
 func TestNamespaceListFiltered(t *testing.T) {
 	g := newGuarded(t)
-	for who, want := range map[string]string{"viewer": "team-a", "another's owner": "team-b", "everybody's viewer": "default empty team-a team-b"} {
+	for who, want := range map[string]string{"viewer": "team-a", "other owner": "team-b", "global viewer": "default empty team-a team-b"} {
 		_, body, _ := g.call(t, http.MethodGet, "/namespaces/v1/namespaces", g.tokens[who], "")
 		for _, name := range []string{"default", "empty", "team-a", "team-b"} {
 			if got := strings.Contains(body, `"namespaces/`+name+`"`); got != strings.Contains(want, name) {
@@ -254,14 +254,14 @@ func TestTokenRequestInvalid(t *testing.T) {
 // name.
 func TestNamespaceRecreatedTokens(t *testing.T) {
 	g := newGuarded(t)
-	all := g.tokens["everybody's owner"]
+	all := g.tokens["global owner"]
 	if status, body, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", all, ""); status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)
 	}
 	if status, body, _ := g.call(t, http.MethodPost, "/namespaces/v1/namespaces", all, `{"name":"team-b"}`); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, body)
 	}
-	if status, body, _ := g.call(t, http.MethodGet, "/api/v1/namespaces/team-b/deployments", g.tokens["another's owner"], ""); status != http.StatusUnauthorized {
+	if status, body, _ := g.call(t, http.MethodGet, "/api/v1/namespaces/team-b/deployments", g.tokens["other owner"], ""); status != http.StatusUnauthorized {
 		t.Errorf("a token of the deleted namespace got %d %s", status, body)
 	}
 }
@@ -379,10 +379,10 @@ func TestAuditDeletedTokens(t *testing.T) {
 	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["viewer"], ""); status != http.StatusForbidden || !strings.Contains(text, `delete Namespace \"team-b\"`) {
 		t.Errorf("who may not is not told which: %d %s", status, text)
 	}
-	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["everybody's owner"], ""); status != http.StatusOK {
+	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["global owner"], ""); status != http.StatusOK {
 		t.Fatal(text)
 	}
-	for _, line := range []string{"verb=delete kind=ApiToken namespace=team-b name=anothers-owner", "verb=delete kind=Namespace"} {
+	for _, line := range []string{"verb=delete kind=ApiToken namespace=team-b name=other-owner", "verb=delete kind=Namespace"} {
 		if !strings.Contains(g.log.String(), line) {
 			t.Errorf("no line of the log has %q:\n%s", line, g.log)
 		}

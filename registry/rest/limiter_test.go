@@ -67,7 +67,7 @@ func TestLimiterShares(t *testing.T) {
 	if text := until(http.StatusTooManyRequests, path, g.tokens["editor"]); !strings.Contains(text, "token team-a/editor") {
 		t.Errorf("who is slow is not told that it is they: %s", text)
 	}
-	for who, path := range map[string]string{"viewer": path, "another's owner": "/api/v1/namespaces/team-b/deployments", "everybody's owner": path} {
+	for who, path := range map[string]string{"viewer": path, "other owner": "/api/v1/namespaces/team-b/deployments", "global owner": path} {
 		if status, text, _ := g.call(t, http.MethodGet, path, g.tokens[who], ""); status != http.StatusOK {
 			t.Errorf("%s got %d: %s", who, status, text)
 		}
@@ -83,7 +83,7 @@ func TestLimiterShares(t *testing.T) {
 		all = append(all, g.slowly(t, 100, path+"/slow", secret))
 	}
 	until(http.StatusTooManyRequests, path, g.tokens["viewer"])
-	if status, text, _ := g.call(t, http.MethodGet, "/api/v1/namespaces/team-b/deployments", g.tokens["another's owner"], ""); status != http.StatusOK {
+	if status, text, _ := g.call(t, http.MethodGet, "/api/v1/namespaces/team-b/deployments", g.tokens["other owner"], ""); status != http.StatusOK {
 		t.Errorf("in another platform namespace, its owner got %d: %s", status, text)
 	}
 	served := 0
