@@ -166,6 +166,9 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 			r.report(o.String(), "is ready")
 			return nil
 		}
+		if apierrors.IsForbidden(err) {
+			return fmt.Errorf("get %s: %w", o, err)
+		}
 		if ctx.Err() == nil {
 			last = err
 		}
