@@ -1,4 +1,5 @@
-// Package manifests has what a cluster must be told of drey.
+// Package manifests embeds the custom resource definitions, and holds the YAML of the
+// kustomize base, its overlays and the Helm chart.
 package manifests
 
 import (
@@ -9,7 +10,7 @@ import (
 //go:embed crds/drey.dev_*.yaml
 var files embed.FS
 
-// CRDs returns the definitions of drey's custom resources, in YAML, one each.
+// CRDs returns the CustomResourceDefinitions in YAML, one document each.
 func CRDs() ([][]byte, error) {
 	var all [][]byte
 	return all, fs.WalkDir(files, "crds", func(path string, entry fs.DirEntry, err error) error {

@@ -12,8 +12,8 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestReviewsInFlight: reviews that are larger than the memory for them get a 503 with
-// Retry-After, and small ones are answered beside them.
+// TestReviewsInFlight: large reviews beyond the in-flight limit get a 503 with Retry-After,
+// while small ones are answered.
 func TestReviewsInFlight(t *testing.T) {
 	handler := newWebhooks(t, nil, webhook.Options{}).Handlers()[config.PathLabelPods]
 	var held []*io.PipeWriter

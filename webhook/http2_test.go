@@ -14,8 +14,7 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// TestHTTP2: HTTP/2 is off unless it is asked for, and connections are kept alive with
-// and without it.
+// TestHTTP2: HTTP/2 is off by default, and connections are reused with and without it.
 func TestHTTP2(t *testing.T) {
 	for want, secure := range map[string]webhook.TLS{"HTTP/1.1": {}, "HTTP/2.0": {HTTP2: true}} {
 		t.Run(want, func(t *testing.T) {
@@ -44,8 +43,8 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestDraining: once a process drains, a connection is closed after its next answer, and
-// none is left that is closed while a request comes.
+// TestDraining: during shutdown each connection is closed after its next answer, so that none is
+// closed while a request arrives.
 func TestDraining(t *testing.T) {
 	draining := false
 	handler := webhook.New(webhook.Options{

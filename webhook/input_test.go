@@ -106,8 +106,8 @@ func TestHandlerNotApplicable(t *testing.T) {
 	}
 }
 
-// TestValidatePodLabelsUpdate: an update that changes one is refused, and one on which
-// nothing is decided says why.
+// TestValidatePodLabelsUpdate: an update that changes an identifying label is denied; for others
+// the audit annotation has the reason.
 func TestValidatePodLabelsUpdate(t *testing.T) {
 	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathValidatePodLabels]
 	old := map[string]any{"labels": map[string]any{"app": "flink-job", "system": "ververica-platform", "jobId": "a"}}
@@ -117,12 +117,12 @@ func TestValidatePodLabelsUpdate(t *testing.T) {
 		metadata  map[string]any
 		want      string
 	}{
-		"a label that is gone":                  {"flink", map[string]any{}, "LabelImmutable"},
-		"a label that is another":               {"flink", map[string]any{"labels": map[string]any{"app": "web", "system": "ververica-platform", "jobId": "a"}}, "LabelImmutable"},
-		"another label that comes":              {"flink", map[string]any{"labels": same, "annotations": map[string]any{"a": "b"}}, "NotApplicable"},
-		"a pod that is being deleted":           {"flink", map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotApplicable"},
-		"a namespace that is always left alone": {"drey-system", map[string]any{}, "ExcludedNamespace"},
-		"a namespace without a target":          {"unregistered", map[string]any{}, "LabelImmutable"},
+		"label removed":            {"flink", map[string]any{}, "LabelImmutable"},
+		"label changed":            {"flink", map[string]any{"labels": map[string]any{"app": "web", "system": "ververica-platform", "jobId": "a"}}, "LabelImmutable"},
+		"annotation added":         {"flink", map[string]any{"labels": same, "annotations": map[string]any{"a": "b"}}, "NotApplicable"},
+		"terminating pod":          {"flink", map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotApplicable"},
+		"excluded namespace":       {"drey-system", map[string]any{}, "ExcludedNamespace"},
+		"namespace without target": {"unregistered", map[string]any{}, "LabelImmutable"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			c.metadata["name"] = "p"
@@ -145,7 +145,7 @@ func TestHandlerRegistryNotSynced(t *testing.T) {
 	}
 }
 
-// TestHandlerReadTimeout: the webhooks' port is open to whoever reaches it.
+// TestHandlerReadTimeout: a slow sender is disconnected, and the timeout starts with each review.
 func TestHandlerReadTimeout(t *testing.T) {
 	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 500 * time.Millisecond}).Handlers()
 	server := httptest.NewServer(handlers[config.PathLabelPods])
@@ -162,7 +162,7 @@ func TestHandlerReadTimeout(t *testing.T) {
 		t.Errorf("got %s", response.Status)
 	}
 
-	// The next review on a connection has its time anew.
+	// The timeout of the next review on the connection starts with it.
 	for range 3 {
 		time.Sleep(300 * time.Millisecond)
 		response, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(reviewOf(t, pod(), "flink")))
@@ -269,7 +269,7 @@ func sizeName(size int) string {
 	return map[int]string{1 << 10: "1KB", 10 << 10: "10KB", 100 << 10: "100KB"}[size]
 }
 
-// TestRestoreLabels, and nothing else of theirs is touched.
+// TestRestoreLabels: labels that an update removes are added again, and no others.
 func TestRestoreLabels(t *testing.T) {
 	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathRestoreLabels]
 	old := map[string]any{"labels": map[string]any{"system": "ververica-platform", "vvpNamespace": "a", "mine": "x"}}
@@ -277,10 +277,10 @@ func TestRestoreLabels(t *testing.T) {
 		metadata       map[string]any
 		verdict, patch string
 	}{
-		"all are forgotten":   {map[string]any{}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels","value":{"system":"ververica-platform","vvpNamespace":"a"}}]`},
-		"one is forgotten":    {map[string]any{"labels": map[string]any{"system": "ververica-platform"}}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels/vvpNamespace","value":"a"}]`},
-		"none is":             {map[string]any{"labels": map[string]any{"system": "x", "vvpNamespace": "b"}}, "NotApplicable", ""},
-		"it is being deleted": {map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotApplicable", ""},
+		"all removed":          {map[string]any{}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels","value":{"system":"ververica-platform","vvpNamespace":"a"}}]`},
+		"one removed":          {map[string]any{"labels": map[string]any{"system": "ververica-platform"}}, "LabelsRestored", `[{"op":"add","path":"/metadata/labels/vvpNamespace","value":"a"}]`},
+		"changed, not removed": {map[string]any{"labels": map[string]any{"system": "x", "vvpNamespace": "b"}}, "NotApplicable", ""},
+		"terminating":          {map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}, "NotApplicable", ""},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			c.metadata["name"] = "p"

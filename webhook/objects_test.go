@@ -35,7 +35,7 @@ func TestRegistryReviewFailsClosed(t *testing.T) {
 	for rule, c := range map[string]struct {
 		operation   string
 		rules       error // of the registry
-		holder      error // of looking who has the name
+		holder      error // the error of Holder
 		ending      bool
 		endingErr   error
 		code        int // 0: allowed
@@ -137,11 +137,11 @@ func TestRegistryReviewInvalidObject(t *testing.T) {
 	}
 }
 
-// TestDenialRateLimit to each address: a refusal tells what is in the registry.
+// TestDenialRateLimit: denials, which reveal names in the registry, are limited per address.
 func TestDenialRateLimit(t *testing.T) {
-	var refusal error = &registry.Error{Reason: registry.ReasonUnknownReference, Message: "there is no such target"}
+	var denial error = &registry.Error{Reason: registry.ReasonUnknownReference, Message: "there is no such target"}
 	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
-		Rules: &rules{refusal}, Decode: kubestore.Decode,
+		Rules: &rules{denial}, Decode: kubestore.Decode,
 		Holder: func(context.Context, registry.Key) (registry.Object, string, error) {
 			return registry.Object{}, "", registry.ErrNotFound
 		},
@@ -155,16 +155,16 @@ func TestDenialRateLimit(t *testing.T) {
 		handler.ServeHTTP(w, r)
 		return w.Code
 	}
-	told := 0
+	denials := 0
 	for range 1000 {
 		if guess("10.0.0.1:4711") == http.StatusOK {
-			told++
+			denials++
 		}
 	}
-	if told < 50 || told > 200 {
-		t.Errorf("one address was told of %d refusals at once", told)
+	if denials < 50 || denials > 200 {
+		t.Errorf("one address got %d denials at once", denials)
 	}
 	if guess("10.0.0.2:4711") != http.StatusOK {
-		t.Error("another address is limited, too")
+		t.Error("another address is limited too")
 	}
 }

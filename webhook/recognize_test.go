@@ -12,8 +12,7 @@ import (
 
 const jobManagerTemplate = `{"metadata": {"labels": {"app": "nuts", "component": "jobmanager"}}, "spec": {"containers": [{"name": "jobmanager", "image": "flink:2.2", "args": ["jobmanager"]}]}}`
 
-// TestRecognizeEveryPodTemplate: an object that holds a pod template is looked at,
-// whatever its kind.
+// TestRecognizeEveryPodTemplate: objects of any kind with a pod template are recognized.
 func TestRecognizeEveryPodTemplate(t *testing.T) {
 	const (
 		none     = "no workload"
@@ -25,30 +24,30 @@ func TestRecognizeEveryPodTemplate(t *testing.T) {
 	for name, c := range map[string]struct {
 		apiVersion, kind, fields, want string
 	}{
-		"a Deployment":                          {"apps/v1", "Deployment", template, flinks},
-		"a DaemonSet":                           {"apps/v1", "DaemonSet", template, flinks},
-		"a ReplicaSet":                          {"apps/v1", "ReplicaSet", template, flinks},
-		"a ReplicationController":               {"v1", "ReplicationController", template, flinks},
-		"a Rollout":                             {"argoproj.io/v1alpha1", "Rollout", template, flinks},
-		"a Rollout by reference":                {"argoproj.io/v1alpha1", "Rollout", `"spec": {"workloadRef": {"kind": "Deployment", "name": "a"}}`, none},
-		"a Rollout of another group":            {"example.com/v1", "Rollout", template, flinks},
-		"a CronJob":                             {"batch/v1", "CronJob", jobTemplate, flinks},
-		"a custom resource that makes pods":     {"example.com/v1", "Fleet", template, flinks},
-		"a custom resource that makes Jobs":     {"example.com/v1", "Nightly", jobTemplate, flinks},
-		"a Service of Knative":                  {"serving.knative.dev/v1", "Service", template, flinks},
-		"a PodTemplate":                         {"v1", "PodTemplate", `"template": ` + jobManagerTemplate, flinks},
-		"a version that nobody serves any more": {"extensions/v1beta1", "Deployment", template, flinks},
-		"a Deployment without a template":       {"apps/v1", "Deployment", `"spec": {}`, notFlink},
-		"a template of another product":         {"example.com/v1", "Fleet", `"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx"}]}}}`, notFlink},
-		"labels of the object alone":            {"example.com/v1", "Fleet", `"metadata": {"labels": {"type": "flink-native-kubernetes"}}, "spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}`, notFlink},
-		"a template that is a text":             {"example.com/v1", "Mail", `"spec": {"template": "Dear {{name}}", "jobTemplate": 1}`, none},
-		"a template of something else":          {"example.com/v1", "Set", `"spec": {"template": {"spec": {"source": {}}}}`, none},
-		"containers that are none":              {"example.com/v1", "Port", `"spec": {"template": {"spec": {"containers": ["MSKU1234567"]}}}`, none},
-		"containers that are a number":          {"example.com/v1", "Port", `"spec": {"template": {"spec": {"containers": 3}}}`, none},
-		"no container":                          {"example.com/v1", "Fleet", `"spec": {"template": {"spec": {"containers": []}}}`, none},
-		"no spec":                               {"example.com/v1", "Fleet", `"spec": null`, none},
-		"a Pod of another group":                {"example.com/v1", "Pod", `"spec": {"containers": [{"name": "flink-main-container"}]}`, none},
-		"a Secret":                              {"v1", "Secret", `"data": {}`, none},
+		"a Deployment":                      {"apps/v1", "Deployment", template, flinks},
+		"a DaemonSet":                       {"apps/v1", "DaemonSet", template, flinks},
+		"a ReplicaSet":                      {"apps/v1", "ReplicaSet", template, flinks},
+		"a ReplicationController":           {"v1", "ReplicationController", template, flinks},
+		"a Rollout":                         {"argoproj.io/v1alpha1", "Rollout", template, flinks},
+		"a Rollout by reference":            {"argoproj.io/v1alpha1", "Rollout", `"spec": {"workloadRef": {"kind": "Deployment", "name": "a"}}`, none},
+		"a Rollout of another group":        {"example.com/v1", "Rollout", template, flinks},
+		"a CronJob":                         {"batch/v1", "CronJob", jobTemplate, flinks},
+		"a custom resource that makes pods": {"example.com/v1", "Fleet", template, flinks},
+		"a custom resource that makes Jobs": {"example.com/v1", "Nightly", jobTemplate, flinks},
+		"a Service of Knative":              {"serving.knative.dev/v1", "Service", template, flinks},
+		"a PodTemplate":                     {"v1", "PodTemplate", `"template": ` + jobManagerTemplate, flinks},
+		"a removed version":                 {"extensions/v1beta1", "Deployment", template, flinks},
+		"a Deployment without a template":   {"apps/v1", "Deployment", `"spec": {}`, notFlink},
+		"a template of another product":     {"example.com/v1", "Fleet", `"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx"}]}}}`, notFlink},
+		"labels of the object alone":        {"example.com/v1", "Fleet", `"metadata": {"labels": {"type": "flink-native-kubernetes"}}, "spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}`, notFlink},
+		"a template that is a text":         {"example.com/v1", "Mail", `"spec": {"template": "Dear {{name}}", "jobTemplate": 1}`, none},
+		"a template of something else":      {"example.com/v1", "Set", `"spec": {"template": {"spec": {"source": {}}}}`, none},
+		"containers that are none":          {"example.com/v1", "Port", `"spec": {"template": {"spec": {"containers": ["MSKU1234567"]}}}`, none},
+		"containers that are a number":      {"example.com/v1", "Port", `"spec": {"template": {"spec": {"containers": 3}}}`, none},
+		"no container":                      {"example.com/v1", "Fleet", `"spec": {"template": {"spec": {"containers": []}}}`, none},
+		"no spec":                           {"example.com/v1", "Fleet", `"spec": null`, none},
+		"a Pod of another group":            {"example.com/v1", "Pod", `"spec": {"containers": [{"name": "flink-main-container"}]}`, none},
+		"a Secret":                          {"v1", "Secret", `"data": {}`, none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			object := fmt.Sprintf(`{"apiVersion": %q, "kind": %q, %s}`, c.apiVersion, c.kind, c.fields)
@@ -64,13 +63,13 @@ func TestRecognizeEveryPodTemplate(t *testing.T) {
 				t.Fatalf("got %s, want %s", got, c.want)
 			}
 			if ok && (w.Object.Kind != c.kind || w.Object.Namespace != "flink") {
-				t.Errorf("it is looked at as %s in %s", w.Object.Kind, w.Object.Namespace)
+				t.Errorf("recognized as %s in %s", w.Object.Kind, w.Object.Namespace)
 			}
 		})
 	}
 }
 
-// TestRecognizeInvalidField, with its path from the object's root.
+// TestRecognizeInvalidField: the error has the path of the field.
 func TestRecognizeInvalidField(t *testing.T) {
 	for _, c := range []struct{ apiVersion, kind, fields, want string }{
 		{"apps/v1", "Deployment", `"spec": {"template": {"metadata": {"labels": {"version": 1.2}}}}`, "/spec/template/metadata/labels/version"},

@@ -43,8 +43,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestVerdictsGoldenPerFixture: one that is left from a case that is gone would
-// never be compared.
+// TestVerdictsGoldenPerFixture: a golden file without a fixture would never be compared.
 func TestVerdictsGoldenPerFixture(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join("testdata", "verdicts"))
 	if err != nil {
@@ -56,13 +55,13 @@ func TestVerdictsGoldenPerFixture(t *testing.T) {
 	}
 	for _, entry := range entries {
 		if !names[entry.Name()] {
-			t.Errorf("testdata/verdicts/%s is of no fixture", entry.Name())
+			t.Errorf("testdata/verdicts/%s has no fixture", entry.Name())
 		}
 	}
 }
 
-// TestModesAllowDenials: the same message comes as a warning, or
-// is told to who observes, and nothing is labeled.
+// TestModesAllowDenials: the message of a denial becomes a warning or a Denial event, and no
+// label is added.
 func TestModesAllowDenials(t *testing.T) {
 	denied := 0
 	for _, c := range fixtures.All(t) {
@@ -89,7 +88,7 @@ func TestModesAllowDenials(t *testing.T) {
 	}
 }
 
-// world is what a case comes into.
+// world is the state that a case is decided in.
 type world struct {
 	handlers map[string]http.Handler
 	observed []webhook.Denial
