@@ -87,7 +87,7 @@ lint: ## Run linters, and check the language and the generated files
 	@echo "Compiling the linter if it has changed; the first build takes minutes"
 	$(LINT) run --allow-serial-runners ./...
 	go test -C hack/lint -count=1 ./language
-	go run -C hack/lint ./language -report
+	go run -C hack/lint ./language
 	go test -C hack/generate -count=1 .
 
 fmt: ## Format the code
