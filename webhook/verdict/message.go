@@ -105,12 +105,12 @@ func (hint RegisterHint) Command(kubernetesNamespace, platformNamespace string) 
 	if hint.InCluster {
 		return fmt.Sprintf("echo '%s' | kubectl apply -f -", body)
 	}
-	token := ""
+	authHeader := ""
 	if hint.NeedsToken {
-		token = ` -H "Authorization: Bearer $DREY_TOKEN"`
+		authHeader = ` -H "Authorization: Bearer $DREY_TOKEN"`
 	}
 	return fmt.Sprintf("curl -X POST %s/api/v1/namespaces/%s/deployment-targets%s -H 'Content-Type: application/json' -d '%s'",
-		hint.URL, platformNamespace, token, body)
+		hint.URL, platformNamespace, authHeader, body)
 }
 
 // shellSafe returns a name that is safe in a shell command, or the replacement. The API server

@@ -53,12 +53,10 @@ func (c *client) bind(cmd *cobra.Command) {
 
 // platform returns the platform namespace of a request.
 func (c *client) platform() string {
-	switch {
-	case c.server == serverCluster:
+	if c.server == serverCluster {
 		return cmp.Or(c.namespace, c.platformNamespace, c.kubectl.namespace())
-	default:
-		return cmp.Or(c.platformNamespace, registry.DefaultNamespace)
 	}
+	return cmp.Or(c.platformNamespace, registry.DefaultNamespace)
 }
 
 func (c *client) bindServer(cmd *cobra.Command) {

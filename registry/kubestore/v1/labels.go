@@ -1,6 +1,6 @@
 package v1
 
-// LabelPlatform, with the value true, makes a Kubernetes namespace a platform namespace.
+// LabelPlatform makes a Kubernetes namespace a platform namespace, with the value true.
 //
 // So do an object of the registry in it, and the name default: `kubectl apply` of a target is
 // enough. Drey sets and removes the label. It creates Kubernetes namespaces only with
