@@ -82,6 +82,7 @@ func TestLargePods(t *testing.T) {
 		"500 containers":                         {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
 		"5,000 containers":                       {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
 		"1,000 volumes":                          {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
+		"10,000 volumes":                         {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(10_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
 		"1,000 volumes and a JobManager":         {spec: map[string]any{"containers": []any{map[string]any{"name": "jobmanager"}}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}, sent: true, deny: true},
 		"40,000 arguments that name Flink":       {spec: inContainer(map[string]any{"args": many(40_000, func(int) any { return "flink" })}), sent: true, deny: true},
 		"100 containers, one with a Flink image": {spec: map[string]any{"containers": append(many(99, func(int) any { return main(nil) }), main(map[string]any{"image": "flink:2.2"}))}, sent: true, deny: true},
@@ -212,6 +213,8 @@ func TestConditionsOfLargeObjects(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(7, 8))}
 	code := newCode(t)
 	var longest time.Duration
+	before := map[string]map[string]any{} // the last large object of each kind
+	updates := 0
 	for i := range 250 {
 		o := g.large([]int{1 << 12, 1 << 14, 1 << 17, 1 << 18, maxObjectSize}[i%5])
 		if text, err := json.Marshal(o); err != nil || len(text) > 3<<20 {
@@ -223,6 +226,14 @@ func TestConditionsOfLargeObjects(t *testing.T) {
 			denied(t, o)
 		}
 		longest = max(longest, time.Since(began))
+		kind := o["kind"].(string)
+		if old := before[kind]; old != nil {
+			began := time.Now()
+			called(t, admission.Update, o, old)
+			longest = max(longest, time.Since(began))
+			updates++
+		}
+		before[kind] = o
 		if passed := called(t, admission.Update, o, o); slices.Contains(passed, config.PathRestoreLabels) {
 			t.Errorf("an update without changes: got matches for %v, want none of %s", passed, config.PathRestoreLabels)
 		}
@@ -235,8 +246,88 @@ func TestConditionsOfLargeObjects(t *testing.T) {
 			}
 		}
 	}
+	if updates < 100 {
+		t.Errorf("only %d updates were tried", updates)
+	}
 	t.Logf("the conditions of one object took %s at most", longest)
 	if longest > 2*time.Second {
 		t.Errorf("the conditions of one object: got %s, want at most 2 s", longest)
+	}
+}
+
+// shapes enlarges the pod of a workload, each by another field.
+var shapes = map[string]func(spec, c map[string]any){
+	"many arguments": func(_, c map[string]any) { c["args"] = many(60_000, word(8)) },
+	"long arguments": func(_, c map[string]any) { c["args"] = many(10, word(115_000)) },
+	"a long script": func(_, c map[string]any) {
+		c["command"], c["args"] = []any{"sh", "-c"}, []any{strings.Repeat("echo a.sh; ", 1<<16)}
+	},
+	"a script within the bounds": func(_, c map[string]any) {
+		c["command"], c["args"] = []any{"sh", "-c"}, []any{strings.Repeat("exec x; ", 1_000)}
+	},
+	"command lines within the bounds": func(_, c map[string]any) { c["args"] = many(1_300, word(90)) },
+	"arguments that mention a script of Flink's": func(_, c map[string]any) {
+		c["args"] = many(20_000, func(int) any { return "--see=jobmanager.sh" })
+	},
+	"variables":                   func(_, c map[string]any) { c["env"] = many(20_000, variable) },
+	"variables within the bounds": func(_, c map[string]any) { c["env"] = many(1_000, variable) },
+	"volumes": func(s, _ map[string]any) {
+		s["volumes"] = many(10_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })
+	},
+	"volumes within the bounds": func(s, _ map[string]any) {
+		s["volumes"] = many(256, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })
+	},
+	"containers": func(s, _ map[string]any) { s["containers"] = many(5_000, func(int) any { return main(nil) }) },
+	"containers within the bounds": func(s, _ map[string]any) {
+		s["containers"] = many(32, func(int) any { return main(map[string]any{"args": many(30, word(90)), "env": many(31, variable)}) })
+	},
+	"a long image": func(_, c map[string]any) { c["image"] = strings.Repeat("a/", 500_000) + "web" },
+}
+
+// TestLargeUpdates: an update whose old and new object are both large stays within the cost
+// limit of every condition. An update to nginx is never denied; one that turns the workload
+// into Flink is sent, and denied without a target.
+func TestLargeUpdates(t *testing.T) {
+	code := newCode(t)
+	without := code[1]
+	for name, add := range shapes {
+		t.Run(name, func(t *testing.T) {
+			large := func(image string, flink ...any) []map[string]any {
+				c := main(map[string]any{"image": image})
+				spec := map[string]any{"containers": []any{c}}
+				add(spec, c)
+				spec["containers"] = append(spec["containers"].([]any), flink...)
+				return carriers(map[string]any{"labels": map[string]any{"app": "web"}}, spec)
+			}
+			var longest time.Duration
+			update := func(before, now map[string]any) []string {
+				began := time.Now()
+				defer func() { longest = max(longest, time.Since(began)) }()
+				return called(t, admission.Update, now, before)
+			}
+			old, plain := large("nginx:1"), large("nginx:2")
+			flink := large("nginx:2", map[string]any{"name": "flink-main-container", "image": "flink:2.2", "args": []any{"kubernetes-jobmanager.sh", "kubernetes-application"}})
+			for i, o := range old {
+				for _, path := range update(o, plain[i]) {
+					if allowed, reason := review(t, without[path], "UPDATE", plain[i], o); !allowed {
+						t.Errorf("%s denies a %s of nginx: %s", path, o["kind"], reason)
+					}
+				}
+				if o["kind"] != "Pod" && o["kind"] != "Deployment" {
+					continue // no webhook sees its updates
+				}
+				denied := slices.ContainsFunc(update(o, flink[i]), func(path string) bool {
+					allowed, _ := review(t, without[path], "UPDATE", flink[i], o)
+					return !allowed
+				})
+				if !denied {
+					t.Errorf("a %s becomes Flink, and is not denied", o["kind"])
+				}
+			}
+			t.Logf("the conditions of one update took %s at most", longest)
+			if longest > 2*time.Second {
+				t.Errorf("the conditions of one update took %s", longest)
+			}
+		})
 	}
 }
