@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -15,10 +16,15 @@ import (
 
 // TestClusterSelector creates the workloads of each flavor in the order of their manifest and
 // in reverse, with TaskManagers before the JobManager that identifies them. One value of
-// deploymentId or sessionClusterId selects all pods, and so does one of drey.dev/app.
+// deploymentId or sessionClusterId selects all pods, and so does one of drey.dev/app. The audit,
+// which compares ids with those of the cluster, finds no conflict.
 func TestClusterSelector(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
+	program, err := buildDrey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, flavor := range flavors(t) {
 		for _, order := range []string{"in order", "reversed"} {
 			t.Run(flavor+" "+order, func(t *testing.T) {
@@ -40,6 +46,10 @@ func TestClusterSelector(t *testing.T) {
 					want += flinkPods(o)
 				}
 				eventually.OK(t, 60*time.Second, func() error { return s.checkSelector(t, want) })
+				out, err := exec.CommandContext(t.Context(), program, "audit", "-n", s.namespace, "--kubeconfig", w.Kubeconfig(), "--server", w.drey.REST).CombinedOutput()
+				if err != nil || strings.Contains(string(out), "LabelConflict") {
+					t.Errorf("%v:\n%s", err, out)
+				}
 			})
 		}
 	}

@@ -55,16 +55,20 @@ func (v *Verdict) platformConflict() (Label, bool) {
 	return Label{}, false
 }
 
-// denyConflict denies because of a label. It collects all conflicting fields of the workload
-// and its owners, so that one command corrects them.
+// denyConflict denies because of a label.
 func (v Verdict) denyConflict(l Label, state State) Verdict {
-	v.conflict = l
-	valid := func(f flink.LabelField) bool {
+	return v.denyFields(l, func(f flink.LabelField) bool {
 		if l.Key == LabelPlatformNamespace {
 			return f.Key != l.Key || v.acceptsPlatform(f.Value)
 		}
 		return f.Key == LabelPlatformNamespace || !v.isForeignID(f.Value, state)
-	}
+	})
+}
+
+// denyFields denies because of a label. It collects all fields of the workload and its owners
+// that are not valid, so that one command corrects them.
+func (v Verdict) denyFields(l Label, valid func(flink.LabelField) bool) Verdict {
+	v.conflict = l
 	v.conflictFields = slices.DeleteFunc(v.workload.Object.LabelFields(), valid)
 	for _, o := range v.workload.Owners {
 		v.ownerConflictFields = append(v.ownerConflictFields, slices.DeleteFunc(slices.Clone(o.PodLabelFields), valid))
@@ -149,24 +153,49 @@ func (v *Verdict) isForeignID(id string, state State) bool {
 	return registered || state.HasUID(id)
 }
 
-// isOwnID reports whether an id is the UID of the workload or of one of its owners, or an id
-// label of an admitted owner. Users write owner references: the UID of an owner that was not
-// found with it does not count.
+// isOwnID reports whether an id is a UID of the workload (see isOwnUID) or an id label of an
+// admitted owner.
 func isOwnID(w flink.Workload, id string) bool {
+	if isOwnUID(w, id) {
+		return true
+	}
+	if isUnresolved(w, id) {
+		return false
+	}
+	for i := range w.Owners {
+		o := &w.Owners[i]
+		if (o.Labels[LabelDeploymentID] == id || o.Labels[LabelSessionClusterID] == id) && isAdmitted(w, *o) {
+			return true
+		}
+	}
+	return false
+}
+
+// isOwnUID reports whether an id is the UID of the workload, of one of its owners, or of the
+// JobManager's workload in its cluster. Users write owner references: the UID of an owner that
+// was not found with it does not count.
+func isOwnUID(w flink.Workload, id string) bool {
 	if id == w.Object.UID || w.IsSeparateTaskManager() && id == w.Identity.ID {
 		return true
 	}
-	for i := range w.Owners {
-		if w.Owners[i].UID == id && w.Owners[i].Unresolved {
-			return false
-		}
+	if isUnresolved(w, id) {
+		return false
 	}
 	if id == w.Root.UID {
 		return true
 	}
 	for i := range w.Owners {
-		o := &w.Owners[i]
-		if o.UID == id || (o.Labels[LabelDeploymentID] == id || o.Labels[LabelSessionClusterID] == id) && isAdmitted(w, *o) {
+		if w.Owners[i].UID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// isUnresolved reports whether an id is the UID of an owner that was not found with it.
+func isUnresolved(w flink.Workload, id string) bool {
+	for i := range w.Owners {
+		if w.Owners[i].UID == id && w.Owners[i].Unresolved {
 			return true
 		}
 	}

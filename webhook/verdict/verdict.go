@@ -104,6 +104,7 @@ func Decide(w flink.Workload, state State) Verdict {
 	if v.isForeignID(v.workload.Identity.ID, state) { // of an owner reference that was not verified
 		v.workload.Identity.ID = ""
 	}
+	v.owner = v.withoutForeignIDs(v.owner, state)
 	v.setLabels()
 	return v
 }

@@ -530,3 +530,55 @@ func TestRegisterHintToken(t *testing.T) {
 		t.Errorf("no %s in %s", want, message)
 	}
 }
+
+// TestForeignIDs: a pod with an id or a platform namespace of another that its owner has too
+// is admitted. It inherits no such id, and IgnoreOwnerLabels denies it.
+func TestForeignIDs(t *testing.T) {
+	labels := func(platform, id string) map[string]string {
+		return map[string]string{"system": "ververica-platform", "vvpNamespace": platform, "deploymentId": id}
+	}
+	for name, c := range map[string]struct {
+		state         string
+		owner, pod    map[string]string
+		above         []flink.Owner // of the Deployment
+		want, getsID  string        // the label that is reported, and the id that is added
+		registeredIDs bool          // owner and pod have the id of D:team-b/nuts
+	}{
+		"own labels":                                         {state: "team-a/x live:owner", owner: labels("team-a", "owner"), pod: labels("team-a", "owner")},
+		"an id of no object":                                 {state: "team-a/x", owner: labels("team-a", "old"), pod: labels("team-a", "old")},
+		"foreign id on pod and owner":                        {state: "team-a/x live:other", owner: labels("team-a", "other"), pod: labels("team-a", "other"), want: "deploymentId"},
+		"foreign id on the owner":                            {state: "team-a/x live:other", owner: labels("team-a", "other"), getsID: "owner"},
+		"id of the owner's owner":                            {state: "team-a/x live:above", owner: labels("team-a", "above"), pod: labels("team-a", "above"), above: []flink.Owner{{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "nuts", UID: "above"}}},
+		"platform namespace without target on pod and owner": {state: "team-a/x", owner: labels("team-b", "owner"), pod: labels("team-b", "owner"), want: "vvpNamespace"},
+		"platform namespace without target on the owner":     {state: "team-a/x", owner: labels("team-b", "owner"), want: "vvpNamespace", getsID: "owner"},
+		"no target left":                                     {state: "had: live:owner", owner: labels("team-b", "owner"), pod: labels("team-b", "owner")},
+		"no target left, registered id":                      {state: "had: team-b/y@other D:team-b/nuts@y", owner: labels("team-b", ""), pod: labels("team-b", ""), registeredIDs: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, ids := newState(t, c.state)
+			if c.registeredIDs {
+				c.owner["deploymentId"], c.pod["deploymentId"] = ids["team-b/nuts"], ids["team-b/nuts"]
+			}
+			pod := flink.Recognize(&flink.Object{Kind: "Pod", Name: "p", Namespace: "flink", Labels: c.pod, Pod: flink.Pod{
+				Labels: c.pod, Containers: []flink.Container{{Name: "flink-main-container", Image: "flink:2.2", Args: []string{"kubernetes-jobmanager.sh", "kubernetes-application"}}},
+			}})
+			owners := append([]flink.Owner{{APIVersion: "apps/v1", Kind: "Deployment", Name: "d", UID: "owner", Labels: c.owner}}, c.above...)
+			v := verdict.Decide(pod.WithOwners(owners, true), w)
+			if !v.Allowed {
+				t.Fatalf("denied: %s", v.Reason)
+			}
+			for _, l := range v.Add {
+				if l.Key == "deploymentId" && l.Value != c.getsID {
+					t.Errorf("inherited id %q, want %q", l.Value, c.getsID)
+				}
+			}
+			strict := v.IgnoreOwnerLabels(w)
+			if strict.Allowed != (c.want == "") || !strict.Allowed && (strict.Reason != verdict.LabelConflict || !strings.Contains(strict.Message(verdict.RegisterHint{}), "label "+c.want+" is")) {
+				t.Errorf("reported: %t, %s: %s", !strict.Allowed, strict.Reason, strict.Message(verdict.RegisterHint{}))
+			}
+			if len(c.pod) > 0 && c.want != "" && !verdict.MayConflict(pod, w) {
+				t.Error("MayConflict is false")
+			}
+		})
+	}
+}

@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -34,9 +36,10 @@ func newAuditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Report Flink workloads in the cluster that admission would deny or label differently",
 		Long: `List the Flink workloads of the cluster and report those in namespaces without a
-target, those that lack labels, and pods whose labels contradict their process, such as
-the labels of a session cluster on a pod of an application. Nothing is changed without
---repair, which adds missing labels and removes wrong ones.`,
+target, those with the id or the platform namespace of another, those that lack labels,
+and pods whose labels contradict their process, such as the labels of a session cluster
+on a pod of an application. Nothing is changed without --repair, which adds missing
+labels and removes wrong ones.`,
 		Example: `  drey audit
   drey audit -n flink --repair --dry-run`,
 		Args: usage(cobra.NoArgs),
@@ -52,7 +55,7 @@ the labels of a session cluster on a pod of an application. Nothing is changed w
 				return &exitError{exitRefused, fmt.Errorf("--repair needs the targets of all platform namespaces, and you can list those of %s alone: "+
 					"it requires list on deploymenttargets, deployments and sessionclusters of drey.dev in all namespaces", s.platform)}
 			}
-			inspector, err := s.inspector(cmd.Context(), known)
+			inspector, err := s.inspector(cmd, known)
 			if err != nil {
 				return err
 			}
@@ -66,7 +69,7 @@ the labels of a session cluster on a pod of an application. Nothing is changed w
 				if f.Workload() {
 					a.Workloads++
 				}
-				if f.Misplaced() || len(f.Missing()) > 0 || len(f.Wrong()) > 0 {
+				if _, conflicts := f.Conflict(); conflicts || f.Misplaced() || len(f.Missing()) > 0 || len(f.Wrong()) > 0 {
 					found = append(found, f)
 				}
 			})
@@ -98,7 +101,7 @@ the labels of a session cluster on a pod of an application. Nothing is changed w
 }
 
 // inspector reads the cluster with the rights of the user.
-func (s *source) inspector(ctx context.Context, known snapshot) (*repair.Inspector, error) {
+func (s *source) inspector(cmd *cobra.Command, known snapshot) (*repair.Inspector, error) {
 	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
@@ -116,10 +119,36 @@ func (s *source) inspector(ctx context.Context, known snapshot) (*repair.Inspect
 	if err != nil {
 		return nil, err
 	}
-	if known.registered, err = registeredLabels(ctx, config); err != nil {
+	if known.registered, err = registeredLabels(cmd.Context(), config); err != nil {
+		return nil, err
+	}
+	if known.owners, err = watchUIDs(cmd, finder, meta); err != nil {
 		return nil, err
 	}
 	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhookconfig.SystemNamespaces}, nil
+}
+
+// cacheSyncTimeout bounds the first lists of the owner cache.
+const cacheSyncTimeout = 10 * time.Second
+
+// watchUIDs fills the cache of the UIDs of all Flink workloads in the cluster, which no other
+// object may have as an id. It returns nil if the user cannot list Deployments in all
+// namespaces.
+func watchUIDs(cmd *cobra.Command, finder *owners.Owners, meta metadata.Interface) (ownerCache, error) {
+	_, err := meta.Resource(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}).List(cmd.Context(), metav1.ListOptions{Limit: 1})
+	if apierrors.IsForbidden(err) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "You cannot list Deployments in all namespaces: ids of pods were compared with those of the registry only.")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	go finder.Run(cmd.Context())
+	err = wait.PollUntilContextTimeout(cmd.Context(), 100*time.Millisecond, cacheSyncTimeout, true, func(context.Context) (bool, error) { return finder.Synced(), nil })
+	if err != nil {
+		return nil, errors.New("cannot list the cluster's Flink workloads in time: drey audit requires list and watch on Deployments, StatefulSets, Jobs and CronJobs in all namespaces")
+	}
+	return finder, nil
 }
 
 // skipForbidden makes a scan skip the kinds that the user cannot list, such as Flink's
@@ -180,8 +209,16 @@ func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Findi
 		return r
 	}
 	r.Finding = "Unlabeled"
+	if v, conflicts := f.Conflict(); conflicts { // admitted because its owner has the same label
+		r.Finding, r.Message = string(v.Reason), v.Message(s.registerHint())
+		if len(f.Missing()) == 0 && len(f.Wrong()) == 0 {
+			return r
+		}
+	}
 	for _, l := range f.Wrong() {
-		r.Finding = "Mislabeled"
+		if r.Message == "" {
+			r.Finding = "Mislabeled"
+		}
 		r.Wrong = append(r.Wrong, l.Key+"="+l.Value)
 	}
 	for _, l := range f.Missing() {

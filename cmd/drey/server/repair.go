@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -95,7 +96,24 @@ func repairEvents(recorder record.EventRecorder, address verdict.RegisterHint) f
 			return
 		}
 		recorder.Event(object, corev1.EventTypeWarning, string(e.Verdict.Reason), eventMessage("left running, but admission would deny it: "+e.Verdict.Message(address)))
+		if root, ok := rootOwner(e); ok && e.Verdict.Reason == verdict.LabelConflict {
+			recorder.Event(root, corev1.EventTypeWarning, string(e.Verdict.Reason),
+				eventMessage(fmt.Sprintf("%s %s is left running, but admission would deny it: %s", e.Kind, e.Name, e.Verdict.Message(address))))
+		}
 	}
+}
+
+// rootOwner returns the topmost owner that was found of an object.
+func rootOwner(e repair.Event) (*metav1.PartialObjectMetadata, bool) {
+	for _, o := range slices.Backward(e.Verdict.Workload().Owners) {
+		if !o.Unresolved && !o.LookupFailed && o.UID != "" {
+			return &metav1.PartialObjectMetadata{
+				TypeMeta:   metav1.TypeMeta{Kind: o.Kind, APIVersion: o.APIVersion},
+				ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: o.Name, UID: types.UID(o.UID)},
+			}, true
+		}
+	}
+	return nil, false
 }
 
 func joinLabels(labels []verdict.Label) string {

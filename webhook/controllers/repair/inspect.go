@@ -43,6 +43,9 @@ type Finding struct {
 	version     string
 	terminating bool
 	awaitsOwner bool // its labels depend on those of its owner, which has none yet
+
+	ownersResolved bool            // all its owners were found
+	strict         verdict.Verdict // without the labels of its owners
 }
 
 // Missing returns the labels that the object lacks. A terminating object needs none. An
@@ -84,23 +87,36 @@ func (f Finding) Misplaced() bool {
 	return !f.Verdict.Allowed && !f.terminating && !f.source.metadataOnly
 }
 
+// Conflict returns the denial of an object with the id or the platform namespace of another:
+// it, or an owner with that label, was created during an outage of drey. It is only reported.
+func (f Finding) Conflict() (v verdict.Verdict, ok bool) {
+	return f.strict, f.strict.Reason == verdict.LabelConflict && !f.terminating && !f.source.metadataOnly
+}
+
 // AwaitsOwner reports whether the object must be labeled after its owner, whose labels
 // distinguish an application from a session.
 func (f Finding) AwaitsOwner() bool { return f.awaitsOwner }
 
-// Workload reports whether the object is a pod or has a pod template.
-func (f Finding) Workload() bool { return !f.source.metadataOnly }
+// Workload reports whether the object is a Flink pod or creates Flink pods.
+func (f Finding) Workload() bool {
+	return !f.source.metadataOnly && f.Verdict.Workload().Recognized()
+}
 
 // Pod inspects one pod. ok is false if it does not exist.
 func (i *Inspector) Pod(ctx context.Context, namespace, name string) (f Finding, ok bool, err error) {
-	o, err := i.Client.Resource(pods).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	return i.get(ctx, podSource, namespace, name)
+}
+
+// get reads one object and decides on it. ok is false if it does not exist.
+func (i *Inspector) get(ctx context.Context, s source, namespace, name string) (f Finding, ok bool, err error) {
+	o, err := i.Client.Resource(s.resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return f, false, nil
 	}
 	if err != nil {
 		return f, false, err
 	}
-	f, err = i.inspect(ctx, podSource, o)
+	f, err = i.inspect(ctx, s, o)
 	return f, err == nil, err
 }
 
@@ -114,13 +130,35 @@ func (i *Inspector) inspect(ctx context.Context, s source, o metav1.Object) (Fin
 	if err != nil {
 		return Finding{}, err
 	}
+	ownersResolved := true
 	if w.Recognized() {
-		w, _ = webhook.WithOwners(ctx, w, i.Owners, i.Known)
+		w, ownersResolved = webhook.WithOwners(ctx, w, i.Owners, i.Known)
 	}
 	awaitsOwner := s.metadataOnly && w.Mode == flink.UnknownMode && len(w.Owners) > 0 && w.Owners[0].Labels[verdict.LabelSystem] == ""
-	return Finding{
+	f := Finding{
 		awaitsOwner: awaitsOwner, Verdict: verdict.Decide(w, i.Known), UID: o.GetUID(), source: s, version: o.GetResourceVersion(), terminating: o.GetDeletionTimestamp() != nil,
-	}, nil
+		ownersResolved: ownersResolved,
+	}
+	f.strict = f.Verdict
+	if ownersResolved {
+		f.strict = f.Verdict.IgnoreOwnerLabels(i.Known)
+	}
+	return f, nil
+}
+
+// mayConflict reports, from the metadata and the owners of an object, whether
+// [Finding.Conflict] may be true for it.
+func (i *Inspector) mayConflict(ctx context.Context, s source, o metav1.Object) (bool, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return false, err
+	}
+	w, _, err := webhook.Recognize(s.resource.GroupVersion().String(), s.kind, o.GetNamespace(), text)
+	if err != nil || !verdict.MayConflict(w, i.Known) {
+		return false, err
+	}
+	w.Owners, _ = i.Owners.Of(ctx, w.Object) // most have the UID of an owner
+	return verdict.MayConflict(w, i.Known), nil
 }
 
 // errAwaitsOwner means that the owner of the object must be labeled first.

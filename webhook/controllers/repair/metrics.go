@@ -45,6 +45,12 @@ func (m metrics) observe(r *Repairer) {
 		defer r.mu.Unlock()
 		return float64(len(r.unlabeled))
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "drey_label_conflicts", Help: "Pods and workloads with the id or the platform namespace of another object, as of the last scan.",
+	}, func() float64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return float64(len(r.conflicts))
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "workqueue_depth", Help: "Current depth of workqueue.", ConstLabels: prometheus.Labels{"name": "drey-repair"},
 	}, func() float64 { return float64(r.queues.Load().pods.Len()) }))
 }

@@ -34,22 +34,24 @@ func (r *Repairer) excluded(namespace string) bool {
 
 // EnqueueNamespace queues a scan of a namespace that has a new target. It does not block.
 func (r *Repairer) EnqueueNamespace(namespace string) {
-	r.queues.Load().namespaces.Add(scan{namespace, true})
+	r.queues.Load().namespaces.Add(scan{namespace: namespace, pods: true})
 }
 
 // EnqueueCluster queues a scan of a namespace with a new JobManager workload, whose
 // identity the TaskManagers in workloads of their own share. It does not block.
 func (r *Repairer) EnqueueCluster(namespace string) {
-	r.queues.Load().namespaces.AddAfter(scan{namespace, true}, clusterDelay)
+	r.queues.Load().namespaces.AddAfter(scan{namespace: namespace, pods: true}, clusterDelay)
 }
 
-// scanPeriodically queues scans of all namespaces with targets, until ctx ends.
+// scanPeriodically queues a scan of each namespace with a target, and one of all namespaces
+// for conflicts, until ctx ends.
 func (r *Repairer) scanPeriodically(ctx context.Context, q *queues) {
 	next := min(secondScanDelay, r.o.Interval)
 	for {
 		for _, namespace := range r.o.Namespaces() {
 			q.namespaces.Add(scan{namespace: namespace})
 		}
+		q.namespaces.Add(scan{conflicts: true})
 		select {
 		case <-ctx.Done():
 			return
@@ -71,6 +73,9 @@ func (r *Repairer) processNextNamespace(ctx context.Context, q *queues) bool {
 		q.namespaces.Forget(next)
 	case ctx.Err() != nil:
 		return false
+	case next.conflicts:
+		r.o.Log.Warn("cannot scan all objects for label conflicts: retrying with backoff", "error", err)
+		q.namespaces.AddRateLimited(next)
 	default:
 		if !errors.Is(err, ErrChanged) && !errors.Is(err, errAwaitsOwner) {
 			r.o.Log.Warn("namespace not repaired: it is retried", "namespace", next.namespace, "error", err)
@@ -82,13 +87,16 @@ func (r *Repairer) processNextNamespace(ctx context.Context, q *queues) bool {
 
 // scan labels the objects of a namespace that lack labels, and queues its pods.
 func (r *Repairer) scan(ctx context.Context, s scan, wait bool) error {
+	if s.conflicts {
+		return r.findConflicts(ctx)
+	}
 	if r.excluded(s.namespace) || !r.o.HasTarget(s.namespace) {
 		return nil
 	}
 	var failed failures
 	if s.pods {
 		for _, selector := range selectors {
-			if _, err := r.list(ctx, s.namespace, selector, r.enqueue); err != nil {
+			if _, err := r.list(ctx, pods, s.namespace, selector, r.enqueue); err != nil {
 				failed.add(fmt.Errorf("list pods: %w", err))
 			}
 		}

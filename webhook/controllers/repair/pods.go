@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -41,7 +42,7 @@ func (r *Repairer) watchPods(ctx context.Context, selector string) {
 }
 
 func (r *Repairer) listAndWatch(ctx context.Context, selector string) error {
-	version, err := r.list(ctx, metav1.NamespaceAll, selector, r.enqueueUnchecked)
+	version, err := r.list(ctx, pods, metav1.NamespaceAll, selector, r.enqueueUnchecked)
 	if err != nil {
 		return err
 	}
@@ -66,11 +67,11 @@ func (r *Repairer) listAndWatch(ctx context.Context, selector string) error {
 	return nil
 }
 
-// list calls found for the pods in a namespace, and returns the resourceVersion of the list.
-func (r *Repairer) list(ctx context.Context, namespace, selector string, found func(*metav1.PartialObjectMetadata)) (string, error) {
+// list calls found for the objects in a namespace, and returns the resourceVersion of the list.
+func (r *Repairer) list(ctx context.Context, resource schema.GroupVersionResource, namespace, selector string, found func(*metav1.PartialObjectMetadata)) (string, error) {
 	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
 	for {
-		all, err := r.o.Pods.Resource(pods).Namespace(namespace).List(ctx, options)
+		all, err := r.o.Pods.Resource(resource).Namespace(namespace).List(ctx, options)
 		if err != nil {
 			return "", err
 		}

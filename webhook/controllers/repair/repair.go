@@ -38,7 +38,7 @@ type Event struct {
 	Kind            string
 	Namespace, Name string
 	UID             string
-	Labeled         []verdict.Label // that were added; none for a misplaced object
+	Labeled         []verdict.Label // that were added; if empty, Verdict denies
 	Verdict         verdict.Verdict
 }
 
@@ -55,6 +55,7 @@ type Repairer struct {
 	checked   *utilcache.LRUExpireCache // uids of pods that need no repair
 	mu        sync.Mutex
 	unlabeled map[cache.ObjectName]bool // pods that lack labels
+	conflicts map[object]bool           // objects with the id or the platform namespace of another
 }
 
 // New returns a Repairer that is not running.
@@ -71,6 +72,7 @@ func New(o Options) *Repairer {
 	r := &Repairer{
 		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
 		checked: utilcache.NewLRUExpireCache(checkedSize), unlabeled: make(map[cache.ObjectName]bool),
+		conflicts: make(map[object]bool),
 	}
 	r.queues.Store(newQueues())
 	r.metrics.observe(r)
@@ -83,10 +85,11 @@ type queues struct {
 	namespaces workqueue.TypedRateLimitingInterface[scan]
 }
 
-// scan is the work on one namespace.
+// scan is the work on one namespace, or the search for conflicts in all.
 type scan struct {
 	namespace string
 	pods      bool // include pods that were checked recently
+	conflicts bool
 }
 
 func newQueues() *queues {
@@ -122,6 +125,7 @@ func (r *Repairer) Run(ctx context.Context) {
 	r.queues.Store(q)
 	r.mu.Lock()
 	clear(r.unlabeled)
+	clear(r.conflicts)
 	r.mu.Unlock()
 	var wait sync.WaitGroup
 	defer wait.Wait()
@@ -154,13 +158,13 @@ func (r *Repairer) processNextPod(ctx context.Context, q *queues) bool {
 	if err := r.limit.Wait(ctx); err != nil {
 		return false
 	}
-	switch err := r.repair(ctx, pod); {
+	switch err := r.repair(ctx, pod, q.pods.NumRequeues(pod) < conflictRetries); {
 	case err == nil:
 		q.pods.Forget(pod)
 	case ctx.Err() != nil:
 		return false
 	default:
-		if !errors.Is(err, ErrChanged) {
+		if !errors.Is(err, ErrChanged) && !errors.Is(err, errOwnersUnresolved) {
 			r.metrics.failed.Inc()
 			r.o.Log.Warn("pod not repaired: it is retried", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 		}
@@ -169,7 +173,9 @@ func (r *Repairer) processNextPod(ctx context.Context, q *queues) bool {
 	return true
 }
 
-func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
+// repair labels a pod, or reports it. With retryOwners, it returns errOwnersUnresolved for a
+// conflict of a pod whose owners were not all found.
+func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName, retryOwners bool) error {
 	ctx, cancel := context.WithTimeout(ctx, labelTimeout)
 	defer cancel()
 	f, ok, err := r.o.Inspector.Pod(ctx, pod.Namespace, pod.Name)
@@ -178,8 +184,14 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 	}
 	if !ok {
 		r.setUnlabeled(pod, false)
+		r.setConflict(object{"Pod", pod}, false)
 		return nil
 	}
+	conflict, conflicts := f.Conflict()
+	if conflicts && !f.ownersResolved && retryOwners {
+		return errOwnersUnresolved
+	}
+	r.setConflict(object{"Pod", pod}, conflicts)
 	missing := f.Missing()
 	r.setUnlabeled(pod, len(missing) > 0)
 	e := Event{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: string(f.UID), Verdict: f.Verdict}
@@ -189,10 +201,13 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 	case len(missing) == 0:
 		r.checked.Add(f.UID, true, jobTTL)
 	}
-	switch {
-	case f.Misplaced():
+	if conflicts {
+		e.Verdict = conflict
+	}
+	if f.Misplaced() || conflicts {
 		r.o.Observe(e)
-	case len(missing) > 0:
+	}
+	if len(missing) > 0 {
 		if err := r.o.Inspector.Label(ctx, f); err != nil {
 			return err
 		}
@@ -201,7 +216,7 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName) error {
 		if slices.ContainsFunc(missing, func(l verdict.Label) bool { return l.Key == verdict.LabelSystem }) {
 			r.queues.Load().namespaces.AddAfter(scan{namespace: pod.Namespace}, rescanDelay) // admission missed the pod, and perhaps more
 		}
-		e.Labeled = missing
+		e.Labeled, e.Verdict = missing, f.Verdict
 		r.o.Observe(e)
 		r.o.Log.Info("pod repaired", "namespace", pod.Namespace, "name", pod.Name, "labels", len(missing))
 	}

@@ -65,8 +65,8 @@ var unlabeled = []string{
 
 // Scan inspects the objects in a Kubernetes namespace, or in all if it is empty, that the
 // webhooks cover: pods, workloads, Flink's custom resources, and Services and ConfigMaps
-// that lack labels. It calls visit for each Flink object. It skips kinds that the cluster
-// does not serve.
+// that lack labels. It calls visit for each Flink object, and for each other one with labels
+// of another object. It skips kinds that the cluster does not serve.
 func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Finding)) error {
 	for _, s := range append(slices.Clone(sources), podSource) {
 		selectors := []string{""}
@@ -152,7 +152,7 @@ func (i *Inspector) scan(ctx context.Context, s source, namespace string, select
 				if err != nil {
 					return fmt.Errorf("%s %s/%s: %w", s.kind, o.GetNamespace(), o.GetName(), err)
 				}
-				if !f.Verdict.Workload().Recognized() {
+				if f.Verdict.Allowed && !f.Verdict.Workload().Recognized() {
 					continue
 				}
 				if err := visit(f); err != nil {
