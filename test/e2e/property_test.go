@@ -46,7 +46,8 @@ rules: [{apiGroups: ["", apps, batch], resources: ["*"], verbs: ["*"]}]
 
 // TestRandomAdmin sends random requests of a namespace administrator: no Flink pod is created in
 // a namespace without a target, and no object gets the id of another. While drey is down the
-// policies do not verify ids, so that pods of running jobs are allowed.
+// policies do not verify ids, so that pods of running jobs are allowed. Objects created with a
+// foreign id then are reported after the restart.
 func TestRandomAdmin(t *testing.T) {
 	t.Parallel()
 	w := ownWorld(t)
@@ -66,11 +67,10 @@ func TestRandomAdmin(t *testing.T) {
 	a.phase(t, "up", true)
 	w.killDrey(t)
 	a.phase(t, "down", false)
-	for _, kind := range adminKinds {
-		if err := w.api.Resource(resources[kind]).Namespace(a.registered).DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: new(int64)}, metav1.ListOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a.createForeignID(t)
+	w.restartDrey(t)
+	conflicts := a.awaitReports(t, "down")
+	w.killDrey(t)
 	restarted := make(chan error, 1)
 	go func() { // during the requests of the next phase
 		restarted <- w.startDrey(context.WithoutCancel(t.Context()))
@@ -79,12 +79,72 @@ func TestRandomAdmin(t *testing.T) {
 	if err := <-restarted; err != nil {
 		t.Fatal(err)
 	}
+	conflicts += a.awaitReports(t, "restarting")
 	a.clear(t)
 	a.phase(t, "up again", true)
-	t.Log(a.results)
+	t.Log(a.results, "conflicts reported:", conflicts)
+	if conflicts == 0 {
+		t.Error("no conflict was created while drey was down: the reports were not tested")
+	}
 	if a.results["allowed"] < *adminSteps/4 || a.results["denied by drey"] < *adminSteps/4 {
 		t.Errorf("results: got %v, want at least %d allowed and denied by drey", a.results, *adminSteps/4)
 	}
+}
+
+// createForeignID creates a pod with the id of another object.
+func (a *randomAdmin) createForeignID(t *testing.T) {
+	t.Helper()
+	pod := map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "foreign-id", "labels": map[string]any{"deploymentId": a.victim}},
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2"}}},
+	}
+	if _, err := a.api.Resource(resources["Pod"]).Namespace(a.registered).Create(t.Context(), &unstructured.Unstructured{Object: pod}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitReports waits until each object of the registered namespace with a foreign id or
+// platform namespace has an event, after the second scan at the latest, and returns the number
+// of these objects.
+func (a *randomAdmin) awaitReports(t *testing.T, phase string) (conflicts int) {
+	t.Helper()
+	eventually.OK(t, 120*time.Second, func() error {
+		reported := a.conflicts(t, a.registered)
+		conflicts = 0
+		for _, kind := range adminKinds {
+			for _, o := range a.list(t, kind, a.registered) {
+				if o.GetDeletionTimestamp() != nil || !a.isConflict(t, &o) {
+					continue
+				}
+				conflicts++
+				if !reported[kind+"/"+o.GetName()] {
+					return fmt.Errorf("seed %d, drey was %s: no event for %s %s with labels %v and owners %v",
+						*adminSeed, phase, kind, o.GetName(), o.GetLabels(), o.GetOwnerReferences())
+				}
+			}
+		}
+		return nil
+	})
+	return conflicts
+}
+
+// isConflict reports whether an object of the registered namespace is Flink, or labeled as
+// Flink, and has an id or a platform namespace that no object of the admin has.
+func (a *randomAdmin) isConflict(t *testing.T, o *unstructured.Unstructured) bool {
+	t.Helper()
+	labels := o.GetLabels()
+	if labels["deploymentId"] != a.victim && labels["sessionClusterId"] != a.victim && labels["vvpNamespace"] != "team-b" {
+		return false
+	}
+	text, err := o.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _, err := webhook.Recognize(o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Recognized() || labels["system"] == "ververica-platform"
 }
 
 var adminKinds = []string{"Pod", "Deployment", "StatefulSet", "Job"}
