@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -45,7 +46,7 @@ type partials struct {
 
 	Mutating            string
 	Validating          string // without the last webhook of the store kubernetes
-	RegistryWebhook     string // that webhook
+	RegistryWebhooks    string // these webhooks
 	Policies            string // in all variants
 	PodPolicyKubernetes string // by store: its message names the way to register a target
 	PodPolicyEmbedded   string
@@ -117,7 +118,7 @@ func newPartials() (p partials, err error) {
 		}
 		*part.into = fill(text)
 	}
-	p.RegistryWebhook, err = registryWebhook()
+	p.RegistryWebhooks, err = registryWebhooks()
 	return p, err
 }
 
@@ -139,18 +140,18 @@ func release(change func(*bundle.Options), stage string, match func(bundle.Objec
 	return c.pick(stage, match)
 }
 
-// registryWebhook is the last of the validating webhooks, which the store embedded lacks.
-func registryWebhook() (string, error) {
+// registryWebhooks are the last of the validating webhooks, which the store embedded lacks.
+func registryWebhooks() (string, error) {
 	found, err := release(nil, bundle.Admission, kind("ValidatingWebhookConfiguration"))
 	if err != nil {
 		return "", err
 	}
 	webhooks := found[0].Object["webhooks"].([]any)
-	last := webhooks[len(webhooks)-1].(map[string]any)
-	if last["name"] != config.NameValidateRegistry {
-		return "", fmt.Errorf("the last validating webhook is %q, want %q", last["name"], config.NameValidateRegistry)
+	i := slices.IndexFunc(webhooks, func(w any) bool { return w.(map[string]any)["name"] == config.NameValidateRegistry })
+	if i < 0 {
+		return "", fmt.Errorf("no validating webhook %q", config.NameValidateRegistry)
 	}
-	text, err := yaml.Marshal([]any{last})
+	text, err := yaml.Marshal(webhooks[i:])
 	return fill(text), err
 }
 

@@ -16,7 +16,7 @@ func (o *Options) admission() ([]Object, error) {
 	username := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name)
 	validating := config.Validating(client, exclude)
 	if o.Store == Kubernetes {
-		validating.Webhooks = append(validating.Webhooks, config.ValidatingRegistry(client, username))
+		validating.Webhooks = append(validating.Webhooks, config.ValidatingRegistry(client, username)...)
 	}
 	typed := []any{config.Mutating(client, exclude), validating}
 	policies, bindings := config.Policies(config.PolicyOptions{

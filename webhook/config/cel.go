@@ -85,9 +85,13 @@ const celNotGarbageCollector = `!(request.userInfo.username in ["system:servicea
 const celNotTerminating = `!has(object.metadata.deletionTimestamp)`
 
 // celChangesObject holds for all but an update of one of drey's own objects that leaves
-// its spec, its stated id and the metadata that may grow. Finalizers can be removed.
+// its spec and its stated id.
 const celChangesObject = `request.operation != "UPDATE" || object.?spec.orValue({}) != oldObject.?spec.orValue({}) || ` +
-	`object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({}) || ` +
+	`object.metadata.?annotations[?"drey.dev/id"].orValue("") != oldObject.metadata.?annotations[?"drey.dev/id"].orValue("")`
+
+// celGrowsMetadata holds for an update of one of drey's own objects by which its metadata may
+// grow. Finalizers can be removed.
+const celGrowsMetadata = `object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({}) || ` +
 	celChangesLabels + ` || ` +
 	`object.metadata.?ownerReferences.orValue([]) != oldObject.metadata.?ownerReferences.orValue([]) || ` +
 	`size(object.metadata.?finalizers.orValue([])) > size(oldObject.metadata.?finalizers.orValue([]))`

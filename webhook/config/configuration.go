@@ -117,17 +117,18 @@ func inNamespaces(w admissionregistrationv1.ValidatingWebhook, operator metav1.L
 	return w
 }
 
-// ValidatingRegistry returns the webhook for drey's own custom resources, which belongs
-// into the [Validating] configuration where the registry is kept in the cluster. It covers
-// every namespace. username is drey's: the registry has checked drey's own writes.
+// ValidatingRegistry returns the webhooks for drey's own custom resources, which belong
+// into the [Validating] configuration where the registry is kept in the cluster. They cover
+// every namespace. The second one holds updates of metadata to the quota, and fails open, so
+// that labels and annotations can be changed while drey is down. username is drey's: the registry has checked drey's own writes.
 // Deletions by the garbage collector pass without a call, so that a namespace can be
 // deleted while drey is down.
-func ValidatingRegistry(client Client, username string) admissionregistrationv1.ValidatingWebhook {
+func ValidatingRegistry(client Client, username string) []admissionregistrationv1.ValidatingWebhook {
 	written := anyVersion(rule(registry.Group, "deploymenttargets", "deployments", "sessionclusters"))
 	written[0].Operations = append(written[0].Operations, admissionregistrationv1.Update)
 	deleted := anyVersion(rule(registry.Group, "deploymenttargets", "sessionclusters")) // nothing refers to a Deployment
 	deleted[0].Operations = []admissionregistrationv1.OperationType{admissionregistrationv1.Delete}
-	return admissionregistrationv1.ValidatingWebhook{
+	objects := admissionregistrationv1.ValidatingWebhook{
 		Name: NameValidateRegistry, ClientConfig: client(PathValidateRegistry),
 		FailurePolicy: new(admissionregistrationv1.Fail),
 		Rules:         append(written, deleted...),
@@ -140,6 +141,12 @@ func ValidatingRegistry(client Client, username string) admissionregistrationv1.
 		MatchPolicy: new(admissionregistrationv1.Equivalent), SideEffects: new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
 		TimeoutSeconds: new(int32(RegistryTimeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
 	}
+	metadata := *objects.DeepCopy()
+	metadata.Name, metadata.FailurePolicy, metadata.TimeoutSeconds = NameValidateMetadata, new(admissionregistrationv1.Ignore), new(int32(Timeout/time.Second))
+	metadata.Rules = onUpdate(anyVersion(rule(registry.Group, "deploymenttargets", "deployments", "sessionclusters")))
+	last := len(metadata.MatchConditions) - 1
+	metadata.MatchConditions[last] = admissionregistrationv1.MatchCondition{Name: "changes-metadata-only", Expression: "!(" + celChangesObject + ") && (" + celGrowsMetadata + ")"}
+	return []admissionregistrationv1.ValidatingWebhook{objects, metadata}
 }
 
 // conditions match a pod, or a template at a CEL path, that may run Flink.

@@ -30,6 +30,7 @@ const (
 	NameValidateLabels       = "workload-labels.drey.dev"
 	NameValidateCustomLabels = "custom-resource-labels.drey.dev"
 	NameValidateRegistry     = "registry.drey.dev"
+	NameValidateMetadata     = "registry-metadata.drey.dev"
 )
 
 // The URL paths that the webhooks are served at.

@@ -40,7 +40,7 @@ func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool
 	client := webhookconfig.ByURL("https://"+s.options.webhookAddress, caBundle)
 	validating := webhookconfig.Validating(client, exclude)
 	if withRegistry {
-		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self))
+		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self)...)
 	}
 	policies, bindings := webhookconfig.Policies(webhookconfig.PolicyOptions{
 		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.namespace, RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
