@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	toolswatch "k8s.io/client-go/tools/watch"
-	"k8s.io/utils/clock"
 
 	"drey.dev/drey/listwatch"
 	"drey.dev/drey/webhook/verdict"
@@ -28,8 +27,10 @@ var selectors = []string{
 // watchPods queues the pods of the whole cluster that a selector matches, until ctx ends.
 // It has no cache, so it lists by pages, unlike an informer.
 func (r *Repairer) watchPods(ctx context.Context, selector string) {
-	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 1, Steps: 6, Cap: 30 * time.Second}
-	_ = backoff.DelayWithReset(clock.RealClock{}, 2*time.Minute).Until(ctx, true, true, func(ctx context.Context) (bool, error) { // its only error is that of ctx
+	initial := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 1, Steps: 6, Cap: 30 * time.Second}
+	backoff := initial
+	for ctx.Err() == nil {
+		start := time.Now()
 		err := r.listAndWatch(ctx, selector)
 		switch {
 		case ctx.Err() != nil:
@@ -37,9 +38,18 @@ func (r *Repairer) watchPods(ctx context.Context, selector string) {
 		case err != nil:
 			r.o.Log.Warn("pods without labels not watched: it is retried", "selector", selector, "error", err)
 		}
-		return false, nil
-	})
+		if time.Since(start) > backoffReset {
+			backoff = initial
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff.Step()):
+		}
+	}
 }
+
+// backoffReset is the minimum duration of a watch that resets the backoff.
+const backoffReset = 2 * time.Minute
 
 func (r *Repairer) listAndWatch(ctx context.Context, selector string) error {
 	version, err := r.list(ctx, pods, metav1.NamespaceAll, selector, r.enqueueUnchecked)
