@@ -116,6 +116,40 @@ func TestConsistent(t *testing.T) {
 				t.Errorf("%v after %s", err, time.Since(began))
 			}
 		},
+		"with jitter": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			delays := map[time.Duration]bool{}
+			for range 20 {
+				s.fail = []error{&url.Error{Op: "Get", Err: errors.New("connection refused")}}
+				began := time.Now()
+				_, err := lw.ListWithContext(t.Context(), metav1.ListOptions{})
+				delay := time.Since(began)
+				if err != nil || delay < time.Second || delay > 2*time.Second {
+					t.Errorf("%v after %s", err, delay)
+				}
+				delays[delay] = true
+			}
+			if len(delays) < 10 {
+				t.Errorf("delays without jitter: %v", delays)
+			}
+		},
+		"until the context ends": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			for range 100 {
+				s.fail = append(s.fail, &url.Error{Op: "Get", Err: errors.New("connection refused")})
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			began := time.Now()
+			if _, err := lw.ListWithContext(ctx, metav1.ListOptions{}); err == nil || time.Since(began) != 5*time.Second {
+				t.Errorf("%v after %s", err, time.Since(began))
+			}
+		},
+		"an error response is returned immediately": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
+			s.fail = []error{apierrors.NewInternalError(errors.New("etcd unavailable"))}
+			began := time.Now()
+			if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err == nil || time.Since(began) != 0 {
+				t.Errorf("%v after %s", err, time.Since(began))
+			}
+		},
 		"decreasing versions end a watch": func(t *testing.T, s *source, lw cache.ListerWatcherWithContext) {
 			w, _ := lw.WatchWithContext(t.Context(), options("10"))
 			s.events.Add(at("11"))
