@@ -151,7 +151,11 @@ func notFound(key Key) error {
 }
 
 func exists(key Key) error {
-	return refuse(ReasonAlreadyExists, "%s already exists: choose another name, or PUT to replace it", describe(key))
+	remedy := "PUT to replace it"
+	if key.Kind == APIToken {
+		remedy = "delete it first"
+	}
+	return refuse(ReasonAlreadyExists, "%s already exists: choose another name, or %s", describe(key), remedy)
 }
 
 // describe returns how messages refer to an object.

@@ -71,7 +71,7 @@ func (s *server) createToken(r *http.Request) (response, error) {
 	if err == nil {
 		s.audit(r, access.Create, o, 0)
 	}
-	return oneToken(http.StatusCreated, secret)(o, err)
+	return oneToken(http.StatusOK, secret)(o, err)
 }
 
 func (s *server) deleteToken(r *http.Request) (response, error) {
