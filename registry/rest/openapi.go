@@ -49,10 +49,6 @@ func (s *server) routeDescription(r *mux.Router) {
 	r.PathPrefix(uiPath).Methods(http.MethodGet, http.MethodHead).MatcherFunc(func(r *http.Request, _ *mux.RouteMatch) bool {
 		return r.URL.Path == uiPath || strings.HasPrefix(r.URL.Path, uiPath+"/")
 	}).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == uiPath {
-			http.Redirect(w, r, uiPath+"/", http.StatusMovedPermanently)
-			return
-		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("X-Frame-Options", "DENY")
 		pages.ServeHTTP(w, r)
