@@ -130,8 +130,8 @@ func (c collection) delete(r *http.Request) (response, error) {
 	return response{status: http.StatusOK, body: toDocument(o)}, nil
 }
 
-// patch applies an RFC 7386 merge patch to the present object, and retries on conflict unless the
-// client stated a version.
+// patch applies an RFC 7386 merge patch to the present object, and retries on conflict unless
+// If-Match states a version. A resourceVersion in the patch is ignored, as by Ververica Platform.
 func (c collection) patch(r *http.Request) (response, error) {
 	change, err := c.readPatch(r)
 	if err != nil {
@@ -147,17 +147,14 @@ func (c collection) patch(r *http.Request) (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		o, version, err := c.merge(r.Context(), current, change)
+		o, err := c.merge(r.Context(), current, change)
 		if err != nil {
 			return response{}, err
 		}
 		precondition := registry.Precondition{ID: current.Metadata.ID, Version: current.Metadata.ResourceVersion}
-		fixed := stated.ID != "" || version != 0 && version != precondition.Version // 0 and If-Match: * state no version
+		fixed := stated.ID != "" // If-Match: * states no version
 		if fixed {
 			precondition = stated
-			if precondition.Version == 0 {
-				precondition.Version = version
-			}
 		}
 		o, outcome, err := c.registry.Put(r.Context(), o, precondition, nil)
 		if registry.ReasonOf(err) == registry.ReasonConflict && !fixed {

@@ -65,21 +65,20 @@ func (c collection) readPatch(r *http.Request) ([]byte, error) {
 }
 
 // merge applies a merge patch to an object, and reads the result as a PUT.
-func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (registry.Object, int32, error) {
+func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (registry.Object, error) {
 	whole, err := encode(toDocument(current))
 	if err != nil {
-		return registry.Object{}, 0, err
+		return registry.Object{}, err
 	}
 	merged, err := jsonpatch.MergePatch(whole, patch)
 	if err != nil {
-		return registry.Object{}, 0, badRequest("cannot apply the patch: %v", err)
+		return registry.Object{}, badRequest("cannot apply the patch: %v", err)
 	}
 	var doc request
 	if err := (body{json: merged, isYAML: true}).decode(&doc); err != nil {
-		return registry.Object{}, 0, err
+		return registry.Object{}, err
 	}
-	o, err := c.address(ctx, doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
-	return o, doc.Metadata.ResourceVersion, err
+	return c.address(ctx, doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
 }
 
 // address returns the object of a request with the address of the path. Different addresses in the
