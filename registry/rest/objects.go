@@ -82,39 +82,39 @@ func (c collection) get(r *http.Request) (response, error) {
 }
 
 func (c collection) post(r *http.Request) (response, error) {
-	o, _, err := c.read(r)
+	in, err := c.read(r)
 	if err != nil {
 		return response{}, err
 	}
-	o, err = c.registry.Create(r.Context(), o, c.filter.requester(r))
+	o, err := c.registry.Create(r.Context(), in.object, c.filter.requester(r))
 	if err != nil {
 		return response{}, err
 	}
 	c.audit(r, access.Create, o, 0)
-	return c.respond(http.StatusCreated, o), nil
+	return c.respond(http.StatusCreated, o, in.warnings...), nil
 }
 
 func (c collection) put(r *http.Request) (response, error) {
-	o, version, err := c.read(r)
+	in, err := c.read(r)
 	if err != nil {
 		return response{}, err
 	}
-	precondition, err := readPrecondition(r, version)
+	precondition, err := readPrecondition(r, in.version)
 	if err != nil {
 		return response{}, err
 	}
-	o, outcome, err := c.registry.Put(r.Context(), o, precondition, c.filter.requester(r))
+	o, outcome, err := c.registry.Put(r.Context(), in.object, precondition, c.filter.requester(r))
 	if err != nil {
 		return response{}, err
 	}
 	switch outcome {
 	case registry.Created:
 		c.audit(r, access.Create, o, 0)
-		return c.respond(http.StatusCreated, o), nil
+		return c.respond(http.StatusCreated, o, in.warnings...), nil
 	case registry.Replaced:
 		c.audit(r, access.Update, o, o.Metadata.ResourceVersion-1)
 	}
-	return c.respond(http.StatusOK, o), nil
+	return c.respond(http.StatusOK, o, in.warnings...), nil
 }
 
 func (c collection) delete(r *http.Request) (response, error) {
@@ -147,7 +147,7 @@ func (c collection) patch(r *http.Request) (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		o, err := c.merge(r.Context(), current, change)
+		in, err := c.merge(r.Context(), current, change)
 		if err != nil {
 			return response{}, err
 		}
@@ -156,7 +156,7 @@ func (c collection) patch(r *http.Request) (response, error) {
 		if fixed {
 			precondition = stated
 		}
-		o, outcome, err := c.registry.Put(r.Context(), o, precondition, nil)
+		o, outcome, err := c.registry.Put(r.Context(), in.object, precondition, nil)
 		if registry.ReasonOf(err) == registry.ReasonConflict && !fixed {
 			continue
 		}
@@ -166,7 +166,7 @@ func (c collection) patch(r *http.Request) (response, error) {
 		if outcome == registry.Replaced {
 			c.audit(r, access.Patch, o, o.Metadata.ResourceVersion-1)
 		}
-		return c.respond(http.StatusOK, o), nil
+		return c.respond(http.StatusOK, o, in.warnings...), nil
 	}
 	return response{}, &problem{http.StatusConflict, registry.ReasonConflict, fmt.Sprintf("cannot apply the patch: the object changed %d times meanwhile: try again", attempts)}
 }
@@ -176,12 +176,10 @@ func (c collection) key(r *http.Request) registry.Key {
 	return registry.Key{Kind: c.kind, Namespace: vars["namespace"], Name: vars["name"]}
 }
 
-// respond returns the response with an object.
-func (c collection) respond(status int, o registry.Object) response {
+// respond returns the response with an object, with warnings about it and the request.
+func (c collection) respond(status int, o registry.Object, warnings ...string) response {
 	header := http.Header{"Etag": {etag(o)}}
-	for _, w := range c.registry.Warnings(o) {
-		header.Add("Warning", fmt.Sprintf("299 drey %q", w))
-	}
+	addWarnings(header, append(warnings, c.registry.Warnings(o)...)...)
 	return response{status: status, body: toDocument(o), header: header}
 }
 

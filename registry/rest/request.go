@@ -39,19 +39,24 @@ type request struct {
 	Spec jsontext.Value `json:"spec"`
 }
 
-// read returns the object in the body of a POST or PUT, with the address of the path, and the
-// resourceVersion in the body, 0 if it has none.
-func (c collection) read(r *http.Request) (registry.Object, int32, error) {
+// input is an object that a client sent, with the address of the path.
+type input struct {
+	object   registry.Object
+	version  int32    // resourceVersion in the body; 0: none
+	warnings []string // for the response
+}
+
+// read returns the object in the body of a POST or PUT.
+func (c collection) read(r *http.Request) (input, error) {
 	text, err := readBody(r)
 	if err != nil {
-		return registry.Object{}, 0, err
+		return input{}, err
 	}
 	var doc request
 	if err := text.decode(&doc); err != nil {
-		return registry.Object{}, 0, err
+		return input{}, err
 	}
-	o, err := c.address(r.Context(), doc, mux.Vars(r))
-	return o, doc.Metadata.ResourceVersion, err
+	return c.address(r.Context(), doc, mux.Vars(r))
 }
 
 // readPatch returns the merge patch in the body.
@@ -65,55 +70,57 @@ func (c collection) readPatch(r *http.Request) ([]byte, error) {
 }
 
 // merge applies a merge patch to an object, and reads the result as a PUT.
-func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (registry.Object, error) {
+func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (input, error) {
 	whole, err := encode(toDocument(current))
 	if err != nil {
-		return registry.Object{}, err
+		return input{}, err
 	}
 	merged, err := jsonpatch.MergePatch(whole, patch)
 	if err != nil {
-		return registry.Object{}, badRequest("cannot apply the patch: %v", err)
+		return input{}, badRequest("cannot apply the patch: %v", err)
 	}
 	var doc request
 	if err := (body{json: merged, isYAML: true}).decode(&doc); err != nil {
-		return registry.Object{}, err
+		return input{}, err
 	}
 	return c.address(ctx, doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
 }
 
-// address returns the object of a request with the address of the path. Different addresses in the
-// body are refused.
-func (c collection) address(ctx context.Context, doc request, path map[string]string) (registry.Object, error) {
+// address returns the object of a request with the address of the path. A different name in the
+// body is refused. A different namespace is ignored with a warning, as by Ververica Platform.
+func (c collection) address(ctx context.Context, doc request, path map[string]string) (input, error) {
+	var warnings []string
 	if doc.Kind != "" && doc.Kind != string(c.kind) {
-		return registry.Object{}, badRequest("kind is %q, but the path is for %s: correct or omit it", doc.Kind, c.kind)
+		return input{}, badRequest("kind is %q, but the path is for %s: correct or omit it", doc.Kind, c.kind)
 	}
 	if doc.APIVersion != "" && doc.APIVersion != apiVersion {
-		return registry.Object{}, badRequest("apiVersion is %q, but the API has %q: correct or omit it", doc.APIVersion, apiVersion)
+		return input{}, badRequest("apiVersion is %q, but the API has %q: correct or omit it", doc.APIVersion, apiVersion)
 	}
 	if ns := doc.Metadata.Namespace; ns != "" && ns != path["namespace"] {
-		return registry.Object{}, badRequest("metadata.namespace is %q, but the path has %q: correct or omit it", ns, path["namespace"])
+		warnings = append(warnings, fmt.Sprintf("metadata.namespace is %s, but the path has %q, which counts: correct or omit it", excerpt(ns), path["namespace"]))
 	}
 	name, named := path["name"]
 	if named && doc.Metadata.Name != "" {
 		same, err := c.registry.SameName(ctx, c.kind, path["namespace"], doc.Metadata.Name, name)
 		if err != nil {
-			return registry.Object{}, err
+			return input{}, err
 		}
 		if !same {
-			return registry.Object{}, badRequest("metadata.name is %q, but the path has %q: correct or omit it", doc.Metadata.Name, name)
+			return input{}, badRequest("metadata.name is %q, but the path has %q: correct or omit it", doc.Metadata.Name, name)
 		}
 	}
 	if !named {
 		name = doc.Metadata.Name
 	}
-	return registry.Object{
+	o := registry.Object{
 		Kind: c.kind,
 		Metadata: registry.Metadata{
 			Name: name, DisplayName: doc.Metadata.DisplayName, Namespace: path["namespace"],
 			Labels: doc.Metadata.Labels, Annotations: doc.Metadata.Annotations,
 		},
 		Spec: []byte(doc.Spec),
-	}, nil
+	}
+	return input{o, doc.Metadata.ResourceVersion, warnings}, nil
 }
 
 // body is the body of a request, as JSON.

@@ -3,6 +3,7 @@ package rest
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"maps"
 	"mime"
@@ -19,6 +20,22 @@ import (
 
 // accepted are the media types and encodings that a client accepts, besides JSON.
 type accepted struct{ yaml, gzip bool }
+
+// addWarnings adds a Warning header of code 299 for each text.
+func addWarnings(header http.Header, texts ...string) {
+	for _, text := range texts {
+		header.Add("Warning", fmt.Sprintf("299 drey %q", text))
+	}
+}
+
+// excerpt quotes untrusted text for a header, truncated to 80 bytes.
+func excerpt(text string) string {
+	const most = 80
+	if len(text) > most {
+		return strconv.Quote(text[:most]) + "..."
+	}
+	return strconv.Quote(text)
+}
 
 // send writes a response. Errors are always JSON. A list is encoded item by item, to have it in
 // memory once.
