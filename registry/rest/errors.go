@@ -59,14 +59,18 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonIDTaken:                  http.StatusConflict,
 }
 
-// errorBody is the body of an error. Clients depend on an object with a string message.
+// errorBody is the body of an error, a superset of Ververica Platform's. Clients depend on an
+// object with a string message, and read .status.state of every response: it has no status.
 type errorBody struct {
-	Timestamp string          `json:"timestamp"`
-	Status    int             `json:"status"`
-	Error     string          `json:"error"`
-	Reason    registry.Reason `json:"reason"`
-	Message   string          `json:"message"`
-	Path      string          `json:"path"`
+	Kind       string          `json:"kind"`
+	APIVersion string          `json:"apiVersion"`
+	StatusCode int             `json:"statusCode"`
+	Error      string          `json:"error"`
+	Reason     registry.Reason `json:"reason"`
+	Message    string          `json:"message"`
+	Context    struct{}        `json:"context"`
+	Timestamp  string          `json:"timestamp"`
+	Path       string          `json:"path"`
 }
 
 // problemOf converts an error for the client. It logs failures, whose details clients do not get.
@@ -93,12 +97,14 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 
 func (p *problem) body(r *http.Request) errorBody {
 	return errorBody{
-		Timestamp: time.Now().UTC().Format(time.RFC3339),
-		Status:    p.status,
-		Error:     http.StatusText(p.status),
-		Reason:    p.reason,
-		Message:   validText(p.message),
-		Path:      validText(r.URL.Path),
+		Kind:       "Error",
+		APIVersion: apiVersion,
+		StatusCode: p.status,
+		Error:      http.StatusText(p.status),
+		Reason:     p.reason,
+		Message:    validText(p.message),
+		Timestamp:  time.Now().UTC().Format(time.RFC3339),
+		Path:       validText(r.URL.Path),
 	}
 }
 
