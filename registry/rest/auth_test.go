@@ -238,7 +238,7 @@ func TestTokenRequestInvalid(t *testing.T) {
 		`{"name":"namespaces/team-b/apitokens/ci","role":"owner"}`:      "but the path has",
 		`{"name":"c/i","role":"owner"}`:                                 "c/i",
 		`{"role":"owner"}`:                                              "name",
-		`{"name":7,"role":"owner"}`:                                     "a string",
+		`{"name":[7],"role":"owner"}`:                                     "a string",
 		`{"name":"` + strings.Repeat("x", 300) + `","role":"owner"}`:    "250",
 		`{"name":"namespaces/team-a/apitokens/../x","role":"owner"}`:    "../x",
 		`{"name":"namespaces/team-a/apitokens/team-a","role":"owner "}`: "viewer, editor or owner",

@@ -183,7 +183,11 @@ func (c collection) respond(status int, o registry.Object, warnings ...string) r
 	return response{status: status, body: toDocument(o), header: header}
 }
 
+// toDocument returns an object for a response. A write with kubectl may have numbers in string fields.
 func toDocument(o registry.Object) document {
+	if o.Kind == registry.Deployment || o.Kind == registry.SessionCluster {
+		o.Spec, _ = stringFields.Member("spec").Quote(o.Spec)
+	}
 	return document{Kind: o.Kind, APIVersion: apiVersion, Metadata: o.Metadata, Spec: o.Spec}
 }
 

@@ -123,10 +123,13 @@ func (c collection) address(ctx context.Context, doc request, path map[string]st
 	return input{o, doc.Metadata.ResourceVersion, warnings}, nil
 }
 
-// body is the body of a request, as JSON.
+// body is the body of a request, as JSON with strings in [stringFields].
 type body struct {
 	json   []byte
 	isYAML bool // before conversion: offsets into json mean nothing to the client
+
+	sent   []byte
+	quotes []int64 // offsets in json of quotes that are not in sent
 }
 
 // Limits of the memory for bodies of requests in flight, in bytes.
@@ -182,16 +185,19 @@ func readBody(r *http.Request) (body, error) {
 		return body{}, badRequest("the body is empty: send the object as JSON or YAML")
 	}
 	if isYAML {
-		if text, err = yamljson.ToJSON(text); err != nil {
+		converted, err := yamljson.ToJSON(text, stringFields)
+		if err != nil {
 			return body{}, badRequest("the body is not valid YAML: %v", err)
 		}
+		return body{json: converted, isYAML: true, sent: text}, nil
 	}
-	return body{text, isYAML}, nil
+	quoted, quotes := stringFields.Quote(text)
+	return body{json: quoted, sent: text, quotes: quotes}, nil
 }
 
 func (b body) decode(v any) error {
 	if err := jsonv2.Unmarshal(b.json, v); err != nil {
-		return badRequest("%s", describeJSONError(err, b.json, !b.isYAML))
+		return badRequest("%s", b.describe(err))
 	}
 	return nil
 }
@@ -219,9 +225,8 @@ func readsAsYAML(method, contentType string) (bool, error) {
 		fmt.Sprintf("the Content-Type %q is not supported: send application/json or application/yaml (curl: -H 'Content-Type: application/json')", contentType)}
 }
 
-// describeJSONError formats a decoding error with its position: line and column with position set,
-// else only the path.
-func describeJSONError(err error, text []byte, position bool) string {
+// describe formats a decoding error with its position: line and column in JSON, else the path.
+func (b body) describe(err error) string {
 	var offset int64
 	var pointer jsontext.Pointer
 	what := err.Error()
@@ -239,12 +244,12 @@ func describeJSONError(err error, text []byte, position bool) string {
 	}
 	path := strings.TrimPrefix(strings.ReplaceAll(string(pointer), "/", "."), ".")
 	switch {
-	case !position && path == "":
+	case b.isYAML && path == "":
 		return "the body is not an object: " + what
-	case !position:
+	case b.isYAML:
 		return fmt.Sprintf("%s: %s", path, what)
 	}
-	line, column := lineAndColumn(text, offset)
+	line, column := lineAndColumn(b.sent, yamljson.Unquoted(offset, b.quotes))
 	if path != "" {
 		path = ", at " + path
 	}

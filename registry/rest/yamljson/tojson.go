@@ -29,9 +29,9 @@ const maxBytes = 4 << 20
 const maxDepth = 200
 
 // ToJSON converts a YAML document. Plain scalars have the types that kubectl gives them: yes is true, and
-// a date is text. Duplicate keys, excessive aliases and a second document are errors, with line and
+// a date is text. Keys and the scalars of fields are text as written. Duplicate keys, excessive aliases and a second document are errors, with line and
 // column.
-func ToJSON(text []byte) ([]byte, error) {
+func ToJSON(text []byte, fields *Strings) ([]byte, error) {
 	dec := yamlv3.NewDecoder(bytes.NewReader(text))
 	var root yamlv3.Node
 	if err := dec.Decode(&root); err != nil {
@@ -46,7 +46,7 @@ func ToJSON(text []byte) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	w := writer{out: jsontext.NewEncoder(&out)}
-	if err := w.write(&root, 0); err != nil {
+	if err := w.write(&root, 0, fields); err != nil {
 		return nil, err
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
@@ -71,7 +71,7 @@ func (w *writer) spend(n *yamlv3.Node, nodes, bytes int) error {
 	return nil
 }
 
-func (w *writer) write(n *yamlv3.Node, depth int) error {
+func (w *writer) write(n *yamlv3.Node, depth int, fields *Strings) error {
 	if err := w.spend(n, 1, 0); err != nil {
 		return err
 	}
@@ -80,15 +80,18 @@ func (w *writer) write(n *yamlv3.Node, depth int) error {
 	}
 	switch n.Kind {
 	case yamlv3.DocumentNode:
-		return w.write(n.Content[0], depth)
+		return w.write(n.Content[0], depth, fields)
 	case yamlv3.AliasNode:
-		return w.write(n.Alias, depth+1)
+		return w.write(n.Alias, depth+1, fields)
 	case yamlv3.SequenceNode:
-		return w.writeList(n, depth)
+		return w.writeList(n, depth, fields)
 	case yamlv3.MappingNode:
-		return w.writeObject(n, depth)
+		return w.writeObject(n, depth, fields)
 	case yamlv3.ScalarNode:
 		value, err := scalar(n)
+		if fields != nil && fields.isString && (err == nil && value.Kind() != 'n' || infinite.MatchString(n.Value)) {
+			value, err = quote(n)
+		}
 		if err == nil {
 			err = w.spend(n, 0, len(value))
 		}
@@ -100,19 +103,19 @@ func (w *writer) write(n *yamlv3.Node, depth int) error {
 	return at(n, "unsupported node")
 }
 
-func (w *writer) writeList(n *yamlv3.Node, depth int) error {
+func (w *writer) writeList(n *yamlv3.Node, depth int, fields *Strings) error {
 	if err := w.out.WriteToken(jsontext.BeginArray); err != nil {
 		return err
 	}
 	for _, item := range n.Content {
-		if err := w.write(item, depth+1); err != nil {
+		if err := w.write(item, depth+1, fields.item()); err != nil {
 			return err
 		}
 	}
 	return w.out.WriteToken(jsontext.EndArray)
 }
 
-func (w *writer) writeObject(n *yamlv3.Node, depth int) error {
+func (w *writer) writeObject(n *yamlv3.Node, depth int, fields *Strings) error {
 	members, err := w.members(n, depth)
 	if err != nil {
 		return err
@@ -124,7 +127,7 @@ func (w *writer) writeObject(n *yamlv3.Node, depth int) error {
 		if err := w.out.WriteToken(jsontext.String(m.name)); err != nil {
 			return at(m.value, "key %q: %v", m.name, err)
 		}
-		if err := w.write(m.value, depth+1); err != nil {
+		if err := w.write(m.value, depth+1, fields.Member(m.name)); err != nil {
 			return err
 		}
 	}
@@ -208,7 +211,10 @@ func keyName(n *yamlv3.Node) (string, error) {
 		err = jsonv2.Unmarshal(value, &text)
 		return text, err
 	}
-	return string(value), nil // numbers and booleans by their text, as kubectl
+	if value.Kind() == 'n' {
+		return "null", nil
+	}
+	return n.Value, nil // numbers and booleans as written: kubectl makes y true
 }
 
 // number matches the numbers of JSON.

@@ -19,7 +19,7 @@ func TestPlainScalars(t *testing.T) {
 		"{a: [1, b], c: {}}", "a: &x {b: 1}\nc: *x", "a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}", "a: &x {b: 1}\ne: &y {c: 2}\nd: {<<: [*x, *y], f: 3}", "'1': a", "\"\\u00fc\\x41\"", "? a\n: b",
 	} {
 		want, wantErr := yaml.YAMLToJSON([]byte(text))
-		got, err := yamljson.ToJSON([]byte(text))
+		got, err := yamljson.ToJSON([]byte(text), nil)
 		if (err != nil) != (wantErr != nil) && text != "" {
 			t.Errorf("%q: error %v, kubectl's is %v", text, err, wantErr)
 			continue
@@ -30,10 +30,65 @@ func TestPlainScalars(t *testing.T) {
 	}
 }
 
+// TestKeys: keys are text as written.
+func TestKeys(t *testing.T) {
+	for _, key := range []string{"y", "no", "On", "123", "0x1F", "1_000", "1.20", "'1'"} {
+		got, err := yamljson.ToJSON([]byte(key+": a"), nil)
+		if want := `{"` + strings.Trim(key, "'") + `":"a"}`; err != nil || string(got) != want {
+			t.Errorf("%s became %s, %v, want %s", key, got, err, want)
+		}
+	}
+}
+
+// TestStringFields: scalars of string fields are text as written, in YAML and JSON.
+func TestStringFields(t *testing.T) {
+	fields := yamljson.NewStrings("name", "labels.*", "labels.deep.no", "list[]", "env[].value")
+	for text, want := range map[string]string{
+		"name: y":                      `{"name":"y"}`,
+		"name: 0123":                   `{"name":"0123"}`,
+		"name: .inf":                   `{"name":".inf"}`,
+		"name: 2026-01-02":             `{"name":"2026-01-02"}`,
+		"name: !!int '7'":              `{"name":"7"}`,
+		"name: ~":                      `{"name":null}`,
+		"name: {name: 1}":              `{"name":{"name":1}}`,
+		"other: 1.20":                  `{"other":1.20}`,
+		"a: &a 1.20\nname: *a\nb: *a":  `{"a":1.20,"name":"1.20","b":1.20}`,
+		"labels: {on: off, n: [1, y]}": `{"labels":{"on":"off","n":[1,true]}}`,
+		"labels: {deep: {no: 1}}":      `{"labels":{"deep":{"no":"1"}}}`,
+		"list: [1, 0x10, {a: 1}]":      `{"list":["1","0x10",{"a":1}]}`,
+		"env: [{name: 1, value: yes}]": `{"env":[{"name":1,"value":"yes"}]}`,
+		"env: {value: 1}":              `{"env":{"value":1}}`,
+	} {
+		if got, err := yamljson.ToJSON([]byte(text), fields); err != nil || string(got) != want {
+			t.Errorf("%s became %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"name": 1.20 , "x":1}`:                   `{"name": "1.20" , "x":1}`,
+		`{"name":null,"other":true}`:               `{"name":null,"other":true}`,
+		`{"labels":{"a":true,"b":"c","d":-1e400}}`: `{"labels":{"a":"true","b":"c","d":"-1e400"}}`,
+		`{"list":[1,[2],"3",false]}`:               `{"list":["1",[2],"3","false"]}`,
+		`{"env":[{"value":1},{"name":2}]}`:         `{"env":[{"value":"1"},{"name":2}]}`,
+		`{"name":1,"name":2}`:                      `{"name":"1","name":"2"}`,
+		`{"name":1,`:                               `{"name":"1",`,
+		`{"name":01}`:                              `{"name":"0"1}`, // invalid at the same place
+		`[1]`:                                      `[1]`,
+		``:                                         ``,
+	} {
+		got, inserted := fields.Quote([]byte(text))
+		if string(got) != want {
+			t.Errorf("%s became %s, want %s", text, got, want)
+		}
+		if at := yamljson.Unquoted(int64(len(got)), inserted); at != int64(len(text)) {
+			t.Errorf("%s: the end is at %d, want %d", text, at, len(text))
+		}
+	}
+}
+
 // TestNumberDigits: numbers keep their digits.
 func TestNumberDigits(t *testing.T) {
 	for _, n := range []string{"12345678901234567890.10", "1e400", "-0", "0.1000", "9007199254740993", "1E+2"} {
-		got, err := yamljson.ToJSON([]byte("a: " + n))
+		got, err := yamljson.ToJSON([]byte("a: "+n), nil)
 		if want := `{"a":` + n + `}`; err != nil || string(got) != want {
 			t.Errorf("%s became %s, %v", n, got, err)
 		}
@@ -57,7 +112,7 @@ func TestInvalidYAML(t *testing.T) {
 		"a: &a [*a]":                     "",
 		"x: &x {k: 1}\ny: {<<: [*x, 7]}": "only an object can be merged",
 	} {
-		if got, err := yamljson.ToJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
+		if got, err := yamljson.ToJSON([]byte(text), nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%.60q: got %.60s, %v, want an error that says %q", text, got, err, says)
 		}
 	}
@@ -86,7 +141,7 @@ func longBombs() map[string]string {
 // TestAliasExpansionBytes: aliases of long texts are bounded in bytes.
 func TestAliasExpansionBytes(t *testing.T) {
 	for name, text := range longBombs() {
-		if _, err := yamljson.ToJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), "bytes") || !strings.Contains(err.Error(), "line ") {
+		if _, err := yamljson.ToJSON([]byte(text), nil); err == nil || !strings.Contains(err.Error(), "bytes") || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%s: got error %v, want one that says where its aliases make too many bytes", name, err)
 		}
 	}
@@ -95,7 +150,7 @@ func TestAliasExpansionBytes(t *testing.T) {
 // TestLargestBody: a body of the maximum size is within the bounds.
 func TestLargestBody(t *testing.T) {
 	for _, text := range []string{`"` + strings.Repeat(`\0`, 1<<19-1) + `"`, "? " + strings.Repeat("long key", 1<<16) + "\n: " + strings.Repeat("é", 1<<18)} {
-		if _, err := yamljson.ToJSON([]byte(text)); err != nil {
+		if _, err := yamljson.ToJSON([]byte(text), nil); err != nil {
 			t.Errorf("%d bytes of text: %v", len(text), err)
 		}
 	}
@@ -143,7 +198,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		back, err := yamljson.ToJSON(asYAML)
+		back, err := yamljson.ToJSON(asYAML, nil)
 		if err != nil {
 			t.Fatalf("%s\n%s: %v", text, asYAML, err)
 		}
@@ -156,7 +211,7 @@ func FuzzRoundTrip(f *testing.F) {
 func FuzzToJSON(f *testing.F) {
 	f.Add("a: &x {b: 1}\nc: {<<: *x}")
 	f.Fuzz(func(t *testing.T, text string) {
-		if got, err := yamljson.ToJSON([]byte(text)); err == nil && !jsontext.Value(got).IsValid() {
+		if got, err := yamljson.ToJSON([]byte(text), nil); err == nil && !jsontext.Value(got).IsValid() {
 			t.Errorf("%q became %q", text, got)
 		}
 	})
