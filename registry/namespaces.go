@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -23,18 +22,21 @@ func (r *Registry) GetNamespace(ctx context.Context, name string, c Consistency)
 	return o, err
 }
 
-// CreateNamespace creates a platform namespace. Refused with [ReasonAlreadyExists] or
-// [ReasonInvalidName].
-func (r *Registry) CreateNamespace(ctx context.Context, name string) (Object, error) {
+// CreateNamespace creates a platform namespace. Refused with [ReasonAlreadyExists],
+// [ReasonInvalidName] or [ReasonInvalidSpec].
+func (r *Registry) CreateNamespace(ctx context.Context, name string, bindings ...RoleBinding) (Object, error) {
 	if !checkNamespaceName(name) {
 		return Object{}, refuse(ReasonInvalidName,
 			"%s is not a valid name for a platform namespace: use 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end", quote(name))
+	}
+	if err := checkRoleBindings(bindings); err != nil {
+		return Object{}, err
 	}
 	now := r.timestamp()
 	stored, err := r.store.Create(ctx, Object{
 		Kind:     Namespace,
 		Metadata: Metadata{ID: uuid.NewString(), Name: name, CreatedAt: now, ModifiedAt: now, Labels: map[string]string{}, Annotations: map[string]string{}},
-		Spec:     json.RawMessage("{}"),
+		Spec:     NamespaceSpec(bindings),
 	})
 	if errors.Is(err, ErrExists) {
 		return Object{}, refuse(ReasonAlreadyExists, "platform namespace %s already exists", quote(name))

@@ -69,7 +69,7 @@ const (
 	Deployment Kind = "Deployment"
 	// SessionCluster is a Flink session cluster. Drey reads the references in its spec.
 	SessionCluster Kind = "SessionCluster"
-	// Namespace is a platform namespace. It has a name and an empty spec.
+	// Namespace is a platform namespace. Its spec has its role bindings.
 	Namespace Kind = "Namespace"
 	// APIToken grants access to a platform namespace, or to all with [Everywhere]. Package
 	// access defines its spec.

@@ -94,6 +94,8 @@ type holder struct {
 	name      string
 	namespace string // or [registry.Everywhere]
 	role      Role
+	member    string // in role bindings
+	tokens    *Tokens
 }
 
 func (h holder) Name() string { return h.name }
@@ -103,14 +105,22 @@ func (h holder) Name() string { return h.name }
 func (h holder) MayCreatePods(context.Context, string) (bool, error) { return true, nil }
 
 func (h holder) May(_ context.Context, r Request) (bool, error) {
+	if ok := h.mayByToken(r); ok || r.Kind == registry.Namespace && r.Verb == Create {
+		return ok, nil
+	}
+	return h.tokens.bound(h.member, r), nil
+}
+
+// mayByToken reports whether the role of the token permits a request.
+func (h holder) mayByToken(r Request) bool {
 	if h.namespace == registry.Everywhere {
-		return h.role.Allows(r.Verb, r.Kind), nil
+		return h.role.Allows(r.Verb, r.Kind)
 	}
 	if r.Kind == registry.Namespace && r.Namespace == "" {
-		return r.Verb == List, nil // the list is filtered by get
+		return r.Verb == List // the list is filtered by get
 	}
 	if r.Kind == registry.Namespace && r.Verb == Create {
-		return false, nil // no role covers a new platform namespace
+		return false // no role covers a new platform namespace
 	}
-	return r.Namespace == h.namespace && h.role.Allows(r.Verb, r.Kind), nil
+	return r.Namespace == h.namespace && h.role.Allows(r.Verb, r.Kind)
 }

@@ -65,10 +65,12 @@ func RoleOf(o registry.Object) (Role, error) {
 	return s.Role, nil
 }
 
-// Tokens authenticates callers by API tokens.
+// Tokens authenticates callers by API tokens, and authorizes them by their roles and the role bindings of
+// platform namespaces.
 type Tokens struct {
-	mu    sync.RWMutex
-	byKey map[string]known
+	mu       sync.RWMutex
+	byKey    map[string]known
+	bindings map[string][]registry.RoleBinding // by platform namespace
 }
 
 type known struct {
@@ -78,8 +80,22 @@ type known struct {
 
 // Follow returns the tokens of a store, kept up to date until ctx ends.
 func Follow(ctx context.Context, store registry.Store) (*Tokens, error) {
-	t := &Tokens{byKey: make(map[string]known)}
+	t := &Tokens{byKey: make(map[string]known), bindings: make(map[string][]registry.RoleBinding)}
+	if err := store.Watch(ctx, registry.Namespace, t.observeNamespace); err != nil {
+		return nil, err
+	}
 	return t, store.Watch(ctx, registry.APIToken, t.observe)
+}
+
+func (t *Tokens) observeNamespace(e registry.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := e.Object.Metadata.Name
+	if bindings := registry.RoleBindings(e.Object); e.Change != registry.Deleted && len(bindings) > 0 {
+		t.bindings[name] = bindings
+	} else {
+		delete(t.bindings, name)
+	}
 }
 
 func (t *Tokens) observe(e registry.Event) {
@@ -95,7 +111,7 @@ func (t *Tokens) observe(e registry.Event) {
 	}
 	m := e.Object.Metadata
 	t.byKey[s.Key] = known{[sha256.Size]byte(s.Hash), holder{
-		name: "token " + m.Namespace + "/" + m.Name, namespace: m.Namespace, role: s.Role,
+		name: "token " + m.Namespace + "/" + m.Name, namespace: m.Namespace, role: s.Role, member: memberOf(m), tokens: t,
 	}}
 }
 

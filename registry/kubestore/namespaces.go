@@ -26,6 +26,7 @@ type namespace struct {
 	uid      types.UID
 	name     string
 	created  time.Time
+	bindings string // the annotation
 	labeled  bool
 	shown    bool // as a platform namespace
 	notReady notReady
@@ -40,8 +41,28 @@ func (n *namespace) view() registry.Object {
 			ID: string(n.uid), Name: n.name, CreatedAt: created, ModifiedAt: created,
 			Labels: map[string]string{}, Annotations: map[string]string{}, ResourceVersion: 1,
 		},
-		Spec: json.RawMessage("{}"),
+		Spec: specOfBindings(n.bindings),
 	}
+}
+
+// specOfBindings returns the spec of a platform namespace from the annotation, which any editor of the
+// Kubernetes namespace may write.
+func specOfBindings(annotation string) json.RawMessage {
+	var bindings []registry.RoleBinding
+	if json.Unmarshal([]byte(annotation), &bindings) != nil {
+		bindings = nil
+	}
+	return registry.NamespaceSpec(bindings)
+}
+
+// annotationOf returns the annotation with the role bindings of a platform namespace; "": none.
+func annotationOf(o registry.Object) string {
+	bindings := registry.RoleBindings(o)
+	if len(bindings) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(bindings) // strings marshal
+	return string(text)
 }
 
 // publishNamespace publishes when a Kubernetes namespace becomes a platform namespace, or
@@ -64,7 +85,7 @@ func (c *objectCache) publishNamespace(name string) {
 
 func (c *objectCache) upsertNamespace(o metav1.Object) {
 	n := &namespace{
-		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, labeled: o.GetLabels()[v1.LabelPlatform] == "true", notReady: c.namespaceNotReady(o),
+		uid: o.GetUID(), name: o.GetName(), created: o.GetCreationTimestamp().Time, bindings: o.GetAnnotations()[v1.AnnotationRoleBindings], labeled: o.GetLabels()[v1.LabelPlatform] == "true", notReady: c.namespaceNotReady(o),
 	}
 	old := c.namespaces[n.name]
 	if old == nil || old.notReady != n.notReady {
@@ -78,6 +99,9 @@ func (c *objectCache) upsertNamespace(o metav1.Object) {
 		}
 	}
 	c.namespaces[n.name] = n
+	if old != nil && n.shown && old.bindings != n.bindings {
+		c.feed.Publish(registry.Event{Change: registry.Modified, Object: n.view()})
+	}
 	c.publishNamespace(n.name)
 }
 
@@ -149,7 +173,7 @@ func (s *Store) getKubernetesNamespace(ctx context.Context, name string) (liveNa
 	if err != nil {
 		return liveNamespace{}, err
 	}
-	live := liveNamespace{namespace{uid: found.UID, name: name, created: found.CreationTimestamp.Time}, found.ResourceVersion}
+	live := liveNamespace{namespace{uid: found.UID, name: name, created: found.CreationTimestamp.Time, bindings: found.Annotations[v1.AnnotationRoleBindings]}, found.ResourceVersion}
 	live.shown = found.Labels[v1.LabelPlatform] == "true" || name == registry.DefaultNamespace
 	for _, r := range codec.Resources {
 		if live.shown {
@@ -174,14 +198,15 @@ func (s *Store) hasObjects(ctx context.Context, name string, r *codec.Resource) 
 }
 
 // createNamespace makes a Kubernetes namespace a platform namespace.
-func (s *Store) createNamespace(ctx context.Context, name string) (registry.Object, error) {
+func (s *Store) createNamespace(ctx context.Context, o registry.Object) (registry.Object, error) {
+	name, bindings := o.Metadata.Name, annotationOf(o)
 	if name == registry.DefaultNamespace {
 		return registry.Object{}, registry.ErrExists
 	}
 	err := registry.ErrConflict
 	var created metav1.Object
 	for try := 0; try < maxAttempts && errors.Is(err, registry.ErrConflict); try++ {
-		created, err = s.tryCreateNamespace(ctx, name)
+		created, err = s.tryCreateNamespace(ctx, name, bindings)
 	}
 	switch {
 	case errors.Is(err, registry.ErrConflict):
@@ -191,20 +216,65 @@ func (s *Store) createNamespace(ctx context.Context, name string) (registry.Obje
 		return registry.Object{}, err
 	}
 	s.waitForCache(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n != nil && n.shown }, func() {})
-	n := namespace{uid: created.GetUID(), name: name, created: created.GetCreationTimestamp().Time}
+	n := namespace{uid: created.GetUID(), name: name, created: created.GetCreationTimestamp().Time, bindings: bindings}
 	return n.view(), nil
+}
+
+// updateNamespace replaces the role bindings of a platform namespace. Its version is always 1: the
+// patch itself detects other writers.
+func (s *Store) updateNamespace(ctx context.Context, o registry.Object, expected int32) (registry.Object, error) {
+	name, bindings := o.Metadata.Name, annotationOf(o)
+	if s.options.PlatformNamespace != "" {
+		return registry.Object{}, bindingsForbidden(name)
+	}
+	live, err := s.getKubernetesNamespace(ctx, name)
+	switch {
+	case err == nil && !live.shown:
+		return registry.Object{}, registry.ErrNotFound
+	case err == nil && live.view().Metadata.ResourceVersion != expected:
+		return registry.Object{}, registry.ErrConflict
+	case err != nil:
+		return registry.Object{}, err
+	}
+	change := map[string]any{"resourceVersion": live.resourceVersion, "annotations": map[string]any{v1.AnnotationRoleBindings: orNull(bindings)}}
+	switch _, err := s.patchNamespace(ctx, name, change); {
+	case apierrors.IsConflict(err):
+		return registry.Object{}, registry.ErrConflict
+	case apierrors.IsNotFound(err):
+		return registry.Object{}, registry.ErrNotFound
+	case apierrors.IsForbidden(err):
+		return registry.Object{}, bindingsForbidden(name)
+	case err != nil:
+		return registry.Object{}, s.options.toRegistryError(ctx, "annotate namespace "+name, err)
+	}
+	s.waitForCache(ctx, registry.Namespace, func() bool { n := s.namespaces[name]; return n == nil || n.bindings == bindings }, func() {})
+	live.bindings = bindings
+	return live.view(), nil
+}
+
+func bindingsForbidden(name string) error {
+	return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
+		"drey is not permitted to keep role bindings of platform namespace %q: they would grant nothing: use kubectl create rolebinding -n %s", name, name)}
+}
+
+// orNull returns nil for an empty text, which removes a key in a merge patch.
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
 }
 
 // tryCreateNamespace tries once to create a platform namespace. ErrExists if it is one,
 // ErrConflict if the Kubernetes namespace changed meanwhile.
-func (s *Store) tryCreateNamespace(ctx context.Context, name string) (metav1.Object, error) {
+func (s *Store) tryCreateNamespace(ctx context.Context, name, bindings string) (metav1.Object, error) {
 	live, err := s.getKubernetesNamespace(ctx, name)
 	var created metav1.Object
 	var remedy string // precedes kubectl label
 	switch {
 	case errors.Is(err, registry.ErrNotFound) && s.options.CreateNamespaces:
 		remedy = "kubectl create namespace " + name + " && "
-		if created, err = s.createKubernetesNamespace(ctx, name); apierrors.IsAlreadyExists(err) {
+		if created, err = s.createKubernetesNamespace(ctx, name, bindings); apierrors.IsAlreadyExists(err) {
 			return nil, registry.ErrConflict
 		}
 	case errors.Is(err, registry.ErrNotFound):
@@ -215,7 +285,11 @@ func (s *Store) tryCreateNamespace(ctx context.Context, name string) (metav1.Obj
 	case live.shown:
 		return nil, registry.ErrExists
 	default:
-		created, err = s.patchLabel(ctx, name, "true", live.resourceVersion)
+		created, err = s.patchNamespace(ctx, name, map[string]any{
+			"resourceVersion": live.resourceVersion,
+			"labels":          map[string]any{v1.LabelPlatform: "true"},
+			"annotations":     map[string]any{v1.AnnotationRoleBindings: orNull(bindings)},
+		})
 	}
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
@@ -228,7 +302,7 @@ func (s *Store) tryCreateNamespace(ctx context.Context, name string) (metav1.Obj
 }
 
 // deleteNamespace makes a platform namespace an ordinary Kubernetes namespace. It deletes
-// nothing but the label.
+// nothing but the label and the role bindings.
 func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32) error {
 	n, err := s.getNamespace(ctx, registry.Key{Kind: registry.Namespace, Name: name}, registry.Consistent)
 	if err != nil {
@@ -237,7 +311,8 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 	if n.Metadata.ResourceVersion != expected {
 		return registry.ErrConflict
 	}
-	switch _, err := s.patchLabel(ctx, name, nil, ""); {
+	change := map[string]any{"labels": map[string]any{v1.LabelPlatform: nil}, "annotations": map[string]any{v1.AnnotationRoleBindings: nil}}
+	switch _, err := s.patchNamespace(ctx, name, change); {
 	case apierrors.IsNotFound(err):
 		return registry.ErrNotFound
 	case apierrors.IsForbidden(err):
@@ -250,15 +325,11 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 	return nil
 }
 
-// patchLabel sets the label of platform namespaces, or removes it if value is nil. The patch
-// conflicts unless the namespace is at resourceVersion; "" matches any.
-func (s *Store) patchLabel(ctx context.Context, name string, value any, resourceVersion string) (metav1.Object, error) {
+// patchNamespace applies a merge patch to the metadata of a Kubernetes namespace. A resourceVersion
+// is a precondition.
+func (s *Store) patchNamespace(ctx context.Context, name string, metadata map[string]any) (metav1.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	metadata := map[string]any{"labels": map[string]any{v1.LabelPlatform: value}}
-	if resourceVersion != "" {
-		metadata["resourceVersion"] = resourceVersion
-	}
 	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return nil, err
@@ -266,11 +337,14 @@ func (s *Store) patchLabel(ctx context.Context, name string, value any, resource
 	return s.metadata.Resource(namespaceResource).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 }
 
-func (s *Store) createKubernetesNamespace(ctx context.Context, name string) (metav1.Object, error) {
+func (s *Store) createKubernetesNamespace(ctx context.Context, name, bindings string) (metav1.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 	o.SetName(name)
 	o.SetLabels(map[string]string{v1.LabelPlatform: "true"})
+	if bindings != "" {
+		o.SetAnnotations(map[string]string{v1.AnnotationRoleBindings: bindings})
+	}
 	return s.dynamic.Resource(namespaceResource).Create(ctx, o, metav1.CreateOptions{})
 }

@@ -23,7 +23,7 @@ func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object,
 	}
 	switch o.Kind {
 	case registry.Namespace:
-		return s.createNamespace(ctx, o.Metadata.Name)
+		return s.createNamespace(ctx, o)
 	case registry.APIToken:
 		return registry.Object{}, tokensNotSupported(o.Metadata.Namespace)
 	}
@@ -95,6 +95,9 @@ func (s *Store) existsError(ctx context.Context, r *codec.Resource, key registry
 func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (registry.Object, error) {
 	if err := s.checkOpen(ctx); err != nil {
 		return registry.Object{}, err
+	}
+	if o.Kind == registry.Namespace {
+		return s.updateNamespace(ctx, o, expected)
 	}
 	r := codec.Resources[o.Kind]
 	if r == nil {

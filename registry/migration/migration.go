@@ -61,8 +61,11 @@ func Plan(ctx context.Context, from, to registry.Store) ([]Step, error) {
 			switch other, ok := there[o.Key()]; {
 			case !keeps(kind):
 				step.State = Left
-			case ok && kind == registry.Namespace: // has no content
+			case ok && kind == registry.Namespace: // has an id per store
 				step.State = There
+				if !sameJSON(o.Spec, there[o.Key()].Spec) {
+					step.State, step.Why = Differs, fmt.Sprintf("its spec is %.200s, and there %.200s", o.Spec, there[o.Key()].Spec)
+				}
 			case ok:
 				step.State = There
 				if step.Why = difference(o, other); step.Why != "" {

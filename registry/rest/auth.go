@@ -260,6 +260,8 @@ func (res resource) accessRequests(r *http.Request, method string) []access.Requ
 	switch {
 	case method == http.MethodPost:
 		return with(access.Create)
+	case method == http.MethodPut && res.kind == registry.Namespace: // creates none
+		return with(access.Update)
 	case method == http.MethodPut:
 		return with(access.Update, access.Create)
 	case method == http.MethodPatch:

@@ -122,6 +122,7 @@ func TestRolePermissions(t *testing.T) {
 		{"GET", spaces + "/team-a", "", "yyynyy"},
 		{"GET", spaces + "/team-b", "", "nnnyyy"},
 		{"POST", spaces, `{"name":"new"}`, "nnnnyn"},
+		{"PUT", spaces + "/team-a", `{"roleBindings":[{"role":"viewer","members":["system:authenticated"]}]}`, "nnynyn"},
 		{"DELETE", spaces + "/empty", "", "nnnnyn"},
 
 		{"GET", "/api/v1/namespaces/nowhere/deployments", "", "nnn" + "n" + "--"}, // 404 with permission
@@ -153,6 +154,46 @@ func TestRolePermissions(t *testing.T) {
 				if status != http.StatusUnauthorized || !strings.Contains(body, `"reason":"Unauthorized"`) || header.Get("WWW-Authenticate") == "" {
 					t.Errorf("%s got %d, want 401 with a challenge: %s", who, status, body)
 				}
+			}
+		})
+	}
+}
+
+// TestRoleBindings: role bindings of a platform namespace grant roles to API tokens, and a warning names
+// the members that have none.
+func TestRoleBindings(t *testing.T) {
+	const path, deployments = "/namespaces/v1/namespaces/team-a", "/api/v1/namespaces/team-a/deployments"
+	for _, row := range []struct {
+		name, bindings string
+		warning        string
+		reads, writes  int // of other owner, the owner of team-b
+	}{
+		{"none", `[]`, "", 403, 403},
+		{"all tokens", `[{"role":"viewer","members":["system:authenticated"]}]`, "", 200, 403},
+		{"one token", `[{"role":"viewer","members":["user:a"]},{"role":"editor","members":["namespaces/team-b/apitokens/other-owner"]}]`,
+			`grant nothing to \"user:a\": use`, 200, 201},
+		{"another token", `[{"role":"owner","members":["namespaces/team-b/apitokens/x"]}]`, "", 403, 403},
+		{"users", `[{"role":"owner","members":["user:a","group:b","user:a"]}]`, `grant nothing to \"user:a\", \"group:b\": use`, 403, 403},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			g := newGuarded(t)
+			owner, other := g.tokens["owner"], g.tokens["other owner"]
+			status, body, header := g.call(t, http.MethodPut, path, owner, `{"roleBindings":`+row.bindings+`}`)
+			if warning := header.Get("Warning"); status != http.StatusOK || row.warning == "" && warning != "" || !strings.Contains(warning, row.warning) {
+				t.Fatalf("PUT: got %d %s %q, want a warning with %q", status, body, warning, row.warning)
+			}
+			if status, body, _ := g.call(t, http.MethodGet, deployments, other, ""); status != row.reads {
+				t.Errorf("GET: got %d %s, want %d", status, body, row.reads)
+			}
+			if status, body, _ := g.call(t, http.MethodPost, deployments, other, `{"metadata":{"name":"new"},"spec":{}}`); status != row.writes {
+				t.Errorf("POST: got %d %s, want %d", status, body, row.writes)
+			}
+			if status, body, _ := g.call(t, http.MethodPut, path, other, `{}`); status != http.StatusForbidden {
+				t.Errorf("PUT of role bindings: got %d %s, want 403", status, body)
+			}
+			g.call(t, http.MethodPut, path, owner, `{}`)
+			if status, body, _ := g.call(t, http.MethodGet, deployments, other, ""); status != http.StatusForbidden {
+				t.Errorf("GET after the removal: got %d %s, want 403", status, body)
 			}
 		})
 	}
@@ -238,7 +279,7 @@ func TestTokenRequestInvalid(t *testing.T) {
 		`{"name":"namespaces/team-b/apitokens/ci","role":"owner"}`:      "but the path has",
 		`{"name":"c/i","role":"owner"}`:                                 "c/i",
 		`{"role":"owner"}`:                                              "name",
-		`{"name":[7],"role":"owner"}`:                                     "a string",
+		`{"name":[7],"role":"owner"}`:                                   "a string",
 		`{"name":"` + strings.Repeat("x", 300) + `","role":"owner"}`:    "250",
 		`{"name":"namespaces/team-a/apitokens/../x","role":"owner"}`:    "../x",
 		`{"name":"namespaces/team-a/apitokens/team-a","role":"owner "}`: "viewer, editor or owner",

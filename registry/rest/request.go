@@ -286,6 +286,8 @@ func wanted(e *jsonv2.SemanticError) string {
 	switch e.GoType.Kind().String() {
 	case "string":
 		return "a string"
+	case "slice":
+		return "an array"
 	case "int32":
 		return "a 32-bit integer"
 	default:

@@ -77,7 +77,7 @@ func New(o Options) http.Handler {
 		s.route(r, "/namespaces/v1/namespaces"+end, resource{kind: registry.Namespace}, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
 	}
 	s.route(r, "/namespaces/v1/namespaces/{namespace}", resource{kind: registry.Namespace, name: "namespace"},
-		methods{http.MethodGet: s.getNamespace, http.MethodDelete: s.deleteNamespace})
+		methods{http.MethodGet: s.getNamespace, http.MethodPut: s.putNamespace, http.MethodDelete: s.deleteNamespace})
 	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens", resource{kind: registry.APIToken},
 		methods{http.MethodGet: s.listTokens, http.MethodPost: s.createToken})
 	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens/{name}", resource{kind: registry.APIToken, name: "name"},

@@ -11,4 +11,6 @@ const (
 	AnnotationNumbers     = "drey.dev/numbers"      // JSON object: texts of numbers by JSON pointer into spec
 	AnnotationLabels      = "drey.dev/labels"       // JSON object: labels that are not valid in Kubernetes
 	AnnotationAnnotations = "drey.dev/annotations"  // JSON object: annotations that are not valid in Kubernetes
+
+	AnnotationRoleBindings = "drey.dev/role-bindings" // of a namespace: JSON array of the role bindings, which RBAC does not read
 )
