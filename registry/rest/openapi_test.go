@@ -32,7 +32,7 @@ func TestOpenAPIVersion(t *testing.T) {
 		}
 	}
 	if _, text := getText(t, server.URL+"/api/v1/status/system-info"); !strings.Contains(text,
-		`{"buildTime":"2026-03-01T00:00:00Z","buildVersion":"v1.2.3","commitShaLong":"0123456789abcdef0123456789abcdef01234567","commitShaShort":"0123456"}`) {
+		`{"buildTime":"2026-03-01T00:00:00Z","buildVersion":"2.6.1","commitShaLong":"0123456789abcdef0123456789abcdef01234567","commitShaShort":"0123456","dreyVersion":"v1.2.3"}`) {
 		t.Errorf("system-info: %s", text)
 	}
 }

@@ -21,8 +21,12 @@ import (
 type Options struct {
 	Registry *registry.Registry
 	Log      *slog.Logger
-	Build    Build                 // for system-info
-	Metrics  prometheus.Registerer // nil: no metrics
+	Build    Build // for system-info
+
+	// VVPVersion is the version of Ververica Platform in system-info; "": [DefaultVVPVersion].
+	VVPVersion string
+
+	Metrics prometheus.Registerer // nil: no metrics
 
 	// Access authenticates callers by their tokens. Nil: no authentication, every caller may do
 	// everything, for a server that listens on loopback only.
@@ -41,11 +45,14 @@ type Options struct {
 	Timeout time.Duration
 }
 
+// DefaultVVPVersion is the version of Ververica Platform whose API drey has.
+const DefaultVVPVersion = "2.6.1"
+
 // New returns a handler that serves the API.
 func New(o Options) http.Handler {
 	limit := cmp.Or(o.MaxInFlight, 256)
 	s := &server{
-		registry: o.Registry, log: o.Log, build: o.Build, metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
+		registry: o.Registry, log: o.Log, build: o.Build, vvpVersion: cmp.Or(o.VVPVersion, DefaultVVPVersion), metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
 		filter: filter{access: o.Access, throttle: access.NewThrottle(), inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
 	}
 	if o.AccessLog {
@@ -98,6 +105,7 @@ type server struct {
 	registry     *registry.Registry
 	log          *slog.Logger
 	build        Build
+	vvpVersion   string
 	metrics      *metrics
 	filter       filter
 	requestLevel slog.Level // of the log of requests
@@ -126,6 +134,7 @@ func (s *server) status(*http.Request) (response, error) {
 	}}, nil
 }
 
+// systemInfo has the version of Ververica Platform as buildVersion, which clients compare.
 func (s *server) systemInfo(*http.Request) (response, error) {
 	short := s.build.Commit
 	if len(short) > 7 {
@@ -134,7 +143,7 @@ func (s *server) systemInfo(*http.Request) (response, error) {
 	return response{status: http.StatusOK, body: map[string]any{
 		"kind": "SystemInformation", "apiVersion": apiVersion,
 		"status": map[string]any{"revisionInformation": map[string]string{
-			"buildVersion": s.build.Version, "buildTime": s.build.Time,
+			"buildVersion": s.vvpVersion, "dreyVersion": s.build.Version, "buildTime": s.build.Time,
 			"commitShaShort": short, "commitShaLong": s.build.Commit,
 		}},
 	}}, nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ type Options struct {
 	namespace          string
 	platformNamespaces []string
 	quota              resource.QuantityValue
+	vvpVersion         string
 	logFormat          string
 	logLevel           string
 	installWebhooks    bool
@@ -78,6 +80,7 @@ func (o *Options) BindFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.platformNamespaces, "platform-namespace", nil, "platform namespace to create at startup, beside default; repeatable")
 	o.quota.Quantity = *resource.NewQuantity(registry.DefaultQuota, resource.BinarySI)
 	f.Var(&o.quota, "platform-namespace-quota", "total size of the objects of a platform namespace, such as 32Mi; 0: unlimited")
+	f.StringVar(&o.vvpVersion, "vvp-version", rest.DefaultVVPVersion, "version of Ververica Platform that clients of the REST API see in system-info, and compare")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&o.installWebhooks, "install-webhooks", false, "register the webhooks by the URL of --webhook-bind-address, for a drey outside of the cluster")
@@ -87,6 +90,8 @@ func (o *Options) BindFlags(f *pflag.FlagSet) {
 	o.traces.BindFlags(f)
 	o.certs.bind(f)
 }
+
+var vvpVersions = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
 
 // complete defaults what depends on where drey runs, and validates the rest.
 func (o *Options) complete() error {
@@ -103,6 +108,9 @@ func (o *Options) complete() error {
 	}
 	if o.quota.Sign() < 0 {
 		return fmt.Errorf("--platform-namespace-quota is %s: use a size such as 32Mi, or 0 for unlimited", o.quota.String())
+	}
+	if !vvpVersions.MatchString(o.vvpVersion) {
+		return fmt.Errorf("--vvp-version is %q: use a version such as %s", o.vvpVersion, rest.DefaultVVPVersion)
 	}
 	if o.shutdownDelay < 0 {
 		return fmt.Errorf("--shutdown-delay is %s: want 0s or more", o.shutdownDelay)

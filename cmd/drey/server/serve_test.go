@@ -168,6 +168,7 @@ func TestServeInvalidOptions(t *testing.T) {
 		"a platform namespace of no name":  {append(free, "--platform-namespace", "No_Name"), []string{"No_Name", "platform namespace"}},
 		"a quota below nothing":            {[]string{"--platform-namespace-quota", "-1Mi"}, []string{"--platform-namespace-quota", "32Mi"}},
 		"a quota of no size":               {[]string{"--platform-namespace-quota", "much"}, []string{"--platform-namespace-quota", "much"}},
+		"a version of no numbers":          {[]string{"--vvp-version", "latest"}, []string{`"latest"`, "2.6.1"}},
 		"certificates of nowhere":          {[]string{"--certs", "letsencrypt"}, []string{`"letsencrypt"`, "auto, cert-manager, self-signed or memory"}},
 		"TLS that is too old":              {[]string{"--webhook-tls-min-version", "1.1"}, []string{`"1.1"`, "1.3 or 1.2"}},
 		"a client's name and no CA":        {[]string{"--webhook-client-name", "apiserver"}, []string{"--webhook-client-ca"}},

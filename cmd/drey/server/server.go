@@ -130,7 +130,7 @@ func (s *server) newREST() (http.Handler, error) {
 		return nil, err
 	}
 	return rest.New(rest.Options{
-		Registry: s.rules, Log: s.log, Build: s.options.Build, Metrics: s.metrics,
+		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.vvpVersion, Metrics: s.metrics,
 		Access: authenticator, AccessLog: s.options.accessLog,
 	}), nil
 }

@@ -228,7 +228,7 @@ var (
 	timePattern   = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z`)
 	listPattern   = regexp.MustCompile(`\{"namespaces":\[.*\]\}`)
 	therePattern  = regexp.MustCompile(`there is ([a-z0-9-]+(, )?)+\. POST`)
-	buildPattern  = regexp.MustCompile(`"(build[A-Za-z]*|commit[A-Za-z]*)":"[^"]*"`)
+	buildPattern  = regexp.MustCompile(`"(build[A-Za-z]*|commit[A-Za-z]*|dreyVersion)":"[^"]*"`)
 	secretPattern = regexp.MustCompile(`"secret":"[^"]{20,}"`)
 )
 
