@@ -15,7 +15,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run control-plane binaries test test-flink test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
+.PHONY: help build try demo run control-plane binaries test test-flink test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ KREW_URL ?= https://example.com/drey/$(VERSION)
 krew: ## Build bin/krew: archives of the kubectl plugin and its krew manifest; set VERSION=v0.1.0 and KREW_URL=download URL
 	@for p in $(KREW_PLATFORMS); do echo "Compiling for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go build -ldflags '$(LDFLAGS)' -o bin/krew/drey-$${p%/*}-$${p#*/} ./cmd/drey || exit; done
 	go run ./hack/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
+
+try: build ## Show admission by drey without a cluster, and check the results; compiles no Kubernetes
+	@go build -o bin/try ./test/try
+	@bin/try
 
 demo: binaries build ## Demonstrate drey on a real control plane, and check the results
 	@go build -o bin/demo ./test/demo

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
@@ -9,14 +8,12 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/transcript"
 )
 
 //go:embed manifests
@@ -24,19 +21,10 @@ var manifests embed.FS
 
 // demo is the demonstration.
 type demo struct {
-	cluster  *cluster.Cluster
-	drey     *drey.Drey
-	rows     []row
-	failures []string // unexpected results
+	*transcript.Transcript
+	cluster *cluster.Cluster
+	drey    *drey.Drey
 }
-
-// row is an object in the table at the end.
-type row struct {
-	object, verdict string
-	before, after   map[string]string // labels of the manifest, and of the object
-}
-
-func newDemo(c *cluster.Cluster, d *drey.Drey) *demo { return &demo{cluster: c, drey: d} }
 
 // run runs all steps, and returns an error if a result is unexpected.
 func (d *demo) run(ctx context.Context) error {
@@ -47,31 +35,27 @@ func (d *demo) run(ctx context.Context) error {
 			return err
 		}
 	}
-	d.printTable()
-	if len(d.failures) > 0 {
-		return fmt.Errorf("unexpected results:\n  %s", strings.Join(d.failures, "\n  "))
-	}
-	return nil
+	return d.Finish()
 }
 
 const targets = "/api/v1/namespaces/default/deployment-targets"
 
 func (d *demo) registerTarget(ctx context.Context) error {
-	heading("Register the Kubernetes namespace staging over REST")
+	d.Heading("Register the Kubernetes namespace staging over REST")
 	if err := d.kubectl(ctx, "create", "namespace", "staging"); err != nil {
 		return err
 	}
-	status, answer, err := d.curl(ctx, http.MethodPost, targets, `{"metadata":{"name":"myDeploymentTarget"},"spec":{"kubernetes":{"namespace":"staging"}}}`)
+	status, answer, err := d.Curl(ctx, http.MethodPost, d.drey.REST+targets, `{"metadata":{"name":"myDeploymentTarget"},"spec":{"kubernetes":{"namespace":"staging"}}}`)
 	if err != nil {
 		return err
 	}
-	d.expect(status == http.StatusCreated, "POST: got %d, want 201", status)
-	d.expect(strings.Contains(answer, `"resourceVersion":1`), "POST: got %s, want resourceVersion 1", answer)
+	d.Expect(status == http.StatusCreated, "POST: got %d, want 201", status)
+	d.Expect(strings.Contains(answer, `"resourceVersion":1`), "POST: got %s, want resourceVersion 1", answer)
 	return nil
 }
 
 func (d *demo) runApplication(ctx context.Context) error {
-	heading("Apply an application in native mode: the JobManager's Deployment, and a TaskManager as the JobManager creates it")
+	d.Heading("Apply an application in native mode: the JobManager's Deployment, and a TaskManager as the JobManager creates it")
 	if err := d.apply(ctx, "staging", "jobmanager.yaml", nil); err != nil {
 		return err
 	}
@@ -99,7 +83,7 @@ func (d *demo) runApplication(ctx context.Context) error {
 }
 
 func (d *demo) runSession(ctx context.Context) error {
-	heading("Apply a session cluster, as in Flink's documentation")
+	d.Heading("Apply a session cluster, as in Flink's documentation")
 	if err := d.apply(ctx, "staging", "session.yaml", nil); err != nil {
 		return err
 	}
@@ -126,7 +110,7 @@ func (d *demo) runSession(ctx context.Context) error {
 }
 
 func (d *demo) runNginx(ctx context.Context) error {
-	heading("Apply a pod that is not Flink's")
+	d.Heading("Apply a pod that is not Flink's")
 	if err := d.apply(ctx, "staging", "nginx.yaml", nil); err != nil {
 		return err
 	}
@@ -139,107 +123,39 @@ func (d *demo) runNginx(ctx context.Context) error {
 }
 
 func (d *demo) denyWithoutTarget(ctx context.Context) error {
-	heading("Apply the application in the namespace sandbox, which has no target")
+	d.Heading("Apply the application in the namespace sandbox, which has no target")
 	if err := d.kubectl(ctx, "create", "namespace", "sandbox"); err != nil {
 		return err
 	}
 	err := d.apply(ctx, "sandbox", "jobmanager.yaml", nil)
 	denial, denied := errors.AsType[*commandError](err)
-	d.expect(denied && strings.Contains(denial.output, `namespace "sandbox" has no DeploymentTarget`), "apply in sandbox: got %v, want a denial", err)
-	d.expect(denied && strings.Contains(denial.output, "curl -X POST "+d.drey.REST+targets), "apply in sandbox: got %v, want the command that registers it", err)
+	d.Expect(denied && strings.Contains(denial.output, `namespace "sandbox" has no DeploymentTarget`), "apply in sandbox: got %v, want a denial", err)
+	d.Expect(denied && strings.Contains(denial.output, "curl -X POST "+d.drey.REST+targets), "apply in sandbox: got %v, want the command that registers it", err)
 	out, err := d.output(ctx, "get", "deployments,pods", "-n", "sandbox", "-o", "name")
 	if err != nil {
 		return err
 	}
-	d.expect(out == "", "objects in sandbox: got %s, want none", out)
-	d.rows = append(d.rows, row{object: "Deployment top-speed in sandbox", verdict: "denied: NoDeploymentTarget"})
+	d.Expect(out == "", "objects in sandbox: got %s, want none", out)
+	d.Denied("Deployment top-speed in sandbox", "NoDeploymentTarget")
 	return nil
 }
 
 func (d *demo) denyTargetUpdate(ctx context.Context) error {
-	heading("Change a target's spec, which is immutable")
-	status, answer, err := d.curl(ctx, http.MethodPut, targets+"/myDeploymentTarget", `{"spec":{"kubernetes":{"namespace":"sandbox"}}}`)
+	d.Heading("Change a target's spec, which is immutable")
+	status, answer, err := d.Curl(ctx, http.MethodPut, d.drey.REST+targets+"/myDeploymentTarget", `{"spec":{"kubernetes":{"namespace":"sandbox"}}}`)
 	if err != nil {
 		return err
 	}
-	d.expect(status == http.StatusConflict && strings.Contains(answer, `"reason":"ImmutableSpec"`), "PUT: got %d, want 409 ImmutableSpec", status)
+	d.Expect(status == http.StatusConflict && strings.Contains(answer, `"reason":"ImmutableSpec"`), "PUT: got %d, want 409 ImmutableSpec", status)
 	return nil
 }
 
-// record adds an admitted pod to the table, and checks that its labels are those of its
-// manifest and those that drey adds, and no others.
+// record adds an admitted pod to the table. Its labels must be those of its manifest and
+// those that drey adds, and no others.
 func (d *demo) record(object string, pod pod, before, added map[string]string) {
 	after := maps.Clone(pod.Metadata.Labels)
 	delete(after, "pod-template-hash") // the ReplicaSet controller's
-	want := maps.Clone(before)
-	maps.Copy(want, added)
-	d.expect(maps.Equal(after, want), "%s: got the labels %s, want %s", object, list(after), list(want))
-	verdict := "allowed, labeled"
-	if maps.Equal(before, after) {
-		verdict = "allowed, unchanged"
-	}
-	d.rows = append(d.rows, row{object, verdict, before, after})
-}
-
-// expect records and prints a failure unless ok.
-func (d *demo) expect(ok bool, format string, args ...any) {
-	if !ok {
-		d.failures = append(d.failures, fmt.Sprintf(format, args...))
-		detail("FAIL: "+format, args...)
-	}
-}
-
-func (d *demo) printTable() {
-	heading("Verdicts and labels (+: added by drey)")
-	fmt.Println()
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(w, "OBJECT\tVERDICT\tLABELS")
-	for _, r := range d.rows {
-		object, verdict := r.object, r.verdict
-		if len(r.after) == 0 {
-			fmt.Fprintf(w, "%s\t%s\t-\n", object, verdict)
-		}
-		for _, mark := range []string{" ", "+"} {
-			for _, key := range slices.Sorted(maps.Keys(r.after)) {
-				if _, had := r.before[key]; had == (mark == " ") {
-					fmt.Fprintf(w, "%s\t%s\t%s %s=%s\n", object, verdict, mark, key, r.after[key])
-					object, verdict = "", ""
-				}
-			}
-		}
-	}
-	_ = w.Flush() // standard output
-}
-
-// list returns labels as KEY=VALUE, sorted.
-func list(labels map[string]string) string {
-	var all []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		all = append(all, key+"="+labels[key])
-	}
-	return strings.Join(all, ",")
-}
-
-// curl sends a REST request, and prints the equivalent curl command and the response.
-func (d *demo) curl(ctx context.Context, method, path, body string) (int, string, error) {
-	fmt.Printf("   $ curl -X %s %s%s -H 'Content-Type: application/json' -d '%s'\n", method, d.drey.REST, path, body)
-	request, err := http.NewRequestWithContext(ctx, method, d.drey.REST+path, strings.NewReader(body))
-	if err != nil {
-		return 0, "", err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer response.Body.Close()
-	var answer bytes.Buffer
-	if _, err := answer.ReadFrom(response.Body); err != nil {
-		return 0, "", err
-	}
-	detail("%s", response.Status)
-	detail("%s", &answer)
-	return response.StatusCode, answer.String(), nil
+	d.Admitted(object, before, after, added)
 }
 
 // pod has the fields that the demonstration reads.

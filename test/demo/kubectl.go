@@ -20,7 +20,7 @@ func (d *demo) kubectl(ctx context.Context, args ...string) error {
 	fmt.Printf("   $ kubectl %s\n", strings.Join(args, " "))
 	out, err := d.output(ctx, args...)
 	if out != "" {
-		detail("%s", strings.ReplaceAll(out, "\n", "\n   "))
+		d.Detail("%s", out)
 	}
 	return err
 }

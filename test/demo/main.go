@@ -16,6 +16,7 @@ import (
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/transcript"
 )
 
 func main() {
@@ -31,8 +32,8 @@ func main() {
 }
 
 func run(ctx context.Context, program string, stay bool) (err error) {
-	began := time.Now()
-	heading("Start a control plane (etcd, kube-apiserver, kube-controller-manager) and drey on loopback")
+	began, out := time.Now(), &transcript.Transcript{Out: os.Stdout}
+	out.Heading("Start a control plane (etcd, kube-apiserver, kube-controller-manager) and drey on loopback")
 	options := cluster.Options{Progress: os.Stdout}
 	if stay {
 		options.Kubeconfig = filepath.Join(".drey", "kubeconfig")
@@ -47,18 +48,18 @@ func run(ctx context.Context, program string, stay bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Stop()) }()
-	detail("started in %s", time.Since(began).Round(100*time.Millisecond))
+	out.Detail("started in %s", time.Since(began).Round(100*time.Millisecond))
 
 	if stay {
 		return wait(ctx, c, d)
 	}
-	if err := newDemo(c, d).run(ctx); err != nil {
+	if err := (&demo{out, c, d}).run(ctx); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
 		return err
 	}
-	heading("All results as expected after %s; stopping", time.Since(began).Round(100*time.Millisecond))
+	out.Heading("All results as expected after %s; stopping", time.Since(began).Round(100*time.Millisecond))
 	return nil
 }
 
@@ -83,9 +84,3 @@ Ctrl-C stops and removes everything.
 	<-ctx.Done()
 	return nil
 }
-
-// heading prints the title of a step.
-func heading(format string, args ...any) { fmt.Printf("\n== "+format+"\n", args...) }
-
-// detail prints an indented line of a step.
-func detail(format string, args ...any) { fmt.Printf("   "+format+"\n", args...) }

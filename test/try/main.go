@@ -1,0 +1,54 @@
+// Command try shows drey's admission without a cluster. It serves the registry's REST API and
+// the webhooks in this process, on loopback, and sends the webhooks the AdmissionReviews that
+// an API server would send for pods and Deployments recorded from Flink. It checks each
+// result, and exits with 1 if one is unexpected.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"drey.dev/drey/test/framework/transcript"
+)
+
+func main() {
+	program := flag.String("drey", filepath.Join("bin", "drey"), "path of the drey binary")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *program, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "\ntry:", err)
+		os.Exit(1)
+	}
+}
+
+// run starts drey's parts and runs all steps. The working directory is the root of the module.
+func run(ctx context.Context, program string, out io.Writer) (err error) {
+	began := time.Now()
+	t := &try{Transcript: &transcript.Transcript{Out: out}, program: program}
+	t.Heading("Serve the registry and the webhooks on loopback, without a cluster")
+	if t.parts, err = start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.parts.stop()) }()
+	t.Detail("REST API %s, webhooks %s", t.rest, t.webhooks)
+	for _, step := range []func(context.Context) error{t.registerTarget, t.admitApplication, t.admitNginx, t.denyWithoutTarget, t.explain, t.check} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	if err := t.Finish(); err != nil {
+		return err
+	}
+	t.Heading("All results as expected after %s. Next: make demo does the same on a real control plane", time.Since(began).Round(100*time.Millisecond))
+	return nil
+}
