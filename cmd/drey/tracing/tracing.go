@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -59,7 +59,11 @@ func New(ctx context.Context, o Options, version string) (*Tracer, error) {
 	if o.endpoint == "" {
 		return nil, nil //nolint:nilnil // a nil Tracer traces nothing
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(o.endpoint))
+	client, err := newCollector(o.endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("--traces-endpoint: %w", err)
+	}
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("--traces-endpoint: %w", err)
 	}
