@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
 	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
 	"cmd/drey/cli/manifest":               {},
-	"cmd/drey/server":                     {"cmd/drey/tracing", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/rollout"},
+	"cmd/drey/server":                     {"cmd/drey/tracing", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
 	"certs":                               {"certs/rotation", "listwatch"},
 	"certs/rotation":                      {},
@@ -51,6 +51,7 @@ var mayImport = map[string][]string{
 	"webhook/controllers/modes":           {"webhook/config", "listwatch"},
 	"webhook/owners":                      {"webhook/flink", "listwatch"},
 	"webhook/controllers/repair":          {"webhook", "webhook/flink", "webhook/verdict", "listwatch"},
+	"webhook/serving":                     {},
 	"webhook/verdict":                     {"webhook/flink", "registry"},
 }
 
@@ -76,6 +77,8 @@ var mustNot = []struct {
 		"the rotation plan is a pure function of the observed state and the time"},
 	{[]string{"webhook/config"}, []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/prometheus"},
 		"the API server's configuration is generated, neither served nor applied"},
+	{[]string{"webhook"}, []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
+		"the handlers need no cluster, and compile without its clients"},
 	{[]string{"manifests/bundle", "manifests/doctor", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
 		"manifests are independent of the admission server"},
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"drey.dev/drey/certs"
-	"drey.dev/drey/webhook"
 	webhookconfig "drey.dev/drey/webhook/config"
+	"drey.dev/drey/webhook/serving"
 )
 
 // certificateOptions configure TLS of the webhooks.
@@ -58,8 +58,8 @@ func (c *certificateOptions) check() error {
 }
 
 // tls returns the TLS configuration of the webhooks.
-func (c *certificateOptions) tls(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (webhook.TLS, error) {
-	secure := webhook.TLS{Certificate: certificate, MinVersion: tls.VersionTLS13, ClientName: c.clientName}
+func (c *certificateOptions) tls(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (serving.TLS, error) {
+	secure := serving.TLS{Certificate: certificate, MinVersion: tls.VersionTLS13, ClientName: c.clientName}
 	if c.minTLS == "1.2" {
 		secure.MinVersion = tls.VersionTLS12
 	}

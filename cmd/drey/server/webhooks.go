@@ -15,6 +15,7 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/controllers/repair"
+	"drey.dev/drey/webhook/serving"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -42,11 +43,11 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	if err != nil {
 		return err
 	}
-	serving, caBundle, err := s.serveCertificates(ctx, fail, host)
+	certificate, caBundle, err := s.serveCertificates(ctx, fail, host)
 	if err != nil {
 		return err
 	}
-	secure, err := s.options.certs.tls(serving.GetCertificate)
+	secure, err := s.options.certs.tls(certificate.GetCertificate)
 	if err != nil {
 		return err
 	}
@@ -62,11 +63,11 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		stop()
 		return err
 	}
-	server, err := webhook.NewServer(s.options.webhookAddress, secure, webhook.New(webhook.Options{
+	server, err := serving.New(s.options.webhookAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
 		Draining: s.stopping.Load, Observe: watches.audited.observe, Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
 		Address: s.registryHint(), Objects: objects,
-	}))
+	}).Handlers())
 	if err != nil {
 		stop()
 		return fmt.Errorf("--webhook-bind-address %s: %w", s.options.webhookAddress, err)
@@ -80,7 +81,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 			fail(fmt.Errorf("webhooks: %w", failure))
 		}
 	})
-	s.ready = append(s.ready, server.Ready, serving.Ready)
+	s.ready = append(s.ready, server.Ready, certificate.Ready)
 	if err := poll(stopped, server.Ready); err != nil {
 		stop()
 		<-stopped

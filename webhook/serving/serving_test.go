@@ -1,4 +1,4 @@
-package webhook_test
+package serving_test
 
 import (
 	"crypto/ecdsa"
@@ -9,27 +9,31 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/certs/rotation"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/config"
+	"drey.dev/drey/webhook/serving"
 )
 
 func TestServerClientCertificate(t *testing.T) {
 	ca, other := newCA(t), newCA(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Cert)
-	anybody := serveTLS(t, webhook.TLS{})
-	vouched := serveTLS(t, webhook.TLS{ClientCAs: pool})
-	named := serveTLS(t, webhook.TLS{ClientCAs: pool, ClientName: "apiserver"})
-	old := serveTLS(t, webhook.TLS{MinVersion: tls.VersionTLS12})
+	anybody := serveTLS(t, serving.TLS{})
+	vouched := serveTLS(t, serving.TLS{ClientCAs: pool})
+	named := serveTLS(t, serving.TLS{ClientCAs: pool, ClientName: "apiserver"})
+	old := serveTLS(t, serving.TLS{MinVersion: tls.VersionTLS12})
 	for rule, c := range map[string]struct {
 		server string
 		client *tls.Config
@@ -65,21 +69,54 @@ func TestServerClientCertificate(t *testing.T) {
 	}
 }
 
+// TestHTTP2: HTTP/2 is off by default, and connections are reused with and without it.
+func TestHTTP2(t *testing.T) {
+	for want, secure := range map[string]serving.TLS{"HTTP/1.1": {}, "HTTP/2.0": {HTTP2: true}} {
+		t.Run(want, func(t *testing.T) {
+			url := serveTLS(t, secure) + config.PathLabelPods
+			transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+			defer transport.CloseIdleConnections()
+			for i := range 3 {
+				reused := false
+				trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}
+				request, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, url, strings.NewReader(review))
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.Header.Set("Content-Type", "application/json")
+				response, err := transport.RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+				if response.Proto != want || response.StatusCode != http.StatusOK || reused != (i > 0) {
+					t.Errorf("call %d: %s %s, on a connection that was there: %t", i+1, response.Proto, response.Status, reused)
+				}
+			}
+		})
+	}
+}
+
+// review is of a pod that is not Flink's.
+const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"flink","operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}}}`
+
 // serveTLS returns the URL of a server.
-func serveTLS(t *testing.T, secure webhook.TLS) string {
+func serveTLS(t *testing.T, secure serving.TLS) string {
 	t.Helper()
-	serving, err := certs.NewMemory("127.0.0.1")
+	certificate, err := certs.NewMemory("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure.Certificate = serving.GetCertificate
+	secure.Certificate = certificate.GetCertificate
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := free.Addr().String()
 	free.Close()
-	server, err := webhook.NewServer(address, secure, newWebhooks(t, nil, webhook.Options{}))
+	handlers := webhook.New(webhook.Options{Registry: fixtures.Index(t, "flink", nil), Log: slog.New(slog.DiscardHandler)}).Handlers()
+	server, err := serving.New(address, secure, handlers)
 	if err != nil {
 		t.Fatal(err)
 	}

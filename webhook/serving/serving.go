@@ -1,4 +1,5 @@
-package webhook
+// Package serving serves the webhooks over TLS, with the server of controller-runtime.
+package serving
 
 import (
 	"cmp"
@@ -13,7 +14,7 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
-// Server serves the handlers over TLS.
+// Server serves handlers by path.
 type Server struct {
 	server ctrlwebhook.Server
 }
@@ -27,9 +28,9 @@ type TLS struct {
 	HTTP2       bool                                                 // offer HTTP/2 in addition to HTTP/1.1
 }
 
-// NewServer returns a server that is not running. address is a host and a port that is not 0;
+// New returns a server that is not running. address is a host and a port that is not 0;
 // an empty host means every interface.
-func NewServer(address string, secure TLS, w *Webhooks) (*Server, error) {
+func New(address string, secure TLS, handlers map[string]http.Handler) (*Server, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func NewServer(address string, secure TLS, w *Webhooks) (*Server, error) {
 			}
 		}},
 	})
-	for path, handler := range w.Handlers() {
+	for path, handler := range handlers {
 		s.Register(path, secure.requireClientCertificate(handler))
 	}
 	return &Server{s}, nil
