@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/fixtures"
+	"drey.dev/drey/test/framework/fixtures/crds"
 )
 
 // comparison runs the same steps on two control planes, with and without drey, and compares
@@ -64,7 +64,7 @@ var startWithoutDrey = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fixtures.InstallCRDs(context.Background(), c); err != nil {
+	if err := crds.Install(context.Background(), c); err != nil {
 		return nil, err
 	}
 	api, err := adminClient(c)

@@ -15,7 +15,7 @@ import (
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/fixtures"
+	"drey.dev/drey/test/framework/fixtures/crds"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/owners"
 )
@@ -43,7 +43,7 @@ func TestOwnerChain(t *testing.T) {
 	})
 
 	w := &world{Cluster: c, api: api}
-	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
+	if err := crds.Install(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	namespace := w.Namespace(t)

@@ -31,7 +31,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
-	"drey.dev/drey/test/framework/fixtures"
+	"drey.dev/drey/test/framework/fixtures/crds"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -104,7 +104,7 @@ var startShared = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fixtures.InstallCRDs(context.Background(), c); err != nil {
+	if err := crds.Install(context.Background(), c); err != nil {
 		return nil, err
 	}
 	shared, err = newWorld(context.Background(), c, c.Dir())
@@ -182,7 +182,7 @@ func ownCluster(t testing.TB) *cluster.Cluster {
 		if c, err = cluster.New(t.Context(), cluster.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
+		if err := crds.Install(t.Context(), c); err != nil {
 			t.Fatal(errors.Join(err, c.Stop()))
 		}
 	}
@@ -324,7 +324,7 @@ var resources = map[string]schema.GroupVersionResource{
 }
 
 func init() {
-	for _, r := range append([]flink.CustomResource{fixtures.Rollout}, flink.CustomResources...) {
+	for _, r := range append([]flink.CustomResource{crds.Rollout}, flink.CustomResources...) {
 		resources[r.Kind] = schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/fixtures"
+	"drey.dev/drey/test/framework/fixtures/crds"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -102,7 +102,7 @@ subjects: [{kind: ServiceAccount, name: developer, namespace: HOME}]
 func withFlink(t *testing.T) *world {
 	t.Helper()
 	c := cluster.Start(t)
-	if err := fixtures.InstallCRDs(t.Context(), c); err != nil {
+	if err := crds.Install(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	d, err := installed.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster"}}, bundle.Defaults())
