@@ -38,7 +38,8 @@ krew: ## Build bin/krew: archives of the kubectl plugin and its krew manifest; s
 	@for p in $(KREW_PLATFORMS); do echo "Compiling for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go build -ldflags '$(LDFLAGS)' -o bin/krew/drey-$${p%/*}-$${p#*/} ./cmd/drey || exit; done
 	go run ./hack/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
 
-try: build ## Show admission by drey without a cluster, and check the results; compiles no Kubernetes
+try: ## Show drey's admission without a cluster, and check the results; compiles no Kubernetes
+	@echo "Compiling the registry and the webhooks; the first time takes about a minute"
 	@go build -o bin/try ./test/try
 	@bin/try
 

@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 )
 
 func main() {
-	program := flag.String("drey", filepath.Join("bin", "drey"), "path of the drey binary")
+	program := flag.String("drey", "", "path of the drey binary; empty: make build compiles it, once the webhooks have been shown")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *program, os.Stdout)
@@ -39,9 +38,9 @@ func run(ctx context.Context, program string, out io.Writer) (err error) {
 	if t.parts, err = start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.parts.stop()) }()
+	defer func() { err = errors.Join(err, t.stop()) }()
 	t.Detail("REST API %s, webhooks %s", t.rest, t.webhooks)
-	for _, step := range []func(context.Context) error{t.registerTarget, t.admitApplication, t.admitNginx, t.denyWithoutTarget, t.explain, t.check} {
+	for _, step := range []func(context.Context) error{t.registerTarget, t.admitApplication, t.admitNginx, t.denyWithoutTarget, t.build, t.explain, t.check} {
 		if err := step(ctx); err != nil {
 			return err
 		}

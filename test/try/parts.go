@@ -5,16 +5,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
-	"drey.dev/drey/certs"
+	"drey.dev/drey/certs/rotation"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/rest"
@@ -26,8 +25,8 @@ import (
 // ownNamespace is the namespace that drey would run in.
 const ownNamespace = "drey-system"
 
-// parts are the parts of drey that need no cluster. The owners of pods come from recorded
-// Deployments instead of informers.
+// parts are the parts of drey that need no cluster. The owners of pods come from a recorded
+// Deployment instead of informers.
 type parts struct {
 	rest, webhooks string       // URLs
 	client         *http.Client // trusts the certificate of the webhooks
@@ -64,61 +63,47 @@ func start(ctx context.Context) (_ *parts, err error) {
 	server := httptest.NewServer(rest.New(rest.Options{Registry: rules, Log: log}))
 	p.closers = append(p.closers, func() error { server.Close(); return nil })
 	p.rest = server.URL
-	return p, p.serveWebhooks(ctx, index, log)
+	return p, p.serveWebhooks(index, log)
 }
 
-func (p *parts) serveWebhooks(ctx context.Context, index *registry.Index, log *slog.Logger) error {
+func (p *parts) serveWebhooks(index *registry.Index, log *slog.Logger) error {
 	deployment, err := readObject(fixture("jobmanager-deployment"))
 	if err != nil {
 		return err
 	}
-	hooks := webhook.New(webhook.Options{
+	mux := http.NewServeMux()
+	for path, handler := range webhook.New(webhook.Options{
 		Registry: index, Owners: fixtures.Objects{deployment}, Log: log, Exclude: []string{ownNamespace}, Address: verdict.RegisterHint{URL: p.rest},
-	})
-	serving, err := certs.NewMemory("127.0.0.1")
+	}).Handlers() {
+		mux.Handle(path, handler)
+	}
+	policy := rotation.Policy{CALifetime: time.Hour, LeafLifetime: time.Hour, Hosts: []string{"127.0.0.1"}}
+	issued, err := policy.Apply(rotation.Material{}, rotation.Observed{}, rotation.Bootstrap, time.Now())
 	if err != nil {
 		return err
 	}
 	trusted := x509.NewCertPool()
-	if !trusted.AppendCertsFromPEM(serving.CABundle()) {
-		return errors.New("invalid caBundle")
+	for _, ca := range issued.Bundle {
+		trusted.AddCert(ca)
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}} //nolint:gosec // the default of a client is TLS 1.2
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS13}}
 	p.client = &http.Client{Transport: transport}
-
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		return err
-	}
-	server, err := webhook.NewServer(address, webhook.TLS{Certificate: serving.GetCertificate}, hooks)
-	if err != nil {
-		return err
-	}
-	p.webhooks = "https://" + address
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
+	server := httptest.NewUnstartedServer(mux)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{*issued.Leaf}, MinVersion: tls.VersionTLS13}
+	server.StartTLS()
+	p.webhooks = server.URL
 	p.closers = append(p.closers, func() error {
 		transport.CloseIdleConnections()
-		cancel()
-		return <-ended
+		server.Close()
+		return nil
 	})
-	for deadline := time.Now().Add(10 * time.Second); server.Ready() != nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("webhooks at %s not ready after 10 s: %w", address, server.Ready())
-		}
-	}
 	return nil
 }
 
 func (p *parts) stop() error {
 	var errs []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		errs = append(errs, p.closers[i]())
+	for _, end := range slices.Backward(p.closers) {
+		errs = append(errs, end())
 	}
 	return errors.Join(errs...)
 }

@@ -21,7 +21,7 @@ import (
 type try struct {
 	*transcript.Transcript
 	*parts
-	program string // path of the drey binary
+	program string // path of the drey binary; empty until it is built
 }
 
 // registered has a target from the first step on, unregistered after the command of a denial
@@ -110,6 +110,20 @@ func (t *try) denyWithoutTarget(ctx context.Context) error {
 	t.Expect(status == http.StatusCreated, "command of the denial: got %d, want 201", status)
 	_, err = t.admit(ctx, config.PathValidateWorkloads, unregistered, path)
 	return err
+}
+
+// build compiles drey, whose clients of Kubernetes take longer than all that runs here.
+func (t *try) build(ctx context.Context) error {
+	if t.program != "" {
+		return nil
+	}
+	t.Heading("Compile bin/drey for its commands; the first time takes one to two minutes")
+	fmt.Fprintln(t.Out, "   $ make build")
+	t.program = filepath.Join("bin", "drey")
+	if out, err := exec.CommandContext(ctx, "make", "build").CombinedOutput(); err != nil {
+		return fmt.Errorf("make build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func (t *try) explain(ctx context.Context) error {
