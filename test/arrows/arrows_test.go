@@ -79,6 +79,8 @@ var mustNot = []struct {
 		"the API server's configuration is generated, neither served nor applied"},
 	{[]string{"webhook"}, []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 		"the handlers need no cluster, and compile without its clients"},
+	{[]string{"webhook/owners", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "registry/kubestore", "certs"}, []string{"k8s.io/client-go/informers"},
+		"informers list and watch through package listwatch, which survives a restore of etcd"},
 	{[]string{"manifests/bundle", "manifests/doctor", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
 		"manifests are independent of the admission server"},
 }

@@ -6,9 +6,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"drey.dev/drey/listwatch"
 	"drey.dev/drey/webhook/config"
 )
 
@@ -18,9 +18,9 @@ type Cache struct{ informer cache.SharedIndexInformer }
 
 // NewCache returns a Cache that is not running. It requires list and watch of namespaces.
 func NewCache(client metadata.Interface, log *slog.Logger) (*Cache, error) {
-	informer := metadatainformer.NewFilteredMetadataInformer(client, namespaces, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
+	informer := cache.NewSharedIndexInformer(listwatch.Metadata(client, namespaces, func(o *metav1.ListOptions) {
 		o.LabelSelector = config.LabelRegistered + " in (" + config.Registered + ", " + config.Draining + ")"
-	}).Informer()
+	}), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	if err := informer.SetTransform(trim); err != nil {
 		return nil, err
 	}

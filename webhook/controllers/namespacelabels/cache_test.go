@@ -1,0 +1,57 @@
+package namespacelabels
+
+import (
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"drey.dev/drey/test/framework/eventually"
+)
+
+// TestCacheBrokenWatch: a broken watch is followed by a list, because the API server may
+// come back with a restored etcd.
+func TestCacheBrokenWatch(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	client := metadatafake.NewSimpleMetadataClient(scheme)
+	var lists atomic.Int32
+	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
+		list := &metav1.List{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}
+		if lists.Add(1) == 1 { // gone after the restore
+			list.Items = []runtime.RawExtension{{Object: &metav1.PartialObjectMetadata{
+				TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+				ObjectMeta: metav1.ObjectMeta{Name: "flink", ResourceVersion: "1", Labels: map[string]string{"drey.dev/registered": "true"}},
+			}}}
+		}
+		return true, list, nil
+	})
+	client.PrependWatchReactor("namespaces", func(clienttesting.Action) (bool, watch.Interface, error) {
+		w := watch.NewFake()
+		// A reflector lists in any case after a watch shorter than a second.
+		time.AfterFunc(1200*time.Millisecond, w.Stop)
+		return true, w, nil
+	})
+	c, err := NewCache(client, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go c.Run(t.Context())
+	for _, want := range []bool{true, false} {
+		eventually.OK(t, 15*time.Second, func() error {
+			if got := c.HadTarget("flink"); !c.Synced() || got != want {
+				return fmt.Errorf("HadTarget: got %t, want %t", got, want)
+			}
+			return nil
+		})
+	}
+}
