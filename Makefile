@@ -15,7 +15,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-flink test-install test-replicas test-rest test-unit test-race lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
+.PHONY: help build try demo run control-plane binaries test test-full test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,10 +59,19 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache; the first build 
 	@echo "Compiling the control plane if it has changed"
 	@go run ./test/framework/cluster/control-plane build >/dev/null
 
-test: binaries ## Run all tests except test-install, test-replicas and test-flink
-	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install)
-	go test -C test/cel -count=1 .
+# Packages and tests that make test leaves to make test-full. TestSlowTests checks the names.
+SLOW_PACKAGES := ./hack/image/... ./test/framework/cluster/... ./test/framework/kubelet ./test/soak/...
+SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects)$$
+
+test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
+	go test -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 	go test -C test/e2e/rest -count=1 .
+
+test-full: binaries ## Run the slow tests that make test leaves out; takes minutes
+	go test -timeout 20m $(SLOW_PACKAGES)
+	go test -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubestore
+	go test -C test/cel -count=1 -run '$(SLOW_TESTS)' .
 
 # -count=1: go test does not track files outside of the module.
 test-install: binaries ## Test installation and upgrade with drey, Helm, cert-manager and krew
@@ -84,6 +93,15 @@ test-flink: binaries ## Test with Flink, downloaded by pip; FLINK_ARGS='-version
 
 test-unit: ## Run the tests that need no control plane; takes seconds
 	go test $$(go list ./... | grep -v -e /test/framework/cluster -e /test/e2e -e /test/framework/kubelet)
+
+# The tests that make cover measures: make test-unit without the property tests.
+COVER = go test -cover -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/ -e /hack/image)
+
+cover: ## Print the coverage of the unit tests by package, and check that none is below its floor
+	@$(COVER) | go run ./hack/cover -floors hack/cover/floors.txt
+
+cover-update: ## Write the floors of make cover
+	@$(COVER) | go run ./hack/cover -floors hack/cover/floors.txt -update
 
 test-race: binaries ## Run the tests of the main module with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
