@@ -29,6 +29,10 @@ func New(config *rest.Config, fallback webhookconfig.Mode, log *slog.Logger) (*M
 	if err != nil {
 		return nil, err
 	}
+	return newModes(client, fallback, log)
+}
+
+func newModes(client metadata.Interface, fallback webhookconfig.Mode, log *slog.Logger) (*Modes, error) {
 	labeled := listwatch.Metadata(client, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, func(o *metav1.ListOptions) { o.LabelSelector = webhookconfig.LabelMode })
 	informer := cache.NewSharedIndexInformer(labeled, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	m := &Modes{fallback, informer}
