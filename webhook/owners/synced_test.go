@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,14 +17,12 @@ import (
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
 
-	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/flink"
 )
 
 // TestSynced checks that Owners waits for the custom resources that are served: a pod may have
 // the UID of one that is not listed yet.
 func TestSynced(t *testing.T) {
-	t.Parallel()
 	resource := schema.GroupResource{Group: "flink.apache.org", Resource: "flinkdeployments"}
 	notServed := apierrors.NewNotFound(resource, "")
 	for rule, c := range map[string]struct {
@@ -38,50 +37,48 @@ func TestSynced(t *testing.T) {
 		"unknown error": {others: notServed, fail: errors.New("broken"), waits: true},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			t.Parallel()
-			scheme := metadatafake.NewTestScheme()
-			if err := metav1.AddMetaToScheme(scheme); err != nil {
-				t.Fatal(err)
-			}
-			lists := map[schema.GroupVersionResource]string{}
-			for _, r := range flink.CustomResources {
-				lists[schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}] = r.Kind + "List"
-			}
-			custom := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
-			var listable atomic.Bool // FlinkDeployments
-			custom.PrependReactor("list", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
-				list := &unstructured.UnstructuredList{}
-				list.SetResourceVersion("1")
-				if a.GetResource().GroupResource() == resource {
-					if !listable.Load() && c.fail != nil {
-						return true, nil, c.fail
+			synctest.Test(t, func(t *testing.T) {
+				scheme := metadatafake.NewTestScheme()
+				if err := metav1.AddMetaToScheme(scheme); err != nil {
+					t.Fatal(err)
+				}
+				lists := map[schema.GroupVersionResource]string{}
+				for _, r := range flink.CustomResources {
+					lists[schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}] = r.Kind + "List"
+				}
+				custom := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
+				var listable atomic.Bool // FlinkDeployments
+				custom.PrependReactor("list", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+					list := &unstructured.UnstructuredList{}
+					list.SetResourceVersion("1")
+					if a.GetResource().GroupResource() == resource {
+						if !listable.Load() && c.fail != nil {
+							return true, nil, c.fail
+						}
+						return true, list, nil
+					}
+					if c.others != nil {
+						return true, nil, c.others
 					}
 					return true, list, nil
+				})
+				o, err := newOwners(metadatafake.NewSimpleMetadataClient(scheme), custom, nil, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
 				}
-				if c.others != nil {
-					return true, nil, c.others
-				}
-				return true, list, nil
-			})
-			o, err := newOwners(metadatafake.NewSimpleMetadataClient(scheme), custom, nil, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			go o.Run(t.Context())
-			synced := func() error {
-				if !o.Synced() {
-					return errors.New("not synced")
-				}
-				return nil
-			}
-			if c.waits {
-				time.Sleep(time.Second)
-				if o.Synced() {
-					t.Error("synced before FlinkDeployments are listed")
+				go o.Run(t.Context())
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if o.Synced() == c.waits {
+					t.Errorf("synced %t before FlinkDeployments are listed", !c.waits)
 				}
 				listable.Store(true)
-			}
-			eventually.OK(t, 20*time.Second, synced)
+				time.Sleep(2 * time.Minute) // the longest backoff of a reflector is a minute
+				synctest.Wait()
+				if !o.Synced() {
+					t.Error("not synced")
+				}
+			})
 		})
 	}
 }
