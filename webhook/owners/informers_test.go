@@ -99,7 +99,10 @@ func TestCaches(t *testing.T) {
 func TestOnChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed, created := make(chan string, 10), make(chan string, 10)
-		first := labeled(t, "apps/v1/Deployment/first uid-1", "component", "jobmanager", "app", "first")
+		cluster := func(name, uid string) *metav1.PartialObjectMetadata {
+			return labeled(t, "apps/v1/Deployment/"+name+" "+uid, flink.LabelSessionClusterName, name, flink.LabelSessionClusterID, "id-"+name)
+		}
+		first := cluster("first", "uid-1")
 		o, client := runningFakes(t, func(o *Owners) {
 			if err := errors.Join(o.OnChange(func(n string) { changed <- n }), o.OnClusterCreated(func(n string) { created <- n })); err != nil {
 				t.Fatal(err)
@@ -125,9 +128,27 @@ func TestOnChange(t *testing.T) {
 		if got := received(changed); !slices.Equal(got, []string{"flink"}) {
 			t.Errorf("new Deployment: changed %v", got)
 		}
-		if !o.HasUID("uid-2") {
-			t.Error("new Deployment is not cached")
+		if got := received(created); len(got) > 0 || !o.HasUID("uid-2") {
+			t.Errorf("new Deployment of no cluster: created %v, cached %t", got, o.HasUID("uid-2"))
 		}
+		if _, ok := o.Cluster("flink", "second"); ok {
+			t.Error("cluster that does not exist yet")
+		}
+		if err := client.Tracker().Create(resource, cluster("second", "uid-3"), "flink"); err != nil {
+			t.Fatal(err)
+		}
+		if got := received(created); !slices.Equal(got, []string{"flink"}) {
+			t.Errorf("new cluster: created %v", got)
+		}
+		for name, id := range map[string]string{"first": "id-first", "second": "id-second"} {
+			if got, ok := o.Cluster("flink", name); !ok || got.ID != id {
+				t.Errorf("cluster %s: %+v, %t", name, got, ok)
+			}
+		}
+		if _, ok := o.Cluster("other", "first"); ok {
+			t.Error("cluster of another namespace")
+		}
+		received(changed)
 		if err := client.Tracker().Delete(resource, "flink", "plain"); err != nil {
 			t.Fatal(err)
 		}
