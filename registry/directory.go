@@ -14,6 +14,7 @@ type directory struct {
 	ids        map[string]Key
 	objects    map[Key]entry
 	displayed  map[Key]string // free-text names by object
+	titles     map[Key][]Key  // objects by kind, platform namespace and free-text name
 	names      names          // of platform namespaces
 	usage      usage
 }
@@ -25,7 +26,7 @@ type entry struct {
 }
 
 func newDirectory() *directory {
-	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), objects: make(map[Key]entry), displayed: make(map[Key]string), names: make(names), usage: newUsage()}
+	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), objects: make(map[Key]entry), displayed: make(map[Key]string), titles: make(map[Key][]Key), names: make(names), usage: newUsage()}
 }
 
 func (d *directory) observe(e Event) {
@@ -42,8 +43,10 @@ func (d *directory) observe(e Event) {
 		now := entry{e.Object.Metadata.ID, e.Object.Size()}
 		d.usage.changed(key, now.size-d.forget(key).size)
 		d.ids[now.id], d.objects[key] = key, now
-		if e.Object.Metadata.DisplayName != "" {
-			d.displayed[key] = e.Object.Metadata.DisplayName
+		if name := e.Object.Metadata.DisplayName; name != "" {
+			d.displayed[key] = name
+			title := Key{key.Kind, key.Namespace, name}
+			d.titles[title] = append(d.titles[title], key)
 		}
 	default:
 		d.usage.changed(key, -d.forget(key).size)
@@ -57,12 +60,18 @@ func (d *directory) forget(key Key) entry {
 		delete(d.ids, was.id)
 	}
 	delete(d.objects, key)
-	delete(d.displayed, key)
+	if name, ok := d.displayed[key]; ok {
+		title := Key{key.Kind, key.Namespace, name}
+		if d.titles[title] = slices.DeleteFunc(d.titles[title], func(k Key) bool { return k == key }); len(d.titles[title]) == 0 {
+			delete(d.titles, title)
+		}
+		delete(d.displayed, key)
+	}
 	return was
 }
 
-// resolve returns the key of an object that a client addresses by its name, its id, or the
-// free-text name of older clients.
+// resolve returns the key of an object that a client addresses by its name, its id, or a free-text
+// name: that of older clients, from which the name was derived, or one that no other object has.
 func (d *directory) resolve(key Key) Key {
 	if !kinds[key.Kind].byID {
 		return key
@@ -77,6 +86,9 @@ func (d *directory) resolve(key Key) Key {
 		if d.displayed[candidate] == key.Name {
 			return candidate
 		}
+		if found := d.titles[key]; len(found) == 1 {
+			return found[0]
+		}
 	}
 	return key
 }
@@ -90,10 +102,26 @@ func (r *Registry) resolve(ctx context.Context, key Key) (Key, error) {
 	}
 	hasID := func(o Object) bool { return o.Metadata.ID == key.Name }
 	found, ok, err := r.search(ctx, key.Kind, key.Namespace, hasID, func(o Object) bool { return hasAddress(o, key.Name) })
+	if !ok && err == nil && !freeNames.MatchString(key.Name) {
+		found, ok, err = r.searchOne(ctx, key.Kind, key.Namespace, func(o Object) bool { return o.Metadata.DisplayName == key.Name })
+	}
 	if !ok {
 		found = key
 	}
 	return found, err
+}
+
+// searchOne finds the only object that matches, by a consistent list.
+func (r *Registry) searchOne(ctx context.Context, kind Kind, namespace string, matches func(Object) bool) (Key, bool, error) {
+	all, err := r.store.List(ctx, kind, namespace, Consistent)
+	if err != nil {
+		return Key{}, false, err
+	}
+	all = slices.DeleteFunc(all, func(o Object) bool { return !matches(o) })
+	if len(all) != 1 {
+		return Key{}, false, nil
+	}
+	return all[0].Key(), true, nil
 }
 
 // byID finds an object of a kind and platform namespace by its id.
