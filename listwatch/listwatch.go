@@ -50,13 +50,20 @@ func Metadata(client metadata.Interface, resource schema.GroupVersionResource, t
 	}, client)
 }
 
-// Dynamic lists and watches the objects of a resource in all namespaces.
-func Dynamic(client dynamic.Interface, resource schema.GroupVersionResource) cache.ListerWatcher {
+// Dynamic lists and watches the objects of a resource in all namespaces. tweak modifies the
+// options of each request; it may be nil.
+func Dynamic(client dynamic.Interface, resource schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.ListerWatcher {
 	return Consistent(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			if tweak != nil {
+				tweak(&o)
+			}
 			return client.Resource(resource).List(ctx, o)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			if tweak != nil {
+				tweak(&o)
+			}
 			return client.Resource(resource).Watch(ctx, o)
 		},
 	}, client)

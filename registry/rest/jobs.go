@@ -17,7 +17,7 @@ func (s *server) listJobs(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	return response{status: http.StatusOK, body: toList(registry.Job, jobs)}, nil
+	return response{status: http.StatusOK, body: s.toList(registry.Job, jobs)}, nil
 }
 
 func (s *server) getJob(r *http.Request) (response, error) {
@@ -25,5 +25,5 @@ func (s *server) getJob(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	return response{status: http.StatusOK, body: toDocument(job)}, nil
+	return response{status: http.StatusOK, body: s.toDocument(job)}, nil
 }

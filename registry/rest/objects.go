@@ -29,6 +29,7 @@ type document struct {
 	APIVersion string            `json:"apiVersion"`
 	Metadata   registry.Metadata `json:"metadata"`
 	Spec       json.RawMessage   `json:"spec"`
+	Status     *status           `json:"status,omitempty"` // nil for kinds without one
 }
 
 type documentList struct {
@@ -57,15 +58,15 @@ func (c collection) list(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	list := toList(c.kind, objects)
+	list := c.toList(c.kind, objects)
 	list.Metadata.Continue = next
 	return response{status: http.StatusOK, body: list}, nil
 }
 
-func toList(kind registry.Kind, objects []registry.Object) documentList {
+func (s *server) toList(kind registry.Kind, objects []registry.Object) documentList {
 	l := documentList{Kind: string(kind) + "List", APIVersion: apiVersion, Items: make([]document, len(objects))}
 	for i, o := range objects {
-		l.Items[i] = toDocument(o)
+		l.Items[i] = s.toDocument(o)
 	}
 	return l
 }
@@ -75,7 +76,7 @@ func (c collection) get(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if tag := etag(o); matches(r.Header.Get("If-None-Match"), tag) {
+	if tag := etag(o); !c.statusChanges() && matches(r.Header.Get("If-None-Match"), tag) {
 		return response{status: http.StatusNotModified, header: http.Header{"Etag": {tag}}}, nil
 	}
 	return c.respond(http.StatusOK, o), nil
@@ -127,7 +128,7 @@ func (c collection) delete(r *http.Request) (response, error) {
 		return response{}, err
 	}
 	c.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
-	return response{status: http.StatusOK, body: toDocument(o)}, nil
+	return response{status: http.StatusOK, body: c.toDocument(o)}, nil
 }
 
 // patch applies an RFC 7386 merge patch to the present object, and retries on conflict unless
@@ -180,15 +181,15 @@ func (c collection) key(r *http.Request) registry.Key {
 func (c collection) respond(status int, o registry.Object, warnings ...string) response {
 	header := http.Header{"Etag": {etag(o)}}
 	addWarnings(header, append(warnings, c.registry.Warnings(o)...)...)
-	return response{status: status, body: toDocument(o), header: header}
+	return response{status: status, body: c.toDocument(o), header: header}
 }
 
 // toDocument returns an object for a response. A write with kubectl may have numbers in string fields.
-func toDocument(o registry.Object) document {
+func (s *server) toDocument(o registry.Object) document {
 	if o.Kind == registry.Deployment || o.Kind == registry.SessionCluster {
 		o.Spec, _ = stringFields.Member("spec").Quote(o.Spec)
 	}
-	return document{Kind: o.Kind, APIVersion: apiVersion, Metadata: o.Metadata, Spec: o.Spec}
+	return document{Kind: o.Kind, APIVersion: apiVersion, Metadata: o.Metadata, Spec: o.Spec, Status: s.statusOf(o)}
 }
 
 // etag identifies a version of an object, by its id.

@@ -71,7 +71,7 @@ func (c collection) readPatch(r *http.Request) ([]byte, error) {
 
 // merge applies a merge patch to an object, and reads the result as a PUT.
 func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (input, error) {
-	whole, err := encode(toDocument(current))
+	whole, err := encode(c.toDocument(current))
 	if err != nil {
 		return input{}, err
 	}

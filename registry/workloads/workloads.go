@@ -1,5 +1,6 @@
-// Package workloads lists the Flink workloads of the cluster for the registry. It has no cache:
-// deletions of targets and lists of jobs are rare.
+// Package workloads shows the registry the Flink workloads of the cluster. [Cluster] lists
+// them without a cache: deletions of targets and lists of jobs are rare. [Observer] reads a cache,
+// for the status of objects.
 package workloads
 
 import (

@@ -18,6 +18,7 @@ type entry struct {
 	mode           flink.Mode
 	jobID          string
 	podLabelFields []flink.LabelField // of a custom resource, mostly none
+	run            flink.Run          // of an entry that was read whole, see [Owners.Runs]
 }
 
 // matches reports whether the entry has a UID. An empty uid is unknown, and matches all.
@@ -73,10 +74,21 @@ func newEntry(k kind, m metav1.Object) *entry {
 	}}
 }
 
+// newWholeEntry returns the entry of an object that was read whole.
+func newWholeEntry(k kind, u *unstructured.Unstructured) *entry {
+	if k.custom {
+		return newCustomEntry(k, u)
+	}
+	e := newEntry(k, u)
+	e.run, _ = flink.RunOf(u)
+	return e
+}
+
 // newCustomEntry returns the entry of a Flink custom resource, with its mode, its job id and
 // the identity labels that it sets on its pods.
 func newCustomEntry(k kind, u *unstructured.Unstructured) *entry {
 	e := newEntry(k, u)
+	e.run, _ = flink.RunOf(u)
 	job, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "job")
 	templateJob, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "job")
 	e.mode = flink.ModeOf(k.Kind, job != nil || templateJob != nil)

@@ -22,11 +22,14 @@ type kindCache struct {
 const (
 	byUID     = "uid"
 	byCluster = "cluster" // namespace/name, the name in the form of a label value
+	byID      = "id"      // the id of a Deployment or SessionCluster of the registry, see idLabel
 )
 
 // labeledOnly selects the Deployments, StatefulSets, Jobs and CronJobs that drey has labeled:
 // only those are listed and cached.
 const labeledOnly = "system=ververica-platform"
+
+func selectLabeled(l *metav1.ListOptions) { l.LabelSelector = labeledOnly }
 
 var indexers = cache.Indexers{
 	byUID: func(object any) ([]string, error) {
@@ -43,22 +46,31 @@ var indexers = cache.Indexers{
 		}
 		return nil, nil
 	},
+	byID: func(object any) (ids []string, _ error) {
+		if e, ok := object.(*entry); ok {
+			if id := e.Labels[e.idLabel()]; id != "" {
+				ids = append(ids, id)
+			}
+		}
+		return ids, nil
+	},
 	cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
 }
 
 func (o *Owners) newKindCache(k kind) (*kindCache, error) {
 	var informer cache.SharedIndexInformer
-	if k.custom {
-		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource()), &unstructured.Unstructured{}, 0, indexers)
-	} else {
-		informer = cache.NewSharedIndexInformer(listwatch.Metadata(o.metadata, k.resource(), func(l *metav1.ListOptions) {
-			l.LabelSelector = labeledOnly
-		}), &metav1.PartialObjectMetadata{}, 0, indexers)
+	switch {
+	case k.custom:
+		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource(), nil), &unstructured.Unstructured{}, 0, indexers)
+	case k.hasRun():
+		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource(), selectLabeled), &unstructured.Unstructured{}, 0, indexers)
+	default:
+		informer = cache.NewSharedIndexInformer(listwatch.Metadata(o.metadata, k.resource(), selectLabeled), &metav1.PartialObjectMetadata{}, 0, indexers)
 	}
 	if err := informer.SetTransform(func(object any) (any, error) {
 		switch object := object.(type) {
 		case *unstructured.Unstructured:
-			return newCustomEntry(k, object), nil
+			return newWholeEntry(k, object), nil
 		case *metav1.PartialObjectMetadata:
 			return newEntry(k, object), nil
 		}

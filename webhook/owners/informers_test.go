@@ -32,19 +32,30 @@ func labeled(t *testing.T, line string, labels ...string) *metav1.PartialObjectM
 	return m
 }
 
-// runningFakes are Owners whose informers run on a cluster with objects.
-func runningFakes(t *testing.T, before func(*Owners), objects []runtime.Object, custom ...runtime.Object) (*Owners, *metadatafake.FakeMetadataClient) {
+// asWhole returns metadata as the whole object that informers of workloads read.
+func asWhole(t *testing.T, m *metav1.PartialObjectMetadata) *unstructured.Unstructured {
+	t.Helper()
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &unstructured.Unstructured{Object: object}
+}
+
+// runningFakes are Owners whose informers run on a cluster with Deployments and custom resources.
+func runningFakes(t *testing.T, before func(*Owners), objects ...runtime.Object) (*Owners, *dynamicfake.FakeDynamicClient) {
 	t.Helper()
 	scheme := metadatafake.NewTestScheme()
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
 	lists := map[schema.GroupVersionResource]string{}
-	for _, r := range flink.CustomResources {
-		lists[schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}] = r.Kind + "List"
+	for _, k := range cachedKinds {
+		lists[k.resource()] = k.Kind + "List"
 	}
-	metadata := metadatafake.NewSimpleMetadataClient(scheme, objects...)
-	o, err := newOwners(metadata, dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, custom...), nil, slog.New(slog.DiscardHandler))
+	metadata := metadatafake.NewSimpleMetadataClient(scheme)
+	whole := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, objects...)
+	o, err := newOwners(metadata, whole, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +66,13 @@ func runningFakes(t *testing.T, before func(*Owners), objects []runtime.Object, 
 	if !o.Synced() {
 		t.Fatal("not synced")
 	}
+	whole.ClearActions()
 	metadata.ClearActions()
-	return o, metadata
+	metadata.PrependReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		t.Errorf("unexpected request: %s %s", a.GetVerb(), a.GetResource().Resource)
+		return false, nil, nil
+	})
+	return o, whole
 }
 
 // TestCaches checks what the caches of labeled objects and custom resources know, without a
@@ -68,7 +84,7 @@ func TestCaches(t *testing.T) {
 			"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment", "metadata": map[string]any{"namespace": "operated", "name": "f", "uid": "uid-f"},
 			"spec": map[string]any{"job": map[string]any{}}, "status": map[string]any{"jobStatus": map[string]any{"jobId": "abc"}},
 		}}
-		o, client := runningFakes(t, func(*Owners) {}, []runtime.Object{labeled(t, "apps/v1/Deployment/nuts uid-nuts"), plain}, custom)
+		o, client := runningFakes(t, func(*Owners) {}, asWhole(t, labeled(t, "apps/v1/Deployment/nuts uid-nuts")), asWhole(t, plain), custom)
 		for uid, want := range map[string]bool{"uid-nuts": true, "uid-f": true, "uid-plain": false, "": false, "uid": false} {
 			if got := o.HasUID(uid); got != want {
 				t.Errorf("HasUID(%q): %t", uid, got)
@@ -107,7 +123,7 @@ func TestOnChange(t *testing.T) {
 			if err := errors.Join(o.OnChange(func(n string) { changed <- n }), o.OnClusterCreated(func(n string) { created <- n })); err != nil {
 				t.Fatal(err)
 			}
-		}, []runtime.Object{first})
+		}, asWhole(t, first))
 		received := func(c chan string) (all []string) {
 			synctest.Wait()
 			for len(c) > 0 {
@@ -122,7 +138,7 @@ func TestOnChange(t *testing.T) {
 			t.Errorf("initial list: created %v, want none", got)
 		}
 		resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-		if err := client.Tracker().Create(resource, labeled(t, "apps/v1/Deployment/plain uid-2"), "flink"); err != nil {
+		if err := client.Tracker().Create(resource, asWhole(t, labeled(t, "apps/v1/Deployment/plain uid-2")), "flink"); err != nil {
 			t.Fatal(err)
 		}
 		if got := received(changed); !slices.Equal(got, []string{"flink"}) {
@@ -134,7 +150,7 @@ func TestOnChange(t *testing.T) {
 		if _, ok := o.Cluster("flink", "second"); ok {
 			t.Error("cluster that does not exist yet")
 		}
-		if err := client.Tracker().Create(resource, cluster("second", "uid-3"), "flink"); err != nil {
+		if err := client.Tracker().Create(resource, asWhole(t, cluster("second", "uid-3")), "flink"); err != nil {
 			t.Fatal(err)
 		}
 		if got := received(created); !slices.Equal(got, []string{"flink"}) {

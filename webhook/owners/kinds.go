@@ -44,6 +44,10 @@ func isCached(ref flink.OwnerReference) bool {
 	return ok
 }
 
+// hasRun reports whether the status of a built-in kind has a run: it is cached from whole
+// objects, as custom resources are.
+func (k kind) hasRun() bool { return k == deployments || k == statefulSets || k == jobs }
+
 func (k kind) isCached() bool { return slices.Contains(cachedKinds, k) }
 
 // kindIn returns the kind of an owner reference, of any version, among kinds.

@@ -1,5 +1,5 @@
 // Package owners resolves the owners of a workload up to the root. Labeled objects and Flink
-// custom resources come from caches of their metadata, all others from the API server, by
+// custom resources come from caches of their metadata and status, all others from the API server, by
 // reads that are bounded in number and time.
 package owners
 

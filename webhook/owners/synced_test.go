@@ -3,6 +3,7 @@ package owners
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,8 +44,8 @@ func TestSynced(t *testing.T) {
 					t.Fatal(err)
 				}
 				lists := map[schema.GroupVersionResource]string{}
-				for _, r := range flink.CustomResources {
-					lists[schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource}] = r.Kind + "List"
+				for _, k := range cachedKinds {
+					lists[k.resource()] = k.Kind + "List"
 				}
 				custom := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
 				var listable atomic.Bool // FlinkDeployments
@@ -57,7 +58,7 @@ func TestSynced(t *testing.T) {
 						}
 						return true, list, nil
 					}
-					if c.others != nil {
+					if c.others != nil && slices.ContainsFunc(flink.CustomResources, func(r flink.CustomResource) bool { return r.Group == a.GetResource().Group }) {
 						return true, nil, c.others
 					}
 					return true, list, nil

@@ -48,6 +48,7 @@ type server struct {
 	traces   *tracing.Tracer          // nil without --traces-endpoint
 	labeler  *namespacelabels.Labeler // nil without a cluster
 	admitted func(namespace string) bool
+	observer workloads.Observer
 
 	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start
 	certificates atomic.Pointer[certificates]    // of the webhooks; nil before they start
@@ -129,10 +130,14 @@ func (s *server) newREST() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rest.New(rest.Options{
+	o := rest.Options{
 		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.vvpVersion, Metrics: s.metrics,
 		Access: authenticator, AccessLog: s.options.accessLog,
-	}), nil
+	}
+	if s.cluster != nil {
+		o.Observer = &s.observer
+	}
+	return rest.New(o), nil
 }
 
 // newRegistry puts the rules over the store. With a cluster, workloads that run

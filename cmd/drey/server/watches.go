@@ -39,6 +39,7 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 		return watches{}, err
 	}
 	s.admitted = w.owners.HasAdmitted
+	s.observer.Use(w.owners)
 	if err := w.owners.OnChange(s.labeler.Enqueue); err != nil {
 		return watches{}, err
 	}

@@ -48,7 +48,7 @@ func TestRESTExchangesReplicas(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s with %d replicas", strings.TrimSuffix(filepath.Base(file), ".http"), replicas), func(t *testing.T) {
-				(&exchange.Player{URL: w.url(), IgnoreKeyOrder: true, ConsistencyTimeout: timeout}).Play(t, file)
+				(&exchange.Player{URL: w.url(), IgnoreKeyOrder: true, ConsistencyTimeout: timeout, NothingRuns: true}).Play(t, file)
 			})
 		}
 	}
