@@ -23,6 +23,7 @@ const (
 	ReasonTooManyRequests      registry.Reason = "TooManyRequests"
 	ReasonUnavailable          registry.Reason = "Unavailable"
 	ReasonInternal             registry.Reason = "Internal"
+	ReasonNotImplemented       registry.Reason = "NotImplemented"
 )
 
 // problem is an error of the HTTP layer.

@@ -33,12 +33,14 @@ type document struct {
 }
 
 type documentList struct {
-	Kind       string `json:"kind"`
-	APIVersion string `json:"apiVersion"`
-	Metadata   struct {
-		Continue string `json:"continue,omitempty"`
-	} `json:"metadata"`
-	Items []document `json:"items"` // never null: clients iterate it
+	Kind       string       `json:"kind"`
+	APIVersion string       `json:"apiVersion"`
+	Metadata   listMetadata `json:"metadata"`
+	Items      []document   `json:"items"` // never null: clients iterate it
+}
+
+type listMetadata struct {
+	Continue string `json:"continue,omitempty"` // of the next page
 }
 
 func (c collection) list(r *http.Request) (response, error) {

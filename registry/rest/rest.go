@@ -6,8 +6,12 @@ package rest
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -66,6 +70,7 @@ func New(o Options) http.Handler {
 	s.route(r, "/api/v1/status", public, methods{http.MethodGet: s.status})
 	s.route(r, "/api/v1/status/system-info", public, methods{http.MethodGet: s.systemInfo})
 
+	s.routeCompatible(r) // before /deployments/{name}
 	for path, kind := range map[string]registry.Kind{
 		"deployment-targets": registry.DeploymentTarget,
 		"deployments":        registry.Deployment,
@@ -129,9 +134,18 @@ func (s *server) route(r *mux.Router, path string, res resource, m methods) {
 }
 
 func (s *server) notFound(r *http.Request) (response, error) {
-	return response{}, &problem{http.StatusNotFound, registry.ReasonNotFound,
-		"the path does not exist: the API description is at /swagger/"}
+	message := "the path does not exist: the API description is at /swagger/"
+	if base := versionPattern.FindString(r.URL.Path); base != "" && !slices.Contains(served, base) {
+		message = fmt.Sprintf("drey does not serve %s: it serves %s of Ververica Platform, described at /swagger/", base, strings.Join(served, ", "))
+	}
+	return response{}, &problem{http.StatusNotFound, registry.ReasonNotFound, message}
 }
+
+// versionPattern matches the first two segments of a path, an API and its version.
+var versionPattern = regexp.MustCompile(`^/[a-z-]{1,40}/v[0-9][0-9a-z]{0,20}\b`)
+
+// served are the APIs and versions that drey serves.
+var served = []string{"/api/v1", "/namespaces/v1", "/apitokens/v1"}
 
 func (s *server) status(*http.Request) (response, error) {
 	return response{status: http.StatusOK, body: map[string]any{
