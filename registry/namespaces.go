@@ -44,8 +44,8 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string, bindings ..
 	return stored, err
 }
 
-// DeleteNamespace deletes an empty platform namespace and its API tokens, and returns their
-// last states: of the deleted tokens also with an error. Refused with [ReasonNotFound], and with
+// DeleteNamespace deletes an empty platform namespace, its DeploymentDefaults and its API tokens,
+// and returns the last states of it and the tokens: of the deleted tokens also with an error. Refused with [ReasonNotFound], and with
 // [ReasonNamespaceInUse] for [DefaultNamespace] and while it has objects.
 //
 // The guard excludes creations of objects in it. With [SharedWrites] such an object keeps its
@@ -71,6 +71,15 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 		if len(inside) > 0 {
 			return Object{}, nil, refuse(ReasonNamespaceInUse, "platform namespace %s is not empty: delete %s first",
 				quote(name), joinSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
+		}
+	}
+	if r.store.Capabilities().DeploymentDefaults {
+		defaults, err := r.store.Get(ctx, Key{DeploymentDefaults, name, DefaultsName}, Consistent)
+		if err == nil {
+			err = r.store.Delete(ctx, defaults.Key(), defaults.Metadata.ResourceVersion)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return Object{}, nil, err
 		}
 	}
 	// Tokens first: they must not be valid for a new namespace of this name.

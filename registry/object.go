@@ -74,6 +74,9 @@ const (
 	// APIToken grants access to a platform namespace, or to all with [Everywhere]. Package
 	// access defines its spec.
 	APIToken Kind = "ApiToken"
+	// DeploymentDefaults are the defaults of new Deployments, one object per platform namespace
+	// with the name [DefaultsName]. Drey applies the reference to a target.
+	DeploymentDefaults Kind = "DeploymentDefaults"
 )
 
 // Everywhere is the namespace of an APIToken for all platform namespaces.
@@ -98,6 +101,8 @@ var kinds = map[Kind]rules{
 	Deployment:       {name: freeName, spec: anySpec, refersTo: refersByName, byID: true},
 	SessionCluster:   {name: freeName, spec: anySpec, refersTo: refersByName, byID: true},
 	APIToken:         {name: targetName, spec: anySpec, refersTo: refersToNothing, immutableSpec: true, everywhere: true},
+
+	DeploymentDefaults: {name: defaultsName, spec: anySpec, refersTo: refersByName},
 }
 
 // targetSpec validates the spec of a target, and returns its canonical form.

@@ -18,6 +18,9 @@ func (r *Registry) Create(ctx context.Context, o Object, by Requester) (Object, 
 	if err != nil {
 		return Object{}, err
 	}
+	if o, err = r.withDefaultTarget(ctx, o); err != nil {
+		return Object{}, err
+	}
 	if err := r.checkClaim(ctx, o, by); err != nil { // a request to the cluster: before the guard
 		return Object{}, err
 	}
@@ -238,6 +241,9 @@ func (r *Registry) Delete(ctx context.Context, key Key, precondition Preconditio
 // admit validates an object of a client and normalizes it for the store.
 func (r *Registry) admit(ctx context.Context, o Object) (Object, error) {
 	if err := r.checkPlace(ctx, o.Key()); err != nil {
+		return Object{}, err
+	}
+	if err := r.checkDefaultsSupported(o.Kind); err != nil {
 		return Object{}, err
 	}
 	rules := kinds[o.Kind]

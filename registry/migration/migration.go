@@ -35,13 +35,27 @@ type Step struct {
 }
 
 // order is the order of creation: referenced kinds first.
-var order = []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.APIToken}
+var order = []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.DeploymentDefaults, registry.APIToken}
+
+// isKept reports whether a store keeps objects of a kind.
+func isKept(kind registry.Kind, store registry.Store) bool {
+	switch kind {
+	case registry.APIToken:
+		return store.Capabilities().APITokens
+	case registry.DeploymentDefaults:
+		return store.Capabilities().DeploymentDefaults
+	}
+	return true
+}
 
 // Plan compares two stores, and returns a step for each object of the source.
 func Plan(ctx context.Context, from, to registry.Store) ([]Step, error) {
-	keeps := func(kind registry.Kind) bool { return kind != registry.APIToken || to.Capabilities().APITokens }
+	keeps := func(kind registry.Kind) bool { return isKept(kind, to) }
 	var steps []Step
 	for _, kind := range order {
+		if !isKept(kind, from) {
+			continue
+		}
 		objects, err := from.List(ctx, kind, "", registry.Consistent)
 		if err != nil {
 			return nil, fmt.Errorf("read the %ss: %w", kind, err)

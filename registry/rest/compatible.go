@@ -16,6 +16,9 @@ func (s *server) routeCompatible(r *mux.Router) {
 	c := collection{server: s, kind: registry.Deployment}
 	s.route(r, namespace+"/deployments/with-cr", resource{kind: c.kind}, methods{http.MethodGet: c.listWithCR})
 	s.route(r, namespace+"/deployments/with-cr/{name}", resource{kind: c.kind, name: "name"}, methods{http.MethodGet: c.getWithCR})
+	d := defaults{collection{server: s, kind: registry.DeploymentDefaults}}
+	s.route(r, namespace+"/deployment-defaults", resource{kind: registry.Deployment, name: "name"}, // the right to write Deployments
+		methods{http.MethodGet: d.get, http.MethodPut: named(d.put), http.MethodPatch: d.patch})
 	s.route(r, namespace+"/events", resource{kind: registry.Deployment}, methods{http.MethodGet: s.listNone("Event")})
 	for path, kind := range map[string]string{"savepoints": "Savepoint", "secret-values": "SecretValue"} {
 		refuse := s.notImplemented(kind)
@@ -23,6 +26,37 @@ func (s *server) routeCompatible(r *mux.Router) {
 		s.route(r, namespace+"/"+path+"/{name}", resource{kind: registry.Deployment, name: "name"},
 			methods{http.MethodGet: s.getNone(kind), http.MethodPut: refuse, http.MethodPatch: refuse, http.MethodDelete: refuse})
 	}
+}
+
+// defaults serves the DeploymentDefaults of a platform namespace, which always exist.
+type defaults struct{ collection }
+
+// named returns a handler with the name of the object, which the path lacks.
+func named(handle func(*http.Request) (response, error)) func(*http.Request) (response, error) {
+	return func(r *http.Request) (response, error) {
+		vars := map[string]string{"namespace": mux.Vars(r)["namespace"], "name": registry.DefaultsName}
+		return handle(mux.SetURLVars(r, vars))
+	}
+}
+
+func (d defaults) get(r *http.Request) (response, error) {
+	o, err := d.registry.GetDefaults(r.Context(), mux.Vars(r)["namespace"], registry.Cached)
+	if err != nil {
+		return response{}, err
+	}
+	return d.respond(http.StatusOK, o), nil
+}
+
+// patch stores empty DeploymentDefaults before the first patch.
+func (d defaults) patch(r *http.Request) (response, error) {
+	o, err := d.registry.GetDefaults(r.Context(), mux.Vars(r)["namespace"], registry.Consistent)
+	if err == nil && o.Metadata.ResourceVersion == 0 {
+		_, _, err = d.registry.Put(r.Context(), o, registry.Precondition{}, nil)
+	}
+	if err != nil {
+		return response{}, err
+	}
+	return named(d.collection.patch)(r)
 }
 
 // withCR is a Deployment in the form of the paths with-cr, without the custom resource.
