@@ -31,7 +31,7 @@ func freeName(kind Kind, name string) (stored, freeText string, err error) {
 		return name, "", nil
 	}
 	const longest = 1000
-	if strings.TrimSpace(name) == "" || len(name) > longest || !utf8.ValidString(name) {
+	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > longest || !utf8.ValidString(name) {
 		return "", "", refuse(ReasonInvalidName,
 			"%s is not a valid name for a %s: use 1 to 63 characters of 0-9, a-z and hyphen, with no hyphen at either end", quote(name), kind)
 	}

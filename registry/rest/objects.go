@@ -2,8 +2,10 @@ package rest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -48,7 +50,11 @@ func (c collection) list(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	selector, err := labels.Parse(query.Get("labelSelector"))
+	text := query.Get("labelSelector")
+	selector, err := labels.Parse(text)
+	if err == nil && strings.ContainsRune(text, 0) {
+		err = errors.New("it has a NUL") // where the parser ends, with what comes before it
+	}
 	if err != nil {
 		return response{}, badRequest("labelSelector is not valid: %v: use the syntax of kubectl, for example team=nuts,stage in (dev,test)", err)
 	}
@@ -210,6 +216,10 @@ func matches(header, tag string) bool {
 	return false
 }
 
+// etagPattern matches an ETag of [etag], also without quotes. Compressing proxies weaken ETags, which
+// still identify a version. openapi.yaml has it too.
+var etagPattern = regexp.MustCompile(`^(?:W/)?"?([^", .]+)[.]([1-9][0-9]{0,8})"?$`)
+
 // readPrecondition combines If-Match, If-None-Match and the version in the body, 0 if it has none.
 func readPrecondition(r *http.Request, version int32) (registry.Precondition, error) {
 	p := registry.Precondition{Version: version}
@@ -228,12 +238,12 @@ func readPrecondition(r *http.Request, version int32) (registry.Precondition, er
 		p.Exists = true
 		return p, nil
 	}
-	// Compressing proxies weaken ETags, which still identify a version.
-	id, number, ok := strings.Cut(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), ".")
-	n, err := strconv.ParseInt(number, 10, 32)
-	if !ok || err != nil || n < 1 || id == "" || strings.ContainsAny(id, `", `) {
+	parts := etagPattern.FindStringSubmatch(header)
+	if parts == nil {
 		return p, badRequest("the If-Match header is %q, which is not an ETag of this API: use the ETag of a GET of the object, or omit it", header)
 	}
+	id := parts[1]
+	n, _ := strconv.Atoi(parts[2]) // digits
 	if version != 0 && version != int32(n) {
 		return p, badRequest("If-Match states resourceVersion %d, but the body %d: omit one of them", n, version)
 	}

@@ -39,10 +39,11 @@ func page(objects []registry.Object, query url.Values) (cut []registry.Object, n
 	if text == "" {
 		return objects, "", nil
 	}
-	limit, err := strconv.Atoi(text)
-	if err != nil || limit < 1 {
-		return nil, "", badRequest("limit is %q: use a positive integer", text)
+	parsed, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || parsed < 1 {
+		return nil, "", badRequest("limit is %q: use an integer from 1 to 2147483647", text)
 	}
+	limit := int(parsed)
 	if limit >= len(objects) {
 		return objects, "", nil
 	}

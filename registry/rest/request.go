@@ -196,6 +196,9 @@ func readBody(r *http.Request) (body, error) {
 }
 
 func (b body) decode(v any) error {
+	if string(bytes.TrimSpace(b.json)) == "null" {
+		return badRequest("the body is null: send an object")
+	}
 	if err := jsonv2.Unmarshal(b.json, v); err != nil {
 		return badRequest("%s", b.describe(err))
 	}
