@@ -60,27 +60,27 @@ func (c collection) read(r *http.Request) (input, error) {
 }
 
 // readPatch returns the merge patch in the body.
-func (c collection) readPatch(r *http.Request) ([]byte, error) {
-	text, err := readBody(r)
+func (c collection) readPatch(r *http.Request) (body, error) {
+	patch, err := readBody(r)
 	if err != nil {
-		return nil, err
+		return body{}, err
 	}
 	var members map[string]jsontext.Value
-	return text.json, text.decode(&members)
+	return patch, patch.decode(&members)
 }
 
 // merge applies a merge patch to an object, and reads the result as a PUT.
-func (c collection) merge(ctx context.Context, current registry.Object, patch []byte) (input, error) {
+func (c collection) merge(ctx context.Context, current registry.Object, patch body) (input, error) {
 	whole, err := encode(c.toDocument(current))
 	if err != nil {
 		return input{}, err
 	}
-	merged, err := jsonpatch.MergePatch(whole, patch)
+	merged, err := jsonpatch.MergePatch(whole, patch.json)
 	if err != nil {
 		return input{}, badRequest("cannot apply the patch: %v", err)
 	}
 	var doc request
-	if err := (body{json: merged, isYAML: true}).decode(&doc); err != nil {
+	if err := (body{json: merged, isYAML: patch.isYAML, isMerged: true, sent: patch.sent}).decode(&doc); err != nil {
 		return input{}, err
 	}
 	return c.address(ctx, doc, map[string]string{"namespace": current.Metadata.Namespace, "name": current.Metadata.Name})
@@ -125,8 +125,9 @@ func (c collection) address(ctx context.Context, doc request, path map[string]st
 
 // body is the body of a request, as JSON with strings in [stringFields].
 type body struct {
-	json   []byte
-	isYAML bool // before conversion: offsets into json mean nothing to the client
+	json     []byte
+	isYAML   bool // before conversion
+	isMerged bool // into the present object
 
 	sent   []byte
 	quotes []int64 // offsets in json of quotes that are not in sent
@@ -228,7 +229,7 @@ func readsAsYAML(method, contentType string) (bool, error) {
 		fmt.Sprintf("the Content-Type %q is not supported: send application/json or application/yaml (curl: -H 'Content-Type: application/json')", contentType)}
 }
 
-// describe formats a decoding error with its position: line and column in JSON, else the path.
+// describe formats a decoding error with the path, and the line and column in what the client sent.
 func (b body) describe(err error) string {
 	var offset int64
 	var pointer jsontext.Pointer
@@ -246,17 +247,24 @@ func (b body) describe(err error) string {
 		what = fmt.Sprintf("found %s, want %s", jsonKindName(semantic.JSONKind), wanted(semantic))
 	}
 	path := strings.TrimPrefix(strings.ReplaceAll(string(pointer), "/", "."), ".")
+	var line, column int
+	format := "JSON"
 	switch {
-	case b.isYAML && path == "":
-		return "the body is not an object: " + what
 	case b.isYAML:
-		return fmt.Sprintf("%s: %s", path, what)
+		format = "YAML"
+		fallthrough
+	case b.isMerged: // JSON is YAML too
+		line, column = yamljson.Position(b.sent, string(pointer))
+	default:
+		line, column = lineAndColumn(b.sent, yamljson.Unquoted(offset, b.quotes))
 	}
-	line, column := lineAndColumn(b.sent, yamljson.Unquoted(offset, b.quotes))
 	if path != "" {
 		path = ", at " + path
 	}
-	return fmt.Sprintf("the body is not valid JSON at line %d, column %d%s: %s", line, column, path, what)
+	if line == 0 {
+		return fmt.Sprintf("the body is not valid %s%s: %s", format, path, what)
+	}
+	return fmt.Sprintf("the body is not valid %s at line %d, column %d%s: %s", format, line, column, path, what)
 }
 
 func lineAndColumn(text []byte, offset int64) (line, column int) {

@@ -38,7 +38,7 @@ func ToJSON(text []byte, fields *Strings) ([]byte, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("no document, only comments or separators")
 		}
-		return nil, err
+		return nil, locate(text, err)
 	}
 	var another yamlv3.Node
 	if err := dec.Decode(&another); !errors.Is(err, io.EOF) {

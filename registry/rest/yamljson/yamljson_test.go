@@ -118,6 +118,35 @@ func TestInvalidYAML(t *testing.T) {
 	}
 }
 
+// TestSyntaxErrorPosition: syntax errors have the line and column.
+func TestSyntaxErrorPosition(t *testing.T) {
+	for text, says := range map[string]string{
+		"spec:\n  kubernetes:\n namespace: staging\n": "line 3, column 2: did not find expected key",
+		"a: 1\nb: {c: 1, d: ]}\ne: 2\n":               "line 2, column 14: did not find expected node content",
+		"a: 1\nb: \tc\n  d: 2\n":                      "line 3, column 3: ",
+		"a:\n  - b\n  c: d\n":                         "line 3, column 3: did not find expected '-' indicator",
+		"a: 1\nb: \"open\n":                           "line 2, column 4: found unexpected end of stream",
+		"]":                                           "line 1, column 1: ",
+		"a: \xff":                                     "line 1, column 4: ",
+	} {
+		if _, err := yamljson.ToJSON([]byte(text), nil); err == nil || !strings.HasPrefix(err.Error(), says) {
+			t.Errorf("%q: got %v, want %q", text, err, says)
+		}
+	}
+}
+
+// TestPosition: values are found by the JSON pointer into the conversion.
+func TestPosition(t *testing.T) {
+	const text = "# a comment\nmetadata:\n  labels: {on: a, \"b/c\": [x, y]}\nlist:\n- 1\n- {z: 2}\n"
+	for pointer, want := range map[string][2]int{
+		"": {2, 1}, "/metadata/labels/on": {3, 16}, "/metadata/labels/b~1c/1": {3, 30}, "/list/1/z": {6, 7}, "/list/7": {5, 1}, "/other": {2, 1},
+	} {
+		if line, column := yamljson.Position([]byte(text), pointer); line != want[0] || column != want[1] {
+			t.Errorf("%s: got line %d, column %d, want %v", pointer, line, column, want)
+		}
+	}
+}
+
 func bomb() string {
 	text := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'i'; c++ {
