@@ -42,6 +42,9 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if end != nil {
 		end(string(reason))
 	}
+	if e.draining() { // a request may arrive on an idle connection while it is closed
+		w.Header().Set("Connection", "close")
+	}
 	if fault != nil {
 		e.metrics.rejected(e.name, fault.status)
 		e.log.Warn("review not answered", "webhook", e.name, "status", fault.status, "error", fault.message)
@@ -50,9 +53,6 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Error(w, fault.message, fault.status)
 		return
-	}
-	if e.draining() { // a request may arrive on an idle connection while it is closed
-		w.Header().Set("Connection", "close")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))

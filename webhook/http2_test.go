@@ -18,9 +18,11 @@ func TestDraining(t *testing.T) {
 		Registry: fixtures.Index(t, "flink", nil), Log: slog.New(slog.DiscardHandler), Draining: func() bool { return draining },
 	}).Handlers()[config.PathLabelPods]
 	for _, draining = range []bool{false, true} {
-		response := send(handler, reviewOf(t, pod(), "flink"))
-		if got := response.Header().Get("Connection"); response.Code != http.StatusOK || (got == "close") != draining {
-			t.Errorf("draining: %t: %d, Connection: %q", draining, response.Code, got)
+		for want, body := range map[int][]byte{http.StatusOK: reviewOf(t, pod(), "flink"), http.StatusBadRequest: []byte("{")} {
+			response := send(handler, body)
+			if got := response.Header().Get("Connection"); response.Code != want || (got == "close") != draining {
+				t.Errorf("draining: %t: %d, want %d, Connection: %q", draining, response.Code, want, got)
+			}
 		}
 	}
 }

@@ -299,10 +299,10 @@ func TestLeaderFailover(t *testing.T) {
 
 // TestRollingRestart replaces all replicas as a Deployment does, with maxSurge 1 and
 // maxUnavailable 0, to other flags and back, and updates the webhook configuration. No call
-// may fail.
+// may fail with the default --shutdown-delay.
 func TestRollingRestart(t *testing.T) {
 	const replicas = 3
-	w := newWorld(t, replicas)
+	w := newWorldWithDelay(t, replicas, 10*time.Second)
 	w.failClosed(t)
 	namespace := w.Namespace(t)
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("t", namespace)); status != http.StatusCreated {

@@ -53,6 +53,7 @@ type world struct {
 	*cluster.Cluster
 	client         kubernetes.Interface
 	program        string
+	shutdownDelay  time.Duration
 	webhooks, rest *balancer.Balancer
 
 	mu       sync.Mutex
@@ -67,7 +68,14 @@ type replica struct {
 
 func newWorld(t *testing.T, replicas int) *world {
 	t.Helper()
-	w := &world{Cluster: cluster.Start(t)}
+	return newWorldWithDelay(t, replicas, 2*time.Second)
+}
+
+// newWorldWithDelay starts replicas with a shutdown delay: the longer it is, the fewer idle
+// connections are left to close while the API server sends a request on them.
+func newWorldWithDelay(t *testing.T, replicas int, shutdownDelay time.Duration) *world {
+	t.Helper()
+	w := &world{Cluster: cluster.Start(t), shutdownDelay: shutdownDelay}
 	w.client = kubernetes.NewForConfigOrDie(w.Config())
 	var err error
 	if w.program, err = drey.Build(t.Context(), t.TempDir()); err != nil {
@@ -178,7 +186,7 @@ func (w *world) start(t *testing.T, more ...string) {
 	w.mu.Unlock()
 	d, err := drey.Start(context.Background(), drey.Options{
 		Program: w.program, Cluster: w.Cluster, DataDir: dir, Pod: true,
-		Args: append([]string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--shutdown-delay", "2s"}, more...),
+		Args: append([]string{"--store", "kubernetes", "--create-namespaces", "--install-webhooks=false", "--certs", "self-signed", "--shutdown-delay", w.shutdownDelay.String()}, more...),
 	})
 	if err != nil {
 		t.Fatal(err)
