@@ -35,7 +35,8 @@ func (d *demo) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.Finish()
+	d.Table()
+	return d.Err()
 }
 
 const targets = "/api/v1/namespaces/default/deployment-targets"

@@ -40,14 +40,23 @@ func run(ctx context.Context, program string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, t.stop()) }()
 	t.Detail("REST API %s, webhooks %s", t.rest, t.webhooks)
-	for _, step := range []func(context.Context) error{t.registerTarget, t.admitApplication, t.admitNginx, t.denyWithoutTarget, t.build, t.explain, t.check} {
+	if err := inOrder(ctx, t.registerTarget, t.admitApplication, t.admitNginx, t.denyWithoutTarget); err != nil {
+		return err
+	}
+	t.Table() // before drey is compiled
+	if err := errors.Join(inOrder(ctx, t.build, t.explain, t.check), t.Err()); err != nil {
+		return err
+	}
+	t.Heading("All results as expected after %s. Next: make demo does the same on a real control plane", time.Since(began).Round(100*time.Millisecond))
+	return nil
+}
+
+// inOrder runs steps until one fails.
+func inOrder(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	if err := t.Finish(); err != nil {
-		return err
-	}
-	t.Heading("All results as expected after %s. Next: make demo does the same on a real control plane", time.Since(began).Round(100*time.Millisecond))
 	return nil
 }

@@ -64,8 +64,8 @@ func (t *Transcript) Denied(object, reason string) {
 	t.rows = append(t.rows, row{object: object, verdict: "denied: " + reason})
 }
 
-// Finish prints the table, and returns an error if a result was unexpected.
-func (t *Transcript) Finish() error {
+// Table prints the objects with their verdicts and labels.
+func (t *Transcript) Table() {
 	t.Heading("Verdicts and labels (+: added by drey)")
 	fmt.Fprintln(t.Out)
 	w := tabwriter.NewWriter(t.Out, 0, 4, 3, ' ', 0)
@@ -84,13 +84,15 @@ func (t *Transcript) Finish() error {
 			}
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	_ = w.Flush() // to Out, whose errors are ignored
+}
+
+// Err returns an error with the unexpected results, nil if there is none.
+func (t *Transcript) Err() error {
+	if len(t.failures) == 0 {
+		return nil
 	}
-	if len(t.failures) > 0 {
-		return fmt.Errorf("unexpected results:\n  %s", strings.Join(t.failures, "\n  "))
-	}
-	return nil
+	return fmt.Errorf("unexpected results:\n  %s", strings.Join(t.failures, "\n  "))
 }
 
 // Curl sends a JSON body, and prints the equivalent curl command and the response.

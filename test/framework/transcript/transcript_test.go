@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestFinishUnexpectedLabels: a label that differs from the expected ones is an error.
-func TestFinishUnexpectedLabels(t *testing.T) {
+// TestAdmittedUnexpectedLabels: a label that differs from the expected ones is an error.
+func TestAdmittedUnexpectedLabels(t *testing.T) {
 	before, added := map[string]string{"app": "a"}, map[string]string{"b": "2"}
 	for rule, c := range map[string]struct {
 		after map[string]string
@@ -20,7 +20,7 @@ func TestFinishUnexpectedLabels(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			tr := &Transcript{Out: &strings.Builder{}}
 			tr.Admitted("Pod p", before, c.after, added)
-			err := tr.Finish()
+			err := tr.Err()
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
