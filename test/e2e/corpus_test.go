@@ -5,11 +5,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
@@ -41,8 +41,8 @@ func TestCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(created.Object["spec"], plain.Object["spec"]) {
-				t.Errorf("spec: got %v, want %v", created.Object["spec"], plain.Object["spec"])
+			if diff := cmp.Diff(plain.Object["spec"], created.Object["spec"]); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
 			}
 			if want := corpusLabels(manifest); !maps.Equal(created.GetLabels(), want) {
 				t.Errorf("labels: got %v\nwant %v", created.GetLabels(), want)

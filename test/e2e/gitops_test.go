@@ -5,10 +5,10 @@ import (
 	"errors"
 	"maps"
 	"os/exec"
-	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -166,8 +166,8 @@ func checkSame(t testing.TB, step int, command fileCommand, before, now map[stri
 			t.Errorf("step %d, %v: %s: got uid %s and generation %d, want %s and %d", step, command, key, n.GetUID(), n.GetGeneration(), o.GetUID(), o.GetGeneration())
 		}
 		for _, field := range []string{"spec", "data"} {
-			if !reflect.DeepEqual(o.Object[field], n.Object[field]) {
-				t.Errorf("step %d, %v: %s of %s: got %v, want %v", step, command, field, key, n.Object[field], o.Object[field])
+			if diff := cmp.Diff(o.Object[field], n.Object[field]); diff != "" {
+				t.Errorf("step %d, %v: %s of %s (-want +got):\n%s", step, command, field, key, diff)
 			}
 		}
 	}

@@ -3,11 +3,11 @@ package e2e
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -134,8 +134,9 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 		return nil
 	})
 	for which, was := range before {
-		if now := w.get(t, which[0], namespace, which[1]); !reflect.DeepEqual(withoutLabels(now), withoutLabels(was)) || !containsLabels(now.GetLabels(), was.GetLabels()) {
-			t.Errorf("%v after the repair: got %v\nwant %v and labels", which, now, was)
+		now := w.get(t, which[0], namespace, which[1])
+		if diff := cmp.Diff(withoutLabels(was), withoutLabels(now)); diff != "" || !containsLabels(now.GetLabels(), was.GetLabels()) {
+			t.Errorf("%v after the repair: labels %v, had %v; the rest (-want +got):\n%s", which, now.GetLabels(), was.GetLabels(), diff)
 		}
 	}
 	for _, which := range untouched {
@@ -143,8 +144,8 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 			t.Errorf("labels of %v: got %v, want %v", which, now.GetLabels(), before[which].GetLabels())
 		}
 	}
-	if now := withoutLabelsAll(w.list(t, "ReplicaSet", namespace)); !reflect.DeepEqual(now, replicaSets) {
-		t.Errorf("ReplicaSets after the repair: got %v\nwant %v", now, replicaSets)
+	if diff := cmp.Diff(replicaSets, withoutLabelsAll(w.list(t, "ReplicaSet", namespace))); diff != "" {
+		t.Errorf("ReplicaSets after the repair (-want +got):\n%s", diff)
 	}
 	for _, which := range [][2]string{{"ConfigMap", "terminating"}, {"Pod", "bare"}} {
 		if labels := w.get(t, which[0], excluded, which[1]).GetLabels(); labels["system"] != "" {
