@@ -49,6 +49,9 @@ type Options struct {
 	// these labels, for the condition Ready of its targets. Nil: it can.
 	CheckNamespace func(namespace string, labels map[string]string) error
 
+	// Observer observes what the cluster runs, for status.state. Nil: the status has no state.
+	Observer registry.Observer
+
 	// RecordEvent records an event when a target becomes not ready, or ready again. It must
 	// not block. Nil: no events.
 	RecordEvent func(regarding runtime.Object, eventType, reason, message string)

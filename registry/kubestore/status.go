@@ -136,6 +136,9 @@ func (r *statusReporter) desired(uid types.UID) (o codec.Object, res *codec.Reso
 	if rec.shown != nil {
 		s.ID = rec.shown.Metadata.ID
 	}
+	if state := workloadState(o); state != nil && rec.shown != nil && r.store.options.Observer != nil {
+		*state = string(registry.StatusOf(*rec.shown, r.store.options.Observer).State)
+	}
 	conditions := []metav1.Condition{c.ready(rec)}
 	if t, ok := o.(*v1.DeploymentTarget); ok {
 		count := c.countReferences(rec)
@@ -150,6 +153,38 @@ func (r *statusReporter) desired(uid types.UID) (o codec.Object, res *codec.Reso
 		return nil, nil, nil
 	}
 	return o, rec.Resource, readyCondition(rec.Status(rec.object))
+}
+
+// workloadState returns the field status.state of a Deployment or SessionCluster, else nil.
+func workloadState(o codec.Object) *string {
+	switch o := o.(type) {
+	case *v1.Deployment:
+		return &o.Status.State
+	case *v1.SessionCluster:
+		return &o.Status.State
+	}
+	return nil
+}
+
+// StateChanged updates the status of the Deployment or SessionCluster with an id, in the
+// process that runs [Store.ReportStatus]; "": of all.
+func (s *Store) StateChanged(id string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.enqueueStatus == nil {
+		return
+	}
+	if id == "" {
+		for uid, rec := range s.records {
+			if workloadState(rec.object) != nil {
+				s.enqueueStatus(uid)
+			}
+		}
+		return
+	}
+	for _, rec := range s.owners[ownedKey{id: id}] {
+		s.enqueueStatus(rec.object.GetUID())
+	}
 }
 
 // ready returns the condition Ready of a record.

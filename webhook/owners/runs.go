@@ -1,6 +1,10 @@
 package owners
 
-import "drey.dev/drey/webhook/flink"
+import (
+	"k8s.io/client-go/tools/cache"
+
+	"drey.dev/drey/webhook/flink"
+)
 
 // Runs returns the runs of the cached workloads whose label deploymentId or, for session
 // clusters, sessionClusterId has a value. Workloads that a Flink custom resource among them
@@ -26,6 +30,31 @@ func (o *Owners) Runs(id string) []flink.Run {
 		return custom
 	}
 	return builtIn
+}
+
+// OnRunChanged registers a callback for the id of each workload whose run changes, see
+// [Owners.Runs]. Call it before Run. The callback must not block.
+func (o *Owners) OnRunChanged(changed func(id string)) error {
+	notify := func(object any) {
+		if unknown, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = unknown.Obj
+		}
+		if e, ok := object.(*entry); ok && e.Labels[e.idLabel()] != "" {
+			changed(e.Labels[e.idLabel()])
+		}
+	}
+	return o.addHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: notify,
+		UpdateFunc: func(before, after any) {
+			b, isEntry := before.(*entry)
+			if a, ok := after.(*entry); ok && isEntry && a.run == b.run && a.Labels[a.idLabel()] == b.Labels[b.idLabel()] {
+				return
+			}
+			notify(before)
+			notify(after)
+		},
+		DeleteFunc: notify,
+	})
 }
 
 // idLabel returns the label with the id of the registered object that the entry runs. A job on

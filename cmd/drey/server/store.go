@@ -32,7 +32,7 @@ func (s *server) openStore(ctx context.Context) (err error) {
 		}
 	}
 	s.store, err = kubestore.Open(ctx, s.cluster, kubestore.Options{
-		CreateNamespaces: o.createNamespaces, OwnNamespace: o.namespace, CheckNamespace: o.admits, RecordEvent: s.recorder.Event, Log: s.log,
+		CreateNamespaces: o.createNamespaces, OwnNamespace: o.namespace, CheckNamespace: o.admits, RecordEvent: s.recorder.Event, Observer: &s.observer, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, errors.New("if the CRDs are missing: kubectl apply --server-side -k manifests/crds"))

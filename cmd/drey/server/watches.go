@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 
+	"drey.dev/drey/registry/kubestore"
 	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/controllers/modes"
 	"drey.dev/drey/webhook/controllers/namespacelabels"
@@ -40,6 +42,21 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	}
 	s.admitted = w.owners.HasAdmitted
 	s.observer.Use(w.owners)
+	if store, ok := s.store.(*kubestore.Store); ok {
+		if err := w.owners.OnRunChanged(store.StateChanged); err != nil {
+			return watches{}, err
+		}
+		s.parts.Go(func() { // until the sync every state is TRANSITIONING
+			for !w.owners.Synced() {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+			store.StateChanged("")
+		})
+	}
 	if err := w.owners.OnChange(s.labeler.Enqueue); err != nil {
 		return watches{}, err
 	}

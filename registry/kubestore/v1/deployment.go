@@ -9,7 +9,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=vdep,categories=drey
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.deploymentTargetName`
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The desired state."
+// +kubebuilder:printcolumn:name="Desired",type=string,JSONPath=`.spec.state`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
@@ -27,7 +28,7 @@ type Deployment struct {
 	// Status is the observed state, written by drey.
 	//
 	// +optional
-	Status Status `json:"status,omitzero"`
+	Status WorkloadStatus `json:"status,omitzero"`
 }
 
 // DeploymentSpec is the spec of a [Deployment]: any object. The fields are

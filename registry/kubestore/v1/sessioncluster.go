@@ -8,7 +8,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=sessionclusters,shortName=vsc,categories=drey
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.deploymentTargetName`
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`,description="The desired state."
+// +kubebuilder:printcolumn:name="Desired",type=string,JSONPath=`.spec.state`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.id`
@@ -26,7 +27,7 @@ type SessionCluster struct {
 	// Status is the observed state, written by drey.
 	//
 	// +optional
-	Status Status `json:"status,omitzero"`
+	Status WorkloadStatus `json:"status,omitzero"`
 }
 
 // SessionClusterSpec is the spec of a [SessionCluster]: any object. The fields are

@@ -52,3 +52,14 @@ type Status struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// WorkloadStatus is the observed state of a Deployment or SessionCluster.
+type WorkloadStatus struct {
+	Status `json:",inline"`
+
+	// State is what the cluster runs, compared with spec.state: RUNNING, CANCELLED,
+	// SUSPENDED, STOPPED, FAILED, FINISHED or TRANSITIONING.
+	//
+	// +optional
+	State string `json:"state,omitempty"`
+}

@@ -258,7 +258,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 		out := w.MustKubectl(t, "", "get", "drey", "-n", ns)
 		for _, want := range []string{
 			`NAME +TARGET-NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +` + ns + ` +2 +True`,
-			`NAME +TARGET +STATE +READY +AGE\n`, `deployment.drey.dev/top-speed +staging +RUNNING +True`, `sessioncluster.drey.dev/cluster +staging +STOPPED +True`,
+			`NAME +TARGET +DESIRED +STATE +READY +AGE\n`, `deployment.drey.dev/top-speed +staging +RUNNING +True`, `sessioncluster.drey.dev/cluster +staging +STOPPED +True`,
 		} {
 			if !regexp.MustCompile(want).MatchString(out) {
 				return fmt.Errorf("got no %q in\n%s", want, out)

@@ -70,7 +70,7 @@ var Resources = map[registry.Kind]*Resource{
 		setSpec: func(o Object, _ string, spec json.RawMessage) error {
 			return o.(*v1.Deployment).Spec.UnmarshalJSON(spec)
 		},
-		Status: func(o Object) *v1.Status { return &o.(*v1.Deployment).Status },
+		Status: func(o Object) *v1.Status { return &o.(*v1.Deployment).Status.Status },
 		Target: func(o Object) (string, string) {
 			s := o.(*v1.Deployment).Spec
 			return s.DeploymentTargetName, s.DeploymentTargetID
@@ -85,7 +85,7 @@ var Resources = map[registry.Kind]*Resource{
 		setSpec: func(o Object, _ string, spec json.RawMessage) error {
 			return o.(*v1.SessionCluster).Spec.UnmarshalJSON(spec)
 		},
-		Status: func(o Object) *v1.Status { return &o.(*v1.SessionCluster).Status },
+		Status: func(o Object) *v1.Status { return &o.(*v1.SessionCluster).Status.Status },
 		Target: func(o Object) (string, string) {
 			s := o.(*v1.SessionCluster).Spec
 			return s.DeploymentTargetName, s.DeploymentTargetID
