@@ -243,7 +243,7 @@ func readPrecondition(r *http.Request, version int32) (registry.Precondition, er
 		return p, badRequest("the If-Match header is %q, which is not an ETag of this API: use the ETag of a GET of the object, or omit it", header)
 	}
 	id := parts[1]
-	n, _ := strconv.Atoi(parts[2]) // digits
+	n, _ := strconv.ParseInt(parts[2], 10, 32) // at most 9 digits
 	if version != 0 && version != int32(n) {
 		return p, badRequest("If-Match states resourceVersion %d, but the body %d: omit one of them", n, version)
 	}
