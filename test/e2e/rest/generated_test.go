@@ -66,7 +66,7 @@ func TestGeneratedRequests(t *testing.T) {
 		e := do(request, body)
 		statuses[e.Response.StatusCode]++
 		err := g.description.validate(e)
-		if err == nil && e.Response.StatusCode >= 500 {
+		if err == nil && e.Response.StatusCode >= 500 && e.Response.StatusCode != http.StatusNotImplemented {
 			err = errors.New("got a server error")
 		}
 		if err != nil {
