@@ -38,15 +38,16 @@ func newFakeStore(t *testing.T) *fakeStore {
 	return f
 }
 
-func (f *fakeStore) watch(kind registry.Kind) reflectorStore {
-	return reflectorStore{f.objectCache, codec.Resources[kind]}
+// watch returns the store of the reflector of targets.
+func (f *fakeStore) watch() reflectorStore {
+	return reflectorStore{f.objectCache, codec.Resources[registry.DeploymentTarget]}
 }
 
 // receive delivers objects by the watch of targets.
 func (f *fakeStore) receive(objects ...codec.Object) {
 	f.t.Helper()
 	for _, o := range objects {
-		if err := f.watch(registry.DeploymentTarget).Update(o); err != nil {
+		if err := f.watch().Update(o); err != nil {
 			f.t.Fatal(err)
 		}
 	}
@@ -54,7 +55,7 @@ func (f *fakeStore) receive(objects ...codec.Object) {
 
 func (f *fakeStore) delete(o codec.Object) {
 	f.t.Helper()
-	if err := f.watch(registry.DeploymentTarget).Delete(o); err != nil {
+	if err := f.watch().Delete(o); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -66,7 +67,7 @@ func (f *fakeStore) relist(version string, objects ...codec.Object) {
 	for _, o := range objects {
 		list = append(list, o)
 	}
-	if err := f.watch(registry.DeploymentTarget).Replace(list, version); err != nil {
+	if err := f.watch().Replace(list, version); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -188,7 +189,7 @@ func TestStaleEvents(t *testing.T) {
 	if got := f.received[registry.DeploymentTarget]; got != 5 {
 		t.Errorf("received version %d, want that of the list", got)
 	}
-	if err := f.watch(registry.DeploymentTarget).Bookmark("9"); err != nil || f.received[registry.DeploymentTarget] != 9 {
+	if err := f.watch().Bookmark("9"); err != nil || f.received[registry.DeploymentTarget] != 9 {
 		t.Errorf("received version %d after a bookmark: %v", f.received[registry.DeploymentTarget], err)
 	}
 }

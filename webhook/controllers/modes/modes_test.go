@@ -22,9 +22,9 @@ import (
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// namespace returns a namespace with a value of [webhookconfig.LabelMode]; empty: without it.
-func namespace(name, mode string) *metav1.PartialObjectMetadata {
-	n := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: name}}
+// namespace returns the namespace orders with a value of [webhookconfig.LabelMode]; empty: without it.
+func namespace(mode string) *metav1.PartialObjectMetadata {
+	n := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "orders"}}
 	if mode != "" {
 		n.Labels = map[string]string{webhookconfig.LabelMode: mode}
 	}
@@ -75,7 +75,7 @@ func TestOf(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				m, _ := start(t, c.fallback, slog.New(slog.NewTextHandler(&log, nil)), new(atomic.Bool), namespace("orders", c.label))
+				m, _ := start(t, c.fallback, slog.New(slog.NewTextHandler(&log, nil)), new(atomic.Bool), namespace(c.label))
 				pass(time.Second)
 				if got := m.Of("orders"); got != c.want {
 					t.Errorf("got %s, want %s", got, c.want)
@@ -94,18 +94,18 @@ func TestOf(t *testing.T) {
 // TestOfChanges checks that the watch delivers new, changed and removed labels.
 func TestOfChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, client := start(t, webhookconfig.Enforce, slog.New(slog.DiscardHandler), new(atomic.Bool), namespace("orders", "warn"))
+		m, client := start(t, webhookconfig.Enforce, slog.New(slog.DiscardHandler), new(atomic.Bool), namespace("warn"))
 		pass(time.Second)
 		tracker := client.Tracker()
 		for _, c := range []struct {
 			change func() error
 			want   webhookconfig.Mode
 		}{
-			{func() error { return tracker.Update(namespaces, namespace("orders", "audit"), "") }, webhookconfig.Audit},
-			{func() error { return tracker.Update(namespaces, namespace("orders", "nonsense"), "") }, webhookconfig.Enforce},
-			{func() error { return tracker.Update(namespaces, namespace("orders", "warn"), "") }, webhookconfig.Warn},
+			{func() error { return tracker.Update(namespaces, namespace("audit"), "") }, webhookconfig.Audit},
+			{func() error { return tracker.Update(namespaces, namespace("nonsense"), "") }, webhookconfig.Enforce},
+			{func() error { return tracker.Update(namespaces, namespace("warn"), "") }, webhookconfig.Warn},
 			{func() error { return tracker.Delete(namespaces, "", "orders") }, webhookconfig.Enforce},
-			{func() error { return tracker.Create(namespaces, namespace("orders", "audit"), "") }, webhookconfig.Audit},
+			{func() error { return tracker.Create(namespaces, namespace("audit"), "") }, webhookconfig.Audit},
 		} {
 			if err := c.change(); err != nil {
 				t.Fatal(err)
@@ -125,7 +125,7 @@ func TestSynced(t *testing.T) {
 		var unlisted atomic.Bool
 		unlisted.Store(true)
 		var log bytes.Buffer
-		m, _ := start(t, webhookconfig.Enforce, slog.New(slog.NewTextHandler(&log, nil)), &unlisted, namespace("orders", "audit"))
+		m, _ := start(t, webhookconfig.Enforce, slog.New(slog.NewTextHandler(&log, nil)), &unlisted, namespace("audit"))
 		pass(10 * time.Minute)
 		if m.Synced() || m.Of("orders") != webhookconfig.Enforce {
 			t.Error("synced without a list")

@@ -69,10 +69,11 @@ func newFakes(t *testing.T, target, admitted bool, namespaces ...*metav1.Partial
 	return f
 }
 
-func (f *fakes) set(target, admitted bool) {
+// set changes whether there is a target. It ends all admitted workloads.
+func (f *fakes) set(target bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.target, f.admitted = target, admitted
+	f.target, f.admitted = target, false
 }
 
 // start runs the Labeler until stop, or the end of the test.
@@ -182,10 +183,10 @@ func TestLabelerUnregisterDelay(t *testing.T) {
 			f := newFakes(t, false, false, namespace("orders", config.Registered))
 			f.start(t)
 			f.after(t, unregisterDelay-time.Millisecond, "orders", config.Registered)
-			f.set(true, false)
+			f.set(true)
 			f.Enqueue("orders")
 			f.after(t, 10*time.Second, "orders", config.Registered)
-			f.set(false, false) // the delay starts again
+			f.set(false) // the delay starts again
 			f.Enqueue("orders")
 			f.after(t, unregisterDelay-time.Millisecond, "orders", config.Registered)
 			f.after(t, time.Second, "orders", "")
@@ -204,7 +205,7 @@ func TestLabelerDraining(t *testing.T) {
 		if got := f.patches(); got != 1 {
 			t.Errorf("%d patches in an hour, want 1", got)
 		}
-		f.set(false, false)
+		f.set(false)
 		f.after(t, drainingInterval+time.Second, "orders", "")
 	})
 }
@@ -249,7 +250,7 @@ func TestLabelerLeaderChange(t *testing.T) {
 		f.after(t, unregisterDelay-time.Millisecond, "orders", config.Registered)
 		f.after(t, time.Second, "orders", "")
 		stop()
-		f.set(true, false)
+		f.set(true)
 		f.start(t)
 		f.after(t, time.Second, "orders", config.Registered)
 	})
@@ -310,7 +311,7 @@ func TestSetRegisteredConcurrentWrite(t *testing.T) {
 		f.start(t)
 		time.Sleep(time.Second)
 		synctest.Wait() // the controller removes the label
-		f.set(true, false)
+		f.set(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := f.SetRegistered(ctx, "orders"); !errors.Is(err, context.DeadlineExceeded) {
