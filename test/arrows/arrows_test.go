@@ -21,8 +21,9 @@ var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
 	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
 	"cmd/drey/cli/manifest":               {},
-	"cmd/drey/server":                     {"cmd/drey/tracing", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
+	"cmd/drey/server":                     {"cmd/drey/tracing", "config/v1alpha1", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
+	"config/v1alpha1":                     {"certs", "registry", "webhook/config"},
 	"certs":                               {"certs/rotation", "listwatch"},
 	"certs/rotation":                      {},
 	"listwatch":                           {},
@@ -87,7 +88,7 @@ var mustNot = []struct {
 
 // noHTTP lists packages whose drey dependencies must not import net/http. mustNot cannot
 // express that: types of k8s.io/apimachinery import net/http.
-var noHTTP = []string{"webhook/config", "manifests/bundle", "manifests/doctor", "manifests/rollout"}
+var noHTTP = []string{"config/v1alpha1", "webhook/config", "manifests/bundle", "manifests/doctor", "manifests/rollout"}
 
 type pkg struct {
 	ImportPath string

@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"fmt"
+	"io"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/server"
@@ -20,9 +24,21 @@ either, drey serves the registry alone.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Out, o.LogOutput = c.OutOrStdout(), c.ErrOrStderr()
-			return server.Run(c.Context(), o)
+			return server.Run(c.Context(), &o)
 		},
 	}
-	o.BindFlags(c.Flags())
+	sections := o.Flags()
+	for _, s := range sections {
+		c.Flags().AddFlagSet(s.FlagSet)
+	}
+	c.SetUsageFunc(func(c *cobra.Command) error {
+		var b strings.Builder
+		fmt.Fprintf(&b, "Usage:\n  %s\n", c.UseLine())
+		for _, s := range sections {
+			fmt.Fprintf(&b, "\n%s:\n%s", s.Title, s.FlagUsages())
+		}
+		_, err := io.WriteString(c.OutOrStderr(), b.String())
+		return err
+	})
 	return c
 }

@@ -19,7 +19,7 @@ func AdminSocket(dataDir string) string { return filepath.Join(dataDir, "admin.s
 
 // serveAdmin serves backups on the admin socket.
 func (s *server) serveAdmin() error {
-	socket := AdminSocket(s.options.dataDir)
+	socket := AdminSocket(s.options.config.Registry.DataDir)
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a crash; the lock on the file excludes another process
 		return err
 	}

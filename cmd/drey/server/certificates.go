@@ -9,69 +9,28 @@ import (
 	"os"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"drey.dev/drey/certs"
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/serving"
 )
 
-// certificateOptions configure TLS of the webhooks.
-type certificateOptions struct {
-	mode                              string
-	caLifetime, lifetime, propagation time.Duration
-	minTLS                            string
-	clientCA, clientName              string
-}
-
-// Values of --certs.
-const (
-	certsAuto        = "auto"
-	certsSelfSigned  = "self-signed"
-	certsCertManager = "cert-manager"
-	certsMemory      = "memory"
-)
-
-func (c *certificateOptions) bind(f *pflag.FlagSet) {
-	f.StringVar(&c.mode, "certs", certsAuto, "issuer of the webhooks' certificate: cert-manager, self-signed (by drey, in a Secret shared by the replicas), memory (by this process, for a drey outside of the cluster), or auto (memory with --install-webhooks; else cert-manager if the cluster serves it, else self-signed)")
-	f.DurationVar(&c.caLifetime, "certs-ca-lifetime", certs.DefaultCALifetime, "lifetime of the CA of the webhooks' certificate; rotated at two thirds")
-	f.DurationVar(&c.lifetime, "certs-lifetime", certs.DefaultLifetime, "lifetime of the webhooks' certificate; rotated at two thirds")
-	f.DurationVar(&c.propagation, "ca-propagation-delay", certs.DefaultCAPropagationDelay, "how long a new CA is in the caBundles before its certificates are served; more than the propagation delay of the API servers")
-	f.StringVar(&c.minTLS, "webhook-tls-min-version", "1.3", "minimum TLS version of the webhooks: 1.3 or 1.2")
-	f.StringVar(&c.clientCA, "webhook-client-ca", "", "CA file, in PEM, of the API server's client certificate; empty: no client certificate is required")
-	f.StringVar(&c.clientName, "webhook-client-name", "", "with --webhook-client-ca: required common name of the client certificate; empty: any")
-}
-
-func (c *certificateOptions) check() error {
-	switch c.mode {
-	case certsAuto, certsSelfSigned, certsCertManager, certsMemory:
-	default:
-		return fmt.Errorf("--certs is %q: use auto, cert-manager, self-signed or memory", c.mode)
-	}
-	if c.minTLS != "1.3" && c.minTLS != "1.2" {
-		return fmt.Errorf("--webhook-tls-min-version is %q: use 1.3 or 1.2", c.minTLS)
-	}
-	if c.clientName != "" && c.clientCA == "" {
-		return errors.New("--webhook-client-name requires --webhook-client-ca")
-	}
-	return nil
-}
-
-// tls returns the TLS configuration of the webhooks.
-func (c *certificateOptions) tls(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (serving.TLS, error) {
-	secure := serving.TLS{Certificate: certificate, MinVersion: tls.VersionTLS13, ClientName: c.clientName}
-	if c.minTLS == "1.2" {
+// webhookTLS returns the TLS configuration of the webhooks.
+func (o *Options) webhookTLS(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (serving.TLS, error) {
+	c := o.config.Webhooks.TLS
+	secure := serving.TLS{Certificate: certificate, MinVersion: tls.VersionTLS13, ClientName: c.ClientName, HTTP2: o.config.EnableHTTP2}
+	if c.MinVersion == "1.2" {
 		secure.MinVersion = tls.VersionTLS12
 	}
-	if c.clientCA == "" {
+	if c.ClientCAFile == "" {
 		return secure, nil
 	}
-	text, err := os.ReadFile(c.clientCA)
+	text, err := os.ReadFile(c.ClientCAFile)
 	if err != nil {
 		return secure, fmt.Errorf("--webhook-client-ca: %w", err)
 	}
 	if secure.ClientCAs = x509.NewCertPool(); !secure.ClientCAs.AppendCertsFromPEM(text) {
-		return secure, fmt.Errorf("--webhook-client-ca %s: no certificate in it; want PEM", c.clientCA)
+		return secure, fmt.Errorf("--webhook-client-ca %s: no certificate in it; want PEM", c.ClientCAFile)
 	}
 	return secure, nil
 }
@@ -95,23 +54,23 @@ func (s *server) serveCertificates(ctx context.Context, fail context.CancelCause
 	if err != nil {
 		return nil, nil, err
 	}
-	o := s.options.certs
+	o := s.options.config.Certificates
 	options := certs.Options{
-		Cluster: s.cluster, Namespace: s.options.namespace, Configuration: webhookconfig.Name, Hosts: s.webhookHosts(host),
-		CALifetime: o.caLifetime, Lifetime: o.lifetime, CAPropagationDelay: o.propagation, Log: s.log, Metrics: s.metrics,
+		Cluster: s.cluster, Namespace: s.options.config.Namespace, Configuration: webhookconfig.Name, Hosts: s.webhookHosts(host),
+		CALifetime: o.CALifetime.Duration, Lifetime: o.Lifetime.Duration, CAPropagationDelay: o.CAPropagationDelay.Duration, Log: s.log, Metrics: s.metrics,
 	}
 	var c certificates
 	switch mode {
-	case certsMemory:
+	case configv1alpha1.IssuerMemory:
 		m, err := certs.NewMemory(options.Hosts...)
 		if err != nil {
 			return nil, nil, err
 		}
 		s.setCertificates(m)
 		return m, m.CABundle(), nil
-	case certsSelfSigned:
+	case configv1alpha1.IssuerSelfSigned:
 		c, err = certs.NewSelfSigned(options)
-	case certsCertManager:
+	case configv1alpha1.IssuerCertManager:
 		c, err = certs.NewCertManager(options)
 	}
 	if err != nil {
@@ -136,11 +95,11 @@ func (s *server) serveCertificates(ctx context.Context, fail context.CancelCause
 
 // issuer resolves --certs auto.
 func (s *server) issuer() (string, error) {
-	mode := s.options.certs.mode
-	if mode == certsAuto && s.options.installWebhooks {
-		return certsMemory, nil
+	mode := s.options.config.Certificates.Issuer
+	if mode == configv1alpha1.IssuerAuto && s.options.config.Webhooks.Install {
+		return configv1alpha1.IssuerMemory, nil
 	}
-	if mode != certsAuto && mode != certsCertManager {
+	if mode != configv1alpha1.IssuerAuto && mode != configv1alpha1.IssuerCertManager {
 		return mode, nil
 	}
 	served, err := certs.CertManagerServed(s.cluster)
@@ -148,11 +107,11 @@ func (s *server) issuer() (string, error) {
 	case err != nil:
 		return "", err
 	case served:
-		return certsCertManager, nil
-	case mode == certsCertManager:
+		return configv1alpha1.IssuerCertManager, nil
+	case mode == configv1alpha1.IssuerCertManager:
 		return "", errors.New("--certs cert-manager: the cluster does not serve cert-manager.io/v1. Install cert-manager, or use --certs self-signed")
 	}
-	return certsSelfSigned, nil
+	return configv1alpha1.IssuerSelfSigned, nil
 }
 
 // awaitCertificate waits for the first certificate, and logs why there is none yet.
@@ -179,7 +138,7 @@ func (s *server) setCertificates(c certificates) { s.certificates.Store(&c) }
 
 // webhookHosts are the names by which the API server calls the webhooks.
 func (s *server) webhookHosts(host string) []string {
-	all := []string{"localhost", "127.0.0.1", fmt.Sprintf("drey.%s.svc", s.options.namespace)}
+	all := []string{"localhost", "127.0.0.1", fmt.Sprintf("drey.%s.svc", s.options.config.Namespace)}
 	if host != "" {
 		all = append(all, host)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"drey.dev/drey/certs"
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/test/framework/drey"
 )
 
@@ -24,7 +25,7 @@ func TestServeHTTP2(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &server{options: Options{enableHTTP2: enabled}, log: slog.New(slog.DiscardHandler)}
+			s := &server{options: Options{config: configv1alpha1.DreyConfiguration{EnableHTTP2: enabled}}, log: slog.New(slog.DiscardHandler)}
 			_, fail := context.WithCancelCause(t.Context())
 			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
 			if err := s.serveHTTP(fail, addresses[0], handler, &tls.Config{GetCertificate: serving.GetCertificate, MinVersion: tls.VersionTLS13}); err != nil {

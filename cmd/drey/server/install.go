@@ -32,18 +32,18 @@ func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool
 	if err != nil {
 		return err
 	}
-	mode, err := webhookconfig.ParseMode(s.options.mode)
+	mode, err := webhookconfig.ParseMode(s.options.config.Webhooks.Mode)
 	if err != nil {
 		return err
 	}
 	exclude := s.options.excludedNamespaces()
-	client := webhookconfig.ByURL("https://"+s.options.webhookAddress, caBundle)
+	client := webhookconfig.ByURL("https://"+s.options.config.Webhooks.BindAddress, caBundle)
 	validating := webhookconfig.Validating(client, exclude)
 	if withRegistry {
 		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self)...)
 	}
 	policies, bindings := webhookconfig.Policies(webhookconfig.PolicyOptions{
-		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.namespace, RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
+		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.config.Namespace, RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
 	})
 
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)

@@ -37,7 +37,7 @@ func (s *server) lead(ctx context.Context, lease string, work func(context.Conte
 	var term sync.Mutex
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
-			LeaseMeta: metav1.ObjectMeta{Namespace: s.options.namespace, Name: lease}, Client: client,
+			LeaseMeta: metav1.ObjectMeta{Namespace: s.options.config.Namespace, Name: lease}, Client: client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + uuid.NewString()},
 		},
 		Name: lease, LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,

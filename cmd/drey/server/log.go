@@ -1,32 +1,27 @@
 package server
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 )
 
 // newLogger returns the logger of the process, and sets it for klog and
 // controller-runtime.
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	options := &slog.HandlerOptions{}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level is %q: use debug, info, warn or error", level)
+func newLogger(w io.Writer, c configv1alpha1.LoggingConfiguration) (*slog.Logger, error) {
+	level, err := c.SlogLevel()
+	if err != nil {
+		return nil, err
 	}
-	options.Level = l
-	var handler slog.Handler
-	switch format {
-	case "text":
-		handler = slog.NewTextHandler(w, options)
-	case "json":
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if c.Format == "json" {
 		handler = slog.NewJSONHandler(w, options)
-	default:
-		return nil, fmt.Errorf("--log-format is %q: use text or json", format)
 	}
 	ctrllog.SetLogger(logr.FromSlogHandler(handler))
 	klog.SetLogger(logr.FromSlogHandler(handler))

@@ -37,7 +37,7 @@ func (s *server) hasTarget(namespace string) bool { return len(s.index.Targets(n
 func (s *server) labelNamespaceNow(ctx context.Context, target registry.Object) {
 	ctx, cancel := context.WithTimeout(ctx, labelNamespaceTimeout)
 	defer cancel()
-	if err := s.labeler.SetRegistered(ctx, registry.TargetNamespace(target, s.options.namespace)); err != nil {
+	if err := s.labeler.SetRegistered(ctx, registry.TargetNamespace(target, s.options.config.Namespace)); err != nil {
 		s.log.Warn("namespace not labeled yet", "target", target.Metadata.Name, "error", err)
 	}
 }
@@ -45,7 +45,7 @@ func (s *server) labelNamespaceNow(ctx context.Context, target registry.Object) 
 // labelNamespaces runs the controller until ctx ends.
 func (s *server) labelNamespaces(ctx context.Context) error {
 	err := s.store.Watch(ctx, registry.DeploymentTarget, func(e registry.Event) {
-		s.labeler.Enqueue(registry.TargetNamespace(e.Object, s.options.namespace))
+		s.labeler.Enqueue(registry.TargetNamespace(e.Object, s.options.config.Namespace))
 	})
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func (s *server) repair(ctx context.Context, r *repair.Repairer) error {
 	var started atomic.Bool // the controller scans existing targets itself
 	err := s.store.Watch(ctx, registry.DeploymentTarget, func(e registry.Event) {
 		if started.Load() && e.Change != registry.Deleted {
-			r.EnqueueNamespace(registry.TargetNamespace(e.Object, s.options.namespace))
+			r.EnqueueNamespace(registry.TargetNamespace(e.Object, s.options.config.Namespace))
 		}
 	})
 	if err != nil {

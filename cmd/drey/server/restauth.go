@@ -5,101 +5,24 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
-	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/access"
 	"drey.dev/drey/registry/reviews"
 )
 
-// restAuth configures authentication and TLS of the REST API.
-type restAuth struct {
-	ways          []string
-	audiences     []string
-	certFile      string
-	keyFile       string
-	shared        bool // serve with the certificate of the webhooks
-	newOwnerToken bool
-}
-
-// Values of --rest-auth.
-const (
-	authTokens  = "tokens"
-	authCluster = "cluster"
-	authOff     = "off"
-)
-
-func (a *restAuth) bind(f *pflag.FlagSet) {
-	f.StringSliceVar(&a.ways, "rest-auth", []string{authOff}, "authentication of the REST API: tokens (API tokens issued by drey), cluster (users and ServiceAccounts of the cluster, by RBAC), both, separated by a comma, or off (loopback only)")
-	f.StringSliceVar(&a.audiences, "rest-auth-audience", nil, "with --rest-auth cluster: accept only tokens for this audience (default: the API server's)")
-	f.BoolVar(&a.newOwnerToken, "new-owner-token", false, "with --rest-auth tokens: issue and print a new owner's token, and revoke the previous one")
-	f.StringVar(&a.certFile, "rest-tls-cert", "", "certificate file of the REST API, in PEM; reloaded when it changes")
-	f.StringVar(&a.keyFile, "rest-tls-key", "", "key file of --rest-tls-cert")
-	f.BoolVar(&a.shared, "rest-tls", false, "serve the REST API with the certificate of the webhooks; used with a cluster only")
-}
-
-func (a *restAuth) off() bool { return slices.Equal(a.ways, []string{authOff}) }
-func (a *restAuth) tls() bool { return a.certFile != "" || a.shared }
-func (a *restAuth) scheme() string {
-	if a.tls() {
-		return "https://"
-	}
-	return "http://"
-}
-
-// check requires TLS and authentication off loopback.
-func (a *restAuth) check(address string) error {
-	for _, way := range a.ways {
-		switch {
-		case way == authOff && len(a.ways) > 1:
-			return fmt.Errorf("--rest-auth is %q: off cannot be combined", strings.Join(a.ways, ","))
-		case way != authOff && way != authTokens && way != authCluster:
-			return fmt.Errorf("--rest-auth is %q: use tokens, cluster, tokens,cluster or off", way)
-		}
-	}
-	if len(a.ways) == 0 {
-		return errors.New("--rest-auth is empty: use tokens, cluster, tokens,cluster or off")
-	}
-	if (a.certFile == "") != (a.keyFile == "") {
-		return errors.New("--rest-tls-cert and --rest-tls-key go together: give both")
-	}
-	if a.certFile != "" && a.shared {
-		return errors.New("--rest-tls and --rest-tls-cert exclude each other: give one of them")
-	}
-	if a.newOwnerToken && !slices.Contains(a.ways, authTokens) {
-		return errors.New("--new-owner-token requires --rest-auth tokens")
-	}
-	local, err := isLoopback("--rest-bind-address", address)
-	if err != nil || local {
-		return err
-	}
-	var missing []string
-	if !a.tls() {
-		missing = append(missing, "--rest-tls-cert FILE --rest-tls-key FILE (with a cluster, --rest-tls), to encrypt it")
-	}
-	if a.off() {
-		missing = append(missing, "--rest-auth tokens (API tokens issued by drey) or --rest-auth cluster (users and ServiceAccounts of the cluster), to authenticate callers")
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("--rest-bind-address %s is not a loopback address: add %s; or serve this machine alone: --rest-bind-address 127.0.0.1:8080",
-		address, strings.Join(missing, "; and "))
-}
-
 // authenticator returns nil if authentication is off.
 func (s *server) authenticator(ctx context.Context, rules *registry.Registry) (access.Authenticator, error) {
-	if s.options.auth.off() {
+	if s.options.config.REST.AuthIsOff() {
 		return nil, nil
 	}
 	var all access.Any
-	for _, way := range s.options.auth.ways {
+	for _, way := range s.options.config.REST.Auth {
 		switch way {
-		case authTokens:
+		case configv1alpha1.AuthTokens:
 			if err := s.bootstrap(ctx, rules); err != nil {
 				return nil, err
 			}
@@ -108,11 +31,11 @@ func (s *server) authenticator(ctx context.Context, rules *registry.Registry) (a
 				return nil, err
 			}
 			all = append(all, tokens)
-		case authCluster:
+		case configv1alpha1.AuthCluster:
 			if s.cluster == nil {
 				return nil, errors.New("--rest-auth cluster needs a cluster: give --kubeconfig, or use --rest-auth tokens")
 			}
-			users, err := reviews.New(s.cluster, s.options.auth.audiences...)
+			users, err := reviews.New(s.cluster, s.options.config.REST.AuthAudiences...)
 			if err != nil {
 				return nil, err
 			}
@@ -125,7 +48,7 @@ func (s *server) authenticator(ctx context.Context, rules *registry.Registry) (a
 // bootstrap issues the owner's token on first start, and prints it once, never
 // to the log.
 func (s *server) bootstrap(ctx context.Context, rules *registry.Registry) error {
-	secret, err := access.Bootstrap(ctx, rules, s.options.auth.newOwnerToken)
+	secret, err := access.Bootstrap(ctx, rules, s.options.newOwnerToken)
 	if err != nil || secret == "" {
 		return err
 	}
@@ -142,14 +65,14 @@ Issue tokens with fewer rights: drey tokens create NAME --role viewer|editor|own
 // restTLS returns nil to serve the REST API without TLS.
 func (s *server) restTLS() (*tls.Config, error) {
 	switch {
-	case !s.options.auth.tls():
+	case !s.options.config.REST.TLS.Enabled():
 		return nil, nil
-	case s.options.auth.shared:
+	case s.options.config.REST.TLS.OfWebhooks:
 		return s.sharedTLS(), nil
 	}
-	watcher, err := certwatcher.New(s.options.auth.certFile, s.options.auth.keyFile)
+	watcher, err := certwatcher.New(s.options.config.REST.TLS.CertFile, s.options.config.REST.TLS.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("--rest-tls-cert %s, --rest-tls-key %s: %w", s.options.auth.certFile, s.options.auth.keyFile, err)
+		return nil, fmt.Errorf("--rest-tls-cert %s, --rest-tls-key %s: %w", s.options.config.REST.TLS.CertFile, s.options.config.REST.TLS.KeyFile, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.closers = append(s.closers, func() error { stop(); return nil })

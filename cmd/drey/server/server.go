@@ -62,15 +62,15 @@ type server struct {
 
 // Run serves until signaled ends or a part fails, then stops all parts in
 // reverse order. Invalid options are an [OptionsError].
-func Run(signaled context.Context, o Options) (err error) {
+func Run(signaled context.Context, o *Options) error {
 	if err := o.complete(); err != nil {
-		return &OptionsError{err}
+		return o.optionsError(err)
 	}
-	log, err := newLogger(o.LogOutput, o.logFormat, o.logLevel)
+	log, err := newLogger(o.LogOutput, o.config.Logging)
 	if err != nil {
-		return &OptionsError{err}
+		return o.optionsError(err)
 	}
-	s, err := newServer(signaled, o, log)
+	s, err := newServer(signaled, *o, log)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 	}
 	if config == nil {
 		if err := o.checkWithoutCluster(); err != nil {
-			return nil, &OptionsError{err}
+			return nil, o.optionsError(err)
 		}
 	}
 	s := &server{options: o, log: log, cluster: config, metrics: prometheus.NewRegistry()}
@@ -95,7 +95,7 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 		}
 	}()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if s.traces, err = tracing.New(ctx, o.traces, o.Build.Version); err != nil {
+	if s.traces, err = tracing.New(ctx, o.config.Tracing.Endpoint, o.config.Tracing.SamplingRatio, o.Build.Version); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.traces.Close)
@@ -113,7 +113,7 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 		return nil, err
 	}
 	s.closers = append(s.closers, s.store.Close)
-	s.index = registry.NewIndex(o.namespace)
+	s.index = registry.NewIndex(o.config.Namespace)
 	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
@@ -131,8 +131,8 @@ func (s *server) newREST() (http.Handler, error) {
 		return nil, err
 	}
 	o := rest.Options{
-		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.vvpVersion, Metrics: s.metrics,
-		Access: authenticator, AccessLog: s.options.accessLog,
+		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.config.REST.VVPVersion, Metrics: s.metrics,
+		Access: authenticator, AccessLog: s.options.config.REST.AccessLog,
 	}
 	if s.cluster != nil {
 		o.Observer = &s.observer
@@ -143,7 +143,7 @@ func (s *server) newREST() (http.Handler, error) {
 // newRegistry puts the rules over the store. With a cluster, workloads that run
 // there hold targets.
 func (s *server) newRegistry() (*registry.Registry, error) {
-	o := registry.Options{OwnNamespace: s.options.namespace, Namespaces: s.options.platformNamespaces, Index: s.index, Quota: s.options.quota.Value()}
+	o := registry.Options{OwnNamespace: s.options.config.Namespace, Namespaces: s.options.config.Registry.PlatformNamespaces, Index: s.index, Quota: s.options.config.Registry.PlatformNamespaceQuota.Value()}
 	if shared, ok := s.store.(*kubestore.Store); ok {
 		o.Stored = shared.Stored
 	}
@@ -189,8 +189,8 @@ func (s *server) run(signaled context.Context) (err error) {
 
 // start brings up every part. A part that fails later calls fail.
 func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error {
-	if s.options.probeAddress != "" { // first, so that /readyz reports the progress of the rest
-		if err := s.serveHTTP(fail, s.options.probeAddress, s.addProbes(http.NewServeMux()), nil); err != nil {
+	if s.options.config.Health.BindAddress != "" { // first, so that /readyz reports the progress of the rest
+		if err := s.serveHTTP(fail, s.options.config.Health.BindAddress, s.addProbes(http.NewServeMux()), nil); err != nil {
 			return fmt.Errorf("probes: %w", err)
 		}
 	}
@@ -198,7 +198,7 @@ func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error 
 	if err != nil {
 		return err
 	}
-	if err := s.serveHTTP(fail, s.options.restAddress, s.traces.REST(s.rest), secure); err != nil {
+	if err := s.serveHTTP(fail, s.options.config.REST.BindAddress, s.traces.REST(s.rest), secure); err != nil {
 		return fmt.Errorf("REST API: %w", err)
 	}
 	if err := s.serveMetrics(fail); err != nil {
@@ -215,7 +215,7 @@ func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error 
 		return err
 	}
 	s.up.Store(true)
-	s.log.Info("drey is up", "version", s.options.Build.Version, "rest", s.options.auth.scheme()+s.options.restAddress, "auth", strings.Join(s.options.auth.ways, ","), "metrics", s.options.metricsURL(),
+	s.log.Info("drey is up", "version", s.options.Build.Version, "rest", s.options.config.REST.Scheme()+s.options.config.REST.BindAddress, "auth", strings.Join(s.options.config.REST.Auth, ","), "metrics", s.options.metricsURL(),
 		"targets", s.index.Len(), "cluster", s.cluster != nil)
 	return nil
 }
@@ -229,7 +229,7 @@ func (s *server) serveHTTP(fail context.CancelCauseFunc, address string, handler
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(s.options.enableHTTP2)
+	protocols.SetHTTP2(s.options.config.EnableHTTP2)
 	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         secure,
@@ -264,13 +264,13 @@ const shutdownTimeout = 20 * time.Second
 // drain keeps serving after /readyz turns 503, until endpoints have propagated.
 func (s *server) drain(ctx context.Context) {
 	s.stopping.Store(true)
-	if s.options.probeAddress == "" || s.options.shutdownDelay == 0 {
+	if s.options.config.Health.BindAddress == "" || s.options.config.Health.ShutdownDelay.Duration == 0 {
 		return
 	}
-	s.log.Info("draining: not ready, still serving", "for", s.options.shutdownDelay)
+	s.log.Info("draining: not ready, still serving", "for", s.options.config.Health.ShutdownDelay.Duration)
 	select {
 	case <-ctx.Done():
-	case <-time.After(s.options.shutdownDelay):
+	case <-time.After(s.options.config.Health.ShutdownDelay.Duration):
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/kubestore"
@@ -19,20 +20,20 @@ const openStoreTimeout = time.Minute
 // openStore opens the store of the registry.
 func (s *server) openStore(ctx context.Context) (err error) {
 	o := &s.options
-	if o.store == storeEmbedded {
-		s.embedded, err = boltstore.Open(RegistryFile(o.dataDir))
+	if o.config.Registry.Store == configv1alpha1.StoreEmbedded {
+		s.embedded, err = boltstore.Open(RegistryFile(o.config.Registry.DataDir))
 		s.store = s.embedded
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openStoreTimeout)
 	defer cancel()
-	if o.installWebhooks {
+	if o.config.Webhooks.Install {
 		if err := rollout.InstallCRDs(ctx, s.cluster); err != nil {
 			return err
 		}
 	}
 	s.store, err = kubestore.Open(ctx, s.cluster, kubestore.Options{
-		CreateNamespaces: o.createNamespaces, OwnNamespace: o.namespace, CheckNamespace: o.admits, RecordEvent: s.recorder.Event, Observer: &s.observer, Log: s.log,
+		CreateNamespaces: o.config.Registry.CreateNamespaces, OwnNamespace: o.config.Namespace, CheckNamespace: o.admits, RecordEvent: s.recorder.Event, Observer: &s.observer, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, errors.New("if the CRDs are missing: kubectl apply --server-side -k manifests/crds"))

@@ -32,7 +32,7 @@ type watches struct {
 // first sync for pollTimeout. After that the webhooks start without: owners are
 // looked up, modes default to --mode, and /readyz stays at 503.
 func (s *server) watchCluster(ctx context.Context) (watches, error) {
-	mode, err := webhookconfig.ParseMode(s.options.mode)
+	mode, err := webhookconfig.ParseMode(s.options.config.Webhooks.Mode)
 	if err != nil {
 		return watches{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/controllers/repair"
@@ -39,7 +40,7 @@ func ClusterConfig(kubeconfig string) (*rest.Config, error) {
 // serveWebhooks starts the webhooks and the controllers, and registers the
 // webhooks with --install-webhooks once they serve.
 func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc) error {
-	host, _, err := net.SplitHostPort(s.options.webhookAddress)
+	host, _, err := net.SplitHostPort(s.options.config.Webhooks.BindAddress)
 	if err != nil {
 		return err
 	}
@@ -47,11 +48,10 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	if err != nil {
 		return err
 	}
-	secure, err := s.options.certs.tls(certificate.GetCertificate)
+	secure, err := s.options.webhookTLS(certificate.GetCertificate)
 	if err != nil {
 		return err
 	}
-	secure.HTTP2 = s.options.enableHTTP2
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // ended by close, in its turn
 	watches, err := s.watchCluster(ctx)
 	if err != nil {
@@ -63,14 +63,14 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		stop()
 		return err
 	}
-	server, err := serving.New(s.options.webhookAddress, secure, webhook.New(webhook.Options{
+	server, err := serving.New(s.options.config.Webhooks.BindAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
 		Draining: s.stopping.Load, Observe: watches.audited.observe, Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
 		Address: s.registryHint(), Objects: objects,
 	}).Handlers())
 	if err != nil {
 		stop()
-		return fmt.Errorf("--webhook-bind-address %s: %w", s.options.webhookAddress, err)
+		return fmt.Errorf("--webhook-bind-address %s: %w", s.options.config.Webhooks.BindAddress, err)
 	}
 	stopped := make(chan struct{})
 	var failure error // of the server, once stopped is closed
@@ -90,7 +90,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	if err := s.startControllers(ctx, watches, fail); err != nil {
 		return err
 	}
-	if !s.options.installWebhooks {
+	if !s.options.config.Webhooks.Install {
 		return nil
 	}
 	return s.install(ctx, caBundle, objects != nil)
@@ -146,7 +146,7 @@ func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) 
 
 // registryHint says in denials where to register a target.
 func (s *server) registryHint() verdict.RegisterHint {
-	return verdict.RegisterHint{URL: s.options.restURL, NeedsToken: !s.options.auth.off(), InCluster: s.options.store == storeKubernetes}
+	return verdict.RegisterHint{URL: s.options.config.REST.URL, NeedsToken: !s.options.config.REST.AuthIsOff(), InCluster: s.options.config.Registry.Store == configv1alpha1.StoreKubernetes}
 }
 
 // pollTimeout bounds how long startup waits for a part.

@@ -6,10 +6,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
-	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
@@ -22,44 +20,19 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Options configure tracing. The zero value traces nothing.
-type Options struct {
-	endpoint string
-	ratio    float64
-}
-
-// BindFlags registers the flags of tracing.
-func (o *Options) BindFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.endpoint, "traces-endpoint", "", "URL of an OpenTelemetry collector, OTLP over HTTP, such as http://otel-collector:4318/v1/traces; empty: tracing is off")
-	f.Float64Var(&o.ratio, "traces-ratio", 0.01, "with --traces-endpoint: fraction of requests to sample, 0 to 1; requests with a sampled parent are always traced")
-}
-
-// Check validates the flags.
-func (o *Options) Check() error {
-	if o.endpoint == "" {
-		return nil
-	}
-	if u, err := url.Parse(o.endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("--traces-endpoint is %q: give a URL, such as http://otel-collector:4318/v1/traces", o.endpoint)
-	}
-	if o.ratio < 0 || o.ratio > 1 {
-		return fmt.Errorf("--traces-ratio is %g: want 0 to 1", o.ratio)
-	}
-	return nil
-}
-
 // Tracer makes spans and exports them. A nil Tracer traces nothing.
 type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 }
 
-// New returns a Tracer, or nil without an endpoint. version is that of drey.
-func New(ctx context.Context, o Options, version string) (*Tracer, error) {
-	if o.endpoint == "" {
+// New returns a Tracer that samples a ratio of requests, or nil without an endpoint. version is
+// that of drey.
+func New(ctx context.Context, endpoint string, ratio float64, version string) (*Tracer, error) {
+	if endpoint == "" {
 		return nil, nil //nolint:nilnil // a nil Tracer traces nothing
 	}
-	client, err := newCollector(o.endpoint)
+	client, err := newCollector(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("--traces-endpoint: %w", err)
 	}
@@ -69,7 +42,7 @@ func New(ctx context.Context, o Options, version string) (*Tracer, error) {
 	}
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter, sdktrace.WithBatchTimeout(2*time.Second)),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(o.ratio))),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "drey"), attribute.String("service.version", version))),
 	)
 	return &Tracer{provider, provider.Tracer("drey.dev/drey")}, nil
