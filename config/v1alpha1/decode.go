@@ -29,6 +29,18 @@ func Decode(text []byte) (DreyConfiguration, error) {
 	return c, errors.Join(strict...)
 }
 
+// Parse decodes and validates a file. Errors are in terms of its fields.
+func Parse(text []byte) (DreyConfiguration, error) {
+	c, err := Decode(text)
+	if err != nil {
+		return c, err
+	}
+	if err := c.Validate(); err != nil {
+		return c, errors.New(FieldNames(err.Error(), nil))
+	}
+	return c, nil
+}
+
 // Fields are the paths of the fields, by the flags that override them.
 var Fields = map[string]string{
 	"namespace":    "namespace",

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/template"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/manifests/bundle"
@@ -35,6 +36,8 @@ var (
 // partials are the generated parts of the templates: YAML without the last line break.
 type partials struct {
 	Header string
+
+	Config string // the configuration file
 
 	CRDs string // with an annotation that has helm uninstall keep them
 
@@ -118,6 +121,15 @@ func newPartials() (p partials, err error) {
 		}
 		*part.into = fill(text)
 	}
+	config, err := release(nil, bundle.Server, kind("ConfigMap"))
+	if err != nil {
+		return p, err
+	}
+	text, _, err := unstructured.NestedString(config[0].Object, "data", bundle.ConfigKey)
+	if err != nil {
+		return p, err
+	}
+	p.Config = fill([]byte(text))
 	p.RegistryWebhooks, err = registryWebhooks()
 	return p, err
 }

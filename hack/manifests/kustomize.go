@@ -52,6 +52,8 @@ func addKustomize(files map[string][]byte) error {
 	for path, patch := range map[string]func() (any, error){
 		"overlays/cert-manager/deployment.yaml": func() (any, error) { return deploymentPatch(withCertManager, false) },
 		"overlays/embedded/deployment.yaml":     func() (any, error) { return deploymentPatch(withFile, true) },
+		"overlays/cert-manager/config.yaml":     func() (any, error) { return configPatch(withCertManager) },
+		"overlays/embedded/config.yaml":         func() (any, error) { return configPatch(withFile) },
 		"overlays/embedded/webhooks.yaml":       func() (any, error) { return webhooksPatch(base, withFile) },
 	} {
 		object, err := patch()
@@ -81,7 +83,7 @@ func documents(objects []bundle.Object) ([]byte, error) {
 }
 
 // deploymentPatch is the strategic merge patch from the base's Deployment to a variant's:
-// its arguments, and with a volume, that and how it is rolled out.
+// the checksum of its configuration, and with a volume, that and how it is rolled out.
 func deploymentPatch(c cluster, volume bool) (any, error) {
 	deployments, err := c.pick(bundle.Server, kind("Deployment"))
 	if err != nil {
@@ -89,19 +91,30 @@ func deploymentPatch(c cluster, volume bool) (any, error) {
 	}
 	d := deployments[0]
 	spec := d.Object["spec"].(map[string]any)
-	pod := spec["template"].(map[string]any)["spec"].(map[string]any)
-	container := pod["containers"].([]any)[0].(map[string]any)
-	containerPatch := map[string]any{"name": container["name"], "args": container["args"]}
-	podPatch, patch := map[string]any{"containers": []any{containerPatch}}, map[string]any{}
+	template := spec["template"].(map[string]any)
+	templatePatch := map[string]any{"metadata": map[string]any{"annotations": template["metadata"].(map[string]any)["annotations"]}}
+	patch := map[string]any{"template": templatePatch}
 	if volume {
-		containerPatch["volumeMounts"], podPatch["volumes"] = container["volumeMounts"], pod["volumes"]
+		pod := template["spec"].(map[string]any)
+		container := pod["containers"].([]any)[0].(map[string]any)
+		templatePatch["spec"] = map[string]any{
+			"containers": []any{map[string]any{"name": container["name"], "volumeMounts": container["volumeMounts"]}}, "volumes": pod["volumes"],
+		}
 		patch["replicas"], patch["strategy"] = spec["replicas"], map[string]any{"type": "Recreate", "rollingUpdate": nil}
 	}
-	patch["template"] = map[string]any{"spec": podPatch}
 	return map[string]any{
 		"apiVersion": d.GetAPIVersion(), "kind": d.GetKind(),
 		"metadata": map[string]any{"namespace": d.GetNamespace(), "name": d.GetName()}, "spec": patch,
 	}, nil
+}
+
+// configPatch is a variant's ConfigMap, as a patch of the base's.
+func configPatch(c cluster) (any, error) {
+	configs, err := c.pick(bundle.Server, kind("ConfigMap"))
+	if err != nil {
+		return nil, err
+	}
+	return configs[0].Object, nil
 }
 
 // webhooksPatch is the strategic merge patch that deletes the validating webhooks which

@@ -1,12 +1,17 @@
 package bundle
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestStagesInvalidOptions: the error has the value and the remedy.
@@ -97,6 +102,49 @@ func TestRegistryWebhook(t *testing.T) {
 		if found != want {
 			t.Errorf("%s: registry.drey.dev: %t, want %t", store, found, want)
 		}
+	}
+}
+
+// TestConfig: the configuration file is valid in all variants, and the options can be read
+// from it.
+func TestConfig(t *testing.T) {
+	for _, certs := range []string{SelfSigned, CertManager} {
+		for _, store := range []string{Kubernetes, Embedded} {
+			for _, mode := range []config.Mode{config.Enforce, config.Warn, config.Audit} {
+				o := Defaults()
+				o.Certs, o.Store, o.Mode, o.Replicas, o.RESTURL = certs, store, mode, 1, "https://drey.example.com"
+				text, _, err := unstructured.NestedString(pick(t, o, Server, "ConfigMap")[0].Object, "data", ConfigKey)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, err := configv1alpha1.Parse([]byte(text))
+				if err != nil {
+					t.Errorf("%v\n%s", err, text)
+				}
+				read := Defaults()
+				read.Replicas = 1
+				if read = read.WithConfig(c); !reflect.DeepEqual(read, o) {
+					t.Errorf("got %+v, want %+v", read, o)
+				}
+			}
+		}
+	}
+}
+
+// TestConfigChecksum: the pod template changes with the configuration, which rolls the
+// Deployment.
+func TestConfigChecksum(t *testing.T) {
+	annotation := func(mode config.Mode) string {
+		o := Defaults()
+		o.Mode = mode
+		value, _, err := unstructured.NestedString(pick(t, o, Server, "Deployment")[0].Object, "spec", "template", "metadata", "annotations", "checksum/config")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	if enforce, audit := annotation(config.Enforce), annotation(config.Audit); enforce == "" || enforce == audit {
+		t.Errorf("got the annotations %q and %q, want different ones", enforce, audit)
 	}
 }
 

@@ -21,7 +21,7 @@ type Object struct {
 var resources = map[string]string{
 	"Namespace": "namespaces", "CustomResourceDefinition": "customresourcedefinitions", "ServiceAccount": "serviceaccounts",
 	"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
-	"Service": "services", "Deployment": "deployments", "PersistentVolumeClaim": "persistentvolumeclaims",
+	"Service": "services", "ConfigMap": "configmaps", "Deployment": "deployments", "PersistentVolumeClaim": "persistentvolumeclaims",
 	"PodDisruptionBudget": "poddisruptionbudgets", "NetworkPolicy": "networkpolicies",
 	"MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "ValidatingWebhookConfiguration": "validatingwebhookconfigurations",
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",

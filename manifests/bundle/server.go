@@ -1,8 +1,6 @@
 package bundle
 
 import (
-	"fmt"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -29,13 +27,17 @@ const nobody int64 = 65532
 
 // server returns the objects that run drey.
 func (o *Options) server() ([]Object, error) {
-	typed := []any{o.service(), o.networkPolicy()}
+	config, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	typed := []any{config, o.service(), o.networkPolicy()}
 	if o.Store == Embedded {
 		typed = append(typed, o.volume())
 	} else {
 		typed = append(typed, o.budget())
 	}
-	return convert(append(typed, o.deployment())...)
+	return convert(append(typed, o.deployment(config))...)
 }
 
 func (o *Options) service() *corev1.Service {
@@ -96,7 +98,7 @@ func (o *Options) volume() *corev1.PersistentVolumeClaim {
 	}
 }
 
-func (o *Options) deployment() *appsv1.Deployment {
+func (o *Options) deployment(config *corev1.ConfigMap) *appsv1.Deployment {
 	d := &appsv1.Deployment{
 		TypeMeta: metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"}, ObjectMeta: o.meta(),
 		Spec: appsv1.DeploymentSpec{
@@ -105,7 +107,9 @@ func (o *Options) deployment() *appsv1.Deployment {
 				Type:          appsv1.RollingUpdateDeploymentStrategyType,
 				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromInt32(1))},
 			},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels()}, Spec: o.pod()},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels(), Annotations: map[string]string{checksumAnnotation: checksum(config)}}, Spec: o.pod(),
+			},
 		},
 	}
 	if o.Store == Embedded { // the file is locked by one process
@@ -133,8 +137,9 @@ func (o *Options) pod() corev1.PodSpec {
 		TerminationGracePeriodSeconds: new(int64(45)),
 		Containers:                    []corev1.Container{o.container()},
 	}
+	pod.Volumes = []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: Name}}}}}
 	if o.Store == Embedded {
-		pod.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: Name}}}}
+		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: Name}}})
 	}
 	return pod
 }
@@ -150,7 +155,7 @@ func (o *Options) container() corev1.Container {
 		}
 	}
 	c := corev1.Container{
-		Name: Name, Image: o.Image, Args: o.args(),
+		Name: Name, Image: o.Image, Args: []string{"serve", "--config=" + configDir + "/" + ConfigKey},
 		Ports: []corev1.ContainerPort{port("webhooks", webhookPort), port("rest", restPort), port("metrics", metricsPort), port("probes", probePort)},
 		// The garbage collector works harder near the memory limit, before an OOM kill.
 		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "230MiB"}},
@@ -168,29 +173,9 @@ func (o *Options) container() corev1.Container {
 		// Endpoints are removed from the nodes before the process turns unready.
 		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}},
 	}
+	c.VolumeMounts = []corev1.VolumeMount{{Name: "config", MountPath: configDir, ReadOnly: true}}
 	if o.Store == Embedded {
-		c.VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: dataDir}}
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: dataDir})
 	}
 	return c
-}
-
-func (o *Options) args() []string {
-	all := []string{
-		"serve",
-		fmt.Sprintf("--webhook-bind-address=:%d", webhookPort),
-		fmt.Sprintf("--health-probe-bind-address=:%d", probePort),
-		fmt.Sprintf("--metrics-bind-address=:%d", metricsPort),
-		fmt.Sprintf("--rest-bind-address=:%d", restPort),
-		"--rest-tls",
-		"--rest-auth=cluster",
-		"--rest-url=" + o.RESTURL,
-		"--mode=" + string(o.Mode),
-		"--log-format=json",
-		"--certs=" + o.Certs,
-		"--store=" + o.Store,
-	}
-	if o.Store == Embedded {
-		all = append(all, "--data-dir="+dataDir)
-	}
-	return all
 }

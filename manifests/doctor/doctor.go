@@ -36,6 +36,7 @@ type Facts struct {
 	Version string // of this program
 	Options bundle.Options
 	Image   string // of the Deployment; empty: no Deployment exists
+	Config  string // the configuration file; empty: arguments alone configure drey
 
 	Expected    []bundle.Object
 	Live        map[string]*unstructured.Unstructured // by Key; absent: does not exist
@@ -84,7 +85,7 @@ func Diagnose(f Facts) []Finding {
 		return []Finding{{"server", Fail, "drey is not installed in namespace " + f.Options.Namespace + ": no Deployment " + bundle.Name, "drey install -n " + f.Options.Namespace + ", or select another namespace with -n"}}
 	}
 	d := &diagnosis{Facts: f}
-	for _, check := range []func(){d.objects, d.server, d.version, d.leaders, d.certificate, d.trust, d.deadlocks, d.modes, d.targets} {
+	for _, check := range []func(){d.objects, d.configuration, d.server, d.version, d.leaders, d.certificate, d.trust, d.deadlocks, d.modes, d.targets} {
 		check()
 	}
 	return d.found

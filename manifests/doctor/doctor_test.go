@@ -67,6 +67,9 @@ func healthy(t *testing.T) doctor.Facts {
 			if strings.HasSuffix(live.GetKind(), "WebhookConfiguration") {
 				trust(live, ca)
 			}
+			if live.GetKind() == "ConfigMap" {
+				f.Config = live.Object["data"].(map[string]any)[bundle.ConfigKey].(string)
+			}
 			f.Expected = append(f.Expected, object)
 			f.Live[doctor.Key(live.GetKind(), live.GetNamespace(), live.GetName())] = live
 		}
@@ -132,7 +135,19 @@ func TestDiagnoseFaults(t *testing.T) {
 			delete(f.Live, "ClusterRole//drey")
 			f.ReadErrors = map[string]error{"ClusterRole//drey": errors.New("forbidden")}
 		}, doctor.Warn, "objects", "cannot read clusterrole/drey: forbidden", "as a user"},
-		"Deployment customized":     {func(f *doctor.Facts) { f.Live["Deployment/drey-system/drey"].Object["spec"] = map[string]any{} }, doctor.OK, "", "", ""},
+		"Deployment customized": {func(f *doctor.Facts) { f.Live["Deployment/drey-system/drey"].Object["spec"] = map[string]any{} }, doctor.OK, "", "", ""},
+		"ConfigMap customized":  {func(f *doctor.Facts) { f.Live["ConfigMap/drey-system/drey"].Object["data"] = map[string]any{} }, doctor.OK, "", "", ""},
+		"ConfigMap deleted": {func(f *doctor.Facts) {
+			delete(f.Live, "ConfigMap/drey-system/drey")
+			f.Config = ""
+		}, doctor.Fail, "objects", "configmap/drey does not exist", "drey install"},
+		"unknown field": {func(f *doctor.Facts) { f.Config += "accessLog: true\n" }, doctor.Fail, "configuration", `unknown field "accessLog"`, "kubectl rollout restart -n drey-system deployment/drey"},
+		"invalid field": {func(f *doctor.Facts) {
+			f.Config = strings.Replace(f.Config, "format: json", "format: xml", 1)
+		}, doctor.Fail, "configuration", `logging.format is "xml": use text or json`, "kubectl edit configmap drey -n drey-system"},
+		"ConfigMap not readable": {func(f *doctor.Facts) {
+			f.Config, f.CheckErrors = "", map[string]error{"configuration": errors.New("forbidden")}
+		}, doctor.Warn, "configuration", "forbidden", "as a user"},
 		"no replica ready":          {func(f *doctor.Facts) { f.Ready, f.Endpoints = 0, 0 }, doctor.Fail, "server", "none of 2 replicas is ready", "kubectl describe pods -n drey-system"},
 		"one of two replicas ready": {func(f *doctor.Facts) { f.Ready, f.Endpoints = 1, 1 }, doctor.Warn, "server", "1 of 2", "kubectl logs -n drey-system"},
 		"single replica":            {func(f *doctor.Facts) { f.Ready, f.Desired = 1, 1 }, doctor.Warn, "server", "one replica", "kubectl scale -n drey-system deployment/drey --replicas=2"},

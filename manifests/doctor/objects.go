@@ -19,7 +19,7 @@ func (d *diagnosis) reinstall() string {
 }
 
 // customized are the kinds whose fields admins change.
-var customized = []string{"Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace"}
+var customized = []string{"ConfigMap", "Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace"}
 
 // exact are the admission kinds, in which a field that drey does not set may restrict what
 // they match.

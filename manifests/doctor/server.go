@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/manifests/bundle"
 )
 
@@ -24,6 +25,19 @@ func (d *diagnosis) server() {
 			fmt.Sprintf("kubectl get service %s -n %s -o yaml, beside kubectl get pods -n %s --show-labels; or %s", bundle.Name, d.Options.Namespace, d.Options.Namespace, d.reinstall()))
 	}
 	d.ok(check, fmt.Sprintf("%d of %d replicas are ready, and the Service has %d endpoints", d.Ready, d.Desired, d.Endpoints))
+}
+
+// configuration decodes and validates the configuration file.
+func (d *diagnosis) configuration() {
+	const check = "configuration"
+	if d.unknown(check) || d.Config == "" {
+		return
+	}
+	if _, err := configv1alpha1.Parse([]byte(d.Config)); err != nil {
+		d.add(check, Fail, fmt.Sprintf("configmap/%s is invalid, and drey does not start with it: %v", bundle.Name, err),
+			fmt.Sprintf("kubectl edit configmap %[1]s -n %[2]s, and then kubectl rollout restart -n %[2]s deployment/%[1]s; or %[3]s", bundle.Name, d.Options.Namespace, d.reinstall()))
+	}
+	d.ok(check, fmt.Sprintf("configmap/%s is valid", bundle.Name))
 }
 
 func (d *diagnosis) version() {

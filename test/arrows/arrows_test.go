@@ -19,7 +19,7 @@ const module = "drey.dev/drey"
 // below test and hack must be listed.
 var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
-	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
+	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "config/v1alpha1", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
 	"cmd/drey/cli/manifest":               {},
 	"cmd/drey/server":                     {"cmd/drey/tracing", "config/v1alpha1", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
@@ -29,9 +29,9 @@ var mayImport = map[string][]string{
 	"listwatch":                           {},
 	"inflight":                            {},
 	"manifests":                           {},
-	"manifests/doctor":                    {"certs", "manifests/bundle", "webhook/config"},
+	"manifests/doctor":                    {"config/v1alpha1", "certs", "manifests/bundle", "webhook/config"},
 	"manifests/rollout":                   {"manifests/bundle", "webhook/config"},
-	"manifests/bundle":                    {"certs", "manifests", "registry", "webhook/config", "webhook/flink", "webhook/verdict"},
+	"manifests/bundle":                    {"config/v1alpha1", "certs", "manifests", "registry", "webhook/config", "webhook/flink", "webhook/verdict"},
 	"registry":                            {},
 	"registry/access":                     {"registry"},
 	"registry/boltstore":                  {"registry"},

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
@@ -105,6 +106,7 @@ func TestChartInvalidValues(t *testing.T) {
 		"metrics: {clusterRoleBinding: {serviceAccount: prometheus}}": "metrics.clusterRoleBinding.namespace",
 		"networkPolicy: {apiServerPorts: []}":                         "apiServerPorts",
 		"goMemLimit: 230Mi":                                           "goMemLimit",
+		"config: {kind: Other}":                                       "config",
 	} {
 		if _, err := render("drey-system", values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", values, err, want)
@@ -139,7 +141,7 @@ extraArgs: [--log-level=debug]
 		"drey-system/PrometheusRule/drey": {"drey_certificate_expiry_timestamp_seconds", "DreyDown"},
 		"ClusterRoleBinding/drey-metrics": {`"namespace":"monitoring"`},
 		"drey-system/ServiceAccount/drey": {`"example.com/c":"d"`},
-		"drey-system/Deployment/drey":     {`"--platform-namespace=team-a"`, `"--log-level=debug"`, `"disk":"ssd"`, `"key":"infra"`, `"example.com/a":"b"`, `"name":"pull"`},
+		"drey-system/Deployment/drey":     {`"args":["serve","--config=/etc/drey/config.yaml","--log-level=debug"]`, `"disk":"ssd"`, `"key":"infra"`, `"example.com/a":"b"`, `"name":"pull"`},
 	} {
 		text, err := json.Marshal(all[key])
 		if err != nil {
@@ -162,6 +164,58 @@ extraArgs: [--log-level=debug]
 	}
 	if len(off.Hooks) != 1 {
 		t.Errorf("got %d hooks, want that of helm test alone", len(off.Hooks))
+	}
+}
+
+// TestChartConfig: the value config is merged last into the configuration file, zero values
+// included, and the pod template's annotation changes with it.
+func TestChartConfig(t *testing.T) {
+	configuration := func(values string) (c configv1alpha1.DreyConfiguration, checksum string) {
+		t.Helper()
+		rendered, err := render("drey-system", values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := objects(t, rendered.Manifest)
+		text, _, err := unstructured.NestedString(all["drey-system/ConfigMap/drey"], "data", bundle.ConfigKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = configv1alpha1.Decode([]byte(text)); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
+		checksum, _, err = unstructured.NestedString(all["drey-system/Deployment/drey"], "spec", "template", "metadata", "annotations", "checksum/config")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, checksum
+	}
+	got, after := configuration(`
+platformNamespaces: [team-a]
+config:
+  registry: {platformNamespaceQuota: 0}
+  rest: {accessLog: true, auth: [cluster, tokens]}
+  tracing: {samplingRatio: 0}
+  health: {shutdownDelay: 0s}
+  logging: {level: debug}
+store: {type: embedded}
+replicas: 1
+`)
+	want, before := configuration("{store: {type: embedded}, replicas: 1}")
+	want.Registry.PlatformNamespaces, want.Registry.PlatformNamespaceQuota = []string{"team-a"}, got.Registry.PlatformNamespaceQuota
+	want.REST.AccessLog, want.REST.Auth, want.Tracing.SamplingRatio = true, []string{"cluster", "tokens"}, 0
+	want.Health.ShutdownDelay.Duration, want.Logging.Level = 0, "debug"
+	if !got.Registry.PlatformNamespaceQuota.IsZero() || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if before == "" || before == after {
+		t.Errorf("checksum annotation: got %q before and %q after the change, want different ones", before, after)
+	}
+	if c, _ := configuration("config: {rest: {tls: {ofWebhooks: false, certFile: /a.crt, keyFile: /a.key}}}"); c.REST.TLS.OfWebhooks {
+		t.Error("false in the value config does not override true")
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/cmd/drey/cli/manifest"
+	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
 	"drey.dev/drey/registry"
@@ -42,7 +43,7 @@ func newDoctorCommand(version string) *cobra.Command {
 		Use:   "doctor",
 		Short: "Diagnose an installation, and print the fixes",
 		Long: `Check an installation with the rights of the user: all objects exist as this version
-writes them, replicas are ready, a leader holds the Lease, the certificate is valid and
+writes them, the configuration is valid, replicas are ready, a leader holds the Lease, the certificate is valid and
 trusted, no other webhook keeps drey from starting, modes are valid, and target
 namespaces are labeled. Nothing is changed.
 
@@ -125,7 +126,13 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 	f.Ready, f.Desired = int64(server.Status.ReadyReplicas), int64(*server.Spec.Replicas)
 	for _, c := range server.Spec.Template.Spec.Containers {
 		f.Image = cmp.Or(f.Image, c.Image)
-		f.Options = optionsOf(o, c.Args)
+	}
+	f.Options, f.Config, err = readConfig(ctx, client, o)
+	if err != nil {
+		f.CheckErrors["configuration"] = err
+	}
+	for _, c := range server.Spec.Template.Spec.Containers {
+		f.Options = withArgs(f.Options, c.Args)
 	}
 	f.Options.Replicas, f.Options.Image = *server.Spec.Replicas, f.Image
 	if stages, err := bundle.Stages(f.Options); err == nil {
@@ -133,7 +140,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 			f.Expected = append(f.Expected, stage.Objects...)
 		}
 	} else {
-		return f, fmt.Errorf("read the options from the Deployment's arguments: %w", err)
+		return f, fmt.Errorf("read the options from the configuration and the Deployment's arguments: %w", err)
 	}
 	for _, o := range f.Expected {
 		key := doctor.Key(o.GetKind(), o.GetNamespace(), o.GetName())
@@ -151,8 +158,26 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 	return f, nil
 }
 
-// optionsOf derives the options of the installation from the arguments of the container.
-func optionsOf(o bundle.Options, args []string) bundle.Options {
+// readConfig returns the text of the configuration file, empty if there is none, and the
+// options that it sets if it is valid.
+func readConfig(ctx context.Context, client kubernetes.Interface, o bundle.Options) (bundle.Options, string, error) {
+	config, err := client.CoreV1().ConfigMaps(o.Namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return o, "", nil
+	}
+	if err != nil {
+		return o, "", err
+	}
+	text := config.Data[bundle.ConfigKey]
+	if c, err := configv1alpha1.Parse([]byte(text)); err == nil {
+		o = o.WithConfig(c)
+	}
+	return o, text, nil
+}
+
+// withArgs returns the options with those that the arguments of a container set: they
+// override the configuration file, which installations before it lack.
+func withArgs(o bundle.Options, args []string) bundle.Options {
 	for _, arg := range args {
 		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
 		switch name {

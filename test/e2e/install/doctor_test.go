@@ -73,6 +73,7 @@ func TestDoctorFaults(t *testing.T) {
 		{"policy binding deleted", "FAIL  objects", []string{"delete", "validatingadmissionpolicybinding", "drey-gate"}, "", `-> drey (install [^(]+)`},
 		{"webhook changed", "webhooks[0].failurePolicy", []string{"patch", "mutatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`}, "", `-> drey (install [^(]+)`},
 		{"RBAC rule removed", "clusterrole/drey differs from what this version installs", []string{"patch", "clusterrole", "drey", "--type=json", "-p", `[{"op":"remove","path":"/rules/0"}]`}, "", `-> drey (install [^(]+)`},
+		{"invalid configuration", `unknown field "stor"`, []string{"patch", "configmap", "drey", "-n", "drey-system", "--type=merge", "-p", `{"data":{"config.yaml":"{apiVersion: config.drey.dev/v1alpha1, kind: DreyConfiguration, stor: embedded}"}}`}, "", `or drey (install [^(]+)`},
 		{"invalid mode", "drey.dev/mode=loud", []string{"label", "namespace", "default", "drey.dev/mode=loud"}, "", `-> kubectl (label namespace default drey.dev/mode=warn --overwrite)`},
 		{"target of a missing namespace", "points at namespace nowhere", nil, "nowhere", `-> kubectl (create namespace nowhere)`},
 	} {
@@ -97,6 +98,10 @@ func TestDoctorFaults(t *testing.T) {
 		}
 		eventually.OK(t, soon, healthy)
 	}
+
+	// The options are those of the configuration file: the bindings of another mode are expected.
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s", "--mode", "audit")
+	eventually.OK(t, soon, healthy)
 
 	// Faults without a command that a test can run.
 	w.apply(t, `

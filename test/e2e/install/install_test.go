@@ -10,7 +10,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -219,8 +221,8 @@ spec: {containers: [{name: jobmanager, image: flink:2.2, args: [standalone-job]}
 `, name, namespace, owners)
 }
 
-// start runs drey as its ServiceAccount with the arguments of its Deployment, but other
-// addresses, and installs the webhooks and policies for these addresses.
+// start runs drey as its ServiceAccount with the arguments and the configuration of its
+// Deployment, but other addresses, and installs the webhooks and policies for these addresses.
 func (w *world) start(t *testing.T) {
 	t.Helper()
 	w.token = w.tokenOf(t, "kube-system", "admin")
@@ -235,10 +237,17 @@ func (w *world) start(t *testing.T) {
 	}
 	args := []string{"--kubeconfig", kubeconfig, "--install-webhooks=false", "--namespace", "drey-system", "--shutdown-delay", "1s",
 		"--certs-ca-lifetime", "90s", "--certs-lifetime", "90s", "--ca-propagation-delay", "1s"}
-	for _, a := range d.Spec.Template.Spec.Containers[0].Args[1:] {
-		if !strings.Contains(a, "-address=") {
-			args = append(args, a)
-		}
+	config, err := w.client.CoreV1().ConfigMaps("drey-system").Get(t.Context(), "drey", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir() // in place of the volume
+	if err := os.WriteFile(filepath.Join(dir, bundle.ConfigKey), []byte(config.Data[bundle.ConfigKey]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	container := d.Spec.Template.Spec.Containers[0]
+	for _, a := range container.Args[1:] {
+		args = append(args, strings.Replace(a, container.VolumeMounts[0].MountPath, dir, 1))
 	}
 	w.drey, err = drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, Pod: true, DataDir: t.TempDir(), Args: args})
 	if err != nil {
