@@ -50,8 +50,8 @@ const (
 )
 
 func newStatusReporter(s *Store) *statusReporter {
-	return &statusReporter{s, workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minStatusBackoff, maxStatusBackoff))}
+	return &statusReporter{s, workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minStatusBackoff, maxStatusBackoff), workqueue.TypedRateLimitingQueueConfig[types.UID]{Name: "drey-target-status"})}
 }
 
 func (r *statusReporter) enqueue(uid types.UID) { r.queue.AddAfter(uid, statusDelay) }

@@ -63,6 +63,15 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 		return nil
 	})
 	exported := scrape(t, d.Metrics+"/metrics")
+	text := readMetrics(t, d.Metrics+"/metrics")
+	for _, part := range []string{
+		`workqueue_adds_total{controller="drey-repair",`, `workqueue_adds_total{controller="drey-repair-scans",`, `workqueue_work_duration_seconds_bucket{controller="drey-namespace-labels",`,
+		`drey_build_info{goversion="go`,
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("metrics: got no %s", part)
+		}
+	}
 	eventually.OK(t, 10*time.Second, func() error { // spans are sent in batches, every two seconds
 		review, ok := traces.Find("label-pods.drey.dev")
 		lookup, too := traces.Find("owners")
@@ -194,8 +203,8 @@ func expressions(t *testing.T) map[string]string {
 	return all
 }
 
-// scrape returns the label names of each metric.
-func scrape(t *testing.T, url string) map[string][]string {
+// readMetrics returns metrics in Prometheus' text format.
+func readMetrics(t *testing.T, url string) string {
 	t.Helper()
 	response, err := http.Get(url)
 	if err != nil {
@@ -206,8 +215,14 @@ func scrape(t *testing.T, url string) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+// scrape returns the label names of each metric.
+func scrape(t *testing.T, url string) map[string][]string {
+	t.Helper()
 	all := map[string][]string{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(readMetrics(t, url)) {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}

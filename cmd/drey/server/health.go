@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue" // exports workqueue_* of client-go's queues
 	controllermetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"drey.dev/drey/registry/access"
+	"drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/reviews"
 )
 
@@ -22,7 +25,7 @@ const metricsPath = "/metrics"
 // elsewhere the metrics alone, over TLS, to users whom RBAC allows get on /metrics.
 func (s *server) serveMetrics(fail context.CancelCauseFunc) error {
 	mux := http.NewServeMux()
-	// controller-runtime's registry has client-go's: rest_client_*, leader_election_master_status.
+	// controller-runtime's registry has client-go's: rest_client_*, workqueue_*, leader_election_master_status.
 	metrics := promhttp.HandlerFor(prometheus.Gatherers{s.metrics, controllermetrics.Registry}, promhttp.HandlerOpts{})
 	if s.options.metricsOnLoopback() {
 		mux.Handle("GET "+metricsPath, metrics)
@@ -34,6 +37,14 @@ func (s *server) serveMetrics(fail context.CancelCauseFunc) error {
 	}
 	mux.Handle("GET "+metricsPath, s.authorizeMetrics(users, metrics))
 	return s.serveHTTP(fail, s.options.config.Metrics.BindAddress, mux, s.sharedTLS())
+}
+
+// newBuildInfo returns the constant gauge drey_build_info.
+func newBuildInfo(build rest.Build) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "drey_build_info", Help: "Version of drey, with the constant value 1.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Commit, "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
 }
 
 // authorizeMetrics passes a request if its bearer token may get /metrics.

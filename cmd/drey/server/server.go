@@ -94,7 +94,7 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 			err = errors.Join(err, s.close())
 		}
 	}()
-	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBuildInfo(o.Build))
 	if s.traces, err = tracing.New(ctx, o.config.Tracing.Endpoint, o.config.Tracing.SamplingRatio, o.Build.Version); err != nil {
 		return nil, err
 	}

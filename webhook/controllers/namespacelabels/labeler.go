@@ -54,8 +54,9 @@ func New(o Options) *Labeler { return &Labeler{o: o, writing: make(chan struct{}
 
 func (l *Labeler) newRun() (*run, error) {
 	r := &run{
-		informer:      cache.NewSharedIndexInformer(listwatch.Metadata(l.o.Client, namespaces, nil), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{}),
-		queue:         workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute)),
+		informer: cache.NewSharedIndexInformer(listwatch.Metadata(l.o.Client, namespaces, nil), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{}),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, time.Minute), workqueue.TypedRateLimitingQueueConfig[string]{Name: "drey-namespace-labels"}),
 		withoutTarget: map[string]time.Time{},
 	}
 	if err := r.informer.SetTransform(trim); err != nil {

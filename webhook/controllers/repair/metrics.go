@@ -50,7 +50,5 @@ func (m metrics) observe(r *Repairer) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return float64(len(r.conflicts))
-	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "workqueue_depth", Help: "Current depth of workqueue.", ConstLabels: prometheus.Labels{"name": "drey-repair"},
-	}, func() float64 { return float64(r.queues.Load().pods.Len()) }))
+	}))
 }

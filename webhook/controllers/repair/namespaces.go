@@ -32,15 +32,21 @@ func (r *Repairer) excluded(namespace string) bool {
 	return slices.Contains(r.o.Inspector.Exclude, namespace)
 }
 
-// EnqueueNamespace queues a scan of a namespace that has a new target. It does not block.
+// EnqueueNamespace queues a scan of a namespace that has a new target. It does nothing while
+// the Repairer is not running, and does not block.
 func (r *Repairer) EnqueueNamespace(namespace string) {
-	r.queues.Load().namespaces.Add(scan{namespace: namespace, pods: true})
+	if q := r.queues.Load(); q != nil {
+		q.namespaces.Add(scan{namespace: namespace, pods: true})
+	}
 }
 
 // EnqueueCluster queues a scan of a namespace with a new JobManager workload, whose
-// identity the TaskManagers in workloads of their own share. It does not block.
+// identity the TaskManagers in workloads of their own share. It does nothing while the
+// Repairer is not running, and does not block.
 func (r *Repairer) EnqueueCluster(namespace string) {
-	r.queues.Load().namespaces.AddAfter(scan{namespace: namespace, pods: true}, clusterDelay)
+	if q := r.queues.Load(); q != nil {
+		q.namespaces.AddAfter(scan{namespace: namespace, pods: true}, clusterDelay)
+	}
 }
 
 // scanPeriodically queues a scan of each namespace with a target, and one of all namespaces

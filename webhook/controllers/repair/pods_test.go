@@ -108,3 +108,20 @@ func TestScanPeriodically(t *testing.T) {
 		}
 	})
 }
+
+// TestDrain: a queue that ends with items, one of them added again while it is processed, is
+// empty afterwards.
+func TestDrain(t *testing.T) {
+	q := newQueue[string]("")
+	for _, item := range []string{"a", "b", "c"} {
+		q.Add(item)
+	}
+	item, _ := q.Get()
+	q.Add(item)
+	q.ShutDown()
+	q.Done(item)
+	drain(q)
+	if q.Len() != 0 {
+		t.Errorf("got %d items, want 0", q.Len())
+	}
+}

@@ -49,7 +49,7 @@ type Event struct {
 type Repairer struct {
 	o       Options
 	limit   *rate.Limiter
-	queues  atomic.Pointer[queues] // of the current run, or the previous one
+	queues  atomic.Pointer[queues] // of the current run; nil while the Repairer is not running
 	metrics metrics
 
 	checked   *utilcache.LRUExpireCache // uids of pods that need no repair
@@ -74,7 +74,6 @@ func New(o Options) *Repairer {
 		checked: utilcache.NewLRUExpireCache(checkedSize), unlabeled: make(map[cache.ObjectName]bool),
 		conflicts: make(map[object]bool),
 	}
-	r.queues.Store(newQueues())
 	r.metrics.observe(r)
 	return r
 }
@@ -94,8 +93,20 @@ type scan struct {
 
 func newQueues() *queues {
 	return &queues{
-		pods:       workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, 5*time.Minute)),
-		namespaces: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[scan](time.Second, 5*time.Minute)),
+		pods:       newQueue[cache.ObjectName]("drey-repair"),
+		namespaces: newQueue[scan]("drey-repair-scans"),
+	}
+}
+
+func newQueue[T comparable](name string) workqueue.TypedRateLimitingInterface[T] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[T](time.Second, 5*time.Minute), workqueue.TypedRateLimitingQueueConfig[T]{Name: name})
+}
+
+// drain empties a queue that is shut down, so that its workqueue_depth returns to 0.
+func drain[T comparable](q workqueue.TypedRateLimitingInterface[T]) {
+	for item, shutdown := q.Get(); !shutdown; item, shutdown = q.Get() {
+		q.Done(item)
 	}
 }
 
@@ -128,7 +139,12 @@ func (r *Repairer) Run(ctx context.Context) {
 	clear(r.conflicts)
 	r.mu.Unlock()
 	var wait sync.WaitGroup
-	defer wait.Wait()
+	defer func() {
+		wait.Wait()
+		r.queues.Store(nil)
+		drain(q.pods)
+		drain(q.namespaces)
+	}()
 	for _, selector := range selectors {
 		wait.Go(func() { r.watchPods(ctx, selector) })
 	}
