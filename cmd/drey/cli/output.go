@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/registry/rest/yamljson"
@@ -112,16 +113,7 @@ func age(created string, now time.Time) string {
 	if err != nil {
 		return "?"
 	}
-	switch d := now.Sub(at); {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
+	return duration.HumanDuration(now.Sub(at))
 }
 
 func readObject(text []byte) (object, error) {
