@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"drey.dev/drey/certs"
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	webhookconfig "drey.dev/drey/webhook/config"
@@ -117,20 +119,17 @@ func (s *server) issuer() (string, error) {
 // awaitCertificate waits for the first certificate, and logs why there is none yet.
 func (s *server) awaitCertificate(ctx context.Context, c certificates) error {
 	logged := time.Now()
-	for {
-		if _, err := c.GetCertificate(nil); err == nil {
-			return nil
-		}
-		if time.Since(logged) > 10*time.Second {
+	if err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) {
+		_, err := c.GetCertificate(nil)
+		if err != nil && time.Since(logged) > 10*time.Second {
 			s.log.Warn("waiting for the first certificate", "reason", c.Ready())
 			logged = time.Now()
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
-		}
+		return err == nil, nil
+	}); err != nil {
+		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // setCertificates makes a certificate available to all listeners.

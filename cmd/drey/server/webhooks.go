@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -155,18 +156,10 @@ const pollTimeout = 10 * time.Second
 // poll retries check until it succeeds, for pollTimeout or until stopped is
 // closed.
 func poll(stopped <-chan struct{}, check func() error) error {
-	deadline := time.After(pollTimeout)
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-stopped:
-			return err
-		case <-deadline:
-			return err
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	var err error // of the last check
+	_ = wait.PollUntilContextTimeout(wait.ContextForChannel(stopped), 20*time.Millisecond, pollTimeout, true, func(context.Context) (bool, error) {
+		err = check()
+		return err == nil, nil
+	})
+	return err
 }
