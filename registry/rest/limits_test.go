@@ -209,3 +209,30 @@ func do(t testing.TB, method, url, body string) (int, string) {
 	}
 	return response.StatusCode, string(text)
 }
+
+// TestAcceptQualities: JSON wins unless YAML has a higher quality.
+func TestAcceptQualities(t *testing.T) {
+	server := newServer(t)
+	for accept, want := range map[string]string{
+		"":                                   "application/json",
+		"application/yaml":                   "application/yaml",
+		"application/yaml, application/json": "application/json",
+		"application/json;q=0.5, text/yaml":  "application/yaml",
+		"application/yaml;q=0":               "application/json",
+		"*/*;q=0.5, application/yaml;q=0.2":  "application/json",
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/namespaces/default/deployment-targets", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Accept", accept)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, want) {
+			t.Errorf("Accept: %s: got %s, want %s", accept, got, want)
+		}
+	}
+}
