@@ -3,14 +3,15 @@ package workloads
 import (
 	"sync/atomic"
 
+	"drey.dev/drey/webhook/runstate"
+
 	"drey.dev/drey/registry"
-	"drey.dev/drey/webhook/flink"
 )
 
 // Runs is a cache of the Flink workloads of the cluster.
 type Runs interface {
 	// Runs returns the runs of the workloads whose label deploymentId or sessionClusterId is id.
-	Runs(id string) []flink.Run
+	Runs(id string) []runstate.Run
 	// Synced reports whether the cache has the initial lists.
 	Synced() bool
 }
@@ -35,8 +36,8 @@ func (o *Observer) Observe(_ registry.Kind, id string) registry.Observation {
 
 // observation combines the runs of one object. All processes must run, and what runs now
 // precedes what has ended.
-func observation(runs []flink.Run) (o registry.Observation) {
-	for _, state := range []flink.RunState{flink.Transitioning, flink.Running, flink.Failed, flink.Finished, flink.Stopped} {
+func observation(runs []runstate.Run) (o registry.Observation) {
+	for _, state := range []runstate.State{runstate.Transitioning, runstate.Running, runstate.Failed, runstate.Finished, runstate.Stopped} {
 		for _, run := range runs {
 			if run.State != state {
 				continue
@@ -56,10 +57,10 @@ func observation(runs []flink.Run) (o registry.Observation) {
 	return o
 }
 
-var states = map[flink.RunState]registry.State{
-	flink.Transitioning: registry.Transitioning,
-	flink.Running:       registry.Running,
-	flink.Failed:        registry.Failed,
-	flink.Finished:      registry.Finished,
-	flink.Stopped:       registry.Suspended,
+var states = map[runstate.State]registry.State{
+	runstate.Transitioning: registry.Transitioning,
+	runstate.Running:       registry.Running,
+	runstate.Failed:        registry.Failed,
+	runstate.Finished:      registry.Finished,
+	runstate.Stopped:       registry.Suspended,
 }

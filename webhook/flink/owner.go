@@ -106,7 +106,7 @@ func (w *Workload) setModeAndJob(owners []Owner) {
 			w.Mode, w.ModeFromSpec = o.Mode, true
 		}
 		if o.JobID != "" && o.Mode != Session && !w.jobIDFromArgs {
-			w.Identity.JobID = jobID(o.JobID)
+			w.Identity.JobID = JobID(o.JobID)
 		}
 	}
 	for _, o := range owners {

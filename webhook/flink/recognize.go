@@ -59,7 +59,7 @@ func Recognize(o *Object) Workload {
 		return w
 	}
 	w.Mode, w.Role, w.Root = e.mode, e.role, rootOf(o)
-	w.Identity = Identity{ID: w.Root.UID, JobID: jobID(cmp.Or(e.jobID, e.jobIDLabel))}
+	w.Identity = Identity{ID: w.Root.UID, JobID: JobID(cmp.Or(e.jobID, e.jobIDLabel))}
 	w.clusterID, w.ModeFromSpec = e.clusterID, e.modeFromSpec
 	w.jobIDFromArgs = e.jobID != ""
 	for _, f := range flavors {
@@ -93,9 +93,9 @@ var flavors = []struct {
 
 func rootName(_ Workload, root Root) string { return root.Name }
 
-// jobID returns a Flink job id in the form of Ververica Platform: 32 hex digits become a UUID
+// JobID returns a Flink job id in the form of Ververica Platform: 32 hex digits become a UUID
 // with hyphens, other text stays.
-func jobID(s string) string {
+func JobID(s string) string {
 	raw, err := hex.DecodeString(s)
 	if err != nil || len(raw) != 16 {
 		return s

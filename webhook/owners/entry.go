@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"drey.dev/drey/webhook/runstate"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -18,7 +20,7 @@ type entry struct {
 	mode           flink.Mode
 	jobID          string
 	podLabelFields []flink.LabelField // of a custom resource, mostly none
-	run            flink.Run          // of an entry that was read whole, see [Owners.Runs]
+	run            runstate.Run       // of an entry that was read whole, see [Owners.Runs]
 }
 
 // matches reports whether the entry has a UID. An empty uid is unknown, and matches all.
@@ -80,7 +82,7 @@ func newWholeEntry(k kind, u *unstructured.Unstructured) *entry {
 		return newCustomEntry(k, u)
 	}
 	e := newEntry(k, u)
-	e.run, _ = flink.RunOf(u)
+	e.run, _ = runstate.Of(u)
 	return e
 }
 
@@ -88,7 +90,7 @@ func newWholeEntry(k kind, u *unstructured.Unstructured) *entry {
 // the identity labels that it sets on its pods.
 func newCustomEntry(k kind, u *unstructured.Unstructured) *entry {
 	e := newEntry(k, u)
-	e.run, _ = flink.RunOf(u)
+	e.run, _ = runstate.Of(u)
 	job, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "job")
 	templateJob, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "template", "spec", "job")
 	e.mode = flink.ModeOf(k.Kind, job != nil || templateJob != nil)

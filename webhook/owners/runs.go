@@ -3,14 +3,16 @@ package owners
 import (
 	"k8s.io/client-go/tools/cache"
 
+	"drey.dev/drey/webhook/runstate"
+
 	"drey.dev/drey/webhook/flink"
 )
 
 // Runs returns the runs of the cached workloads whose label deploymentId or, for session
 // clusters, sessionClusterId has a value. Workloads that a Flink custom resource among them
 // manages are left out: its status covers them. It makes no API calls.
-func (o *Owners) Runs(id string) []flink.Run {
-	var custom, builtIn []flink.Run
+func (o *Owners) Runs(id string) []runstate.Run {
+	var custom, builtIn []runstate.Run
 	for k, c := range o.caches {
 		all, err := c.informer.GetIndexer().ByIndex(byID, id)
 		if err != nil {

@@ -3,6 +3,8 @@ package owners
 import (
 	"testing"
 
+	"drey.dev/drey/webhook/runstate"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -33,11 +35,11 @@ func TestRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for id, want := range map[string][]flink.Run{
-		"standalone": {{Kind: "Deployment", State: flink.Running}, {Kind: "Deployment", State: flink.Transitioning}},
-		"blue-green": {{Kind: "FlinkBlueGreenDeployment", State: flink.Running}},
-		"session":    {{Kind: "FlinkDeployment", State: flink.Running}},
-		"job":        {{Kind: "FlinkSessionJob", State: flink.Failed}},
+	for id, want := range map[string][]runstate.Run{
+		"standalone": {{Kind: "Deployment", State: runstate.Running}, {Kind: "Deployment", State: runstate.Transitioning}},
+		"blue-green": {{Kind: "FlinkBlueGreenDeployment", State: runstate.Running}},
+		"session":    {{Kind: "FlinkDeployment", State: runstate.Running}},
+		"job":        {{Kind: "FlinkSessionJob", State: runstate.Failed}},
 		"unknown":    nil,
 	} {
 		got := o.Runs(id)

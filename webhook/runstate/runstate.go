@@ -1,4 +1,6 @@
-package flink
+// Package runstate reads what a workload runs from its status: a Deployment, StatefulSet or
+// Job, or a custom resource of one of Flink's operators. It is pure.
+package runstate
 
 import (
 	"cmp"
@@ -6,37 +8,39 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"drey.dev/drey/webhook/flink"
 )
 
-// RunState is what the status of a workload reports about its processes or its job.
-type RunState string
+// State is what the status of a workload reports about its processes or its job.
+type State string
 
 // The run states of workloads.
 const (
-	Transitioning RunState = "Transitioning" // starting, restarting or stopping
-	Running       RunState = "Running"
-	Failed        RunState = "Failed"
-	Finished      RunState = "Finished"
-	Stopped       RunState = "Stopped" // exists, and runs nothing: canceled, suspended or scaled to zero
+	Transitioning State = "Transitioning" // starting, restarting or stopping
+	Running       State = "Running"
+	Failed        State = "Failed"
+	Finished      State = "Finished"
+	Stopped       State = "Stopped" // exists, and runs nothing: canceled, suspended or scaled to zero
 )
 
 // Run is the run state of one workload, with its job.
 type Run struct {
 	Kind  string // of the workload
-	State RunState
+	State State
 	JobID string    // a UUID with hyphens; empty if the object does not state it
 	Since time.Time // of the state if the object states it, else the creation
 }
 
-// RunOf returns the run of a Deployment, StatefulSet, Job or Flink custom resource: the whole
+// Of returns the run of a Deployment, StatefulSet, Job or Flink custom resource: the whole
 // object, as decoded JSON. ok is false for other kinds.
-func RunOf(object *unstructured.Unstructured) (run Run, ok bool) {
+func Of(object *unstructured.Unstructured) (run Run, ok bool) {
 	read, ok := runReaders[object.GetKind()]
 	if !ok {
 		return Run{}, false
 	}
 	run = read(fields{object.Object})
-	run.Kind, run.JobID = object.GetKind(), jobID(run.JobID)
+	run.Kind, run.JobID = object.GetKind(), flink.JobID(run.JobID)
 	if run.Since.IsZero() {
 		run.Since = object.GetCreationTimestamp().Time
 	}
@@ -81,7 +85,7 @@ func runOfStatefulSet(f fields) Run {
 	return run
 }
 
-func stoppedIf(noPods bool) RunState {
+func stoppedIf(noPods bool) State {
 	if noPods {
 		return Stopped
 	}
@@ -92,7 +96,7 @@ func runOfJob(f fields) Run {
 	run := Run{State: Transitioning, JobID: f.templateJobID()}
 	for _, end := range []struct {
 		condition string
-		state     RunState
+		state     State
 	}{{"Complete", Finished}, {"Failed", Failed}} {
 		if status, since := f.condition(end.condition); status == "True" {
 			run.State, run.Since = end.state, since
@@ -133,7 +137,7 @@ func runOfFlink(f fields) Run {
 }
 
 // flinkJobStates maps Flink's JobStatus; states that are not listed are transitions.
-var flinkJobStates = map[string]RunState{
+var flinkJobStates = map[string]State{
 	"RUNNING": Running, "FAILED": Failed, "FINISHED": Finished, "CANCELED": Stopped, "SUSPENDED": Stopped,
 }
 
@@ -203,7 +207,7 @@ func (f fields) observed() bool {
 }
 
 func (f fields) templateJobID() string {
-	return f.text("spec", "template", "metadata", "labels", LabelJobID)
+	return f.text("spec", "template", "metadata", "labels", flink.LabelJobID)
 }
 
 func (f fields) condition(name string) (status string, since time.Time) {

@@ -1,4 +1,4 @@
-package flink
+package runstate
 
 import (
 	"testing"
@@ -8,11 +8,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestRunOf(t *testing.T) {
+func TestOf(t *testing.T) {
 	const created, available = "2026-03-01T12:00:00Z", "2026-03-01T12:01:00Z"
 	for rule, c := range map[string]struct {
 		object string
-		state  RunState
+		state  State
 		jobID  string
 		since  string // "": created
 	}{
@@ -72,13 +72,13 @@ func TestRunOf(t *testing.T) {
 			if c.since == "" {
 				c.since = created
 			}
-			run, ok := RunOf(&o)
+			run, ok := Of(&o)
 			if !ok || run.State != c.state || run.JobID != c.jobID || run.Since.UTC().Format(time.RFC3339) != c.since {
 				t.Errorf("got %+v, want %+v", run, c)
 			}
 		})
 	}
-	if _, ok := RunOf(&unstructured.Unstructured{Object: map[string]any{"kind": "CronJob"}}); ok {
+	if _, ok := Of(&unstructured.Unstructured{Object: map[string]any{"kind": "CronJob"}}); ok {
 		t.Error("a CronJob has a run")
 	}
 }
