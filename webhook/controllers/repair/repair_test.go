@@ -116,9 +116,6 @@ func newFakes(t *testing.T, options Options) *fakes {
 		f.events = append(f.events, e)
 	}
 	f.Repairer = New(options)
-	idle := f.queues.Load() // of no run
-	idle.pods.ShutDown()
-	idle.namespaces.ShutDown()
 	return f
 }
 
