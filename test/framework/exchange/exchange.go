@@ -91,11 +91,15 @@ func (r *run) exchange(request, want string) (got string, same bool) {
 	got = r.normalize(r.send(r.resolve(request)))
 	if r.NothingRuns {
 		want = runningPattern.ReplaceAllString(want, `"status":{"state":"TRANSITIONING"}`)
+		want = runningYAML.ReplaceAllString(want, "status:\n  state: TRANSITIONING\n")
 	}
 	return got, got == want || r.IgnoreKeyOrder && sortKeys(got) == sortKeys(want)
 }
 
-var runningPattern = regexp.MustCompile(`"status":\{"state":"RUNNING","running":\{[^}]*\}\}`)
+var (
+	runningPattern = regexp.MustCompile(`"status":\{"state":"RUNNING","running":\{[^}]*\}\}`)
+	runningYAML    = regexp.MustCompile(`status:\n  running:\n(?:    .*\n)+  state: RUNNING\n`)
+)
 
 var readPattern = regexp.MustCompile(`(?m)\A(#.*\n)*(GET|HEAD) `)
 
