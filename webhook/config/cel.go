@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -72,7 +73,7 @@ func celBecomesFlink(path string) string {
 var celDecidesBy = `k.startsWith(` + strconv.Quote(registry.Group+"/") + `) || k in ` + celList([]string{
 	verdict.LabelApp, verdict.LabelSystem, verdict.LabelPlatformNamespace, verdict.LabelDeploymentID, verdict.LabelDeploymentName,
 	verdict.LabelJobID, verdict.LabelSessionClusterID, verdict.LabelSessionClusterName,
-	"type", "component", "app.kubernetes.io/name", "app.kubernetes.io/component", "flink-app", "flink-deployment-type",
+	flink.LabelType, flink.LabelComponent, flink.LabelName, flink.LabelAppComponent, flink.LabelLyftApp, flink.LabelLyftType,
 })
 
 // celNotGarbageCollector excludes deletions by the namespace controller and the garbage

@@ -51,7 +51,7 @@ func celFlinkPod(pod string) string {
 	s.configVolume = anyOf(s.manyVolumes, s.configVolume)
 	return anyOf(celFlinkLabels(pod), s.manyContainers, s.searched(anyOf(
 		"n > "+celMaxLine,
-		s.container(anyOf(`c.name == "flink-main-container"`, celMentions)),
+		s.container(anyOf(celMainContainer, celMentions)),
 		allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celImage+`.size() > `+celMaxName, celFlinkImage))),
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(env), s.configVolume)),
 		allOf(s.container(roleArgs), anyOf(s.rolePart, s.nameLabel, s.configVolume, s.container(anyOf(flinkWord, env)))),
@@ -82,7 +82,7 @@ const celIsLong = `n > ` + celMaxPrecise
 func celRunsFlink(pod string) string {
 	s := newCelSignals(pod)
 	role := anyOf(celRole("c.name"), celRoleArgs)
-	names := anyOf(role, celImage+`.contains("flink")`, celImage+`.contains("statefun")`, `c.name == "flink-main-container"`, celText+`.contains("flink")`)
+	names := anyOf(role, celImage+`.contains("flink")`, celImage+`.contains("statefun")`, celMainContainer, celText+`.contains("flink")`)
 	return anyOf(celHasFlinkOwner, celFlinkLabels(pod),
 		allOf("!"+s.manyContainers, s.searched(anyOf(
 			celShowsFlink(pod),
@@ -127,7 +127,7 @@ func celShowsFlink(pod string) string {
 	other := `!(` + byRole + `) && ["\n" + ` + celText + ` + "\n"].exists(w, w.contains("flink") || w.replace("docker-entrypoint.sh\n", "").contains(".sh") || ` +
 		`w.contains("\nhistory-server\n") || w.contains("\nhelp\n"))`
 	return allOf("n <= "+celMaxLine, anyOf(
-		s.container(anyOf(`c.name == "flink-main-container"`, starts)),
+		s.container(anyOf(celMainContainer, starts)),
 		allOf(anyOf(
 			allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole, celFlinkImage))),
 			allOf(anyOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole))), anyOf(s.container(env), s.configVolume)),

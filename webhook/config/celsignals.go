@@ -16,13 +16,13 @@ type celSignals struct {
 }
 
 func newCelSignals(pod string) celSignals {
-	component, appComponent := celLabel(pod, "component"), celLabel(pod, "app.kubernetes.io/component")
+	component, appComponent := celLabel(pod, flink.LabelComponent), celLabel(pod, flink.LabelAppComponent)
 	return celSignals{
 		pod:          pod,
 		roleLabel:    anyOf(celRole(component), celRole(appComponent)),
 		rolePart:     anyOf(celRolePart(component), celRolePart(appComponent)),
 		nameLabel:    celLabel(pod, "app.kubernetes.io/name") + ` == "flink"`,
-		configVolume: "(has(" + pod + ".spec.volumes) && " + pod + `.spec.volumes.exists(v, v.name == "flink-config-volume"))`,
+		configVolume: "(has(" + pod + ".spec.volumes) && " + pod + `.spec.volumes.exists(v, v.name == ` + strconv.Quote(flink.ConfigVolumeName) + `))`,
 
 		manyContainers: celManyContainers(pod),
 		manyVolumes:    "(has(" + pod + ".spec.volumes) && " + pod + ".spec.volumes.size() > " + celMaxVolumes + ")",
@@ -36,7 +36,7 @@ func celManyContainers(pod string) string {
 // read binds the texts of a pod to t, one word per line: some labels, and the names,
 // images and command lines of its containers.
 func (s celSignals) read(holds string) string {
-	labels := []string{celLabel(s.pod, "component"), celLabel(s.pod, "app.kubernetes.io/component"), celLabel(s.pod, "app"), celLabel(s.pod, "app.kubernetes.io/name")}
+	labels := []string{celLabel(s.pod, flink.LabelComponent), celLabel(s.pod, flink.LabelAppComponent), celLabel(s.pod, flink.LabelApp), celLabel(s.pod, flink.LabelName)}
 	containers := s.pod + ".spec.containers.map(c, ([c.name, " + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))`
 	return "[([" + strings.Join(labels, ", ") + "] + " + containers + `).join("\n")].exists(t, ` + holds + ")"
 }
@@ -68,7 +68,7 @@ func (s celSignals) hint() string {
 // statefun holds for pods of Stateful Functions.
 func (s celSignals) statefun(word, role string) string {
 	return allOf(
-		anyOf(s.container(word), s.configVolume, s.nameLabel, celStatefun(celLabel(s.pod, "app")), celStatefun(celLabel(s.pod, "app.kubernetes.io/name"))),
+		anyOf(s.container(word), s.configVolume, s.nameLabel, celStatefun(celLabel(s.pod, flink.LabelApp)), celStatefun(celLabel(s.pod, flink.LabelName))),
 		s.container(role),
 	)
 }
@@ -133,13 +133,13 @@ var celFlinkOwner = func() string {
 func celNotOperator(pod string) string {
 	s := newCelSignals(pod)
 	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers,
-		s.read(s.measured(anyOf("n > "+celMaxLine, s.container(anyOf(`c.name == "flink-main-container"`, celMentions))))))
+		s.read(s.measured(anyOf("n > "+celMaxLine, s.container(anyOf(celMainContainer, celMentions))))))
 }
 
 // celSurelyNotOperator is the part of celNotOperator without a search.
 func celSurelyNotOperator(pod string) string {
 	s := newCelSignals(pod)
-	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers, s.container(`c.name == "flink-main-container"`))
+	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers, s.container(celMainContainer))
 }
 
 func celNotNamedOperator(object string) string {
@@ -147,5 +147,8 @@ func celNotNamedOperator(object string) string {
 }
 
 func celTypeLabel(object string) string {
-	return celLabel(object, "type") + ` in ["flink-native-kubernetes", "flink-standalone-kubernetes"]`
+	return celLabel(object, flink.LabelType) + ` in ` + celList([]string{flink.TypeNative, flink.TypeStandalone})
 }
+
+// celMainContainer holds for the container c of Flink's native and operator pods.
+var celMainContainer = "c.name == " + strconv.Quote(flink.MainContainerName)

@@ -6,4 +6,4 @@ package flink
 
 func isLyft(_ *Object, e evidence) bool { return e.signals.hasAll(LyftLabels) }
 
-func lyftName(w Workload, _ Root) string { return w.Object.Pod.Labels[labelLyftApp] }
+func lyftName(w Workload, _ Root) string { return w.Object.Pod.Labels[LabelLyftApp] }

@@ -8,7 +8,7 @@ import "strings"
 // documentation, "Native Kubernetes".
 
 func isNative(o *Object, e evidence) bool {
-	return o.Pod.Labels[labelType] == typeNative || o.Pod.Labels[labelType] == "" && e.signals.hasAll(EntryPoint) && e.native
+	return o.Pod.Labels[LabelType] == TypeNative || o.Pod.Labels[LabelType] == "" && e.signals.hasAll(EntryPoint) && e.native
 }
 
 func nativeName(w Workload, root Root) string {
@@ -16,7 +16,7 @@ func nativeName(w Workload, root Root) string {
 		return w.clusterID
 	}
 	labels := w.Object.Pod.Labels
-	if app := labels[LabelApp]; labels[labelType] == typeNative && app != "" && app != AppJob && app != AppSessionCluster {
+	if app := labels[LabelApp]; labels[LabelType] == TypeNative && app != "" && app != AppJob && app != AppSessionCluster {
 		return app
 	}
 	return root.Name

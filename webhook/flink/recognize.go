@@ -51,7 +51,7 @@ func Recognize(o *Object) Workload {
 		return Workload{Object: o}
 	}
 	e := gather(o)
-	if o.Pod.Labels[labelName] == nameOperator && !e.signals.hasAny(processSignals) { // the operator has "flink" in all its names
+	if o.Pod.Labels[LabelName] == NameOperator && !e.signals.hasAny(processSignals) { // the operator has "flink" in all its names
 		return Workload{Object: o}
 	}
 	w := Workload{Object: o, Signals: e.signals, Strength: e.signals.strength()}

@@ -119,7 +119,7 @@ func gather(o *Object) evidence {
 	for i := range o.Pod.Containers {
 		e.readContainer(&o.Pod.Containers[i])
 	}
-	if slices.Contains(o.Pod.Volumes, configVolume) {
+	if slices.Contains(o.Pod.Volumes, ConfigVolumeName) {
 		e.signals |= ConfigVolume
 	}
 	e.fill(e.name.role, UnknownMode)
@@ -149,25 +149,25 @@ func modeFromLabels(labels map[string]string) Mode {
 }
 
 func (e *evidence) readLabels(labels map[string]string) {
-	switch labels[labelType] {
-	case typeNative, typeStandalone:
+	switch labels[LabelType] {
+	case TypeNative, TypeStandalone:
 		e.signals |= TypeLabel
 	}
 	app := labels[LabelApp]
 	if labels[LabelSystem] == System && (app == AppJob || app == AppSessionCluster) {
 		e.signals |= VervericaLabels
 	}
-	if labels[labelLyftApp] != "" && labels[labelLyftType] != "" {
+	if labels[LabelLyftApp] != "" && labels[LabelLyftType] != "" {
 		e.signals |= LyftLabels
-		e.readName(labels[labelLyftType], LyftLabels, LyftLabels)
+		e.readName(labels[LabelLyftType], LyftLabels, LyftLabels)
 		e.fill(UnknownRole, Application) // lyft has no session clusters
 	}
-	e.readName(labels[labelComponent], RoleLabel, RolePart)
-	e.readName(labels[labelAppComponent], AppRoleLabel, RolePart)
-	if labels[labelName] == nameFlink {
+	e.readName(labels[LabelComponent], RoleLabel, RolePart)
+	e.readName(labels[LabelAppComponent], AppRoleLabel, RolePart)
+	if labels[LabelName] == NameFlink {
 		e.signals |= AppNameLabel
 	}
-	if hasWord(app, nameStatefun) || hasWord(labels[labelName], nameStatefun) {
+	if hasWord(app, nameStatefun) || hasWord(labels[LabelName], nameStatefun) {
 		e.signals |= StatefunName
 	}
 	e.jobIDLabel = labels[labelJobIDSpotify]
@@ -189,7 +189,7 @@ func (e *evidence) readName(name string, signal, partial Signals) {
 // readContainer reads the command line of a container first. The name and the environment of
 // a client, or of a server outside a cluster, do not count.
 func (e *evidence) readContainer(c *Container) {
-	if c.Name == mainContainer {
+	if c.Name == MainContainerName {
 		e.signals |= MainContainer
 	}
 	f := find(c.Command, c.Args)
@@ -223,9 +223,9 @@ func (e *evidence) readContainer(c *Container) {
 func (e *evidence) readImage(image string) {
 	repository := repositoryOf(image)
 	switch {
-	case hasSegment(repository, nameFlink):
+	case hasSegment(repository, NameFlink):
 		e.signals |= FlinkImage
-	case hasWord(repository, nameFlink):
+	case hasWord(repository, NameFlink):
 		e.signals |= FlinkWord
 	}
 	if hasWord(repository, nameStatefun) {

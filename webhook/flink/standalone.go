@@ -6,7 +6,7 @@ import "strings"
 // type=flink-standalone-kubernetes, and creates the Deployments <name> for the JobManager and
 // <name>-taskmanager, both owned by the FlinkDeployment.
 
-func isStandalone(o *Object, _ evidence) bool { return o.Pod.Labels[labelType] == typeStandalone }
+func isStandalone(o *Object, _ evidence) bool { return o.Pod.Labels[LabelType] == TypeStandalone }
 
 func standaloneName(w Workload, root Root) string {
 	if app := w.Object.Pod.Labels[LabelApp]; app != "" {

@@ -161,7 +161,7 @@ func clientOption(o *flink.Object, without []string, added string) string {
 	var list []string
 	for _, key := range slices.Sorted(maps.Keys(o.Labels)) {
 		switch {
-		case slices.Contains([]string{LabelApp, "component", "type"}, key), slices.Contains(without, key):
+		case slices.Contains([]string{LabelApp, flink.LabelComponent, flink.LabelType}, key), slices.Contains(without, key):
 		case len(validation.IsQualifiedName(key)) > 0, len(validation.IsValidLabelValue(o.Labels[key])) > 0: // the API server validates after admission
 		default:
 			list = append(list, key+":"+o.Labels[key])

@@ -9,11 +9,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"drey.dev/drey/webhook/flink"
 )
 
 // identitySelectors select the objects with an id or a platform namespace. No object matches
 // two of them.
-var identitySelectors = []string{"deploymentId", "sessionClusterId,!deploymentId", "vvpNamespace,!deploymentId,!sessionClusterId"}
+var identitySelectors = []string{
+	flink.LabelDeploymentID,
+	flink.LabelSessionClusterID + ",!" + flink.LabelDeploymentID,
+	flink.LabelPlatformNamespace + ",!" + flink.LabelDeploymentID + ",!" + flink.LabelSessionClusterID,
+}
 
 const (
 	// conflictRetries bounds the retries for a conflicting pod whose owners were not all found

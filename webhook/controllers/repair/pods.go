@@ -13,6 +13,7 @@ import (
 	toolswatch "k8s.io/client-go/tools/watch"
 
 	"drey.dev/drey/listwatch"
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -115,13 +116,13 @@ const settleDelay = 2 * time.Second
 // looksLikeFlink reports whether a pod in a namespace without a target is worth reading, by
 // its labels.
 func looksLikeFlink(labels map[string]string) bool {
-	switch labels["component"] {
-	case "jobmanager", "taskmanager":
+	switch flink.Role(labels[flink.LabelComponent]) {
+	case flink.JobManager, flink.TaskManager:
 		return true
 	}
-	switch labels["type"] {
-	case "flink-native-kubernetes", "flink-standalone-kubernetes":
+	switch labels[flink.LabelType] {
+	case flink.TypeNative, flink.TypeStandalone:
 		return true
 	}
-	return labels["app.kubernetes.io/name"] == "flink" || labels["flink-app"] != ""
+	return labels[flink.LabelName] == flink.NameFlink || labels[flink.LabelLyftApp] != ""
 }
