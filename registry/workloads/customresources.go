@@ -50,7 +50,7 @@ func (c *Cluster) customResources(ctx context.Context, kind flink.CustomResource
 
 // eachLabeled calls f with the metadata of what carries a platform namespace's label.
 func (c *Cluster) eachLabeled(ctx context.Context, resource schema.GroupVersionResource, namespace, platformNamespace string, f func(metav1.Object)) error {
-	options := metav1.ListOptions{LabelSelector: labelPlatformNamespace + "=" + platformNamespace, Limit: 500}
+	options := metav1.ListOptions{LabelSelector: flink.LabelPlatformNamespace + "=" + platformNamespace, Limit: 500}
 	for {
 		page, err := c.client.Resource(resource).Namespace(namespace).List(ctx, options)
 		if err != nil {
@@ -68,7 +68,7 @@ func (c *Cluster) eachLabeled(ctx context.Context, resource schema.GroupVersionR
 // eachUnlabeled calls f with what belongs to a platform namespace without its label.
 // These are few, for drey labels custom resources at creation, and are read whole.
 func (c *Cluster) eachUnlabeled(ctx context.Context, resource schema.GroupVersionResource, namespace, platformNamespace string, f func(metav1.Object)) error {
-	options := metav1.ListOptions{LabelSelector: labelPlatformNamespace + "!=" + platformNamespace, Limit: customPage}
+	options := metav1.ListOptions{LabelSelector: flink.LabelPlatformNamespace + "!=" + platformNamespace, Limit: customPage}
 	for {
 		page, err := c.dynamic.Resource(resource).Namespace(namespace).List(ctx, options)
 		if err != nil {
@@ -91,7 +91,7 @@ func (c *Cluster) eachUnlabeled(ctx context.Context, resource schema.GroupVersio
 var templates = func() (paths [][]string) {
 	for _, spec := range [][]string{{"spec"}, {"spec", "template", "spec"}} {
 		for _, template := range [][]string{{"podTemplate"}, {"jobManager", "podTemplate"}, {"taskManager", "podTemplate"}} {
-			paths = append(paths, slices.Concat(spec, template, []string{"metadata", "labels", labelPlatformNamespace}))
+			paths = append(paths, slices.Concat(spec, template, []string{"metadata", "labels", flink.LabelPlatformNamespace}))
 		}
 	}
 	return paths
@@ -100,7 +100,7 @@ var templates = func() (paths [][]string) {
 // belongs reports whether a custom resource without the label of a platform namespace may belong to
 // it: a pod template has the label, or neither has any.
 func belongs(o *unstructured.Unstructured, platformNamespace string) bool {
-	stated := o.GetLabels()[labelPlatformNamespace] != ""
+	stated := o.GetLabels()[flink.LabelPlatformNamespace] != ""
 	for _, path := range templates {
 		value, _, _ := unstructured.NestedString(o.Object, path...) // other types are no label
 		if value == platformNamespace {

@@ -55,16 +55,7 @@ func New(config *rest.Config) (*Cluster, error) {
 	return &Cluster{client, full, served}, nil
 }
 
-// Labels of drey on pods.
-const (
-	labelSystem            = flink.LabelSystem
-	system                 = flink.System
-	labelPlatformNamespace = flink.LabelPlatformNamespace
-	labelDeploymentID      = flink.LabelDeploymentID
-	labelDeploymentName    = flink.LabelDeploymentName
-	labelJobID             = flink.LabelJobID
-	labelPodHash           = "pod-template-hash"
-)
+const labelPodHash = "pod-template-hash"
 
 // Running implements registry.Workloads. Pods are listed by their controllers, each
 // once; custom resources with or without pods: one that is suspended starts again.
@@ -91,7 +82,7 @@ func (c *Cluster) Running(ctx context.Context, kubernetesNamespace, platformName
 // controllers returns the controllers of the pods of a platform namespace.
 func (c *Cluster) controllers(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
 	var found []registry.Reference
-	err := c.eachPod(ctx, kubernetesNamespace, labels.Set{labelPlatformNamespace: platformNamespace}.String(), func(p *metav1.PartialObjectMetadata) {
+	err := c.eachPod(ctx, kubernetesNamespace, labels.Set{flink.LabelPlatformNamespace: platformNamespace}.String(), func(p *metav1.PartialObjectMetadata) {
 		if r := controllerOf(p); !slices.Contains(found, r) {
 			found = append(found, r)
 		}
@@ -102,19 +93,19 @@ func (c *Cluster) controllers(ctx context.Context, kubernetesNamespace, platform
 // Jobs implements registry.Workloads.
 func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.RunningJob, error) {
 	var found []registry.RunningJob
-	selector := labels.Set{labelPlatformNamespace: platformNamespace}.String() + "," + labelJobID
+	selector := labels.Set{flink.LabelPlatformNamespace: platformNamespace}.String() + "," + flink.LabelJobID
 	err := c.eachPod(ctx, kubernetesNamespace, selector, func(p *metav1.PartialObjectMetadata) {
-		i := slices.IndexFunc(found, func(j registry.RunningJob) bool { return j.ID == p.Labels[labelJobID] })
+		i := slices.IndexFunc(found, func(j registry.RunningJob) bool { return j.ID == p.Labels[flink.LabelJobID] })
 		if i < 0 {
 			i = len(found)
-			found = append(found, registry.RunningJob{ID: p.Labels[labelJobID], Since: p.CreationTimestamp.Time})
+			found = append(found, registry.RunningJob{ID: p.Labels[flink.LabelJobID], Since: p.CreationTimestamp.Time})
 		}
 		j := &found[i]
 		if j.DeploymentID == "" {
-			j.DeploymentID = p.Labels[labelDeploymentID]
+			j.DeploymentID = p.Labels[flink.LabelDeploymentID]
 		}
 		if j.DeploymentName == "" {
-			j.DeploymentName = p.Labels[labelDeploymentName]
+			j.DeploymentName = p.Labels[flink.LabelDeploymentName]
 		}
 		if p.CreationTimestamp.Time.Before(j.Since) {
 			j.Since = p.CreationTimestamp.Time
@@ -131,7 +122,7 @@ func (c *Cluster) eachPod(ctx context.Context, namespace, selector string, f fun
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	options := metav1.ListOptions{
-		LabelSelector: labelSystem + "=" + system + "," + selector,
+		LabelSelector: flink.LabelSystem + "=" + flink.System + "," + selector,
 		FieldSelector: "status.phase!=Succeeded,status.phase!=Failed",
 		Limit:         500,
 	}

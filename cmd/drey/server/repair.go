@@ -26,7 +26,7 @@ import (
 // the cluster.
 type knownState struct {
 	*registry.Index
-	cluster    ownerCache
+	ownerCache
 	registered *namespacelabels.Cache
 }
 
@@ -37,14 +37,6 @@ func (k knownState) HadTarget(namespace string) bool { return k.registered.HadTa
 type ownerCache interface {
 	HasUID(id string) bool
 	Cluster(namespace, name string) (flink.Cluster, bool)
-}
-
-// HasUID implements verdict.State.
-func (k knownState) HasUID(id string) bool { return k.cluster.HasUID(id) }
-
-// Cluster implements verdict.State.
-func (k knownState) Cluster(namespace, name string) (flink.Cluster, bool) {
-	return k.cluster.Cluster(namespace, name)
 }
 
 // newRepairer returns the controller that labels what admission missed.
