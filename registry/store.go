@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -40,7 +41,7 @@ type Store interface {
 
 	// Watch calls observe with every present object of the kind, as Added, before it returns,
 	// and then with every change until ctx ends: in order, one at a time, without gaps or
-	// duplicates.
+	// duplicates. Of several watches, the one that began first observes a change first.
 	//
 	// A write of this process is observed before it returns, one of another process soon
 	// after. observe must not block or call the store.
@@ -100,7 +101,7 @@ type Event struct {
 // the order of its writes, so that no watcher misses one.
 type Feed struct {
 	mu       sync.Mutex
-	watchers map[*watcher]struct{}
+	watchers []*watcher // in the order of Add: what reads an [Index] on an event must find the event in it
 }
 
 type watcher struct {
@@ -117,23 +118,21 @@ func (f *Feed) Add(ctx context.Context, kind Kind, present []Object, observe fun
 	}
 	w := &watcher{ctx, kind, observe}
 	f.mu.Lock()
-	if f.watchers == nil {
-		f.watchers = make(map[*watcher]struct{})
-	}
-	f.watchers[w] = struct{}{}
+	f.watchers = append(f.watchers, w)
 	f.mu.Unlock()
 	context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		delete(f.watchers, w)
+		f.watchers = slices.DeleteFunc(f.watchers, func(other *watcher) bool { return other == w })
 	})
 }
 
-// Publish sends an event to the watchers of its kind, each with a copy of the object.
+// Publish sends an event to the watchers of its kind, in the order of Add, each with a copy of
+// the object.
 func (f *Feed) Publish(e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for w := range f.watchers {
+	for _, w := range f.watchers {
 		if w.kind == e.Object.Kind && w.ctx.Err() == nil {
 			w.observe(Event{e.Change, e.Object.Clone()})
 		}

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(testing.TB) registry.Store) {
 		"watch lists and follows":                         watch,
 		"watch observes before the write is acknowledged": watchBeforeAcknowledge,
 		"watch among parallel writers has no gap":         watchNoGap,
+		"watches observe in the order they began":         watchOrder,
 		"watch ends with its context":                     watchEnds,
 		"watch of one kind":                               watchKind,
 		"API tokens":                                      apiTokens,

@@ -94,6 +94,21 @@ func watchNoGap(t *testing.T, s registry.Store) {
 	}
 }
 
+func watchOrder(t *testing.T, s registry.Store) {
+	const watches = 8
+	var seen []int
+	for i := range watches {
+		err := s.Watch(t.Context(), registry.DeploymentTarget, func(registry.Event) { seen = append(seen, i) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustCreate(t, s, Target("default", "a", "staging"))
+	if want := []int{0, 1, 2, 3, 4, 5, 6, 7}; !slices.Equal(seen, want) {
+		t.Errorf("watches that observed the write: got %v, want %v", seen, want)
+	}
+}
+
 func watchEnds(t *testing.T, s registry.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var r recorder
