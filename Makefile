@@ -3,8 +3,10 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+NUMBER  := $(VERSION:v%=%)
+REPOSITORY ?= drey.dev/drey
 DATE    := $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
-LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE) -X drey.dev/drey/manifests/bundle.Repository=$(REPOSITORY) -X drey.dev/drey/manifests/bundle.Version=$(NUMBER)
 
 # The same flags for all targets, so that they share the build cache.
 export CGO_ENABLED := 0
@@ -15,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-full test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image krew clean
+.PHONY: help build try demo run control-plane binaries test test-full test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,18 +27,17 @@ build: ## Build bin/drey and the link bin/kubectl-drey
 	@ln -sf drey bin/kubectl-drey
 
 ARCH  ?= $(shell go env GOARCH)
-IMAGE ?= drey.dev/drey:$(VERSION)
+IMAGE ?= $(REPOSITORY):$(NUMBER)
 
 image: ## Build bin/drey-image.tar, a reproducible OCI image layout, and its SPDX SBOM
 	GOOS=linux GOARCH=$(ARCH) go build -ldflags '$(LDFLAGS)' -o bin/drey-linux-$(ARCH) ./cmd/drey
-	go run ./hack/image/make -binary bin/drey-linux-$(ARCH) -arch $(ARCH) -name $(IMAGE) -version $(VERSION) -revision '$(COMMIT)' -created '$(DATE)' -out bin/drey-image.tar
+	go run ./hack/image/make -binary bin/drey-linux-$(ARCH) -arch $(ARCH) -name $(IMAGE) -version $(NUMBER) -revision '$(COMMIT)' -created '$(DATE)' -out bin/drey-image.tar
 
-KREW_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
-KREW_URL ?= https://example.com/drey/$(VERSION)
+PLATFORMS  ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+URL        ?= https://example.com/drey/$(VERSION)
 
-krew: ## Build bin/krew: archives of the kubectl plugin and its krew manifest; set VERSION=v0.1.0 and KREW_URL=download URL
-	@for p in $(KREW_PLATFORMS); do echo "Compiling for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go build -ldflags '$(LDFLAGS)' -o bin/krew/drey-$${p%/*}-$${p#*/} ./cmd/drey || exit; done
-	go run ./hack/krew/make -version $(VERSION) -url $(KREW_URL) $(foreach p,$(KREW_PLATFORMS),$(p)=bin/krew/drey-$(subst /,-,$(p)))
+release: ## Build dist/, the artifacts of a release; set VERSION=v0.1.0, REPOSITORY of the image and URL of the downloads
+	go run ./hack/release/make -version '$(VERSION)' -revision '$(COMMIT)' -created '$(DATE)' -repository '$(REPOSITORY)' -url '$(URL)' -platforms '$(PLATFORMS)' -ldflags '$(LDFLAGS)'
 
 try: ## Show drey's admission without a cluster, and check the results; compiles no Kubernetes
 	@echo "Compiling the registry and the webhooks; the first time takes about a minute"
@@ -78,7 +79,7 @@ test-install: binaries ## Test installation and upgrade with drey, Helm, cert-ma
 	go test -timeout 15m ./test/e2e/install
 	go test -C test/manifests -count=1 -timeout 15m .
 	go test -C test/certmanager -count=1 -timeout 15m .
-	go test -C hack/krew/validate -count=1 -timeout 15m .
+	go test -C hack/release/validate -count=1 -timeout 15m .
 
 test-replicas: binaries ## Test replicas under load with restarts, crashes and certificate rotation; takes minutes
 	go test -count=1 -timeout 15m ./test/e2e/replicas
@@ -157,4 +158,4 @@ soak-replicas: binaries ## test-replicas with 10 rounds at 200 pods/s, a 60 s ou
 	go test -count=1 -timeout 20m -v ./test/e2e/replicas -rounds 10 -rate 200 -outage 60s -chaos 2m
 
 clean: ## Remove build results; keeps the cache
-	rm -rf bin .drey
+	rm -rf bin dist .drey

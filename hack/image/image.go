@@ -9,85 +9,133 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // Options describe an image.
 type Options struct {
-	Binary   []byte
-	Platform string    // GOARCH, such as amd64; GOOS is linux
+	Binaries []Binary  // one for each architecture
 	Name     string    // repository with tag
 	Created  time.Time // commit time, for reproducibility
 	Revision string    // commit hash
 	Version  string
 }
 
+// Binary is the program of one architecture.
+type Binary struct {
+	Arch    string // GOARCH, such as amd64; GOOS is linux
+	Content []byte
+}
+
 // User is the user and group of the process.
 const User = "65532:65532"
 
-// Layout returns an OCI image layout as a tar file. The image has one layer with one file,
-// /drey.
+// The media types of an image.
+const (
+	typeIndex    = "application/vnd.oci.image.index.v1+json"
+	typeManifest = "application/vnd.oci.image.manifest.v1+json"
+	typeConfig   = "application/vnd.oci.image.config.v1+json"
+	typeLayer    = "application/vnd.oci.image.layer.v1.tar+gzip"
+)
+
+// Layout returns an OCI image layout as a tar file, and the digest of the image. The image of
+// an architecture has one layer with one file, /drey. Several architectures are the entries of
+// one index.
 //
-// Source: opencontainers/image-spec, image-layout.md.
-func Layout(o Options) ([]byte, error) {
-	layer, err := archive(o.Created, file{"drey", 0o555, o.Binary})
+// Source: opencontainers/image-spec, image-layout.md and image-index.md.
+func Layout(o Options) (layout []byte, imageDigest string, err error) {
+	if len(o.Binaries) == 0 {
+		return nil, "", errors.New("an image requires a binary")
+	}
+	var blobs []File
+	var entries []Descriptor
+	for _, b := range o.Binaries {
+		manifest, files, err := o.manifest(b)
+		if err != nil {
+			return nil, "", err
+		}
+		entries, blobs = append(entries, manifest), append(blobs, files...)
+	}
+	named := entries[0]
+	if len(entries) > 1 {
+		index, err := json.Marshal(Index{SchemaVersion: 2, MediaType: typeIndex, Manifests: entries})
+		if err != nil {
+			return nil, "", err
+		}
+		named, blobs = Describe(typeIndex, index), append(blobs, Blob(index))
+	}
+	// Image names for OCI tools and for containerd.
+	named.Annotations = map[string]string{"org.opencontainers.image.ref.name": o.Version, "io.containerd.image.name": o.Name}
+	layout, err = Pack(o.Created, named, blobs)
+	return layout, named.Digest, err
+}
+
+// manifest returns the manifest of one architecture, and the blobs of its image.
+func (o Options) manifest(b Binary) (Descriptor, []File, error) {
+	layer, err := Tar(o.Created, File{"drey", 0o555, b.Content})
 	if err != nil {
-		return nil, err
+		return Descriptor{}, nil, err
 	}
-	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	packed, err := Gzip(layer)
 	if err != nil {
-		return nil, err
+		return Descriptor{}, nil, err
 	}
-	if _, err := z.Write(layer); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
+	created := o.Created.UTC().Format(time.RFC3339)
 	labels := map[string]string{
 		"org.opencontainers.image.title": "drey", "org.opencontainers.image.licenses": "Apache-2.0",
 		"org.opencontainers.image.version": o.Version, "org.opencontainers.image.revision": o.Revision,
-		"org.opencontainers.image.created": o.Created.UTC().Format(time.RFC3339),
+		"org.opencontainers.image.created": created,
 	}
 	config, err := json.Marshal(map[string]any{
-		"architecture": o.Platform, "os": "linux", "created": o.Created.UTC().Format(time.RFC3339),
+		"architecture": b.Arch, "os": "linux", "created": created,
 		"config": map[string]any{"User": User, "Entrypoint": []string{"/drey"}, "Labels": labels},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{digest(layer)}},
 	})
 	if err != nil {
-		return nil, err
+		return Descriptor{}, nil, err
 	}
-	manifest, err := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": typeManifest,
-		"config": describe("application/vnd.oci.image.config.v1+json", config),
-		"layers": []any{describe("application/vnd.oci.image.layer.v1.tar+gzip", packed.Bytes())},
+	manifest, err := json.Marshal(Manifest{
+		SchemaVersion: 2, MediaType: typeManifest,
+		Config: Describe(typeConfig, config), Layers: []Descriptor{Describe(typeLayer, packed)},
 	})
 	if err != nil {
-		return nil, err
+		return Descriptor{}, nil, err
 	}
-	entry := describe(typeManifest, manifest)
-	entry["platform"] = map[string]string{"architecture": o.Platform, "os": "linux"}
-	// Image names for OCI tools and for containerd.
-	entry["annotations"] = map[string]string{"org.opencontainers.image.ref.name": o.Version, "io.containerd.image.name": o.Name}
-	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []any{entry}})
-	if err != nil {
-		return nil, err
-	}
-	return archive(o.Created,
-		file{"oci-layout", 0o444, []byte(`{"imageLayoutVersion":"1.0.0"}`)},
-		file{"index.json", 0o444, index},
-		file{blob(manifest), 0o444, manifest},
-		file{blob(config), 0o444, config},
-		file{blob(packed.Bytes()), 0o444, packed.Bytes()},
-	)
+	entry := Describe(typeManifest, manifest)
+	entry.Platform = map[string]string{"architecture": b.Arch, "os": "linux"}
+	return entry, []File{Blob(manifest), Blob(config), Blob(packed)}, nil
 }
 
-const typeManifest = "application/vnd.oci.image.manifest.v1+json"
+// Manifest is an OCI manifest.
+type Manifest struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	Config        Descriptor        `json:"config"`
+	Layers        []Descriptor      `json:"layers"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+}
 
-func describe(mediaType string, content []byte) map[string]any {
-	return map[string]any{"mediaType": mediaType, "digest": digest(content), "size": len(content)}
+// Index is an OCI image index.
+type Index struct {
+	SchemaVersion int          `json:"schemaVersion"`
+	MediaType     string       `json:"mediaType"`
+	Manifests     []Descriptor `json:"manifests"`
+}
+
+// Descriptor refers to a blob.
+type Descriptor struct {
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int               `json:"size"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Platform    map[string]string `json:"platform,omitempty"`
+}
+
+// Describe returns the descriptor of a blob.
+func Describe(mediaType string, content []byte) Descriptor {
+	return Descriptor{MediaType: mediaType, Digest: digest(content), Size: len(content)}
 }
 
 func digest(content []byte) string {
@@ -95,27 +143,57 @@ func digest(content []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func blob(content []byte) string { return "blobs/sha256/" + digest(content)[len("sha256:"):] }
-
-type file struct {
-	name    string
-	mode    int64
-	content []byte
+// Blob returns a blob as a file of a layout.
+func Blob(content []byte) File {
+	return File{"blobs/sha256/" + digest(content)[len("sha256:"):], 0o444, content}
 }
 
-// archive returns a tar file. Its files belong to root and have one modification time.
-func archive(at time.Time, files ...file) ([]byte, error) {
+// Pack returns an OCI layout as a tar file: an index with one entry, and the blobs.
+func Pack(at time.Time, entry Descriptor, blobs []File) ([]byte, error) {
+	index, err := json.Marshal(Index{SchemaVersion: 2, MediaType: typeIndex, Manifests: []Descriptor{entry}})
+	if err != nil {
+		return nil, err
+	}
+	return Tar(at, append([]File{
+		{"oci-layout", 0o444, []byte(`{"imageLayoutVersion":"1.0.0"}`)},
+		{"index.json", 0o444, index},
+	}, blobs...)...)
+}
+
+// File is a file of an archive.
+type File struct {
+	Name    string
+	Mode    int64
+	Content []byte
+}
+
+// Tar returns a tar file. Its files belong to root and have one modification time.
+func Tar(at time.Time, files ...File) ([]byte, error) {
 	var b bytes.Buffer
 	t := tar.NewWriter(&b)
 	for _, f := range files {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.content)), ModTime: at.UTC().Truncate(time.Second), Format: tar.FormatUSTAR}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: f.Mode, Size: int64(len(f.Content)), ModTime: at.UTC().Truncate(time.Second), Format: tar.FormatUSTAR}
 		if err := t.WriteHeader(header); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
-		if _, err := t.Write(f.content); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+		if _, err := t.Write(f.Content); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
 	err := t.Close()
+	return b.Bytes(), err
+}
+
+// Gzip compresses a file. The output depends only on the content.
+func Gzip(content []byte) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(content); err != nil {
+		return nil, err
+	}
+	err = z.Close()
 	return b.Bytes(), err
 }

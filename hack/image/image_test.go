@@ -25,11 +25,11 @@ import (
 // and a non-root user.
 func TestLayout(t *testing.T) {
 	o := options(t, "first")
-	layout, err := image.Layout(o)
+	layout, digest, err := image.Layout(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := image.Layout(options(t, "second"))
+	again, _, err := image.Layout(options(t, "second"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +66,8 @@ func TestLayout(t *testing.T) {
 		}
 	}
 	parse(t, files["index.json"], &index)
-	if len(index.Manifests) != 1 || index.Manifests[0].Annotations["io.containerd.image.name"] != o.Name {
-		t.Fatalf("index: %+v", index)
+	if len(index.Manifests) != 1 || index.Manifests[0].Annotations["io.containerd.image.name"] != o.Name || index.Manifests[0].Digest != digest {
+		t.Fatalf("index: got %+v, want the image %s with the digest %s", index, o.Name, digest)
 	}
 	parse(t, get(index.Manifests[0]), &manifest)
 	parse(t, get(manifest.Config), &config)
@@ -89,7 +89,7 @@ func TestLayout(t *testing.T) {
 		t.Error("diff_id of the config does not match the layer")
 	}
 	root := untar(t, layer)
-	if len(root) != 1 || !bytes.Equal(root["drey"], o.Binary) {
+	if len(root) != 1 || !bytes.Equal(root["drey"], o.Binaries[0].Content) {
 		t.Errorf("layer has %d files, or another binary", len(root))
 	}
 	program, err := elf.NewFile(bytes.NewReader(root["drey"]))
@@ -103,10 +103,42 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestLayoutArchitectures: the image of two architectures is one named index, with the manifest
+// of each.
+func TestLayoutArchitectures(t *testing.T) {
+	o := image.Options{Name: "drey.dev/drey:1.2.3", Version: "1.2.3", Binaries: []image.Binary{{Arch: "amd64", Content: []byte("a")}, {Arch: "arm64", Content: []byte("b")}}}
+	layout, digest, err := image.Layout(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := untar(t, layout)
+	var named, index image.Index
+	parse(t, files["index.json"], &named)
+	if len(named.Manifests) != 1 || named.Manifests[0].Digest != digest || named.Manifests[0].Annotations["io.containerd.image.name"] != o.Name {
+		t.Fatalf("index.json: got %+v, want one entry for %s with the digest %s", named, o.Name, digest)
+	}
+	parse(t, files["blobs/sha256/"+strings.TrimPrefix(digest, "sha256:")], &index)
+	var architectures []string
+	for _, d := range index.Manifests {
+		architectures = append(architectures, d.Platform["architecture"])
+		var manifest image.Manifest
+		parse(t, files["blobs/sha256/"+strings.TrimPrefix(d.Digest, "sha256:")], &manifest)
+		if len(manifest.Layers) != 1 || files["blobs/sha256/"+strings.TrimPrefix(manifest.Layers[0].Digest, "sha256:")] == nil {
+			t.Errorf("image of %s: got the manifest %+v, want one layer in the layout", d.Platform, manifest)
+		}
+	}
+	if want := []string{"amd64", "arm64"}; !slices.Equal(architectures, want) {
+		t.Errorf("architectures: got %v, want %v", architectures, want)
+	}
+	if _, _, err := image.Layout(image.Options{Name: o.Name}); err == nil {
+		t.Error("no binary: got no error")
+	}
+}
+
 // TestSBOM: the document lists the modules of the binary.
 func TestSBOM(t *testing.T) {
 	o := options(t, "first")
-	text, err := image.SBOM(o)
+	text, err := image.SBOM(o.Binaries[0].Content, o.Version, o.Created)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +172,7 @@ func TestSBOM(t *testing.T) {
 			t.Errorf("%s is not listed", name)
 		}
 	}
-	o.Binary = []byte("#!/bin/sh")
-	if _, err := image.SBOM(o); err == nil {
+	if _, err := image.SBOM([]byte("#!/bin/sh"), o.Version, o.Created); err == nil {
 		t.Error("no error for a file that is not a Go binary")
 	}
 }
@@ -159,7 +190,7 @@ func options(t *testing.T, name string) image.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return image.Options{Binary: binary, Platform: "amd64", Name: "drey.dev/drey:1.2.3", Version: "1.2.3", Revision: "abc", Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	return image.Options{Binaries: []image.Binary{{Arch: "amd64", Content: binary}}, Name: "drey.dev/drey:1.2.3", Version: "1.2.3", Revision: "abc", Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 
 func untar(t *testing.T, text []byte) map[string][]byte {
@@ -203,7 +234,7 @@ func TestDockerfile(t *testing.T) {
 	_, flags, _ := strings.Cut(makefile, "LDFLAGS := ")
 	flags, _, _ = strings.Cut(flags, "\n")
 	for _, want := range []string{
-		strings.NewReplacer("$(VERSION)", "$VERSION", "$(COMMIT)", "$COMMIT", "$(DATE)", "$DATE").Replace(flags),
+		strings.NewReplacer("$(VERSION)", "$VERSION", "$(COMMIT)", "$COMMIT", "$(DATE)", "$DATE", "$(REPOSITORY)", "$REPOSITORY", "$(NUMBER)", "${VERSION#v}").Replace(flags),
 		"CGO_ENABLED=0", "-trimpath -buildvcs=false", "FROM scratch", "USER " + image.User, `ENTRYPOINT ["/drey"]`,
 	} {
 		if !strings.Contains(dockerfile, want) {

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// SBOM returns an SPDX 2.3 document in JSON with the Go modules in the build information of
-// the binary. It is reproducible: its namespace is derived from the digest of the binary.
-func SBOM(o Options) ([]byte, error) {
-	info, err := buildinfo.Read(bytes.NewReader(o.Binary))
+// SBOM returns an SPDX 2.3 document in JSON with the Go modules in the build information of a
+// binary. It is reproducible: its namespace is derived from the digest of the binary.
+func SBOM(binary []byte, version string, created time.Time) ([]byte, error) {
+	info, err := buildinfo.Read(bytes.NewReader(binary))
 	if err != nil {
 		return nil, fmt.Errorf("read build information: %w", err)
 	}
@@ -45,8 +45,8 @@ func SBOM(o Options) ([]byte, error) {
 	}
 	const none, root = "NOASSERTION", "SPDXRef-drey"
 	elements := []element{{
-		ID: root, Name: info.Main.Path, Version: o.Version, Location: none, License: "Apache-2.0", Declared: "Apache-2.0", Copyright: none,
-		Checksums: []checksum{{"SHA256", strings.TrimPrefix(digest(o.Binary), "sha256:")}},
+		ID: root, Name: info.Main.Path, Version: version, Location: none, License: "Apache-2.0", Declared: "Apache-2.0", Copyright: none,
+		Checksums: []checksum{{"SHA256", strings.TrimPrefix(digest(binary), "sha256:")}},
 	}}
 	relations := []relation{{"SPDXRef-DOCUMENT", "DESCRIBES", root}}
 	add := func(path, version string) {
@@ -65,9 +65,9 @@ func SBOM(o Options) ([]byte, error) {
 		add(m.Path, m.Version)
 	}
 	return json.MarshalIndent(map[string]any{
-		"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": "drey " + o.Version,
-		"documentNamespace": "https://drey.dev/spdx/drey/" + strings.TrimPrefix(digest(o.Binary), "sha256:"),
-		"creationInfo":      map[string]any{"created": o.Created.UTC().Format(time.RFC3339), "creators": []string{"Tool: make image"}},
+		"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": "drey " + version,
+		"documentNamespace": "https://drey.dev/spdx/drey/" + strings.TrimPrefix(digest(binary), "sha256:"),
+		"creationInfo":      map[string]any{"created": created.UTC().Format(time.RFC3339), "creators": []string{"Tool: make image"}},
 		"packages":          elements, "relationships": relations,
 	}, "", " ")
 }

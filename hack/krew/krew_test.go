@@ -1,15 +1,6 @@
 package krew_test
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -18,82 +9,36 @@ import (
 	"drey.dev/drey/hack/krew"
 )
 
-// TestPack checks the rules of krew's validation: names, versions, selectors, checksums, and
-// the files in the archives.
-func TestPack(t *testing.T) {
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "drey")
-	if err := os.WriteFile(binary, []byte("a program"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	release := krew.Release{Version: "v0.1.0", URL: "https://example.com/drey/v0.1.0", License: "../../LICENSE", Binaries: map[string]string{"linux/amd64": binary, "darwin/arm64": binary}}
-	platforms := []string{"linux/amd64", "darwin/arm64"}
-	var made [2][]byte
-	for i := range made {
-		if err := krew.Pack(release, platforms, dir); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if made[i], err = os.ReadFile(filepath.Join(dir, "drey.yaml")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !bytes.Equal(made[0], made[1]) {
-		t.Error("manifests of the same binaries differ")
-	}
-	var m krew.Manifest
-	if err := yaml.UnmarshalStrict(made[0], &m); err != nil {
-		t.Fatal(err)
-	}
-	if m.APIVersion != "krew.googlecontainertools.github.com/v1alpha2" || m.Kind != "Plugin" || !regexp.MustCompile(`^[\w-]+$`).MatchString(m.Metadata["name"]) ||
-		!regexp.MustCompile(`^v\d+\.\d+\.\d+`).MatchString(m.Spec.Version) || m.Spec.ShortDescription == "" || len(m.Spec.ShortDescription) > 50 {
-		t.Errorf("%+v", m)
-	}
-	if len(m.Spec.Platforms) != len(platforms) {
-		t.Fatalf("%d platforms", len(m.Spec.Platforms))
-	}
-	for i, p := range m.Spec.Platforms {
-		if p.Selector.MatchLabels["os"]+"/"+p.Selector.MatchLabels["arch"] != platforms[i] {
-			t.Errorf("%v", p.Selector)
-		}
-		text, err := os.ReadFile(filepath.Join(dir, filepath.Base(p.URI)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != p.SHA256 {
-			t.Error("checksum does not match the archive")
-		}
-		modes := contents(t, text)
-		if modes[p.Bin]&0o111 == 0 {
-			t.Errorf("%s is not executable: %v", p.Bin, modes)
-		}
-		for _, f := range p.Files {
-			if _, ok := modes[f.From]; !ok {
-				t.Errorf("%s is missing in the archive", f.From)
-			}
-		}
-	}
-	release.Version = "dev"
-	if err := krew.Pack(release, platforms, dir); err == nil {
-		t.Error("no error for an invalid version")
-	}
-}
-
-func contents(t *testing.T, text []byte) map[string]int64 {
-	t.Helper()
-	packed, err := gzip.NewReader(bytes.NewReader(text))
+// TestManifest checks the rules of krew's validation: names, versions, selectors and files.
+func TestManifest(t *testing.T) {
+	release := krew.Release{Version: "v0.1.0", URL: "https://example.com/drey/v0.1.0", Archives: []krew.Archive{
+		{Platform: "linux/amd64", Name: "drey_0.1.0_linux_amd64.tar.gz", SHA256: "aa"},
+		{Platform: "windows/arm64", Name: "drey_0.1.0_windows_arm64.zip", SHA256: "bb"},
+	}}
+	text, err := krew.Manifest(release)
 	if err != nil {
 		t.Fatal(err)
 	}
-	modes := map[string]int64{}
-	for files := tar.NewReader(packed); ; {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			return modes
+	var o krew.Object
+	if err := yaml.UnmarshalStrict(text, &o); err != nil {
+		t.Fatal(err)
+	}
+	if o.APIVersion != "krew.googlecontainertools.github.com/v1alpha2" || o.Kind != "Plugin" || !regexp.MustCompile(`^[\w-]+$`).MatchString(o.Metadata["name"]) ||
+		!regexp.MustCompile(`^v\d+\.\d+\.\d+`).MatchString(o.Spec.Version) || o.Spec.ShortDescription == "" || len(o.Spec.ShortDescription) > 50 {
+		t.Errorf("manifest %+v", o)
+	}
+	binaries := []string{"kubectl-drey", "kubectl-drey.exe"}
+	if len(o.Spec.Platforms) != len(release.Archives) {
+		t.Fatalf("platforms: got %d, want %d", len(o.Spec.Platforms), len(release.Archives))
+	}
+	for i, p := range o.Spec.Platforms {
+		want := release.Archives[i]
+		if got := p.Selector.MatchLabels["os"] + "/" + p.Selector.MatchLabels["arch"]; got != want.Platform || p.URI != release.URL+"/"+want.Name || p.SHA256 != want.SHA256 || p.Bin != binaries[i] {
+			t.Errorf("platform %d: got %+v, want the archive %+v and the program %s", i, p, want, binaries[i])
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		modes[h.Name] = h.Mode
+	}
+	release.Version = "dev"
+	if _, err := krew.Manifest(release); err == nil {
+		t.Error("version dev: got no error")
 	}
 }

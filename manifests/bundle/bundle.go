@@ -52,14 +52,17 @@ type Options struct {
 // Defaults returns two replicas with the registry in the cluster and a self-signed
 // certificate, in mode enforce.
 func Defaults() Options {
-	return Options{Namespace: Namespace, Image: Image, Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
+	return Options{Namespace: Namespace, Image: Image(), Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
 }
 
-// Version is the release that the manifests run.
-const Version = "0.1.0"
+// The image of the release that the manifests run. The linker sets those of the program.
+var (
+	Repository = "drey.dev/drey"
+	Version    = "0.1.0"
+)
 
-// Image is the image of Version.
-const Image = "drey.dev/drey:" + Version
+// Image returns the repository with the version as its tag.
+func Image() string { return Repository + ":" + Version }
 
 // complete validates the options, and sets the defaults that depend on others.
 func (o *Options) complete() error {

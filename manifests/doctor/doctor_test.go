@@ -115,7 +115,7 @@ func TestDiagnoseFaults(t *testing.T) {
 		fix     string
 	}{
 		"not installed":          {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "not installed in namespace drey-system", "drey install -n drey-system"},
-		"policy deleted":         {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "drey install -n drey-system --image " + bundle.Image},
+		"policy deleted":         {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "drey install -n drey-system --image " + bundle.Image()},
 		"budget deleted":         {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "helm upgrade"},
 		"failure policy changed": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
 		"webhook restricted": {func(f *doctor.Facts) {

@@ -1,4 +1,4 @@
-module drey.dev/drey/hack/krew/validate
+module drey.dev/drey/hack/release/validate
 
 go 1.26.0
 
