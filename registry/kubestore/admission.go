@@ -44,6 +44,17 @@ func (s *Store) Lookup(ctx context.Context, key registry.Key) (o registry.Object
 	return s.export(rec), rec.object.GetName(), nil
 }
 
+// MetadataName returns the metadata.name of an object in the cache. ok is false if there is none.
+func (s *Store) MetadataName(key registry.Key) (name string, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	rec := s.shown[key]
+	if rec == nil {
+		return "", false
+	}
+	return rec.object.GetName(), true
+}
+
 // HasUID reports, by a consistent read, whether the object with a metadata.name has a uid.
 func (s *Store) HasUID(ctx context.Context, object registry.Key, uid string) (bool, error) {
 	rec, err := s.getByMetadataName(ctx, object)

@@ -70,13 +70,38 @@ func (c *client) bindServer(cmd *cobra.Command) {
 
 func (c *client) hasToken() bool { return cmp.Or(c.token, os.Getenv("DREY_TOKEN")) != "" }
 
+// statedPlatform returns the platform namespace of the flags or the environment, or "".
+func (c *client) statedPlatform() string { return cmp.Or(c.namespace, c.platformNamespace) }
+
 // path returns the path of a collection, or of an object in it.
 func (c *client) path(collection string, name ...string) string {
-	elements := []string{"/api/v1/namespaces", url.PathEscape(c.platform()), collection}
+	return c.pathIn(c.platform(), collection, name...)
+}
+
+// pathIn is path in a platform namespace.
+func (c *client) pathIn(platformNamespace, collection string, name ...string) string {
+	elements := []string{"/api/v1/namespaces", url.PathEscape(platformNamespace), collection}
 	for _, n := range name {
 		elements = append(elements, url.PathEscape(n))
 	}
 	return strings.Join(elements, "/")
+}
+
+// platforms returns the platform namespaces that the caller can read.
+func (c *client) platforms(ctx context.Context) ([]string, error) {
+	answer, _, err := c.do(ctx, http.MethodGet, "/namespaces/v1/namespaces", nil)
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Namespaces []struct{ Name string } }
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, n := range list.Namespaces {
+		all = append(all, strings.TrimPrefix(n.Name, "namespaces/"))
+	}
+	return all, nil
 }
 
 // requestTimeout bounds a request of the client.

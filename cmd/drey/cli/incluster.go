@@ -38,7 +38,23 @@ type inCluster struct {
 
 	once    sync.Once
 	handler http.Handler
+	store   *kubestore.Store
 	err     error
+}
+
+// metadataName returns the metadata.name of an object of the cluster, as in its document of
+// the REST API; empty if unknown, and elsewhere.
+func (c *client) metadataName(k objectKind, document []byte) string {
+	if c.cluster == nil {
+		return ""
+	}
+	store := c.cluster.Transport.(*inCluster).store
+	o, err := readRegistryObject(registry.Kind(k.kind), document)
+	if err != nil || store == nil {
+		return ""
+	}
+	name, _ := store.MetadataName(o.Key())
+	return name
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -74,6 +90,7 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the registry in the cluster at %s: %w", config.Host, err)
 	}
+	c.store = store
 	running, err := workloads.New(config)
 	if err != nil {
 		return nil, err

@@ -1,21 +1,23 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/cmd/drey/cli/manifest"
+	"drey.dev/drey/registry"
 )
 
 // objectKind describes the commands of a kind.
@@ -36,6 +38,7 @@ type column struct {
 type object struct {
 	Metadata struct {
 		Name        string `json:"name"`
+		Namespace   string `json:"namespace"`
 		DisplayName string `json:"displayName"`
 		ID          string `json:"id"`
 		CreatedAt   string `json:"createdAt"`
@@ -49,7 +52,15 @@ type object struct {
 		TargetID       string `json:"deploymentTargetId"`
 		SessionCluster string `json:"sessionClusterName"`
 	} `json:"spec"`
+	Status struct {
+		State string `json:"state"`
+	} `json:"status"`
 }
+
+// objectKey identifies an object of a kind.
+type objectKey struct{ namespace, name string }
+
+func (o object) key() objectKey { return objectKey{o.Metadata.Namespace, o.Metadata.Name} }
 
 var objectKinds = []objectKind{
 	{"DeploymentTarget", "targets", "deployment-targets", []column{
@@ -58,10 +69,12 @@ var objectKinds = []objectKind{
 	{"Deployment", "deployments", "deployments", []column{
 		{"TARGET", func(o object) string { return orElse(o.Spec.TargetName, o.Spec.TargetID) }},
 		{"SESSION CLUSTER", func(o object) string { return o.Spec.SessionCluster }},
+		{"STATE", func(o object) string { return o.Status.State }},
 		{"DISPLAY NAME", func(o object) string { return o.Metadata.DisplayName }},
 	}, false},
 	{"SessionCluster", "sessionclusters", "sessionclusters", []column{
 		{"TARGET", func(o object) string { return orElse(o.Spec.TargetName, o.Spec.TargetID) }},
+		{"STATE", func(o object) string { return o.Status.State }},
 		{"DISPLAY NAME", func(o object) string { return o.Metadata.DisplayName }},
 	}, true},
 }
@@ -82,42 +95,201 @@ func newObjectCommand(k objectKind) *cobra.Command {
 	return group
 }
 
+// read are the options of list and get.
+type read struct {
+	client        *client
+	kind          objectKind
+	format        output
+	form          string // apiVersion of json and yaml
+	selector      string
+	allNamespaces bool
+	watch         bool
+}
+
 func newList(k objectKind, c *client) *cobra.Command {
-	var format output
-	var selector string
+	r := &read{client: c, kind: k}
 	cmd := &cobra.Command{
 		Use: "list", Short: fmt.Sprintf("List the %ss of a platform namespace", k.kind), Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path := c.path(k.collection)
-			if selector != "" {
-				path += "?labelSelector=" + url.QueryEscape(selector)
-			}
-			answer, _, err := c.do(cmd.Context(), http.MethodGet, path, nil)
-			if err != nil {
-				return err
-			}
-			return format.printList(cmd.OutOrStdout(), k, answer)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd, nil) },
 	}
-	format.bind(cmd)
-	cmd.Flags().StringVarP(&selector, "selector", "l", "", "label selector, such as team=nuts,stage in (dev,test)")
+	r.bind(cmd)
 	return cmd
 }
 
 func newGet(k objectKind, c *client) *cobra.Command {
-	var format output
+	r := &read{client: c, kind: k}
 	cmd := &cobra.Command{
-		Use: "get NAME", Short: fmt.Sprintf("Get a %s", k.kind), Args: usage(cobra.ExactArgs(1)), ValidArgsFunction: c.completeName(k),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			answer, _, err := c.do(cmd.Context(), http.MethodGet, c.path(k.collection, args[0]), nil)
+		Use: "get [NAME...]", Short: fmt.Sprintf("Get %ss, or all of a platform namespace", k.kind), ValidArgsFunction: c.completeName(k),
+		Example: fmt.Sprintf("  drey %[1]s get NAME -o yaml > %[2]s.yaml\n  drey %[1]s apply -f %[2]s.yaml\n  kubectl apply -f %[2]s.yaml", k.command, strings.ToLower(k.kind)),
+		RunE:    r.run,
+	}
+	r.bind(cmd)
+	return cmd
+}
+
+func (r *read) bind(cmd *cobra.Command) {
+	r.format.bindWide(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&r.selector, "selector", "l", "", "label selector, such as team=nuts,stage in (dev,test)")
+	f.BoolVarP(&r.allNamespaces, "all-namespaces", "A", false, "all platform namespaces that you can read")
+	f.BoolVarP(&r.watch, "watch", "w", false, "print changes until Ctrl-C")
+	f.StringVar(&r.form, "api-version", formResource, "apiVersion of -o json and yaml: "+formResource+", which kubectl applies, or "+formREST+", that of the REST API")
+	_ = cmd.RegisterFlagCompletionFunc("api-version", cobra.FixedCompletions([]string{formResource, formREST}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
+
+func (r *read) run(cmd *cobra.Command, names []string) error {
+	isDocument := r.format == "json" || r.format == "yaml"
+	switch {
+	case len(names) > 0 && (r.selector != "" || r.allNamespaces):
+		return &exitError{exitUsage, errors.New("a name excludes -l and -A: give one of them")}
+	case r.form != formResource && r.form != formREST:
+		return &exitError{exitUsage, fmt.Errorf("--api-version is %q: want %s or %s", r.form, formResource, formREST)}
+	case r.watch && isDocument:
+		return &exitError{exitUsage, fmt.Errorf("-w prints a table or names: leave out -o %s", r.format)}
+	}
+	items, err := r.items(cmd.Context(), names)
+	if err != nil {
+		return err
+	}
+	if isDocument {
+		return r.printDocuments(cmd.OutOrStdout(), items, len(names) == 1)
+	}
+	if len(items) == 0 && !r.watch && r.format != "name" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "No %ss in %s.\n", r.kind.kind, r.scope())
+		return nil
+	}
+	objects, err := readObjects(items)
+	if err != nil {
+		return err
+	}
+	if err := r.format.print(cmd.OutOrStdout(), r.columns(), r.kind, objects, true); err != nil || !r.watch {
+		return err
+	}
+	return r.follow(cmd, names, objects)
+}
+
+func (r *read) scope() string {
+	switch {
+	case r.allNamespaces:
+		return "any platform namespace"
+	case r.selector != "":
+		return fmt.Sprintf("platform namespace %s with these labels", r.client.platform())
+	}
+	return "platform namespace " + r.client.platform()
+}
+
+// items returns documents of the REST API: those with the names, else all that match.
+func (r *read) items(ctx context.Context, names []string) ([]json.RawMessage, error) {
+	var items []json.RawMessage
+	for _, name := range names {
+		answer, _, err := r.client.do(ctx, http.MethodGet, r.client.path(r.kind.collection, name), nil)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, answer)
+	}
+	if len(names) > 0 {
+		return items, nil
+	}
+	platforms := []string{r.client.platform()}
+	if r.allNamespaces {
+		var err error
+		if platforms, err = r.client.platforms(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, platform := range platforms {
+		path := r.client.pathIn(platform, r.kind.collection)
+		if r.selector != "" {
+			path += "?labelSelector=" + url.QueryEscape(r.selector)
+		}
+		answer, _, err := r.client.do(ctx, http.MethodGet, path, nil)
+		if r.allNamespaces && codeOf(err) == exitNotFound {
+			continue // deleted since
+		}
+		if err != nil {
+			return nil, err
+		}
+		var list struct{ Items []json.RawMessage }
+		if err := json.Unmarshal(answer, &list); err != nil {
+			return nil, err
+		}
+		items = append(items, list.Items...)
+	}
+	return items, nil
+}
+
+// watchInterval is the time between two reads of get -w.
+const watchInterval = 2 * time.Second
+
+// follow prints objects that are new or have changed, until Ctrl-C.
+func (r *read) follow(cmd *cobra.Command, names []string, seen []object) error {
+	printed := map[objectKey]object{}
+	for _, o := range seen {
+		printed[o.key()] = o
+	}
+	for {
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case <-time.After(watchInterval):
+		}
+		items, err := r.items(cmd.Context(), names)
+		if cmd.Context().Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		objects, err := readObjects(items)
+		if err != nil {
+			return err
+		}
+		changed := slices.DeleteFunc(objects, func(o object) bool { return printed[o.key()] == o })
+		for _, o := range changed {
+			printed[o.key()] = o
+		}
+		if err := r.format.print(cmd.OutOrStdout(), r.columns(), r.kind, changed, false); err != nil {
+			return err
+		}
+	}
+}
+
+// columns are those of the table between NAME and AGE.
+func (r *read) columns() []column {
+	columns := slices.Clone(r.kind.columns)
+	if r.allNamespaces {
+		columns = slices.Insert(columns, 0, column{"PLATFORM NAMESPACE", func(o object) string { return o.Metadata.Namespace }})
+	}
+	if r.format == "wide" {
+		columns = append(columns, column{"ID", func(o object) string { return o.Metadata.ID }}, column{"VERSION", func(o object) string { return strconv.Itoa(int(o.Metadata.Version)) }})
+	}
+	return columns
+}
+
+// printDocuments prints objects in the form of --api-version: one alone, or a list.
+func (r *read) printDocuments(w io.Writer, items []json.RawMessage, single bool) error {
+	if r.form == formResource {
+		for i, item := range items {
+			resource, err := toResource(r.kind, item, r.client.metadataName(r.kind, item))
 			if err != nil {
 				return err
 			}
-			return format.printOne(cmd.OutOrStdout(), k, answer)
-		},
+			items[i] = resource
+		}
 	}
-	format.bind(cmd)
-	return cmd
+	if single {
+		return r.format.printDocument(w, items[0])
+	}
+	kind := r.kind.kind + "List"
+	if r.form == formResource {
+		kind = "List" // kubectl's; it applies no typed list
+	}
+	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{}, "items": append([]json.RawMessage{}, items...)})
+	if err != nil {
+		return err
+	}
+	return r.format.printDocument(w, list)
 }
 
 func newCreate(k objectKind, c *client) *cobra.Command {
@@ -159,46 +331,67 @@ func newApply(k objectKind, c *client) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: fmt.Sprintf("Create or update %ss from a file", k.kind), Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := manifest.ReadFile(cmd.InOrStdin(), file)
-			if err != nil {
-				return err
-			}
-			documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
-			for {
-				document, err := documents.Read()
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err == nil {
-					err = c.apply(cmd, k, document)
-				}
-				if err != nil {
-					return err
-				}
-			}
-		},
+		Long: fmt.Sprintf("Create or update %ss: YAML documents or lists, of %s or in the form of the REST API.", k.kind, formResource),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.applyFile(cmd, file, k.kind) },
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
 	return cmd
 }
 
-// apply upserts one document, and prints whether it was created, configured or unchanged.
-func (c *client) apply(cmd *cobra.Command, k objectKind, document []byte) error {
-	var o object
-	var whole any
-	if err := yaml.Unmarshal(document, &whole); err == nil && whole == nil {
-		return nil // comments alone, or an empty document
+// newApplyAllCommand returns drey apply, for objects of all kinds.
+func newApplyAllCommand() *cobra.Command {
+	c := &client{}
+	var file string
+	cmd := &cobra.Command{
+		Use: "apply -f FILE", Short: "Create or update DeploymentTargets, Deployments and SessionClusters from a file", Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.applyFile(cmd, file, "") },
 	}
-	if err := yaml.Unmarshal(document, &o); err != nil || o.Metadata.Name == "" {
-		return &exitError{exitUsage, fmt.Errorf("metadata.name is missing or unreadable in: %.200s", document)}
+	c.bind(cmd)
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
+	return cmd
+}
+
+// applyFile upserts the objects of a file, those first that others may refer to. only is
+// their kind; empty: any.
+func (c *client) applyFile(cmd *cobra.Command, file, only string) error {
+	text, err := manifest.ReadFile(cmd.InOrStdin(), file)
+	if err != nil {
+		return err
 	}
-	path := c.path(k.collection, o.Metadata.Name)
+	documents, err := readDocuments(text, only)
+	if err != nil {
+		return err
+	}
+	if len(documents) == 0 {
+		return &exitError{exitUsage, errors.New("nothing to apply: the input has no object")}
+	}
+	for _, d := range documents {
+		if only != "" && d.kind.kind != only {
+			return &exitError{exitUsage, fmt.Errorf("%s %q is no %s: use drey %s apply, or drey apply for all kinds", d.kind.kind, d.name, only, d.kind.command)}
+		}
+		if stated := c.statedPlatform(); stated != "" && d.namespace != "" && d.namespace != stated {
+			return &exitError{exitUsage, fmt.Errorf("%s %q has the namespace %s, and the command %s: leave one of them out", d.kind.kind, d.name, d.namespace, stated)}
+		}
+	}
+	slices.SortStableFunc(documents, func(a, b document) int {
+		return byReference(registry.Object{Kind: registry.Kind(a.kind.kind)}, registry.Object{Kind: registry.Kind(b.kind.kind)})
+	})
+	for _, d := range documents {
+		if err := c.apply(cmd, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply upserts one object, and prints whether it was created, configured or unchanged.
+func (c *client) apply(cmd *cobra.Command, d document) error {
+	path := c.pathIn(cmp.Or(d.namespace, c.platform()), d.kind.collection, d.name)
 	var before, after object
 	if answer, _, err := c.do(cmd.Context(), http.MethodGet, path, nil); err == nil {
 		_ = json.Unmarshal(answer, &before) // for the printed result alone
 	}
-	answer, status, err := c.do(cmd.Context(), http.MethodPut, path, document)
+	answer, status, err := c.do(cmd.Context(), http.MethodPut, path, d.body)
 	did := "configured"
 	switch {
 	case err != nil:
@@ -207,7 +400,7 @@ func (c *client) apply(cmd *cobra.Command, k objectKind, document []byte) error 
 	case json.Unmarshal(answer, &after) == nil && after.Metadata.Version == before.Metadata.Version:
 		did = "unchanged"
 	}
-	return report(cmd.OutOrStdout(), k, answer, did, err)
+	return report(cmd.OutOrStdout(), d.kind, answer, did, err)
 }
 
 func newDelete(k objectKind, c *client) *cobra.Command {
@@ -255,7 +448,11 @@ func (c *client) completeName(k objectKind) func(*cobra.Command, []string, strin
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		objects, err := readList(answer)
+		var list struct{ Items []json.RawMessage }
+		if err := json.Unmarshal(answer, &list); err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		objects, err := readObjects(list.Items)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,53 +17,49 @@ import (
 	"drey.dev/drey/registry/rest/yamljson"
 )
 
-// output is the value of -o: table, json, yaml or name.
+// output is the value of -o: table, wide, json, yaml or name.
 type output string
 
-func (o *output) bind(cmd *cobra.Command) {
+func (o *output) bind(cmd *cobra.Command) { o.bindFormats(cmd, "table", "json", "yaml", "name") }
+
+// bindWide is bind with wide among the formats.
+func (o *output) bindWide(cmd *cobra.Command) {
+	o.bindFormats(cmd, "table", "wide", "json", "yaml", "name")
+}
+
+func (o *output) bindFormats(cmd *cobra.Command, formats ...string) {
 	*o = "table"
-	cmd.Flags().VarP(o, "output", "o", "table, json, yaml or name")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml", "name"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	last := len(formats) - 1
+	want := strings.Join(formats[:last], ", ") + " or " + formats[last]
+	cmd.Flags().VarP(&outputFlag{o, formats, want}, "output", "o", want)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
+
+// outputFlag implements pflag.Value.
+type outputFlag struct {
+	value   *output
+	formats []string
+	want    string
 }
 
 // String implements pflag.Value.
-func (o *output) String() string { return string(*o) }
+func (f *outputFlag) String() string {
+	if f.value == nil {
+		return ""
+	}
+	return string(*f.value)
+}
 
 // Type implements pflag.Value.
-func (o *output) Type() string { return "format" }
+func (f *outputFlag) Type() string { return "format" }
 
 // Set implements pflag.Value.
-func (o *output) Set(s string) error {
-	switch s {
-	case "table", "json", "yaml", "name":
-		*o = output(s)
-		return nil
+func (f *outputFlag) Set(s string) error {
+	if !slices.Contains(f.formats, s) {
+		return fmt.Errorf("want %s", f.want)
 	}
-	return fmt.Errorf("want table, json, yaml or name")
-}
-
-func (o *output) printOne(w io.Writer, k objectKind, answer []byte) error {
-	switch *o {
-	case "json", "yaml":
-		return o.printDocument(w, answer)
-	}
-	one, err := readObject(answer)
-	if err != nil {
-		return err
-	}
-	return o.print(w, k, []object{one})
-}
-
-func (o *output) printList(w io.Writer, k objectKind, answer []byte) error {
-	switch *o {
-	case "json", "yaml":
-		return o.printDocument(w, answer)
-	}
-	objects, err := readList(answer)
-	if err != nil {
-		return err
-	}
-	return o.print(w, k, objects)
+	*f.value = output(s)
+	return nil
 }
 
 func (o *output) printDocument(w io.Writer, answer []byte) error {
@@ -82,7 +79,8 @@ func (o *output) printDocument(w io.Writer, answer []byte) error {
 	return err
 }
 
-func (o *output) print(w io.Writer, k objectKind, objects []object) error {
+// print prints objects as a table, or their names.
+func (o *output) print(w io.Writer, columns []column, k objectKind, objects []object, headers bool) error {
 	if *o == "name" {
 		for _, object := range objects {
 			if _, err := fmt.Fprintf(w, "%s/%s\n", strings.ToLower(k.kind), object.Metadata.Name); err != nil {
@@ -92,14 +90,16 @@ func (o *output) print(w io.Writer, k objectKind, objects []object) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprint(table, "NAME")
-	for _, c := range k.columns {
-		fmt.Fprint(table, "\t", c.header)
+	if headers {
+		fmt.Fprint(table, "NAME")
+		for _, c := range columns {
+			fmt.Fprint(table, "\t", c.header)
+		}
+		fmt.Fprintln(table, "\tAGE")
 	}
-	fmt.Fprintln(table, "\tAGE")
 	for _, object := range objects {
 		fmt.Fprint(table, object.Metadata.Name)
-		for _, c := range k.columns {
+		for _, c := range columns {
 			fmt.Fprint(table, "\t", orElse(manifest.Printable(c.value(object)), "-"))
 		}
 		fmt.Fprint(table, "\t", age(object.Metadata.CreatedAt, time.Now()), "\n")
@@ -116,23 +116,12 @@ func age(created string, now time.Time) string {
 	return duration.HumanDuration(now.Sub(at))
 }
 
-func readObject(text []byte) (object, error) {
-	var o object
-	return o, json.Unmarshal(text, &o)
-}
-
-func readList(answer []byte) ([]object, error) {
-	var list struct{ Items []json.RawMessage }
-	if err := json.Unmarshal(answer, &list); err != nil {
-		return nil, err
-	}
-	objects := make([]object, len(list.Items))
-	for i, text := range list.Items {
-		o, err := readObject(text)
-		if err != nil {
+func readObjects(items []json.RawMessage) ([]object, error) {
+	objects := make([]object, len(items))
+	for i, text := range items {
+		if err := json.Unmarshal(text, &objects[i]); err != nil {
 			return nil, err
 		}
-		objects[i] = o
 	}
 	return objects, nil
 }

@@ -215,22 +215,14 @@ func readRegistryObject(kind registry.Kind, text []byte) (registry.Object, error
 
 // fetchRegistry reads all of the registry over REST that the caller can list.
 func (c *client) fetchRegistry(ctx context.Context) ([]registry.Object, error) {
-	answer, _, err := c.do(ctx, http.MethodGet, "/namespaces/v1/namespaces", nil)
+	platforms, err := c.platforms(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the registry: %w; or use --targets FILE", err)
 	}
-	var list struct {
-		Namespaces []struct{ Name string }
-	}
-	if err := json.Unmarshal(answer, &list); err != nil {
-		return nil, err
-	}
 	var all []registry.Object
-	for _, n := range list.Namespaces {
-		in := *c
-		in.platformNamespace = strings.TrimPrefix(n.Name, "namespaces/")
+	for _, platform := range platforms {
 		for _, k := range objectKinds {
-			answer, _, err := in.do(ctx, http.MethodGet, in.path(k.collection), nil)
+			answer, _, err := c.do(ctx, http.MethodGet, c.pathIn(platform, k.collection), nil)
 			if err != nil {
 				return nil, fmt.Errorf("read the registry: %w", err)
 			}
