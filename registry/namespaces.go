@@ -107,7 +107,7 @@ func (r *Registry) checkPlace(ctx context.Context, key Key) error {
 // checkNamespace refuses a platform namespace that does not exist. A miss in the directory is
 // verified by a consistent read if other processes write to the store.
 func (r *Registry) checkNamespace(ctx context.Context, namespace string) error {
-	if r.directory.hasNamespace(namespace) {
+	if r.directory.hasNamespace(namespace) || r.anyNamespace && checkNamespaceName(namespace) {
 		return nil
 	}
 	if r.shared() != nil && checkNamespaceName(namespace) {

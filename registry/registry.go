@@ -23,6 +23,7 @@ type Registry struct {
 	store              Store
 	ownNamespace       string
 	excludedNamespaces []string
+	anyNamespace       bool
 	workloads          Workloads
 	directory          *directory
 	index              *Index
@@ -44,6 +45,9 @@ type Options struct {
 	OwnNamespace string
 	// ExcludedNamespaces are other Kubernetes namespaces that drey does not admit Flink to.
 	ExcludedNamespaces []string
+	// AnyNamespace: every platform namespace counts as existing, since the store checks it on
+	// writes, as the API server does.
+	AnyNamespace bool
 	// Namespaces are platform namespaces to create if they do not exist, in addition to
 	// [DefaultNamespace].
 	Namespaces []string
@@ -66,7 +70,7 @@ type Options struct {
 
 // New returns a registry that watches a store until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, workloads: o.Workloads, directory: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
+	r := &Registry{store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, anyNamespace: o.AnyNamespace, workloads: o.Workloads, directory: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}

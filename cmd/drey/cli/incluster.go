@@ -95,7 +95,7 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: o.PlatformNamespace != ""})
+	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), AnyNamespace: true, ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: o.PlatformNamespace != ""})
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,9 @@ func TestKubectlPlugin(t *testing.T) {
 		{"deployments delete plug", "", 0, "deployment/plug deleted"},
 		{"targets delete plugged", "", 0, "deploymenttarget/plugged deleted"},
 		{"targets get plugged", "", 3, "does not exist"},
+		{"targets list -n " + namespace, "", 0, "No DeploymentTargets in platform namespace " + namespace},
+		{"targets create fresh --kubernetes-namespace " + namespace + " -n " + namespace, "", 0, "deploymenttarget/fresh created"},
+		{"targets create fresh --kubernetes-namespace " + namespace + " -n none", "", 3, `namespaces "none" not found`},
 		{"targets frobnicate", "", 2, "is not a command of kubectl drey targets"},
 	} {
 		out, code := run(step.input, strings.Fields(step.args)...)
