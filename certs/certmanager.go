@@ -42,6 +42,7 @@ type CertManager struct {
 	*replica
 	objects dynamic.Interface
 	options Options
+	paths   pathRenewer
 }
 
 // CertManagerServed reports whether the API server serves cert-manager's API.
@@ -79,11 +80,11 @@ func NewCertManager(o Options) (*CertManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &CertManager{newReplica(o, a, policy.PropagationDelay, ServingName, checkCertificateName(ServingName), 0), objects, o}, nil
+	return &CertManager{newReplica(o, a, policy.PropagationDelay, ServingName, checkCertificateName(ServingName), 0), objects, o, pathRenewer{base: o.Paths}}, nil
 }
 
-// Lead applies the Issuers and Certificates, and annotates the webhook configurations for
-// cainjector, until ctx ends.
+// Lead applies the Issuers and Certificates, annotates the webhook configurations for
+// cainjector, and writes their paths, until ctx ends.
 func (c *CertManager) Lead(ctx context.Context) error { return lead(ctx, c.replica, c.reconcile) }
 
 func (c *CertManager) reconcile(ctx context.Context) (time.Time, error) {
@@ -104,7 +105,8 @@ func (c *CertManager) reconcile(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-	return time.Now().Add(time.Hour), c.inject(ctx)
+	err := c.configure(ctx)
+	return c.paths.next(), err
 }
 
 // checkCertificateName returns a check that a Secret was issued for a Certificate.
@@ -192,21 +194,27 @@ func (c *CertManager) apply(ctx context.Context, o object) error {
 	return nil
 }
 
-// inject annotates the configurations so that cainjector writes their caBundles.
-func (c *CertManager) inject(ctx context.Context) error {
+// configure annotates the configurations so that cainjector writes their caBundles, and
+// writes their paths.
+func (c *CertManager) configure(ctx context.Context) error {
 	all, err := c.api.configurations(ctx)
 	if err != nil {
 		return err
 	}
+	now := time.Now()
+	renew := c.paths.due(now)
 	var errs []error
 	for _, one := range all {
-		ops := one.annotateOps(cmapi.WantInjectAnnotation, c.options.Namespace+"/"+ServingName)
+		ops := append(one.annotateOps(cmapi.WantInjectAnnotation, c.options.Namespace+"/"+ServingName), c.paths.ops(one, renew)...)
 		if one.checkOwner() != nil || len(ops) == 0 {
 			continue
 		}
 		errs = append(errs, c.api.patch(ctx, one, ops))
 	}
-	return errors.Join(errs...)
+	if err = errors.Join(errs...); err == nil && renew {
+		c.paths.renewed = now
+	}
+	return err
 }
 
 // Ready returns the same errors as in the other modes. Until cert-manager has issued a

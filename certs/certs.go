@@ -1,10 +1,12 @@
-// Package certs provides the webhooks' serving certificate and its CA: in memory
-// ([Memory]), in a Secret that drey writes ([SelfSigned]), or in a Secret that cert-manager
-// writes ([CertManager]).
+// Package certs provides the mutual trust of the API server and the webhooks: the serving
+// certificate and its CA, in memory ([Memory]), in a Secret that drey writes ([SelfSigned]),
+// or in a Secret that cert-manager writes ([CertManager]); and the tokens in the URL paths,
+// by which drey recognizes the API server.
 //
 // The latter two have two loops. Run belongs to every replica: it watches the Secret and
-// the webhook configurations and selects the certificate to serve. Lead belongs to the
-// leader: it writes the Secret and the caBundles. Several leaders at once are safe.
+// the webhook configurations, selects the certificate to serve and accepts the paths that
+// the configurations state. Lead belongs to the leader: it writes the Secret, the caBundles
+// and the paths. Several leaders at once are safe.
 //
 // They need these permissions; NAMESPACE is drey's:
 //
@@ -62,12 +64,13 @@ const (
 // Options configure [SelfSigned] and [CertManager].
 type Options struct {
 	Cluster            *rest.Config
-	Namespace          string        // drey's
-	Configuration      string        // name of both webhook configurations
-	Hosts              []string      // DNS names and IP addresses of the serving certificate
-	CALifetime         time.Duration // default: DefaultCALifetime
-	Lifetime           time.Duration // of the serving certificate; default: DefaultLifetime
-	CAPropagationDelay time.Duration // upper bound on the time until API servers use a changed caBundle; default: DefaultCAPropagationDelay
+	Namespace          string            // drey's
+	Configuration      string            // name of both webhook configurations
+	Hosts              []string          // DNS names and IP addresses of the serving certificate
+	Paths              map[string]string // base path of each webhook, by name; others keep their path
+	CALifetime         time.Duration     // default: DefaultCALifetime
+	Lifetime           time.Duration     // of the serving certificate; default: DefaultLifetime
+	CAPropagationDelay time.Duration     // upper bound on the time until API servers use a changed caBundle or path; default: DefaultCAPropagationDelay
 	Log                *slog.Logger
 	Metrics            prometheus.Registerer // nil: not registered
 }

@@ -25,6 +25,8 @@ type configuration struct {
 type webhookEntry struct {
 	name     string
 	host     string
+	path     string   // of the URL that the API server calls; empty if none is stated
+	url      *url.URL // nil for a Service
 	caBundle []byte
 	bundle   []*x509.Certificate // the readable certificates of caBundle
 }
@@ -51,9 +53,12 @@ func newEntry(name string, client admissionregistrationv1.WebhookClientConfig) w
 	switch {
 	case client.Service != nil:
 		w.host = client.Service.Name + "." + client.Service.Namespace + ".svc"
+		if client.Service.Path != nil {
+			w.path = *client.Service.Path
+		}
 	case client.URL != nil:
 		if u, err := url.Parse(*client.URL); err == nil {
-			w.host = u.Hostname()
+			w.host, w.path, w.url = u.Hostname(), u.Path, u
 		}
 	}
 	return w

@@ -11,11 +11,12 @@ import (
 // memoryLifetime exceeds the uptime of a process.
 const memoryLifetime = 365 * 24 * time.Hour
 
-// Memory is a serving certificate and its CA in the memory of this process, for drey
-// outside of a cluster, which installs its webhook configurations when it starts.
+// Memory is a serving certificate, its CA and a token in the memory of this process, for
+// drey outside of a cluster, which installs its webhook configurations when it starts.
 type Memory struct {
-	serving  *tls.Certificate
-	caBundle []byte
+	serving   *tls.Certificate
+	caBundle  []byte
+	pathToken string
 }
 
 // NewMemory issues a serving certificate for DNS names or IP addresses. It does not keep
@@ -29,7 +30,7 @@ func NewMemory(hosts ...string) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Memory{serving: m.Leaf, caBundle: encodeCerts(m.Bundle)}, nil
+	return &Memory{serving: m.Leaf, caBundle: encodeCerts(m.Bundle), pathToken: newPathToken()}, nil
 }
 
 // GetCertificate implements [tls.Config.GetCertificate].

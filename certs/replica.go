@@ -37,6 +37,11 @@ type replica struct {
 	changed     chan struct{} // receives after every event
 	subscribers []chan struct{}
 
+	paths       statedPaths
+	pathWaiters chan struct{} // semaphore of requests with an unknown path
+	pathReader  chan struct{} // held for a read of paths; guards pathsRead
+	pathsRead   time.Time     // when the last read began
+
 	mu        sync.Mutex // guards what follows
 	selection rotation.Selection
 	cas       []*x509.Certificate // in the Secret
@@ -48,7 +53,7 @@ type replica struct {
 func newReplica(o Options, a *api, propagationDelay time.Duration, secret string, checkSecret func(*corev1.Secret) error, backdated time.Duration) *replica {
 	return &replica{
 		api: a, propagationDelay: propagationDelay, secret: secret, checkSecret: checkSecret, log: o.Log, metrics: newMetrics(o.Metrics, backdated),
-		changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), pathWaiters: make(chan struct{}, pathReadWaiters), pathReader: make(chan struct{}, 1),
 	}
 }
 
@@ -147,6 +152,7 @@ func (r *replica) sync(secret, mutatingConfig, validatingConfig any) time.Time {
 	if c, ok := validatingConfig.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
 		all = append(all, validating(c))
 	}
+	r.paths.observe(all, r.propagationDelay, time.Now())
 	var problems []error
 	for _, c := range all {
 		problems = append(problems, c.checkOwner())

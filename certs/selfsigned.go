@@ -28,10 +28,11 @@ func NewSelfSigned(o Options) (*SelfSigned, error) {
 		return nil, err
 	}
 	r := newReplica(o, a, policy.PropagationDelay, SecretName, checkSecretOwner, rotation.ClockSkew)
-	return &SelfSigned{r, &writer{api: a, namespace: o.Namespace, policy: policy, now: time.Now, log: o.Log}}, nil
+	return &SelfSigned{r, &writer{api: a, namespace: o.Namespace, policy: policy, paths: pathRenewer{base: o.Paths}, now: time.Now, log: o.Log}}, nil
 }
 
-// Lead issues and renews the certificates, and writes the caBundles, until ctx ends.
+// Lead issues and renews the certificates, and writes the caBundles and the paths, until ctx
+// ends.
 func (s *SelfSigned) Lead(ctx context.Context) error {
 	return lead(ctx, s.replica, s.writer.reconcile)
 }

@@ -21,11 +21,13 @@ type store interface {
 	patch(ctx context.Context, c configuration, ops []patchOp) error
 }
 
-// writer takes the steps of a [rotation.Policy]: it writes the Secret, then the caBundles.
+// writer takes the steps of a [rotation.Policy]: it writes the Secret, then the caBundles,
+// together with the paths.
 type writer struct {
 	api       store
 	namespace string
 	policy    rotation.Policy
+	paths     pathRenewer
 	now       func() time.Time
 	log       *slog.Logger
 
@@ -64,11 +66,11 @@ func (w *writer) reconcile(ctx context.Context) (time.Time, error) {
 		}
 		plan.Next = w.now() // another step may be due
 	}
-	changed, err := w.writeCABundles(ctx, ours, material.Bundle)
+	changed, err := w.configure(ctx, ours, material.Bundle)
 	if changed {
 		plan.Next = w.now() // to observe the write
 	}
-	return plan.Next, err
+	return slices.MinFunc([]time.Time{plan.Next, w.paths.next()}, time.Time.Compare), err
 }
 
 // observe returns the caBundles, and records since when all of them equal the bundle.
@@ -116,21 +118,26 @@ func (w *writer) applyStep(ctx context.Context, secret *corev1.Secret, m rotatio
 	return m, nil
 }
 
-// writeCABundles writes the bundle into the configurations, and reports whether one of them
-// differed.
-func (w *writer) writeCABundles(ctx context.Context, ours []configuration, bundle []*x509.Certificate) (changed bool, err error) {
+// configure writes the bundle and the paths into the configurations, and reports whether one
+// of them had another bundle.
+func (w *writer) configure(ctx context.Context, ours []configuration, bundle []*x509.Certificate) (changed bool, err error) {
+	now := w.now()
+	renew := w.paths.due(now)
 	var errs []error
 	for _, c := range ours {
-		ops := c.caBundleOps(bundle)
-		if len(ops) == 0 {
+		bundles, paths := c.caBundleOps(bundle), w.paths.ops(c, renew)
+		changed = changed || len(bundles) > 0
+		if len(bundles)+len(paths) == 0 {
 			continue
 		}
-		changed = true
-		err := w.api.patch(ctx, c, ops)
+		err := w.api.patch(ctx, c, append(bundles, paths...))
 		errs = append(errs, err)
 		if err == nil {
-			w.log.Info("caBundle written", "kind", c.kind, "name", c.meta.Name, "trusted", len(bundle))
+			w.log.Info("webhook configuration written", "kind", c.kind, "name", c.meta.Name, "ca_bundles", len(bundles), "trusted", len(bundle), "paths", len(paths))
 		}
 	}
-	return changed, errors.Join(errs...)
+	if err = errors.Join(errs...); err == nil && renew {
+		w.paths.renewed = now
+	}
+	return changed, err
 }

@@ -29,6 +29,11 @@ type endpoint[T any] struct {
 
 func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	if !e.isAPIServer(r) {
+		e.metrics.rejected(e.name, http.StatusForbidden)
+		http.Error(w, "the path has no token of the webhook configurations, which drey writes: see drey doctor", http.StatusForbidden)
+		return
+	}
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // unsupported by test recorders
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
@@ -60,6 +65,20 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.metrics.decided(e.name, reason, time.Since(start))
 }
 
+// isAPIServer reports whether the API server sends a request: it has a client certificate, or
+// the path of a webhook configuration. A configuration may lack the token, until the leader
+// writes it. Then reviews of workloads are answered, so that Flink continues, but not those
+// of the registry, whose answers disclose names and ids.
+func (e endpoint[T]) isAPIServer(r *http.Request) bool {
+	switch {
+	case e.statesPath == nil, r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+		return true
+	case r.URL.Path == config.PathValidateRegistry:
+		return false
+	}
+	return e.statesPath(r.Context(), r.URL.Path)
+}
+
 // fault is an HTTP error for a request that gets no review.
 type fault struct {
 	status  int
@@ -80,9 +99,6 @@ func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
 	answer := e.decide(ctx, req)
-	if e.name == config.NameValidateRegistry && !answer.allowed && !e.denialRate.allow(r) {
-		return nil, "", &fault{http.StatusTooManyRequests, "too many denied writes to the registry from this address: try again in a second"}
-	}
 	*buffer = answer.append(body[:0]) // the decoded request does not alias body
 	return *buffer, answer.reason, nil
 }

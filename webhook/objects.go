@@ -131,8 +131,8 @@ func (r *request[T]) stored(old jsontext.Value) (stored, error) {
 }
 
 // isUnknown reports whether the cluster has no object with the uid that a review updates or
-// deletes. A denial reveals other objects of the registry, and any client of the port can send
-// a review, so only reviews with the uid get one. The API server validates again, and fails,
+// deletes. A denial reveals other objects of the registry, and a failed call may have disclosed
+// the path token, so only reviews with the uid get one. The API server validates again, and fails,
 // if the object was replaced meanwhile.
 func (w *Webhooks) isUnknown(ctx context.Context, r *request[jsontext.Value]) bool {
 	if r.Operation == "CREATE" || r.OldObject == nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -137,34 +136,49 @@ func TestRegistryReviewInvalidObject(t *testing.T) {
 	}
 }
 
-// TestDenialRateLimit: denials, which reveal names in the registry, are limited per address.
-func TestDenialRateLimit(t *testing.T) {
-	var denial error = &registry.Error{Reason: registry.ReasonUnknownReference, Message: "there is no such target"}
-	handler := newWebhooks(t, nil, webhook.Options{Objects: &webhook.Objects{
-		Rules: &rules{denial}, Decode: kubestore.Decode,
-		Holder: func(context.Context, registry.Key) (registry.Object, string, error) {
-			return registry.Object{}, "", registry.ErrNotFound
-		},
-	}}).Handlers()[config.PathValidateRegistry]
-	guess := func(address string) int {
-		body := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":"team-a","kind":{"kind":"Deployment"},"object":{"metadata":{"name":"x","namespace":"team-a"},"spec":{}}}}`
-		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(body))
-		r.RemoteAddr = address
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		return w.Code
-	}
-	denials := 0
-	for range 1000 {
-		if guess("10.0.0.1:4711") == http.StatusOK {
-			denials++
-		}
-	}
-	if denials < 50 || denials > 200 {
-		t.Errorf("one address got %d denials at once", denials)
-	}
-	if guess("10.0.0.2:4711") != http.StatusOK {
-		t.Error("another address is limited too")
+// TestHandlerPath: a review is answered at a path that a webhook configuration states, with
+// a token for the registry. Otherwise the answer does not depend on the review.
+func TestHandlerPath(t *testing.T) {
+	var denial error = &registry.Error{Reason: registry.ReasonIDTaken, Message: "the id is taken"}
+	const token = "/abcdefghijklmnopqrstuvwxyz"
+	for path, c := range map[string]struct {
+		handler, stated string
+		want            int
+	}{
+		config.PathValidateRegistry + token:              {config.PathValidateRegistry, config.PathValidateRegistry + token, 200},
+		config.PathValidateRegistry + "/other":           {config.PathValidateRegistry, config.PathValidateRegistry + token, 403},
+		config.PathValidateRegistry:                      {config.PathValidateRegistry, config.PathValidateRegistry, 403},
+		config.PathLabelPods + token:                     {config.PathLabelPods, config.PathLabelPods + token, 200},
+		config.PathLabelPods:                             {config.PathLabelPods, config.PathLabelPods + token, 403},
+		config.PathValidateWorkloads:                     {config.PathValidateWorkloads, config.PathValidateWorkloads, 200},
+		config.PathValidateWorkloads + "/" + "pods.drey": {config.PathValidateWorkloads, config.PathValidateWorkloads, 403},
+	} {
+		t.Run(path, func(t *testing.T) {
+			answer := func(outcome error) (int, string) {
+				handler := newWebhooks(t, nil, webhook.Options{
+					StatesPath: func(_ context.Context, path string) bool { return path == c.stated },
+					Objects: &webhook.Objects{
+						Rules: &rules{outcome}, Decode: kubestore.Decode,
+						Holder: func(context.Context, registry.Key) (registry.Object, string, error) {
+							return registry.Object{}, "", registry.ErrNotFound
+						},
+					},
+				}).Handlers()[c.handler]
+				body := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":"team-a","kind":{"kind":"Deployment"},"object":{"metadata":{"name":"x","namespace":"team-a"},"spec":{}}}}`
+				r := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, r)
+				return w.Code, fmt.Sprint(w.Result().Header, w.Body)
+			}
+			status, taken := answer(denial)
+			_, free := answer(nil)
+			if status != c.want {
+				t.Errorf("got %d, want %d", status, c.want)
+			}
+			if status != 200 && taken != free {
+				t.Errorf("the answers differ:\n%s\n%s", taken, free)
+			}
+		})
 	}
 }

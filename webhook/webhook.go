@@ -56,6 +56,7 @@ type Options struct {
 	Objects     *Objects                           // validates drey's custom resources; nil: they are not served
 	Trace       Trace                              // starts a span per review; may be nil
 	Draining    func() bool                        // whether the server shuts down, and closes each connection after its next answer; may be nil
+	StatesPath  func(context.Context, string) bool // whether a webhook configuration states a URL path; nil: not checked
 	ReadTimeout time.Duration                      // bounds reading a review; 0 means 10 seconds, longer than the API server waits
 }
 
@@ -74,7 +75,7 @@ type Webhooks struct {
 	objects     *Objects
 	metrics     *metrics
 	trace       Trace
-	denialRate  *denialRate
+	statesPath  func(context.Context, string) bool
 	readTimeout time.Duration
 	bodies      *inflight.Budget
 	draining    func() bool
@@ -84,7 +85,7 @@ type Webhooks struct {
 func New(o Options) *Webhooks {
 	w := &Webhooks{
 		state: state{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
-		metrics: newMetrics(o.Metrics), trace: o.Trace, denialRate: newDenialRate(), readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+		metrics: newMetrics(o.Metrics), trace: o.Trace, statesPath: o.StatesPath, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 		bodies: newReviewBudget(), draining: o.Draining,
 	}
 	if w.mode == nil {
@@ -165,7 +166,7 @@ func WithOwners(ctx context.Context, f flink.Workload, owners Finder, known verd
 	return f, complete
 }
 
-// Handlers returns the handlers by path.
+// Handlers returns the handlers by path. Each also serves its path followed by a token.
 func (w *Webhooks) Handlers() map[string]http.Handler {
 	all := map[string]http.Handler{
 		config.PathLabelPods:            admit(w, config.NameLabelPods, effect{label: true, deny: true}, (*pod).recognize),

@@ -107,7 +107,7 @@ func clusterRules() []rule {
 		allow("Record events: repaired pods, targets without a namespace, and denials in the modes warn and audit.", []string{"create", "patch"}, "", "events"),
 		allow("Authenticate the bearer tokens of requests to the REST API and to /metrics.", creating, "authentication.k8s.io", "tokenreviews"),
 		allow("Authorize these requests.", creating, "authorization.k8s.io", "subjectaccessreviews"),
-		allow("Write the caBundle of drey's own webhooks when the certificate changes.", append(watching[:3:3], "patch"),
+		allow("Write the caBundles of drey's own webhooks, and the tokens in their paths.", append(watching[:3:3], "patch"),
 			"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "validatingwebhookconfigurations").named(config.Name),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -65,32 +66,50 @@ func (d *diagnosis) service() string {
 	return fmt.Sprintf("%s.%s.svc", bundle.Name, d.Options.Namespace)
 }
 
+// webhookClients returns the client configuration of each of drey's webhooks that exist, by
+// name.
+func (d *diagnosis) webhookClients() iter.Seq2[string, map[string]any] {
+	return func(yield func(string, map[string]any) bool) {
+		for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
+			live := d.Live[Key(kind, "", config.Name)]
+			if live == nil {
+				continue
+			}
+			webhooks, _, _ := unstructured.NestedSlice(live.Object, "webhooks")
+			for _, w := range webhooks {
+				one, _ := w.(map[string]any)
+				name, _, _ := unstructured.NestedString(one, "name")
+				client, _, _ := unstructured.NestedMap(one, "clientConfig")
+				if !yield(name, client) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// leaderWrites is the fix for a field of the webhook configurations that the leader writes.
+func (d *diagnosis) leaderWrites(field string) string {
+	return fmt.Sprintf("kubectl rollout restart -n %s deployment/%s: the leader writes it; and remove the %s from manifests in GitOps", d.Options.Namespace, bundle.Name, field)
+}
+
 // trust checks the serving certificate against the caBundles.
 func (d *diagnosis) trust() {
 	const check = "caBundle"
 	n := 0
-	for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
-		live := d.Live[Key(kind, "", config.Name)]
-		if live == nil {
-			continue
-		}
-		webhooks, _, _ := unstructured.NestedSlice(live.Object, "webhooks")
-		for _, w := range webhooks {
-			one, _ := w.(map[string]any)
-			name, _, _ := unstructured.NestedString(one, "name")
-			text, _, _ := unstructured.NestedString(one, "clientConfig", "caBundle")
-			n++
-			pem, _ := base64.StdEncoding.DecodeString(text) // invalid base64 leaves no roots
-			roots := x509.NewCertPool()
-			some := roots.AppendCertsFromPEM(pem)
-			restart := fmt.Sprintf("kubectl rollout restart -n %s deployment/%s: the leader writes it; and remove the caBundle from manifests in GitOps", d.Options.Namespace, bundle.Name)
-			switch {
-			case !some:
-				d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the serving certificate: it has no caBundle", name), restart)
-			case d.Leaf != nil:
-				if _, err := d.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: d.Now, DNSName: d.service()}); err != nil {
-					d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the serving certificate: %v", name, err), restart)
-				}
+	for name, client := range d.webhookClients() {
+		text, _, _ := unstructured.NestedString(client, "caBundle")
+		n++
+		pem, _ := base64.StdEncoding.DecodeString(text) // invalid base64 leaves no roots
+		roots := x509.NewCertPool()
+		some := roots.AppendCertsFromPEM(pem)
+		restart := d.leaderWrites("caBundle")
+		switch {
+		case !some:
+			d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the serving certificate: it has no caBundle", name), restart)
+		case d.Leaf != nil:
+			if _, err := d.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: d.Now, DNSName: d.service()}); err != nil {
+				d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the serving certificate: %v", name, err), restart)
 			}
 		}
 	}
@@ -98,4 +117,23 @@ func (d *diagnosis) trust() {
 		d.ok(check, fmt.Sprintf("%d webhooks have one; not verified without the certificate", n))
 	}
 	d.ok(check, fmt.Sprintf("%d webhooks trust the serving certificate", n))
+}
+
+// paths checks that the webhooks' paths have a token. No finding states it.
+func (d *diagnosis) paths() {
+	const check = "path"
+	base := config.Paths()
+	n := 0
+	for name, client := range d.webhookClients() {
+		path, _, _ := unstructured.NestedString(client, "service", "path")
+		switch {
+		case base[name] == "" || certs.HasPathToken(path, base[name]):
+			n++
+		case path == base[name]:
+			d.add(check, Fail, fmt.Sprintf("the path of the webhook %s has no token: drey answers reviews of any pod that reaches it, and none of its own objects", name), d.leaderWrites("path"))
+		default:
+			d.add(check, Fail, fmt.Sprintf("the webhook %s has no path with a token: drey answers none of its calls", name), d.leaderWrites("path"))
+		}
+	}
+	d.ok(check, fmt.Sprintf("the paths of %d webhooks have a token", n))
 }

@@ -85,7 +85,7 @@ func Diagnose(f Facts) []Finding {
 		return []Finding{{"server", Fail, "drey is not installed in namespace " + f.Options.Namespace + ": no Deployment " + bundle.Name, "drey install -n " + f.Options.Namespace + ", or select another namespace with -n"}}
 	}
 	d := &diagnosis{Facts: f}
-	for _, check := range []func(){d.objects, d.configuration, d.server, d.version, d.leaders, d.certificate, d.trust, d.deadlocks, d.modes, d.targets} {
+	for _, check := range []func(){d.objects, d.configuration, d.server, d.version, d.leaders, d.certificate, d.trust, d.paths, d.deadlocks, d.modes, d.targets} {
 		check()
 	}
 	return d.found

@@ -18,6 +18,7 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
+	"drey.dev/drey/webhook/config"
 )
 
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -80,8 +81,15 @@ func healthy(t *testing.T) doctor.Facts {
 func trust(configuration *unstructured.Unstructured, ca *x509.Certificate) {
 	text := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}))
 	for _, w := range configuration.Object["webhooks"].([]any) {
-		w.(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = text
+		w := w.(map[string]any)
+		client := w["clientConfig"].(map[string]any)
+		client["caBundle"] = text
+		client["service"].(map[string]any)["path"] = config.Paths()[w["name"].(string)] + "/abcdefghijklmnopqrstuvwxyz"
 	}
+}
+
+func service(webhook map[string]any) map[string]any {
+	return webhook["clientConfig"].(map[string]any)["service"].(map[string]any)
 }
 
 // setValidity replaces the certificate, and the caBundles that trust it.
@@ -181,6 +189,8 @@ func TestDiagnoseFaults(t *testing.T) {
 			f.Webhooks = []doctor.Webhook{{"a", "open", false, true, true}, {"b", "elsewhere", true, true, false}, {"c", "services", true, false, true}}
 		}, doctor.OK, "", "", ""},
 		"no caBundle": {func(f *doctor.Facts) { delete(first(f)["clientConfig"].(map[string]any), "caBundle") }, doctor.Fail, "caBundle", "the webhook label-pods.drey.dev does not trust", "kubectl rollout restart -n drey-system deployment/drey"},
+		"no path":     {func(f *doctor.Facts) { delete(service(first(f)), "path") }, doctor.Fail, "path", "the webhook label-pods.drey.dev has no path with a token", "remove the path from manifests"},
+		"no token":    {func(f *doctor.Facts) { service(first(f))["path"] = "/label/pods" }, doctor.Fail, "path", "the path of the webhook label-pods.drey.dev has no token", "kubectl rollout restart -n drey-system deployment/drey"},
 		"certificate for another name": {func(f *doctor.Facts) {
 			ca, leaf := authority(t, now.AddDate(0, 0, -1), now.AddDate(1, 0, 0), "other.svc")
 			f.CA, f.Leaf = []*x509.Certificate{ca}, leaf

@@ -96,7 +96,11 @@ func underTargets(ctx context.Context, s settings, c *cluster.Cluster, noop *noo
 	if err != nil {
 		return err
 	}
-	servers := []server{{"no-op", noop.url, noop.pid(), false}, {"drey", d.Webhook + webhookconfig.PathLabelPods, d.PID(), true}}
+	url, err := drey.WebhookURL(ctx, c, webhookconfig.NameLabelPods)
+	if err != nil {
+		return err
+	}
+	servers := []server{{"no-op", noop.url, noop.pid(), false}, {"drey", url, d.PID(), true}}
 	found := make([][]figures, len(servers))
 	for range s.rounds {
 		for i, server := range servers {

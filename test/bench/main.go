@@ -96,12 +96,16 @@ func run(ctx context.Context, s settings) (err error) {
 		if err := d.Register(ctx, "default", "bench", "bench"); err != nil {
 			return err
 		}
+		url, err := drey.WebhookURL(ctx, c, config.NameLabelPods)
+		if err != nil {
+			return err
+		}
 		installed, err := stage.takeDown(ctx)
 		if err != nil {
 			return err
 		}
 		stage.dreys = append(stage.dreys, scene{name: p.name, objects: installed, labels: true})
-		dreys = append(dreys, server{p.name, d.Webhook + config.PathLabelPods, d.PID(), true})
+		dreys = append(dreys, server{p.name, url, d.PID(), true})
 	}
 	pid := dreys[len(dreys)-1].pid
 	noop, err := startNoop(ctx)

@@ -35,7 +35,7 @@ const namespace = "flink"
 
 // webhooks are drey's webhooks as the API server represents them.
 var webhooks = func() []apiserver.WebhookAccessor {
-	client := config.ByURL("https://drey", nil)
+	client := config.ByURL("https://drey", nil, "")
 	var all []apiserver.WebhookAccessor
 	mutating, validating := config.Mutating(client, nil), config.Validating(client, nil)
 	for i := range mutating.Webhooks {

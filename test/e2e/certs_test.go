@@ -50,7 +50,7 @@ func TestCertsForeignObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	configurations := client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	unlabeled := webhookconfig.Validating(webhookconfig.ByURL("https://192.0.2.1", nil), webhookconfig.SystemNamespaces)
+	unlabeled := webhookconfig.Validating(webhookconfig.ByURL("https://192.0.2.1", nil, ""), webhookconfig.SystemNamespaces)
 	unlabeled.Labels = nil
 	before, err := configurations.Create(t.Context(), unlabeled, metav1.CreateOptions{})
 	if err != nil {
@@ -117,11 +117,11 @@ func TestCertsLeastPrivilege(t *testing.T) {
 		})
 	for _, create := range []func() error{
 		func() error {
-			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhookconfig.Mutating(webhookconfig.ByURL("https://127.0.0.1:9443", nil), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
+			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhookconfig.Mutating(webhookconfig.ByURL("https://127.0.0.1:9443", nil, ""), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
 			return err
 		},
 		func() error {
-			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), webhookconfig.Validating(webhookconfig.ByURL("https://127.0.0.1:9443", nil), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
+			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), webhookconfig.Validating(webhookconfig.ByURL("https://127.0.0.1:9443", nil, ""), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
 			return err
 		},
 	} {

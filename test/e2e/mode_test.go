@@ -83,7 +83,7 @@ func TestNamespaceMode(t *testing.T) {
 		review := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","operation":"CREATE","kind":{"version":"v1","kind":"Pod"},"namespace":"` + namespace + `",
 			"object":{"metadata":{"namespace":"` + namespace + `","name":"never-made","labels":{"app":"x","component":"jobmanager","type":"flink-native-kubernetes"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`
 		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-		response, err := client.Post(w.drey.Webhook+config.PathLabelPods, "application/json", strings.NewReader(review))
+		response, err := client.Post(w.webhookURL(t, config.NameLabelPods), "application/json", strings.NewReader(review))
 		if err != nil {
 			t.Fatal(err)
 		}

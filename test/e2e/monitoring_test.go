@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/test/framework/drey"
@@ -46,10 +48,21 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 	if err := d.Register(t.Context(), "default", "flink", "flink"); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := kubernetes.NewForConfigOrDie(c.Config()).AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(),
+		webhookconfig.Mutating(webhookconfig.ByURL(d.Webhook, nil, ""), webhookconfig.SystemNamespaces), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	url := d.Webhook + webhookconfig.PathLabelPods
+	eventually.OK(t, 20*time.Second, func() (err error) { // the leader writes the token
+		if url, err = drey.WebhookURL(t.Context(), c, webhookconfig.NameLabelPods); err == nil && url == d.Webhook+webhookconfig.PathLabelPods {
+			err = fmt.Errorf("%s has no token", url)
+		}
+		return err
+	})
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	sendReview := func(body string) {
 		t.Helper()
-		postTraced(t, client, d.Webhook+webhookconfig.PathLabelPods, body)
+		postTraced(t, client, url, body)
 	}
 	const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","operation":"CREATE","namespace":%q,"kind":{"version":"v1","kind":"Pod"},"object":` +
 		`{"metadata":{"name":"p","labels":{"app":"my-job","component":"jobmanager","type":"flink-native-kubernetes","deploymentName":"mine"}},"spec":{"containers":[{"name":"flink-main-container","image":"flink:2.2"}]}}}}`

@@ -36,8 +36,9 @@ func TestLargeReviewMemory(t *testing.T) {
 	w := ownWorld(t)                    // not parallel: small reviews have a timeout
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: concurrency}}
 	defer client.CloseIdleConnections()
-	post := func(ctx context.Context, path string, body io.Reader, length int64) (int, string, error) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.drey.Webhook+path, body)
+	url := w.webhookURL(t, webhookconfig.NameLabelPods)
+	post := func(ctx context.Context, body io.Reader, length int64) (int, string, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
 		if err != nil {
 			return 0, "", err
 		}
@@ -56,7 +57,7 @@ func TestLargeReviewMemory(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // timeoutSeconds of the webhook
 		defer cancel()
-		if status, _, err := post(ctx, webhookconfig.PathLabelPods, bytes.NewReader(small), int64(len(small))); err != nil || status != http.StatusOK {
+		if status, _, err := post(ctx, bytes.NewReader(small), int64(len(small))); err != nil || status != http.StatusOK {
 			t.Errorf("small review %s: got status %d, %v, want 200", when, status, err)
 		}
 	}
@@ -83,7 +84,7 @@ func TestLargeReviewMemory(t *testing.T) {
 				if s.contentLength {
 					length = int64(len(s.review))
 				}
-				status, retry, err := post(t.Context(), webhookconfig.PathLabelPods, io.MultiReader(bytes.NewReader(s.review)), length)
+				status, retry, err := post(t.Context(), io.MultiReader(bytes.NewReader(s.review)), length)
 				if status == http.StatusServiceUnavailable && retry == "" {
 					t.Errorf("%s: status 503 without Retry-After", s.name)
 				}
@@ -108,7 +109,7 @@ func TestLargeReviewMemory(t *testing.T) {
 	for range concurrency {
 		review := shapes[0].review
 		body, writer := io.Pipe()
-		wait.Go(func() { _, _, _ = post(ctx, webhookconfig.PathLabelPods, body, int64(len(review))) })
+		wait.Go(func() { _, _, _ = post(ctx, body, int64(len(review))) })
 		go func() { _, _ = writer.Write(review[:len(review)-1]) }()
 		context.AfterFunc(ctx, func() { _ = writer.Close() })
 	}

@@ -75,6 +75,16 @@ func (w *world) startDrey(ctx context.Context) error {
 	return err
 }
 
+// webhookURL returns the URL that the API server calls for a webhook.
+func (w *world) webhookURL(t testing.TB, name string) string {
+	t.Helper()
+	url, err := drey.WebhookURL(t.Context(), w.Cluster, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
 // sharedWorld returns the world that most tests share. Each test has namespaces of its
 // own there. The log of a failed test ends with the log of drey.
 func sharedWorld(t *testing.T) *world {

@@ -19,20 +19,37 @@ var labels = map[string]string{"app.kubernetes.io/name": "drey"}
 type Client func(path string) admissionregistrationv1.WebhookClientConfig
 
 // ByURL returns a Client for a drey outside the cluster. base is a scheme, host and port,
-// such as https://127.0.0.1:9443.
-func ByURL(base string, caBundle []byte) Client {
+// such as https://127.0.0.1:9443. pathToken is appended to each path unless it is empty.
+func ByURL(base string, caBundle []byte, pathToken string) Client {
 	return func(path string) admissionregistrationv1.WebhookClientConfig {
 		url := base + path
+		if pathToken != "" {
+			url += "/" + pathToken
+		}
 		return admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: caBundle}
 	}
 }
 
-// ByService returns a Client for a drey behind a Service. drey or cert-manager injects the
-// caBundle.
+// ByService returns a Client for a drey behind a Service. drey writes the path, which has a
+// token in it, and drey or cert-manager the caBundle. Manifests state neither, so that
+// applying them again changes neither.
 func ByService(namespace, name string, port int32) Client {
-	return func(path string) admissionregistrationv1.WebhookClientConfig {
-		return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: name, Path: &path, Port: &port}}
+	return func(string) admissionregistrationv1.WebhookClientConfig {
+		return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: name, Port: &port}}
 	}
+}
+
+// Paths returns the path of each webhook, by name, without a token.
+func Paths() map[string]string {
+	all := map[string]string{}
+	client := ByURL("", nil, "")
+	for _, w := range Mutating(client, nil).Webhooks {
+		all[w.Name] = *w.ClientConfig.URL
+	}
+	for _, w := range append(Validating(client, nil).Webhooks, ValidatingRegistry(client, "")...) {
+		all[w.Name] = *w.ClientConfig.URL
+	}
+	return all
 }
 
 // Mutating returns the configuration of the webhooks that label pods, and the metadata of

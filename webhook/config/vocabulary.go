@@ -33,7 +33,7 @@ const (
 	NameValidateMetadata     = "registry-metadata.drey.dev"
 )
 
-// The URL paths that the webhooks are served at.
+// The URL paths that the webhooks are served at, followed by a token.
 const (
 	PathLabelPods            = "/label/pods"
 	PathLabelWorkloads       = "/label/workloads" // workloads, Services and ConfigMaps

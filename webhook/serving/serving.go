@@ -28,7 +28,8 @@ type TLS struct {
 	HTTP2       bool                                                 // offer HTTP/2 in addition to HTTP/1.1
 }
 
-// New returns a server that is not running. address is a host and a port that is not 0;
+// New returns a server that is not running. Each handler serves its path, and that followed
+// by another segment, the token. address is a host and a port that is not 0;
 // an empty host means every interface.
 func New(address string, secure TLS, handlers map[string]http.Handler) (*Server, error) {
 	host, port, err := net.SplitHostPort(address)
@@ -54,7 +55,9 @@ func New(address string, secure TLS, handlers map[string]http.Handler) (*Server,
 		}},
 	})
 	for path, handler := range handlers {
-		s.Register(path, secure.requireClientCertificate(handler))
+		handler = secure.requireClientCertificate(handler)
+		s.Register(path, handler)
+		s.Register(path+"/{token}", handler)
 	}
 	return &Server{s}, nil
 }

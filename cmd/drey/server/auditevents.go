@@ -17,8 +17,8 @@ import (
 	"drey.dev/drey/webhook"
 )
 
-// auditEvents emits an event for each violation that mode audit admitted. Anybody
-// who reaches the port of the webhooks can forge a review, so events refer only to
+// auditEvents emits an event for each violation that mode audit admitted. A review
+// can be forged with a path token that a failed call disclosed, so events refer only to
 // objects that the API server returns; or, where drey lacks the right to get the
 // object, to its namespace. Beyond auditEventsPerSecond they are dropped.
 type auditEvents struct {

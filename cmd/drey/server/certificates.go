@@ -43,22 +43,24 @@ type certificates interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Ready returns nil while the API server trusts the served certificate.
 	Ready() error
+	// StatesPath reports whether a webhook configuration states a URL path.
+	StatesPath(ctx context.Context, path string) bool
 	// Run reloads the served certificate until ctx ends: in every replica.
 	Run(ctx context.Context) error
-	// Lead issues and rotates certificates until ctx ends: in the leader.
+	// Lead rotates certificates and path tokens until ctx ends: in the leader.
 	Lead(ctx context.Context) error
 }
 
 // serveCertificates starts the issuer of --certs and returns once it has a
-// certificate; with a caBundle if the issuer does not write it.
-func (s *server) serveCertificates(ctx context.Context, fail context.CancelCauseFunc, host string) (certificates, []byte, error) {
+// certificate.
+func (s *server) serveCertificates(ctx context.Context, fail context.CancelCauseFunc, host string) (certificates, error) {
 	mode, err := s.issuer()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	o := s.options.config.Certificates
 	options := certs.Options{
-		Cluster: s.cluster, Namespace: s.options.config.Namespace, Configuration: webhookconfig.Name, Hosts: s.webhookHosts(host),
+		Cluster: s.cluster, Namespace: s.options.config.Namespace, Configuration: webhookconfig.Name, Paths: webhookconfig.Paths(), Hosts: s.webhookHosts(host),
 		CALifetime: o.CALifetime.Duration, Lifetime: o.Lifetime.Duration, CAPropagationDelay: o.CAPropagationDelay.Duration, Log: s.log, Metrics: s.metrics,
 	}
 	var c certificates
@@ -66,17 +68,17 @@ func (s *server) serveCertificates(ctx context.Context, fail context.CancelCause
 	case configv1alpha1.IssuerMemory:
 		m, err := certs.NewMemory(options.Hosts...)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		s.setCertificates(m)
-		return m, m.CABundle(), nil
+		return m, nil
 	case configv1alpha1.IssuerSelfSigned:
 		c, err = certs.NewSelfSigned(options)
 	case configv1alpha1.IssuerCertManager:
 		c, err = certs.NewCertManager(options)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s.setCertificates(c)
 	s.log.Info("certificates", "mode", mode, "namespace", options.Namespace)
@@ -92,7 +94,7 @@ func (s *server) serveCertificates(ctx context.Context, fail context.CancelCause
 			fail(err)
 		}
 	})
-	return c, nil, s.awaitCertificate(ctx, c)
+	return c, s.awaitCertificate(ctx, c)
 }
 
 // issuer resolves --certs auto.

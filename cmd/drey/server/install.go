@@ -12,6 +12,7 @@ import (
 	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 
+	"drey.dev/drey/certs"
 	"drey.dev/drey/registry"
 	webhookconfig "drey.dev/drey/webhook/config"
 )
@@ -22,8 +23,9 @@ const uninstallCommand = "kubectl delete mutatingwebhookconfiguration/drey valid
 	"validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-registered-label validatingadmissionpolicy/drey-claim"
 
 // install registers the webhooks by URL and the policies, by server-side apply.
-// withRegistry includes the webhook for drey's own objects.
-func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool) error {
+// withRegistry includes the webhook for drey's own objects. The leader writes the caBundles
+// and the path tokens of certificates that are not in memory.
+func (s *server) install(ctx context.Context, c certificates, withRegistry bool) error {
 	api, err := admissionclient.NewForConfig(s.cluster)
 	if err != nil {
 		return err
@@ -37,7 +39,12 @@ func (s *server) install(ctx context.Context, caBundle []byte, withRegistry bool
 		return err
 	}
 	exclude := s.options.excludedNamespaces()
-	client := webhookconfig.ByURL("https://"+s.options.config.Webhooks.BindAddress, caBundle)
+	var caBundle []byte
+	var pathToken string
+	if m, ok := c.(*certs.Memory); ok {
+		caBundle, pathToken = m.CABundle(), m.PathToken()
+	}
+	client := webhookconfig.ByURL("https://"+s.options.config.Webhooks.BindAddress, caBundle, pathToken)
 	validating := webhookconfig.Validating(client, exclude)
 	if withRegistry {
 		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self)...)

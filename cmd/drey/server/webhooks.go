@@ -45,7 +45,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	if err != nil {
 		return err
 	}
-	certificate, caBundle, err := s.serveCertificates(ctx, fail, host)
+	certificate, err := s.serveCertificates(ctx, fail, host)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	server, err := serving.New(s.options.config.Webhooks.BindAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
 		Draining: s.stopping.Load, Observe: watches.audited.observe, Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
-		Address: s.registryHint(), Objects: objects,
+		Address: s.registryHint(), Objects: objects, StatesPath: certificate.StatesPath,
 	}).Handlers())
 	if err != nil {
 		stop()
@@ -94,7 +94,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	if !s.options.config.Webhooks.Install {
 		return nil
 	}
-	return s.install(ctx, caBundle, objects != nil)
+	return s.install(ctx, certificate, objects != nil)
 }
 
 // startControllers runs the controllers: in the leader, or at once with the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -99,6 +100,24 @@ func TestDoctorFaults(t *testing.T) {
 		eventually.OK(t, soon, healthy)
 	}
 
+	// Manifests do not state what the leader writes, so applying them changes no path.
+	paths := func() string {
+		return w.MustKubectl(t, "", "get", "mutatingwebhookconfiguration/drey", "validatingwebhookconfiguration/drey", "-o", "jsonpath={..clientConfig.service.path}")
+	}
+	before, manifests := paths(), filepath.Join("..", "..", "..", "manifests", "base", "admission.yaml")
+	for _, args := range [][]string{{"apply"}, {"apply"}, {"apply", "--server-side", "--force-conflicts", "--field-manager=argocd"}, {"apply", "--server-side", "--force-conflicts", "--field-manager=flux"}} {
+		w.MustKubectl(t, "", append(args, "-f", manifests)...)
+		if got := paths(); got != before {
+			t.Errorf("kubectl %s: the paths of the webhooks changed", strings.Join(args, " "))
+		}
+	}
+	w.MustKubectl(t, "", "replace", "-f", manifests) // deletes caBundles and paths
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	eventually.OK(t, soon, healthy)
+	if strings.Count(paths(), "/") != strings.Count(before, "/") {
+		t.Errorf("after kubectl replace: got %d segments in the paths, want %d", strings.Count(paths(), "/"), strings.Count(before, "/"))
+	}
+
 	// The options are those of the configuration file: the bindings of another mode are expected.
 	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s", "--mode", "audit")
 	eventually.OK(t, soon, healthy)
@@ -125,6 +144,7 @@ webhooks:
 		t.Error(err)
 	}
 	w.MustKubectl(t, "", "delete", "secret", "drey-certs", "-n", "drey-system")
+	w.MustKubectl(t, "", "patch", "validatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/clientConfig/service/path","value":"/validate/workloads"}]`)
 	out, err := w.run(t, "doctor", "--kubeconfig", w.Kubeconfig(), "-o", "json")
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("without a leader: got %v, want exit code 1", err)
@@ -139,8 +159,8 @@ webhooks:
 	for _, f := range report.Findings {
 		levels[f.Check] = f.Level
 	}
-	if levels["leader"] != "FAIL" || levels["certificate"] != "WARN" || levels["objects"] != "OK" {
-		t.Errorf("got %v, want leader FAIL, certificate WARN, objects OK", report)
+	if levels["leader"] != "FAIL" || levels["certificate"] != "WARN" || levels["path"] != "FAIL" || levels["objects"] != "OK" {
+		t.Errorf("got %v, want leader FAIL, certificate WARN, path FAIL, objects OK", report)
 	}
 }
 

@@ -1,20 +1,29 @@
 package kubectl
 
 import (
-	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/drey/installed"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/config"
 )
 
-// TestForgedReviews sends reviews without a client certificate. Drey writes nothing that
-// such a review states, and the response reveals no user's permissions.
+// TestForgedReviews sends reviews without a client certificate, with a token that a failed
+// call has disclosed. Drey writes nothing that such a review states, and the response reveals
+// no user's permissions.
 func TestForgedReviews(t *testing.T) {
 	w := sharedWorld(t)
 	ns, other := w.Namespace(t), w.Namespace(t)
@@ -68,41 +77,226 @@ func TestForgedReviews(t *testing.T) {
 	})
 }
 
-// forge sends a review to drey without a client certificate, with o as oldObject if old.
-func (w *world) forge(t *testing.T, operation, user string, o map[string]any, old bool) (allowed bool, message string) {
+// TestForgedReviewsWithoutToken sends reviews without a client certificate and without the
+// token of the webhook. The answers are equal, byte by byte: for names, ids, uids and
+// namespaces that exist and that do not, for a platform namespace at its quota, and for no
+// review at all.
+func TestForgedReviewsWithoutToken(t *testing.T) {
+	w := sharedWorld(t)
+	platform, flink, unregistered := w.Namespace(t), w.Namespace(t), w.Namespace(t)
+	w.MustKubectl(t, targetYAML("taken", "", flink), "apply", "-n", platform, "-f", "-")
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/taken", "-n", platform, "--timeout=20s")
+	id := w.MustKubectl(t, "", "get", "dt/taken", "-n", platform, "-o", "jsonpath={.status.id}")
+	job := w.MustKubectl(t, flinkJob, "create", "-n", flink, "-f", "-", "-o", "jsonpath={.metadata.uid}")
+	full := w.Namespace(t)
+	fill(t, w, full)
+
+	target := func(namespace, name, restName, id string) string {
+		return review(t, "CREATE", "alice", map[string]any{
+			"apiVersion": "drey.dev/v1", "kind": "DeploymentTarget",
+			"metadata": map[string]any{"namespace": namespace, "name": name, "annotations": map[string]any{"drey.dev/id": id}},
+			"spec":     map[string]any{"name": restName, "kubernetes": map[string]any{"namespace": flink}},
+		}, nil)
+	}
+	pod := func(kind, namespace string) string {
+		labels := map[string]any{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"}
+		spec := map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2"}}}
+		o := map[string]any{"kind": kind, "metadata": map[string]any{"namespace": namespace, "name": "my-job", "labels": labels}, "spec": spec}
+		if kind == "Deployment" {
+			o["apiVersion"], o["spec"] = "apps/v1", map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}}
+		}
+		return review(t, "CREATE", "alice", o, nil)
+	}
+	const free = "00000000-0000-4000-8000-000000000000"
+	bodies := map[string]string{
+		"name taken": target(platform, "other", "taken", free), "name free": target(platform, "other", "free", free),
+		"id taken": target(platform, "other", "free", id), "id free": target(platform, "other", "free", free),
+		"uid of a Job": target(platform, "other", "free", job), "uid of nothing": target(platform, "other", "free", free),
+		"quota full": target(full, "other", "free", strings.Repeat("0", 32<<10)), "quota free": target(platform, "other", "free", strings.Repeat("0", 32<<10)),
+		"pod, registered": pod("Pod", flink), "pod, unregistered": pod("Pod", unregistered),
+		"Deployment, registered": pod("Deployment", flink), "Deployment, unregistered": pod("Deployment", unregistered),
+		"no review": "{}", "no JSON": "x",
+	}
+	urls, err := drey.WebhookClients(t.Context(), w.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokenOf := func(name string) string { return (*urls[name].URL)[strings.LastIndex(*urls[name].URL, "/"):] }
+
+	// With the token, the bodies do disclose it.
+	for what, c := range map[string]struct{ name, one, other string }{
+		"name":      {config.NameValidateRegistry, "name taken", "name free"},
+		"id":        {config.NameValidateRegistry, "id taken", "id free"},
+		"uid":       {config.NameValidateRegistry, "uid of a Job", "uid of nothing"},
+		"quota":     {config.NameValidateRegistry, "quota full", "quota free"},
+		"pod":       {config.NameLabelPods, "pod, registered", "pod, unregistered"},
+		"namespace": {config.NameValidateWorkloads, "Deployment, registered", "Deployment, unregistered"},
+	} {
+		one, other := post(t, *urls[c.name].URL, bodies[c.one]), post(t, *urls[c.name].URL, bodies[c.other])
+		if one.status != http.StatusOK || other.status != http.StatusOK || one.body == other.body {
+			t.Errorf("%s, with the token: got %v and %v, want different decisions", what, one, other)
+		}
+	}
+
+	answers := map[reply]string{} // an example of each answer
+	for _, base := range slices.Compact(slices.Sorted(maps.Values(config.Paths()))) {
+		tokens := map[string]string{"no token": "", "another token": "/abcdefghijklmnopqrstuvwxyz", "the token of another webhook": tokenOf(config.NameRestoreLabels)}
+		if base == config.PathRestoreLabels {
+			delete(tokens, "the token of another webhook")
+		}
+		for token, suffix := range tokens {
+			var wait sync.WaitGroup // each waits for a read of the configurations
+			var mu sync.Mutex
+			for name, body := range bodies {
+				wait.Go(func() {
+					answer := post(t, w.drey.Webhook+base+suffix, body)
+					mu.Lock()
+					defer mu.Unlock()
+					answers[answer] = base + ", " + token + ", " + name
+				})
+			}
+			wait.Wait()
+		}
+	}
+	if len(answers) != 1 {
+		t.Errorf("without the token: got %d answers, want one: %v", len(answers), answers)
+	}
+	for answer := range answers {
+		if answer.status != http.StatusForbidden {
+			t.Errorf("without the token: got %v, want 403", answer)
+		}
+	}
+}
+
+// TestDisclosedToken takes the token of a webhook from the error of a call that fails while
+// drey is down. The new leader renews it, and it is no token of another webhook.
+func TestDisclosedToken(t *testing.T) {
+	c := cluster.Start(t)
+	options := drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--ca-propagation-delay", "1s"}}
+	d, err := installed.Start(t.Context(), options, bundle.Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Cluster: c}
+	out, err := w.RunKubectl(t, flinkJob, "create", "-n", c.Namespace(t), "-f", "-")
+	if err == nil {
+		t.Fatalf("got %s, want a failed call", out)
+	}
+	url, err := drey.WebhookURL(t.Context(), c, config.NameValidateWorkloads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, url) {
+		t.Errorf("got %s, without the URL: tokens need no renewal any more", out)
+	}
+	token := url[strings.LastIndex(url, "/"):]
+	if w.drey, err = installed.Start(t.Context(), options, bundle.Defaults()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.drey.Stop() })
+	eventually.OK(t, 20*time.Second, func() error {
+		for _, base := range config.Paths() {
+			if answer := post(t, w.drey.Webhook+base+token, "{}"); answer.status != http.StatusForbidden {
+				return fmt.Errorf("%s: got %v, want 403", base, answer)
+			}
+		}
+		return nil
+	})
+}
+
+const flinkJob = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: my-job}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: jobmanager, image: "flink:2.2", args: [standalone-job]}]}}}
+`
+
+// fill brings a platform namespace to its quota.
+func fill(t *testing.T, w *world, namespace string) {
 	t.Helper()
+	padding := strings.Repeat("x", 200<<10)
+	for i := range 100 {
+		out, err := w.RunKubectl(t, fmt.Sprintf("apiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: d%d}\nspec: {template: {padding: %s}}\n", i, padding), "create", "-n", namespace, "-f", "-")
+		if err != nil {
+			if !strings.Contains(out, "quota") {
+				t.Fatalf("%v: %s", err, out)
+			}
+			return
+		}
+	}
+	t.Fatal("the quota is never reached")
+}
+
+// review returns an AdmissionReview by a user.
+func review(t *testing.T, operation, user string, object, oldObject map[string]any) string {
+	t.Helper()
+	o := object
+	if o == nil {
+		o = oldObject
+	}
 	metadata := o["metadata"].(map[string]any)
 	request := map[string]any{
-		"uid": "forged", "operation": operation, "kind": map[string]any{"group": "drey.dev", "version": "v1", "kind": "DeploymentTarget"},
+		"uid": "forged", "operation": operation, "kind": map[string]any{"version": "v1", "kind": o["kind"]}, "object": object, "oldObject": oldObject,
 		"namespace": metadata["namespace"], "name": metadata["name"], "userInfo": map[string]any{"username": user, "groups": []string{"system:authenticated"}},
-	}
-	if old {
-		request["oldObject"] = o
-	} else {
-		request["object"] = o
 	}
 	body, err := json.Marshal(map[string]any{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	response, err := client.Post(w.drey.Webhook+config.PathValidateRegistry, "application/json", bytes.NewReader(body))
+	return string(body)
+}
+
+// reply is the answer to a review.
+type reply struct {
+	status int
+	header string // except the date
+	body   string
+}
+
+// post sends a review without a client certificate.
+func post(t *testing.T, url, body string) reply {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	response, err := client.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%v, %s: %s", err, response.Status, text)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var review struct {
+	response.Header.Del("Date")
+	return reply{response.StatusCode, fmt.Sprint(response.Header), string(text)}
+}
+
+// forge sends a review with the token of the webhook and without a client certificate, with o
+// as oldObject if old.
+func (w *world) forge(t *testing.T, operation, user string, o map[string]any, old bool) (allowed bool, message string) {
+	t.Helper()
+	url, err := drey.WebhookURL(t.Context(), w.Cluster, config.NameValidateRegistry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := review(t, operation, user, o, nil)
+	if old {
+		body = review(t, operation, user, nil, o)
+	}
+	answer := post(t, url, body)
+	if answer.status != http.StatusOK {
+		t.Fatalf("got %v", answer)
+	}
+	var got struct {
 		Response struct {
 			Allowed bool
 			Status  struct{ Message string }
 		}
 	}
-	if err := json.Unmarshal(text, &review); err != nil {
+	if err := json.Unmarshal([]byte(answer.body), &got); err != nil {
 		t.Fatal(err)
 	}
-	return review.Response.Allowed, review.Response.Status.Message
+	return got.Response.Allowed, got.Response.Status.Message
 }

@@ -308,14 +308,7 @@ func TestRollingRestart(t *testing.T) {
 	if status, _, answer := call(t.Context(), http.MethodPost, w.url()+targets, targetBody("t", namespace)); status != http.StatusCreated {
 		t.Fatalf("POST: got %d %s, want 201", status, answer)
 	}
-	eventually.OK(t, 20*time.Second, func() error { // until all replicas' watches have the target
-		for range 2 * replicas {
-			if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", namespace, "-f", "-"); err != nil {
-				return fmt.Errorf("%w %s", err, out)
-			}
-		}
-		return nil
-	})
+	awaitLabeled(t, w, namespace)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	restarted := make(chan struct{})

@@ -113,7 +113,7 @@ func newWorldWithDelay(t *testing.T, replicas int, shutdownDelay time.Duration) 
 func (w *world) register(t *testing.T) {
 	t.Helper()
 	exclude := append([]string{"drey-system"}, config.SystemNamespaces...)
-	client := config.ByURL("https://"+w.webhooks.Address(), nil)
+	client := config.ByURL("https://"+w.webhooks.Address(), nil, "")
 	mutating, validating := config.Mutating(client, exclude), config.Validating(client, exclude)
 	for i := range mutating.Webhooks {
 		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // the machine may be busy

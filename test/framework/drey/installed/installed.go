@@ -57,20 +57,16 @@ func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, e
 }
 
 // InstallWebhooks applies a bundle's policies and webhook configurations, with a base URL in
-// place of the Service. It returns when drey has written the caBundles and the API server
-// calls the webhooks.
+// place of the Service. It returns when drey has written the caBundles and the paths, and the
+// API server calls the webhooks.
 func InstallWebhooks(ctx context.Context, c *cluster.Cluster, b bundle.Options, url string) error {
 	setURL := func(webhook map[string]any) error {
-		path, _, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
-		if err != nil {
-			return err
-		}
-		return unstructured.SetNestedMap(webhook, map[string]any{"url": url + path}, "clientConfig")
+		return unstructured.SetNestedMap(webhook, map[string]any{"url": url}, "clientConfig")
 	}
 	if err := apply(ctx, c, b, bundle.Admission, setURL); err != nil {
 		return err
 	}
-	if err := awaitCABundles(ctx, c); err != nil {
+	if err := awaitClients(ctx, c, url); err != nil {
 		return err
 	}
 	return awaitWebhooks(ctx, c)
@@ -106,36 +102,25 @@ func apply(ctx context.Context, c *cluster.Cluster, b bundle.Options, stage stri
 	return fmt.Errorf("no stage %q in the bundle", stage)
 }
 
-// awaitCABundles waits until drey has written the caBundle of every webhook.
-func awaitCABundles(ctx context.Context, c *cluster.Cluster) error {
-	client, err := kubernetes.NewForConfig(c.Config())
-	if err != nil {
-		return err
-	}
+// awaitClients waits until drey has written the caBundle and the path of every webhook.
+func awaitClients(ctx context.Context, c *cluster.Cluster, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
-		mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, bundle.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, bundle.Name, metav1.GetOptions{})
+		clients, err := drey.WebhookClients(ctx, c)
 		if err != nil {
 			return err
 		}
 		complete := true
-		for _, w := range mutating.Webhooks {
-			complete = complete && len(w.ClientConfig.CABundle) > 0
-		}
-		for _, w := range validating.Webhooks {
-			complete = complete && len(w.ClientConfig.CABundle) > 0
+		for _, client := range clients {
+			complete = complete && len(client.CABundle) > 0 && *client.URL != url
 		}
 		if complete {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("webhook configurations without caBundle: %w", ctx.Err())
+			return fmt.Errorf("webhook configurations without caBundle or path: %w", ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
