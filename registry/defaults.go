@@ -21,11 +21,9 @@ func defaultsName(kind Kind, name string) (stored, freeText string, err error) {
 // GetDefaults returns the DeploymentDefaults of a platform namespace. Those that nobody wrote
 // have the id and the times of the platform namespace, version 0 and an empty spec.
 func (r *Registry) GetDefaults(ctx context.Context, namespace string, c Consistency) (Object, error) {
-	if r.store.Capabilities().DeploymentDefaults {
-		o, err := r.Get(ctx, Key{DeploymentDefaults, namespace, DefaultsName}, c)
-		if ReasonOf(err) != ReasonNotFound {
-			return o, err
-		}
+	o, err := r.Get(ctx, Key{DeploymentDefaults, namespace, DefaultsName}, c)
+	if ReasonOf(err) != ReasonNotFound {
+		return o, err
 	}
 	n, err := r.GetNamespace(ctx, namespace, Cached)
 	if err != nil {
@@ -41,18 +39,10 @@ func (r *Registry) GetDefaults(ctx context.Context, namespace string, c Consiste
 	}, nil
 }
 
-// checkDefaultsSupported refuses DeploymentDefaults if the store does not keep them.
-func (r *Registry) checkDefaultsSupported(kind Kind) error {
-	if kind != DeploymentDefaults || r.store.Capabilities().DeploymentDefaults {
-		return nil
-	}
-	return refuse(ReasonNotSupported, "%s cannot be stored in the cluster: state spec.deploymentTargetName in each Deployment, or run drey with --store embedded", kind)
-}
-
 // withDefaultTarget adds the target of the DeploymentDefaults to the spec of a new Deployment
 // that has neither a target nor a session cluster.
 func (r *Registry) withDefaultTarget(ctx context.Context, o Object) (Object, error) {
-	if o.Kind != Deployment || !r.store.Capabilities().DeploymentDefaults {
+	if o.Kind != Deployment {
 		return o, nil
 	}
 	var stated map[string]jsontext.Value

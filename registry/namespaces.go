@@ -73,14 +73,12 @@ func (r *Registry) DeleteNamespace(ctx context.Context, name string) (o Object, 
 				quote(name), joinSome(inside, func(o Object) string { return fmt.Sprintf("%s %s", o.Kind, quote(o.Metadata.Name)) }))
 		}
 	}
-	if r.store.Capabilities().DeploymentDefaults {
-		defaults, err := r.store.Get(ctx, Key{DeploymentDefaults, name, DefaultsName}, Consistent)
-		if err == nil {
-			err = r.store.Delete(ctx, defaults.Key(), defaults.Metadata.ResourceVersion)
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return Object{}, nil, err
-		}
+	defaults, err := r.store.Get(ctx, Key{DeploymentDefaults, name, DefaultsName}, Consistent)
+	if err == nil {
+		err = r.store.Delete(ctx, defaults.Key(), defaults.Metadata.ResourceVersion)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Object{}, nil, err
 	}
 	// Tokens first: they must not be valid for a new namespace of this name.
 	tokens, err := r.store.List(ctx, APIToken, name, Consistent)

@@ -78,11 +78,7 @@ func New(ctx context.Context, store Store, o Options) (*Registry, error) {
 		r.index = NewIndex(o.OwnNamespace)
 	}
 	observe := func(e Event) { r.directory.observe(e); r.index.observe(e) }
-	watched := append([]Kind{Namespace, APIToken}, indexed...)
-	if store.Capabilities().DeploymentDefaults {
-		watched = append(watched, DeploymentDefaults)
-	}
-	for _, kind := range watched {
+	for _, kind := range append([]Kind{Namespace, APIToken, DeploymentDefaults}, indexed...) {
 		if err := store.Watch(ctx, kind, observe); err != nil {
 			return nil, fmt.Errorf("read the registry: %w", err)
 		}

@@ -74,8 +74,6 @@ type Capabilities struct {
 	SharedWrites SharedWrites
 	// APITokens: the store keeps objects of kind [APIToken].
 	APITokens bool
-	// DeploymentDefaults: the store keeps objects of kind [DeploymentDefaults].
-	DeploymentDefaults bool
 	// ExactSpecs: the store returns the JSON text of a spec to the byte. Others keep the
 	// digits of numbers, but neither the order of keys nor the escapes of strings.
 	ExactSpecs bool

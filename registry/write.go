@@ -243,9 +243,6 @@ func (r *Registry) admit(ctx context.Context, o Object) (Object, error) {
 	if err := r.checkPlace(ctx, o.Key()); err != nil {
 		return Object{}, err
 	}
-	if err := r.checkDefaultsSupported(o.Kind); err != nil {
-		return Object{}, err
-	}
 	rules := kinds[o.Kind]
 	stored, freeText, err := rules.name(o.Kind, o.Metadata.Name)
 	if err != nil {

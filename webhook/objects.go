@@ -185,6 +185,7 @@ func (w *Webhooks) validateCreate(ctx context.Context, r *request[jsontext.Value
 // singular are the resource names for kubectl.
 var singular = map[registry.Kind]string{
 	registry.DeploymentTarget: "deploymenttarget", registry.Deployment: "deployment", registry.SessionCluster: "sessioncluster",
+	registry.DeploymentDefaults: "deploymentdefaults",
 }
 
 func (w *Webhooks) validateUpdate(ctx context.Context, r *request[jsontext.Value], answer *response) error {

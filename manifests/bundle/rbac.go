@@ -114,8 +114,8 @@ func clusterRules() []rule {
 
 func registryRules() []rule {
 	return []rule{
-		allow("Read and write the registry.", append(watching[:3:3], "create", "update", "delete"), registry.Group, "deploymenttargets", "deployments", "sessionclusters"),
-		allow("Write the status of its objects: ids, and references.", []string{"update"}, registry.Group, "deploymenttargets/status", "deployments/status", "sessionclusters/status"),
+		allow("Read and write the registry.", append(watching[:3:3], "create", "update", "delete"), registry.Group, "deploymenttargets", "deployments", "sessionclusters", "deploymentdefaults"),
+		allow("Write the status of its objects: ids, and references.", []string{"update"}, registry.Group, "deploymenttargets/status", "deployments/status", "sessionclusters/status", "deploymentdefaults/status"),
 	}
 }
 

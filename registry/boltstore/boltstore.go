@@ -127,7 +127,7 @@ func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(regi
 
 // Capabilities implements registry.Store.
 func (s *Store) Capabilities() registry.Capabilities {
-	return registry.Capabilities{APITokens: true, DeploymentDefaults: true, ExactSpecs: true}
+	return registry.Capabilities{APITokens: true, ExactSpecs: true}
 }
 
 // Close waits for queued writes, ends all watches and closes the file.

@@ -39,13 +39,7 @@ var order = []registry.Kind{registry.Namespace, registry.DeploymentTarget, regis
 
 // isKept reports whether a store keeps objects of a kind.
 func isKept(kind registry.Kind, store registry.Store) bool {
-	switch kind {
-	case registry.APIToken:
-		return store.Capabilities().APITokens
-	case registry.DeploymentDefaults:
-		return store.Capabilities().DeploymentDefaults
-	}
-	return true
+	return kind != registry.APIToken || store.Capabilities().APITokens
 }
 
 // Plan compares two stores, and returns a step for each object of the source.

@@ -34,6 +34,7 @@ func filled(t *testing.T) registry.Store {
 		object(registry.Deployment, "team-a", "one", `{"deploymentTargetName":"here","big":12345678901234567890.10}`),
 		object(registry.DeploymentTarget, "team-a", "here", `{"kubernetes":{"namespace":"flink"}}`),
 		object(registry.SessionCluster, "team-a", "shared", `{"deploymentTargetName":"here"}`),
+		object(registry.DeploymentDefaults, "team-a", registry.DefaultsName, `{"deploymentTargetName":"here"}`),
 		object(registry.APIToken, "team-a", "ci", `{"role":"editor"}`),
 	} {
 		if _, err := s.Create(t.Context(), o); err != nil {
@@ -71,7 +72,7 @@ func TestCopy(t *testing.T) {
 	if err := migration.Copy(t.Context(), plan(t, from, to), to, func(s migration.Step) { copied = append(copied, s.Object.Kind) }); err != nil {
 		t.Fatal(err)
 	}
-	if want := []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.APIToken}; !slices.Equal(copied, want) {
+	if want := []registry.Kind{registry.Namespace, registry.DeploymentTarget, registry.SessionCluster, registry.Deployment, registry.DeploymentDefaults, registry.APIToken}; !slices.Equal(copied, want) {
 		t.Errorf("copied %v", copied)
 	}
 	for _, kind := range copied {
@@ -88,7 +89,7 @@ func TestCopy(t *testing.T) {
 
 // TestCopyResume: an interrupted copy can be resumed.
 func TestCopyResume(t *testing.T) {
-	for after := 1; after < 5; after++ {
+	for after := 1; after < 6; after++ {
 		from, to := filled(t), memstore.New()
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
@@ -101,7 +102,7 @@ func TestCopyResume(t *testing.T) {
 			t.Fatalf("after %d: %v", after, err)
 		}
 		again := 0
-		if err := migration.Copy(t.Context(), plan(t, from, to), to, func(migration.Step) { again++ }); err != nil || n+again != 5 {
+		if err := migration.Copy(t.Context(), plan(t, from, to), to, func(migration.Step) { again++ }); err != nil || n+again != 6 {
 			t.Errorf("%v: %d were copied, and then %d", err, n, again)
 		}
 	}
@@ -148,7 +149,7 @@ func TestPlanUnsupportedKind(t *testing.T) {
 	steps := plan(t, from, withoutTokens{to})
 	copied := 0
 	err := migration.Copy(t.Context(), steps, to, func(migration.Step) { copied++ })
-	if copied != 4 || err == nil || strings.Count(err.Error(), "no such place") != 1 || !strings.Contains(err.Error(), `platform namespace "closed"`) {
+	if copied != 5 || err == nil || strings.Count(err.Error(), "no such place") != 1 || !strings.Contains(err.Error(), `platform namespace "closed"`) {
 		t.Errorf("%d were copied: %v", copied, err)
 	}
 	if s := steps[len(steps)-1]; s.State != migration.Left {

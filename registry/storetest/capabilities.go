@@ -89,3 +89,30 @@ func confirmDuringDelete(t *testing.T, s registry.Store) {
 }
 
 func unreferenced(context.Context) error { return nil }
+
+// deploymentDefaults: DeploymentDefaults are objects like others, and no Deployments.
+func deploymentDefaults(t *testing.T, s registry.Store) {
+	o := Target("default", registry.DefaultsName, "")
+	o.Kind = registry.DeploymentDefaults
+	o.Metadata.ID = id(o.Kind, "default", registry.DefaultsName)
+	o.Spec = []byte(`{"deploymentTargetName":"vvp","template":{"spec":{"parallelism":2.0}}}`)
+	o = mustCreate(t, s, o)
+	same(t, mustGet(t, s, o.Key()), o)
+	for kind, want := range map[registry.Kind]int{registry.DeploymentDefaults: 1, registry.Deployment: 0} {
+		all, err := s.List(t.Context(), kind, "default", registry.Consistent)
+		if err != nil || len(all) != want {
+			t.Errorf("%s: got %d objects, %v, want %d", kind, len(all), err, want)
+		}
+	}
+	o.Spec = []byte(`{"template":{}}`)
+	o, err := s.Update(t.Context(), o, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, mustGet(t, s, o.Key()), o)
+	if err := s.Delete(t.Context(), o.Key(), 2); err != nil {
+		t.Error(err)
+	}
+	_, err = s.Get(t.Context(), o.Key(), registry.Consistent)
+	wantErr(t, err, registry.ErrNotFound)
+}

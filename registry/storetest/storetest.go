@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(testing.TB) registry.Store) {
 		"watch ends with its context":                     watchEnds,
 		"watch of one kind":                               watchKind,
 		"API tokens":                                      apiTokens,
+		"deployment defaults":                             deploymentDefaults,
 		"shared writes: delete if unreferenced":           deleteIf,
 		"shared writes: confirm":                          confirm,
 		"shared writes: confirm during delete":            confirmDuringDelete,

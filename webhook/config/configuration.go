@@ -141,9 +141,10 @@ func inNamespaces(w admissionregistrationv1.ValidatingWebhook, operator metav1.L
 // Deletions by the garbage collector pass without a call, so that a namespace can be
 // deleted while drey is down.
 func ValidatingRegistry(client Client, username string) []admissionregistrationv1.ValidatingWebhook {
-	written := anyVersion(rule(registry.Group, "deploymenttargets", "deployments", "sessionclusters"))
+	resources := []string{"deploymenttargets", "deployments", "sessionclusters", "deploymentdefaults"}
+	written := anyVersion(rule(registry.Group, resources...))
 	written[0].Operations = append(written[0].Operations, admissionregistrationv1.Update)
-	deleted := anyVersion(rule(registry.Group, "deploymenttargets", "sessionclusters")) // nothing refers to a Deployment
+	deleted := anyVersion(rule(registry.Group, "deploymenttargets", "sessionclusters")) // nothing refers to the others
 	deleted[0].Operations = []admissionregistrationv1.OperationType{admissionregistrationv1.Delete}
 	objects := admissionregistrationv1.ValidatingWebhook{
 		Name: NameValidateRegistry, ClientConfig: client(PathValidateRegistry),
@@ -160,7 +161,7 @@ func ValidatingRegistry(client Client, username string) []admissionregistrationv
 	}
 	metadata := *objects.DeepCopy()
 	metadata.Name, metadata.FailurePolicy, metadata.TimeoutSeconds = NameValidateMetadata, new(admissionregistrationv1.Ignore), new(int32(Timeout/time.Second))
-	metadata.Rules = onUpdate(anyVersion(rule(registry.Group, "deploymenttargets", "deployments", "sessionclusters")))
+	metadata.Rules = onUpdate(anyVersion(rule(registry.Group, resources...)))
 	last := len(metadata.MatchConditions) - 1
 	metadata.MatchConditions[last] = admissionregistrationv1.MatchCondition{Name: "changes-metadata-only", Expression: "!(" + celChangesObject + ") && (" + celGrowsMetadata + ")"}
 	return []admissionregistrationv1.ValidatingWebhook{objects, metadata}

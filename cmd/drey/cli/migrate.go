@@ -93,7 +93,7 @@ func (emptyStore) List(context.Context, registry.Kind, string, registry.Consiste
 }
 
 func (emptyStore) Capabilities() registry.Capabilities {
-	return registry.Capabilities{APITokens: true, DeploymentDefaults: true, ExactSpecs: true}
+	return registry.Capabilities{APITokens: true, ExactSpecs: true}
 }
 
 func (o *migrateOptions) open(ctx context.Context, name string, create bool) (registry.Store, error) {
@@ -220,9 +220,6 @@ func printPlan(out io.Writer, steps []migration.Step) error {
 	}
 	if counts[registry.APIToken][migration.Left] > 0 {
 		fmt.Fprintln(out, "API tokens are skipped: with the registry in the cluster, use ServiceAccounts (kubectl create token NAME -n NAMESPACE).")
-	}
-	if counts[registry.DeploymentDefaults][migration.Left] > 0 {
-		fmt.Fprintln(out, "DeploymentDefaults are skipped: with the registry in the cluster, state spec.deploymentTargetName in each Deployment.")
 	}
 	different := 0
 	for _, s := range steps {

@@ -15,6 +15,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&DeploymentTarget{}, &DeploymentTargetList{},
 		&Deployment{}, &DeploymentList{},
 		&SessionCluster{}, &SessionClusterList{},
+		&DeploymentDefaults{}, &DeploymentDefaultsList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

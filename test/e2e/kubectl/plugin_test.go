@@ -135,7 +135,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: developer, namespace: HOME}
 rules:
-- {apiGroups: [drey.dev], resources: [deploymenttargets, deployments, sessionclusters], verbs: [get, list, watch, create, update, delete]}
+- {apiGroups: [drey.dev], resources: [deploymenttargets, deployments, sessionclusters, deploymentdefaults], verbs: [get, list, watch, create, update, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [get, list, create]}
 - {apiGroups: [apps, batch], resources: [deployments, statefulsets, jobs, cronjobs], verbs: [list]} # for audit
 ---

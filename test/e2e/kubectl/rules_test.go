@@ -69,6 +69,25 @@ func TestDeleteTargetRunningPod(t *testing.T) {
 	w.MustKubectl(t, "", alice.as(ns, "delete", "dt", "own")...)
 }
 
+// TestDeploymentDefaults writes the defaults with kubectl, and creates a Deployment over REST.
+func TestDeploymentDefaults(t *testing.T) {
+	w := sharedWorld(t)
+	ns := w.Namespace(t)
+	alice := w.admin(t, ns)
+	w.wantDenied(t, `spec.deploymentTargetName: there is no DeploymentTarget "nowhere"`,
+		objectYAML("DeploymentDefaults", "deployment-defaults", "deploymentTargetName: nowhere"), alice.as(ns, "apply", "-f", "-")...)
+	w.wantDenied(t, "metadata.name must be deployment-defaults", objectYAML("DeploymentDefaults", "mine", ""), alice.as(ns, "apply", "-f", "-")...)
+	w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("DeploymentDefaults", "deployment-defaults", "deploymentTargetName: staging"), alice.as(ns, "apply", "-f", "-")...)
+	status, failure := alice.call(t, http.MethodPost, "/api/v1/namespaces/"+ns+"/deployments", `{"metadata":{"name":"orders"},"spec":{}}`)
+	if status != http.StatusCreated {
+		t.Fatalf("got %d %+v, want 201", status, failure)
+	}
+	if got := w.MustKubectl(t, "", alice.as(ns, "get", "vdep", "orders", "-o", "jsonpath={.spec.deploymentTargetName}")...); got != "staging" {
+		t.Errorf("got the target %q, want the default", got)
+	}
+	w.MustKubectl(t, "", alice.as(ns, "wait", "vdd/deployment-defaults", "--for=condition=Ready", "--timeout=10s")...)
+}
+
 // TestUnknownReferences refers to objects that do not exist, with every write of kubectl.
 func TestUnknownReferences(t *testing.T) {
 	w := sharedWorld(t)

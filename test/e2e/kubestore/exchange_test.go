@@ -14,7 +14,7 @@ import (
 )
 
 // TestRESTExchanges plays the exchanges of registry/rest against a registry in the
-// cluster, except those of API tokens and DeploymentDefaults, which it does not support.
+// cluster, except those of API tokens, which it does not support.
 func TestRESTExchanges(t *testing.T) {
 	w := sharedWorld(t)
 	w.empty(t)
@@ -27,11 +27,11 @@ func TestRESTExchanges(t *testing.T) {
 	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true})
 }
 
-// play plays the exchanges of registry/rest, except those of API tokens and DeploymentDefaults.
+// play plays the exchanges of registry/rest, except those of API tokens.
 func play(t *testing.T, p *exchange.Player) {
 	t.Helper()
 	for _, file := range exchange.Files(t, "../../../registry/rest/testdata") {
-		if base := filepath.Base(file); base == "apitokens.http" || base == "deployment-defaults.http" {
+		if filepath.Base(file) == "apitokens.http" {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {

@@ -119,7 +119,7 @@ func TestStore(t *testing.T) {
 // empty deletes all objects, in all namespaces.
 func (w *world) empty(t testing.TB) {
 	t.Helper()
-	for _, plural := range []string{"deploymenttargets", "deployments", "sessionclusters"} {
+	for _, plural := range []string{"deploymenttargets", "deployments", "sessionclusters", "deploymentdefaults"} {
 		r := w.objects.Resource(schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: plural})
 		all, err := r.List(t.Context(), metav1.ListOptions{})
 		if err != nil {

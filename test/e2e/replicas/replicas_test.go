@@ -44,7 +44,7 @@ func TestRESTExchangesReplicas(t *testing.T) {
 			timeout = 0 // read-your-writes
 		}
 		for _, file := range files {
-			if base := filepath.Base(file); base == "apitokens.http" || base == "deployment-defaults.http" { // not supported in the cluster
+			if filepath.Base(file) == "apitokens.http" { // not supported in the cluster
 				continue
 			}
 			t.Run(fmt.Sprintf("%s with %d replicas", strings.TrimSuffix(filepath.Base(file), ".http"), replicas), func(t *testing.T) {

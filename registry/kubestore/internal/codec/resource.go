@@ -91,4 +91,16 @@ var Resources = map[registry.Kind]*Resource{
 			return s.DeploymentTargetName, s.DeploymentTargetID
 		},
 	},
+	registry.DeploymentDefaults: {
+		Kind: registry.DeploymentDefaults, Plural: "deploymentdefaults",
+		New:     func() Object { return &v1.DeploymentDefaults{} },
+		NewList: func() runtime.Object { return &v1.DeploymentDefaultsList{} },
+		name:    func(Object) string { return "" },
+		spec:    func(o Object) (json.RawMessage, error) { return o.(*v1.DeploymentDefaults).Spec.MarshalJSON() },
+		setSpec: func(o Object, _ string, spec json.RawMessage) error {
+			return o.(*v1.DeploymentDefaults).Spec.UnmarshalJSON(spec)
+		},
+		Status: func(o Object) *v1.Status { return &o.(*v1.DeploymentDefaults).Status },
+		Target: func(Object) (string, string) { return "", "" }, // they keep no target
+	},
 }
