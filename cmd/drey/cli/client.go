@@ -19,6 +19,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry"
 )
@@ -33,7 +35,8 @@ type client struct {
 	platformNamespace string // empty: see platform
 	namespace         string // Kubernetes namespace, with serverCluster alone
 	kubectl           kubectlCluster
-	cluster           *http.Client // of serverCluster; nil before the first request
+	cluster           *http.Client        // of serverCluster; nil before the first request
+	warnings          rest.WarningHandler // nil: warnings of the server are not printed
 }
 
 // bind adds the flags of the server and of the platform namespace to a command.
@@ -43,7 +46,8 @@ func (c *client) bind(cmd *cobra.Command) {
 	f.StringVar(&c.platformNamespace, "platform-namespace", os.Getenv("DREY_PLATFORM_NAMESPACE"), "platform namespace ($DREY_PLATFORM_NAMESPACE; default: default or, with --server "+serverCluster+", the Kubernetes namespace)")
 	f.StringVarP(&c.namespace, "namespace", "n", "", "with --server "+serverCluster+": Kubernetes namespace, which is the platform namespace there (default: that of kubectl's context)")
 	cmd.MarkFlagsMutuallyExclusive("platform-namespace", "namespace")
-	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		c.warnings = rest.NewWarningWriter(cmd.ErrOrStderr(), rest.WarningWriterOptions{Deduplicate: true})
 		if c.namespace != "" && c.server != serverCluster {
 			return &exitError{exitUsage, fmt.Errorf("-n is a Kubernetes namespace, and the server at %s has platform namespaces: use --platform-namespace %s", c.server, c.namespace)}
 		}
@@ -157,10 +161,22 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if err != nil {
 		return nil, 0, &exitError{exitUnavailable, err}
 	}
+	c.warn(response.Header)
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, response.StatusCode, responseError(response, answer)
 	}
 	return answer, response.StatusCode, nil
+}
+
+// warn prints the Warning headers of a response, each text once, as kubectl does.
+func (c *client) warn(header http.Header) {
+	if c.warnings == nil {
+		return
+	}
+	warnings, _ := utilnet.ParseWarningHeaders(header.Values("Warning")) // those of proxies may be malformed
+	for _, w := range warnings {
+		c.warnings.HandleWarningHeader(w.Code, w.Agent, w.Text)
+	}
 }
 
 // httpClient returns the client of the server: in process for serverCluster, else with
