@@ -221,13 +221,30 @@ func (d *Drey) Call(ctx context.Context, method, path string, body []byte) ([]by
 	return text, err
 }
 
-// Build compiles drey into dir and returns the path of the binary.
+// built is the path of the binary that this process built last, which may be gone.
+var built struct {
+	sync.Mutex
+	path string
+}
+
+// Build compiles drey into dir and returns the path of the binary. A process links it once: later
+// calls link the file. With GOCOVERDIR in the environment the binary writes its coverage there
+// when it exits, except after SIGKILL.
 func Build(ctx context.Context, dir string) (string, error) {
+	built.Lock()
+	defer built.Unlock()
 	path := filepath.Join(dir, "drey")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "drey.dev/drey/cmd/drey")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if built.path != path && built.path != "" && os.Link(built.path, path) == nil {
+		return path, nil
+	}
+	args := []string{"build", "-ldflags=-s -w", "-o", path}
+	if os.Getenv("GOCOVERDIR") != "" {
+		args = append(args, "-cover", "-coverpkg=drey.dev/drey/...")
+	}
+	if out, err := exec.CommandContext(ctx, "go", append(args, "drey.dev/drey/cmd/drey")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build drey: %w\n%s", err, out)
 	}
+	built.path = path
 	return path, openSource(ctx)
 }
 
