@@ -15,6 +15,7 @@ import (
 // not create pods. kubectl and REST deny it, and the command in the denial grants it.
 func TestNamespaceAdminForeignTarget(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, mine)
 	denial := fmt.Sprintf("%s may not create pods in Kubernetes namespace %q, so they may not register a target for it either. ", alice.name, other)
@@ -79,6 +80,7 @@ func TestNamespaceAdminForeignTarget(t *testing.T) {
 // even to users with permission to edit the namespace.
 func TestNamespaceAdminRegisteredLabel(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	mine := w.Namespace(t)
 	alice := w.admin(t, mine)
 	w.wantDenied(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
@@ -119,6 +121,7 @@ spec:
 // workload, in a pod template, and in the annotation drey.dev/id. All are denied.
 func TestNamespaceAdminForeignID(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	mine, other := w.Namespace(t), w.Namespace(t)
 	alice, bob := w.admin(t, mine), w.admin(t, other)
 	w.MustKubectl(t, targetYAML("own", "", mine)+objectYAML("Deployment", "old", "deploymentTargetName: own"), alice.as(mine, "apply", "-f", "-")...)

@@ -32,6 +32,7 @@ spec:
 // the kubeconfig.
 func TestDenialRemedyKubectl(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	namespace := w.Namespace(t)
 	program, err := drey.Build(t.Context(), t.TempDir())
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 // no user's permissions.
 func TestForgedReviews(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns, other := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", other)+objectYAML("Deployment", "job", "deploymentTargetName: staging"), "apply", "-n", ns, "-f", "-")
 	w.MustKubectl(t, targetYAML("free", "", other), "apply", "-n", ns, "-f", "-")

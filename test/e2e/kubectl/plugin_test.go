@@ -17,6 +17,7 @@ import (
 // and the cluster's registry.
 func TestKubectlPlugin(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	namespace := w.Namespace(t)
 	run := w.plugin(t, w.Kubeconfig())
 	const home = "default"
@@ -86,6 +87,7 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 // drey's resources, and list pods and their owners.
 func TestKubectlPluginNamespacedRBAC(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	mine, others := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")
 	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")

@@ -17,6 +17,7 @@ const quota = "1Mi"
 // object. kubectl and REST deny writes beyond it, and allow updates that do not grow.
 func TestQuota(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns, other := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, ns)
 	const full = `platform namespace "%s" uses %s of its quota of 1.0 MiB: delete objects in it or make them smaller`

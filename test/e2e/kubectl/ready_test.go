@@ -13,6 +13,7 @@ import (
 // and kubectl describe show the missing namespace and the command that creates it.
 func TestTargetReadyCondition(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	home := w.Namespace(t)
 	at := home + "-flink"
 	w.MustKubectl(t, targetYAML("early", "", at), "apply", "-n", home, "-f", "-")

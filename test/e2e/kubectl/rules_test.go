@@ -15,6 +15,7 @@ import (
 // TestDeleteReferencedObject compares the denials of kubectl with the errors of REST.
 func TestDeleteReferencedObject(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns, flink := w.Namespace(t), w.Namespace(t)
 	alice := w.admin(t, ns)
 	w.MustKubectl(t, targetYAML("staging", "", flink)+targetYAML("by-name", "My_Target", flink+"-2")+targetYAML("free", "", flink)+
@@ -54,6 +55,7 @@ func TestDeleteReferencedObject(t *testing.T) {
 // TestDeleteTargetRunningPod deletes a target while a Flink pod runs in its namespace.
 func TestDeleteTargetRunningPod(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	alice := w.admin(t, ns)
 	w.MustKubectl(t, targetYAML("own", "", ns), alice.as(ns, "apply", "-f", "-")...)
@@ -91,6 +93,7 @@ func TestDeploymentDefaults(t *testing.T) {
 // TestUnknownReferences refers to objects that do not exist, with every write of kubectl.
 func TestUnknownReferences(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	alice := w.admin(t, ns)
 	const unknown = `spec.deploymentTargetName: there is no DeploymentTarget "nowhere" in platform namespace`
@@ -137,6 +140,7 @@ func TestUnknownReferences(t *testing.T) {
 // finalizers can be removed.
 func TestTerminatingObjects(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	held := strings.Replace(targetYAML("held", "", ns), "{name: held", "{finalizers: [example.com/hold], name: held", 1)
 	w.MustKubectl(t, held, "apply", "-n", ns, "-f", "-")
@@ -152,6 +156,7 @@ func TestTerminatingObjects(t *testing.T) {
 // TestDuplicateRESTName creates a second object with the spec.name of another.
 func TestDuplicateRESTName(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
 	eventually.OK(t, 5*time.Second, func() error {
@@ -173,6 +178,7 @@ func TestDuplicateRESTName(t *testing.T) {
 // TestDeleteNamespaceWithReferences deletes a namespace with objects that refer to each other.
 func TestDeleteNamespaceWithReferences(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	fillWithReferences(t, w, ns)
 	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
@@ -193,21 +199,18 @@ func fillWithReferences(t *testing.T, w *world, ns string) {
 // TestDreyUnavailable kills drey. The webhook fails closed for writes to drey's resources.
 // Updates of labels, status updates, deletions of Deployments and of namespaces pass.
 func TestDreyUnavailable(t *testing.T) {
-	w, err := newWorld(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.drey.LogOnFailure(t)
-	t.Cleanup(func() {
-		if err := w.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := withFlink(t)
 	ns := w.Namespace(t)
 	fillWithReferences(t, w, ns)
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		w.MustKubectl(t, "", "delete", "leases", "--all", "-n", "drey-system") // of the killed leader: they expire after 15 s
+		if err := w.startDrey(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}()
 	const down = `failed calling webhook "registry.drey.dev"`
 	w.wantDenied(t, down, "", "delete", "dt", "staging", "-n", ns)
 	w.wantDenied(t, down, targetYAML("another", "", ns), "apply", "-n", ns, "-f", "-")
@@ -220,6 +223,7 @@ func TestDreyUnavailable(t *testing.T) {
 // TestKubectlWatchDescribeExplain reads drey's resources with the other verbs of kubectl.
 func TestKubectlWatchDescribeExplain(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -252,6 +256,7 @@ func TestKubectlWatchDescribeExplain(t *testing.T) {
 // allowed with a warning.
 func TestTargetOwnNamespaceWarning(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	out := w.MustKubectl(t, targetYAML("home", "", ""), "apply", "-n", ns, "-f", "-")
 	if !strings.Contains(out, "Warning: ") || !strings.Contains(out, `"drey-system", the Kubernetes namespace that drey runs in`) {

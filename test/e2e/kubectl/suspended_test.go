@@ -11,12 +11,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
-	"drey.dev/drey/manifests/bundle"
-	"drey.dev/drey/test/framework/cluster"
-	"drey.dev/drey/test/framework/drey"
-	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
-	"drey.dev/drey/test/framework/fixtures/crds"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -98,24 +93,16 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: flink}
 subjects: [{kind: ServiceAccount, name: developer, namespace: HOME}]
 `
 
-// withFlink starts a world whose cluster serves Flink's custom resources.
+// withFlink returns the world whose cluster serves Flink's custom resources. Only tests that are not
+// parallel use it.
 func withFlink(t *testing.T) *world {
 	t.Helper()
-	c := cluster.Start(t)
-	if err := crds.Install(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	d, err := installed.Start(t.Context(), drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster"}}, bundle.Defaults())
+	w, err := flinkWorld()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.LogOnFailure(t)
-	t.Cleanup(func() {
-		if err := d.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &world{c, d}
+	w.drey.LogOnFailure(t)
+	return w
 }
 
 // whenServed runs kubectl until it succeeds: a new target takes effect after a delay.

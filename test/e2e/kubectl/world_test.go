@@ -19,49 +19,68 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
+	"drey.dev/drey/test/framework/fixtures/crds"
 )
 
 // world is a control plane with drey, whose registry is in the cluster.
 type world struct {
 	*cluster.Cluster
-	drey *drey.Drey
+	drey  *drey.Drey
+	audit *installed.AuditLog // shows what RBAC forbade drey
 }
 
 // shared starts the world of most tests; each test has its own namespaces.
-var shared = sync.OnceValues(func() (*world, error) {
-	var err error
-	started, err = newWorld(context.Background())
-	return started, err
-})
+var shared = sync.OnceValues(func() (*world, error) { return newWorld(context.Background(), false) })
 
-// started is the shared world, nil until a test starts it.
-var started *world
+// flinkWorld starts a world whose cluster serves Flink's custom resources.
+var flinkWorld = sync.OnceValues(func() (*world, error) { return newWorld(context.Background(), true) })
+
+// started are the worlds that tests have started.
+var started struct {
+	sync.Mutex
+	worlds []*world
+}
 
 // newWorld runs drey as the manifests do, under its own ServiceAccount. The webhook
 // exempts that account alone, so it also checks the administrator of these tests.
-func newWorld(ctx context.Context) (*world, error) {
+func newWorld(ctx context.Context, flink bool) (*world, error) {
 	dir, err := os.MkdirTemp("", "drey-audit-")
 	if err != nil {
 		return nil, err
 	}
-	if audit, err = installed.NewAuditLog(dir); err != nil {
+	audit, err := installed.NewAuditLog(dir)
+	if err != nil {
 		return nil, err
 	}
 	c, err := cluster.New(ctx, cluster.Options{APIServerArgs: audit.APIServerArgs()})
 	if err != nil {
 		return nil, err
 	}
-	d, err := installed.Start(ctx, drey.Options{Cluster: c, DataDir: c.Dir(), Args: []string{"--rest-auth", "cluster", "--platform-namespace-quota", quota}}, bundle.Defaults())
-	return &world{c, d}, err
+	if flink {
+		if err := crds.Install(ctx, c); err != nil {
+			return nil, errors.Join(err, c.Stop())
+		}
+	}
+	w := &world{Cluster: c, audit: audit}
+	if err := w.startDrey(ctx); err != nil {
+		return nil, err
+	}
+	started.Lock()
+	defer started.Unlock()
+	started.worlds = append(started.worlds, w)
+	return w, nil
 }
 
-// audit is the API server's audit log, which shows what RBAC forbade drey.
-var audit *installed.AuditLog
+// startDrey starts drey, also after it was killed.
+func (w *world) startDrey(ctx context.Context) (err error) {
+	w.drey, err = installed.Start(ctx, drey.Options{Cluster: w.Cluster, DataDir: w.Dir(), Args: []string{"--rest-auth", "cluster", "--platform-namespace-quota", quota}}, bundle.Defaults())
+	return err
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if started != nil {
-		if err := errors.Join(started.drey.Stop(), audit.Forbidden(), audit.Remove(), started.Stop()); err != nil {
+	for _, w := range started.worlds {
+		if err := errors.Join(w.drey.Stop(), w.audit.Forbidden(), w.audit.Remove(), w.Stop()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
