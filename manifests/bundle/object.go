@@ -22,7 +22,7 @@ var resources = map[string]string{
 	"Namespace": "namespaces", "CustomResourceDefinition": "customresourcedefinitions", "ServiceAccount": "serviceaccounts",
 	"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
 	"Service": "services", "ConfigMap": "configmaps", "Deployment": "deployments", "PersistentVolumeClaim": "persistentvolumeclaims",
-	"PodDisruptionBudget": "poddisruptionbudgets", "NetworkPolicy": "networkpolicies",
+	"PodDisruptionBudget": "poddisruptionbudgets", "NetworkPolicy": "networkpolicies", "ResourceQuota": "resourcequotas",
 	"MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "ValidatingWebhookConfiguration": "validatingwebhookconfigurations",
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 }
@@ -35,6 +35,15 @@ func (o Object) Resource() schema.GroupVersionResource {
 
 // String returns the object as kubectl prints it, such as deployment/drey.
 func (o Object) String() string { return strings.ToLower(o.GetKind()) + "/" + o.GetName() }
+
+// Without returns a copy of the object without a label.
+func (o Object) Without(label string) Object {
+	o.Unstructured = o.DeepCopy()
+	labels := o.GetLabels()
+	delete(labels, label)
+	o.SetLabels(labels)
+	return o
+}
 
 // YAML returns the object, with the reason for each rule of a role as a comment.
 func (o Object) YAML() ([]byte, error) {

@@ -22,8 +22,11 @@ const (
 // dataDir is the mount path of the embedded store's volume.
 const dataDir = "/data"
 
-// nobody is the uid and gid of the container.
-const nobody int64 = 65532
+// imageGroup is the gid of the image's user.
+const imageGroup int64 = 65532
+
+// priorityClass is the priority class of the pods.
+const priorityClass = "system-cluster-critical"
 
 // server returns the objects that run drey.
 func (o *Options) server() ([]Object, error) {
@@ -31,13 +34,28 @@ func (o *Options) server() ([]Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	typed := []any{config, o.service(), o.networkPolicy()}
+	typed := []any{o.priorityQuota(), config, o.service(), o.networkPolicy()}
 	if o.Store == Embedded {
 		typed = append(typed, o.volume())
 	} else {
 		typed = append(typed, o.budget())
 	}
 	return convert(append(typed, o.deployment(config))...)
+}
+
+// priorityQuota permits pods of priorityClass in drey's namespace. Clusters whose admission
+// configuration limits that class to namespaces with a quota for it, such as GKE's, create no
+// pod of drey without it.
+func (o *Options) priorityQuota() *corev1.ResourceQuota {
+	return &corev1.ResourceQuota{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ResourceQuota"}, ObjectMeta: o.meta(),
+		Spec: corev1.ResourceQuotaSpec{
+			Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("100")},
+			ScopeSelector: &corev1.ScopeSelector{MatchExpressions: []corev1.ScopedResourceSelectorRequirement{{
+				ScopeName: corev1.ResourceQuotaScopePriorityClass, Operator: corev1.ScopeSelectorOpIn, Values: []string{priorityClass},
+			}}},
+		},
+	}
 }
 
 func (o *Options) service() *corev1.Service {
@@ -127,10 +145,12 @@ func (o *Options) pod() corev1.PodSpec {
 	}
 	pod := corev1.PodSpec{
 		ServiceAccountName: Name,
-		PriorityClassName:  "system-cluster-critical",
+		PriorityClassName:  priorityClass,
+		NodeSelector:       map[string]string{corev1.LabelOSStable: string(corev1.Linux)},
+		// The image sets the user. OpenShift's restricted-v2 sets one of the namespace's range,
+		// and refuses any other.
 		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: new(true), RunAsUser: new(nobody), RunAsGroup: new(nobody), FSGroup: new(nobody),
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")},
 		// preStop, --shutdown-delay, and 20 s for in-flight requests.
@@ -139,6 +159,7 @@ func (o *Options) pod() corev1.PodSpec {
 	}
 	pod.Volumes = []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: Name}}}}}
 	if o.Store == Embedded {
+		pod.SecurityContext.FSGroup = new(imageGroup) // a new volume is root's
 		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: Name}}})
 	}
 	return pod

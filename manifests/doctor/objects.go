@@ -19,14 +19,14 @@ func (d *diagnosis) reinstall() string {
 }
 
 // customized are the kinds whose fields admins change.
-var customized = []string{"ConfigMap", "Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace"}
+var customized = []string{"ConfigMap", "Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace", "ResourceQuota"}
 
 // exact are the admission kinds, in which a field that drey does not set may restrict what
 // they match.
 var exact = []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 // optional are the kinds that drey works without.
-var optional = []string{"PodDisruptionBudget", "NetworkPolicy"}
+var optional = []string{"PodDisruptionBudget", "NetworkPolicy", "ResourceQuota"}
 
 func (d *diagnosis) objects() {
 	const check = "objects"

@@ -147,7 +147,7 @@ func (r *Rollout) removeNamespace(ctx context.Context, o bundle.Object, purge bo
 		return r.removeCreated(ctx, o.GetName())
 	}
 	if found, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && !isOwned(found) {
-		if err := r.removeCreated(ctx, o.GetName()); err != nil {
+		if err := errors.Join(r.removeCreated(ctx, o.GetName()), r.releaseNamespace(ctx, o)); err != nil {
 			return err
 		}
 	}
@@ -165,6 +165,17 @@ func (r *Rollout) removeNamespace(ctx context.Context, o bundle.Object, purge bo
 		}
 		return errors.New("finalizers block it: see kubectl get namespace " + o.GetName() + " -o yaml")
 	})
+}
+
+// releaseNamespace removes the labels that Apply set on a namespace that stays.
+func (r *Rollout) releaseNamespace(ctx context.Context, o bundle.Object) error {
+	empty := &unstructured.Unstructured{}
+	empty.SetGroupVersionKind(o.GroupVersionKind())
+	empty.SetName(o.GetName())
+	if _, err := r.resource(o).Apply(ctx, o.GetName(), empty, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: r.dryRun}); err != nil {
+		return fmt.Errorf("remove the labels of %s: %w", o, err)
+	}
+	return nil
 }
 
 // removeCreated deletes the objects that a running drey created in a namespace that stays.

@@ -112,7 +112,10 @@ func isOwned(found *unstructured.Unstructured) bool {
 }
 
 func (r *Rollout) apply(ctx context.Context, o bundle.Object) error {
-	before, _ := r.find(ctx, o) // for the report alone
+	before, _ := r.find(ctx, o) // for the report, and for the label of a namespace
+	if o.GetKind() == "Namespace" && before != nil && !isOwned(before) {
+		o = o.Without(nameLabel) // drey uninstall keeps a namespace of others
+	}
 	after, err := r.resource(o).Apply(ctx, o.GetName(), o.Unstructured, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: r.dryRun})
 	switch {
 	case r.dry() && apierrors.IsNotFound(err) && o.GetNamespace() != "":

@@ -229,7 +229,7 @@ func TestChartValuesDocumented(t *testing.T) {
 	seen := 0
 	var walk func(path string, value any)
 	walk = func(path string, value any) {
-		if m, ok := value.(map[string]any); ok && len(m) > 0 && path != ".resources" {
+		if m, ok := value.(map[string]any); ok && len(m) > 0 && path != ".resources" && path != ".nodeSelector" {
 			for k, v := range m {
 				walk(path+"."+k, v)
 			}

@@ -25,9 +25,9 @@ capabilities:
 
 {{- define "drey.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
+{{- if eq .Values.store.type "embedded" }}
+fsGroup: 65532 # a new volume is root's
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}

@@ -79,7 +79,8 @@ func TestManifestsLeastPrivilege(t *testing.T) {
 	}
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld starts a control plane, with more arguments of the API server.
+func newWorld(t *testing.T, apiServerArgs ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
 	audit, err := installed.NewAuditLog(dir)
@@ -90,7 +91,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := cluster.StartWith(t, cluster.Options{APIServerArgs: audit.APIServerArgs()})
+	c := cluster.StartWith(t, cluster.Options{APIServerArgs: append(audit.APIServerArgs(), apiServerArgs...)})
 	return &world{Cluster: c, client: kubernetes.NewForConfigOrDie(c.Config()), program: program, audit: audit}
 }
 
@@ -311,13 +312,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 		})
 	}
 	// Without a target a pod is denied, or admitted with an event.
-	eventually.OK(t, soon, func() error {
-		out, err := w.RunKubectl(t, pod("sandbox", "stranger", ""), "apply", "-f", "-")
-		if err == nil || !strings.Contains(out, "has no DeploymentTarget") {
-			return fmt.Errorf("got %s, want a denial", out)
-		}
-		return nil
-	})
+	w.awaitDenied(t, pod("sandbox", "stranger", ""), "has no DeploymentTarget")
 	eventually.OK(t, soon, func() error { // until drey's watch has the namespace's mode
 		out, err := w.RunKubectl(t, tolerated, "apply", "-f", "-")
 		if err != nil {
@@ -471,7 +466,7 @@ func (w *world) uninstall(t *testing.T) {
 func (w *world) inventory(t *testing.T) []string {
 	t.Helper()
 	out := w.MustKubectl(t, "", "get", "-A", "--ignore-not-found", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
-		"namespaces,crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,leases,secrets,"+
+		"namespaces,crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,resourcequotas,configmaps,leases,secrets,"+
 			"mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings")
 	lines := slices.Sorted(strings.Lines(out))
 	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Lease/kube-system/") })
@@ -526,6 +521,18 @@ func (w *world) mustRun(t *testing.T, args ...string) string {
 		t.Fatalf("drey %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
+}
+
+// awaitDenied applies a manifest until it is denied with a message.
+func (w *world) awaitDenied(t *testing.T, manifest, message string) {
+	t.Helper()
+	eventually.OK(t, soon, func() error {
+		out, err := w.RunKubectl(t, manifest, "apply", "-f", "-")
+		if err == nil || !strings.Contains(out, message) {
+			return fmt.Errorf("got %s, want the denial %q", out, message)
+		}
+		return nil
+	})
 }
 
 func (w *world) apply(t *testing.T, manifest string) {

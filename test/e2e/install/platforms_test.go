@@ -1,0 +1,91 @@
+package install
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"drey.dev/drey/test/framework/kubelet"
+)
+
+// platform emulates the admission of a platform that drey is installed on.
+type platform struct {
+	apiServerArgs []string
+	before        []string // manifests or files that are applied before the installation
+}
+
+// gke has GKE's admission configuration, which limits the system priority classes to
+// namespaces with a ResourceQuota for them.
+func gke(t *testing.T) platform {
+	t.Helper()
+	file, err := filepath.Abs("testdata/gke-admission.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return platform{apiServerArgs: []string{"--admission-control-config-file=" + file}}
+}
+
+// bounded is a quota of compute resources in drey's namespace.
+const bounded = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: drey-system}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: bounded, namespace: drey-system}
+spec: {hard: {requests.cpu: "2", requests.memory: 2Gi, limits.memory: 2Gi}}
+`
+
+// TestInstallOnPlatforms plays the default installation on API servers with the admission
+// of platforms: drey gets ready, labels a Flink pod and denies another, and its removal
+// leaves nothing.
+func TestInstallOnPlatforms(t *testing.T) {
+	withQuota := gke(t)
+	withQuota.before = []string{bounded}
+	for name, p := range map[string]platform{
+		"GKE":                                 gke(t),
+		"GKE with a quota":                    withQuota,
+		"OpenShift with SCC of restricted-v2": {before: []string{"testdata/openshift-scc.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, p.apiServerArgs...)
+			for _, manifest := range p.before {
+				if strings.HasSuffix(manifest, ".yaml") {
+					w.MustKubectl(t, "", "apply", "-f", manifest)
+				} else {
+					w.apply(t, manifest)
+				}
+			}
+			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging}}")
+			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sandbox}}")
+			for _, namespace := range []string{"staging", "sandbox"} {
+				w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
+			}
+			before := w.inventory(t)
+			kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})
+			if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "deployment/drey is ready") {
+				t.Errorf("install: got %s, want the Deployment ready", out)
+			}
+			w.start(t)
+			w.call(t, 201, "POST", "/api/v1/namespaces/default/deployment-targets", `{"metadata":{"name":"staging"},"spec":{"kubernetes":{"namespace":"staging"}}}`)
+			w.apply(t, pod("staging", "labeled", ""))
+			if err := w.has(t, "staging", "labeled", `"vvpNamespace":"default"`); err != nil {
+				t.Error(err)
+			}
+			w.awaitDenied(t, pod("sandbox", "stranger", ""), "has no DeploymentTarget")
+			w.MustKubectl(t, "", "delete", "pod", "labeled", "-n", "staging", "--now")
+			if err := w.drey.Stop(); err != nil {
+				t.Error(err)
+			}
+			w.MustKubectl(t, "", "delete", "clusterrolebinding/test-admin")
+			w.MustKubectl(t, "", "delete", "serviceaccount", "admin", "-n", "kube-system")
+			w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge")
+			if after := w.inventory(t); !slices.Equal(before, after) {
+				t.Errorf("after uninstall: got\n%s\nwant\n%s", strings.Join(after, ""), strings.Join(before, ""))
+			}
+		})
+	}
+}
