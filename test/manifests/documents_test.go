@@ -1,0 +1,48 @@
+package manifests
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/strvals"
+	"sigs.k8s.io/yaml"
+)
+
+// TestDocumentedHelmCommands: each documented `helm install` creates the namespace, names an
+// image, and its values are valid.
+func TestDocumentedHelmCommands(t *testing.T) {
+	command := regexp.MustCompile(`helm install drey manifests/chart([^\n` + "`" + `]*)`)
+	for _, file := range []string{"../../README.md", "../../docs/install.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := command.FindAllStringSubmatch(string(text), -1)
+		if len(found) == 0 {
+			t.Errorf("%s: got no helm install", file)
+		}
+		for _, c := range found {
+			values := map[string]any{}
+			words := strings.Fields(c[1])
+			for i, word := range words {
+				if word == "--set" {
+					if err := strvals.ParseInto(words[i+1], values); err != nil {
+						t.Errorf("%s: %s: %v", file, c[0], err)
+					}
+				}
+			}
+			if !strings.Contains(c[1], "--create-namespace") || values["image"] == nil {
+				t.Errorf("%s: got %s, want --create-namespace and an image", file, c[0])
+			}
+			set, err := yaml.Marshal(values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := render("drey-system", string(set)); err != nil {
+				t.Errorf("%s: %s: %v", file, c[0], err)
+			}
+		}
+	}
+}
