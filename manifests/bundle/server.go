@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"slices"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -83,6 +85,12 @@ func (o *Options) networkPolicy() *networkingv1.NetworkPolicy {
 		return all
 	}
 	const https, apiServer, dns = 443, 6443, 53
+	egress := []int32{https, apiServer}
+	for _, port := range o.APIServerPorts {
+		if !slices.Contains(egress, port) {
+			egress = append(egress, port)
+		}
+	}
 	return &networkingv1.NetworkPolicy{
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"}, ObjectMeta: o.meta(),
 		Spec: networkingv1.NetworkPolicySpec{
@@ -90,7 +98,7 @@ func (o *Options) networkPolicy() *networkingv1.NetworkPolicy {
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
 			Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: ports(corev1.ProtocolTCP, webhookPort, restPort, metricsPort, probePort)}},
 			Egress: []networkingv1.NetworkPolicyEgressRule{{
-				Ports: append(ports(corev1.ProtocolTCP, https, apiServer, dns), ports(corev1.ProtocolUDP, dns)...),
+				Ports: append(ports(corev1.ProtocolTCP, append(egress, dns)...), ports(corev1.ProtocolUDP, dns)...),
 			}},
 		},
 	}

@@ -8,34 +8,52 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/manifests/readiness"
+	"drey.dev/drey/webhook/config"
 )
 
 // Rollout installs into and removes from one cluster.
 type Rollout struct {
-	client dynamic.Interface
-	dryRun []string
-	report func(object, result string)
+	client  dynamic.Interface
+	version func() (string, error) // of the API server
+	dryRun  []string
+	report  func(object, result string)
 }
 
 // New returns a Rollout for the cluster of a client configuration. With dryRun all writes are
 // dry runs. report is called with the result for each object.
-func New(config *rest.Config, dryRun bool, report func(object, result string)) (*Rollout, error) {
-	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = 50, 100
-	client, err := dynamic.NewForConfig(config)
+func New(kubeconfig *rest.Config, dryRun bool, report func(object, result string)) (*Rollout, error) {
+	kubeconfig = rest.CopyConfig(kubeconfig)
+	kubeconfig.QPS, kubeconfig.Burst = 50, 100
+	client, err := dynamic.NewForConfig(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rollout{client: client, report: report}
+	api, err := discovery.NewDiscoveryClientForConfig(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rollout{client: client, report: report, version: func() (string, error) {
+		info, err := api.ServerVersion()
+		if err != nil {
+			return "", err
+		}
+		return info.GitVersion, nil
+	}}
 	if dryRun {
 		r.dryRun = []string{metav1.DryRunAll}
 	}
@@ -88,9 +106,18 @@ func (r *Rollout) checkOwner(ctx context.Context, o bundle.Object) error {
 		return err
 	}
 	if found != nil && !isOwned(found) {
-		return fmt.Errorf("%[1]s lacks the label %[2]s=%[3]s: nothing was changed; if it is not needed: kubectl delete %[1]s; if it is drey's: kubectl label %[1]s %[2]s=%[3]s", o, nameLabel, bundle.Name)
+		return errForeign(o)
 	}
 	return nil
+}
+
+// errForeign says that the cluster has an object of the name without drey's label.
+func errForeign(o bundle.Object) error {
+	in := ""
+	if o.GetNamespace() != "" {
+		in = " -n " + o.GetNamespace()
+	}
+	return fmt.Errorf("%[1]s lacks the label %[2]s=%[3]s: nothing was changed; if it is not needed: kubectl delete %[1]s%[4]s; if it is drey's: kubectl label %[1]s%[4]s %[2]s=%[3]s", o, nameLabel, bundle.Name, in)
 }
 
 // find returns the object in the cluster, or nil if it does not exist.
@@ -155,15 +182,25 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 		done, hint = established, "kubectl describe crd "+o.GetName()
 	case "Deployment":
 		r.report(o.String(), "is starting")
-		done, hint = rolledOut, fmt.Sprintf("kubectl describe pods -n %s, and kubectl logs -n %s %s; the webhooks are not installed yet, so nothing is denied; run drey install again to continue", o.GetNamespace(), o.GetNamespace(), o)
+		done, hint = rolledOut, fmt.Sprintf("kubectl describe pods -n %s, and kubectl logs -n %s %s; %s; run drey install again to continue", o.GetNamespace(), o.GetNamespace(), o, r.effect(ctx))
 	default:
 		return nil
 	}
 	last, delay := errors.New("not read yet"), newBackoff()
+	reported := map[string]bool{}
 	for {
 		found, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{})
 		if err == nil {
 			err = done(found)
+		}
+		if err != nil && found != nil && o.GetKind() == "Deployment" {
+			for _, obstacle := range r.obstacles(ctx, found) {
+				if text := obstacle.String(); !reported[text] {
+					reported[text] = true
+					r.report(o.String(), "is waiting: "+text)
+				}
+				err = fmt.Errorf("%w: %s; %s", err, obstacle, obstacle.Fix)
+			}
 		}
 		if err == nil {
 			r.report(o.String(), "is ready")
@@ -181,6 +218,42 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 		case <-time.After(delay()):
 		}
 	}
+}
+
+// effect describes what a server that is not ready means for workloads.
+func (r *Rollout) effect(ctx context.Context) string {
+	webhooks := r.client.Resource(schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"})
+	switch _, err := webhooks.Get(ctx, config.Name, metav1.GetOptions{}); {
+	case apierrors.IsNotFound(err):
+		return "the webhooks are not installed yet, so nothing is denied"
+	case err != nil:
+		return "whether the webhooks are installed is unknown"
+	}
+	return "the webhooks are installed: replicas of the previous version serve them while they are ready, and without one new Flink workloads are denied"
+}
+
+// obstacles returns what a Deployment waits for; none if its pods cannot be read.
+func (r *Rollout) obstacles(ctx context.Context, found *unstructured.Unstructured) []readiness.Obstacle {
+	var d appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found.Object, &d); err != nil {
+		return nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return nil
+	}
+	list, err := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(d.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return nil
+	}
+	var pods []corev1.Pod
+	for _, item := range list.Items {
+		var p corev1.Pod
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &p); err == nil {
+			pods = append(pods, p)
+		}
+	}
+	return readiness.Obstacles(&d, pods)
 }
 
 // newBackoff returns the delays between polls.

@@ -32,6 +32,7 @@ type fakeCluster struct {
 	objects                           map[string]*unstructured.Unstructured
 	start                             time.Time
 	established, available, podsEnded time.Duration
+	pods                              []unstructured.Unstructured // of drey
 
 	writes  []string          // verb resource/namespace/name
 	at      map[string]string // time of the first such write
@@ -41,6 +42,7 @@ type fakeCluster struct {
 func newFakeCluster(dryRun bool) *fakeCluster {
 	lists := map[schema.GroupVersionResource]string{
 		{Version: "v1", Resource: "pods"}: "PodList", {Version: "v1", Resource: "namespaces"}: "NamespaceList",
+		{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}: "EndpointSliceList",
 	}
 	f := &fakeCluster{
 		client:  dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists),
@@ -123,6 +125,9 @@ func (f *fakeCluster) react(action clienttesting.Action) (bool, runtime.Object, 
 			list.Items = append(list.Items, unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{
 				"name": "drey-1", "namespace": a.Namespace, "labels": map[string]any{nameLabel: bundle.Name},
 			}}})
+		}
+		if a.GetResource().Resource == "pods" {
+			list.Items = append(list.Items, f.pods...)
 		}
 		for key, o := range f.objects {
 			if strings.HasPrefix(key, prefix) {

@@ -19,7 +19,7 @@ const module = "drey.dev/drey"
 // below test and hack must be listed.
 var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
-	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "config/v1alpha1", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/rollout"},
+	"cmd/drey/cli":                        {"cmd/drey/cli/manifest", "cmd/drey/server", "config/v1alpha1", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout"},
 	"cmd/drey/cli/manifest":               {},
 	"cmd/drey/server":                     {"cmd/drey/tracing", "config/v1alpha1", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
@@ -29,8 +29,9 @@ var mayImport = map[string][]string{
 	"listwatch":                           {},
 	"inflight":                            {},
 	"manifests":                           {},
-	"manifests/doctor":                    {"config/v1alpha1", "certs", "manifests/bundle", "webhook/config"},
-	"manifests/rollout":                   {"manifests/bundle", "webhook/config"},
+	"manifests/doctor":                    {"config/v1alpha1", "certs", "manifests/bundle", "manifests/readiness", "webhook/config"},
+	"manifests/rollout":                   {"manifests/bundle", "manifests/readiness", "webhook/config"},
+	"manifests/readiness":                 {},
 	"manifests/bundle":                    {"config/v1alpha1", "certs", "manifests", "registry", "webhook/config", "webhook/flink", "webhook/verdict"},
 	"registry":                            {},
 	"registry/access":                     {"registry"},
@@ -83,13 +84,13 @@ var mustNot = []struct {
 		"the handlers need no cluster, and compile without its clients"},
 	{[]string{"webhook/owners", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "registry/kubestore", "certs"}, []string{"k8s.io/client-go/informers"},
 		"informers list and watch through package listwatch, which survives a restore of etcd"},
-	{[]string{"manifests/bundle", "manifests/doctor", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
+	{[]string{"manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
 		"manifests are independent of the admission server"},
 }
 
 // noHTTP lists packages whose drey dependencies must not import net/http. mustNot cannot
 // express that: types of k8s.io/apimachinery import net/http.
-var noHTTP = []string{"config/v1alpha1", "webhook/config", "manifests/bundle", "manifests/doctor", "manifests/rollout"}
+var noHTTP = []string{"config/v1alpha1", "webhook/config", "manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout"}
 
 type pkg struct {
 	ImportPath string

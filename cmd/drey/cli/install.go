@@ -44,11 +44,17 @@ func newInstallCommand() *cobra.Command {
 	var w rolloutOptions
 	o := bundle.Defaults()
 	mode := string(o.Mode)
+	adopt := false
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install drey in a cluster, or upgrade it",
-		Long: `Apply the manifests in order: CRDs and the namespace, RBAC, the server and, once it is
-ready, the webhook configurations and policies. The command is idempotent.`,
+		Long: `Check the cluster, and apply the manifests in order: CRDs and the namespace, RBAC, the
+server and, once it is ready, the webhook configurations and policies. While the server is not
+ready, the reasons are printed as they appear. The command is idempotent.
+
+Nothing is applied if the version of Kubernetes is too old, if a target namespace or
+cert-manager is missing, if another drey is installed, or if Helm, Argo CD or Flux manages the
+objects.`,
 		Example: `  drey install --dry-run
   drey install --certs cert-manager --mode audit
   drey install --print > drey.yaml`,
@@ -71,7 +77,18 @@ ready, the webhook configurations and policies. The command is idempotent.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), w.timeout)
 			defer cancel()
-			return r.Apply(ctx, stages)
+			if !cmd.Flags().Changed("api-server-port") {
+				if stages, err = withAPIServerPorts(ctx, r, o); err != nil {
+					return err
+				}
+			}
+			if err := r.Check(ctx, o, stages, adopt); err != nil {
+				return fmt.Errorf("not installed: %w", err)
+			}
+			if err := r.Apply(ctx, stages); err != nil || w.dryRun {
+				return err
+			}
+			return printNextStep(cmd.OutOrStdout(), o)
 		},
 	}
 	w.bind(cmd, "print the manifests instead of applying them")
@@ -84,8 +101,50 @@ ready, the webhook configurations and policies. The command is idempotent.`,
 	f.StringVar(&o.VolumeSize, "volume-size", o.VolumeSize, "with --store embedded: size of the volume")
 	f.StringVar(&mode, "mode", mode, "enforce, warn or audit: deny violations, or admit them with a warning or an event")
 	f.StringVar(&o.RESTURL, "rest-url", "", "external base URL of the REST API, for the commands in denials (default: that of the Service)")
+	f.Int32SliceVar(&o.APIServerPorts, "api-server-port", nil, "port of the API server, to which the NetworkPolicy allows egress beside 443 and 6443 (default: those of the cluster; with --print none)")
+	f.BoolVar(&adopt, "adopt", false, "take over objects that Helm, Argo CD or Flux manages")
 	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the rights of a Flink job; repeatable")
 	return cmd
+}
+
+// withAPIServerPorts returns the objects with a NetworkPolicy that allows egress to the API
+// server's ports.
+func withAPIServerPorts(ctx context.Context, r *rollout.Rollout, o bundle.Options) ([]bundle.Stage, error) {
+	ports, err := r.APIServerPorts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.APIServerPorts = ports
+	return bundle.Stages(o)
+}
+
+// printNextStep prints the state after an installation, and the commands that follow.
+func printNextStep(out io.Writer, o bundle.Options) error {
+	effect := map[webhookconfig.Mode]string{
+		webhookconfig.Enforce: "new Flink workloads are denied in namespaces without a DeploymentTarget",
+		webhookconfig.Warn:    "new Flink workloads in namespaces without a DeploymentTarget are admitted with a warning",
+		webhookconfig.Audit:   "new Flink workloads in namespaces without a DeploymentTarget are admitted, with an event",
+	}[o.Mode]
+	register := "drey targets create NAME --kubernetes-namespace NAMESPACE --server cluster"
+	if o.Store == bundle.Embedded {
+		register = "drey targets create NAME --kubernetes-namespace NAMESPACE --server " + cmp.Or(o.RESTURL, fmt.Sprintf("https://%s.%s.svc:8443", bundle.Name, o.Namespace))
+	}
+	_, err := fmt.Fprintf(out, `
+drey is ready in namespace %s, in mode %s: %s.
+Next:
+  %s    # register a namespace for Flink
+  drey audit     # list the workloads that run in namespaces without a target
+  drey doctor%s    # diagnose the installation
+`, o.Namespace, o.Mode, effect, register, inNamespace(o.Namespace))
+	return err
+}
+
+// inNamespace returns the flag -n of a command for drey's own namespace; empty for the default.
+func inNamespace(namespace string) string {
+	if namespace == bundle.Namespace {
+		return ""
+	}
+	return " -n " + namespace
 }
 
 func printStages(out io.Writer, stages []bundle.Stage) error {

@@ -99,12 +99,13 @@ func newWorld(t *testing.T, apiServerArgs ...string) *world {
 // them ready in place of a kubelet.
 func (w *world) install(t *testing.T) {
 	t.Helper()
+	w.apply(t, apiServerEndpoints)
 	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--dry-run")
 	if _, err := w.client.CoreV1().Namespaces().Get(t.Context(), "drey-system", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Fatalf("--dry-run: got %v, want no namespace", err)
 	}
-	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "8s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") {
-		t.Errorf("without a ready pod: got %v %s, want a timeout with the command to run", err, out)
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "8s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") || !strings.Contains(out, "deployment/drey is waiting: pods drey-") {
+		t.Errorf("without a ready pod: got %v %s, want a timeout with the reason and the command to run", err, out)
 	}
 	if list, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) > 0 {
 		t.Errorf("got the webhooks %v %v before drey is ready, want none", list.Items, err)
@@ -117,13 +118,27 @@ func (w *world) install(t *testing.T) {
 		t.Errorf("with a foreign object of the same name: got %v %s, want the command that deletes it", err, out)
 	}
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey")
-	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey applied") {
-		t.Errorf("first install: got %s, want the webhooks applied", out)
+	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey applied") || !strings.Contains(out, "Next:\n  drey targets create") {
+		t.Errorf("first install: got %s, want the webhooks applied, and the next step", out)
+	}
+	if ports := w.MustKubectl(t, "", "get", "networkpolicy", "drey", "-n", "drey-system", "-o", "jsonpath={.spec.egress[*].ports[*].port}"); !slices.Contains(strings.Fields(ports), "8443") {
+		t.Errorf("NetworkPolicy: got egress to the ports %s, want that of the API server's endpoints too", ports)
 	}
 	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); strings.Contains(out, " applied") || !strings.Contains(out, "validatingwebhookconfiguration/drey up to date") {
 		t.Errorf("second install: got %s, want everything up to date", out)
 	}
 }
+
+// apiServerEndpoints are the endpoints of an API server like minikube's. The test's has none,
+// because it serves loopback.
+const apiServerEndpoints = `
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes, endpointslice.kubernetes.io/managed-by: test}}
+addressType: IPv4
+endpoints: [{addresses: [10.255.0.1]}]
+ports: [{name: https, port: 8443, protocol: TCP}]
+`
 
 // keepPodsReady sets drey's pods Ready, as a kubelet would, until ctx ends.
 func (w *world) keepPodsReady(ctx context.Context) {
@@ -469,7 +484,9 @@ func (w *world) inventory(t *testing.T) []string {
 		"namespaces,crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,pdb,networkpolicies,resourcequotas,configmaps,leases,secrets,"+
 			"mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings")
 	lines := slices.Sorted(strings.Lines(out))
-	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Lease/kube-system/") })
+	return slices.DeleteFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "Lease/kube-system/") || strings.HasPrefix(line, "ConfigMap/kube-system/") || strings.HasSuffix(line, "/kube-root-ca.crt\n")
+	})
 }
 
 // tokenOf creates a ServiceAccount and returns a token of it.
