@@ -31,6 +31,7 @@ import (
 func newAuditCommand() *cobra.Command {
 	var s source
 	var format string
+	var failOn string
 	var mend, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "audit",
@@ -41,11 +42,18 @@ and pods whose labels contradict their process, such as the labels of a session 
 on a pod of an application. Nothing is changed without --repair, which adds missing
 labels and removes wrong ones.`,
 		Example: `  drey audit
+  drey audit --fail-on denied
   drey audit -n flink --repair --dry-run`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dryRun && !mend {
 				return &exitError{exitUsage, errors.New("--dry-run requires --repair: without it, drey audit changes nothing")}
+			}
+			if err := checkFormat(format, "table", "json"); err != nil {
+				return err
+			}
+			if !slices.Contains(failOnValues, failOn) {
+				return &exitError{exitUsage, fmt.Errorf("--fail-on is %q: want %s", failOn, strings.Join(failOnValues, ", "))}
 			}
 			_, known, err := s.read(cmd)
 			if err != nil {
@@ -88,16 +96,44 @@ labels and removes wrong ones.`,
 			for _, f := range found {
 				a.Findings = append(a.Findings, s.report(cmd.Context(), inspector, f, mend, dryRun))
 			}
-			return a.print(cmd.OutOrStdout(), format)
+			if err := a.print(cmd.OutOrStdout(), format); err != nil {
+				return err
+			}
+			return a.failure(failOn)
 		},
 	}
 	s.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace (default: all)")
+	f.StringVar(&failOn, "fail-on", failOnNothing, fmt.Sprintf("%s, %s (workloads that admission would deny) or %s finding: exit with code %d", failOnNothing, failOnDenied, failOnAny, exitDenied))
+	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(failOnValues, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	f.BoolVar(&mend, "repair", false, "add missing labels and remove wrong ones")
 	f.BoolVar(&dryRun, "dry-run", false, "with --repair: print the changes without making them")
 	f.StringVarP(&format, "output", "o", "table", "table or json")
 	return cmd
+}
+
+// The values of audit --fail-on.
+const (
+	failOnNothing = "none"
+	failOnDenied  = "denied"
+	failOnAny     = "any"
+)
+
+var failOnValues = []string{failOnNothing, failOnDenied, failOnAny}
+
+// failure returns an error if there are findings that --fail-on names.
+func (a audit) failure(failOn string) error {
+	n := 0
+	for _, f := range a.Findings {
+		if failOn == failOnAny || failOn == failOnDenied && f.denied {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return &exitError{exitDenied, fmt.Errorf("%s of --fail-on %s", plural(n, "finding"), failOn)}
 }
 
 // inspector reads the cluster with the rights of the user.
@@ -196,6 +232,8 @@ type auditFinding struct {
 	Wrong     []string `json:"wrong,omitempty"` // labels that contradict the process
 	Message   string   `json:"message,omitempty"`
 	Result    string   `json:"result,omitempty"` // of --repair
+
+	denied bool // admission would deny it
 }
 
 // report returns the entry of a finding, repaired first if mend is set.
@@ -206,10 +244,12 @@ func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Findi
 		r.Root = root.Kind + "/" + root.Name
 	}
 	if f.Misplaced() {
+		r.denied = true
 		return r
 	}
 	r.Finding = "Unlabeled"
 	if v, conflicts := f.Conflict(); conflicts { // admitted because its owner has the same label
+		r.denied = true
 		r.Finding, r.Message = string(v.Reason), v.Message(s.registerHint())
 		if len(f.Missing()) == 0 && len(f.Wrong()) == 0 {
 			return r
@@ -245,10 +285,8 @@ func (a audit) print(out io.Writer, format string) error {
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
 		return e.Encode(a)
-	case "table":
-		return a.printTable(out)
 	}
-	return &exitError{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
+	return a.printTable(out)
 }
 
 // removals formats labels as arguments of kubectl label that remove them.

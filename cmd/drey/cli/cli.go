@@ -32,7 +32,7 @@ func New(build rest.Build) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServeCommand(build), newApplyAllCommand(), newExplainCommand(), newCheckCommand(), newAuditCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
+	root.AddCommand(newServeCommand(build), newApplyAllCommand(), newNamespacesCommand(), newJobsCommand(), newVersionCommand(build), newExplainCommand(), newCheckCommand(), newAuditCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
 		newInstallCommand(), newUninstallCommand(), newStatusCommand(), newDoctorCommand(build.Version))
 	for _, k := range objectKinds {
 		root.AddCommand(newObjectCommand(k))
@@ -52,7 +52,7 @@ const (
 	exitNotFound    = 3 // the object does not exist
 	exitRefused     = 4 // the server refuses the request; a retry does not help
 	exitUnavailable = 5 // the server is unreachable or overloaded; retry
-	exitDenied      = 6 // check found a workload that admission would deny
+	exitDenied      = 6 // check or audit --fail-on found a workload that admission would deny
 )
 
 // exitError is an error with an exit code of its own.

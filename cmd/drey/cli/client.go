@@ -37,6 +37,35 @@ type client struct {
 	kubectl           kubectlCluster
 	cluster           *http.Client        // of serverCluster; nil before the first request
 	warnings          rest.WarningHandler // nil: warnings of the server are not printed
+	onlyREST          bool                // the registry in the cluster does not have what the command is for
+	verbose           bool
+	automatic         bool  // choose chose the server
+	noCluster         error // why the registry is not in the cluster, after choose
+}
+
+// choose sets the server if neither a flag nor the environment does: the cluster of kubectl's
+// context if it keeps the registry, else the address of a drey on this machine.
+func (c *client) choose(ctx context.Context, notes io.Writer) {
+	if c.server == "" && c.onlyREST {
+		c.server = serverLoopback
+	}
+	if c.server == "" {
+		c.server, c.automatic = serverLoopback, true
+		if c.noCluster = c.kubectl.keepsRegistry(ctx); c.noCluster == nil {
+			c.server = serverCluster
+		}
+	}
+	if !c.verbose {
+		return
+	}
+	registry := c.server
+	if c.server == serverCluster {
+		registry = "the cluster of kubectl's context"
+		if config, err := c.kubectl.config(); err == nil {
+			registry = "the cluster at " + config.Host
+		}
+	}
+	fmt.Fprintf(notes, "Registry: %s\n", registry)
 }
 
 // bind adds the flags of the server and of the platform namespace to a command.
@@ -46,7 +75,13 @@ func (c *client) bind(cmd *cobra.Command) {
 	f.StringVar(&c.platformNamespace, "platform-namespace", os.Getenv("DREY_PLATFORM_NAMESPACE"), "platform namespace ($DREY_PLATFORM_NAMESPACE; default: default or, with --server "+serverCluster+", the Kubernetes namespace)")
 	f.StringVarP(&c.namespace, "namespace", "n", "", "with --server "+serverCluster+": Kubernetes namespace, which is the platform namespace there (default: that of kubectl's context)")
 	cmd.MarkFlagsMutuallyExclusive("platform-namespace", "namespace")
+	c.bindRun(cmd)
+}
+
+// bindRun makes a command and its subcommands choose the server, and print its warnings.
+func (c *client) bindRun(cmd *cobra.Command) {
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		c.choose(cmd.Context(), cmd.ErrOrStderr())
 		c.warnings = rest.NewWarningWriter(cmd.ErrOrStderr(), rest.WarningWriterOptions{Deduplicate: true})
 		if c.namespace != "" && c.server != serverCluster {
 			return &exitError{exitUsage, fmt.Errorf("-n is a Kubernetes namespace, and the server at %s has platform namespaces: use --platform-namespace %s", c.server, c.namespace)}
@@ -65,7 +100,8 @@ func (c *client) platform() string {
 
 func (c *client) bindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), defaultServer()), "base URL of the REST API, or "+serverCluster+" for the registry in the cluster of kubectl's context ($DREY_SERVER)")
+	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("DREY_SERVER"), pluginServer()), "base URL of the REST API, or "+serverCluster+" for the registry in the cluster of kubectl's context ($DREY_SERVER; default: "+serverCluster+" if that keeps one, else "+serverLoopback+")")
+	f.BoolVarP(&c.verbose, "verbose", "v", false, "print which registry is used")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
 	f.BoolVar(&c.sendToken, "insecure-send-token", false, "send the token unencrypted over http to a host other than loopback")
 	c.kubectl.bind(f)
@@ -116,6 +152,9 @@ const requestTimeout = 30 * time.Second
 func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	if c.server == "" { // of a completion
+		c.choose(ctx, io.Discard)
+	}
 	server := c.server
 	if server == serverCluster {
 		server = "http://localhost"
@@ -154,7 +193,7 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, 0, &exitError{code, errors.Unwrap(err)}
 	}
 	if err != nil {
-		return nil, 0, &exitError{exitUnavailable, fmt.Errorf("server unreachable: %w; set --server or $DREY_SERVER", err)}
+		return nil, 0, &exitError{exitUnavailable, c.unreachable(err)}
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -177,6 +216,17 @@ func (c *client) warn(header http.Header) {
 	for _, w := range warnings {
 		c.warnings.HandleWarningHeader(w.Code, w.Agent, w.Text)
 	}
+}
+
+// unreachable returns the error of a request without a response.
+func (c *client) unreachable(err error) error {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("certificate of the server not trusted: %w; give its CA with --certificate-authority FILE", err)
+	}
+	if c.noCluster != nil {
+		return fmt.Errorf("server unreachable: %w; nor does the cluster keep the registry: %w; set --server or $DREY_SERVER", err, c.noCluster)
+	}
+	return fmt.Errorf("server unreachable: %w; set --server or $DREY_SERVER", err)
 }
 
 // httpClient returns the client of the server: in process for serverCluster, else with
@@ -224,12 +274,20 @@ func (c *client) checkCredentials(r *http.Request) error {
 	return &exitError{exitUsage, fmt.Errorf("token not sent: http to %s is not encrypted; use https, leave out the token, or give --insecure-send-token", r.URL.Host)}
 }
 
+// commandWords replaces remedies in terms of HTTP by those of the command line.
+var commandWords = strings.NewReplacer(
+	"or PUT to replace it", "or replace it with apply",
+	"list yours with GET /namespaces/v1/namespaces, or create it with POST", "list yours with drey namespaces list, or create it with drey namespaces create",
+	"GET the object, then try again", "get the object again, then apply the change",
+	"GET it, apply the change to that, and try again", "get it, apply the change to that, and try again",
+)
+
 // responseError returns the error of a response that is not a success.
 func responseError(response *http.Response, answer []byte) error {
 	var problem struct{ Reason, Message string }
 	err := fmt.Errorf("unexpected response: %s; --server is not the REST API of drey", response.Status)
 	if json.Unmarshal(answer, &problem) == nil && problem.Message != "" {
-		err = fmt.Errorf("%s (%s)", problem.Message, problem.Reason)
+		err = fmt.Errorf("%s (%s)", commandWords.Replace(problem.Message), problem.Reason)
 	}
 	switch status := response.StatusCode; {
 	case status == http.StatusNotFound:

@@ -4,16 +4,19 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"drey.dev/drey/cmd/drey/cli/manifest"
+	v1 "drey.dev/drey/registry/kubestore/v1"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -32,6 +35,27 @@ func (k kubectlCluster) config() (*rest.Config, error) {
 		return nil, &exitError{exitUsage, fmt.Errorf("no cluster: %w; set --kubeconfig, $KUBECONFIG or --context", err)}
 	}
 	return config, nil
+}
+
+// discoveryTimeout bounds the look for the registry in the cluster.
+const discoveryTimeout = 5 * time.Second
+
+// keepsRegistry returns nil if the cluster serves drey's custom resources, else why it does not.
+func (k kubectlCluster) keepsRegistry(ctx context.Context) error {
+	config, err := k.config()
+	if err != nil {
+		return err
+	}
+	config.Timeout = discoveryTimeout
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
+	_, err = client.ServerResourcesForGroupVersion(v1.GroupVersion.String())
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("the cluster at %s does not serve %s", config.Host, v1.GroupVersion)
+	}
+	return err
 }
 
 // namespace returns the namespace of the context, or default.

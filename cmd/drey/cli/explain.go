@@ -77,7 +77,6 @@ type source struct {
 	namespace string // default Kubernetes namespace; empty: that of kubectl's context
 
 	inCluster bool   // the registry was read from the cluster
-	noCluster error  // why it was not
 	platform  string // set if only this platform namespace was readable
 }
 
@@ -105,7 +104,7 @@ func (s *source) platformCandidates() []string {
 
 func (s *source) bindRegistry(cmd *cobra.Command) {
 	s.client.bindServer(cmd)
-	cmd.Flags().StringArrayVar(&s.targets, "targets", nil, "file or directory of DeploymentTargets, Deployments and SessionClusters to use as the registry; repeatable (default: the registry of --server if given, else of the cluster if it keeps one, else at 127.0.0.1:8080)")
+	cmd.Flags().StringArrayVar(&s.targets, "targets", nil, "file or directory of DeploymentTargets, Deployments and SessionClusters to use as the registry; repeatable (default: that of --server)")
 }
 
 // read reads the manifests of -f and the registry.
@@ -139,15 +138,13 @@ func (s *source) input() (manifests []manifest.Manifest, among []statedObject, e
 	return manifests, among, nil
 }
 
-// registry reads the registry of --targets; else of --server or DREY_SERVER if given;
-// else of the cluster of kubectl's context if it keeps one; else at 127.0.0.1:8080. The
+// registry reads the registry of --targets, else that of [client.choose]. The
 // registry's objects among the manifests are applied to it; if they include a target
 // and no registry is given or found, they are the registry.
 func (s *source) registry(ctx context.Context, cmd *cobra.Command, among []statedObject) (snapshot, error) {
 	objects, err := s.registered(ctx, cmd)
-	named := len(s.targets) > 0 || cmd.Flags().Changed("server") || os.Getenv("DREY_SERVER") != ""
-	if err != nil && !named && slices.ContainsFunc(among, func(s statedObject) bool { return s.Kind == registry.DeploymentTarget }) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Registry: the manifests alone; no other was readable: %v\n", cmp.Or(s.noCluster, err))
+	if err != nil && s.client.automatic && slices.ContainsFunc(among, func(s statedObject) bool { return s.Kind == registry.DeploymentTarget }) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Registry: the manifests alone; no other was readable: %v\n", cmp.Or(s.client.noCluster, err))
 		s.inCluster = slices.ContainsFunc(among, func(s statedObject) bool { return s.isCustomResource })
 		objects, err = nil, nil
 	}
@@ -162,27 +159,24 @@ func (s *source) registered(ctx context.Context, cmd *cobra.Command) ([]registry
 	if len(s.targets) > 0 {
 		return readRegistry(&s.reader, s.targets)
 	}
-	inCluster := s.client.server == serverCluster
-	if inCluster || !cmd.Flags().Changed("server") && os.Getenv("DREY_SERVER") == "" {
-		objects, err := s.clusterRegistry(ctx, cmd.ErrOrStderr())
-		if err == nil {
-			s.inCluster = true
-			return objects, nil
+	s.client.choose(ctx, cmd.ErrOrStderr())
+	if s.client.server != serverCluster {
+		objects, err := s.client.fetchRegistry(ctx)
+		if err != nil && s.client.noCluster != nil {
+			err = fmt.Errorf("%w; nor does the cluster keep the registry: %w", err, s.client.noCluster)
 		}
-		if inCluster {
-			code := cmp.Or(codeOf(err), exitUnavailable)
-			if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
-				code, err = exitRefused, refusal
-			}
-			return nil, &exitError{code, fmt.Errorf("%w; or use --targets FILE", err)}
+		return objects, err
+	}
+	s.inCluster = true
+	objects, err := s.clusterRegistry(ctx, cmd.ErrOrStderr())
+	if err != nil {
+		code := cmp.Or(codeOf(err), exitUnavailable)
+		if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
+			code, err = exitRefused, refusal
 		}
-		s.noCluster = err
+		return nil, &exitError{code, fmt.Errorf("%w; or use --targets FILE", err)}
 	}
-	objects, err := s.client.fetchRegistry(ctx)
-	if err != nil && s.noCluster != nil {
-		err = fmt.Errorf("%w; nor is the registry in the cluster readable: %w", err, s.noCluster)
-	}
-	return objects, err
+	return objects, nil
 }
 
 // clusterRegistry reads the registry in the cluster, and notes that it did.
@@ -194,9 +188,6 @@ func (s *source) clusterRegistry(ctx context.Context, notes io.Writer) ([]regist
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	objects, err := kubestore.ListObjects(ctx, config, "")
-	if err == nil {
-		fmt.Fprintf(notes, "Registry: the cluster at %s\n", config.Host)
-	}
 	if registry.ReasonOf(err) == registry.ReasonForbidden {
 		var read []string
 		for _, platform := range s.platformCandidates() {
@@ -252,7 +243,7 @@ func (s *source) decide(m manifest.Manifest, known verdict.State) (v verdict.Ver
 
 // registerHint says in denials where to register a target.
 func (s *source) registerHint() verdict.RegisterHint {
-	return verdict.RegisterHint{URL: strings.TrimSuffix(s.client.server, "/"), NeedsToken: s.client.hasToken(), InCluster: s.inCluster || s.client.server == serverCluster, PlatformNamespace: s.platform}
+	return verdict.RegisterHint{URL: strings.TrimSuffix(cmp.Or(s.client.server, serverLoopback), "/"), NeedsToken: s.client.hasToken(), InCluster: s.inCluster || s.client.server == serverCluster, PlatformNamespace: s.platform}
 }
 
 // live explains one object of the cluster, with its owners.

@@ -22,12 +22,15 @@ import (
 // which is read and written with the rights of the user, without a drey.
 const serverCluster = "cluster"
 
-// defaultServer is the default of --server.
-func defaultServer() string {
+// serverLoopback is the default of --server if the cluster does not keep the registry.
+const serverLoopback = "http://127.0.0.1:8080"
+
+// pluginServer returns the default of --server of the kubectl plugin; "" elsewhere.
+func pluginServer() string {
 	if isPlugin() {
 		return serverCluster
 	}
-	return "http://127.0.0.1:8080"
+	return ""
 }
 
 // inCluster serves the REST API in process, over the registry in the cluster, so that

@@ -25,7 +25,7 @@ type apiToken struct {
 // newTokensCommand returns the commands of API tokens, which differ from objects on the
 // wire.
 func newTokensCommand() *cobra.Command {
-	c := &client{}
+	c := &client{onlyREST: true}
 	group := &cobra.Command{
 		Use: "tokens", Short: "List, create and delete API tokens",
 		Long: "List, create and delete the API tokens of a platform namespace or, with --platform-namespace '*', of all.",
