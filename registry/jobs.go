@@ -16,12 +16,32 @@ type Workloads interface {
 
 	// Jobs lists their jobs.
 	Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]RunningJob, error)
+
+	// Usage returns the requests of the pods of all workloads, by platform namespace.
+	Usage(ctx context.Context) (map[string]Usage, error)
+}
+
+// Usage is the sum of the resources that pods request.
+type Usage struct {
+	MilliCPU int64
+	Memory   int64 // in bytes
 }
 
 type noWorkloads struct{}
 
 func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
 func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)   { return nil, nil }
+func (noWorkloads) Usage(context.Context) (map[string]Usage, error)              { return nil, nil }
+
+// Usage returns the resources that run, by platform namespace; without a cluster none. Refused with
+// [ReasonClusterUnavailable].
+func (r *Registry) Usage(ctx context.Context) (map[string]Usage, error) {
+	used, err := r.workloads.Usage(ctx)
+	if err != nil {
+		return nil, refuse(ReasonClusterUnavailable, "cannot read what runs: %v: try again once the API server is available, or grant the permission to list pods", err)
+	}
+	return used, nil
+}
 
 // Job is the kind of a run of a Flink application. Jobs are derived from pods, not stored.
 const Job Kind = "Job"

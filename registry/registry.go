@@ -25,7 +25,9 @@ type Registry struct {
 	excludedNamespaces []string
 	anyNamespace       bool
 	workloads          Workloads
+	observer           Observer // nil without a cluster
 	directory          *directory
+	history            *history
 	index              *Index
 	onTargetCreated    func(context.Context, Object)
 	partialView        bool
@@ -53,6 +55,9 @@ type Options struct {
 	Namespaces []string
 	// Workloads lists the Flink workloads of the cluster; nil: there is no cluster.
 	Workloads Workloads
+	// Observer observes what the cluster runs, for the status of objects; nil: there is no
+	// cluster, and the status follows the spec.
+	Observer Observer
 	// Index is an index to fill from the store; nil: the registry creates one.
 	Index *Index
 	// OnTargetCreated is called with each created target, before Create or Put returns;
@@ -70,20 +75,26 @@ type Options struct {
 
 // New returns a registry that watches a store until ctx ends.
 func New(ctx context.Context, store Store, o Options) (*Registry, error) {
-	r := &Registry{store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, anyNamespace: o.AnyNamespace, workloads: o.Workloads, directory: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView, quota: o.Quota, stored: o.Stored, now: time.Now}
+	r := &Registry{
+		store: store, guard: guardOf(store), ownNamespace: o.OwnNamespace, excludedNamespaces: o.ExcludedNamespaces, anyNamespace: o.AnyNamespace,
+		workloads: o.Workloads, observer: o.Observer, directory: newDirectory(), onTargetCreated: o.OnTargetCreated, partialView: o.PartialView,
+		quota: o.Quota, stored: o.Stored, now: time.Now,
+	}
 	if r.workloads == nil {
 		r.workloads = noWorkloads{}
 	}
 	if r.index = o.Index; r.index == nil {
 		r.index = NewIndex(o.OwnNamespace)
 	}
-	observe := func(e Event) { r.directory.observe(e); r.index.observe(e) }
+	r.history = newHistory(o.Observer, func() time.Time { return r.now() })
+	observe := func(e Event) { r.directory.observe(e); r.index.observe(e); r.history.observe(e) }
 	for _, kind := range append([]Kind{Namespace, APIToken, DeploymentDefaults}, indexed...) {
 		if err := store.Watch(ctx, kind, observe); err != nil {
 			return nil, fmt.Errorf("read the registry: %w", err)
 		}
 	}
 	r.index.synced.Store(true)
+	r.history.begin()
 	for _, name := range append([]string{DefaultNamespace}, o.Namespaces...) {
 		if _, err := r.CreateNamespace(ctx, name); err != nil && ReasonOf(err) != ReasonAlreadyExists {
 			return nil, err

@@ -315,6 +315,8 @@ func (r runs) Jobs(_ context.Context, kubernetesNamespace, platformNamespace str
 	return []registry.RunningJob{{ID: "job-1", DeploymentID: "id-1"}, {ID: "job-0"}}, nil
 }
 
+func (r runs) Usage(context.Context) (map[string]registry.Usage, error) { return nil, nil }
+
 // TestJobs: jobs are those in the targets of the platform namespace.
 func TestJobs(t *testing.T) {
 	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}, Workloads: runs{"staging", "team-a"}})

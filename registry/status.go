@@ -48,6 +48,13 @@ type RunningStatus struct {
 	Since time.Time
 }
 
+// Status returns the status of an object, as [StatusOf] with the observer of the registry.
+func (r *Registry) Status(o Object) Status { return StatusOf(o, r.observer) }
+
+// Observes reports whether the status of objects follows a cluster, so that it changes without
+// the objects.
+func (r *Registry) Observes() bool { return r.observer != nil }
+
 // StatusOf returns the status of an object: what the cluster runs, compared with spec.state.
 // Without a cluster, observer is nil and the status follows spec.state. The zero Status is
 // that of kinds without one.
@@ -55,12 +62,7 @@ func StatusOf(o Object, observer Observer) Status {
 	if o.Kind != Deployment && o.Kind != SessionCluster {
 		return Status{}
 	}
-	var spec struct {
-		State any `json:"state"`
-	}
-	_ = jsonv2.Unmarshal(o.Spec, &spec) // any object is valid
-	text, _ := spec.State.(string)
-	desired := State(text)
+	desired := desiredState(o)
 	observed := Observation{State: desired, Since: o.Metadata.ModifiedAt}
 	if desired != Running {
 		observed = Observation{}
@@ -73,6 +75,16 @@ func StatusOf(o Object, observer Observer) Status {
 		s.Running = &RunningStatus{JobID: observed.JobID, Since: observed.Since}
 	}
 	return s
+}
+
+// desiredState returns spec.state; "" if the spec has none.
+func desiredState(o Object) State {
+	var spec struct {
+		State any `json:"state"`
+	}
+	_ = jsonv2.Unmarshal(o.Spec, &spec) // any object is valid
+	text, _ := spec.State.(string)
+	return State(text)
 }
 
 // stateOf returns the state of an object of a kind from spec.state, "" if the spec has none, and

@@ -9,8 +9,9 @@ import (
 	"drey.dev/drey/registry"
 )
 
-// routeCompatible serves paths of Ververica Platform that clients need and drey has little to
-// show at: Deployments with their custom resources, events, savepoints and secret values.
+// routeCompatible serves paths of Ververica Platform that clients need: Deployments with their
+// custom resources, their defaults and events, the usage of resources, and, empty, savepoints and
+// secret values.
 func (s *server) routeCompatible(r *mux.Router) {
 	const namespace = "/api/v1/namespaces/{namespace}"
 	c := collection{server: s, kind: registry.Deployment}
@@ -19,7 +20,8 @@ func (s *server) routeCompatible(r *mux.Router) {
 	d := defaults{collection{server: s, kind: registry.DeploymentDefaults}}
 	s.route(r, namespace+"/deployment-defaults", resource{kind: registry.Deployment, name: "name"}, // the right to write Deployments
 		methods{http.MethodGet: d.get, http.MethodPut: named(d.put), http.MethodPatch: d.patch})
-	s.route(r, namespace+"/events", resource{kind: registry.Deployment}, methods{http.MethodGet: s.listNone("Event")})
+	s.route(r, "/api/v1/status/resourceusage", resource{kind: registry.Namespace}, methods{http.MethodGet: s.resourceUsage})
+	s.route(r, namespace+"/events", resource{kind: registry.Deployment}, methods{http.MethodGet: s.listEvents})
 	for path, kind := range map[string]string{"savepoints": "Savepoint", "secret-values": "SecretValue"} {
 		refuse := s.notImplemented(kind)
 		s.route(r, namespace+"/"+path, resource{kind: registry.Deployment}, methods{http.MethodGet: s.listNone(kind), http.MethodPost: refuse})

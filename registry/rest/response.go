@@ -51,6 +51,9 @@ func (resp response) send(w http.ResponseWriter, accept accepted) {
 	if accept.yaml {
 		format = yamlFormat
 	}
+	if report, ok := resp.body.(csv); ok {
+		format = report.format()
+	}
 	w.Header().Set("Content-Type", format.mediaType)
 	out := &writer{w: w, status: resp.status, gzip: accept.gzip}
 	var err error
@@ -141,6 +144,13 @@ var (
 	jsonFormat = format{"application/json", encode, listJSON}
 	yamlFormat = format{"application/yaml", encodeYAML, listYAML}
 )
+
+// csv is a report, which has one format.
+type csv string
+
+func (c csv) format() format {
+	return format{mediaType: csvType + "; charset=utf-8", encode: func(any) ([]byte, error) { return []byte(c), nil }}
+}
 
 // encode returns JSON with maps in order. It preserves the texts that clients sent.
 func encode(v any) ([]byte, error) {

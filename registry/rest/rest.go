@@ -32,10 +32,6 @@ type Options struct {
 
 	Metrics prometheus.Registerer // nil: no metrics
 
-	// Observer observes what the cluster runs, for the status of objects; nil: there is no
-	// cluster, and the status follows the spec.
-	Observer registry.Observer
-
 	// Access authenticates callers by their tokens. Nil: no authentication, every caller may do
 	// everything, for a server that listens on loopback only.
 	Access access.Authenticator
@@ -60,7 +56,7 @@ const DefaultVVPVersion = "2.6.1"
 func New(o Options) http.Handler {
 	limit := cmp.Or(o.MaxInFlight, 256)
 	s := &server{
-		registry: o.Registry, observer: o.Observer, log: o.Log, build: o.Build, vvpVersion: cmp.Or(o.VVPVersion, DefaultVVPVersion), metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
+		registry: o.Registry, log: o.Log, build: o.Build, vvpVersion: cmp.Or(o.VVPVersion, DefaultVVPVersion), now: time.Now, metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
 		filter: filter{access: o.Access, throttle: access.NewThrottle(), inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
 	}
 	if o.AccessLog {
@@ -112,10 +108,10 @@ type Build struct {
 
 type server struct {
 	registry     *registry.Registry
-	observer     registry.Observer // nil without a cluster
 	log          *slog.Logger
 	build        Build
 	vvpVersion   string
+	now          func() time.Time
 	metrics      *metrics
 	filter       filter
 	requestLevel slog.Level // of the log of requests

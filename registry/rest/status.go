@@ -19,7 +19,7 @@ type running struct {
 }
 
 func (s *server) statusOf(o registry.Object) *status {
-	found := registry.StatusOf(o, s.observer)
+	found := s.registry.Status(o)
 	if found.State == "" {
 		return nil
 	}
@@ -33,5 +33,5 @@ func (s *server) statusOf(o registry.Object) *status {
 // statusChanges reports whether the status changes without the version of the object. Then an
 // ETag is no validator of a cached copy.
 func (c collection) statusChanges() bool {
-	return c.observer != nil && (c.kind == registry.Deployment || c.kind == registry.SessionCluster)
+	return c.registry.Observes() && (c.kind == registry.Deployment || c.kind == registry.SessionCluster)
 }

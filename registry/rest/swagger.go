@@ -34,6 +34,9 @@ func toSwagger(document map[string]any) map[string]any {
 	return out
 }
 
+// csvType is the media type of a report.
+const csvType = "text/csv"
+
 var mediaTypes = []any{"application/json", "application/yaml"}
 
 type swagger struct {
@@ -61,7 +64,11 @@ func (c swagger) operation(in map[string]any) any {
 	if s, ok := in["security"]; ok {
 		out["security"] = security(s)
 	}
-	out["responses"] = each(object(in["responses"]), c.response)
+	responses := object(in["responses"])
+	if content := object(object(responses["200"])["content"]); content[csvType] != nil {
+		out["produces"] = []any{csvType, "application/json"} // errors are JSON
+	}
+	out["responses"] = each(responses, c.response)
 	return out
 }
 
@@ -94,7 +101,11 @@ func (c swagger) response(in any) any {
 	}
 	out := map[string]any{"description": response["description"]}
 	if content := object(response["content"]); content != nil {
-		out["schema"] = c.schema(object(content["application/json"])["schema"])
+		body := object(content["application/json"])
+		if body == nil {
+			body = object(content[csvType])
+		}
+		out["schema"] = c.schema(body["schema"])
 	}
 	if headers := object(response["headers"]); headers != nil {
 		out["headers"] = each(headers, func(header any) any {

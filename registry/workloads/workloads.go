@@ -13,9 +13,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
@@ -23,12 +25,14 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Cluster reads pods and Flink's custom resources: their metadata, except for the
-// custom resources whose platform namespace only their pod templates can show.
+// Cluster reads pods and Flink's custom resources: their metadata, except for the requests of
+// pods, and the custom resources whose platform namespace only their pod templates can show.
 type Cluster struct {
 	client    metadata.Interface
 	dynamic   dynamic.Interface
 	discovery discovery.DiscoveryInterface
+	pods      coreclient.PodsGetter
+	usage     usageCache
 }
 
 var _ registry.Workloads = (*Cluster)(nil)
@@ -52,7 +56,12 @@ func New(config *rest.Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{client, full, served}, nil
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	pods, err := coreclient.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{client: client, dynamic: full, discovery: served, pods: pods}, nil
 }
 
 const labelPodHash = "pod-template-hash"

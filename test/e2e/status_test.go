@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"drey.dev/drey/registry"
+	registryworkloads "drey.dev/drey/registry/workloads"
 	"drey.dev/drey/test/framework/eventually"
 )
 
@@ -68,7 +71,68 @@ func TestStatus(t *testing.T) {
 				t.Error(err)
 			}
 			w.deleteTarget(t, "team-a", namespace)
+			if got := w.events(t, "team-a", c.name); !strings.Contains(got, " is RUNNING, was TRANSITIONING") || !strings.Contains(got, " is "+c.stop+", was TRANSITIONING") || !strings.HasSuffix(got, " created") {
+				t.Errorf("got the events %s", got)
+			}
 		})
+	}
+}
+
+// events returns the messages of the events about an object, the latest first.
+func (w *world) events(t testing.TB, platformNamespace, name string) string {
+	t.Helper()
+	text, err := w.drey.Call(t.Context(), http.MethodGet, "/api/v1/namespaces/"+platformNamespace+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Spec     struct{ Message string }
+		}
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, e := range list.Items {
+		if e.Metadata.Name == name {
+			messages = append(messages, e.Spec.Message)
+		}
+	}
+	return strings.Join(messages, "\n")
+}
+
+// TestUsage adds up the requests of the labeled pods of a platform namespace.
+func TestUsage(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	if _, err := w.drey.Call(t.Context(), http.MethodPost, "/namespaces/v1/namespaces", fmt.Appendf(nil, `{"name":%q}`, namespace)); err != nil {
+		t.Fatal(err)
+	}
+	w.register(t, namespace, namespace)
+	for i, requests := range []map[string]any{{"cpu": "500m", "memory": "1Gi"}, {"cpu": "2", "memory": "2Gi"}} {
+		if _, err := w.create(t.Context(), namespace, map[string]any{
+			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": fmt.Sprint("jobmanager-", i)},
+			"spec": map[string]any{"containers": []any{map[string]any{
+				"name": "jobmanager", "image": "flink:1.20", "args": []any{"jobmanager"}, "resources": map[string]any{"requests": requests},
+			}}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running, err := registryworkloads.New(w.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := running.Usage(t.Context())
+	if want := (registry.Usage{MilliCPU: 2500, Memory: 3 << 30}); err != nil || used[namespace] != want {
+		t.Errorf("got %+v, %v, want %+v", used[namespace], err, want)
+	}
+	report, err := w.drey.Call(t.Context(), http.MethodGet, "/api/v1/status/resourceusage", nil)
+	if err != nil || !strings.Contains(string(report), ","+namespace+",") {
+		t.Errorf("got %s, %v", report, err)
 	}
 }
 

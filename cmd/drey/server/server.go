@@ -130,14 +130,10 @@ func (s *server) newREST() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := rest.Options{
+	return rest.New(rest.Options{
 		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.config.REST.VVPVersion, Metrics: s.metrics,
 		Access: authenticator, AccessLog: s.options.config.REST.AccessLog,
-	}
-	if s.cluster != nil {
-		o.Observer = &s.observer
-	}
-	return rest.New(o), nil
+	}), nil
 }
 
 // newRegistry puts the rules over the store. With a cluster, workloads that run
@@ -152,7 +148,7 @@ func (s *server) newRegistry() (*registry.Registry, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Workloads, o.OnTargetCreated, o.ExcludedNamespaces = running, s.labelNamespaceNow, webhookconfig.SystemNamespaces
+		o.Workloads, o.Observer, o.OnTargetCreated, o.ExcludedNamespaces = running, &s.observer, s.labelNamespaceNow, webhookconfig.SystemNamespaces
 		if s.labeler, err = s.newLabeler(); err != nil {
 			return nil, err
 		}

@@ -42,21 +42,23 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	}
 	s.admitted = w.owners.HasAdmitted
 	s.observer.Use(w.owners)
+	stateChanged := s.rules.StateChanged
 	if store, ok := s.store.(*kubestore.Store); ok {
-		if err := w.owners.OnRunChanged(store.StateChanged); err != nil {
-			return watches{}, err
-		}
-		s.parts.Go(func() { // until the sync every state is TRANSITIONING
-			for !w.owners.Synced() {
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(100 * time.Millisecond):
-				}
-			}
-			store.StateChanged("")
-		})
+		stateChanged = func(id string) { s.rules.StateChanged(id); store.StateChanged(id) }
 	}
+	if err := w.owners.OnRunChanged(stateChanged); err != nil {
+		return watches{}, err
+	}
+	s.parts.Go(func() { // until the sync every state is TRANSITIONING
+		for !w.owners.Synced() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		stateChanged("")
+	})
 	if err := w.owners.OnChange(s.labeler.Enqueue); err != nil {
 		return watches{}, err
 	}

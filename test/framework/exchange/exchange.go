@@ -237,7 +237,7 @@ func (r *run) do(method, path string, header http.Header, body string) (*http.Re
 }
 
 var (
-	uuidPattern   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
+	uuidPattern   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
 	timePattern   = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z`)
 	listPattern   = regexp.MustCompile(`\{"namespaces":\[.*\]\}`)
 	therePattern  = regexp.MustCompile(`there is ([a-z0-9-]+(, )?)+\. POST`)
