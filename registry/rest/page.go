@@ -1,12 +1,11 @@
 package rest
 
 import (
-	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"sort"
 	"strconv"
-	"unicode/utf8"
 
 	"drey.dev/drey/registry"
 )
@@ -28,8 +27,8 @@ func readQuery(r *http.Request) (url.Values, error) {
 // exists throughout, also if the object of the token is deleted.
 func page(objects []registry.Object, query url.Values) (cut []registry.Object, next string, err error) {
 	if token := query.Get("continue"); token != "" {
-		last, err := base64.RawURLEncoding.DecodeString(token)
-		if err != nil || !utf8.Valid(last) {
+		last, err := hex.DecodeString(token)
+		if err != nil {
 			return nil, "", badRequest("continue is %q, which is not a token: use metadata.continue of the previous page, or omit it", token)
 		}
 		first := sort.Search(len(objects), func(i int) bool { return objects[i].Metadata.Name > string(last) })
@@ -47,5 +46,5 @@ func page(objects []registry.Object, query url.Values) (cut []registry.Object, n
 	if limit >= len(objects) {
 		return objects, "", nil
 	}
-	return objects[:limit], base64.RawURLEncoding.EncodeToString([]byte(objects[limit-1].Metadata.Name)), nil
+	return objects[:limit], hex.EncodeToString([]byte(objects[limit-1].Metadata.Name)), nil
 }

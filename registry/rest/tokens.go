@@ -1,8 +1,9 @@
 package rest
 
 import (
+	"fmt"
 	"net/http"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -19,6 +20,9 @@ type tokenDocument struct {
 	Role       access.Role `json:"role"`
 	CreateTime time.Time   `json:"createTime"`
 }
+
+// fullTokenName matches a name with its platform namespace, as in responses.
+var fullTokenName = regexp.MustCompile(`^namespaces/([^/]+)/apitokens/(.*)$`)
 
 // tokenPrefix returns the prefix of the names of tokens of a platform namespace.
 func tokenPrefix(namespace string) string { return namePrefix + namespace + "/apitokens/" }
@@ -59,9 +63,12 @@ func (s *server) createToken(r *http.Request) (response, error) {
 		return response{}, err
 	}
 	namespace := mux.Vars(r)["namespace"]
-	name := strings.TrimPrefix(sent.Name, tokenPrefix(namespace))
-	if strings.HasPrefix(name, namePrefix) {
-		return response{}, badRequest("name is %q, but the path has platform namespace %q: correct it, or use only the last part of the name", sent.Name, namespace)
+	name, warnings := sent.Name, []string(nil)
+	if parts := fullTokenName.FindStringSubmatch(name); parts != nil {
+		name = parts[2]
+		if parts[1] != namespace {
+			warnings = append(warnings, fmt.Sprintf("name is %s, but the path has platform namespace %q, which counts: correct it, or use only the last part of the name", excerpt(sent.Name), namespace))
+		}
 	}
 	o, secret, err := access.Issue(namespace, name, sent.Role)
 	if err != nil {
@@ -71,7 +78,11 @@ func (s *server) createToken(r *http.Request) (response, error) {
 	if err == nil {
 		s.audit(r, access.Create, o, 0)
 	}
-	return oneToken(http.StatusOK, secret)(o, err)
+	resp, err := oneToken(http.StatusOK, secret)(o, err)
+	if err == nil {
+		addWarnings(resp.header, warnings...)
+	}
+	return resp, err
 }
 
 func (s *server) deleteToken(r *http.Request) (response, error) {
