@@ -110,7 +110,7 @@ var startShared = sync.OnceValues(func() (*world, error) {
 	if audit, err = installed.NewAuditLog(dir); err != nil {
 		return nil, err
 	}
-	c, err := cluster.New(context.Background(), cluster.Options{APIServerArgs: audit.APIServerArgs()})
+	c, err := cluster.New(context.Background(), cluster.Options{APIServerArgs: audit.APIServerArgs(), KeepNamespaces: true})
 	if err != nil {
 		return nil, err
 	}

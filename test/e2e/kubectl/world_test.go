@@ -52,7 +52,7 @@ func newWorld(ctx context.Context, flink bool) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := cluster.New(ctx, cluster.Options{APIServerArgs: audit.APIServerArgs()})
+	c, err := cluster.New(ctx, cluster.Options{APIServerArgs: audit.APIServerArgs(), KeepNamespaces: true})
 	if err != nil {
 		return nil, err
 	}

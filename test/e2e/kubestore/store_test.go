@@ -32,7 +32,7 @@ type world struct {
 var shared = sync.OnceValues(func() (*world, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	c, err := cluster.New(ctx, cluster.Options{})
+	c, err := cluster.New(ctx, cluster.Options{KeepNamespaces: true})
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,10 @@ type Options struct {
 	APIServerArgs         []string
 	ControllerManagerArgs []string
 
+	// KeepNamespaces leaves the namespaces of ended tests to the end of the cluster. The deletion of a
+	// namespace lists and deletes every resource: a tenth of a second of a processor.
+	KeepNamespaces bool
+
 	// choosePorts replaces freePorts in tests of port conflicts.
 	choosePorts func() (ports, error)
 }

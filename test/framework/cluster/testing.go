@@ -88,7 +88,8 @@ func (c *Cluster) MustKubectl(t testing.TB, input string, args ...string) string
 const namespaceTimeout = 30 * time.Second
 
 // Namespace creates a namespace with a name derived from the test's. It returns when pods can
-// be created there. The namespace is deleted, without waiting, when the test ends.
+// be created there. The namespace is deleted, without waiting, when the test ends, unless the cluster
+// has [Options.KeepNamespaces].
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), namespaceTimeout)
@@ -101,6 +102,9 @@ func (c *Cluster) Namespace(t testing.TB) string {
 		t.Fatalf("create namespace: %v", err)
 	}
 	t.Cleanup(func() {
+		if c.options.KeepNamespaces {
+			return
+		}
 		err := namespaces.Delete(context.Background(), created.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Logf("delete namespace %s: %v", created.Name, err)
