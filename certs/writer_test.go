@@ -26,7 +26,7 @@ var simulated = rotation.Policy{CALifetime: 3 * time.Hour, LeafLifetime: time.Ho
 // staleness bounds the age of the configurations that an API server uses.
 const staleness = 90 * time.Second
 
-var seeds = flag.Int("seeds", 15, "how many random schedules to simulate")
+var seeds = flag.Int("seeds", 25, "how many random schedules to simulate")
 
 // TestRotationInvariant checks the invariant of package rotation under random schedules:
 // two leaders that crash between reads and writes, replicas and API servers with stale
