@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-full test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,8 +65,16 @@ SLOW_PACKAGES := ./hack/image/... ./test/framework/cluster/... ./test/framework/
 SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
-	go test -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	@$(MAKE) --no-print-directory -j3 test-main test-cel test-api
+
+# More packages at once than processors: the tests on a control plane wait for controllers.
+test-main:
+	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+
+test-cel:
 	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
+
+test-api:
 	go test -C test/e2e/rest -count=1 .
 
 test-full: binaries ## Run the slow tests that make test leaves out; takes minutes
