@@ -86,7 +86,7 @@ type fault struct {
 }
 
 func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte, held **inflight.Reservation) ([]byte, verdict.Reason, *fault) {
-	if !e.state.Synced() {
+	if !e.synced() {
 		return nil, "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
 	}
 	body, reservation, f := e.readReview(ctx, r, *buffer)

@@ -14,17 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"drey.dev/drey/inflight"
-	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
-// TargetLister reads the registry from memory; *registry.Index implements it.
-type TargetLister interface {
-	Targets(namespace string) []registry.Target
-	ByID(id string) (registry.Registered, bool)
-	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
+// Registry reads the registry from memory; *registry.Index implements it.
+type Registry interface {
+	verdict.Registry
 
 	// Synced reports whether the registry has been read.
 	Synced() bool
@@ -33,18 +30,12 @@ type TargetLister interface {
 // Owners reads the owners of workloads from the cluster.
 type Owners interface {
 	Finder
-
-	// HasUID reports from memory whether an id is the uid of a Flink workload.
-	HasUID(id string) bool
-
-	// Cluster returns from memory the Flink cluster in a namespace by its name as a label
-	// value.
-	Cluster(namespace, name string) (flink.Cluster, bool)
+	verdict.Workloads
 }
 
 // Options configure the webhooks. Registry and Log are required.
 type Options struct {
-	Registry    TargetLister
+	Registry    Registry
 	Owners      Owners                      // nil: none is found
 	HadTarget   func(namespace string) bool // whether a namespace has, or had, a target; nil: unknown
 	Log         *slog.Logger
@@ -66,7 +57,9 @@ type Trace func(r *http.Request, webhook string) (ctx context.Context, end func(
 
 // Webhooks is the state that the handlers share.
 type Webhooks struct {
-	state       state
+	state       verdict.Caches
+	synced      func() bool // the registry
+	owners      Owners      // nil: none is found
 	log         *slog.Logger
 	address     verdict.RegisterHint
 	exclude     []string
@@ -84,9 +77,12 @@ type Webhooks struct {
 // New returns the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		state: state{o.Registry, o.Owners, o.HadTarget}, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
+		state: verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
 		metrics: newMetrics(o.Metrics), trace: o.Trace, statesPath: o.StatesPath, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 		bodies: newReviewBudget(), draining: o.Draining,
+	}
+	if o.Owners != nil {
+		w.state.Running = o.Owners
 	}
 	if w.mode == nil {
 		w.mode = func(string) config.Mode { return config.Enforce }
@@ -100,39 +96,18 @@ func New(o Options) *Webhooks {
 	return w
 }
 
-// state joins the registry and the cluster.
-type state struct {
-	TargetLister
-	owners    Owners
-	hadTarget func(namespace string) bool
-}
-
-// HadTarget implements verdict.State.
-func (s state) HadTarget(namespace string) bool { return s.hadTarget != nil && s.hadTarget(namespace) }
-
-// HasUID implements verdict.State.
-func (s state) HasUID(id string) bool { return s.owners != nil && s.owners.HasUID(id) }
-
-// Cluster implements verdict.State.
-func (s state) Cluster(namespace, name string) (flink.Cluster, bool) {
-	if s.owners == nil {
-		return flink.Cluster{}, false
-	}
-	return s.owners.Cluster(namespace, name)
-}
-
 // ownerLookupTimeout bounds owner resolution per admission request. After it the request is
 // decided by the owners that were found.
 const ownerLookupTimeout = time.Second
 
 // withOwners resolves the owners of a recognized workload.
 func (w *Webhooks) withOwners(ctx context.Context, f flink.Workload) flink.Workload {
-	if w.state.owners == nil || !f.Recognized() {
+	if w.owners == nil || !f.Recognized() {
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownerLookupTimeout)
 	defer cancel()
-	f, complete := WithOwners(ctx, f, w.state.owners, w.state)
+	f, complete := WithOwners(ctx, f, w.owners, w.state)
 	if !complete {
 		w.metrics.unknown.Inc()
 	}

@@ -9,32 +9,6 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// State is the registry and cluster state that a decision depends on. All methods read
-// memory.
-type State interface {
-	// Targets returns the targets of a Kubernetes namespace, ordered by platform namespace.
-	// The caller must not change the slice.
-	Targets(namespace string) []registry.Target
-
-	// ByID returns the registered Deployment or SessionCluster with an id.
-	ByID(id string) (registry.Registered, bool)
-
-	// Linked returns the registered object that a workload in a Kubernetes namespace is a run
-	// of: the one with the stated id or name or, if stated is empty, the one with the name.
-	Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool)
-
-	// HadTarget reports whether drey has recorded that a Kubernetes namespace has or had a
-	// target.
-	HadTarget(namespace string) bool
-
-	// HasUID reports whether a Flink workload in the cluster has a UID.
-	HasUID(uid string) bool
-
-	// Cluster returns the Flink cluster with a name, in the form of a label value, in a
-	// namespace. It is read from the workload of its JobManager.
-	Cluster(namespace, name string) (flink.Cluster, bool)
-}
-
 // Verdict is the decision on one workload.
 type Verdict struct {
 	Allowed bool

@@ -26,6 +26,7 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/controllers/repair"
 	"drey.dev/drey/webhook/owners"
+	"drey.dev/drey/webhook/verdict"
 )
 
 func newAuditCommand() *cobra.Command {
@@ -137,7 +138,7 @@ func (a audit) failure(failOn string) error {
 }
 
 // inspector reads the cluster with the rights of the user.
-func (s *source) inspector(cmd *cobra.Command, known snapshot) (*repair.Inspector, error) {
+func (s *source) inspector(cmd *cobra.Command, known verdict.Caches) (*repair.Inspector, error) {
 	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
@@ -155,10 +156,10 @@ func (s *source) inspector(cmd *cobra.Command, known snapshot) (*repair.Inspecto
 	if err != nil {
 		return nil, err
 	}
-	if known.registered, err = registeredLabels(cmd.Context(), config); err != nil {
+	if known.Registered, err = registeredLabels(cmd.Context(), config); err != nil {
 		return nil, err
 	}
-	if known.owners, err = watchUIDs(cmd, finder, meta); err != nil {
+	if known.Running, err = watchUIDs(cmd, finder, meta); err != nil {
 		return nil, err
 	}
 	return &repair.Inspector{Client: client, Metadata: meta, Owners: finder, Known: known, Exclude: webhookconfig.SystemNamespaces}, nil
@@ -170,7 +171,7 @@ const cacheSyncTimeout = 10 * time.Second
 // watchUIDs fills the cache of the UIDs of all Flink workloads in the cluster, which no other
 // object may have as an id. It returns nil if the user cannot list Deployments in all
 // namespaces.
-func watchUIDs(cmd *cobra.Command, finder *owners.Owners, meta metadata.Interface) (ownerCache, error) {
+func watchUIDs(cmd *cobra.Command, finder *owners.Owners, meta metadata.Interface) (verdict.Workloads, error) {
 	_, err := meta.Resource(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}).List(cmd.Context(), metav1.ListOptions{Limit: 1})
 	if apierrors.IsForbidden(err) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "You cannot list Deployments in all namespaces: ids of pods were compared with those of the registry only.")

@@ -108,11 +108,11 @@ func (s *source) bindRegistry(cmd *cobra.Command) {
 }
 
 // read reads the manifests of -f and the registry.
-func (s *source) read(cmd *cobra.Command) ([]manifest.Manifest, snapshot, error) {
+func (s *source) read(cmd *cobra.Command) ([]manifest.Manifest, verdict.Caches, error) {
 	s.reader = manifest.Reader{Stdin: cmd.InOrStdin(), Command: cmd.CommandPath()}
 	manifests, among, err := s.input()
 	if err != nil {
-		return nil, snapshot{}, err
+		return nil, verdict.Caches{}, err
 	}
 	known, err := s.registry(cmd.Context(), cmd, among)
 	return manifests, known, err
@@ -141,7 +141,7 @@ func (s *source) input() (manifests []manifest.Manifest, among []statedObject, e
 // registry reads the registry of --targets, else that of [client.choose]. The
 // registry's objects among the manifests are applied to it; if they include a target
 // and no registry is given or found, they are the registry.
-func (s *source) registry(ctx context.Context, cmd *cobra.Command, among []statedObject) (snapshot, error) {
+func (s *source) registry(ctx context.Context, cmd *cobra.Command, among []statedObject) (verdict.Caches, error) {
 	objects, err := s.registered(ctx, cmd)
 	if err != nil && s.client.automatic && slices.ContainsFunc(among, func(s statedObject) bool { return s.Kind == registry.DeploymentTarget }) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Registry: the manifests alone; no other was readable: %v\n", cmp.Or(s.client.noCluster, err))
@@ -149,7 +149,7 @@ func (s *source) registry(ctx context.Context, cmd *cobra.Command, among []state
 		objects, err = nil, nil
 	}
 	if err != nil {
-		return snapshot{}, err
+		return verdict.Caches{}, err
 	}
 	return snapshotOf(ctx, server.PodNamespace(), objects, len(s.targets) == 0, among)
 }
@@ -247,7 +247,7 @@ func (s *source) registerHint() verdict.RegisterHint {
 }
 
 // live explains one object of the cluster, with its owners.
-func (s *source) live(ctx context.Context, reference string, known snapshot) ([]verdict.Explanation, error) {
+func (s *source) live(ctx context.Context, reference string, known verdict.Caches) ([]verdict.Explanation, error) {
 	config, err := s.client.kubectl.config()
 	if err != nil {
 		return nil, err
@@ -264,8 +264,8 @@ func (s *source) live(ctx context.Context, reference string, known snapshot) ([]
 	if err != nil {
 		return nil, err
 	}
-	known.owners = finder
-	if known.registered, err = registeredLabels(ctx, config); err != nil {
+	known.Running = finder
+	if known.Registered, err = registeredLabels(ctx, config); err != nil {
 		return nil, err
 	}
 	if w.Recognized() {

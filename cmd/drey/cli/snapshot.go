@@ -20,26 +20,8 @@ import (
 	v1 "drey.dev/drey/registry/kubestore/v1"
 	"drey.dev/drey/registry/memstore"
 	webhookconfig "drey.dev/drey/webhook/config"
-	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/verdict"
 )
-
-// snapshot implements verdict.State over a registry that was read once.
-type snapshot struct {
-	*registry.Index
-	owners     ownerCache                  // nil without a cluster
-	registered func(namespace string) bool // nil without a cluster
-}
-
-// ownerCache is the part of [owners.Owners] that reads its caches.
-type ownerCache interface {
-	HasUID(id string) bool
-	Cluster(namespace, name string) (flink.Cluster, bool)
-}
-
-// HadTarget implements verdict.State.
-func (s snapshot) HadTarget(namespace string) bool {
-	return s.registered != nil && s.registered(namespace)
-}
 
 // registeredLabels returns a function that reads, once for each namespace, whether it
 // has drey's label. A namespace that the user cannot read counts as registered.
@@ -60,17 +42,6 @@ func registeredLabels(ctx context.Context, config *rest.Config) (func(namespace 
 	}, nil
 }
 
-// HasUID implements verdict.State.
-func (s snapshot) HasUID(id string) bool { return s.owners != nil && s.owners.HasUID(id) }
-
-// Cluster implements verdict.State.
-func (s snapshot) Cluster(namespace, name string) (flink.Cluster, bool) {
-	if s.owners == nil {
-		return flink.Cluster{}, false
-	}
-	return s.owners.Cluster(namespace, name)
-}
-
 // statedObject is an object of the registry that a manifest states.
 type statedObject struct {
 	registry.Object
@@ -82,7 +53,7 @@ type statedObject struct {
 // to which the others may refer. The objects of manifests are then applied as upserts.
 // The lists of a live registry are not one consistent read: objects that refer to one
 // deleted in between are skipped.
-func snapshotOf(ctx context.Context, home string, objects []registry.Object, live bool, manifests []statedObject) (snapshot, error) {
+func snapshotOf(ctx context.Context, home string, objects []registry.Object, live bool, manifests []statedObject) (verdict.Caches, error) {
 	store := &idStore{Store: memstore.New()}
 	var namespaces []string
 	for _, o := range objects {
@@ -93,7 +64,7 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, liv
 	}
 	rules, err := registry.New(ctx, store, registry.Options{OwnNamespace: home, Namespaces: namespaces})
 	if err != nil {
-		return snapshot{}, err
+		return verdict.Caches{}, err
 	}
 	slices.SortStableFunc(objects, byReference)
 	for _, o := range objects {
@@ -103,18 +74,18 @@ func snapshotOf(ctx context.Context, home string, objects []registry.Object, liv
 			continue
 		}
 		if err != nil {
-			return snapshot{}, err
+			return verdict.Caches{}, err
 		}
 	}
 	slices.SortStableFunc(manifests, func(a, b statedObject) int { return byReference(a.Object, b.Object) })
 	for _, o := range manifests {
 		store.id = o.Metadata.ID
 		if _, _, err := rules.Put(ctx, o.Object, registry.Precondition{}, nil); err != nil {
-			return snapshot{}, fmt.Errorf("%s: %w", o.position, err)
+			return verdict.Caches{}, fmt.Errorf("%s: %w", o.position, err)
 		}
 	}
-	s := snapshot{Index: registry.NewIndex(home)}
-	return s, s.Follow(ctx, store)
+	index := registry.NewIndex(home)
+	return verdict.Caches{Registry: index}, index.Follow(ctx, store)
 }
 
 // idStore creates objects with the id that they have in the original registry, to which

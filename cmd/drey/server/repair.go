@@ -16,28 +16,9 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/webhook/controllers/namespacelabels"
 	"drey.dev/drey/webhook/controllers/repair"
-	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
-
-// knownState implements verdict.State over the registry's index and the caches of
-// the cluster.
-type knownState struct {
-	*registry.Index
-	ownerCache
-	registered *namespacelabels.Cache
-}
-
-// HadTarget implements verdict.State.
-func (k knownState) HadTarget(namespace string) bool { return k.registered.HadTarget(namespace) }
-
-// ownerCache is the part of [owners.Owners] that reads its caches.
-type ownerCache interface {
-	HasUID(id string) bool
-	Cluster(namespace, name string) (flink.Cluster, bool)
-}
 
 // newRepairer returns the controller that labels what admission missed.
 func (s *server) newRepairer(w watches) (*repair.Repairer, error) {
@@ -52,7 +33,7 @@ func (s *server) newRepairer(w watches) (*repair.Repairer, error) {
 		return nil, err
 	}
 	return repair.New(repair.Options{
-		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: w.owners, Known: knownState{s.index, w.owners, w.registered}, Exclude: s.options.excludedNamespaces()},
+		Inspector: &repair.Inspector{Client: client, Metadata: meta, Owners: w.owners, Known: verdict.Caches{Registry: s.index, Running: w.owners, Registered: w.registered.HadTarget}, Exclude: s.options.excludedNamespaces()},
 		Pods:      meta, HasTarget: s.hasTarget, Namespaces: s.index.Namespaces,
 		Observe: repairEvents(s.recorder, s.registryHint()), Log: s.log, Metrics: s.metrics,
 	}), nil
