@@ -3,10 +3,14 @@ package manifests
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chartutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/kubernetes"
 
 	"drey.dev/drey/test/framework/cluster"
 )
@@ -32,17 +36,13 @@ func TestHelmLifecycle(t *testing.T) {
 	}
 	install := action.NewInstall(&helm)
 	install.ReleaseName, install.Namespace = "drey", "drey-system"
-	withoutHook, err := chartutil.ReadValues([]byte("{uninstallHook: {enabled: false}}")) // without a kubelet it never completes
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := install.Run(load(t), withoutHook); err != nil {
+	if _, err := install.Run(load(t), nil); err != nil {
 		t.Fatal(err)
 	}
 	const path = "jsonpath={.webhooks[*].clientConfig.caBundle}"
 	kubectl("patch", "validatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "`+certificate+`"}]`)
 
-	values, err := chartutil.ReadValues([]byte("{mode: warn, replicas: 3, uninstallHook: {enabled: false}}"))
+	values, err := chartutil.ReadValues([]byte("{mode: warn, replicas: 3}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestHelmLifecycle(t *testing.T) {
 	if got := kubectl("get", "deployment", "drey", "-n", "drey-system", "-o", "jsonpath={.spec.replicas}"); got != "2" {
 		t.Errorf("after the rollback: got %s replicas, want 2", got)
 	}
-	if _, err := action.NewUninstall(&helm).Run("drey"); err != nil {
+	if _, err := action.NewUninstall(&helm).Run("drey"); err != nil { // without a kubelet, no pod of a hook would run
 		t.Fatal(err)
 	}
 	left := kubectl("get", "-A", "--ignore-not-found", "-o", "name", "-l", "app.kubernetes.io/name=drey",
@@ -80,6 +80,71 @@ func TestHelmLifecycle(t *testing.T) {
 		t.Errorf("after the uninstallation: got %s, want nothing", left)
 	}
 	kubectl("get", "deploymenttargets.drey.dev", "-A") // CRDs and registry are kept
+
+	// Into another namespace: the CRDs are those of the first release.
+	kubectl("create", "namespace", "other")
+	flags.Namespace = new("other")
+	if err := helm.Init(flags, "other", "secret", func(string, ...any) {}); err != nil {
+		t.Fatal(err)
+	}
+	again := action.NewInstall(&helm)
+	again.ReleaseName, again.Namespace = "drey", "other"
+	if _, err := again.Run(load(t), nil); err == nil || !strings.Contains(err.Error(), "meta.helm.sh/release-namespace") {
+		t.Errorf("without --take-ownership: got %v, want an error about the owner of the CRDs", err)
+	}
+	again = action.NewInstall(&helm)
+	again.ReleaseName, again.Namespace, again.TakeOwnership = "drey", "other", true
+	if _, err := again.Run(load(t), nil); err != nil {
+		t.Errorf("with --take-ownership: %v", err)
+	}
+}
+
+// TestHelmUninstallWindow: helm uninstall deletes the webhook configurations right after the
+// Service. Flink is denied in between.
+func TestHelmUninstallWindow(t *testing.T) {
+	c := cluster.Start(t)
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.KubeConfig, flags.Namespace = new(c.Kubeconfig()), new("drey-system")
+	var helm action.Configuration
+	if err := helm.Init(flags, "drey-system", "secret", func(string, ...any) {}); err != nil {
+		t.Fatal(err)
+	}
+	install := action.NewInstall(&helm)
+	install.ReleaseName, install.Namespace, install.CreateNamespace = "drey", "drey-system", true
+	if _, err := install.Run(load(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	client := kubernetes.NewForConfigOrDie(c.Config())
+	options := metav1.ListOptions{FieldSelector: "metadata.name=drey"}
+	services, err := client.CoreV1().Services("drey-system").Watch(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	webhooks, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Watch(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted := func(w watch.Interface) <-chan time.Time {
+		at := make(chan time.Time, 1)
+		go func() {
+			for event := range w.ResultChan() {
+				if event.Type == watch.Deleted {
+					at <- time.Now()
+				}
+			}
+		}()
+		return at
+	}
+	service, webhook := deleted(services), deleted(webhooks)
+	if _, err := action.NewUninstall(&helm).Run("drey"); err != nil {
+		t.Fatal(err)
+	}
+	from := <-service
+	window := (<-webhook).Sub(from)
+	t.Logf("the webhook configuration outlived the Service by %s", window)
+	if window > 10*time.Second {
+		t.Errorf("got %s, want seconds at most", window)
+	}
 }
 
 // certificate is a valid caBundle, which the API server requires: PEM in base64.

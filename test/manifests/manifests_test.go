@@ -153,7 +153,7 @@ extraArgs: [--log-level=debug]
 			}
 		}
 	}
-	off, err := render("drey-system", "{networkPolicy: {enabled: false}, podDisruptionBudget: {enabled: false}, crds: {install: false}, rbac: {create: false}, topologySpread: {enabled: false}, priorityClassName: '', uninstallHook: {enabled: false}}")
+	off, err := render("drey-system", "{networkPolicy: {enabled: false}, podDisruptionBudget: {enabled: false}, crds: {install: false}, rbac: {create: false}, topologySpread: {enabled: false}, priorityClassName: ''}")
 	if err != nil {
 		t.Fatal(err)
 	}
