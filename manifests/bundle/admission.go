@@ -13,7 +13,7 @@ import (
 func (o *Options) admission() ([]Object, error) {
 	exclude := append([]string{o.Namespace}, config.SystemNamespaces...)
 	client := config.ByService(o.Namespace, Name, webhookServicePort)
-	username := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, Name)
+	username := fmt.Sprintf("system:serviceaccount:%s:%s", o.Namespace, o.ServiceAccount)
 	validating := config.Validating(client, exclude)
 	if o.Store == Kubernetes {
 		validating.Webhooks = append(validating.Webhooks, config.ValidatingRegistry(client, username)...)

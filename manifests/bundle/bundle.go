@@ -39,6 +39,7 @@ const (
 // Options configure an installation. See [Defaults].
 type Options struct {
 	Namespace        string // drey's own, which its webhooks exclude
+	ServiceAccount   string // of the pods; policies name it
 	Image            string
 	Replicas         int32
 	Certs            string
@@ -53,7 +54,7 @@ type Options struct {
 // Defaults returns two replicas with the registry in the cluster and a self-signed
 // certificate, in mode enforce.
 func Defaults() Options {
-	return Options{Namespace: Namespace, Image: Image(), Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
+	return Options{Namespace: Namespace, ServiceAccount: Name, Image: Image(), Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
 }
 
 // The image of the release that the manifests run. The linker sets those of the program.
@@ -72,6 +73,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("invalid namespace %q: use lower-case letters, digits and hyphens", o.Namespace)
 	case strings.HasPrefix(o.Namespace, "kube-"):
 		return fmt.Errorf("invalid namespace %q: it is reserved for Kubernetes; use another, such as %s", o.Namespace, Namespace)
+	case len(validation.IsDNS1123Subdomain(o.ServiceAccount)) > 0:
+		return fmt.Errorf("invalid ServiceAccount %q: use lower-case letters, digits, hyphens and dots", o.ServiceAccount)
 	case o.Image == "":
 		return errors.New("no image: give one")
 	case o.Certs != SelfSigned && o.Certs != CertManager:

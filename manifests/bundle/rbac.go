@@ -44,7 +44,7 @@ const (
 // rbac returns the ServiceAccount, its roles and bindings.
 func (o *Options) rbac() ([]Object, error) {
 	all, err := convert(&corev1.ServiceAccount{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: o.meta(),
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.ServiceAccount, Labels: labels()},
 	})
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (o *Options) rbac() ([]Object, error) {
 		grants = append(grants, grant{name: RoleRegistry, rules: registryRules()})
 	}
 	for _, g := range grants {
-		made, err := g.objects(o.Namespace, Name)
+		made, err := g.objects(o.Namespace, o.ServiceAccount)
 		if err != nil {
 			return nil, err
 		}

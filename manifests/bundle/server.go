@@ -152,7 +152,7 @@ func (o *Options) pod() corev1.PodSpec {
 		}
 	}
 	pod := corev1.PodSpec{
-		ServiceAccountName: Name,
+		ServiceAccountName: o.ServiceAccount,
 		PriorityClassName:  priorityClass,
 		NodeSelector:       map[string]string{corev1.LabelOSStable: string(corev1.Linux)},
 		// The image sets the user. OpenShift's restricted-v2 sets one of the namespace's range,

@@ -109,6 +109,26 @@ func TestDiagnoseHealthy(t *testing.T) {
 	}
 }
 
+// TestDiagnoseChartValues: fields that values of the chart set are no finding.
+func TestDiagnoseChartValues(t *testing.T) {
+	f := healthy(t)
+	for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
+		for _, w := range f.Live[kind+"//drey"].Object["webhooks"].([]any) {
+			w.(map[string]any)["timeoutSeconds"] = int64(30)
+		}
+	}
+	spec := func(kind string) map[string]any {
+		return f.Live[doctor.Key(kind, "drey-system", "drey")].Object["spec"].(map[string]any)
+	}
+	spec("NetworkPolicy")["egress"] = []any{}
+	spec("PodDisruptionBudget")["maxUnavailable"] = "50%"
+	for _, found := range doctor.Diagnose(f) {
+		if found.Level != doctor.OK {
+			t.Errorf("%+v", found)
+		}
+	}
+}
+
 // TestDiagnoseFaults: each fault is found at its level, with its fix, and nothing else is.
 func TestDiagnoseFaults(t *testing.T) {
 	const webhooks = "MutatingWebhookConfiguration//drey"

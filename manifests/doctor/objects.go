@@ -19,7 +19,7 @@ func (d *diagnosis) reinstall() string {
 }
 
 // customized are the kinds whose fields admins change.
-var customized = []string{"ConfigMap", "Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace", "ResourceQuota"}
+var customized = []string{"ConfigMap", "Deployment", "ServiceAccount", "PersistentVolumeClaim", "Namespace", "ResourceQuota", "NetworkPolicy", "PodDisruptionBudget"}
 
 // exact are the admission kinds, in which a field that drey does not set may restrict what
 // they match.
@@ -60,7 +60,7 @@ func (d *diagnosis) objects() {
 
 // difference returns the path of the first field of live that differs from want, and whether
 // want does not have it. Such additional fields are allowed except in the kinds of exact.
-// The caBundle has a check of its own.
+// The caBundle has a check of its own, and the timeouts of webhooks are a value of the chart.
 func difference(want, live *unstructured.Unstructured) (at string, added bool) {
 	c := comparison{exact: slices.Contains(exact, want.GetKind())}
 	for _, field := range slices.Sorted(maps.Keys(want.Object)) {
@@ -85,7 +85,7 @@ func (c *comparison) differs(want, live any, path string) string {
 	case map[string]any:
 		l, _ := live.(map[string]any)
 		for _, key := range slices.Sorted(maps.Keys(w)) {
-			if key == "caBundle" {
+			if key == "caBundle" || key == "timeoutSeconds" {
 				continue
 			}
 			if at := c.differs(w[key], l[key], path+"."+key); at != "" {

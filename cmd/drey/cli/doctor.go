@@ -135,6 +135,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 		f.Options = withArgs(f.Options, c.Args)
 	}
 	f.Options.Replicas, f.Options.Image = *server.Spec.Replicas, f.Image
+	f.Options.ServiceAccount = cmp.Or(server.Spec.Template.Spec.ServiceAccountName, f.Options.ServiceAccount)
 	if stages, err := bundle.Stages(f.Options); err == nil {
 		for _, stage := range stages {
 			f.Expected = append(f.Expected, stage.Objects...)
