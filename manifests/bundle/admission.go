@@ -33,5 +33,13 @@ func (o *Options) admission() ([]Object, error) {
 		b.Labels = labels()
 		typed = append(typed, b)
 	}
-	return convert(typed...)
+	all, err := convert(typed...)
+	for _, object := range all {
+		object.SetAnnotations(with(map[string]string{syncWave: "1"}, object.GetAnnotations()))
+	}
+	return all, err
 }
+
+// syncWave is the annotation by which Argo CD applies the admission stage once the server is
+// ready, and deletes it first.
+const syncWave = "argocd.argoproj.io/sync-wave"
