@@ -3,11 +3,15 @@ package main
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -31,7 +35,22 @@ var (
 	releaseNamespace = placeholder{"a-release-namespace", "{{ .Release.Namespace }}"}
 	restURL          = placeholder{"https://a-rest-url", `{{ include "drey.restURL" . }}`}
 	targetNamespace  = placeholder{"a-target-namespace", "{{ . }}"} // in a range over namespaces
+	serviceAccount   = placeholder{"a-service-account", `{{ include "drey.serviceAccount" $ }}`}
 )
+
+// variable are the lines of objects that depend on values. INDENT is their indentation.
+var variable = []struct {
+	line *regexp.Regexp
+	text string
+}{
+	{regexp.MustCompile(`(?m)^ +app\.kubernetes\.io/name: drey$`), `{{- include "drey.labels" $ | nindent INDENT }}`},
+	{timeout(config.Timeout), `timeoutSeconds: {{ $.Values.webhooks.timeoutSeconds }}`},
+	{timeout(config.RegistryTimeout), `timeoutSeconds: {{ $.Values.webhooks.registryTimeoutSeconds }}`},
+}
+
+func timeout(d time.Duration) *regexp.Regexp {
+	return regexp.MustCompile(fmt.Sprintf(`(?m)^ +timeoutSeconds: %d$`, int(d.Seconds())))
+}
 
 // partials are the generated parts of the templates: YAML without the last line break.
 type partials struct {
@@ -121,6 +140,11 @@ func newPartials() (p partials, err error) {
 		}
 		*part.into = fill(text)
 	}
+	for _, configuration := range []*string{&p.Mutating, &p.Validating} {
+		if *configuration, err = withAnnotations(*configuration); err != nil {
+			return p, err
+		}
+	}
 	config, err := release(nil, bundle.Server, kind("ConfigMap"))
 	if err != nil {
 		return p, err
@@ -141,7 +165,7 @@ func mode(m config.Mode) func(*bundle.Options) {
 // release returns objects with placeholders for what a Helm release decides.
 func release(change func(*bundle.Options), stage string, match func(bundle.Object) bool) ([]bundle.Object, error) {
 	c, err := variant(func(o *bundle.Options) {
-		o.Namespace, o.RESTURL = releaseNamespace.token, restURL.token
+		o.Namespace, o.RESTURL, o.ServiceAccount = releaseNamespace.token, restURL.token, serviceAccount.token
 		if change != nil {
 			change(o)
 		}
@@ -167,11 +191,27 @@ func registryWebhooks() (string, error) {
 	return fill(text), err
 }
 
-// fill replaces placeholders by the expressions that they stand for.
+// withAnnotations adds the annotations of the values to a webhook configuration.
+func withAnnotations(configuration string) (string, error) {
+	const annotations = "\n  annotations:\n"
+	before, after, ok := strings.Cut(configuration, annotations)
+	if !ok {
+		return "", errors.New("a webhook configuration has no annotations")
+	}
+	return before + annotations + "    {{- with $.Values.webhooks.annotations }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n" + after, nil
+}
+
+// fill replaces placeholders and variable lines by the expressions that they stand for.
 func fill(text []byte) string {
 	filled := strings.TrimSuffix(string(text), "\n")
-	for _, p := range []placeholder{releaseNamespace, restURL, targetNamespace} {
+	for _, p := range []placeholder{releaseNamespace, restURL, targetNamespace, serviceAccount} {
 		filled = strings.ReplaceAll(filled, p.token, p.expression)
+	}
+	for _, v := range variable {
+		filled = v.line.ReplaceAllStringFunc(filled, func(line string) string {
+			indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+			return indent + strings.ReplaceAll(v.text, "INDENT", strconv.Itoa(len(indent)))
+		})
 	}
 	return filled
 }

@@ -99,7 +99,7 @@ func deploymentPatch(c cluster, volume bool) (any, error) {
 		container := pod["containers"].([]any)[0].(map[string]any)
 		templatePatch["spec"] = map[string]any{
 			"securityContext": map[string]any{"fsGroup": pod["securityContext"].(map[string]any)["fsGroup"]},
-			"containers": []any{map[string]any{"name": container["name"], "volumeMounts": container["volumeMounts"]}}, "volumes": pod["volumes"],
+			"containers":      []any{map[string]any{"name": container["name"], "volumeMounts": container["volumeMounts"]}}, "volumes": pod["volumes"],
 		}
 		patch["replicas"], patch["strategy"] = spec["replicas"], map[string]any{"type": "Recreate", "rollingUpdate": nil}
 	}

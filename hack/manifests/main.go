@@ -1,6 +1,7 @@
 // Command manifests writes the generated part of the folder manifests: the kustomize base
-// and overlays, and the chart's templates that have the webhook configurations, the
-// policies, the roles and the custom resource definitions.
+// and overlays, the chart's templates that have the webhook configurations, the policies,
+// the roles and the custom resource definitions, and the schema and the documentation of
+// the chart's values.
 package main
 
 import (
@@ -22,7 +23,7 @@ func main() {
 }
 
 func write(dir string) error {
-	files, err := generate()
+	files, err := generate(dir)
 	if err != nil {
 		return err
 	}
@@ -36,15 +37,15 @@ func write(dir string) error {
 
 const header = "# Written by `make manifests` from package manifests/bundle.\n"
 
-// generate returns the files by path below manifests.
-func generate() (map[string][]byte, error) {
+// generate returns the files by path below dir, the folder manifests.
+func generate(dir string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, add := range []func(map[string][]byte) error{addKustomize, addChart} {
 		if err := add(files); err != nil {
 			return nil, err
 		}
 	}
-	return files, nil
+	return files, addValues(files, func(path string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, path)) })
 }
 
 // cluster is the set of objects of one variant of drey.
