@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -73,6 +74,48 @@ func TestBinariesCached(t *testing.T) {
 	t.Chdir(filepath.Join(m.dir, "..", ".."))
 	if from, err := findModule(); err != nil || from != m {
 		t.Errorf("from another directory of the checkout: %v, %v; want %v", from, err, m)
+	}
+}
+
+// TestVersions: the modules are in the order of their versions, the newest last, and each has
+// a directory of its own in the cache.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	versions, err := Versions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := findModules()
+	if err != nil || len(versions) < 3 || len(all) != len(versions) {
+		t.Fatalf("got the versions %v of %d modules, %v; want three at least", versions, len(all), err)
+	}
+	newest, err := findModule()
+	if err != nil || all[len(all)-1] != newest {
+		t.Errorf("got %v last, %v; want %v", all[len(all)-1], err, newest)
+	}
+	keys := map[string]bool{}
+	minor := func(version string) (n int) {
+		_, err := fmt.Sscanf(version, "1.%d", &n)
+		if err != nil {
+			t.Errorf("version %q: %v", version, err)
+		}
+		return n
+	}
+	for i, m := range all {
+		keys[m.key()] = true
+		if m != newest && filepath.Base(m.dir) != versions[i] {
+			t.Errorf("%s builds Kubernetes %s", m.dir, m.kubernetes)
+		}
+		if i > 0 && minor(versions[i-1]) >= minor(versions[i]) {
+			t.Errorf("got the order %v", versions)
+		}
+	}
+	if len(keys) != len(all) {
+		t.Errorf("got %d directories in the cache for %d versions", len(keys), len(all))
+	}
+	_, err = BinariesOf(t.Context(), "1.1", io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "use one of "+strings.Join(versions, ", ")) {
+		t.Errorf("an unknown version: got %v, want the known ones", err)
 	}
 }
 

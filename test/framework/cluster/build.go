@@ -50,11 +50,11 @@ func build(ctx context.Context, m module, dir string, progress io.Writer) error 
 // goCommand returns a go command for all tools of the module. Every subcommand gets the
 // build flags, because staleness depends on them.
 func (m module) goCommand(ctx context.Context, subcommand string, flags ...string) *exec.Cmd {
-	major, minor, _ := strings.Cut(strings.TrimPrefix(m.kubernetes, "v"), ".")
-	minor, _, _ = strings.Cut(minor, ".")
+	major, minor, _ := strings.Cut(m.minor(), ".")
 	const version = " -X k8s.io/component-base/version."
 	args := append([]string{
 		subcommand, "-mod=readonly", "-trimpath", "-buildvcs=false",
+		"-tags=providerless", // before 1.31: without the clients of cloud providers
 		"-ldflags=-s -w" + version + "gitVersion=" + m.kubernetes + version + "gitMajor=" + major + version + "gitMinor=" + minor,
 	}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "tool")...)

@@ -8,7 +8,8 @@
 //	client := kubernetes.NewForConfigOrDie(c.Config())
 //
 // The binaries are built from Go modules in the versions of bin/go.mod and kept in the
-// user's cache directory. The first build takes minutes; run
+// user's cache directory. Older versions have modules below bin: set KUBEBUILDER_ASSETS to
+// the directory that `control-plane build --kubernetes 1.30` prints. The first build takes minutes; run
 // `go run ./test/framework/cluster/control-plane build` before the tests to see its progress
 // and to exclude it from the timeout of `go test`.
 //

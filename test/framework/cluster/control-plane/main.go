@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,8 +18,11 @@ import (
 
 const usage = `control-plane runs etcd, kube-apiserver and kube-controller-manager on loopback.
 
-  go run ./test/framework/cluster/control-plane build
-        build the binaries into the cache
+  go run ./test/framework/cluster/control-plane build [--kubernetes VERSION]
+        build the binaries of the newest or another version, such as 1.30, into the cache,
+        and print their directory, for KUBEBUILDER_ASSETS
+  go run ./test/framework/cluster/control-plane versions
+        print the versions, from the oldest to the newest
   go run ./test/framework/cluster/control-plane up [--kubeconfig FILE]
         run until Ctrl-C
 `
@@ -44,23 +48,47 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch flags.Arg(0) {
 	case "build":
-		return build(ctx)
-	case "up":
-		kubeconfig := flags.String("kubeconfig", filepath.Join(".drey", "kubeconfig"), "")
-		if err := flags.Parse(flags.Args()[1:]); err != nil {
+		version := flags.String("kubernetes", "", "")
+		if err := parseRest(flags); err != nil {
 			return err
 		}
-		if flags.NArg() > 0 {
-			return fmt.Errorf("unexpected argument %q; see --help", flags.Arg(0))
+		return build(ctx, *version)
+	case "versions":
+		versions, err := cluster.Versions()
+		if err == nil {
+			fmt.Println(strings.Join(versions, "\n"))
+		}
+		return err
+	case "up":
+		kubeconfig := flags.String("kubeconfig", filepath.Join(".drey", "kubeconfig"), "")
+		if err := parseRest(flags); err != nil {
+			return err
 		}
 		return up(ctx, *kubeconfig)
 	}
 	flags.Usage()
-	return errors.New("missing command: use build or up")
+	return errors.New("missing command: use build, versions or up")
 }
 
-func build(ctx context.Context) error {
-	dir, err := cluster.Binaries(ctx, os.Stderr)
+// parseRest parses the flags after the command.
+func parseRest(flags *flag.FlagSet) error {
+	if err := flags.Parse(flags.Args()[1:]); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see --help", flags.Arg(0))
+	}
+	return nil
+}
+
+// build builds the binaries of a version. Empty: those of [cluster.Binaries].
+func build(ctx context.Context, version string) (err error) {
+	var dir string
+	if version == "" {
+		dir, err = cluster.Binaries(ctx, os.Stderr)
+	} else {
+		dir, err = cluster.BinariesOf(ctx, version, os.Stderr)
+	}
 	if err != nil {
 		return err
 	}
