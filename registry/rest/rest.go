@@ -35,6 +35,8 @@ type Options struct {
 	// Access authenticates callers by their tokens. Nil: no authentication, every caller may do
 	// everything, for a server that listens on loopback only.
 	Access access.Authenticator
+	// Throttle limits wrong tokens; nil: a new one. The console shares it.
+	Throttle *access.Throttle
 
 	// AccessLog logs requests at info level, instead of debug.
 	AccessLog bool
@@ -55,9 +57,13 @@ const DefaultVVPVersion = "2.6.1"
 // New returns a handler that serves the API.
 func New(o Options) http.Handler {
 	limit := cmp.Or(o.MaxInFlight, 256)
+	throttle := o.Throttle
+	if throttle == nil {
+		throttle = access.NewThrottle()
+	}
 	s := &server{
 		registry: o.Registry, log: o.Log, build: o.Build, vvpVersion: cmp.Or(o.VVPVersion, DefaultVVPVersion), now: time.Now, metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
-		filter: filter{access: o.Access, throttle: access.NewThrottle(), inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
+		filter: filter{access: o.Access, throttle: throttle, inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
 	}
 	if o.AccessLog {
 		s.requestLevel = slog.LevelInfo
