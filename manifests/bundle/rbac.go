@@ -41,6 +41,10 @@ const (
 	roleFlink        = "flink"         // a Flink job, in a target namespace
 )
 
+// ConsoleSecret is the name of the Secret with the key of the console's cookies, which drey creates
+// in its namespace.
+const ConsoleSecret = "drey-console"
+
 // rbac returns the ServiceAccount, its roles and bindings.
 func (o *Options) rbac() ([]Object, error) {
 	all, err := convert(&corev1.ServiceAccount{
@@ -51,7 +55,7 @@ func (o *Options) rbac() ([]Object, error) {
 	}
 	grants := []grant{
 		{name: Name, rules: clusterRules()},
-		{namespace: o.Namespace, name: Name, rules: leaseRules()},
+		{namespace: o.Namespace, name: Name, rules: ownRules()},
 		{namespace: o.Namespace, name: RoleCertificates, rules: certRules(o.Certs)},
 		{name: roleMetrics, rules: []rule{{"Scrape metrics: bind this role to the ServiceAccount of Prometheus.", rbacv1.PolicyRule{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}}, unbound: true},
 	}
@@ -119,10 +123,13 @@ func registryRules() []rule {
 	}
 }
 
-func leaseRules() []rule {
+// ownRules are the rules for drey's own namespace, without those for certificates.
+func ownRules() []rule {
 	return []rule{
 		allow("Elect a leader. RBAC cannot restrict create by name.", creating, "coordination.k8s.io", "leases"),
 		allow("Hold the leases of the controllers and of the certificates.", []string{"get", "update"}, "coordination.k8s.io", "leases").named(Name, "drey-certs"),
+		allow("Create the Secret with the key that encrypts the console's cookies. RBAC cannot restrict create by name.", creating, "", "secrets"),
+		allow("Read the key in all replicas.", []string{"get"}, "", "secrets").named(ConsoleSecret),
 	}
 }
 

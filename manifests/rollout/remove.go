@@ -138,7 +138,7 @@ func (r *Rollout) remove(ctx context.Context, o bundle.Object) error {
 	return nil
 }
 
-// removeNamespace deletes drey's namespace with everything in it, or only drey's Secret and
+// removeNamespace deletes drey's namespace with everything in it, or only drey's Secrets and
 // leases if the namespace lacks drey's label or has the registry's volume.
 func (r *Rollout) removeNamespace(ctx context.Context, o bundle.Object, purge bool) error {
 	volumes := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}).Namespace(o.GetName())
@@ -182,7 +182,7 @@ func (r *Rollout) releaseNamespace(ctx context.Context, o bundle.Object) error {
 func (r *Rollout) removeCreated(ctx context.Context, namespace string) error {
 	for resource, names := range map[schema.GroupVersionResource][]string{
 		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: {bundle.Name, "drey-certs"},
-		{Version: "v1", Resource: "secrets"}:                              {"drey-certs"},
+		{Version: "v1", Resource: "secrets"}:                              {"drey-certs", bundle.ConsoleSecret},
 	} {
 		for _, name := range names {
 			err := r.client.Resource(resource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{DryRun: r.dryRun})

@@ -421,7 +421,7 @@ func TestRemoveForeignObject(t *testing.T) {
 				t.Errorf("%s: report %q", object, got)
 			}
 		}
-		for _, created := range []string{"leases/drey-system/drey", "secrets/drey-system/drey-certs"} {
+		for _, created := range []string{"leases/drey-system/drey", "secrets/drey-system/drey-certs", "secrets/drey-system/drey-console"} {
 			f.secondsOf(t, "delete "+created)
 		}
 	})

@@ -22,7 +22,10 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"drey.dev/drey/cmd/drey/tracing"
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
 	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/access"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/rest"
@@ -50,7 +53,13 @@ type server struct {
 	admitted func(namespace string) bool
 	observer workloads.Observer
 
+	inventory *inventory.Inventory // nil without a cluster
+	denials   *denials.History     // nil without a cluster
+	health    *healthReader        // for the console
+	closing   chan struct{}        // closed to end streams
+
 	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start
+	known        atomic.Pointer[knownState]      // nil before the webhooks start
 	certificates atomic.Pointer[certificates]    // of the webhooks; nil before they start
 	up           atomic.Bool                     // all parts have started
 	stopping     atomic.Bool
@@ -88,7 +97,7 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 			return nil, o.optionsError(err)
 		}
 	}
-	s := &server{options: o, log: log, cluster: config, metrics: prometheus.NewRegistry()}
+	s := &server{options: o, log: log, cluster: config, metrics: prometheus.NewRegistry(), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -117,11 +126,15 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
-	s.rest, err = s.newREST()
+	if config != nil {
+		s.inventory, s.denials = inventory.New(), denials.NewHistory()
+	}
+	s.rest, err = s.newREST(ctx)
 	return s, err
 }
 
-func (s *server) newREST() (http.Handler, error) {
+// newREST returns the REST API with the console.
+func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 	var err error
 	if s.rules, err = s.newRegistry(); err != nil {
 		return nil, err
@@ -130,10 +143,16 @@ func (s *server) newREST() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rest.New(rest.Options{
+	o := rest.Options{
 		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.config.REST.VVPVersion, Metrics: s.metrics,
-		Access: authenticator, AccessLog: s.options.config.REST.AccessLog,
-	}), nil
+		Access: authenticator, Throttle: access.NewThrottle(), AccessLog: s.options.config.REST.AccessLog,
+	}
+	api := rest.New(o)
+	pages, err := s.newConsole(ctx, api, o)
+	if err != nil {
+		return nil, err
+	}
+	return pages.Mount(api), nil
 }
 
 // newRegistry puts the rules over the store. With a cluster, workloads that run
@@ -197,6 +216,7 @@ func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error 
 	if err := s.serveHTTP(fail, s.options.config.REST.BindAddress, s.traces.REST(s.rest), secure); err != nil {
 		return fmt.Errorf("REST API: %w", err)
 	}
+	s.closers = append(s.closers, func() error { close(s.closing); return nil }) // before the server waits for requests
 	if err := s.serveMetrics(fail); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}

@@ -59,6 +59,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		stop()
 		return err
 	}
+	s.known.Store(&knownState{s.index, watches.owners, watches.registered})
 	objects, err := s.registryWebhook()
 	if err != nil {
 		stop()
