@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-console screenshots test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,13 @@ test-unit: ## Run the tests that need no control plane; takes seconds
 
 # The tests that make cover measures: make test-unit without the property tests.
 COVER = go test -cover -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/ -e /hack/image)
+
+test-console: ## Test the console in Chromium: every page and action, by keyboard, with axe
+	go test -C test/console -count=1 -timeout 15m .
+
+screenshots: ## Make the screenshots of docs/console.md
+	@rm -rf docs/images && mkdir -p docs/images
+	go test -C test/console -count=1 -timeout 15m -run TestScreenshots . -screenshots $(CURDIR)/docs/images
 
 cover: ## Print the coverage of the unit tests by package, and check that none is below its floor
 	@$(COVER) | go run ./hack/cover -floors hack/cover/floors.txt

@@ -33,6 +33,7 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/controllers/namespacelabels"
 	"drey.dev/drey/webhook/controllers/repair"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // server holds the parts of a running drey, and what to close at the end.
@@ -59,7 +60,7 @@ type server struct {
 	closing   chan struct{}        // closed to end streams
 
 	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start
-	known        atomic.Pointer[knownState]      // nil before the webhooks start
+	known        atomic.Pointer[verdict.Caches]  // nil before the webhooks start
 	certificates atomic.Pointer[certificates]    // of the webhooks; nil before they start
 	up           atomic.Bool                     // all parts have started
 	stopping     atomic.Bool
