@@ -48,7 +48,7 @@ demo: binaries build ## Demonstrate drey on a real control plane, and check the 
 	@go build -o bin/demo ./test/demo
 	@bin/demo
 
-run: binaries build ## Run a control plane with drey until Ctrl-C
+run: binaries build ## Run the demonstration, and keep drey and its console running until Ctrl-C
 	@go build -o bin/demo ./test/demo
 	@bin/demo --stay
 

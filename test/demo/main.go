@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	stay := flag.Bool("stay", false, "run the control plane and drey until Ctrl-C, without the demonstration")
+	stay := flag.Bool("stay", false, "run the control plane and drey until Ctrl-C, after the demonstration")
 	program := flag.String("drey", filepath.Join("bin", "drey"), "path of the drey binary")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,35 +50,37 @@ func run(ctx context.Context, program string, stay bool) (err error) {
 	defer func() { err = errors.Join(err, d.Stop()) }()
 	out.Detail("started in %s", time.Since(began).Round(100*time.Millisecond))
 
-	if stay {
-		return wait(ctx, c, d)
-	}
 	if err := (&demo{out, c, d}).run(ctx); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
 		return err
 	}
-	out.Heading("All results as expected after %s; stopping", time.Since(began).Round(100*time.Millisecond))
+	if stay {
+		return wait(ctx, c, d)
+	}
+	out.Heading("All results as expected after %s; stopping. make run keeps drey running, with its console", time.Since(began).Round(100*time.Millisecond))
 	return nil
 }
 
 // wait prints commands to try, and waits for Ctrl-C.
 func wait(ctx context.Context, c *cluster.Cluster, d *drey.Drey) error {
 	fmt.Printf(`
+The console, with what runs and what was denied: %[4]s/
+
 In another terminal, in this directory:
 
-  export KUBECONFIG=%s KUBECACHEDIR=%s
-  alias kubectl=%s
+  export KUBECONFIG=%[1]s KUBECACHEDIR=%[2]s
+  alias kubectl=%[3]s
 
-Register a namespace, and run Flink in it:
+Register another namespace, and run Flink in it:
 
-  kubectl create namespace staging
-  curl -X POST %s/api/v1/namespaces/default/deployment-targets -H 'Content-Type: application/json' -d '{"metadata":{"name":"myDeploymentTarget"},"spec":{"kubernetes":{"namespace":"staging"}}}'
-  kubectl apply -n staging -f test/demo/manifests/jobmanager.yaml && sleep 2 && kubectl get pods -n staging --show-labels
+  kubectl create namespace development
+  curl -X POST %[4]s/api/v1/namespaces/default/deployment-targets -H 'Content-Type: application/json' -d '{"metadata":{"name":"development"},"spec":{"kubernetes":{"namespace":"development"}}}'
+  kubectl apply -n development -f test/demo/manifests/jobmanager.yaml && sleep 2 && kubectl get pods -n development --show-labels
 
 The same manifest with -n default, which has no target, is denied.
-Metrics: %s/metrics
+Metrics: %[5]s/metrics
 Ctrl-C stops and removes everything.
 `, c.Kubeconfig(), filepath.Join(c.Dir(), "kubectl-cache"), c.Kubectl(), d.REST, d.Metrics)
 	<-ctx.Done()

@@ -290,6 +290,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 	w.call(t, 201, "POST", in+"deployments", `{"metadata":{"name":"d"},"spec":{"deploymentTargetName":"staging"}}`)
 	w.call(t, 201, "POST", "/namespaces/v1/namespaces", `{"name":"team-a"}`)
 	w.call(t, 409, "DELETE", in+"deployment-targets/staging", "")
+	w.checkConsole(t)
 
 	// Objects from before drey are labeled.
 	eventually.OK(t, soon, func() error {
@@ -504,6 +505,29 @@ func (w *world) call(t *testing.T, want int, method, path, body string) {
 	}
 }
 
+// checkConsole reads the console with the token, as an authenticating proxy does.
+func (w *world) checkConsole(t *testing.T) {
+	t.Helper()
+	w.call(t, 200, "GET", "/console/targets/default/staging", "")
+	eventually.OK(t, soon, func() error { // the leader may not be elected yet
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.rest+"/", nil)
+		if err != nil {
+			return err
+		}
+		request.Header = http.Header{"Accept": {"text/html"}, "Authorization": {"Bearer " + w.token}}
+		code, text, err := do(request)
+		for _, part := range []string{"custom resources", "of 2", "<dt>Leader</dt><dd>", "drey webhook CA, until"} {
+			if err == nil && (code != http.StatusOK || !strings.Contains(text, part)) {
+				err = fmt.Errorf("overview: got %d %s, want %q", code, text, part)
+			}
+		}
+		if err == nil && (strings.Contains(text, "not elected") || strings.Contains(text, "<dt>Unknown</dt>")) {
+			err = fmt.Errorf("overview: got %s, want a leader", text)
+		}
+		return err
+	})
+}
+
 // send sends an HTTP request with the token.
 func (w *world) send(t *testing.T, method, url, body string) (int, string) {
 	t.Helper()
@@ -513,16 +537,21 @@ func (w *world) send(t *testing.T, method, url, body string) (int, string) {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+w.token)
+	code, text, err := do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, text
+}
+
+func do(request *http.Request) (code int, text string, err error) {
 	response, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}).Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(body), err
 }
 
 func (w *world) run(t *testing.T, args ...string) (string, error) {
