@@ -98,6 +98,7 @@ func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte
 	if err != nil {
 		return nil, "", &fault{http.StatusBadRequest, err.Error()}
 	}
+	req.sender = sender(r)
 	answer := e.decide(ctx, req)
 	*buffer = answer.append(body[:0]) // the decoded request does not alias body
 	return *buffer, answer.reason, nil

@@ -26,7 +26,7 @@ func admit[T any](w *Webhooks, name string, effect effect, recognize func(*T, *r
 		answer := response{uid: r.UID, allowed: true, reason: v.Reason}
 		switch {
 		case !v.Allowed && effect.deny:
-			w.deny(&answer, v, name, r.DryRun)
+			deny(w, r, &answer, v, name)
 		case v.Allowed && effect.label:
 			answer.mismatches = v.Kept
 			w.metrics.labeled(v)
@@ -78,7 +78,7 @@ func validateUpdate[T any, P interface {
 		}
 		answer.reason = v.Reason
 		if !v.Allowed {
-			w.deny(&answer, v, name, r.DryRun)
+			deny(w, r, &answer, v, name)
 		}
 		return answer
 	}}

@@ -88,9 +88,16 @@ func (w *Webhooks) reviewObject(ctx context.Context, r *request[jsontext.Value])
 		answer.message, answer.reason = denial.Message, verdict.Reason(denial.Reason)
 	}
 	answer.retryable = answer.reason == verdict.Reason(registry.ReasonClusterUnavailable)
+	user := r.user()
 	w.metrics.denied(config.NameValidateRegistry, answer.reason, config.Enforce)
 	w.log.Info("object denied", "webhook", config.NameValidateRegistry, "reason", answer.reason, "operation", r.Operation, "kind", r.Kind.Kind,
-		"namespace", r.Namespace, "name", r.Name, "user", r.user().Username, "uid", r.UID, "error", err)
+		"namespace", r.Namespace, "name", r.Name, "user", user.Username, "uid", r.UID, "error", err)
+	if !r.DryRun && !answer.retryable {
+		w.observe(Denial{
+			User: user.Username, Groups: user.Groups, Operation: r.Operation, Kind: r.Kind.Kind, Namespace: r.Namespace, Name: r.Name,
+			PlatformNamespace: r.Namespace, Reason: answer.reason, Message: answer.message, Mode: config.Enforce, Sender: r.sender,
+		})
+	}
 	return answer
 }
 

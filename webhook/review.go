@@ -34,6 +34,8 @@ type request[T any] struct {
 	UserInfo  jsontext.Value `json:"userInfo"` // decoded on demand
 	Object    *T             `json:"object"`
 	OldObject *T             `json:"oldObject"`
+
+	sender string // see Denial.Sender
 }
 
 type kindName struct {

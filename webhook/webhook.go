@@ -42,7 +42,7 @@ type Options struct {
 	Address     verdict.RegisterHint               // the remedy in denials
 	Exclude     []string                           // Kubernetes namespaces that are skipped
 	Mode        func(namespace string) config.Mode // nil: config.Enforce everywhere
-	Observe     func(Denial)                       // receives denials in mode Audit; must not block; may be nil
+	Observe     func(Denial)                       // receives denials, in all modes, except those of dry runs; must not block; may be nil
 	Metrics     prometheus.Registerer              // may be nil
 	Objects     *Objects                           // validates drey's custom resources; nil: they are not served
 	Trace       Trace                              // starts a span per review; may be nil

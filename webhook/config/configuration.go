@@ -63,7 +63,7 @@ func Mutating(client Client, exclude []string) *admissionregistrationv1.Mutating
 			FailurePolicy:      new(admissionregistrationv1.Ignore),
 			ReinvocationPolicy: new(admissionregistrationv1.NeverReinvocationPolicy), // other webhooks change none of drey's labels
 			Rules:              s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
-			MatchPolicy: new(admissionregistrationv1.Equivalent), SideEffects: new(admissionregistrationv1.SideEffectClassNone),
+			MatchPolicy: new(admissionregistrationv1.Equivalent), SideEffects: new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
 			TimeoutSeconds: new(int32(Timeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
 		}
 	}
@@ -94,7 +94,7 @@ func Validating(client Client, exclude []string) *admissionregistrationv1.Valida
 			Name: name, ClientConfig: client(path),
 			FailurePolicy: new(admissionregistrationv1.Fail),
 			Rules:         s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
-			MatchPolicy: new(admissionregistrationv1.Equivalent), SideEffects: new(admissionregistrationv1.SideEffectClassNone),
+			MatchPolicy: new(admissionregistrationv1.Equivalent), SideEffects: new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
 			TimeoutSeconds: new(int32(Timeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
 		}
 	}

@@ -31,7 +31,7 @@ func (v Verdict) Message(hint RegisterHint) string {
 	switch v.Reason {
 	case NoDeploymentTarget:
 		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
-			namespace, hint.Command(namespace, cmp.Or(platformLabel(w), hint.PlatformNamespace)), recognizedBy(w))
+			namespace, v.Remedy(hint), recognizedBy(w))
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of several platform namespaces: %s. Set the label %s of the pods to one of them: %s . %s",
 			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, v.remedy(), recognizedBy(w))
@@ -39,6 +39,25 @@ func (v Verdict) Message(hint RegisterHint) string {
 		return v.conflictMessage(hint)
 	case LabelImmutable:
 		return v.immutableMessage()
+	}
+	return ""
+}
+
+// Remedy returns the command in [Verdict.Message] that corrects a denial, empty if the verdict
+// is to allow.
+func (v Verdict) Remedy(hint RegisterHint) string {
+	o := v.workload.Object
+	switch {
+	case v.Reason == NoDeploymentTarget:
+		return hint.Command(o.Namespace, cmp.Or(platformLabel(v.workload), hint.PlatformNamespace))
+	case v.Reason == LabelImmutable:
+		return fmt.Sprintf("kubectl delete pod %s -n %s", shellSafe(o.Name, "NAME"), o.Namespace)
+	case v.Reason == LabelConflict && !v.workload.Recognized():
+		return fmt.Sprintf("kubectl label --local -f FILE %s- -o yaml", v.conflict.Key)
+	case v.Reason == LabelConflict && v.isUpdate:
+		return fmt.Sprintf("kubectl drey explain %s/%s -n %s", strings.ToLower(o.Kind), o.Name, o.Namespace)
+	case v.Reason == LabelConflict, v.Reason == AmbiguousTarget:
+		return v.remedy()
 	}
 	return ""
 }
@@ -51,11 +70,11 @@ func (v Verdict) conflictMessage(hint RegisterHint) string {
 	}
 	switch {
 	case !v.workload.Recognized():
-		return fmt.Sprintf("%s in namespace %q may not have the label %s=%s: %s. Remove the label: kubectl label --local -f FILE %s- -o yaml",
-			describe(o), o.Namespace, l.Key, l.Value, cause, l.Key)
+		return fmt.Sprintf("%s in namespace %q may not have the label %s=%s: %s. Remove the label: %s",
+			describe(o), o.Namespace, l.Key, l.Value, cause, v.Remedy(hint))
 	case v.isUpdate:
-		return fmt.Sprintf("%s in namespace %q may not get the label %s=%s: %s. Leave the label out, and drey sets it. To see its value: kubectl drey explain %s/%s -n %s",
-			describe(o), o.Namespace, l.Key, l.Value, cause, strings.ToLower(o.Kind), o.Name, o.Namespace)
+		return fmt.Sprintf("%s in namespace %q may not get the label %s=%s: %s. Leave the label out, and drey sets it. To see its value: %s",
+			describe(o), o.Namespace, l.Key, l.Value, cause, v.Remedy(hint))
 	case l.Key == LabelPlatformNamespace:
 		return fmt.Sprintf("in namespace %q the label %s is %q, and %s: only %s has one. Remove the label, and drey sets it: %s ; or register one: %s . %s",
 			o.Namespace, l.Key, l.Value, cause, strings.Join(v.platform.candidates, ", "), v.remedy(), hint.Command(o.Namespace, l.Value), recognizedBy(v.workload))
@@ -75,8 +94,8 @@ func (v Verdict) immutableMessage() string {
 		changes = append(changes, change)
 	}
 	return fmt.Sprintf("the labels that identify a Flink pod are immutable, and this update of pod %q in namespace %q changes %s. "+
-		"Keep the labels or, to get new ones, have its controller replace the pod: kubectl delete pod %s -n %s",
-		o.Name, o.Namespace, strings.Join(changes, ", "), shellSafe(o.Name, "NAME"), o.Namespace)
+		"Keep the labels or, to get new ones, have its controller replace the pod: %s",
+		o.Name, o.Namespace, strings.Join(changes, ", "), v.Remedy(RegisterHint{}))
 }
 
 // describe returns the kind and the quoted name of an object.

@@ -97,6 +97,18 @@ func (v Verdict) Workload() flink.Workload { return v.workload }
 // Root returns the root owner of the workload.
 func (v Verdict) Root() flink.Root { return v.workload.Root }
 
+// PlatformNamespace returns the platform namespace of the workload; of one that is denied, the
+// only one with a target in its Kubernetes namespace. It is empty if there are several or none.
+func (v Verdict) PlatformNamespace() string {
+	switch {
+	case v.platform.hasTarget:
+		return v.platform.name
+	case len(v.platform.candidates) == 1:
+		return v.platform.candidates[0]
+	}
+	return ""
+}
+
 // Warning returns the warning for an allowed request, empty if there is none: a link to an
 // object that is not registered.
 func (v Verdict) Warning() string {
