@@ -33,7 +33,7 @@ func large(t testing.TB) *console.Server {
 	}
 	for i := range 1000 {
 		last := console.Now.Add(-time.Duration(i) * time.Minute)
-		s.Denials.Put(denials.Denial{User: fmt.Sprintf("user-%d", i%50), Kind: "Pod", Namespace: "web", Name: fmt.Sprint(i), Reason: "NoDeploymentTarget", Mode: "enforce", Message: "denied", Count: 1, First: last, Last: last})
+		s.Deny(denials.Denial{User: fmt.Sprintf("user-%d", i%50), Kind: "Pod", Namespace: "web", Name: fmt.Sprint(i), Reason: "NoDeploymentTarget", Mode: "enforce", Message: "denied", Count: 1, First: last, Last: last})
 	}
 	return s
 }

@@ -240,7 +240,7 @@ func TestEscaping(t *testing.T) {
 		Namespace: markup, PlatformNamespace: markup, Target: markup, Owner: inventory.Owner{Kind: markup, Name: markup}, Flavor: markup, Mode: markup, State: markup,
 		Kind: "Deployment", Name: markup, ID: markup, JobID: markup, Registered: true, Misplaced: true, MissingLabels: []string{markup}, ConflictingLabels: []string{markup}, Requests: inventory.Resources{Memory: 1 << 50},
 	})
-	s.Denials.Put(denials.Denial{
+	s.Deny(denials.Denial{
 		User: markup, Groups: []string{markup}, Kind: markup, Namespace: markup, Name: markup, Owner: denials.Owner{Kind: markup, Name: markup}, Operation: markup, PlatformNamespace: markup,
 		Reason: "NoDeploymentTarget", Message: markup, Remedy: markup, Mode: markup, Replica: markup, Last: console.Now, Count: 2,
 	})
@@ -385,7 +385,7 @@ func TestEvents(t *testing.T) {
 	if denied(500 * time.Millisecond) {
 		t.Error("an event of a topic that the page does not show")
 	}
-	s.Denials.Put(denials.Denial{Namespace: "web", Kind: "Pod", Name: "a"})
+	s.Deny(denials.Denial{Namespace: "web", Kind: "Pod", Name: "a"})
 	if !denied(time.Second) {
 		t.Error("no event of a new denial within a second")
 	}

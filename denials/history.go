@@ -7,32 +7,112 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"drey.dev/drey/feed"
 )
 
-// History is the table of denials. It is safe for concurrent use.
+// History is the table of denials: those of the shared document, and those of this replica
+// that are not written yet. It is safe for concurrent use.
 type History struct {
-	mu      sync.RWMutex
-	denials map[string]Denial // by key
+	replica string
+	dropped func()
+	now     func() time.Time
+	limits  limits
 	changes feed.Feed[string, Denial]
+
+	mu       sync.RWMutex
+	stored   map[string]Denial // of the document, by key
+	revision int64             // of the document
+	written  time.Time         // last write by this replica
+	writing  map[string]Denial // in a write that has not returned
+	pending  map[string]Denial // to be written next
+	urgent   bool              // pending has a key that readers do not know
+	wake     chan struct{}
 }
 
-// Change is a new, repeated or expired denial.
+// Change is a new or repeated denial, or one that is gone.
 type Change = feed.Change[Denial]
 
 // Subscription receives changes of denials.
 type Subscription = feed.Subscription[string, Denial]
 
-// NewHistory returns an empty history.
-func NewHistory() *History { return &History{denials: make(map[string]Denial)} }
+// NewHistory returns an empty history of a replica. dropped is called for each denial that
+// exceeds the limits of [History.Record]; it may be nil.
+func NewHistory(replica string, dropped func()) *History {
+	if dropped == nil {
+		dropped = func() {}
+	}
+	return &History{
+		replica: replica, dropped: dropped, now: time.Now, limits: newLimits(),
+		stored: make(map[string]Denial), pending: make(map[string]Denial), wake: make(chan struct{}, 1),
+	}
+}
 
-// Put adds or replaces a denial.
-func (h *History) Put(d Denial) {
+// Record adds a denial. It sets its times, count and replica, and truncates its texts. sender
+// identifies a client that may have forged the denial; empty: it cannot. New denials of one
+// sender and of one namespace are limited; repeated ones only count. It never blocks.
+func (h *History) Record(d Denial, sender string) {
+	d = d.truncated()
+	d.First = h.now().UTC().Truncate(time.Millisecond)
+	d.Last, d.Count, d.Replica = d.First, 1, h.replica
+	key := d.Key()
 	h.mu.Lock()
-	h.denials[d.Key()] = d
+	before, known := h.lookup(key)
+	if !known && (len(h.pending) >= maxDenials || !h.limits.allow(sender, d.Namespace, d.First)) {
+		h.mu.Unlock()
+		h.dropped()
+		return
+	}
+	if waiting, ok := h.pending[key]; ok {
+		h.pending[key] = combine(waiting, d)
+	} else {
+		h.pending[key] = d
+	}
+	h.urgent = h.urgent || !known
+	if known {
+		d = combine(before, d)
+	}
 	h.mu.Unlock()
-	h.changes.Publish(d.Key(), Change{Value: d})
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+	h.changes.Publish(key, Change{Value: d})
+}
+
+// lookup returns a denial with its counts in the document and of this replica.
+func (h *History) lookup(key string) (d Denial, ok bool) {
+	for _, part := range []map[string]Denial{h.stored, h.writing, h.pending} {
+		if p, found := part[key]; found && ok {
+			d = combine(d, p)
+		} else if found {
+			d, ok = p, true
+		}
+	}
+	return d, ok
+}
+
+// all returns all denials that are not expired.
+func (h *History) all() []Denial {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	oldest := h.now().Add(-Retention)
+	all := make([]Denial, 0, len(h.stored)+len(h.pending))
+	for i, part := range []map[string]Denial{h.stored, h.writing, h.pending} {
+		for key := range part {
+			if _, before := h.stored[key]; i > 0 && before {
+				continue
+			}
+			if _, before := h.writing[key]; i > 1 && before {
+				continue
+			}
+			if d, _ := h.lookup(key); d.Last.After(oldest) {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
 }
 
 // Subscribe returns a subscription to changes, which include denials that the reader may not
@@ -74,13 +154,11 @@ func (d Denial) position() string {
 func (h *History) selected(f Filter) ([]Denial, error) {
 	var all, found []Denial
 	text := strings.ToLower(f.Text)
-	h.mu.RLock()
-	for _, d := range h.denials {
+	for _, d := range h.all() {
 		if f.selects(d, text) {
 			all = append(all, d)
 		}
 	}
-	h.mu.RUnlock()
 	if f.Visible == nil {
 		return all, nil
 	}
@@ -100,6 +178,9 @@ func (h *History) selected(f Filter) ([]Denial, error) {
 	}
 	return found, nil
 }
+
+// Selects reports whether the fields of a filter match a denial, without its Visible.
+func (f Filter) Selects(d Denial) bool { return f.selects(d, strings.ToLower(f.Text)) }
 
 // selects reports whether the fields of a filter match, without its Visible.
 func (f Filter) selects(d Denial, lowerText string) bool {

@@ -4,6 +4,7 @@
 package inventory
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +31,7 @@ type Workload struct {
 	Kind       string `json:"kind,omitempty"`
 	Name       string `json:"name,omitempty"`
 	ID         string `json:"id,omitempty"`
-	Registered bool   `json:"registered,omitempty"`
+	Registered bool   `json:"registered,omitzero"`
 	JobID      string `json:"jobId,omitempty"`
 
 	Pods      int        `json:"pods"` // that are not terminated
@@ -39,7 +40,10 @@ type Workload struct {
 	Use       *Resources `json:"use,omitempty"` // nil without metrics.k8s.io
 	Since     time.Time  `json:"since"`         // creation of its root owner, else of its oldest pod
 
-	Misplaced         bool     `json:"misplaced,omitempty"`         // its namespace has no target
+	// ReadersNamespace is the platform namespace whose readers may see a workload without one.
+	ReadersNamespace string `json:"-"`
+
+	Misplaced         bool     `json:"misplaced,omitzero"`          // its namespace has no target
 	MissingLabels     []string `json:"missingLabels,omitempty"`     // keys that one of its pods lacks
 	ConflictingLabels []string `json:"conflictingLabels,omitempty"` // keys with different values on its pods, or another object's
 }
@@ -64,6 +68,10 @@ func (r Resources) Plus(o Resources) Resources {
 
 // Key identifies a workload in the inventory: NAMESPACE/KIND/NAME of the root owner.
 func (w Workload) Key() string { return w.Namespace + "/" + w.Owner.Kind + "/" + w.Owner.Name }
+
+// Readers returns the platform namespace whose readers may see the workload. Empty: only readers
+// of all platform namespaces.
+func (w Workload) Readers() string { return cmp.Or(w.PlatformNamespace, w.ReadersNamespace) }
 
 // Healthy reports whether nothing is wrong with the labels and the place of the workload.
 func (w Workload) Healthy() bool {

@@ -128,13 +128,13 @@ func (v *Inventory) selected(f Filter) ([]Workload, error) {
 		return all, nil
 	}
 	for _, w := range all {
-		may, known := visible[w.PlatformNamespace]
+		may, known := visible[w.Readers()]
 		if !known {
 			var err error
-			if may, err = f.Visible(w.PlatformNamespace); err != nil {
+			if may, err = f.Visible(w.Readers()); err != nil {
 				return nil, err
 			}
-			visible[w.PlatformNamespace] = may
+			visible[w.Readers()] = may
 		}
 		if may {
 			found = append(found, w)
@@ -142,6 +142,9 @@ func (v *Inventory) selected(f Filter) ([]Workload, error) {
 	}
 	return found, nil
 }
+
+// Selects reports whether the fields of a filter match a workload, without its Visible.
+func (f Filter) Selects(w Workload) bool { return f.selects(w, strings.ToLower(f.Text)) }
 
 // selects reports whether the fields of a filter match, without its Visible.
 func (f Filter) selects(w Workload, lowerText string) bool {

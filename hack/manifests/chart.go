@@ -99,7 +99,7 @@ func addChart(files map[string][]byte) error {
 
 func newPartials() (p partials, err error) {
 	p.Header = strings.TrimSuffix(header, "\n")
-	isCertRole, isRegistryRole, isPodPolicy := named(bundle.RoleCertificates), named(bundle.RoleRegistry), named(config.PodPolicy)
+	isCertRole, isRegistryRole, isPodPolicy := named(bundle.RoleCertificates), named(bundle.RoleRegistry, bundle.RoleDenials), named(config.PodPolicy)
 	inTarget := func(o bundle.Object) bool { return o.GetNamespace() == targetNamespace.token }
 	policy, binding := kind("ValidatingAdmissionPolicy"), kind("ValidatingAdmissionPolicyBinding")
 	for _, part := range []struct {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"drey.dev/drey/manifests/bundle"
 )
@@ -85,8 +86,8 @@ func kind(k string) func(bundle.Object) bool {
 	return func(o bundle.Object) bool { return o.GetKind() == k }
 }
 
-func named(name string) func(bundle.Object) bool {
-	return func(o bundle.Object) bool { return o.GetName() == name }
+func named(names ...string) func(bundle.Object) bool {
+	return func(o bundle.Object) bool { return slices.Contains(names, o.GetName()) }
 }
 
 func and(a, b func(bundle.Object) bool) func(bundle.Object) bool {

@@ -36,6 +36,7 @@ var (
 // The names of the roles other than Name.
 const (
 	RoleRegistry     = "drey-registry" // the custom resources of the registry
+	RoleDenials      = "drey-denials"  // the history of denials
 	RoleCertificates = "drey-certs"    // the serving certificate
 	roleMetrics      = "drey-metrics"  // GET /metrics; not bound
 	roleFlink        = "flink"         // a Flink job, in a target namespace
@@ -60,7 +61,7 @@ func (o *Options) rbac() ([]Object, error) {
 		{name: roleMetrics, rules: []rule{{"Scrape metrics: bind this role to the ServiceAccount of Prometheus.", rbacv1.PolicyRule{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}}, unbound: true},
 	}
 	if o.Store == Kubernetes {
-		grants = append(grants, grant{name: RoleRegistry, rules: registryRules()})
+		grants = append(grants, grant{name: RoleRegistry, rules: registryRules()}, grant{namespace: o.Namespace, name: RoleDenials, rules: denialRules()})
 	}
 	for _, g := range grants {
 		made, err := g.objects(o.Namespace, o.ServiceAccount)
@@ -108,7 +109,7 @@ func clusterRules() []rule {
 		all = append(all, allow(reason, verbs, c.Group, c.Resource))
 	}
 	return append(all,
-		allow("Record events: repaired pods, targets without a namespace, and denials in the modes warn and audit.", []string{"create", "patch"}, "", "events"),
+		allow("Record events: repaired pods, targets without a namespace, and denials.", []string{"create", "patch"}, "", "events"),
 		allow("Authenticate the bearer tokens of requests to the REST API and to /metrics.", creating, "authentication.k8s.io", "tokenreviews"),
 		allow("Authorize these requests.", creating, "authorization.k8s.io", "subjectaccessreviews"),
 		allow("Write the caBundles of drey's own webhooks, and the tokens in their paths.", append(watching[:3:3], "patch"),
@@ -130,6 +131,14 @@ func ownRules() []rule {
 		allow("Hold the leases of the controllers and of the certificates.", []string{"get", "update"}, "coordination.k8s.io", "leases").named(Name, "drey-certs"),
 		allow("Create the Secret with the key that encrypts the console's cookies. RBAC cannot restrict create by name.", creating, "", "secrets"),
 		allow("Read the key in all replicas.", []string{"get"}, "", "secrets").named(ConsoleSecret),
+	}
+}
+
+// denialRules are the rules for the history of denials, which the embedded store has in a file.
+func denialRules() []rule {
+	return []rule{
+		allow("Create the history of denials. RBAC cannot restrict create by name.", creating, "", "configmaps"),
+		allow("Share it among replicas.", append(watching[:3:3], "update"), "", "configmaps").named("drey-denials"),
 	}
 }
 

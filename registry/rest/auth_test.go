@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/access"
 	"drey.dev/drey/registry/memstore"
@@ -23,6 +25,10 @@ type guarded struct {
 	rules  *registry.Registry
 	log    *bytes.Buffer
 	tokens map[string]string // secrets by caller
+
+	workloads *inventory.Inventory
+	denials   *denials.History
+	closing   chan struct{}
 }
 
 func newGuarded(t *testing.T) *guarded {
@@ -32,7 +38,7 @@ func newGuarded(t *testing.T) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guarded{rules: rules, log: &bytes.Buffer{}, tokens: map[string]string{"no token": "", "unknown token": "drey_stranger_secret", "malformed token": "drey_"}}
+	g := &guarded{workloads: observedWorkloads(), denials: observedDenials(), closing: make(chan struct{}), rules: rules, log: &bytes.Buffer{}, tokens: map[string]string{"no token": "", "unknown token": "drey_stranger_secret", "malformed token": "drey_"}}
 	for who, in := range map[string]string{"viewer": "team-a", "editor": "team-a", "owner": "team-a", "other owner": "team-b", "global owner": registry.Everywhere, "global viewer": registry.Everywhere} {
 		role := access.Role(who[strings.LastIndexByte(who, ' ')+1:])
 		o, secret, err := access.Issue(in, strings.NewReplacer(" ", "-", "'", "").Replace(who), role)
@@ -48,7 +54,7 @@ func newGuarded(t *testing.T) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Server = httptest.NewServer(rest.New(rest.Options{Registry: rules, Log: slog.New(slog.NewTextHandler(g.log, nil)), Access: access.Any{known}}))
+	g.Server = httptest.NewServer(rest.New(rest.Options{Registry: rules, Log: slog.New(slog.NewTextHandler(g.log, nil)), Access: access.Any{known}, Inventory: g.workloads, Denials: g.denials, Closing: g.closing}))
 	t.Cleanup(g.Close)
 	return g
 }

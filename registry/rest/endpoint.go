@@ -18,6 +18,8 @@ type response struct {
 	status int
 	body   any
 	header http.Header
+
+	stream func(http.ResponseWriter, *http.Request) // writes the response instead
 }
 
 // endpoint serves a path: it calls the handler of the method, or fallback, writes the response and
@@ -42,6 +44,11 @@ func (s *server) endpoint(route string, m methods, fallback func(*http.Request) 
 			}
 		}
 		w.Header().Set("X-Request-Id", id)
+		if resp.stream != nil {
+			s.metrics.counted(route, r.Method, resp.status)
+			resp.stream(w, r)
+			return
+		}
 		resp.send(w, accepted{
 			yaml: err == nil && prefersYAML(r.Header.Get("Accept")),
 			gzip: acceptsGzip(r.Header.Get("Accept-Encoding")),
@@ -96,11 +103,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) observe(route, method string, status int, d time.Duration) {
+	m.duration.WithLabelValues(route, m.counted(route, method, status)).Observe(d.Seconds())
+}
+
+// counted counts a request, and returns the label value of its method.
+func (m *metrics) counted(route, method string, status int) string {
 	switch method { // bounds the cardinality
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
 		method = "other"
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(route, method).Observe(d.Seconds())
+	return method
 }

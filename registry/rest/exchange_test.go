@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/memstore"
 	"drey.dev/drey/registry/rest"
@@ -35,6 +38,17 @@ func TestQuotaExchange(t *testing.T) {
 	(&exchange.Player{URL: server.URL, Update: *update}).Play(t, "testdata/quota/quota.http")
 }
 
+// TestObserveExchange plays testdata/observe against a server with workloads and denials.
+func TestObserveExchange(t *testing.T) {
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Inventory: observedWorkloads(), Denials: observedDenials()}))
+	t.Cleanup(server.Close)
+	(&exchange.Player{URL: server.URL, Update: *update}).Play(t, "testdata/observe/observe.http")
+}
+
 func newServer(t testing.TB) *httptest.Server {
 	t.Helper()
 	return newServerWith(t, registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a"}})
@@ -52,4 +66,36 @@ func newServerWith(t testing.TB, o registry.Options) *httptest.Server {
 	}))
 	t.Cleanup(server.Close)
 	return server
+}
+
+// observedWorkloads has workloads of two platform namespaces, and a misplaced one.
+func observedWorkloads() *inventory.Inventory {
+	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	v := inventory.New()
+	v.Put(inventory.Workload{
+		Namespace: "flink", PlatformNamespace: "team-a", Target: "prod", Owner: inventory.Owner{Kind: "FlinkDeployment", Name: "orders", UID: "a1"}, Flavor: "native", Mode: "application", State: "Running",
+		Kind: "Deployment", Name: "orders", ID: "a1", JobID: "7a0c0e1d-2b3a-5958-8776-655443322110", Pods: 3, PodsReady: 2, Requests: inventory.Resources{MilliCPU: 1500, Memory: 3 << 30},
+		Use: &inventory.Resources{MilliCPU: 700, Memory: 2 << 30}, Since: since,
+	})
+	v.Put(inventory.Workload{
+		Namespace: "flink", PlatformNamespace: "team-b", Target: "prod", Owner: inventory.Owner{Kind: "Deployment", Name: "sql-jobmanager", UID: "b1"}, Flavor: "docs", Mode: "session", State: "Running",
+		Kind: "SessionCluster", Name: "sql", ID: "b1", Pods: 2, PodsReady: 2, Requests: inventory.Resources{MilliCPU: 500, Memory: 1 << 30}, Since: since, MissingLabels: []string{"sessionClusterId"},
+	})
+	v.Put(inventory.Workload{Namespace: "default", Owner: inventory.Owner{Kind: "Deployment", Name: "stray"}, Pods: 1, Since: since, Misplaced: true})
+	v.SetSynced()
+	return v
+}
+
+// observedDenials has a denial of team-a, and one without a platform namespace.
+func observedDenials() *denials.History {
+	h := denials.NewHistory("drey-0", nil)
+	h.Record(denials.Denial{
+		User: "alice", Groups: []string{"developers"}, Operation: "CREATE", Kind: "Deployment", Namespace: "default", Name: "stray", Reason: "NoDeploymentTarget",
+		Message: "no target. Register it: COMMAND", Remedy: "COMMAND", Mode: "enforce",
+	}, "")
+	h.Record(denials.Denial{
+		User: "bob", Operation: "CREATE", Kind: "Pod", Namespace: "flink", Name: "orders-*", Owner: denials.Owner{Kind: "Deployment", Name: "orders"}, PlatformNamespace: "team-a",
+		Reason: "LabelConflict", Message: "conflict", Mode: "audit",
+	}, "")
+	return h
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/access"
 )
@@ -31,6 +33,15 @@ type Options struct {
 	VVPVersion string
 
 	Metrics prometheus.Registerer // nil: no metrics
+
+	// Inventory has the workloads of the cluster; nil: there is no cluster.
+	Inventory *inventory.Inventory
+
+	// Denials has the history of denials; nil: there is no cluster.
+	Denials *denials.History
+
+	// Closing is closed when the server shuts down, which ends streams; nil: never.
+	Closing <-chan struct{}
 
 	// Access authenticates callers by their tokens. Nil: no authentication, every caller may do
 	// everything, for a server that listens on loopback only.
@@ -65,6 +76,7 @@ func New(o Options) http.Handler {
 		registry: o.Registry, log: o.Log, build: o.Build, vvpVersion: cmp.Or(o.VVPVersion, DefaultVVPVersion), now: time.Now, metrics: newMetrics(o.Metrics), requestLevel: slog.LevelDebug,
 		filter: filter{access: o.Access, throttle: throttle, inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
 	}
+	s.inventory, s.denials, s.closing, s.streams = o.Inventory, o.Denials, o.Closing, newLimiter(maxStreams)
 	if o.AccessLog {
 		s.requestLevel = slog.LevelInfo
 	}
@@ -100,6 +112,7 @@ func New(o Options) http.Handler {
 		methods{http.MethodGet: s.listTokens, http.MethodPost: s.createToken})
 	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens/{name}", resource{kind: registry.APIToken, name: "name"},
 		methods{http.MethodGet: s.getToken, http.MethodDelete: s.deleteToken})
+	s.routeObserve(r)
 	s.routeDescription(r)
 	r.NotFoundHandler = s.endpoint("none", methods{}, s.notFound)
 	return r
@@ -114,6 +127,10 @@ type Build struct {
 
 type server struct {
 	registry     *registry.Registry
+	inventory    *inventory.Inventory // nil without a cluster
+	denials      *denials.History     // nil without a cluster
+	closing      <-chan struct{}
+	streams      *limiter
 	log          *slog.Logger
 	build        Build
 	vvpVersion   string
@@ -138,7 +155,7 @@ func (s *server) route(r *mux.Router, path string, res resource, m methods) {
 func (s *server) notFound(r *http.Request) (response, error) {
 	message := "the path does not exist: the API description is at /swagger/"
 	if base := versionPattern.FindString(r.URL.Path); base != "" && !slices.Contains(served, base) {
-		message = fmt.Sprintf("drey does not serve %s: it serves %s of Ververica Platform, described at /swagger/", base, strings.Join(served, ", "))
+		message = fmt.Sprintf("drey does not serve %s: it serves %s, described at /swagger/", base, strings.Join(served, ", "))
 	}
 	return response{}, &problem{http.StatusNotFound, registry.ReasonNotFound, message}
 }
@@ -147,7 +164,7 @@ func (s *server) notFound(r *http.Request) (response, error) {
 var versionPattern = regexp.MustCompile(`^/[a-z-]{1,40}/v[0-9][0-9a-z]{0,20}\b`)
 
 // served are the APIs and versions that drey serves.
-var served = []string{"/api/v1", "/namespaces/v1", "/apitokens/v1"}
+var served = []string{"/api/v1", "/namespaces/v1", "/apitokens/v1", "/drey/v1"}
 
 func (s *server) status(*http.Request) (response, error) {
 	return response{status: http.StatusOK, body: map[string]any{

@@ -13,6 +13,9 @@ import (
 // RegistryFile is the path of the embedded registry below a data directory.
 func RegistryFile(dataDir string) string { return filepath.Join(dataDir, "registry.db") }
 
+// denialsFile is the path of the history of denials below a data directory.
+func denialsFile(dataDir string) string { return filepath.Join(dataDir, "denials.json.gz") }
+
 // AdminSocket is the path of the Unix socket of a running drey. Its mode 0600
 // limits it to the owner of the data directory.
 func AdminSocket(dataDir string) string { return filepath.Join(dataDir, "admin.sock") }

@@ -128,7 +128,7 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
 	if config != nil {
-		s.inventory, s.denials = inventory.New(), denials.NewHistory()
+		s.inventory = inventory.New()
 	}
 	s.rest, err = s.newREST(ctx)
 	return s, err
@@ -140,6 +140,9 @@ func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 	if s.rules, err = s.newRegistry(); err != nil {
 		return nil, err
 	}
+	if s.denials, err = s.newDenials(); err != nil {
+		return nil, err
+	}
 	authenticator, err := s.authenticator(context.Background(), s.rules)
 	if err != nil {
 		return nil, err
@@ -147,6 +150,7 @@ func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 	o := rest.Options{
 		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.config.REST.VVPVersion, Metrics: s.metrics,
 		Access: authenticator, Throttle: access.NewThrottle(), AccessLog: s.options.config.REST.AccessLog,
+		Denials: s.denials, Closing: s.closing,
 	}
 	api := rest.New(o)
 	pages, err := s.newConsole(ctx, api, o)

@@ -25,7 +25,7 @@ type watches struct {
 	owners     *owners.Owners
 	modes      *modes.Modes
 	registered *namespacelabels.Cache
-	audited    *auditEvents
+	denied     *denialEvents
 }
 
 // watchCluster starts the caches, which run until ctx ends, and waits for their
@@ -79,8 +79,13 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	if w.registered, err = namespacelabels.NewCache(client, s.log); err != nil {
 		return watches{}, err
 	}
-	w.audited = newAuditEvents(s.recorder, client, s.log)
-	s.parts.Go(func() { w.audited.run(ctx) })
+	w.denied = newDenialEvents(s.recorder, client, s.log)
+	history, err := s.denialStore()
+	if err != nil {
+		return watches{}, err
+	}
+	s.parts.Go(func() { w.denied.run(ctx) })
+	s.parts.Go(func() { s.denials.Run(ctx, history, s.log) })
 	s.parts.Go(func() { w.owners.Run(ctx) })
 	s.parts.Go(func() { w.registered.Run(ctx) })
 	s.parts.Go(func() { w.modes.Run(ctx) })
@@ -112,7 +117,7 @@ func newRecorder(ctx context.Context, config *rest.Config) (record.EventRecorder
 // apiVersions of the kinds that events refer to: kubectl describe selects events by
 // kind and name.
 var apiVersions = map[string]string{
-	"Pod": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "ReplicaSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
+	"Pod": "v1", "Namespace": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "ReplicaSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
 	"ReplicationController": "v1", "Rollout": "argoproj.io/v1alpha1",
 	"FlinkDeployment": "flink.apache.org/v1beta1", "FlinkSessionJob": "flink.apache.org/v1beta1", "FlinkBlueGreenDeployment": "flink.apache.org/v1beta1",
 	"FlinkCluster": "flinkoperator.k8s.io/v1beta1", "FlinkApplication": "flink.k8s.io/v1beta1",

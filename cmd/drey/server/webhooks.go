@@ -67,7 +67,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	}
 	server, err := serving.New(s.options.config.Webhooks.BindAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
-		Draining: s.stopping.Load, Observe: watches.audited.observe, Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
+		Draining: s.stopping.Load, Observe: s.recordDenial(watches.denied), Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
 		Address: s.registryHint(), Objects: objects, StatesPath: certificate.StatesPath,
 	}).Handlers())
 	if err != nil {

@@ -47,6 +47,14 @@ type Server struct {
 
 	tokens  int // issued
 	objects int // created
+	denied  denials.Document
+}
+
+// Deny adds denials to the history, newest first as the history lists them.
+func (s *Server) Deny(all ...denials.Denial) {
+	s.denied.Revision++
+	s.denied.Denials = append(s.denied.Denials, all...)
+	s.Denials.Load(s.denied)
 }
 
 // Log is the log of the server.
@@ -88,7 +96,7 @@ func Start(t testing.TB, o Options) *Server {
 		Now:     func() time.Time { return Now },
 	}
 	if !o.NoCluster {
-		s.Inventory, s.Denials = inventory.New(), denials.NewHistory()
+		s.Inventory, s.Denials = inventory.New(), denials.NewHistory("drey-0", func() {})
 		s.Inventory.SetSynced()
 		options.Inventory, options.Denials = s.Inventory, s.Denials
 	}

@@ -103,6 +103,6 @@ func (s *Server) fill(t testing.TB, cluster bool) {
 		}
 		d.Last = Now.Add(-time.Duration(i*i*47+3) * time.Minute)
 		d.First, d.Replica = d.Last.Add(-time.Duration(d.Count-1)*7*time.Minute), "drey-6f7c9d8b54-zq4lm"
-		s.Denials.Put(d)
+		s.Deny(d)
 	}
 }

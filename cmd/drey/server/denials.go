@@ -1,0 +1,54 @@
+package server
+
+import (
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"drey.dev/drey/denials"
+	"drey.dev/drey/denials/configmap"
+	"drey.dev/drey/denials/file"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/webhook"
+)
+
+// newDenials returns the history of denials, which is empty until the webhooks serve.
+func (s *server) newDenials() (*denials.History, error) {
+	replica, err := os.Hostname() // the name of the pod
+	if err != nil {
+		return nil, err
+	}
+	dropped := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "drey_denials_unrecorded_total", Help: "Denials that are missing in the history because there were too many new ones.",
+	})
+	s.metrics.MustRegister(dropped)
+	return denials.NewHistory(replica, dropped.Inc), nil
+}
+
+// denialStore returns where the history of denials is kept: in a ConfigMap that all replicas
+// share or, with the embedded store, in a file.
+func (s *server) denialStore() (denials.Store, error) {
+	if s.embedded != nil {
+		return file.New(denialsFile(s.options.config.Registry.DataDir)), nil
+	}
+	return configmap.New(s.cluster, s.options.config.Namespace)
+}
+
+// recordDenial is for [webhook.Options]. It never blocks.
+func (s *server) recordDenial(events *denialEvents) func(webhook.Denial) {
+	_, inCluster := s.store.(*kubestore.Store)
+	return func(d webhook.Denial) {
+		record := denials.Denial{
+			User: d.User, Groups: d.Groups, Operation: d.Operation, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name, PlatformNamespace: d.PlatformNamespace,
+			Reason: string(d.Reason), Message: d.Message, Remedy: d.Remedy, Mode: string(d.Mode),
+		}
+		if d.Root.Name != d.Name || d.Root.Kind != d.Kind {
+			record.Owner = denials.Owner(d.Root)
+		}
+		if record.PlatformNamespace == "" && inCluster { // RBAC of the Kubernetes namespace governs the platform namespace of its name
+			record.PlatformNamespace = d.Namespace
+		}
+		s.denials.Record(record, d.Sender)
+		events.observe(d, record.Key())
+	}
+}

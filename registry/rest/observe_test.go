@@ -1,0 +1,133 @@
+package rest_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
+	"drey.dev/drey/registry/rest"
+)
+
+// TestObserveVisible: a caller sees the workloads, totals and denials of the platform namespaces
+// that it may read, and those without one if it may read all.
+func TestObserveVisible(t *testing.T) {
+	g := newGuarded(t)
+	for caller, want := range map[string]struct{ workloads, denials int }{
+		"viewer": {1, 1}, "owner": {1, 1}, "other owner": {1, 0}, "global viewer": {3, 2}, "global owner": {3, 2},
+	} {
+		for path, n := range map[string]int{"workloads": want.workloads, "usage": want.workloads, "denials": want.denials} {
+			status, text, _ := g.call(t, "GET", "/drey/v1/"+path, g.tokens[caller], "")
+			var list struct {
+				Metadata struct{ Total int }
+				Items    []struct{ PlatformNamespace string }
+			}
+			if err := json.Unmarshal([]byte(text), &list); err != nil || status != http.StatusOK || len(list.Items) != n || list.Metadata.Total != n {
+				t.Errorf("%s gets %s: %d %s, want %d items", caller, path, status, text, n)
+			}
+			for _, item := range list.Items {
+				if want.workloads == 1 && item.PlatformNamespace != map[bool]string{true: "team-b", false: "team-a"}[caller == "other owner"] {
+					t.Errorf("%s sees %s of %q", caller, path, item.PlatformNamespace)
+				}
+			}
+		}
+	}
+	for _, caller := range []string{"no token", "unknown token"} {
+		for _, path := range []string{"workloads", "usage", "denials", "events"} {
+			if status, text, _ := g.call(t, "GET", "/drey/v1/"+path, g.tokens[caller], ""); status != http.StatusUnauthorized {
+				t.Errorf("%s gets %s: %d %s", caller, path, status, text)
+			}
+		}
+	}
+}
+
+// TestObserveUnsynced: before the workloads of the cluster are listed, the answer is not an
+// empty list.
+func TestObserveUnsynced(t *testing.T) {
+	g := newGuarded(t)
+	server := httptest.NewServer(rest.New(rest.Options{Registry: g.rules, Log: slog.New(slog.DiscardHandler), Inventory: inventory.New()}))
+	t.Cleanup(server.Close)
+	g.URL = server.URL
+	for _, path := range []string{"workloads", "usage"} {
+		if status, text, header := g.call(t, "GET", "/drey/v1/"+path, "", ""); status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+}
+
+// TestEventStream: a stream has the changes that its caller may see, and ends when the server
+// closes.
+func TestEventStream(t *testing.T) {
+	g := newGuarded(t)
+	open := func(caller string) (*bufio.Reader, *http.Response) {
+		request, err := http.NewRequestWithContext(t.Context(), "GET", g.URL+"/drey/v1/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+g.tokens[caller])
+		response, err := http.DefaultClient.Do(request)
+		if err != nil || response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("%v %+v", err, response)
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		lines := bufio.NewReader(response.Body)
+		if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, ":") {
+			t.Fatalf("first line %q, %v", line, err)
+		}
+		return lines, response
+	}
+	viewer, _ := open("viewer")
+	all, _ := open("global viewer")
+	start := time.Now()
+	for _, platform := range []string{"team-b", "", "team-a"} {
+		g.workloads.Put(inventory.Workload{Namespace: "flink", PlatformNamespace: platform, Owner: inventory.Owner{Kind: "Job", Name: "live-" + platform}})
+		g.denials.Record(denials.Denial{User: "carol", PlatformNamespace: platform, Kind: "Pod", Namespace: "flink", Name: "denied-" + platform}, "")
+	}
+	read := func(lines *bufio.Reader, n int) (names []string) {
+		for len(names) < n {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, ok := strings.CutPrefix(line, "data: ")
+			if !ok {
+				continue
+			}
+			var event struct {
+				Object struct {
+					Name  string
+					Owner struct{ Name string }
+				}
+			}
+			if err := json.Unmarshal([]byte(data), &event); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, event.Object.Name+event.Object.Owner.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if got := read(all, 6); !slices.Equal(got, []string{"denied-", "denied-team-a", "denied-team-b", "live-", "live-team-a", "live-team-b"}) {
+		t.Errorf("a reader of all gets %v", got)
+	}
+	if got := read(viewer, 2); !slices.Equal(got, []string{"denied-team-a", "live-team-a"}) {
+		t.Errorf("a viewer of team-a gets %v", got)
+	}
+	if d := time.Since(start); d > time.Second {
+		t.Errorf("changes took %s", d)
+	}
+	close(g.closing)
+	for name, lines := range map[string]*bufio.Reader{"viewer": viewer, "global viewer": all} {
+		if rest, err := io.ReadAll(lines); err != nil || strings.Contains(string(rest), "data:") {
+			t.Errorf("%s: %q, %v after the server closed", name, rest, err)
+		}
+	}
+}
