@@ -152,48 +152,9 @@ const requestTimeout = 30 * time.Second
 func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if c.server == "" { // of a completion
-		c.choose(ctx, io.Discard)
-	}
-	server := c.server
-	if server == serverCluster {
-		server = "http://localhost"
-	}
-	if base, err := url.Parse(server); err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
-		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server is %q: want a base URL, such as http://127.0.0.1:8080", c.server)}
-	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(server, "/")+path, bytes.NewReader(body))
+	response, err := c.send(ctx, method, path, body)
 	if err != nil {
-		return nil, 0, &exitError{exitUsage, fmt.Errorf("--server %s: %w", c.server, err)}
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/yaml") // JSON is YAML too
-	}
-	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
-		if strings.ContainsFunc(token, unicode.IsControl) {
-			return nil, 0, &exitError{exitUsage, errors.New("--token or $DREY_TOKEN has a control character, such as a line break, in it")}
-		}
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	if c.server != serverCluster { // no request leaves this process
-		if err := c.checkCredentials(request); err != nil {
-			return nil, 0, err
-		}
-	}
-	httpClient, err := c.httpClient()
-	if err != nil {
-		return nil, 0, &exitError{exitUsage, err}
-	}
-	response, err := httpClient.Do(request)
-	if err != nil && c.server == serverCluster {
-		err = errors.Unwrap(err) // without the URL
-		return nil, 0, &exitError{cmp.Or(codeOf(err), exitUnavailable), err}
-	}
-	if code := codeOf(err); code != 0 { // of a redirect
-		return nil, 0, &exitError{code, errors.Unwrap(err)}
-	}
-	if err != nil {
-		return nil, 0, &exitError{exitUnavailable, c.unreachable(err)}
+		return nil, 0, err
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -205,6 +166,54 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, response.StatusCode, responseError(response, answer)
 	}
 	return answer, response.StatusCode, nil
+}
+
+// send sends a request and returns the response, of any status. The caller closes its body.
+func (c *client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	if c.server == "" { // of a completion
+		c.choose(ctx, io.Discard)
+	}
+	server := c.server
+	if server == serverCluster {
+		server = "http://localhost"
+	}
+	if base, err := url.Parse(server); err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
+		return nil, &exitError{exitUsage, fmt.Errorf("--server is %q: want a base URL, such as http://127.0.0.1:8080", c.server)}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(server, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--server %s: %w", c.server, err)}
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/yaml") // JSON is YAML too
+	}
+	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
+		if strings.ContainsFunc(token, unicode.IsControl) {
+			return nil, &exitError{exitUsage, errors.New("--token or $DREY_TOKEN has a control character, such as a line break, in it")}
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	if c.server != serverCluster { // no request leaves this process
+		if err := c.checkCredentials(request); err != nil {
+			return nil, err
+		}
+	}
+	httpClient, err := c.httpClient()
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	response, err := httpClient.Do(request)
+	if err != nil && c.server == serverCluster {
+		err = errors.Unwrap(err) // without the URL
+		return nil, &exitError{cmp.Or(codeOf(err), exitUnavailable), err}
+	}
+	if code := codeOf(err); code != 0 { // of a redirect
+		return nil, &exitError{code, errors.Unwrap(err)}
+	}
+	if err != nil {
+		return nil, &exitError{exitUnavailable, c.unreachable(err)}
+	}
+	return response, nil
 }
 
 // warn prints the Warning headers of a response, each text once, as kubectl does.

@@ -1,0 +1,290 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/manifest"
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
+	"drey.dev/drey/registry/rest/yamljson"
+)
+
+// observer reads what runs and what was denied: over REST, or from the cluster with the rights
+// of the user.
+type observer interface {
+	workloads(context.Context, inventory.Query) (inventory.Page, error)
+	usage(context.Context, inventory.GroupBy, inventory.Filter) ([]inventory.Total, error)
+	denials(context.Context, denials.Query) (denials.Page, error)
+
+	// watch calls f with each change until ctx ends. Exactly one of its arguments is not nil.
+	watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error
+}
+
+// observeFlags are the flags that the commands about workloads and denials share.
+type observeFlags struct {
+	client    client
+	namespace string
+	all       bool
+	target    string
+	format    string
+	watch     bool
+}
+
+// bind adds the flags to a command. formats are the values of -o; the first is the default.
+func (o *observeFlags) bind(cmd *cobra.Command, formats ...string) {
+	o.client.bindServer(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.namespace, "namespace", "n", "", "Kubernetes namespace (default: all or, with --server "+serverCluster+", that of kubectl's context)")
+	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all Kubernetes namespaces")
+	f.StringVar(&o.client.platformNamespace, "platform-namespace", "", "only this platform namespace")
+	f.StringVarP(&o.format, "output", "o", formats[0], strings.Join(formats, ", "))
+	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	cmd.Args = usage(cobra.NoArgs)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		for _, known := range formats {
+			if o.format == known {
+				return nil
+			}
+		}
+		return &exitError{exitUsage, fmt.Errorf("-o %s: want %s", o.format, strings.Join(formats, ", "))}
+	}
+}
+
+// kubernetesNamespace returns the namespace to show, "" for all.
+func (o *observeFlags) kubernetesNamespace() string {
+	if o.all || o.client.server != serverCluster {
+		return o.namespace
+	}
+	return cmp.Or(o.namespace, o.client.kubectl.namespace())
+}
+
+// open returns the observer of --server.
+func (o *observeFlags) open() observer {
+	if o.client.server == serverCluster {
+		return &clusterObserver{kubectl: o.client.kubectl, namespace: o.kubernetesNamespace()}
+	}
+	return restObserver{&o.client}
+}
+
+// printItems prints a list as JSON or YAML.
+func (o *observeFlags) printItems(w io.Writer, kind string, items any) error {
+	text, err := json.Marshal(map[string]any{"kind": kind, "apiVersion": "v1", "items": items})
+	if err != nil {
+		return err
+	}
+	format := output(o.format)
+	return format.printDocument(w, text)
+}
+
+// printItem prints one object of a watch: as a line of JSON, or a YAML document.
+func (o *observeFlags) printItem(w io.Writer, item any) error {
+	text, err := json.Marshal(item)
+	if err != nil {
+		return err
+	}
+	if o.format == "yaml" {
+		if text, err = yamljson.FromJSON(text); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "---\n%s", text)
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
+
+// restObserver reads from the REST API.
+type restObserver struct{ client *client }
+
+func (r restObserver) workloads(ctx context.Context, q inventory.Query) (page inventory.Page, err error) {
+	query := filterQuery(q.Filter)
+	set(query, "sort", q.Sort)
+	page.Items, page.Total, err = restList[inventory.Workload](ctx, r.client, "/drey/v1/workloads", query)
+	return page, err
+}
+
+func (r restObserver) usage(ctx context.Context, by inventory.GroupBy, f inventory.Filter) ([]inventory.Total, error) {
+	query := filterQuery(f)
+	set(query, "by", string(by))
+	items, _, err := restList[inventory.Total](ctx, r.client, "/drey/v1/usage", query)
+	return items, err
+}
+
+func (r restObserver) denials(ctx context.Context, q denials.Query) (page denials.Page, err error) {
+	query := url.Values{}
+	set(query, "platformNamespace", q.PlatformNamespace)
+	set(query, "namespace", q.Namespace)
+	set(query, "reason", q.Reason)
+	if !q.Since.IsZero() {
+		set(query, "since", q.Since.UTC().Format(time.RFC3339))
+	}
+	page.Items, page.Total, err = restList[denials.Denial](ctx, r.client, "/drey/v1/denials", query)
+	return page, err
+}
+
+func filterQuery(f inventory.Filter) url.Values {
+	query := url.Values{}
+	set(query, "platformNamespace", f.PlatformNamespace)
+	set(query, "namespace", f.Namespace)
+	set(query, "target", f.Target)
+	if f.Unhealthy {
+		set(query, "unhealthy", strconv.FormatBool(true))
+	}
+	return query
+}
+
+func set(query url.Values, key, value string) {
+	if value != "" {
+		query.Set(key, value)
+	}
+}
+
+// restPage is the number of items per request.
+const restPage = 500
+
+// restList reads all pages of a list.
+func restList[T any](ctx context.Context, c *client, path string, query url.Values) (items []T, total int, err error) {
+	if path != "/drey/v1/usage" { // has no pages
+		query.Set("limit", strconv.Itoa(restPage))
+	}
+	for {
+		text, _, err := c.do(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		var list struct {
+			Metadata struct {
+				Total    int
+				Continue string
+			}
+			Items []T
+		}
+		if err := json.Unmarshal(text, &list); err != nil {
+			return nil, 0, fmt.Errorf("unexpected response: %w; --server is not the REST API of this version of drey", err)
+		}
+		items, total = append(items, list.Items...), list.Metadata.Total
+		if list.Metadata.Continue == "" {
+			return items, total, nil
+		}
+		query.Set("continue", list.Metadata.Continue)
+	}
+}
+
+// watch reads the event stream, and connects again when it ends.
+func (r restObserver) watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error {
+	for {
+		response, err := r.client.send(ctx, http.MethodGet, "/drey/v1/events", nil)
+		if err != nil {
+			return err
+		}
+		if response.StatusCode != http.StatusOK {
+			text, _ := io.ReadAll(response.Body)
+			return errors.Join(responseError(response, text), response.Body.Close())
+		}
+		err = readEvents(response.Body, f)
+		_ = response.Body.Close()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readEvents reads server-sent events until the stream ends.
+func readEvents(stream io.Reader, f func(*inventory.Change, *denials.Change) error) error {
+	lines := bufio.NewReader(stream)
+	name := ""
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return nil // the connection ended
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if value, ok := strings.CutPrefix(line, "event: "); ok {
+			name = value
+		}
+		data, ok := strings.CutPrefix(line, "data: ")
+		if !ok {
+			continue
+		}
+		switch name {
+		case "workload":
+			w, err := readEvent[inventory.Workload](data)
+			if err == nil {
+				err = f(&inventory.Change{Deleted: w.Deleted, Value: w.Object}, nil)
+			}
+			if err != nil {
+				return err
+			}
+		case "denial":
+			d, err := readEvent[denials.Denial](data)
+			if err == nil {
+				err = f(nil, &denials.Change{Deleted: d.Deleted, Value: d.Object})
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+type event[T any] struct {
+	Deleted bool
+	Object  T
+}
+
+func readEvent[T any](data string) (e event[T], err error) {
+	return e, json.Unmarshal([]byte(data), &e)
+}
+
+// rows prints rows of a table with the widths of the first ones, so that rows that come later
+// are aligned.
+type rows struct {
+	out    io.Writer
+	widths []int
+}
+
+func newRows(out io.Writer, header []string, first [][]string) (*rows, error) {
+	r := &rows{out: out, widths: make([]int, len(header))}
+	for _, cells := range append([][]string{header}, first...) {
+		for i, cell := range cells {
+			r.widths[i] = max(r.widths[i], utf8.RuneCountInString(manifest.Printable(cell)))
+		}
+	}
+	for _, cells := range append([][]string{header}, first...) {
+		if err := r.print(cells); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *rows) print(cells []string) error {
+	var b strings.Builder
+	for i, cell := range cells {
+		text := orElse(manifest.Printable(cell), "-")
+		b.WriteString(text)
+		if i < len(cells)-1 {
+			b.WriteString(strings.Repeat(" ", max(r.widths[i]-utf8.RuneCountInString(text), 0)+3))
+		}
+	}
+	_, err := fmt.Fprintln(r.out, b.String())
+	return err
+}

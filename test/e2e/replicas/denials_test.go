@@ -1,0 +1,164 @@
+package replicas
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"drey.dev/drey/denials"
+	"drey.dev/drey/test/framework/eventually"
+)
+
+const deniedDeployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: orders}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: orders}}
+  template:
+    metadata: {labels: {app: orders, component: jobmanager, type: flink-native-kubernetes}}
+    spec:
+      containers:
+      - name: flink-main-container
+        image: "flink:2.2"
+        env: [{name: DB_PASSWORD, value: hunter2}]
+`
+
+// TestDenialsOfReplicas: within two seconds, a denial by kubectl is listed by each replica, by
+// the command line and by the plugin, and is an event, with the name of the user. It survives
+// the replacement of each replica.
+func TestDenialsOfReplicas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	namespace := w.Namespace(t)
+	w.MustKubectl(t, "", "create", "clusterrolebinding", "carol", "--clusterrole=cluster-admin", "--user=carol")
+	eventually.OK(t, 10*time.Second, func() error {
+		if out, err := w.RunKubectl(t, "", "auth", "can-i", "create", "deployments", "-n", namespace, "--as", "carol"); err != nil {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		return nil
+	})
+	out, err := w.RunKubectl(t, deniedDeployment, "create", "-n", namespace, "--as", "carol", "--as-group", "developers", "-f", "-")
+	start := time.Now()
+	if err == nil || !strings.Contains(out, "has no DeploymentTarget") {
+		t.Fatalf("got %v %s, want a denial", err, out)
+	}
+	for i, r := range w.replicas {
+		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
+		t.Logf("replica %d lists it after %s", i, time.Since(start).Round(time.Millisecond))
+	}
+	eventually.OK(t, 2*time.Second, func() error {
+		events, err := w.client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Namespace,reason=NoDeploymentTarget"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events.Items {
+			if strings.HasPrefix(e.Message, "CREATE of Deployment orders by carol denied: ") {
+				return nil
+			}
+		}
+		return fmt.Errorf("events: %v", events.Items)
+	})
+	t.Logf("it is an event after %s", time.Since(start).Round(time.Millisecond))
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("listed and emitted after %s, want 2 s", d)
+	}
+
+	plugin := filepath.Join(t.TempDir(), "kubectl-drey")
+	if err := os.Symlink(w.program, plugin); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"REST":   {w.program, "denials", "--server", w.url(), "--since", "1h", "-o", "wide"},
+		"plugin": {plugin, "denials", "-n", namespace, "-o", "wide"},
+	} {
+		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig())
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Deployment/orders   carol") || !strings.Contains(string(out), "kubectl apply -f -") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	forbidden := exec.CommandContext(t.Context(), plugin, "denials", "-n", namespace)
+	w.MustKubectl(t, "", "create", "serviceaccount", "stranger", "-n", namespace)
+	forbidden.Env = append(os.Environ(), "KUBECONFIG="+w.kubeconfigOf(t, namespace, "stranger"))
+	if out, err := forbidden.CombinedOutput(); err == nil || !strings.Contains(string(out), "kubectl get events -n "+namespace) {
+		t.Errorf("a user without the right: %v\n%s", err, out)
+	}
+
+	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=warn")
+	eventually.OK(t, 10*time.Second, func() error { // modes follow by a watch
+		out, err := w.RunKubectl(t, deniedDeployment, "create", "-n", namespace, "-f", "-")
+		if err != nil {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		return nil
+	})
+	for _, r := range w.replicas {
+		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "admin", 1) })
+	}
+	t.Run("restart", func(t *testing.T) {
+		for _, r := range w.replicas {
+			if err := r.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			w.remove(r)
+			w.start(t)
+		}
+		w.await(t, 2)
+		for _, r := range w.replicas {
+			eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
+		}
+	})
+	stored := w.MustKubectl(t, "", "get", "configmap", "drey-denials", "-n", "drey-system", "-o", "jsonpath={.binaryData.denials\\.json\\.gz}")
+	var text []byte
+	if err := json.Unmarshal([]byte(`"`+stored+`"`), &text); err != nil {
+		t.Fatal(err)
+	}
+	document, err := denials.Decode(text)
+	if plain := fmt.Sprint(document); err != nil || strings.Contains(plain, "hunter2") || strings.Contains(plain, "PASSWORD") || !strings.Contains(plain, "carol") {
+		t.Errorf("stored: %v %s", err, plain)
+	}
+}
+
+// hasDenial returns an error unless a server lists a denial of a user in a namespace with a
+// count of at least min.
+func hasDenial(t *testing.T, url, namespace, user string, min int) error {
+	t.Helper()
+	status, _, text := call(t.Context(), "GET", url+"/drey/v1/denials?namespace="+namespace, "")
+	var list struct{ Items []denials.Denial }
+	if err := json.Unmarshal([]byte(text), &list); err != nil || status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	for _, d := range list.Items {
+		if strings.HasSuffix(d.User, user) && d.Count >= min && d.Remedy != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("no denial of %s: %s", user, text)
+}
+
+// kubeconfigOf returns a kubeconfig of a ServiceAccount.
+func (w *world) kubeconfigOf(t *testing.T, namespace, account string) string {
+	t.Helper()
+	token := strings.TrimSpace(w.MustKubectl(t, "", "create", "token", account, "-n", namespace))
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	text, err := os.ReadFile(w.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.MustKubectl(t, "", "config", "set-credentials", "stranger", "--token", token, "--kubeconfig", path)
+	w.MustKubectl(t, "", "config", "set-context", "--current", "--user", "stranger", "--kubeconfig", path)
+	return path
+}
