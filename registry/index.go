@@ -127,6 +127,11 @@ type Registered struct {
 	targetName, targetID string // its reference to a target; both empty: none
 }
 
+// RefersTo reports whether the object refers to a target in its platform namespace.
+func (r Registered) RefersTo(t Target) bool {
+	return r.PlatformNamespace == t.PlatformNamespace && (r.targetName != "" && r.targetName == t.Name || r.targetName == "" && r.targetID == t.ID)
+}
+
 // Label returns the value of the label with its name.
 func (r Registered) Label() string { return LabelValue(r.Name) }
 

@@ -19,9 +19,9 @@ const module = "drey.dev/drey"
 // below test and hack must be listed.
 var mayImport = map[string][]string{
 	"cmd/drey":                            {"cmd/drey/cli", "registry/rest"},
-	"cmd/drey/cli":                        {"denials", "denials/configmap", "inventory", "cmd/drey/cli/manifest", "cmd/drey/server", "config/v1alpha1", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout"},
+	"cmd/drey/cli":                        {"denials", "denials/configmap", "inventory", "inventory/cluster", "cmd/drey/cli/manifest", "cmd/drey/server", "config/v1alpha1", "registry", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/kubestore/v1", "registry/memstore", "registry/migration", "registry/workloads", "registry/rest/yamljson", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/verdict", "certs", "manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout"},
 	"cmd/drey/cli/manifest":               {},
-	"cmd/drey/server":                     {"cmd/drey/explain", "cmd/drey/tracing", "denials/configmap", "denials/file", "config/v1alpha1", "console", "console/page", "denials", "inventory", "manifests/bundle", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
+	"cmd/drey/server":                     {"cmd/drey/explain", "cmd/drey/tracing", "denials/configmap", "denials/file", "config/v1alpha1", "console", "console/page", "denials", "inventory", "inventory/cluster", "manifests/bundle", "registry", "registry/access", "registry/reviews", "registry/rest", "registry/boltstore", "registry/kubestore", "registry/workloads", "webhook", "webhook/config", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "webhook/flink", "webhook/owners", "webhook/serving", "webhook/verdict", "certs", "manifests/rollout"},
 	"cmd/drey/explain":                    {"cmd/drey/cli/manifest", "console", "registry", "webhook", "webhook/flink", "webhook/verdict"},
 	"cmd/drey/tracing":                    {"registry", "webhook", "webhook/flink"},
 	"config/v1alpha1":                     {"certs", "registry", "webhook/config"},
@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"denials/file":                        {"denials"},
 	"feed":                                {},
 	"inventory":                           {"feed"},
+	"inventory/cluster":                   {"inventory", "listwatch", "registry", "webhook/flink", "webhook/owners", "webhook/runstate"},
 	"listwatch":                           {},
 	"inflight":                            {},
 	"manifests":                           {},
@@ -90,7 +91,7 @@ var mustNot = []struct {
 		"the API server's configuration is generated, neither served nor applied"},
 	{[]string{"webhook"}, []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 		"the handlers need no cluster, and compile without its clients"},
-	{[]string{"webhook/owners", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "registry/kubestore", "certs", "denials/configmap"}, []string{"k8s.io/client-go/informers"},
+	{[]string{"webhook/owners", "webhook/controllers/modes", "webhook/controllers/namespacelabels", "webhook/controllers/repair", "registry/kubestore", "certs", "denials/configmap", "inventory/cluster"}, []string{"k8s.io/client-go/informers"},
 		"informers list and watch through package listwatch, which survives a restore of etcd"},
 	{[]string{"manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout"}, []string{"sigs.k8s.io/controller-runtime"},
 		"manifests are independent of the admission server"},

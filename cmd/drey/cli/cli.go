@@ -32,7 +32,7 @@ func New(build rest.Build) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServeCommand(build), newApplyAllCommand(), newNamespacesCommand(), newJobsCommand(), newVersionCommand(build), newExplainCommand(), newCheckCommand(), newAuditCommand(), newDenialsCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
+	root.AddCommand(newServeCommand(build), newApplyAllCommand(), newNamespacesCommand(), newJobsCommand(), newVersionCommand(build), newExplainCommand(), newCheckCommand(), newAuditCommand(), newDenialsCommand(), newWorkloadsCommand(), newUsageCommand(), newTokensCommand(), newBackupCommand(), newRestoreCommand(), newMigrateCommand(),
 		newInstallCommand(), newUninstallCommand(), newStatusCommand(), newDoctorCommand(build.Version))
 	for _, k := range objectKinds {
 		root.AddCommand(newObjectCommand(k))

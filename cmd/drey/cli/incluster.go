@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 
+	restclient "k8s.io/client-go/rest"
+
 	"drey.dev/drey/cmd/drey/server"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
@@ -81,28 +83,38 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := kubestore.Options{UserCredentials: true, Log: slog.New(slog.DiscardHandler)}
-	store, err := kubestore.Open(ctx, config, o) // closed with the process
-	if registry.ReasonOf(err) == registry.ReasonForbidden {
-		o.PlatformNamespace = c.platform
-		store, err = kubestore.Open(ctx, config, o)
-	}
-	if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
-		return nil, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w; an admin of namespace %s can grant it", config.Host, refusal, c.platform)}
-	}
+	store, partial, err := openClusterRegistry(ctx, config, c.platform)
 	if err != nil {
-		return nil, fmt.Errorf("read the registry in the cluster at %s: %w", config.Host, err)
+		return nil, err
 	}
 	c.store = store
 	running, err := workloads.New(config)
 	if err != nil {
 		return nil, err
 	}
-	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), AnyNamespace: true, ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: o.PlatformNamespace != ""})
+	rules, err := registry.New(context.WithoutCancel(ctx), withoutMarks{store}, registry.Options{OwnNamespace: server.PodNamespace(), AnyNamespace: true, ExcludedNamespaces: webhookconfig.SystemNamespaces, Workloads: running, PartialView: partial})
 	if err != nil {
 		return nil, err
 	}
 	return rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler), Build: rest.Build{}}), nil
+}
+
+// openClusterRegistry opens the registry in a cluster with the rights of the user: all platform
+// namespaces or, if the user cannot list all, the given one. partial reports the latter.
+func openClusterRegistry(ctx context.Context, config *restclient.Config, platform string) (store *kubestore.Store, partial bool, err error) {
+	o := kubestore.Options{UserCredentials: true, Log: slog.New(slog.DiscardHandler)}
+	store, err = kubestore.Open(ctx, config, o) // closed with the process
+	if registry.ReasonOf(err) == registry.ReasonForbidden {
+		o.PlatformNamespace = platform
+		store, err = kubestore.Open(ctx, config, o)
+	}
+	if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
+		return nil, false, &exitError{exitRefused, fmt.Errorf("the registry in the cluster at %s: %w; an admin of namespace %s can grant it", config.Host, refusal, platform)}
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read the registry in the cluster at %s: %w", config.Host, err)
+	}
+	return store, o.PlatformNamespace != "", nil
 }
 
 // withoutMarks writes to the store without its deletion marks, which users have no

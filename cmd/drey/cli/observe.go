@@ -47,6 +47,7 @@ type observeFlags struct {
 // bind adds the flags to a command. formats are the values of -o; the first is the default.
 func (o *observeFlags) bind(cmd *cobra.Command, formats ...string) {
 	o.client.bindServer(cmd)
+	o.client.bindRun(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.namespace, "namespace", "n", "", "Kubernetes namespace (default: all or, with --server "+serverCluster+", that of kubectl's context)")
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all Kubernetes namespaces")
@@ -76,7 +77,7 @@ func (o *observeFlags) kubernetesNamespace() string {
 // open returns the observer of --server.
 func (o *observeFlags) open() observer {
 	if o.client.server == serverCluster {
-		return &clusterObserver{kubectl: o.client.kubectl, namespace: o.kubernetesNamespace()}
+		return &clusterObserver{kubectl: o.client.kubectl, namespace: o.kubernetesNamespace(), follow: o.watch}
 	}
 	return restObserver{&o.client}
 }

@@ -127,9 +127,6 @@ func newServer(ctx context.Context, o Options, log *slog.Logger) (_ *server, err
 	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "drey_targets", Help: "DeploymentTargets in the registry.",
 	}, func() float64 { return float64(s.index.Len()) }))
-	if config != nil {
-		s.inventory = inventory.New()
-	}
 	s.rest, err = s.newREST(ctx)
 	return s, err
 }
@@ -143,6 +140,10 @@ func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 	if s.denials, err = s.newDenials(); err != nil {
 		return nil, err
 	}
+	if s.cluster != nil {
+		s.inventory = inventory.New()
+		s.metrics.MustRegister(workloadMetrics{s.inventory})
+	}
 	authenticator, err := s.authenticator(context.Background(), s.rules)
 	if err != nil {
 		return nil, err
@@ -150,7 +151,7 @@ func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 	o := rest.Options{
 		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.config.REST.VVPVersion, Metrics: s.metrics,
 		Access: authenticator, Throttle: access.NewThrottle(), AccessLog: s.options.config.REST.AccessLog,
-		Denials: s.denials, Closing: s.closing,
+		Denials: s.denials, Inventory: s.inventory, Closing: s.closing,
 	}
 	api := rest.New(o)
 	pages, err := s.newConsole(ctx, api, o)

@@ -79,6 +79,9 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	if w.registered, err = namespacelabels.NewCache(client, s.log); err != nil {
 		return watches{}, err
 	}
+	if err := s.watchInventory(ctx, w.owners); err != nil {
+		return watches{}, err
+	}
 	w.denied = newDenialEvents(s.recorder, client, s.log)
 	history, err := s.denialStore()
 	if err != nil {
