@@ -10,8 +10,19 @@ import (
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
+	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
+	apiserver "k8s.io/apiserver/pkg/admission/plugin/webhook"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/rules"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/cel/environment"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"drey.dev/drey/webhook/config"
 )
@@ -205,6 +216,155 @@ func (g generator) large(size int) map[string]any {
 	}
 	all := carriers(metadata, spec)
 	return all[g.IntN(len(all))]
+}
+
+// growingShape enlarges one field of a pod.
+type growingShape struct {
+	sizes    [2]int
+	add      func(metadata, spec, container map[string]any, n int)
+	searched bool // by the policy
+}
+
+// growing are shapes of pods that are not Flink's, at two sizes beyond a bound.
+var growing = map[string]growingShape{
+	"arguments":      {[2]int{33_000, 100_000}, func(_, _, c map[string]any, n int) { c["args"] = many(n, word(4)) }, true},
+	"long arguments": {[2]int{12_000, 115_000}, func(_, _, c map[string]any, n int) { c["args"] = many(11, word(n)) }, true},
+	"a script": {[2]int{140_000, 1_200_000}, func(_, _, c map[string]any, n int) {
+		c["command"], c["args"] = []any{"sh", "-c"}, many(1, word(n))
+	}, true},
+	"variables":  {[2]int{1_001, 20_000}, func(_, _, c map[string]any, n int) { c["env"] = many(n, variable) }, false},
+	"containers": {[2]int{600, 5_000}, func(_, s, _ map[string]any, n int) { s["containers"] = many(n, func(int) any { return main(nil) }) }, false},
+	"volumes": {[2]int{257, 10_000}, func(_, s, _ map[string]any, n int) {
+		s["volumes"] = many(n, func(int) any { return map[string]any{"name": "v"} })
+	}, false},
+	"owner references": {[2]int{65, 5_000}, func(m, _, _ map[string]any, n int) { m["ownerReferences"] = many(n, owner) }, false},
+	"labels": {[2]int{10, 20_000}, func(m, _, _ map[string]any, n int) {
+		labels := map[string]any{}
+		for i := range n {
+			labels[fmt.Sprint("l", i)] = "v"
+		}
+		m["labels"] = labels
+	}, false},
+}
+
+// objects returns a Pod and a Deployment of a shape.
+func (s growingShape) objects(n int) []map[string]any {
+	container := main(nil)
+	metadata, spec := map[string]any{}, map[string]any{"containers": []any{container}}
+	s.add(metadata, spec, container, n)
+	return carriers(metadata, spec)[:2]
+}
+
+// TestConditionCost: beyond the bounds, the cost of the webhooks' conditions does not depend
+// on the size of the object. Nor does that of the policy, except on the command lines, which
+// it searches for the name of Flink.
+func TestConditionCost(t *testing.T) {
+	for name, shape := range growing {
+		t.Run(name, func(t *testing.T) {
+			var costs [2]map[string]int64
+			for i, n := range shape.sizes {
+				costs[i] = map[string]int64{}
+				for _, o := range shape.objects(n) {
+					for _, s := range conditional(t, o) {
+						if s != podPolicy || !shape.searched {
+							costs[i][o["kind"].(string)+" "+s.GetName()] = costOf(t, s, o)
+						}
+					}
+				}
+			}
+			if len(costs[0]) < 5 || !maps.Equal(costs[0], costs[1]) {
+				t.Errorf("cost of %d: %v\ncost of %d: %v", shape.sizes[0], costs[0], shape.sizes[1], costs[1])
+			}
+		})
+	}
+}
+
+// BenchmarkConditions evaluates all of drey's conditions for the creation of an object.
+func BenchmarkConditions(b *testing.B) {
+	for _, name := range slices.Sorted(maps.Keys(growing)) {
+		shape := growing[name]
+		for _, n := range append([]int{0}, shape.sizes[:]...) {
+			for _, o := range shape.objects(n) {
+				b.Run(fmt.Sprintf("%s/%d/%s", strings.ReplaceAll(name, " ", "_"), n, o["kind"]), func(b *testing.B) {
+					versioned, all := creation(b, o), conditional(b, o)
+					least := time.Hour // the mean of a busy machine says little
+					for b.Loop() {
+						began := time.Now()
+						for _, s := range all {
+							if result := s.GetCompiledMatcher(compiler).Match(b.Context(), versioned, nil, nil); result.Error != nil {
+								b.Fatal(result.Error)
+							}
+						}
+						least = min(least, time.Since(began))
+					}
+					b.ReportMetric(float64(least.Microseconds()), "least-us/op")
+				})
+			}
+		}
+	}
+}
+
+func owner(i int) any {
+	return map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "name": fmt.Sprint("o", i), "uid": fmt.Sprint("u", i)}
+}
+
+// evaluators are the compiled conditions of costOf.
+var evaluators = map[apiserver.WebhookAccessor]admissioncel.ConditionEvaluator{}
+
+// conditional returns the webhooks whose conditions the API server evaluates for the creation
+// of an object, and the policy for a Pod.
+func conditional(t testing.TB, object map[string]any) []apiserver.WebhookAccessor {
+	t.Helper()
+	attributes := creation(t, object).Attributes
+	all := slices.DeleteFunc(slices.Clone(webhooks), func(s apiserver.WebhookAccessor) bool {
+		return len(s.GetMatchConditions()) == 0 || !slices.ContainsFunc(s.GetRules(), func(r admissionregistrationv1.RuleWithOperations) bool {
+			return (&rules.Matcher{Rule: r, Attr: attributes}).Matches()
+		})
+	})
+	if object["kind"] == "Pod" {
+		all = append(all, podPolicy)
+	}
+	return all
+}
+
+// costOf returns the cost of the conditions of a webhook, by the API server's measure, for
+// the creation of an object.
+func costOf(t *testing.T, s apiserver.WebhookAccessor, object map[string]any) int64 {
+	t.Helper()
+	versioned := creation(t, object)
+	evaluator, ok := evaluators[s]
+	if !ok {
+		var conditions []admissioncel.ExpressionAccessor
+		for _, c := range s.GetMatchConditions() {
+			conditions = append(conditions, &matchconditions.MatchCondition{Name: c.Name, Expression: c.Expression})
+		}
+		evaluator = compiler.CompileCondition(conditions, admissioncel.OptionalVariableDeclarations{}, environment.StoredExpressions)
+		evaluators[s] = evaluator
+	}
+	request := admissioncel.CreateAdmissionRequest(versioned.Attributes, metav1.GroupVersionResource(versioned.GetResource()), metav1.GroupVersionKind(versioned.VersionedKind))
+	results, left, err := evaluator.ForInput(t.Context(), versioned, request, admissioncel.OptionalVariableBindings{}, nil, celconfig.RuntimeCELCostBudgetMatchConditions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Error != nil {
+			t.Fatal(r.Error)
+		}
+	}
+	return celconfig.RuntimeCELCostBudgetMatchConditions - left
+}
+
+// creation returns the attributes of the creation of an object.
+func creation(t testing.TB, object map[string]any) *admission.VersionedAttributes {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: object}
+	kind := o.GroupVersionKind()
+	attributes := admission.NewAttributesRecord(typed(t, object), nil, kind, namespace, o.GetName(), resourceOf(kind), "", admission.Create, nil, false, &user.DefaultInfo{Name: "alice"})
+	versioned, err := admission.NewVersionedAttributes(attributes, kind, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return versioned
 }
 
 // TestConditionsOfLargeObjects: no condition exceeds the API server's cost limit or 2 s for

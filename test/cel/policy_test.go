@@ -5,11 +5,8 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apiserver/pkg/admission"
 	apiserver "k8s.io/apiserver/pkg/admission/plugin/webhook"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook/config"
@@ -22,14 +19,7 @@ var podPolicy = apiserver.NewValidatingWebhookAccessor("policy", "policy", &admi
 // denied reports whether the policy denies a pod.
 func denied(t testing.TB, pod map[string]any) bool {
 	t.Helper()
-	o := &unstructured.Unstructured{Object: pod}
-	kind := o.GroupVersionKind()
-	attributes := admission.NewAttributesRecord(typed(t, pod), nil, kind, namespace, o.GetName(), resourceOf(kind), "", admission.Create, nil, false, &user.DefaultInfo{Name: "alice"})
-	versioned, err := admission.NewVersionedAttributes(attributes, kind, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
-	if err != nil {
-		t.Fatal(err)
-	}
-	result := podPolicy.GetCompiledMatcher(compiler).Match(t.Context(), versioned, nil, nil)
+	result := podPolicy.GetCompiledMatcher(compiler).Match(t.Context(), creation(t, pod), nil, nil)
 	if result.Error != nil {
 		t.Fatal(result.Error)
 	}

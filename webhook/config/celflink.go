@@ -27,7 +27,9 @@ const (
 	celMaxVariables   = "1000"   // environment variables of all containers together
 	celMaxVolumes     = "256"    // in a pod
 	celMaxOwners      = "64"     // owner references of an object
-	celMaxLine        = "131072" // bytes of all command lines, names and images together
+	celMaxLine        = "131072" // characters of all command lines, names and images together
+	celMaxWords       = "32768"  // words of a command line
+	celMaxCounted     = "100"    // words of a command line whose lengths are added up before they are joined
 	celMaxName        = "512"    // bytes of an image or a name: no registry and no pod has a longer one
 	celMaxProgram     = "256"    // bytes of the path of a program
 	celMaxScript      = "8192"   // bytes of all command lines together among which scripts are read
@@ -49,7 +51,7 @@ func celFlinkPod(pod string) string {
 	)
 	s := newCelSignals(pod)
 	s.configVolume = anyOf(s.manyVolumes, s.configVolume)
-	return anyOf(celFlinkLabels(pod), s.manyContainers, s.searched(anyOf(
+	return anyOf(celFlinkLabels(pod), s.manyContainers, s.longLines, s.searched(anyOf(
 		"n > "+celMaxLine,
 		s.container(anyOf(celMainContainer, celMentions)),
 		allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celImage+`.size() > `+celMaxName, celFlinkImage))),
@@ -63,9 +65,8 @@ func celFlinkPod(pod string) string {
 const (
 	celImage    = `c.?image.orValue("")`
 	celRoleArgs = `(c.?args[?0].orValue("") in ` + celEntryPointRoles + ` || c.?command[?1].orValue("") in ` + celEntryPointRoles + `)`
-
-	// celText is the command line of a container, one word per line.
-	celText = `(c.?command.orValue([]) + c.?args.orValue([])).join("\n")`
+	celWords    = `(c.?command.orValue([]) + c.?args.orValue([]))` // the command line of a container
+	celText     = celWords + `.join("\n")`                         // the same, one word per line
 )
 
 // celMentions holds for a container whose command line mentions one of Flink's scripts or
@@ -82,11 +83,13 @@ const celIsLong = `n > ` + celMaxPrecise
 func celRunsFlink(pod string) string {
 	s := newCelSignals(pod)
 	role := anyOf(celRole("c.name"), celRoleArgs)
+	named := anyOf(celNamesFlink("t"), s.roleLabel, s.container(role))
 	names := anyOf(role, celImage+`.contains("flink")`, celImage+`.contains("statefun")`, celMainContainer, celText+`.contains("flink")`)
 	return anyOf(celHasFlinkOwner, celFlinkLabels(pod),
-		allOf("!"+s.manyContainers, s.searched(anyOf(
+		allOf("!"+s.manyContainers, s.longLines, anyOf(s.roleLabel, s.labels()+".exists(w, "+celNamesFlink("w")+")", s.container(anyOf(role, celNamesFlink("c.name"), celNamesFlink(celImage), celLineNamesFlink)))),
+		allOf("!"+s.manyContainers, "!"+s.longLines, s.searched(anyOf(
 			celShowsFlink(pod),
-			allOf(anyOf(s.manyVolumes, "n > "+celMaxLine, "m > "+celMaxVariables), anyOf(`t.contains("flink")`, `t.contains("statefun")`, s.roleLabel, s.container(role))),
+			allOf(anyOf(s.manyVolumes, "n > "+celMaxLine, "m > "+celMaxVariables), named),
 		))),
 		allOf(s.manyContainers, anyOf(s.roleLabel, s.nameLabel, allOf(s.pod+".spec.containers.size() <= "+celMaxNamesSearch, s.container(names)))),
 	)
@@ -95,7 +98,7 @@ func celRunsFlink(pod string) string {
 // celRunsFlinkPod holds if the pod at a CEL path surely runs Flink, by its own fields.
 func celRunsFlinkPod(pod string) string {
 	s := newCelSignals(pod)
-	return anyOf(celFlinkLabels(pod), allOf("!"+s.manyContainers, s.searched(celShowsFlink(pod))))
+	return anyOf(celFlinkLabels(pod), allOf("!"+s.manyContainers, "!"+s.longLines, s.searched(celShowsFlink(pod))))
 }
 
 // celShowsFlink holds if the containers of a pod within the bounds surely run Flink.

@@ -12,7 +12,7 @@ import (
 type celSignals struct {
 	pod                                          string
 	roleLabel, rolePart, nameLabel, configVolume string
-	manyContainers, manyVolumes                  string // hold beyond a bound
+	manyContainers, manyVolumes, longLines       string // hold beyond a bound
 }
 
 func newCelSignals(pod string) celSignals {
@@ -25,6 +25,7 @@ func newCelSignals(pod string) celSignals {
 		configVolume: "(has(" + pod + ".spec.volumes) && " + pod + `.spec.volumes.exists(v, v.name == ` + strconv.Quote(flink.ConfigVolumeName) + `))`,
 
 		manyContainers: celManyContainers(pod),
+		longLines:      celLongLines(pod),
 		manyVolumes:    "(has(" + pod + ".spec.volumes) && " + pod + ".spec.volumes.size() > " + celMaxVolumes + ")",
 	}
 }
@@ -33,12 +34,36 @@ func celManyContainers(pod string) string {
 	return "(" + pod + ".spec.containers.size() > " + celMaxContainers + ")"
 }
 
+// labels is the list of the labels that may name Flink.
+func (s celSignals) labels() string {
+	return "[" + strings.Join([]string{celLabel(s.pod, flink.LabelComponent), celLabel(s.pod, flink.LabelAppComponent), celLabel(s.pod, flink.LabelApp), celLabel(s.pod, flink.LabelName)}, ", ") + "]"
+}
+
+// celNamesFlink holds for a text that names Flink.
+func celNamesFlink(text string) string {
+	return anyOf(text+`.contains("flink")`, text+`.contains("statefun")`)
+}
+
+// celLineNamesFlink holds for a container whose command line names Flink. Few words are not
+// joined.
+var celLineNamesFlink = `[` + celWords + `].exists(l, ` + anyOf(
+	allOf(`l.size() <= `+celMaxCounted, `l.exists(w, `+celNamesFlink("w")+`)`),
+	allOf(`l.size() > `+celMaxCounted, `[l.join("\n")].exists(w, `+celNamesFlink("w")+`)`),
+) + `)`
+
+// celLongLines holds for most pods whose command lines together exceed a bound. It counts
+// what can be counted without joining the words, which costs several times as much. The pod
+// must not have many containers.
+func celLongLines(pod string) string {
+	return `(` + pod + `.spec.containers.map(c, [` + celWords + `].map(l, l.size() > ` + celMaxWords + ` ? 1 + ` + celMaxLine +
+		` : (l.size() > ` + celMaxCounted + ` ? 0 : l.map(w, w.size()).sum()))[0]).sum() > ` + celMaxLine + `)`
+}
+
 // read binds the texts of a pod to t, one word per line: some labels, and the names,
 // images and command lines of its containers.
 func (s celSignals) read(holds string) string {
-	labels := []string{celLabel(s.pod, flink.LabelComponent), celLabel(s.pod, flink.LabelAppComponent), celLabel(s.pod, flink.LabelApp), celLabel(s.pod, flink.LabelName)}
 	containers := s.pod + ".spec.containers.map(c, ([c.name, " + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))`
-	return "[([" + strings.Join(labels, ", ") + "] + " + containers + `).join("\n")].exists(t, ` + holds + ")"
+	return "[(" + s.labels() + " + " + containers + `).join("\n")].exists(t, ` + holds + ")"
 }
 
 // measured binds the length of t in bytes to n, and the number of environment variables to m.
