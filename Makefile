@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-console screenshots test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,7 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache; the first build 
 	@go run ./test/framework/cluster/control-plane build >/dev/null
 
 # Packages and tests that make test leaves to make test-full. TestSlowTests checks the names.
-SLOW_PACKAGES := ./hack/image/... ./test/framework/cluster/... ./test/framework/kubelet ./test/soak/...
+SLOW_PACKAGES := ./test/clients ./hack/image/... ./test/framework/cluster/... ./test/framework/kubelet ./test/soak/...
 SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
@@ -69,7 +69,7 @@ test: binaries ## Run the tests of the contributor's loop: unit tests, and drey 
 
 # More packages at once than processors: the tests on a control plane wait for controllers.
 test-main:
-	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
 
 test-cel:
 	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
@@ -95,13 +95,18 @@ test-replicas: binaries ## Test replicas under load with restarts, crashes and c
 test-rest: ## Run the REST suite, with 20,000 generated requests, against DREY_URL or a new drey
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
 
+CLIENT_LANGUAGES ?= go,python,java
+
+test-clients: binaries ## Play clients of Ververica Platform, and generate clients in CLIENT_LANGUAGES with Maven and pip
+	go test -count=1 -timeout 30m -v ./test/clients -generate '$(CLIENT_LANGUAGES)'
+
 FLINK_ARGS ?=
 
 test-flink: binaries ## Test with Flink, downloaded by pip; FLINK_ARGS='-versions all', see docs/flink.md
 	go test -C test/flink -count=1 -timeout 2h -v . $(FLINK_ARGS)
 
 test-unit: ## Run the tests that need no control plane; takes seconds
-	go test $$(go list ./... | grep -v -e /test/framework/cluster -e /test/e2e -e /test/framework/kubelet)
+	go test $$(go list ./... | grep -v -e /test/framework/cluster -e /test/e2e -e /test/clients -e /test/framework/kubelet)
 
 # The tests that make cover measures: make test-unit without the property tests.
 COVER = go test -cover -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/ -e /hack/image)
