@@ -21,6 +21,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -51,14 +52,22 @@ func Metadata(client metadata.Interface, resource schema.GroupVersionResource, t
 }
 
 // Dynamic lists and watches the objects of a resource in all namespaces. tweak modifies the
-// options of each request; it may be nil.
-func Dynamic(client dynamic.Interface, resource schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.ListerWatcher {
+// options of each request; it may be nil. trim removes from a listed object what the caller does
+// not read: a reflector holds all pages of a list before it transforms the first object.
+func Dynamic(client dynamic.Interface, resource schema.GroupVersionResource, tweak func(*metav1.ListOptions), trim func(*unstructured.Unstructured)) cache.ListerWatcher {
 	return Consistent(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			if tweak != nil {
 				tweak(&o)
 			}
-			return client.Resource(resource).List(ctx, o)
+			list, err := client.Resource(resource).List(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			for i := range list.Items {
+				trim(&list.Items[i])
+			}
+			return list, nil
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			if tweak != nil {

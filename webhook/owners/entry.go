@@ -86,6 +86,18 @@ func newWholeEntry(k kind, u *unstructured.Unstructured) *entry {
 	return e
 }
 
+// trimBuiltIn removes from a Deployment, StatefulSet or Job what its entry does not need.
+func trimBuiltIn(u *unstructured.Unstructured) {
+	trimCustom(u)
+	unstructured.RemoveNestedField(u.Object, "spec", "template", "spec")
+}
+
+// trimCustom removes from a Flink custom resource what its entry does not need.
+func trimCustom(u *unstructured.Unstructured) {
+	u.SetManagedFields(nil)
+	u.SetAnnotations(identityOnly(u.GetAnnotations()))
+}
+
 // newCustomEntry returns the entry of a Flink custom resource, with its mode, its job id and
 // the identity labels that it sets on its pods.
 func newCustomEntry(k kind, u *unstructured.Unstructured) *entry {

@@ -61,9 +61,9 @@ func (o *Owners) newKindCache(k kind) (*kindCache, error) {
 	var informer cache.SharedIndexInformer
 	switch {
 	case k.custom:
-		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource(), nil), &unstructured.Unstructured{}, 0, indexers)
+		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource(), nil, trimCustom), &unstructured.Unstructured{}, 0, indexers)
 	case k.hasRun():
-		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource(), selectLabeled), &unstructured.Unstructured{}, 0, indexers)
+		informer = cache.NewSharedIndexInformer(listwatch.Dynamic(o.dynamic, k.resource(), selectLabeled, trimBuiltIn), &unstructured.Unstructured{}, 0, indexers)
 	default:
 		informer = cache.NewSharedIndexInformer(listwatch.Metadata(o.metadata, k.resource(), selectLabeled), &metav1.PartialObjectMetadata{}, 0, indexers)
 	}
