@@ -65,14 +65,16 @@ SLOW_PACKAGES := ./test/clients ./hack/image/... ./test/framework/cluster/... ./
 SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
-	@$(MAKE) --no-print-directory -j3 test-main test-cel test-api
+	@$(MAKE) --no-print-directory -j2 test-main test-api
+	@$(MAKE) --no-print-directory test-cel
+
+# The tests in test/cel measure time, so they run alone.
+test-cel:
+	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 
 # More packages at once than processors: the tests on a control plane wait for controllers.
 test-main:
 	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
-
-test-cel:
-	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 
 test-api:
 	go test -C test/e2e/rest -count=1 .
