@@ -42,7 +42,7 @@ func TestKubectlPlugin(t *testing.T) {
 		{"targets get plugged", "", 3, "does not exist"},
 		{"targets list -n " + namespace, "", 0, "No DeploymentTargets in platform namespace " + namespace},
 		{"targets create fresh --kubernetes-namespace " + namespace + " -n " + namespace, "", 0, "deploymenttarget/fresh created"},
-		{"targets create fresh --kubernetes-namespace " + namespace + " -n none", "", 3, `namespaces "none" not found`},
+		{"targets create fresh --kubernetes-namespace " + namespace + " -n none", "", 3, `Kubernetes namespace "none" does not exist`},
 		{"targets frobnicate", "", 2, "is not a command of kubectl drey targets"},
 	} {
 		out, code := run(step.input, strings.Fields(step.args)...)
