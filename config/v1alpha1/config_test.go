@@ -1,10 +1,11 @@
 package v1alpha1_test
 
 import (
-	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 )
@@ -29,11 +30,11 @@ certificates: {lifetime: 48h}
 		t.Errorf("got the quota %s, want 0", c.Registry.PlatformNamespaceQuota.String())
 	}
 	want.Registry.PlatformNamespaceQuota = c.Registry.PlatformNamespaceQuota
-	if !reflect.DeepEqual(c, want) {
-		t.Errorf("got %+v, want %+v", c, want)
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if c, err := configv1alpha1.Decode([]byte(header)); err != nil || !reflect.DeepEqual(c, configv1alpha1.Default()) {
-		t.Errorf("without fields: got %+v %v, want the defaults", c, err)
+	if c, err := configv1alpha1.Decode([]byte(header)); err != nil || !cmp.Equal(c, configv1alpha1.Default()) {
+		t.Errorf("without fields: got %v, want the defaults (-want +got):\n%s", err, cmp.Diff(configv1alpha1.Default(), c))
 	}
 }
 

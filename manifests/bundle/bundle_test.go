@@ -1,11 +1,11 @@
 package bundle
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -123,8 +123,8 @@ func TestConfig(t *testing.T) {
 				}
 				read := Defaults()
 				read.Replicas = 1
-				if read = read.WithConfig(c); !reflect.DeepEqual(read, o) {
-					t.Errorf("got %+v, want %+v", read, o)
+				if diff := cmp.Diff(o, read.WithConfig(c)); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
 				}
 			}
 		}

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
@@ -78,8 +79,8 @@ func TestCopy(t *testing.T) {
 	for _, kind := range copied {
 		a, errA := from.List(t.Context(), kind, "", registry.Cached)
 		b, errB := to.List(t.Context(), kind, "", registry.Cached)
-		if err := errors.Join(errA, errB); err != nil || !reflect.DeepEqual(a, b) {
-			t.Errorf("%v: %v\nbecame %v", err, a, b)
+		if err := errors.Join(errA, errB); err != nil || !cmp.Equal(a, b) {
+			t.Errorf("%v (-before +after):\n%s", err, cmp.Diff(a, b))
 		}
 	}
 	if got := states(plan(t, from, to)); slices.ContainsFunc(got, func(s migration.State) bool { return s != migration.There }) {
