@@ -227,9 +227,13 @@ var built struct {
 	path string
 }
 
+// coverDir is the environment variable with the directory for the coverage of the binary. go test
+// -cover sets GOCOVERDIR itself, to a directory that it removes.
+const coverDir = "DREY_COVERDIR"
+
 // Build compiles drey into dir and returns the path of the binary. A process links it once: later
-// calls link the file. With GOCOVERDIR in the environment the binary writes its coverage there
-// when it exits, except after SIGKILL.
+// calls link the file. With [coverDir] the binary writes its coverage when it exits, except after
+// SIGKILL.
 func Build(ctx context.Context, dir string) (string, error) {
 	built.Lock()
 	defer built.Unlock()
@@ -238,8 +242,11 @@ func Build(ctx context.Context, dir string) (string, error) {
 		return path, nil
 	}
 	args := []string{"build", "-ldflags=-s -w", "-o", path}
-	if os.Getenv("GOCOVERDIR") != "" {
+	if dir := os.Getenv(coverDir); dir != "" {
 		args = append(args, "-cover", "-coverpkg=drey.dev/drey/...")
+		if err := os.Setenv("GOCOVERDIR", dir); err != nil { // of all processes that run it
+			return "", err
+		}
 	}
 	if out, err := exec.CommandContext(ctx, "go", append(args, "drey.dev/drey/cmd/drey")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build drey: %w\n%s", err, out)
