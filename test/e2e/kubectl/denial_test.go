@@ -53,7 +53,7 @@ func TestDenialRemedyKubectl(t *testing.T) {
 	if found == nil {
 		t.Fatalf("got no kubectl command in the denial: %s", denial)
 	}
-	for _, args := range [][]string{{"explain", "-f", "-", "-n", namespace}, {"check", "-f", "-", "-n", namespace}} {
+	for _, args := range [][]string{{"explain", "-v", "-f", "-", "-n", namespace}, {"check", "-v", "-f", "-", "-n", namespace}} {
 		if out, _ := run(deniedDeployment, program, args...); !strings.Contains(out, "Registry: the cluster at https://") || !strings.Contains(out, "has no DeploymentTarget") {
 			t.Errorf("drey %s: got %s\nwant the cluster and the denial", args[0], out)
 		}
@@ -61,7 +61,7 @@ func TestDenialRemedyKubectl(t *testing.T) {
 	if out, err := run("", "sh", "-c", found[1]); err != nil || !strings.Contains(out, "created") {
 		t.Fatalf("%s: %v %s", found[1], err, out)
 	}
-	for _, args := range [][]string{{"explain", "-f", "-", "-n", namespace}, {"check", "-f", "-", "-n", namespace}} {
+	for _, args := range [][]string{{"explain", "-v", "-f", "-", "-n", namespace}, {"check", "-v", "-f", "-", "-n", namespace}} {
 		if out, err := run(deniedDeployment, program, args...); err != nil || strings.Contains(out, "has no DeploymentTarget") {
 			t.Errorf("drey %s: %v %s", args[0], err, out)
 		}
