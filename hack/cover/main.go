@@ -66,7 +66,7 @@ func run(in io.Reader, out io.Writer, o options) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // opened for reading
+		defer f.Close()
 		all, _, err := parse(f)
 		if err != nil {
 			return err
