@@ -33,6 +33,9 @@ var versionLine = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 // repositoryLine matches the image's repository in values.yaml, where it comes first.
 var repositoryLine = regexp.MustCompile(`(?m)^  repository: .*$`)
 
+// imageLine matches the image in the annotations of Chart.yaml.
+var imageLine = regexp.MustCompile(`(?m)^      image: .*$`)
+
 // addChart adds the chart with the version of the release, as helm package would write it, and
 // as an OCI artifact.
 func (o Options) addChart(_ context.Context, artifacts map[string][]byte) error {
@@ -63,6 +66,9 @@ func (o Options) chartFiles() ([]image.File, error) {
 	root := filepath.Join(o.Root, "manifests", "chart")
 	var files []image.File
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && entry.Name() == "ci" { // as .helmignore
+			return filepath.SkipDir
+		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -79,6 +85,7 @@ func (o Options) chartFiles() ([]image.File, error) {
 			return nil
 		case "Chart.yaml":
 			content = versionLine.ReplaceAll(content, []byte("$1: "+o.Number()))
+			content = imageLine.ReplaceAll(content, []byte("      image: "+o.Repository+":"+o.Number()))
 		case "values.yaml":
 			at := repositoryLine.FindIndex(content)
 			if at == nil {

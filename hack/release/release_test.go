@@ -115,6 +115,14 @@ func TestMake(t *testing.T) {
 		if err := yaml.Unmarshal(chart["drey/Chart.yaml"], &metadata); err != nil || metadata.Name != "drey" || metadata.Version != "1.2.3" || metadata.AppVersion != "1.2.3" {
 			t.Errorf("Chart.yaml: got %+v (%v), want the version 1.2.3", metadata, err)
 		}
+		if !strings.Contains(string(chart["drey/Chart.yaml"]), "image: registry.example.com/team/drey:1.2.3\n") {
+			t.Errorf("got the annotations of Chart.yaml\n%s\nwant the image of the release", chart["drey/Chart.yaml"])
+		}
+		for name := range chart {
+			if strings.HasPrefix(name, "drey/ci/") {
+				t.Errorf("got %s, which .helmignore excludes", name)
+			}
+		}
 		var values struct{ Image struct{ Repository string } }
 		if err := yaml.Unmarshal(chart["drey/values.yaml"], &values); err != nil || values.Image.Repository != "registry.example.com/team/drey" {
 			t.Errorf("values.yaml: got %+v (%v), want the repository of the release", values, err)
