@@ -27,6 +27,8 @@ func (d *diagnosis) certificate() {
 		d.add(check, Fail, fmt.Sprintf("Secret %s lacks the label %s=%s: drey does not use Secrets of others, and has no certificate", d.Secret, certs.ManagedByLabel, certs.Owner),
 			fmt.Sprintf("if it is not needed: kubectl delete secret -n %s %s", d.Options.Namespace, d.Secret))
 		return
+	case d.Leaf == nil && d.SecretError == nil && d.Ready == 0: // no replica has created it
+		return
 	case d.Leaf == nil && d.SecretError == nil:
 		d.add(check, Warn, fmt.Sprintf("no certificate in Secret %s", d.Secret), renew)
 		return
@@ -96,27 +98,43 @@ func (d *diagnosis) leaderWrites(field string) string {
 // trust checks the serving certificate against the caBundles.
 func (d *diagnosis) trust() {
 	const check = "caBundle"
-	n := 0
+	var reasons []string
+	untrusted := map[string][]string{} // webhooks by reason
+	fault := func(name, reason string) {
+		if untrusted[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		untrusted[reason] = append(untrusted[reason], name)
+		d.untrusted++
+	}
 	for name, client := range d.webhookClients() {
 		text, _, _ := unstructured.NestedString(client, "caBundle")
-		n++
+		d.webhooks++
 		pem, _ := base64.StdEncoding.DecodeString(text) // invalid base64 leaves no roots
 		roots := x509.NewCertPool()
-		some := roots.AppendCertsFromPEM(pem)
-		restart := d.leaderWrites("caBundle")
-		switch {
-		case !some:
-			d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the serving certificate: it has no caBundle", name), restart)
-		case d.Leaf != nil:
+		if !roots.AppendCertsFromPEM(pem) {
+			fault(name, "no caBundle")
+		} else if d.Leaf != nil {
 			if _, err := d.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: d.Now, DNSName: d.service()}); err != nil {
-				d.add(check, Fail, fmt.Sprintf("the webhook %s does not trust the serving certificate: %v", name, err), restart)
+				fault(name, err.Error())
 			}
 		}
 	}
-	if d.Leaf == nil {
-		d.ok(check, fmt.Sprintf("%d webhooks have one; not verified without the certificate", n))
+	for _, reason := range reasons {
+		names := untrusted[reason]
+		message := fmt.Sprintf("the webhook %s does not trust the serving certificate: %s", names[0], reason)
+		if len(names) > 1 {
+			message = fmt.Sprintf("%d of %d webhooks do not trust the serving certificate: %s: %s", len(names), d.webhooks, reason, some(names))
+		}
+		d.add(check, Fail, message, d.leaderWrites("caBundle"))
 	}
-	d.ok(check, fmt.Sprintf("%d webhooks trust the serving certificate", n))
+	switch {
+	case d.webhooks == 0: // the check admission says so
+	case d.Leaf == nil:
+		d.ok(check, fmt.Sprintf("%d webhooks have one; not verified without the certificate", d.webhooks))
+	default:
+		d.ok(check, fmt.Sprintf("%d webhooks trust the serving certificate", d.webhooks))
+	}
 }
 
 // paths checks that the webhooks' paths have a token. No finding states it.
@@ -124,16 +142,26 @@ func (d *diagnosis) paths() {
 	const check = "path"
 	base := config.Paths()
 	n := 0
+	var without, foreign []string
 	for name, client := range d.webhookClients() {
 		path, _, _ := unstructured.NestedString(client, "service", "path")
 		switch {
 		case base[name] == "" || certs.HasPathToken(path, base[name]):
 			n++
 		case path == base[name]:
-			d.add(check, Fail, fmt.Sprintf("the path of the webhook %s has no token: drey answers reviews of any pod that reaches it, and none of its own objects", name), d.leaderWrites("path"))
+			without = append(without, name)
 		default:
-			d.add(check, Fail, fmt.Sprintf("the webhook %s has no path with a token: drey answers none of its calls", name), d.leaderWrites("path"))
+			foreign = append(foreign, name)
 		}
+	}
+	if len(without) > 0 {
+		d.add(check, Fail, fmt.Sprintf("the path of the webhook %s has no token: drey answers reviews of any pod that reaches it, and none of its own objects", some(without)), d.leaderWrites("path"))
+	}
+	if len(foreign) > 0 {
+		d.add(check, Fail, fmt.Sprintf("the webhook %s has no path with a token: drey answers none of its calls", some(foreign)), d.leaderWrites("path"))
+	}
+	if n == 0 && len(without)+len(foreign) == 0 { // the check admission says so
+		return
 	}
 	d.ok(check, fmt.Sprintf("the paths of %d webhooks have a token", n))
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/manifests/readiness"
 )
 
 // Level is the severity of a finding.
@@ -37,6 +38,8 @@ type Facts struct {
 	Options bundle.Options
 	Image   string // of the Deployment; empty: no Deployment exists
 	Config  string // the configuration file; empty: arguments alone configure drey
+	Manager string // the tool that manages the Deployment, such as a Helm release; empty: none
+	Outside *Outside
 
 	Expected    []bundle.Object
 	Live        map[string]*unstructured.Unstructured // by Key; absent: does not exist
@@ -44,8 +47,10 @@ type Facts struct {
 	CheckErrors map[string]error                      // by check whose input could not be read
 
 	Ready, Desired int64 // replicas
-	Endpoints      int   // ready ones
+	Obstacles      []readiness.Obstacle
+	Endpoints      int // ready ones
 	Leases         map[string]Lease
+	APIServerPorts []int32 // of its endpoints; nil: unknown
 
 	Secret        string // the name of the certificate's
 	Leaf          *x509.Certificate
@@ -56,6 +61,12 @@ type Facts struct {
 	Namespaces    map[string]map[string]string // labels, by name
 	Targets       []Target
 	TargetsError  error // of reading the targets
+}
+
+// Outside is a drey outside of the cluster, whose webhooks are registered by URL.
+type Outside struct {
+	URL string
+	Err error // of a TLS connection to it from here, with the caBundle's trust
 }
 
 // Lease is a leader election lease.
@@ -81,11 +92,15 @@ func Key(kind, namespace, name string) string { return kind + "/" + namespace + 
 
 // Diagnose runs all checks, in the order of installation.
 func Diagnose(f Facts) []Finding {
-	if f.Image == "" {
-		return []Finding{{"server", Fail, "drey is not installed in namespace " + f.Options.Namespace + ": no Deployment " + bundle.Name, "drey install -n " + f.Options.Namespace + ", or select another namespace with -n"}}
-	}
 	d := &diagnosis{Facts: f}
-	for _, check := range []func(){d.objects, d.configuration, d.server, d.version, d.leaders, d.certificate, d.trust, d.paths, d.deadlocks, d.modes, d.targets} {
+	checks := []func(){d.objects, d.configuration, d.server, d.network, d.version, d.leaders, d.certificate, d.trust, d.paths, d.admission, d.deadlocks, d.modes, d.targets}
+	switch {
+	case f.Image == "" && f.Outside != nil:
+		checks = []func(){d.outside, d.modes, d.targets}
+	case f.Image == "":
+		checks = []func(){d.notInstalled}
+	}
+	for _, check := range checks {
 		check()
 	}
 	return d.found
@@ -93,7 +108,8 @@ func Diagnose(f Facts) []Finding {
 
 type diagnosis struct {
 	Facts
-	found []Finding
+	found               []Finding
+	webhooks, untrusted int // drey's, and those that do not trust the serving certificate
 }
 
 func (d *diagnosis) add(check string, level Level, message, fix string) {

@@ -18,6 +18,7 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
+	"drey.dev/drey/manifests/readiness"
 	"drey.dev/drey/webhook/config"
 )
 
@@ -101,6 +102,15 @@ func setValidity(t *testing.T, f *doctor.Facts, from, to time.Time) {
 	trust(f.Live["ValidatingWebhookConfiguration//drey"], ca)
 }
 
+// unregister removes the webhook configurations and policies.
+func unregister(f *doctor.Facts) {
+	for key := range f.Live {
+		if strings.HasPrefix(key, "Validating") || strings.HasPrefix(key, "Mutating") {
+			delete(f.Live, key)
+		}
+	}
+}
+
 func TestDiagnoseHealthy(t *testing.T) {
 	for _, found := range doctor.Diagnose(healthy(t)) {
 		if found.Level != doctor.OK || found.Fix != "" {
@@ -142,19 +152,63 @@ func TestDiagnoseFaults(t *testing.T) {
 		message string
 		fix     string
 	}{
-		"not installed":          {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "not installed in namespace drey-system", "drey install -n drey-system"},
+		"not installed":      {func(f *doctor.Facts) { f.Image, f.Live = "", nil }, doctor.Fail, "server", "not installed in namespace drey-system: no Deployment drey; nothing is denied", "drey install -n drey-system"},
+		"Deployment deleted": {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "denied now: new Flink workloads in every namespace", "--admission-only, which opens all namespaces to Flink"},
+		"outside, reachable": {func(f *doctor.Facts) { f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"} }, doctor.OK, "", "", ""},
+		"outside, unreachable": {func(f *doctor.Facts) {
+			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443", Err: errors.New("refused")}
+		}, doctor.Warn, "server", "at https://10.0.0.1:9443, which this machine cannot reach: refused", "drey serve --install-webhooks"},
+		"outside, policy deleted": {func(f *doctor.Facts) {
+			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
+			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")
+		}, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "restart that drey"},
+		"several objects deleted": {func(f *doctor.Facts) {
+			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")
+			delete(f.Live, "ClusterRole//drey")
+			delete(f.Live, "ServiceAccount/drey-system/drey")
+		}, doctor.Fail, "objects", "3 objects do not exist: serviceaccount/drey, clusterrole/drey, validatingadmissionpolicy/drey-gate", "drey install"},
+		"webhooks not registered yet": {func(f *doctor.Facts) {
+			unregister(f)
+			f.Ready, f.Endpoints, f.Leaf, f.CA, f.Leases = 0, 0, nil, nil, nil
+			f.Obstacles = []readiness.Obstacle{{Reason: "ImagePullBackOff", Message: "not found", Pods: []string{"drey-1"}, Fix: "push the image"}}
+		}, doctor.Fail, "server", "none of 2 replicas is ready: pod drey-1: ImagePullBackOff: not found", "push the image"},
+		"webhooks deleted": {unregister, doctor.Fail, "admission", "the webhooks are not registered", "drey install"},
+		"rollout stuck": {func(f *doctor.Facts) {
+			f.Obstacles = []readiness.Obstacle{{Reason: "CrashLoopBackOff", Message: "exit code 2", Pods: []string{"drey-3"}, Fix: "kubectl logs"}}
+		}, doctor.Warn, "server", "the previous replicas serve: pod drey-3", "kubectl logs"},
+		"scaled to zero": {func(f *doctor.Facts) { f.Ready, f.Desired, f.Endpoints = 0, 0, 0 }, doctor.Fail, "server", "scaled to 0", "--replicas=2"},
+		"AKS admissions enforcer": {func(f *doctor.Facts) {
+			for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
+				for _, w := range f.Live[kind+"//drey"].Object["webhooks"].([]any) {
+					selector, _ := w.(map[string]any)["namespaceSelector"].(map[string]any)
+					if selector == nil {
+						selector = map[string]any{}
+						w.(map[string]any)["namespaceSelector"] = selector
+					}
+					requirements, _ := selector["matchExpressions"].([]any)
+					selector["matchExpressions"] = append(requirements,
+						map[string]any{"key": "control-plane", "operator": "NotIn", "values": []any{"true"}},
+						map[string]any{"key": "kubernetes.azure.com/managedby", "operator": "NotIn", "values": []any{"aks"}})
+				}
+			}
+		}, doctor.OK, "", "", ""},
+		"API server's port not allowed": {func(f *doctor.Facts) { f.APIServerPorts = []int32{443, 8443} }, doctor.Warn, "network", "does not allow egress to port 8443", `"port":8443`},
+		"managed by Helm": {func(f *doctor.Facts) {
+			f.Manager = `the Helm release "drey" in namespace "drey-system"`
+			delete(f.Live, "ClusterRole//drey")
+		}, doctor.Fail, "objects", "clusterrole/drey does not exist", `helm upgrade of the Helm release "drey"`},
 		"policy deleted":         {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "drey install -n drey-system --image " + bundle.Image()},
-		"budget deleted":         {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "helm upgrade"},
+		"budget deleted":         {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "kubectl apply -k"},
 		"failure policy changed": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
 		"webhook restricted": {func(f *doctor.Facts) {
 			first(f)["objectSelector"] = map[string]any{"matchLabels": map[string]any{"never": "x"}}
-		}, doctor.Fail, "objects", "webhooks[0].objectSelector", "kubectl delete mutatingwebhookconfiguration/drey, and then drey install"},
+		}, doctor.Fail, "objects", "webhooks[0].objectSelector", `kubectl patch mutatingwebhookconfiguration/drey --type=json -p '[{"op":"remove","path":"/webhooks/0/objectSelector"}]'`},
 		"binding restricted": {func(f *doctor.Facts) {
 			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["matchResources"] = map[string]any{"matchPolicy": "Equivalent", "namespaceSelector": map[string]any{"matchLabels": map[string]any{"never": "x"}}}
-		}, doctor.Fail, "objects", "spec.matchResources", "kubectl delete validatingadmissionpolicybinding/drey-gate, and then drey install"},
+		}, doctor.Fail, "objects", "spec.matchResources", `'[{"op":"remove","path":"/spec/matchResources"}]'`},
 		"validation action added": {func(f *doctor.Facts) {
 			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["validationActions"] = []any{"Audit", "Deny"}
-		}, doctor.Fail, "objects", "spec.validationActions", "kubectl delete validatingadmissionpolicybinding/drey-gate, and then drey install"},
+		}, doctor.Fail, "objects", "spec.validationActions", `'[{"op":"replace","path":"/spec/validationActions","value":["Deny"]}]'`},
 		"API server defaults": {func(f *doctor.Facts) {
 			first(f)["objectSelector"], first(f)["later"] = map[string]any{}, "default"
 		}, doctor.OK, "", "", ""},
@@ -229,7 +283,7 @@ func TestDiagnoseFaults(t *testing.T) {
 				case found.Level == doctor.OK:
 				case found.Level == c.level && found.Check == c.check && strings.Contains(found.Message, c.message) && strings.Contains(found.Fix, c.fix):
 					hit = true
-				case found.Check != c.check && found.Check != "caBundle": // which follows from the certificate
+				case found.Check != c.check && found.Check != "caBundle" && found.Check != "admission": // which follow from the others
 					t.Errorf("unexpected finding: %+v", found)
 				}
 			}

@@ -45,6 +45,10 @@ func (d *diagnosis) modes() {
 // targets compares the targets with the label that the built-in policy checks.
 func (d *diagnosis) targets() {
 	const check = "targets"
+	if d.TargetsError != nil && d.Outside != nil {
+		d.ok(check, "in the store of that drey: drey targets list --server URL")
+		return
+	}
 	if d.TargetsError != nil {
 		d.add(check, Warn, fmt.Sprintf("cannot read targets: %v", d.TargetsError), "run drey doctor as a user who may list deploymenttargets.drey.dev; with --store embedded: drey targets list")
 		return

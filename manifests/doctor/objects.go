@@ -1,9 +1,11 @@
 package doctor
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -11,11 +13,17 @@ import (
 // reinstall is the command that restores the objects of the installation.
 func (d *diagnosis) reinstall() string {
 	o := d.Options
+	switch {
+	case strings.HasPrefix(d.Manager, "the Helm release "):
+		return fmt.Sprintf("helm upgrade of %s, with --reuse-values", d.Manager)
+	case d.Manager != "":
+		return "synchronize " + d.Manager
+	}
 	command := fmt.Sprintf("drey install -n %s --image %s --certs %s --store %s --mode %s --replicas %d", o.Namespace, d.Image, o.Certs, o.Store, o.Mode, o.Replicas)
 	if o.RESTURL != "" {
 		command += " --rest-url " + o.RESTURL
 	}
-	return command + " (or helm upgrade, or kubectl apply -k, as it was installed)"
+	return command + " (or kubectl apply -k, as it was installed)"
 }
 
 // customized are the kinds whose fields admins change.
@@ -30,92 +38,202 @@ var optional = []string{"PodDisruptionBudget", "NetworkPolicy", "ResourceQuota"}
 
 func (d *diagnosis) objects() {
 	const check = "objects"
+	missing, differing := map[Level][]string{}, map[Level][]string{}
+	var unread []string
+	var unreadErr error
 	for _, want := range d.Expected {
 		key := Key(want.GetKind(), want.GetNamespace(), want.GetName())
 		if err := d.ReadErrors[key]; err != nil {
-			d.add(check, Warn, fmt.Sprintf("cannot read %s: %v", want, err), runWithRights)
+			unread, unreadErr = append(unread, want.String()), err
 			continue
+		}
+		level := Fail
+		if slices.Contains(optional, want.GetKind()) {
+			level = Warn
 		}
 		live := d.Live[key]
 		switch {
-		case live == nil && slices.Contains(optional, want.GetKind()):
-			d.add(check, Warn, fmt.Sprintf("%s does not exist", want), d.reinstall())
+		case live == nil && slices.Contains(exact, want.GetKind()) && !d.registered(): // the check admission says so
 		case live == nil:
-			d.add(check, Fail, fmt.Sprintf("%s does not exist", want), d.reinstall())
+			missing[level] = append(missing[level], want.String())
 		case !slices.Contains(customized, want.GetKind()):
-			if at, added := difference(want.Unstructured, live); at != "" {
-				level, fix := Fail, d.reinstall()
-				if slices.Contains(optional, want.GetKind()) {
-					level = Warn
-				}
-				if added && slices.Contains(exact, want.GetKind()) { // apply does not remove fields of other managers
-					fix = fmt.Sprintf("kubectl delete %s, and then %s", want, fix)
-				}
-				d.add(check, level, fmt.Sprintf("%s differs from what this version installs, at %s", want, at), fix)
+			changed, added := differences(want.Unstructured, live)
+			if len(changed) > 0 {
+				differing[level] = append(differing[level], fmt.Sprintf("%s at %s", want, strings.Join(paths(changed), ", ")))
+			}
+			if len(added) > 0 { // neither apply nor Helm removes fields of others
+				d.add(check, level, fmt.Sprintf("%s has more than this version installs, at %s, which may restrict what it matches", want, strings.Join(paths(added), ", ")),
+					fmt.Sprintf("kubectl patch %s --type=json -p '%s'", want, patch(added)))
 			}
 		}
+	}
+	for _, level := range []Level{Fail, Warn} {
+		switch n := len(missing[level]); {
+		case n == 1:
+			d.add(check, level, missing[level][0]+" does not exist", d.reinstall())
+		case n > 1:
+			d.add(check, level, fmt.Sprintf("%d objects do not exist: %s", n, some(missing[level])), d.reinstall())
+		}
+		switch n := len(differing[level]); {
+		case n == 1:
+			object, at, _ := strings.Cut(differing[level][0], " at ")
+			d.add(check, level, fmt.Sprintf("%s differs from what this version installs, at %s", object, at), d.reinstall())
+		case n > 1:
+			d.add(check, level, fmt.Sprintf("%d objects differ from what this version installs: %s", n, some(differing[level])), d.reinstall())
+		}
+	}
+	switch n := len(unread); {
+	case n == 1:
+		d.add(check, Warn, fmt.Sprintf("cannot read %s: %v", unread[0], unreadErr), runWithRights)
+	case n > 1:
+		d.add(check, Warn, fmt.Sprintf("cannot read %d objects: %s: %v", n, some(unread), unreadErr), runWithRights)
+	}
+	if !d.registered() {
+		d.ok(check, "all others exist, as this version installs them")
 	}
 	d.ok(check, fmt.Sprintf("all %d exist, as this version installs them", len(d.Expected)))
 }
 
-// difference returns the path of the first field of live that differs from want, and whether
-// want does not have it. Such additional fields are allowed except in the kinds of exact.
-// The caBundle has a check of its own, and the timeouts of webhooks are a value of the chart.
-func difference(want, live *unstructured.Unstructured) (at string, added bool) {
+// some lists the first of many.
+func some(all []string) string {
+	const shown = 6
+	if len(all) <= shown {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(all[:shown], ", "), len(all)-shown)
+}
+
+// difference is a field that differs from what drey installs.
+type difference struct {
+	path []string // keys, and indexes of lists
+	want any      // nil: no such field
+}
+
+// String returns the path as kubectl explain prints it, such as webhooks[0].rules.
+func (f difference) String() string {
+	var b strings.Builder
+	for i, token := range f.path {
+		switch {
+		case token[0] >= '0' && token[0] <= '9':
+			fmt.Fprintf(&b, "[%s]", token)
+		case i > 0:
+			b.WriteString("." + token)
+		default:
+			b.WriteString(token)
+		}
+	}
+	return b.String()
+}
+
+func paths(all []difference) (texts []string) {
+	for _, f := range all {
+		texts = append(texts, f.String())
+	}
+	return texts
+}
+
+// patch returns the JSON patch that restores fields.
+func patch(all []difference) string {
+	var operations []map[string]any
+	for _, f := range slices.Backward(all) { // a removal moves no index of the others
+		var pointer strings.Builder
+		for _, token := range f.path {
+			pointer.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+		}
+		operation := map[string]any{"op": "replace", "path": pointer.String(), "value": f.want}
+		if f.want == nil {
+			operation = map[string]any{"op": "remove", "path": pointer.String()}
+		}
+		operations = append(operations, operation)
+	}
+	text, _ := json.Marshal(operations) // from JSON
+	return string(text)
+}
+
+// differences returns the fields of live that differ from want, and those that want does not
+// have. Such additional fields are allowed except in the kinds of exact. The caBundle has a
+// check of its own, and the timeouts of webhooks are a value of the chart.
+func differences(want, live *unstructured.Unstructured) (changed, added []difference) {
 	c := comparison{exact: slices.Contains(exact, want.GetKind())}
+	if c.exact {
+		live = withoutEnforcer(live)
+	}
 	for _, field := range slices.Sorted(maps.Keys(want.Object)) {
 		switch field {
 		case "apiVersion", "kind", "metadata", "status":
 			continue
 		}
-		if at := c.differs(want.Object[field], live.Object[field], field); at != "" {
-			return at, c.added
+		c.compare(want.Object[field], live.Object[field], field)
+	}
+	return c.changed, c.added
+}
+
+// enforcerKeys are the label keys by which AKS's admissions enforcer excludes namespaces of the
+// platform from all webhooks.
+var enforcerKeys = []string{"control-plane", "kubernetes.azure.com/managedby"}
+
+// withoutEnforcer returns a webhook configuration without the requirements that AKS adds to each
+// namespaceSelector, and writes again whenever they are removed.
+func withoutEnforcer(live *unstructured.Unstructured) *unstructured.Unstructured {
+	live = live.DeepCopy()
+	webhooks, _ := live.Object["webhooks"].([]any)
+	for _, w := range webhooks {
+		webhook, _ := w.(map[string]any)
+		selector, _ := webhook["namespaceSelector"].(map[string]any)
+		requirements, _ := selector["matchExpressions"].([]any)
+		kept := slices.DeleteFunc(requirements, func(r any) bool {
+			requirement, _ := r.(map[string]any)
+			key, _ := requirement["key"].(string)
+			operator, _ := requirement["operator"].(string)
+			return slices.Contains(enforcerKeys, key) && (operator == "NotIn" || operator == "DoesNotExist")
+		})
+		if len(kept) < len(requirements) {
+			selector["matchExpressions"] = kept
+		}
+		if len(kept) == 0 && len(requirements) > 0 {
+			delete(selector, "matchExpressions")
 		}
 	}
-	return "", false
+	return live
 }
 
 type comparison struct {
-	exact bool // additional fields differ too
-	added bool // the field that differs is an additional one
+	exact          bool // additional fields differ too
+	changed, added []difference
 }
 
-func (c *comparison) differs(want, live any, path string) string {
+func (c *comparison) compare(want, live any, path ...string) {
 	switch w := want.(type) {
 	case map[string]any:
 		l, _ := live.(map[string]any)
 		for _, key := range slices.Sorted(maps.Keys(w)) {
-			if key == "caBundle" || key == "timeoutSeconds" {
-				continue
-			}
-			if at := c.differs(w[key], l[key], path+"."+key); at != "" {
-				return at
+			if key != "caBundle" && key != "timeoutSeconds" {
+				c.compare(w[key], l[key], append(path[:len(path):len(path)], key)...)
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(l)) {
 			if _, wanted := w[key]; !wanted && c.exact && narrows(l[key]) {
-				c.added = true
-				return path + "." + key
+				c.added = append(c.added, difference{append(path[:len(path):len(path)], key), nil})
 			}
 		}
-		return ""
+		return
 	case []any:
 		l, _ := live.([]any)
-		if len(w) != len(l) {
-			c.added = len(l) > len(w)
-			return path
-		}
-		for i := range w {
-			if at := c.differs(w[i], l[i], fmt.Sprintf("%s[%d]", path, i)); at != "" {
-				return at
+		switch {
+		case len(l) > len(w) && c.exact:
+			c.added = append(c.added, difference{path, want})
+		case len(l) != len(w):
+			c.changed = append(c.changed, difference{path, want})
+		default:
+			for i := range w {
+				c.compare(w[i], l[i], append(path[:len(path):len(path)], fmt.Sprint(i))...)
 			}
 		}
-		return ""
+		return
 	}
 	if fmt.Sprint(want) != fmt.Sprint(live) && (live != nil || want != "" && want != false && want != nil) {
-		return path
+		c.changed = append(c.changed, difference{path, want})
 	}
-	return ""
 }
 
 // narrows reports whether an additional field is more than a default of the API server:

@@ -12,13 +12,26 @@ import (
 func (d *diagnosis) server() {
 	const check = "server"
 	describe := fmt.Sprintf("kubectl describe pods -n %s -l app.kubernetes.io/name=%s, and kubectl logs -n %s deployment/%s", d.Options.Namespace, bundle.Name, d.Options.Namespace, bundle.Name)
+	level, state := Fail, ""
 	switch {
+	case d.Desired == 0:
+		d.add(check, Fail, fmt.Sprintf("deployment/%s is scaled to 0 replicas", bundle.Name), fmt.Sprintf("kubectl scale -n %s deployment/%s --replicas=2", d.Options.Namespace, bundle.Name))
 	case d.Ready == 0:
-		d.add(check, Fail, fmt.Sprintf("none of %d replicas is ready: Flink's Deployments are denied, and its pods get no labels", d.Desired), describe)
+		state = fmt.Sprintf("none of %d replicas is ready", d.Desired)
 	case d.Ready < d.Desired:
-		d.add(check, Warn, fmt.Sprintf("%d of %d replicas are ready", d.Ready, d.Desired), describe)
+		level, state = Warn, fmt.Sprintf("%d of %d replicas are ready", d.Ready, d.Desired)
+	case len(d.Obstacles) > 0:
+		level, state = Warn, "a rollout does not progress, and the previous replicas serve"
 	case d.Desired == 1 && d.Options.Store != bundle.Embedded:
 		d.add(check, Warn, "one replica: while its node is drained, Flink's Deployments are denied", fmt.Sprintf("kubectl scale -n %s deployment/%s --replicas=2", d.Options.Namespace, bundle.Name))
+	}
+	for _, o := range d.Obstacles {
+		if state != "" {
+			d.add(check, level, fmt.Sprintf("%s: %s", state, o), o.Fix)
+		}
+	}
+	if state != "" && len(d.Obstacles) == 0 {
+		d.add(check, level, state, describe)
 	}
 	if d.Ready > 0 && d.Endpoints == 0 && !d.unknown(check) {
 		d.add(check, Fail, fmt.Sprintf("the Service %s has no endpoints, although pods are ready: its selector does not match them", bundle.Name),
@@ -60,7 +73,7 @@ func (d *diagnosis) leaders() {
 		d.ok(check, "single process")
 		return
 	}
-	if d.unknown(check) {
+	if d.Ready == 0 || d.unknown(check) { // the check server says so
 		return
 	}
 	lease, ok := d.Leases["drey"]

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -162,6 +163,18 @@ func Server(configuration *unstructured.Unstructured) (namespace, url string) {
 		}
 	}
 	return "", ""
+}
+
+// CABundle returns the caBundle of the first webhook of a configuration, nil if it has none.
+func CABundle(configuration *unstructured.Unstructured) []byte {
+	webhooks, _, _ := unstructured.NestedSlice(configuration.Object, "webhooks")
+	for _, w := range webhooks {
+		webhook, _ := w.(map[string]any)
+		text, _, _ := unstructured.NestedString(webhook, "clientConfig", "caBundle")
+		bundle, _ := base64.StdEncoding.DecodeString(text) // invalid base64 is none
+		return bundle
+	}
+	return nil
 }
 
 // APIServerPorts returns the ports of the API server's endpoints, which NetworkPolicies apply

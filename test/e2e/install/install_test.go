@@ -3,7 +3,6 @@
 package install
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +28,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/kubelet"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -110,9 +109,7 @@ func (w *world) install(t *testing.T) {
 	if list, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) > 0 {
 		t.Errorf("got the webhooks %v %v before drey is ready, want none", list.Items, err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go w.keepPodsReady(ctx)
+	kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})
 	w.apply(t, "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: drey}}")
 	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); err == nil || strings.Contains(out, "applied") || !strings.Contains(out, "kubectl delete validatingwebhookconfiguration/drey") {
 		t.Errorf("with a foreign object of the same name: got %v %s, want the command that deletes it", err, out)
@@ -139,20 +136,6 @@ addressType: IPv4
 endpoints: [{addresses: [10.255.0.1]}]
 ports: [{name: https, port: 8443, protocol: TCP}]
 `
-
-// keepPodsReady sets drey's pods Ready, as a kubelet would, until ctx ends.
-func (w *world) keepPodsReady(ctx context.Context) {
-	for ctx.Err() == nil {
-		pods, err := w.client.CoreV1().Pods("drey-system").List(ctx, metav1.ListOptions{})
-		if err == nil {
-			for _, p := range pods.Items {
-				p.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
-				_, _ = w.client.CoreV1().Pods("drey-system").UpdateStatus(ctx, &p, metav1.UpdateOptions{}) // the next round retries
-			}
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
 
 // installFlinkCRDs installs CRDs, without a schema, of the custom resources that drey watches.
 func (w *world) installFlinkCRDs(t *testing.T) {

@@ -1,0 +1,129 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/webhook/config"
+)
+
+// deniedNow is the effect of registered webhooks that no drey serves.
+const deniedNow = "denied now: new Flink workloads in every namespace, and Flink pods in namespaces without a target; " +
+	"new pods of running jobs start without labels; other workloads and deletions are not affected"
+
+// openGates is a way out of deniedNow, with its consequence.
+func (d *diagnosis) openGates() string {
+	return fmt.Sprintf("to admit Flink everywhere until then: drey uninstall -n %s --admission-only, which opens all namespaces to Flink", d.Options.Namespace)
+}
+
+// registered reports whether the cluster has a webhook configuration or a policy of drey.
+func (d *diagnosis) registered() bool {
+	return slices.ContainsFunc(exact, func(kind string) bool {
+		for key := range d.Live {
+			if strings.HasPrefix(key, kind+"/") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (d *diagnosis) notInstalled() {
+	const check = "server"
+	namespace := d.Options.Namespace
+	install := "drey install -n " + namespace + ", or select another namespace with -n"
+	if d.registered() {
+		d.add(check, Fail, fmt.Sprintf("no drey runs in namespace %s, and its webhooks are registered; %s", namespace, deniedNow), install+"; "+d.openGates())
+		return
+	}
+	d.add(check, Fail, fmt.Sprintf("drey is not installed in namespace %s: no Deployment %s; nothing is denied or labeled", namespace, bundle.Name), install)
+}
+
+// admission reports what is denied now.
+func (d *diagnosis) admission() {
+	const check = "admission"
+	serves := d.Ready > 0 && (d.Endpoints > 0 || d.CheckErrors["server"] != nil)
+	webhooks := d.Live[Key("ValidatingWebhookConfiguration", "", config.Name)] != nil
+	unreadable := d.ReadErrors[Key("ValidatingWebhookConfiguration", "", config.Name)] != nil
+	switch {
+	case unreadable: // the check objects says so
+	case !webhooks && d.Ready == 0:
+		d.add(check, Warn, "the webhooks are not registered yet, so nothing is denied or labeled: drey install registers them once a replica is ready", "correct the check server, and then "+d.reinstall())
+	case !webhooks:
+		d.add(check, Fail, "the webhooks are not registered: Flink's custom resources and workloads are not denied, and nothing is labeled", d.reinstall())
+	case !serves:
+		d.add(check, Fail, "no replica serves the webhooks; "+deniedNow, "correct the check server; "+d.openGates())
+	case d.untrusted == d.webhooks:
+		d.add(check, Fail, "the API server does not trust drey's certificate; "+deniedNow, "correct the check caBundle; "+d.openGates())
+	case d.untrusted > 0:
+		d.add(check, Fail, fmt.Sprintf("%d of %d webhooks fail: what they match is denied if they fail closed, and not labeled if they fail open", d.untrusted, d.webhooks), "correct the check caBundle; "+d.openGates())
+	}
+	effect := map[config.Mode]string{config.Enforce: "denied", config.Warn: "admitted with a warning", config.Audit: "admitted with an event"}[d.Options.Mode]
+	d.ok(check, fmt.Sprintf("new Flink workloads in namespaces without a target are %s, in mode %s", effect, d.Options.Mode))
+}
+
+// outside checks a drey outside of the cluster.
+func (d *diagnosis) outside() {
+	const check = "server"
+	if err := d.Outside.Err; err != nil {
+		d.add(check, Warn, fmt.Sprintf("a drey outside of the cluster serves the webhooks at %s, which this machine cannot reach: %v; if the API server cannot either, these are %s", d.Outside.URL, err, deniedNow),
+			"start it again, where the API server reaches it: drey serve --install-webhooks; "+d.openGates())
+	}
+	d.ok(check, fmt.Sprintf("a drey outside of the cluster serves the webhooks at %s, and answers", d.Outside.URL))
+	for _, name := range []string{config.PodPolicy, config.RegisteredLabelPolicy, config.ClaimPolicy} {
+		for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
+			if key := Key(kind, "", name); d.Live[key] == nil && d.ReadErrors[key] == nil {
+				d.add("objects", Fail, fmt.Sprintf("%s/%s does not exist", strings.ToLower(kind), name), "restart that drey: it registers its webhooks and policies at start")
+			}
+		}
+	}
+	d.ok("objects", "its webhooks and policies are registered")
+}
+
+// network checks that the NetworkPolicy allows egress to the API server.
+func (d *diagnosis) network() {
+	const check = "network"
+	live := d.Live[Key("NetworkPolicy", d.Options.Namespace, bundle.Name)]
+	if live == nil || len(d.APIServerPorts) == 0 {
+		return
+	}
+	allowed, restricted := egressPorts(live.Object)
+	for _, port := range d.APIServerPorts {
+		if !restricted || slices.Contains(allowed, int64(port)) {
+			continue
+		}
+		level := Warn // the network plugin may not enforce policies
+		if d.Ready == 0 {
+			level = Fail
+		}
+		d.add(check, level, fmt.Sprintf("networkpolicy/%s does not allow egress to port %d of the API server", bundle.Name, port),
+			fmt.Sprintf("kubectl patch networkpolicy %s -n %s --type=json -p '[{\"op\":\"add\",\"path\":\"/spec/egress/0/ports/-\",\"value\":{\"protocol\":\"TCP\",\"port\":%d}}]'; in the chart: networkPolicy.apiServerPorts", bundle.Name, d.Options.Namespace, port))
+	}
+	d.ok(check, fmt.Sprintf("networkpolicy/%s allows egress to the API server", bundle.Name))
+}
+
+// egressPorts returns the ports of the egress rules. restricted is false if a rule allows all.
+func egressPorts(policy map[string]any) (ports []int64, restricted bool) {
+	spec, _ := policy["spec"].(map[string]any)
+	types, _ := spec["policyTypes"].([]any)
+	if !slices.Contains(types, any("Egress")) {
+		return nil, false
+	}
+	rules, _ := spec["egress"].([]any)
+	for _, r := range rules {
+		rule, _ := r.(map[string]any)
+		list, _ := rule["ports"].([]any)
+		if len(list) == 0 {
+			return nil, false
+		}
+		for _, p := range list {
+			port, _ := p.(map[string]any)
+			if number, ok := port["port"].(int64); ok {
+				ports = append(ports, number)
+			}
+		}
+	}
+	return ports, true
+}
