@@ -27,12 +27,27 @@ type Removal struct {
 // Remove removes drey: webhook configurations and policies first, then the server, its RBAC,
 // and its namespace. It skips objects without drey's label. It keeps labels on pods, and the
 // ServiceAccounts and roles of Flink jobs in the namespaces of targets, since running jobs
-// use them.
-func (r *Rollout) Remove(ctx context.Context, what Removal) error {
+// use them. found is false if there was nothing to remove or to keep.
+func (r *Rollout) Remove(ctx context.Context, what Removal) (found bool, err error) {
 	stages, err := allVariants(what.Namespace)
 	if err != nil {
-		return err
+		return false, err
 	}
+	counting := *r
+	counting.report = func(object, result string) {
+		found = true
+		r.report(object, result)
+	}
+	configuration, err := r.client.Resource(schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}).Get(ctx, config.Name, metav1.GetOptions{})
+	if err == nil {
+		if _, url := Server(configuration); url != "" {
+			counting.report(url, "is a drey outside of the cluster: stop it, else it labels namespaces, and registers its webhooks at the next start")
+		}
+	}
+	return found, counting.removeStages(ctx, stages, what)
+}
+
+func (r *Rollout) removeStages(ctx context.Context, stages []bundle.Stage, what Removal) error {
 	for _, stage := range slices.Backward(stages) {
 		if stage.Name != bundle.Admission && what.AdmissionOnly {
 			break

@@ -363,7 +363,7 @@ func TestRemove(t *testing.T) {
 				registered.SetLabels(map[string]string{config.LabelRegistered: config.Registered})
 				f.objects["namespaces//orders"] = registered
 				before := len(f.objects)
-				if err := f.Remove(t.Context(), c.removal); err != nil {
+				if _, err := f.Remove(t.Context(), c.removal); err != nil {
 					t.Fatal(err)
 				}
 				switch {
@@ -401,6 +401,37 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveNothing: an empty cluster has nothing to remove.
+func TestRemoveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(false)
+		if found, err := f.Remove(t.Context(), Removal{Namespace: bundle.Namespace}); err != nil || found {
+			t.Errorf("got %t %v, want nothing found", found, err)
+		}
+		f.objects["services/drey-system/drey"] = first(t, stages(t), "Service").DeepCopy()
+		if found, err := f.Remove(t.Context(), Removal{Namespace: bundle.Namespace}); err != nil || !found {
+			t.Errorf("got %t %v, want the Service found", found, err)
+		}
+	})
+}
+
+// TestRemoveOutside: the webhooks of a drey outside of the cluster are removed, with the
+// instruction to stop it.
+func TestRemoveOutside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(false)
+		configuration := first(t, stages(t), "ValidatingWebhookConfiguration").DeepCopy()
+		configuration.Object["webhooks"].([]any)[0].(map[string]any)["clientConfig"] = map[string]any{"url": "https://10.0.0.1:9443/x"}
+		f.objects["validatingwebhookconfigurations//drey"] = configuration
+		if _, err := f.Remove(t.Context(), Removal{Namespace: bundle.Namespace}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.reports["https://10.0.0.1:9443"]; !strings.Contains(got, "stop it") || f.objects["validatingwebhookconfigurations//drey"] != nil {
+			t.Errorf("got the report %q, want the configuration removed, and that drey has to be stopped", got)
+		}
+	})
+}
+
 // TestRemoveForeignObject checks that objects without drey's label are kept, and said so.
 func TestRemoveForeignObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -410,7 +441,7 @@ func TestRemoveForeignObject(t *testing.T) {
 			f.foreign(first(t, all, kind))
 		}
 		before := slices.Sorted(maps.Keys(f.objects))
-		if err := f.Remove(t.Context(), Removal{Namespace: bundle.Namespace, Purge: true}); err != nil {
+		if _, err := f.Remove(t.Context(), Removal{Namespace: bundle.Namespace, Purge: true}); err != nil {
 			t.Fatal(err)
 		}
 		if left := slices.Sorted(maps.Keys(f.objects)); !slices.Equal(left, before) {
@@ -439,7 +470,7 @@ func TestRemovePodsRun(t *testing.T) {
 		f.podsEnded = time.Hour
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := f.Remove(ctx, Removal{Namespace: bundle.Namespace})
+		_, err := f.Remove(ctx, Removal{Namespace: bundle.Namespace})
 		if err == nil || !strings.Contains(err.Error(), "drey is not stopped: 1 pods: kubectl get pods -n drey-system") {
 			t.Errorf("error %v", err)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -13,6 +14,8 @@ import (
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/rollout"
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
@@ -164,14 +167,15 @@ func printStages(out io.Writer, stages []bundle.Stage) error {
 
 func newUninstallCommand() *cobra.Command {
 	var w rolloutOptions
-	removal := rollout.Removal{}
+	removal, confirmed := rollout.Removal{}, false
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Remove drey from a cluster",
 		Long: `Remove the webhook configurations and policies first, then the server, its RBAC, its
 namespace and the labels on namespaces. The registry (custom resources and CRDs, or the
-volume of the embedded store) stays unless --purge is given. Workloads and their labels
-are not changed.`,
+volume of the embedded store) stays unless --purge is given, which lists what is lost and
+asks. Workloads and their labels are not changed. The webhooks and policies of a drey outside
+of the cluster are removed too: stop it first.`,
 		Example: `  drey uninstall --dry-run
   drey uninstall
   drey uninstall --purge`,
@@ -189,7 +193,16 @@ are not changed.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), w.timeout)
 			defer cancel()
-			return r.Remove(ctx, removal)
+			if removal.Purge && !w.dryRun && !confirmed {
+				if err := confirmPurge(ctx, cmd, w.kubectl); err != nil {
+					return err
+				}
+			}
+			found, err := r.Remove(ctx, removal)
+			if err == nil && !found {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "nothing to remove: drey is not installed in namespace %s; another namespace: -n\n", removal.Namespace)
+			}
+			return err
 		},
 	}
 	w.bind(cmd, "print kubectl commands for most of it instead of running them")
@@ -197,7 +210,40 @@ are not changed.`,
 	f.StringVarP(&removal.Namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
 	f.BoolVar(&removal.AdmissionOnly, "admission-only", false, "remove the webhook configurations and policies alone; drey keeps running and denies nothing")
 	f.BoolVar(&removal.Purge, "purge", false, "also remove the registry, with all targets")
+	f.BoolVarP(&confirmed, "yes", "y", false, "with --purge: do not ask")
 	return cmd
+}
+
+// confirmPurge lists what a purge deletes and reads a confirmation, unless there is nothing.
+func confirmPurge(ctx context.Context, cmd *cobra.Command, kubectl kubectlCluster) error {
+	config, err := kubectl.config()
+	if err != nil {
+		return err
+	}
+	what := "the volume of the embedded store, if there is one"
+	all, err := kubestore.ListObjects(ctx, config, "")
+	switch {
+	case errors.Is(err, kubestore.ErrNotServed): // without the definitions
+	case err != nil:
+		return fmt.Errorf("list what --purge deletes: %w", err)
+	case len(all) > 0:
+		count := map[registry.Kind]int{}
+		for _, o := range all {
+			count[o.Kind]++
+		}
+		what = fmt.Sprintf("%d DeploymentTargets, %d Deployments and %d SessionClusters of the registry, and %s", count[registry.DeploymentTarget], count[registry.Deployment], count[registry.SessionCluster], what)
+	}
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "--purge deletes %s. This cannot be undone. Type yes to continue: ", what); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if strings.TrimSpace(answer) == "yes" {
+		return nil
+	}
+	if errors.Is(err, io.EOF) && answer == "" {
+		return &exitError{exitUsage, errors.New("not confirmed: standard input is empty; nothing was removed; give --yes in scripts")}
+	}
+	return &exitError{exitUsage, errors.New("not confirmed: nothing was removed")}
 }
 
 func printRemoval(out io.Writer, removal rollout.Removal) error {
@@ -215,23 +261,4 @@ func printRemoval(out io.Writer, removal rollout.Removal) error {
 		}
 	}
 	return nil
-}
-
-func newStatusCommand() *cobra.Command {
-	var c client
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Print the version of the server, if it answers",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			answer, _, err := c.do(cmd.Context(), "GET", "/api/v1/status/system-info", nil)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), cmp.Or(strings.TrimSpace(string(answer)), "ok"))
-			return err
-		},
-	}
-	c.bindServer(cmd)
-	return cmd
 }

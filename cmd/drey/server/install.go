@@ -17,10 +17,8 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// uninstallCommand removes what install writes.
-const uninstallCommand = "kubectl delete mutatingwebhookconfiguration/drey validatingwebhookconfiguration/drey " +
-	"validatingadmissionpolicybinding/drey-gate validatingadmissionpolicybinding/drey-registered-label validatingadmissionpolicybinding/drey-claim " +
-	"validatingadmissionpolicy/drey-gate validatingadmissionpolicy/drey-registered-label validatingadmissionpolicy/drey-claim"
+// uninstallCommand removes what install writes, and the labels of namespaces.
+const uninstallCommand = "drey uninstall"
 
 // install registers the webhooks by URL and the policies, by server-side apply.
 // withRegistry includes the webhook for drey's own objects. The leader writes the caBundles
@@ -62,11 +60,13 @@ func (s *server) install(ctx context.Context, c certificates, withRegistry bool)
 		return fmt.Errorf("register the mutating webhooks: %w", err)
 	}
 	for _, p := range policies {
+		p.Labels = validating.Labels // by which drey uninstall finds it
 		if err := applyTo(ctx, api.ValidatingAdmissionPolicies().Patch, p.Name, p); err != nil {
 			return fmt.Errorf("install policy %s: %w", p.Name, err)
 		}
 	}
 	for _, b := range bindings {
+		b.Labels = validating.Labels
 		if err := applyTo(ctx, api.ValidatingAdmissionPolicyBindings().Patch, b.Name, b); err != nil {
 			return fmt.Errorf("install the binding of policy %s: %w", b.Name, err)
 		}

@@ -414,7 +414,7 @@ func grantedPermissions(t *testing.T) []string {
 	all := map[string]bool{}
 	for _, s := range stages {
 		for _, o := range s.Objects {
-			if k := o.GetKind(); k != "Role" && k != "ClusterRole" || o.GetName() == "drey-metrics" {
+			if k := o.GetKind(); k != "Role" && k != "ClusterRole" || slices.Contains([]string{"drey-metrics", "drey-view", "drey-edit", "drey-admin"}, o.GetName()) { // of others
 				continue
 			}
 			var role rbacv1.ClusterRole
@@ -450,8 +450,13 @@ func (w *world) uninstall(t *testing.T) {
 		t.Errorf("got %s, want the webhooks removed first, and --purge named", out)
 	}
 	w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A")
-	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge")
-	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge") // a no-op
+	if out, err := w.run(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge"); exitCode(err) != 2 || !strings.Contains(out, "--yes") {
+		t.Errorf("--purge without a confirmation: got %v %s, want exit code 2", err, out)
+	}
+	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge", "--yes")
+	if out := w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge", "--yes"); !strings.Contains(out, "nothing to remove") {
+		t.Errorf("the second time: got %s, want nothing to remove", out)
+	}
 	for _, n := range []string{"staging", "lenient", "sandbox", "team-a"} {
 		if labels := w.MustKubectl(t, "", "get", "namespace", n, "-o", "jsonpath={.metadata.labels}"); strings.Contains(labels, "drey.dev/registered") {
 			t.Errorf("namespace %s: got the labels %s, want no drey.dev/registered", n, labels)

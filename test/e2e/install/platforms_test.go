@@ -82,7 +82,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 			}
 			w.MustKubectl(t, "", "delete", "clusterrolebinding/test-admin")
 			w.MustKubectl(t, "", "delete", "serviceaccount", "admin", "-n", "kube-system")
-			w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge")
+			w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge", "--yes")
 			if after := w.inventory(t); !slices.Equal(before, after) {
 				t.Errorf("after uninstall: got\n%s\nwant\n%s", strings.Join(after, ""), strings.Join(before, ""))
 			}
