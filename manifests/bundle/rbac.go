@@ -39,14 +39,17 @@ const (
 	RoleDenials      = "drey-denials"  // the history of denials
 	RoleCertificates = "drey-certs"    // the serving certificate
 	roleMetrics      = "drey-metrics"  // GET /metrics; not bound
-	roleFlink        = "flink"         // a Flink job, in a target namespace
+	roleView         = "drey-view"     // of people; these three are aggregated to the roles
+	roleEdit         = "drey-edit"     // view, edit and admin of Kubernetes
+	roleAdmin        = "drey-admin"
+	roleFlink        = "flink" // a Flink job, in a target namespace
 )
 
 // ConsoleSecret is the name of the Secret with the key of the console's cookies, which drey creates
 // in its namespace.
 const ConsoleSecret = "drey-console"
 
-// rbac returns the ServiceAccount, its roles and bindings.
+// rbac returns the ServiceAccount, its roles and bindings, and the roles of people.
 func (o *Options) rbac() ([]Object, error) {
 	all, err := convert(&corev1.ServiceAccount{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.ServiceAccount, Labels: labels()},
@@ -60,6 +63,7 @@ func (o *Options) rbac() ([]Object, error) {
 		{namespace: o.Namespace, name: RoleCertificates, rules: certRules(o.Certs)},
 		{name: roleMetrics, rules: []rule{{"Scrape metrics: bind this role to the ServiceAccount of Prometheus.", rbacv1.PolicyRule{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}}, unbound: true},
 	}
+	grants = append(grants, peopleGrants()...)
 	if o.Store == Kubernetes {
 		grants = append(grants, grant{name: RoleRegistry, rules: registryRules()}, grant{namespace: o.Namespace, name: RoleDenials, rules: denialRules()})
 	}
@@ -118,6 +122,26 @@ func clusterRules() []rule {
 	)
 }
 
+// peopleGrants are the roles of people in a platform namespace, over kubectl and REST.
+// Kubernetes adds their rules to its own roles, of which edit includes view, and admin edit.
+func peopleGrants() []grant {
+	aggregateTo := func(role string) map[string]string {
+		return map[string]string{"rbac.authorization.k8s.io/aggregate-to-" + role: "true"}
+	}
+	writing := []string{"create", "update", "patch", "delete"}
+	return []grant{
+		{name: roleView, labels: aggregateTo("view"), unbound: true, rules: []rule{
+			allow("Read the registry, and the Jobs of the REST API.", watching, registry.Group, "deploymenttargets", "deployments", "sessionclusters", "jobs"),
+		}},
+		{name: roleEdit, labels: aggregateTo("edit"), unbound: true, rules: []rule{
+			allow("Write what runs in the namespaces of targets.", writing, registry.Group, "deployments", "sessionclusters"),
+		}},
+		{name: roleAdmin, labels: aggregateTo("admin"), unbound: true, rules: []rule{
+			allow("Register targets, for namespaces in which the user can create pods.", writing, registry.Group, "deploymenttargets"),
+		}},
+	}
+}
+
 func registryRules() []rule {
 	return []rule{
 		allow("Read and write the registry.", append(watching[:3:3], "create", "update", "delete"), registry.Group, "deploymenttargets", "deployments", "sessionclusters", "deploymentdefaults"),
@@ -174,13 +198,14 @@ type grant struct {
 	namespace string // empty: a ClusterRole
 	name      string
 	rules     []rule
-	unbound   bool // without the binding
+	labels    map[string]string // beside those of all objects
+	unbound   bool              // without the binding
 }
 
 func (g grant) objects(accountNamespace, account string) ([]Object, error) {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
-		ObjectMeta: metav1.ObjectMeta{Name: g.name, Namespace: g.namespace, Labels: labels()},
+		ObjectMeta: metav1.ObjectMeta{Name: g.name, Namespace: g.namespace, Labels: with(labels(), g.labels)},
 	}
 	binding := &rbacv1.ClusterRoleBinding{
 		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"}, ObjectMeta: role.ObjectMeta,
