@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -20,6 +21,9 @@ import (
 // uninstallCommand removes what install writes, and the labels of namespaces.
 const uninstallCommand = "drey uninstall"
 
+// serviceAccountPrefix begins the user names of ServiceAccounts.
+const serviceAccountPrefix = "system:serviceaccount:"
+
 // install registers the webhooks by URL and the policies, by server-side apply.
 // withRegistry includes the webhook for drey's own objects. The leader writes the caBundles
 // and the path tokens of certificates that are not in memory.
@@ -31,6 +35,10 @@ func (s *server) install(ctx context.Context, c certificates, withRegistry bool)
 	self, err := s.username(ctx)
 	if err != nil {
 		return err
+	}
+	if !strings.HasPrefix(self, serviceAccountPrefix) {
+		s.log.Warn("drey runs as a user: its rules exempt this user, who can set the registered label, register any namespace and write any object of the registry; "+
+			"run drey as a ServiceAccount of its own", "user", self, "how", "docs/install.md#identity-of-drey")
 	}
 	mode, err := webhookconfig.ParseMode(s.options.config.Webhooks.Mode)
 	if err != nil {

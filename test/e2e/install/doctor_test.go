@@ -282,10 +282,15 @@ func (w *world) runFix(t *testing.T, fix string) {
 		t.Fatalf("got no command: %s", fix)
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig(), "PATH="+filepath.Dir(w.program)+":"+filepath.Dir(w.Kubectl())+":"+os.Getenv("PATH"))
+	cmd.Env = w.shellEnv()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
+}
+
+// shellEnv is the environment of a shell with drey, kubectl and the administrator's kubeconfig.
+func (w *world) shellEnv() []string {
+	return append(os.Environ(), "KUBECONFIG="+w.Kubeconfig(), "PATH="+filepath.Dir(w.program)+":"+filepath.Dir(w.Kubectl())+":"+os.Getenv("PATH"))
 }
 
 // enforceAdmissions adds requirements to each namespaceSelector, as AKS's admissions enforcer

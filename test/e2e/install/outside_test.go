@@ -2,6 +2,9 @@ package install
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,6 +32,9 @@ func TestOutsideOfTheCluster(t *testing.T) {
 	}()
 	if err := d.Register(t.Context(), "default", "staging", "staging"); err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(d.Log(), "drey runs as a user") { // of the cluster's administrator
+		t.Errorf("got no warning that the administrator is exempt from the rules:\n%s", d.Log())
 	}
 	w.expectFindings(t)
 	var status struct {
@@ -62,5 +68,54 @@ func TestOutsideOfTheCluster(t *testing.T) {
 	left := w.MustKubectl(t, "", "get", "mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name")
 	if left != "" {
 		t.Errorf("uninstall: got %s left", left)
+	}
+}
+
+// TestIdentityOfDrey runs the commands of docs/install.md that give drey an identity of its
+// own: it starts without the warning, and labels a namespace.
+func TestIdentityOfDrey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "### Identity of drey\n")
+	_, block, _ := strings.Cut(section, "```\n")
+	block, _, ok := strings.Cut(block, "bin/drey serve ")
+	if !ok {
+		t.Fatal("docs/install.md: no commands of the identity of drey")
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(filepath.Join(root, "manifests"), filepath.Join(dir, "manifests")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", block)
+	cmd.Dir, cmd.Env = dir, w.shellEnv()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", block, err, out)
+	}
+	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging}}")
+	d, err := drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: t.TempDir(), Args: []string{"--kubeconfig", filepath.Join(dir, "drey.kubeconfig")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if strings.Contains(d.Log(), "drey runs as a user") {
+		t.Errorf("got the warning of a user:\n%s", d.Log())
+	}
+	if err := d.Register(t.Context(), "default", "staging", "staging"); err != nil {
+		t.Fatal(err)
+	}
+	if label := w.MustKubectl(t, "", "get", "namespace", "staging", "-o", `jsonpath={.metadata.labels.drey\.dev/registered}`); label != "true" {
+		t.Errorf("got the registered label %q, want true\n%s", label, d.Log())
 	}
 }
