@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -107,6 +108,35 @@ func (w *Webhooks) restoreLabels(_ context.Context, r *request[labeled]) respons
 	if lost := verdict.RemovedLabels(r.OldObject.Metadata.Labels, now); len(lost) > 0 {
 		answer.reason = verdict.LabelsRestored
 		answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(now) > 0, lost)
+	}
+	return answer
+}
+
+// resetRegisteredLabel undoes a change of config.LabelRegistered, which the API server sends
+// if its user is not drey. It warns if the request states a value. A created namespace gets its
+// label from the controller.
+func (w *Webhooks) resetRegisteredLabel(_ context.Context, r *request[labeled]) response {
+	answer := response{uid: r.UID, allowed: true, reason: verdict.NotApplicable}
+	if r.Object == nil || r.Object.Metadata.Deletion != "" {
+		return answer
+	}
+	now, was := r.Object.Metadata.Labels, map[string]string(nil)
+	if r.OldObject != nil {
+		was = r.OldObject.Metadata.Labels
+	}
+	value, stated := now[config.LabelRegistered]
+	old, had := was[config.LabelRegistered]
+	if value == old && stated == had {
+		return answer
+	}
+	answer.reason = verdict.LabelReset
+	if had {
+		answer.patch = appendLabelsPatch(make([]byte, 0, 128), len(now) > 0, []verdict.Label{{Key: config.LabelRegistered, Value: old}})
+	} else {
+		answer.patch = appendRemoveLabelPatch(make([]byte, 0, 128), config.LabelRegistered)
+	}
+	if stated {
+		answer.warnings = append(answer.warnings, "drey sets the label "+config.LabelRegistered+" itself, on namespaces with a DeploymentTarget: its value in the request is ignored")
 	}
 	return answer
 }

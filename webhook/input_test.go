@@ -292,3 +292,55 @@ func TestRestoreLabels(t *testing.T) {
 		})
 	}
 }
+
+// TestResetRegisteredLabel: a write of a namespace neither sets nor removes the registered label.
+func TestResetRegisteredLabel(t *testing.T) {
+	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathRegisteredLabel]
+	labels := func(value string) map[string]any {
+		m := map[string]any{"name": "orders", "labels": map[string]any{"team": "a"}}
+		if value != "" {
+			m["labels"].(map[string]any)["drey.dev/registered"] = value
+		}
+		return m
+	}
+	const remove = `[{"op":"remove","path":"/metadata/labels/drey.dev~1registered"}]`
+	setTo := func(value string) string {
+		return `[{"op":"add","path":"/metadata/labels/drey.dev~1registered","value":"` + value + `"}]`
+	}
+	terminating := labels("")
+	terminating["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+	for rule, c := range map[string]struct {
+		now, old map[string]any // old is nil at creation
+		patch    string
+		warns    bool
+	}{
+		"stated at creation":  {labels("true"), nil, remove, true},
+		"stated":              {labels("true"), labels(""), remove, true},
+		"unknown value":       {labels("maybe"), labels(""), remove, true},
+		"changed":             {labels("true"), labels("draining"), setTo("draining"), true},
+		"removed":             {labels(""), labels("true"), setTo("true"), false},
+		"draining removed":    {labels(""), labels("draining"), setTo("draining"), false},
+		"all labels removed":  {map[string]any{"name": "orders"}, labels("true"), `[{"op":"add","path":"/metadata/labels","value":{"drey.dev/registered":"true"}}]`, false},
+		"stated, unchanged":   {labels("true"), labels("true"), "", false},
+		"absent at creation":  {labels(""), nil, "", false},
+		"terminating removal": {terminating, labels("true"), "", false},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			body := reviewOf(t, map[string]any{"kind": "Namespace", "metadata": c.now}, "orders")
+			if c.old != nil {
+				body = updateOf(t, map[string]any{"kind": "Namespace", "metadata": c.now}, c.old)
+			}
+			a := readAnswer(t, send(handler, body).Body.Bytes())
+			if !a.Allowed || string(a.Patch) != c.patch || (len(a.Warnings) > 0) != c.warns {
+				t.Errorf("got allowed: %t, patch %s, warnings %v; want %s, warning: %t", a.Allowed, a.Patch, a.Warnings, c.patch, c.warns)
+			}
+			want := "LabelReset"
+			if c.patch == "" {
+				want = "NotApplicable"
+			}
+			if got := a.AuditAnnotations["verdict"]; got != want {
+				t.Errorf("got the verdict %s, want %s", got, want)
+			}
+		})
+	}
+}

@@ -146,12 +146,25 @@ func appendLabelsPatch(b []byte, hasLabels bool, add []verdict.Label) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"op":"add","path":"/metadata/labels/`...)
-		b = append(b, strings.ReplaceAll(l.Key, "/", "~1")...) // drey's keys need no other escape
+		b = append(b, `{"op":"add","path":"`...)
+		b = appendLabelPath(b, l.Key)
 		b = append(b, `","value":`...)
 		b = append(appendString(b, l.Value), '}')
 	}
 	return append(b, ']')
+}
+
+// appendRemoveLabelPatch appends the JSON patch that removes a label.
+func appendRemoveLabelPatch(b []byte, key string) []byte {
+	b = append(b, `[{"op":"remove","path":"`...)
+	b = appendLabelPath(b, key)
+	return append(b, `"}]`...)
+}
+
+// appendLabelPath appends the JSON pointer of one of drey's labels.
+func appendLabelPath(b []byte, key string) []byte {
+	b = append(b, "/metadata/labels/"...)
+	return append(b, strings.ReplaceAll(key, "/", "~1")...) // drey's keys need no other escape
 }
 
 // appendString appends a JSON string, with U+FFFD for invalid UTF-8.

@@ -148,6 +148,7 @@ func (w *Webhooks) Handlers() map[string]http.Handler {
 		config.PathLabelWorkloads:       admit(w, config.NameLabelWorkloads, effect{label: true}, (*workload).recognize),
 		config.PathLabelCustom:          admit(w, config.NameLabelCustom, effect{label: true}, (*custom).recognize),
 		config.PathRestoreLabels:        endpoint[labeled]{w, config.NameRestoreLabels, w.restoreLabels},
+		config.PathRegisteredLabel:      endpoint[labeled]{w, config.NameRegisteredLabel, w.resetRegisteredLabel},
 		config.PathValidateWorkloads:    admit(w, config.NameValidateWorkloads, effect{deny: true}, (*workload).recognize),
 		config.PathValidateCustom:       admit(w, config.NameValidateCustom, effect{deny: true}, (*custom).recognize),
 		config.PathValidatePodLabels:    validateUpdate[pod](w, config.NameValidatePodLabels),

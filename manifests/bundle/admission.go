@@ -18,7 +18,7 @@ func (o *Options) admission() ([]Object, error) {
 	if o.Store == Kubernetes {
 		validating.Webhooks = append(validating.Webhooks, config.ValidatingRegistry(client, username)...)
 	}
-	typed := []any{config.Mutating(client, exclude), validating}
+	typed := []any{config.Mutating(client, exclude, username), validating}
 	policies, bindings := config.Policies(config.PolicyOptions{
 		Exclude: exclude, Mode: o.Mode, Username: username, OwnNamespace: o.Namespace,
 		RegisterCommand: verdict.RegisterHint{URL: o.RESTURL, NeedsToken: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),

@@ -221,7 +221,7 @@ func (r *Rollout) awaitNoPods(ctx context.Context, namespace string) error {
 }
 
 // removeNamespaceLabels removes config.LabelRegistered from all namespaces. It retries, since
-// the API server enforces a deleted policy for a short time.
+// the API server applies deleted policies and webhooks for a short time.
 func (r *Rollout) removeNamespaceLabels(ctx context.Context) error {
 	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	list, err := namespaces.List(ctx, metav1.ListOptions{LabelSelector: config.LabelRegistered})
@@ -239,9 +239,12 @@ func (r *Rollout) removeNamespaceLabels(ctx context.Context) error {
 
 func (r *Rollout) removeNamespaceLabel(ctx context.Context, n unstructured.Unstructured) error {
 	namespaces := r.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
-	_, err := namespaces.Patch(ctx, n.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"`+config.LabelRegistered+`":null}}}`), metav1.PatchOptions{FieldManager: fieldManager})
+	patched, err := namespaces.Patch(ctx, n.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"`+config.LabelRegistered+`":null}}}`), metav1.PatchOptions{FieldManager: fieldManager})
 	if apierrors.IsNotFound(err) {
 		return nil
+	}
+	if err == nil && patched.GetLabels()[config.LabelRegistered] != "" {
+		err = errors.New("the deleted webhook still resets it")
 	}
 	return err
 }

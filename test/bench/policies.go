@@ -29,7 +29,7 @@ func podRule() map[string]any {
 // namespace is default.
 func policies() []*unstructured.Unstructured {
 	var conditions []any
-	for _, c := range config.Mutating(config.ByURL("", nil, ""), nil).Webhooks[0].MatchConditions {
+	for _, c := range config.Mutating(config.ByURL("", nil, ""), nil, "drey").Webhooks[0].MatchConditions {
 		conditions = append(conditions, map[string]any{"name": c.Name, "expression": c.Expression})
 	}
 	matches := map[string]any{"resourceRules": []any{podRule()}}

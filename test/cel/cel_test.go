@@ -37,7 +37,7 @@ const namespace = "flink"
 var webhooks = func() []apiserver.WebhookAccessor {
 	client := config.ByURL("https://drey", nil, "")
 	var all []apiserver.WebhookAccessor
-	mutating, validating := config.Mutating(client, nil), config.Validating(client, nil)
+	mutating, validating := config.Mutating(client, nil, "drey"), config.Validating(client, nil)
 	for i := range mutating.Webhooks {
 		all = append(all, apiserver.NewMutatingWebhookAccessor(mutating.Webhooks[i].Name, mutating.Name, &mutating.Webhooks[i]))
 	}

@@ -112,7 +112,7 @@ func TestCertManagerRBAC(t *testing.T) {
 		t.Fatal(err)
 	}
 	grant(t, client, home, "drey")
-	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), config.Mutating(config.ByURL("https://127.0.0.1:9443", nil, ""), config.SystemNamespaces), metav1.CreateOptions{}); err != nil {
+	if _, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), config.Mutating(config.ByURL("https://127.0.0.1:9443", nil, ""), config.SystemNamespaces, "drey"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	foreign, err := client.CoreV1().Secrets(home).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "drey-ca"}}, metav1.CreateOptions{})

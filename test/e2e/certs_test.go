@@ -117,7 +117,7 @@ func TestCertsLeastPrivilege(t *testing.T) {
 		})
 	for _, create := range []func() error{
 		func() error {
-			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhookconfig.Mutating(webhookconfig.ByURL("https://127.0.0.1:9443", nil, ""), webhookconfig.SystemNamespaces), metav1.CreateOptions{})
+			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), webhookconfig.Mutating(webhookconfig.ByURL("https://127.0.0.1:9443", nil, ""), webhookconfig.SystemNamespaces, "drey"), metav1.CreateOptions{})
 			return err
 		},
 		func() error {

@@ -49,7 +49,7 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := kubernetes.NewForConfigOrDie(c.Config()).AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(),
-		webhookconfig.Mutating(webhookconfig.ByURL(d.Webhook, nil, ""), webhookconfig.SystemNamespaces), metav1.CreateOptions{}); err != nil {
+		webhookconfig.Mutating(webhookconfig.ByURL(d.Webhook, nil, ""), webhookconfig.SystemNamespaces, "drey"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	url := d.Webhook + webhookconfig.PathLabelPods

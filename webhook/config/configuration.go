@@ -43,7 +43,7 @@ func ByService(namespace, name string, port int32) Client {
 func Paths() map[string]string {
 	all := map[string]string{}
 	client := ByURL("", nil, "")
-	for _, w := range Mutating(client, nil).Webhooks {
+	for _, w := range Mutating(client, nil, "").Webhooks {
 		all[w.Name] = *w.ClientConfig.URL
 	}
 	for _, w := range append(Validating(client, nil).Webhooks, ValidatingRegistry(client, "")...) {
@@ -54,9 +54,10 @@ func Paths() map[string]string {
 
 // Mutating returns the configuration of the webhooks that label pods, and the metadata of
 // the objects that Flink and its operators create for a cluster. The webhook for pods also
-// denies, so a pod costs one call. All fail open: a pod without labels does less harm than
-// a job that cannot recover.
-func Mutating(client Client, exclude []string) *admissionregistrationv1.MutatingWebhookConfiguration {
+// denies, so a pod costs one call. Another one resets LabelRegistered, so that tools that
+// replace namespaces neither remove nor set it. All fail open: a pod without labels does less
+// harm than a job that cannot recover. username is drey's.
+func Mutating(client Client, exclude []string, username string) *admissionregistrationv1.MutatingWebhookConfiguration {
 	webhook := func(name, path string, s scope) admissionregistrationv1.MutatingWebhook {
 		return admissionregistrationv1.MutatingWebhook{
 			Name: name, ClientConfig: client(path),
@@ -79,6 +80,7 @@ func Mutating(client Client, exclude []string) *admissionregistrationv1.Mutating
 			})),
 			webhook(NameLabelCustom, PathLabelCustom, newScope(exclude, customResources(), nil)),
 			webhook(NameRestoreLabels, PathRestoreLabels, newScope(exclude, onUpdate(append(withStatus(labeledWorkloads()), customResources()...)), updateConditions(celLoses))),
+			webhook(NameRegisteredLabel, PathRegisteredLabel, newScope(exclude, registeredLabelRules(), registeredLabelConditions(username))),
 		},
 	}
 }

@@ -19,6 +19,7 @@ const (
 	NameLabelRelated         = "label-related.drey.dev"
 	NameLabelCustom          = "label-custom-resources.drey.dev"
 	NameRestoreLabels        = "restore-labels.drey.dev"
+	NameRegisteredLabel      = "registered-label.drey.dev"
 	NameValidateWorkloads    = "workloads.drey.dev"
 	NameValidateCronJobs     = "cronjobs.drey.dev"
 	NameValidateReplicaSets  = "replicasets.drey.dev"
@@ -39,6 +40,7 @@ const (
 	PathLabelWorkloads       = "/label/workloads" // workloads, Services and ConfigMaps
 	PathLabelCustom          = "/label/custom-resources"
 	PathRestoreLabels        = "/label/restored"
+	PathRegisteredLabel      = "/label/namespaces"
 	PathValidateWorkloads    = "/validate/workloads"
 	PathValidateCustom       = "/validate/custom-resources"
 	PathValidatePodLabels    = "/validate/pod-labels"

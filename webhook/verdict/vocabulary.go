@@ -35,6 +35,7 @@ const (
 	HasTarget          Reason = "HasTarget"          // its namespace has a target
 	RunningJob         Reason = "RunningJob"         // no target left, but it belongs to an admitted workload or is a TaskManager of a running job
 	LabelsRestored     Reason = "LabelsRestored"     // an update removed labels of an admitted workload, and drey added them again
+	LabelReset         Reason = "LabelReset"         // a write of a namespace set or removed its registered label, and drey reset it
 	NotApplicable      Reason = "NotApplicable"      // no rule applies to the request
 	ExcludedNamespace  Reason = "ExcludedNamespace"  // drey does not serve the namespace
 )

@@ -64,7 +64,7 @@ func (s *server) install(ctx context.Context, c certificates, withRegistry bool)
 	if err := applyTo(ctx, api.ValidatingWebhookConfigurations().Patch, validating.Name, validating); err != nil {
 		return fmt.Errorf("register the validating webhooks: %w", err)
 	}
-	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, webhookconfig.Name, webhookconfig.Mutating(client, exclude)); err != nil {
+	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, webhookconfig.Name, webhookconfig.Mutating(client, exclude, self)); err != nil {
 		return fmt.Errorf("register the mutating webhooks: %w", err)
 	}
 	for _, p := range policies {

@@ -114,14 +114,14 @@ func (w *world) register(t *testing.T) {
 	t.Helper()
 	exclude := append([]string{"drey-system"}, config.SystemNamespaces...)
 	client := config.ByURL("https://"+w.webhooks.Address(), nil, "")
-	mutating, validating := config.Mutating(client, exclude), config.Validating(client, exclude)
-	for i := range mutating.Webhooks {
-		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // the machine may be busy
-	}
 	api := w.client.AdmissionregistrationV1()
 	self, err := w.client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	mutating, validating := config.Mutating(client, exclude, self.Status.UserInfo.Username), config.Validating(client, exclude)
+	for i := range mutating.Webhooks {
+		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // the machine may be busy
 	}
 	policies, bindings := config.Policies(config.PolicyOptions{
 		Exclude: exclude, Mode: config.Enforce, Username: self.Status.UserInfo.Username, OwnNamespace: "drey-system",

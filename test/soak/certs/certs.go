@@ -112,7 +112,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 	t.Helper()
 	var all *admissionregistrationv1.MutatingWebhookConfiguration
 	for i, r := range replicas {
-		c := config.Mutating(config.ByURL(r.Webhook, nil, ""), append([]string{o.Home}, config.SystemNamespaces...))
+		c := config.Mutating(config.ByURL(r.Webhook, nil, ""), append([]string{o.Home}, config.SystemNamespaces...), "drey")
 		c.Webhooks = c.Webhooks[:1] // of pods
 		c.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Fail)
 		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name

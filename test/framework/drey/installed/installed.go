@@ -24,7 +24,6 @@ import (
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
-	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -171,12 +170,13 @@ func awaitWebhooks(ctx context.Context, c *cluster.Cluster) error {
 	return nil
 }
 
-// awaitPolicies waits until the API server enforces the policy on the registered label.
+// awaitPolicies waits until the API server enforces the policy on the registered label, which
+// also denies a Binding with a label of drey.
 func awaitPolicies(ctx context.Context, client kubernetes.Interface) error {
-	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{webhookconfig.LabelRegistered: webhookconfig.Registered}}}
+	binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "drey-await", Labels: map[string]string{verdict.LabelSystem: verdict.System}}, Target: corev1.ObjectReference{Kind: "Node", Name: "drey-await"}}
 	for {
-		_, err := client.CoreV1().Namespaces().Create(ctx, marked, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err != nil && strings.Contains(err.Error(), "only drey sets the label") {
+		err := client.CoreV1().Pods(metav1.NamespaceDefault).Bind(ctx, binding, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil && strings.Contains(err.Error(), "a Binding copies its labels") {
 			return nil
 		}
 		select {
