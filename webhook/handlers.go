@@ -23,17 +23,24 @@ func admit[T any](w *Webhooks, name string, effect effect, recognize func(*T, *r
 		if answer, ok := w.skip(r.UID, r.Namespace, r.SubResource, r.Operation == "CREATE"); ok {
 			return answer
 		}
-		v := verdict.Decide(w.withOwners(ctx, recognize(r.Object, r)), w.state)
+		v, current := w.decide(ctx, w.withOwners(ctx, recognize(r.Object, r)))
 		answer := response{uid: r.UID, allowed: true, reason: v.Reason}
 		switch {
 		case !v.Allowed && effect.deny:
 			deny(w, r, &answer, v, name)
+			if !current && !answer.allowed {
+				answer.retryable = true
+				answer.message += " Drey has not read the latest targets yet: if you have just registered one, try again."
+			}
 		case v.Allowed && effect.label:
 			answer.mismatches = v.Kept
 			w.metrics.labeled(v)
 			if len(v.Add) > 0 {
 				answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(v.Object().Labels) > 0, v.Add)
 			}
+		}
+		if effect.deny && effect.label && v.Reason == verdict.HasTarget && !r.DryRun { // a pod
+			w.awaitRegistered(ctx, r.Namespace)
 		}
 		if warning := v.Warning(); warning != "" {
 			answer.warnings = append(answer.warnings, warning)

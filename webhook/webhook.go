@@ -35,9 +35,17 @@ type Owners interface {
 
 // Options configure the webhooks. Registry and Log are required.
 type Options struct {
-	Registry    Registry
-	Owners      Owners                      // nil: none is found
-	HadTarget   func(namespace string) bool // whether a namespace has, or had, a target; nil: unknown
+	Registry  Registry
+	Owners    Owners                      // nil: none is found
+	HadTarget func(namespace string) bool // whether a namespace has, or had, a target; nil: unknown
+	// Refresh waits until the registry has all targets of the cluster: another replica, or
+	// kubectl, may have just created one. nil: it always has.
+	Refresh func(ctx context.Context) error
+
+	// AwaitRegistered waits until the API server's policies see that a namespace with a
+	// target is registered. nil: it does not wait.
+	AwaitRegistered func(ctx context.Context, namespace string)
+
 	Log         *slog.Logger
 	Address     verdict.RegisterHint               // the remedy in denials
 	Exclude     []string                           // Kubernetes namespaces that are skipped
@@ -66,6 +74,8 @@ type Webhooks struct {
 	mode        func(namespace string) config.Mode
 	observe     func(Denial)
 	objects     *Objects
+	refresh     func(ctx context.Context) error
+	await       func(ctx context.Context, namespace string)
 	metrics     *metrics
 	trace       Trace
 	statesPath  func(context.Context, string) bool
@@ -77,7 +87,7 @@ type Webhooks struct {
 // New returns the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		state: verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects,
+		state: verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects, refresh: o.Refresh, await: o.AwaitRegistered,
 		metrics: newMetrics(o.Metrics), trace: o.Trace, statesPath: o.StatesPath, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 		bodies: newReviewBudget(), draining: o.Draining,
 	}
@@ -90,6 +100,12 @@ func New(o Options) *Webhooks {
 	if w.draining == nil {
 		w.draining = func() bool { return false }
 	}
+	if w.refresh == nil {
+		w.refresh = func(context.Context) error { return nil }
+	}
+	if w.await == nil {
+		w.await = func(context.Context, string) {}
+	}
 	if w.observe == nil {
 		w.observe = func(Denial) {}
 	}
@@ -99,6 +115,35 @@ func New(o Options) *Webhooks {
 // ownerLookupTimeout bounds owner resolution per admission request. After it the request is
 // decided by the owners that were found.
 const ownerLookupTimeout = time.Second
+
+// refreshTimeout bounds how long a denial waits for targets that the registry lacks.
+const refreshTimeout = 500 * time.Millisecond
+
+// decide decides on a workload that is about to be created. Before it denies for want of a
+// target, it refreshes the registry. current is false if that failed.
+func (w *Webhooks) decide(ctx context.Context, f flink.Workload) (v verdict.Verdict, current bool) {
+	if v = verdict.Decide(f, w.state); v.Reason != verdict.NoDeploymentTarget {
+		return v, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	if err := w.refresh(ctx); err != nil {
+		w.log.Warn("registry not refreshed before a denial", "namespace", f.Object.Namespace, "error", err)
+		return v, false
+	}
+	return verdict.Decide(f, w.state), true
+}
+
+// registeredTimeout bounds how long a pod waits for the label of its namespace, which the
+// policy for pods reads.
+const registeredTimeout = time.Second
+
+// awaitRegistered waits until the policy for pods admits those of a namespace with a target.
+func (w *Webhooks) awaitRegistered(ctx context.Context, namespace string) {
+	ctx, cancel := context.WithTimeout(ctx, registeredTimeout)
+	defer cancel()
+	w.await(ctx, namespace)
+}
 
 // withOwners resolves the owners of a recognized workload.
 func (w *Webhooks) withOwners(ctx context.Context, f flink.Workload) flink.Workload {

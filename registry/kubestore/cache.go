@@ -33,6 +33,7 @@ type objectCache struct {
 	targets    map[string]map[types.UID]bool // targets by the Kubernetes namespace that they point at
 	counts     map[string]int                // objects per Kubernetes namespace
 	sizes      map[string]int64              // record.size of all objects per Kubernetes namespace
+	kinds      map[registry.Kind]int         // number of objects
 	received   map[registry.Kind]uint64      // resourceVersion up to which the watch has delivered
 	pending    pendingWrites
 	changed    chan struct{} // closed and replaced on every change
@@ -62,7 +63,7 @@ func newObjectCache() *objectCache {
 	return &objectCache{
 		feed: &registry.Feed{}, records: map[types.UID]*record{}, shown: map[registry.Key]*record{}, owners: map[ownedKey][]*record{},
 		references: map[reference]int{}, namespaces: map[string]*namespace{}, targets: map[string]map[types.UID]bool{}, counts: map[string]int{}, sizes: map[string]int64{},
-		received: map[registry.Kind]uint64{}, changed: make(chan struct{}),
+		kinds: map[registry.Kind]int{}, received: map[registry.Kind]uint64{}, changed: make(chan struct{}),
 	}
 }
 
@@ -177,6 +178,7 @@ func (c *objectCache) replace(old, rec *record) {
 
 func (c *objectCache) index(rec *record) {
 	c.records[rec.object.GetUID()] = rec
+	c.kinds[rec.Kind]++
 	c.counts[rec.view.Metadata.Namespace]++
 	c.sizes[rec.view.Metadata.Namespace] += rec.size
 	c.indexTarget(rec, true)
@@ -195,6 +197,7 @@ func (c *objectCache) index(rec *record) {
 
 func (c *objectCache) unindex(rec *record) {
 	delete(c.records, rec.object.GetUID())
+	c.kinds[rec.Kind]--
 	decrement(c.counts, rec.view.Metadata.Namespace)
 	if c.sizes[rec.view.Metadata.Namespace] -= rec.size; c.counts[rec.view.Metadata.Namespace] == 0 {
 		delete(c.sizes, rec.view.Metadata.Namespace)

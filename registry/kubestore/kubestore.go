@@ -79,6 +79,8 @@ type Store struct {
 	dynamic  dynamic.Interface
 	stop     context.CancelFunc
 	closed   atomic.Bool
+
+	refreshes refreshes
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -97,7 +99,7 @@ const (
 // sessionclusters of drey.dev; and of those, to create, update and delete what is written.
 // With [Options.PlatformNamespace] it needs these in one namespace, and none on namespaces.
 func Open(ctx context.Context, config *rest.Config, o Options) (*Store, error) {
-	s := &Store{objectCache: newObjectCache(), options: o, log: o.Log}
+	s := &Store{objectCache: newObjectCache(), options: o, log: o.Log, refreshes: newRefreshes()}
 	s.ownNamespace, s.checkNamespace = o.OwnNamespace, o.CheckNamespace
 	if s.log == nil {
 		s.log = slog.Default()

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
+	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/controllers/repair"
@@ -67,6 +68,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 	}
 	server, err := serving.New(s.options.config.Webhooks.BindAddress, secure, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
+		Refresh: s.refreshTargets(), AwaitRegistered: watches.registered.AwaitRegistered,
 		Draining: s.stopping.Load, Observe: s.recordDenial(watches.denied), Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
 		Address: s.registryHint(), Objects: objects, StatesPath: certificate.StatesPath,
 	}).Handlers())
@@ -144,6 +146,16 @@ func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) 
 		return cause
 	}
 	return nil
+}
+
+// refreshTargets returns a function that waits for targets that other processes have just
+// created, nil if there are no other processes.
+func (s *server) refreshTargets() func(context.Context) error {
+	store, ok := s.store.(*kubestore.Store)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context) error { return store.Refresh(ctx, registry.DeploymentTarget) }
 }
 
 // registryHint says in denials where to register a target.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +51,37 @@ func TestWritesDelayedWatch(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true, ConsistencyTimeout: soon})
+}
+
+// TestRefresh creates targets with kubectl, and refreshes a store with a delayed watch: each
+// target is in its cache, also if several calls share a request.
+func TestRefresh(t *testing.T) {
+	w := sharedWorld(t)
+	w.empty(t)
+	config := w.Config()
+	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return delayedWatch{next} }
+	store := w.openAs(t, config, kubestore.Options{CreateNamespaces: true})
+	ns := w.Namespace(t)
+	for i := range 5 {
+		name := fmt.Sprintf("t-%d", i)
+		w.MustKubectl(t, targetYAML(name, "", "flink"), "create", "-n", ns, "-f", "-")
+		var calls sync.WaitGroup
+		for range 4 {
+			calls.Go(func() {
+				if err := store.Refresh(t.Context(), registry.DeploymentTarget); err != nil {
+					t.Error(err)
+				}
+				if all, err := store.List(t.Context(), registry.DeploymentTarget, ns, registry.Cached); err != nil || len(all) != i+1 {
+					t.Errorf("after %s: got %d targets, %v, want %d", name, len(all), err, i+1)
+				}
+			})
+		}
+		calls.Wait()
+	}
+	w.MustKubectl(t, "", "delete", "dt", "-n", ns, "--all")
+	if err := store.Refresh(t.Context(), registry.DeploymentTarget); err != nil {
+		t.Errorf("after the deletion of all targets: %v", err)
+	}
 }
 
 // delayedWatch delays the events of watches.

@@ -358,3 +358,44 @@ func TestCacheHadTarget(t *testing.T) {
 		}
 	})
 }
+
+// TestCacheAwaitRegistered checks that the wait ends with the label and the delay of the
+// policies, and at once for a namespace that has the label for longer.
+func TestCacheAwaitRegistered(t *testing.T) {
+	for rule, c := range map[string]struct {
+		name string
+		want time.Duration
+	}{
+		"registered before": {"registered", 0},
+		"registered later":  {"new", 500*time.Millisecond + policyPropagationDelay},
+		"not registered":    {"other", time.Second},
+		"no such namespace": {"missing", time.Second},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newClient(t, namespace("registered", config.Registered), namespace("other", ""))
+				cache, err := NewCache(client, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				go cache.Run(t.Context())
+				time.Sleep(time.Second)
+				synctest.Wait()
+				go func() {
+					time.Sleep(500 * time.Millisecond)
+					if err := client.Tracker().Create(namespaces, namespace("new", config.Registered), ""); err != nil {
+						t.Error(err)
+					}
+				}()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				start := time.Now()
+				cache.AwaitRegistered(ctx, c.name)
+				if got := time.Since(start); got != c.want {
+					t.Errorf("waited %v, want %v", got, c.want)
+				}
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
