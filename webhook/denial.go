@@ -29,11 +29,15 @@ type Denial struct {
 	Sender string
 }
 
-// deny applies the mode of the namespace to a denial. Dry runs have no side effects, so they
-// are logged alone.
+// deny applies the mode of the namespace to a denial. In a dry run a missing target is a
+// warning: tools dry-run sets of which the target is a part. Dry runs have no side effects, so
+// they are logged alone.
 func deny[T any](w *Webhooks, r *request[T], answer *response, v verdict.Verdict, webhook string) {
 	o := v.Object()
 	mode, message, user := w.mode(o.Namespace), v.Message(w.address), r.user()
+	if r.DryRun && mode == config.Enforce && v.Reason == verdict.NoDeploymentTarget {
+		mode = config.Warn
+	}
 	w.metrics.denied(webhook, v.Reason, mode)
 	w.log.Info("workload denied", "webhook", webhook, "reason", v.Reason, "mode", mode, "kind", o.Kind, "namespace", o.Namespace,
 		"name", o.Name, "generateName", o.GenerateName, "user", user.Username, "uid", answer.uid)

@@ -93,6 +93,33 @@ func TestAwaitRegistered(t *testing.T) {
 	}
 }
 
+// TestDryRunWarns: a dry run of a set has no target yet, so it warns of its absence. Other
+// denials stay.
+func TestDryRunWarns(t *testing.T) {
+	conflict := pod()
+	conflict["metadata"].(map[string]any)["labels"].(map[string]any)["vvpNamespace"] = "elsewhere"
+	for rule, c := range map[string]struct {
+		object    map[string]any
+		namespace string
+		dryRun    bool
+		allowed   bool
+		warning   string
+	}{
+		"no target":              {pod(), "other", false, false, ""},
+		"no target, dry run":     {pod(), "other", true, true, `drey would deny this: namespace "other" has no DeploymentTarget`},
+		"conflict, dry run":      {conflict, "flink", true, false, ""},
+		"with a target, dry run": {pod(), "flink", true, true, ""},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			handler := newHandlers(t, "default/target")[config.PathLabelPods]
+			a := readAnswer(t, send(handler, dryRunOf(t, reviewOf(t, c.object, c.namespace), c.dryRun)).Body.Bytes())
+			if a.Allowed != c.allowed || !strings.HasPrefix(strings.Join(a.Warnings, "\n"), c.warning) || (len(a.Warnings) > 0) != (c.warning != "") {
+				t.Errorf("got allowed: %t, warnings %q; want %t, %q", a.Allowed, a.Warnings, c.allowed, c.warning)
+			}
+		})
+	}
+}
+
 // dryRunOf sets the field dryRun of a review.
 func dryRunOf(t testing.TB, body []byte, dryRun bool) []byte {
 	t.Helper()

@@ -58,7 +58,8 @@ func TestDeletionAllowed(t *testing.T) {
 	strict := w.Namespace(t) // its mode overrides that of the installation
 	w.MustKubectl(t, "", "label", "namespace", strict, "drey.dev/mode=enforce")
 	eventually.OK(t, 10*time.Second, func() error {
-		if out, err := w.RunKubectl(t, jobManager, "create", "--dry-run=server", "-n", strict, "-f", "-"); err == nil {
+		if out, err := w.RunKubectl(t, jobManager, "create", "-n", strict, "-f", "-"); err == nil {
+			w.MustKubectl(t, jobManager, "delete", "-n", strict, "-f", "-")
 			return fmt.Errorf("allowed in mode enforce: %s", out)
 		}
 		return nil

@@ -41,11 +41,11 @@ func TestAdmissionFixtures(t *testing.T) {
 			c := w.prepare(t, c, namespace)
 			want := w.callHandlers(t, c, namespace)
 			before := w.reviewCount(t)
-			got := w.createDryRun(t, c, namespace)
+			got := w.dryRun(t, namespace, c.Object)
 			for end := time.Now().Add(5 * time.Second); want.diff(got) != "" && time.Now().Before(end); { // drey follows the cluster by watches
 				time.Sleep(50 * time.Millisecond)
 				before = w.reviewCount(t)
-				got = w.createDryRun(t, c, namespace)
+				got = w.dryRun(t, namespace, c.Object)
 			}
 			if difference := want.diff(got); difference != "" {
 				t.Fatalf("%s\n%s", c.Rule, difference)
@@ -211,8 +211,8 @@ func (want outcome) diff(got outcome) string {
 	return ""
 }
 
-// createDryRun creates the object of a case in a dry run of the API server.
-func (w *world) createDryRun(t *testing.T, c fixtures.Case, namespace string) outcome {
+// dryRun creates an object in a dry run of the API server.
+func (w *world) dryRun(t testing.TB, namespace string, object map[string]any) outcome {
 	t.Helper()
 	received := &warnings{}
 	config := rest.CopyConfig(w.Config())
@@ -221,8 +221,8 @@ func (w *world) createDryRun(t *testing.T, c fixtures.Case, namespace string) ou
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &unstructured.Unstructured{Object: deepCopy(t, c.Object)}
-	got, err := api.Resource(resources[c.Kind()]).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	o := &unstructured.Unstructured{Object: deepCopy(t, object)}
+	got, err := api.Resource(resources[o.GetKind()]).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return outcome{denial: err.Error()}
 	}
@@ -261,7 +261,7 @@ func (w *world) callHandlers(t *testing.T, c fixtures.Case, namespace string) ou
 	object := deepCopy(t, c.Object)
 	out := outcome{labels: labelsOf(object)}
 	for _, path := range c.Paths() {
-		r := review(t, handlers[path], c.Kind(), namespace, object)
+		r := review(t, handlers[path], c.Kind(), namespace, object, true)
 		reason := r.AuditAnnotations["verdict"]
 		out.isFlink = reason != "NotFlink" && reason != "InsufficientSignal"
 		for _, text := range r.Warnings {
@@ -288,11 +288,11 @@ type response struct {
 }
 
 // review sends an AdmissionReview of a creation to a handler.
-func review(t *testing.T, handler http.Handler, kind, namespace string, object map[string]any) response {
+func review(t *testing.T, handler http.Handler, kind, namespace string, object map[string]any, dryRun bool) response {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
-		"request": map[string]any{"uid": "1", "operation": "CREATE", "namespace": namespace, "kind": map[string]any{"kind": kind}, "object": object},
+		"request": map[string]any{"uid": "1", "operation": "CREATE", "namespace": namespace, "kind": map[string]any{"kind": kind}, "object": object, "dryRun": dryRun},
 	})
 	if err != nil {
 		t.Fatal(err)

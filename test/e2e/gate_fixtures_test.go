@@ -32,7 +32,7 @@ func TestGatePolicyFixtures(t *testing.T) {
 		t.Helper()
 		pod = deepCopy(t, pod)
 		pod["metadata"].(map[string]any)["namespace"] = namespace
-		_, err := w.create(t.Context(), namespace, pod, "All")
+		err := w.createAndDelete(t.Context(), namespace, pod)
 		if err != nil && (!apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "drey-gate")) {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestGatePolicyFixtures(t *testing.T) {
 // deniedByWebhook reports whether a handler denies a pod for want of a target.
 func deniedByWebhook(t *testing.T, handler http.Handler, pod map[string]any, namespace string) bool {
 	t.Helper()
-	r := review(t, handler, "Pod", namespace, pod)
+	r := review(t, handler, "Pod", namespace, pod, false)
 	if reason := r.AuditAnnotations["verdict"]; !r.Allowed && reason != "NoDeploymentTarget" {
 		t.Fatalf("denied with reason %s, want NoDeploymentTarget", reason)
 	}

@@ -27,7 +27,8 @@ func TestGatePolicyOutage(t *testing.T) {
 	w.MustKubectl(t, "", "label", "namespace", warn, "drey.dev/mode=warn")
 	w.killDrey(t)
 	w.awaitPolicy(t, unregistered)
-	out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-")
+	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-")
+	out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", unregistered, "-f", "-")
 	if err == nil || !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", unregistered)) || !strings.Contains(out, `{"kubernetes":{"namespace":"`+unregistered+`"}}`) {
 		t.Errorf("got %v: %s, want a denial with its remedy", err, out)
 	}
@@ -41,7 +42,8 @@ func TestGatePolicyOutage(t *testing.T) {
 func (w *world) awaitPolicy(t testing.TB, unregistered string) {
 	t.Helper()
 	eventually.OK(t, 10*time.Second, func() error {
-		if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-"); err == nil {
+		if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", unregistered, "-f", "-"); err == nil {
+			w.MustKubectl(t, "", "delete", "pod", "denied", "-n", unregistered, "--force")
 			return fmt.Errorf("a Flink pod is allowed: %s", out)
 		}
 		return nil

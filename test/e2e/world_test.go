@@ -240,9 +240,10 @@ func uninstall(c *cluster.Cluster) error {
 	if err != nil {
 		return err
 	}
+	w := &world{Cluster: c, api: api}
 	for _, o := range objects {
 		for { // the API server follows configurations and policies by watches
-			_, err := api.Resource(resources[o.GetKind()]).Namespace(metav1.NamespaceDefault).Create(ctx, o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			err := w.createAndDelete(ctx, metav1.NamespaceDefault, o.Object)
 			if err == nil {
 				break
 			}
@@ -343,6 +344,35 @@ func init() {
 func (w *world) create(ctx context.Context, namespace string, object map[string]any, dryRun ...string) (*unstructured.Unstructured, error) {
 	o := &unstructured.Unstructured{Object: object}
 	return w.api.Resource(resources[o.GetKind()]).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{DryRun: dryRun})
+}
+
+// createAndDelete creates an object, and deletes it at once. Unlike a dry run, it is denied for
+// want of a target.
+func (w *world) createAndDelete(ctx context.Context, namespace string, object map[string]any) error {
+	created, err := w.create(ctx, namespace, object)
+	if err != nil {
+		return err
+	}
+	err = w.api.Resource(resources[created.GetKind()]).Namespace(namespace).Delete(ctx, created.GetName(), metav1.DeleteOptions{
+		GracePeriodSeconds: new(int64), PropagationPolicy: new(metav1.DeletePropagationBackground),
+	})
+	if apierrors.IsNotFound(err) { // its owner does not exist
+		return nil
+	}
+	return err
+}
+
+// deniedOrWarned returns the denial of the creation of an object in a dry run, which is a warning
+// for want of a target; empty if it is allowed.
+func (w *world) deniedOrWarned(t testing.TB, namespace string, object map[string]any) string {
+	t.Helper()
+	out := w.dryRun(t, namespace, object)
+	for _, text := range out.warnings {
+		if denial, ok := strings.CutPrefix(text, "drey would deny this: "); ok {
+			return denial
+		}
+	}
+	return out.denial
 }
 
 // get reads an object. The namespace of a cluster-scoped object is empty.

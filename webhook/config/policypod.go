@@ -13,11 +13,12 @@ import (
 // verdict.Decide where that needs neither owners nor the registry: every namespace with
 // admitted workloads has the label. TaskManagers are denied elsewhere too, since CEL
 // cannot look up their owner. An expression that fails allows the pod, so that no job
-// depends on it.
+// depends on it. A dry run passes, since the target may be a part of the same set.
 func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPolicy {
 	const labels = `namespaceObject.metadata.?labels`
 	isRegistered := labels + `[?` + strconv.Quote(LabelRegistered) + `].orValue("") in ` + celList([]string{Registered, Draining})
 	isLenient := labels + `[?` + strconv.Quote(LabelMode) + `].orValue("") in ` + celList([]string{string(Warn), string(Audit)})
+	const isDryRun = `request.?dryRun.orValue(false)`
 	before, after, _ := strings.Cut(o.RegisterCommand, "NAMESPACE")
 	command := []string{strconv.Quote(before)}
 	for _, part := range strings.Split(after, "NAMESPACE") {
@@ -32,7 +33,7 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 		},
 		MatchConditions: PolicyConditions(),
 		Validations: []admissionregistrationv1.Validation{{
-			Expression: fmt.Sprintf("%s || %s", isRegistered, isLenient),
+			Expression: fmt.Sprintf("%s || %s || %s", isRegistered, isLenient, isDryRun),
 			MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
 				strings.Join(command, " + "),
 			Reason: new(metav1.StatusReasonForbidden),

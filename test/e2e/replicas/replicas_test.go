@@ -217,7 +217,8 @@ func TestAllReplicasDown(t *testing.T) {
 		t.Fatalf("POST: got %d %s, want 201", status, answer)
 	}
 	eventually.OK(t, 10*time.Second, func() error { // until the policy and the caBundle are in effect
-		if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", other, "-f", "-"); err == nil {
+		if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "-n", other, "-f", "-"); err == nil {
+			w.MustKubectl(t, "", "delete", "pod", "x", "-n", other, "--force")
 			return fmt.Errorf("got %s, want a denial", out)
 		}
 		return nil

@@ -105,7 +105,7 @@ func (w *world) agrees(t *testing.T, with, without []string) error {
 		}
 		for range 2 * len(w.replicas) { // each call goes to another replica
 			out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", name, "-f", "-", "-o", "jsonpath={.metadata.labels.vvpNamespace}")
-			if want && (err != nil || out != "default") || !want && (err == nil || !strings.Contains(out, "DeploymentTarget")) {
+			if want && (err != nil || out != "default") || !want && !strings.Contains(out, "has no DeploymentTarget") {
 				return fmt.Errorf("create a Flink pod in namespace %s: got %s %s, want it admitted: %t", name, fmt.Sprint(err), out, want)
 			}
 		}

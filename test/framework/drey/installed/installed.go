@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"drey.dev/drey/manifests/bundle"
@@ -129,7 +131,9 @@ func awaitClients(ctx context.Context, c *cluster.Cluster, url string) error {
 // change of a configuration. A pod tests the mutating configuration, a Deployment the
 // validating one.
 func awaitWebhooks(ctx context.Context, c *cluster.Cluster) error {
-	client, err := kubernetes.NewForConfig(c.Config())
+	config, warnings := rest.CopyConfig(c.Config()), &warnings{}
+	config.WarningHandler = warnings
+	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
 	}
@@ -156,8 +160,7 @@ func awaitWebhooks(ctx context.Context, c *cluster.Cluster) error {
 			if err == nil && o.GetLabels()[verdict.LabelSystem] == verdict.System {
 				break
 			}
-			// The policies deny with the same message, but not as a webhook.
-			if err != nil && strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "has no DeploymentTarget") {
+			if err == nil && warnings.denied.Swap(false) { // in a dry run a missing target is a warning
 				break
 			}
 			select {
@@ -168,6 +171,16 @@ func awaitWebhooks(ctx context.Context, c *cluster.Cluster) error {
 		}
 	}
 	return nil
+}
+
+// warnings records whether the webhooks have warned of a denial.
+type warnings struct{ denied atomic.Bool }
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _, text string) {
+	if strings.HasPrefix(text, "drey would deny this") {
+		w.denied.Store(true)
+	}
 }
 
 // awaitPolicies waits until the API server enforces the policy on the registered label, which
