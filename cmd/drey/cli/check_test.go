@@ -102,6 +102,31 @@ func TestCheckExitCode(t *testing.T) {
 	}
 }
 
+// TestCheckOwnTargets: a target among the manifests counts, also behind the workload and beside other
+// sources of targets.
+func TestCheckOwnTargets(t *testing.T) {
+	const set = flinkDeployment + `
+---
+apiVersion: drey.dev/v1
+kind: DeploymentTarget
+metadata: {name: sandbox, namespace: team-b}
+spec: {kubernetes: {namespace: sandbox}}
+`
+	dir := files(t, map[string]string{"targets.yaml": someTargets, "none.yaml": notFlink})
+	for rule, args := range map[string][]string{
+		"alone":                    {"-f", "-"},
+		"beside a file of targets": {"-f", "-", "--targets", filepath.Join(dir, "targets.yaml")},
+		"beside other manifests":   {"-f", filepath.Join(dir, "none.yaml"), "-f", "-"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			out, code := runDrey(t, set, append([]string{"check", "-n", "sandbox"}, args...))
+			if code != 0 || !strings.Contains(squeeze(out), "FlinkDeployment/nuts allowed: HasTarget team-b") {
+				t.Errorf("got %d\n%s, want the target of the set", code, out)
+			}
+		})
+	}
+}
+
 func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // TestCheckRefusesInput: what cannot be read, and what holds nothing to check, is an
