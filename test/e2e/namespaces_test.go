@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -121,7 +122,11 @@ func TestNamespaceRestore(t *testing.T) {
 		if !strings.Contains(out, "Warning: drey sets the label drey.dev/registered") {
 			t.Errorf("kubectl create: got %s, want a warning", out)
 		}
-		t.Cleanup(func() { _, _ = w.RunKubectl(t, "", "delete", "namespace", n, "--wait=false") })
+		t.Cleanup(func() {
+			if err := w.KubectlCommand(context.Background(), "delete", "namespace", n, "--wait=false").Run(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", mapped)
 	if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "restored"), "create", "-n", mapped, "-f", "-"); err == nil || !strings.Contains(out, "has no DeploymentTarget") {

@@ -62,7 +62,7 @@ func Mutating(client Client, exclude []string, username string) *admissionregist
 		return admissionregistrationv1.MutatingWebhook{
 			Name: name, ClientConfig: client(path),
 			FailurePolicy:      new(admissionregistrationv1.Ignore),
-			ReinvocationPolicy: new(admissionregistrationv1.NeverReinvocationPolicy), // other webhooks change none of drey's labels
+			ReinvocationPolicy: new(admissionregistrationv1.IfNeededReinvocationPolicy), // a later webhook may change labels that drey decides by
 			Rules:              s.rules, NamespaceSelector: s.namespaces, MatchConditions: s.conditions,
 			MatchPolicy: new(admissionregistrationv1.Equivalent), SideEffects: new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
 			TimeoutSeconds: new(int32(Timeout / time.Second)), AdmissionReviewVersions: []string{"v1"},
