@@ -3,7 +3,8 @@
 // by their ratios.
 //
 // Subcommands: bench registry compares the registry with etcd and the API server, bench
-// cluster measures drey with its registry in the cluster, and bench large prints the table
+// cluster measures drey with its registry in the cluster, bench registered compares records of
+// registration, and bench large prints the table
 // of large objects.
 package main
 
@@ -37,7 +38,7 @@ type settings struct {
 }
 
 // subcommands are the benchmarks other than the main one.
-var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain}
+var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain}
 
 func main() {
 	if len(os.Args) == 3 {
