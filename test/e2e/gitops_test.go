@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os/exec"
 	"strings"
@@ -170,5 +171,22 @@ func checkSame(t testing.TB, step int, command fileCommand, before, now map[stri
 				t.Errorf("step %d, %v: %s of %s (-want +got):\n%s", step, command, field, key, diff)
 			}
 		}
+	}
+}
+
+// TestPodGetReplace edits a labeled pod as kubectl get, an editor and kubectl replace do: the update
+// passes, and the labels stay.
+func TestPodGetReplace(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.register(t, "team-a", namespace)
+	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "edited"), "create", "-n", namespace, "-f", "-")
+	before := w.get(t, "Pod", namespace, "edited")
+	edited := w.MustKubectl(t, w.MustKubectl(t, "", "get", "pod", "edited", "-n", namespace, "-o", "yaml"), "annotate", "--local", "-f", "-", "edited=yes", "-o", "yaml")
+	w.MustKubectl(t, edited, "replace", "-f", "-")
+	after := w.get(t, "Pod", namespace, "edited")
+	if after.GetAnnotations()["edited"] != "yes" || !maps.Equal(before.GetLabels(), after.GetLabels()) {
+		t.Errorf("got the labels %v and annotations %v, want %v and the edit", after.GetLabels(), after.GetAnnotations(), before.GetLabels())
 	}
 }
