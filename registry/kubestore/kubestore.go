@@ -52,6 +52,10 @@ type Options struct {
 	// Observer observes what the cluster runs, for status.state. Nil: the status has no state.
 	Observer registry.Observer
 
+	// CountWorkloads returns how many workloads run by a target, and how many pods they have. ok
+	// is false while that is unknown. Nil: the status has no counts.
+	CountWorkloads func(platformNamespace, target string) (workloads, pods int32, ok bool)
+
 	// RecordEvent records an event when a target becomes not ready, or ready again. It must
 	// not block. Nil: no events.
 	RecordEvent func(regarding runtime.Object, eventType, reason, message string)

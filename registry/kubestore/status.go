@@ -143,6 +143,11 @@ func (r *statusReporter) desired(uid types.UID) (o codec.Object, res *codec.Reso
 	if t, ok := o.(*v1.DeploymentTarget); ok {
 		count := c.countReferences(rec)
 		t.Status.References = &count
+		if count := r.store.options.CountWorkloads; count != nil && rec.shown != nil {
+			if workloads, pods, ok := count(rec.shown.Metadata.Namespace, rec.shown.Metadata.Name); ok {
+				t.Status.Workloads, t.Status.Pods = &workloads, &pods
+			}
+		}
 		conditions = append(conditions, referenced(count, o.GetNamespace()))
 	}
 	for _, condition := range conditions {
@@ -183,6 +188,19 @@ func (s *Store) StateChanged(id string) {
 		return
 	}
 	for _, rec := range s.owners[ownedKey{id: id}] {
+		s.enqueueStatus(rec.object.GetUID())
+	}
+}
+
+// WorkloadsChanged updates the status of the target with a name in REST, in the process that runs
+// [Store.ReportStatus].
+func (s *Store) WorkloadsChanged(platformNamespace, target string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.enqueueStatus == nil {
+		return
+	}
+	for _, rec := range s.owners[ownedKey{kind: registry.DeploymentTarget, namespace: platformNamespace, name: target}] {
 		s.enqueueStatus(rec.object.GetUID())
 	}
 }

@@ -55,9 +55,10 @@ type server struct {
 	observer workloads.Observer
 
 	inventory *inventory.Inventory // nil without a cluster
-	denials   *denials.History     // nil without a cluster
-	health    *healthReader        // for the console
-	closing   chan struct{}        // closed to end streams
+	targets   targetCounts
+	denials   *denials.History // nil without a cluster
+	health    *healthReader    // for the console
+	closing   chan struct{}    // closed to end streams
 
 	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start
 	known        atomic.Pointer[verdict.Caches]  // nil before the webhooks start

@@ -33,7 +33,7 @@ func (s *server) openStore(ctx context.Context) (err error) {
 		}
 	}
 	s.store, err = kubestore.Open(ctx, s.cluster, kubestore.Options{
-		CreateNamespaces: o.config.Registry.CreateNamespaces, OwnNamespace: o.config.Namespace, CheckNamespace: o.admits, RecordEvent: s.recorder.Event, Observer: &s.observer, Log: s.log,
+		CreateNamespaces: o.config.Registry.CreateNamespaces, OwnNamespace: o.config.Namespace, CheckNamespace: o.admits, RecordEvent: s.recorder.Event, Observer: &s.observer, CountWorkloads: s.targets.of, Log: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, errors.New("if the CRDs are missing: kubectl apply --server-side -k manifests/crds"))

@@ -138,6 +138,7 @@ func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) 
 	}
 	if store, ok := s.store.(*kubestore.Store); ok {
 		run("target status", func(ctx context.Context) error { store.ReportStatus(ctx); return nil })
+		run("workloads of targets", func(ctx context.Context) error { s.targets.report(ctx, s.inventory, store); return nil })
 	}
 	run("namespace labels", s.labelNamespaces)
 	run("repair", func(ctx context.Context) error { return s.repair(ctx, repairer) })

@@ -68,6 +68,12 @@ func TestWorkloads(t *testing.T) {
 		t.Errorf("an admin of another namespace sees %+v", all)
 	}
 
+	eventually.OK(t, 15*time.Second, func() error {
+		if counts := w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev/prod", "-n", mine, "-o", "jsonpath={.status.workloads} {.status.pods}"); counts != "1 2" {
+			return fmt.Errorf("status.workloads and status.pods: %q", counts)
+		}
+		return nil
+	})
 	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")
 	for name, kubeconfig := range map[string]string{"cluster admin": w.Kubeconfig(), "developer": w.kubeconfigOf(t, "developer", mine, others)} {
 		run := w.plugin(t, kubeconfig)

@@ -257,7 +257,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 	eventually.OK(t, soon, func() error {
 		out := w.MustKubectl(t, "", "get", "drey", "-n", ns)
 		for _, want := range []string{
-			`NAME +TARGET-NAMESPACE +REFERENCES +READY +AGE\n`, `deploymenttarget.drey.dev/staging +` + ns + ` +2 +True`,
+			`NAME +TARGET-NAMESPACE +REFERENCES +WORKLOADS +PODS +READY +AGE\n`, `deploymenttarget.drey.dev/staging +` + ns + ` +2( +\d+ +\d+)? +True`,
 			`NAME +TARGET +DESIRED +STATE +READY +AGE\n`, `deployment.drey.dev/top-speed +staging +RUNNING +True`, `sessioncluster.drey.dev/cluster +staging +STOPPED +True`,
 		} {
 			if !regexp.MustCompile(want).MatchString(out) {
