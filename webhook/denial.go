@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 
@@ -34,7 +35,7 @@ type Denial struct {
 // they are logged alone.
 func deny[T any](w *Webhooks, r *request[T], answer *response, v verdict.Verdict, webhook string) {
 	o := v.Object()
-	mode, message, user := w.mode(o.Namespace), v.Message(w.address), r.user()
+	mode, message, user := w.mode(o.Namespace), v.Message(w.hint(v)), r.user()
 	if r.DryRun && mode == config.Enforce && v.Reason == verdict.NoDeploymentTarget {
 		mode = config.Warn
 	}
@@ -61,6 +62,16 @@ func deny[T any](w *Webhooks, r *request[T], answer *response, v verdict.Verdict
 		User: user.Username, Groups: user.Groups, Operation: r.Operation, Kind: o.Kind, Namespace: o.Namespace, Name: name, Root: v.Root(),
 		PlatformNamespace: v.PlatformNamespace(), Reason: v.Reason, Message: message, Remedy: v.Remedy(w.address), Mode: mode, Sender: r.sender,
 	})
+}
+
+// hint returns how the reader of a denial registers a target, with the contact of the
+// namespace.
+func (w *Webhooks) hint(v verdict.Verdict) verdict.RegisterHint {
+	hint := w.address
+	if w.contact != nil && v.Reason == verdict.NoDeploymentTarget {
+		hint.Contact = cmp.Or(w.contact(v.Object().Namespace), hint.Contact)
+	}
+	return hint
 }
 
 // sender returns the address of the sender of a request, "" if it has shown a client

@@ -48,6 +48,7 @@ type Options struct {
 
 	Log         *slog.Logger
 	Address     verdict.RegisterHint               // the remedy in denials
+	Contact     func(namespace string) string      // of a namespace, in place of that of Address; empty or nil: none
 	Exclude     []string                           // Kubernetes namespaces that are skipped
 	Mode        func(namespace string) config.Mode // nil: config.Enforce everywhere
 	Observe     func(Denial)                       // receives denials, in all modes, except those of dry runs; must not block; may be nil
@@ -70,6 +71,7 @@ type Webhooks struct {
 	owners      Owners      // nil: none is found
 	log         *slog.Logger
 	address     verdict.RegisterHint
+	contact     func(namespace string) string
 	exclude     []string
 	mode        func(namespace string) config.Mode
 	observe     func(Denial)
@@ -87,7 +89,8 @@ type Webhooks struct {
 // New returns the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		state: verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects, refresh: o.Refresh, await: o.AwaitRegistered,
+		state: verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, contact: o.Contact,
+		exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects, refresh: o.Refresh, await: o.AwaitRegistered,
 		metrics: newMetrics(o.Metrics), trace: o.Trace, statesPath: o.StatesPath, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
 		bodies: newReviewBudget(), draining: o.Draining,
 	}

@@ -64,6 +64,7 @@ var Fields = map[string]string{
 
 	"webhook-bind-address":    "webhooks.bindAddress",
 	"mode":                    "webhooks.mode",
+	"contact":                 "webhooks.contact",
 	"install-webhooks":        "webhooks.install",
 	"webhook-tls-min-version": "webhooks.tls.minVersion",
 	"webhook-client-ca":       "webhooks.tls.clientCAFile",

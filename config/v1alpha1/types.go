@@ -81,6 +81,7 @@ type RESTTLSConfiguration struct {
 type WebhooksConfiguration struct {
 	BindAddress string                   `json:"bindAddress,omitempty"` // host:port
 	Mode        string                   `json:"mode,omitempty"`        // a [config.Mode]
+	Contact     string                   `json:"contact,omitempty"`     // of the people who register targets, in denials
 	Install     bool                     `json:"install,omitempty"`     // register them by URL
 	TLS         WebhooksTLSConfiguration `json:"tls,omitzero"`
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"drey.dev/drey/webhook/config"
 )
@@ -16,12 +17,19 @@ import (
 // Validate returns the first fault, with the fix, in terms of flags: see [FieldNames].
 func (c *DreyConfiguration) Validate() error {
 	for _, validate := range []func() error{
-		c.REST.validate, c.validateAddresses, c.validateRegistry, c.validateMode, c.Certificates.validate, c.Webhooks.TLS.validate,
+		c.REST.validate, c.validateAddresses, c.validateRegistry, c.validateMode, c.validateContact, c.Certificates.validate, c.Webhooks.TLS.validate,
 		c.Tracing.validate, c.validateInstall, c.Logging.validate,
 	} {
 		if err := validate(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (c *DreyConfiguration) validateContact() error {
+	if contact := c.Webhooks.Contact; len(contact) > config.MaxContact || strings.ContainsFunc(contact, unicode.IsControl) {
+		return fmt.Errorf("--contact is %q: use one line of at most %d bytes, such as a URL or #data-platform", contact, config.MaxContact)
 	}
 	return nil
 }

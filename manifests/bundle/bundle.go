@@ -47,6 +47,7 @@ type Options struct {
 	VolumeSize       string // of the embedded store
 	Mode             config.Mode
 	RESTURL          string   // of the REST API, for remedies in denials; empty: the Service
+	Contact          string   // of the people who register targets, in denials
 	APIServerPorts   []int32  // to which the NetworkPolicy allows egress, beside 443 and 6443
 	TargetNamespaces []string // get a ServiceAccount flink with the permissions of a Flink job
 }

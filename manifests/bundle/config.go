@@ -30,7 +30,7 @@ func (o *Options) config() (*corev1.ConfigMap, error) {
 		TypeMeta:     metav1.TypeMeta{APIVersion: configv1alpha1.APIVersion, Kind: configv1alpha1.Kind},
 		Registry:     configv1alpha1.RegistryConfiguration{Store: o.Store},
 		REST:         configv1alpha1.RESTConfiguration{BindAddress: address(restPort), URL: o.RESTURL, Auth: []string{configv1alpha1.AuthCluster}},
-		Webhooks:     configv1alpha1.WebhooksConfiguration{BindAddress: address(webhookPort), Mode: string(o.Mode)},
+		Webhooks:     configv1alpha1.WebhooksConfiguration{BindAddress: address(webhookPort), Mode: string(o.Mode), Contact: o.Contact},
 		Certificates: configv1alpha1.CertificatesConfiguration{Issuer: o.Certs},
 		Metrics:      configv1alpha1.MetricsConfiguration{BindAddress: address(metricsPort)},
 		Health:       configv1alpha1.HealthConfiguration{BindAddress: address(probePort)},
@@ -57,7 +57,7 @@ func checksum(config *corev1.ConfigMap) string {
 
 // WithConfig returns the options with those that a configuration has.
 func (o Options) WithConfig(c configv1alpha1.DreyConfiguration) Options {
-	o.Store, o.Mode, o.RESTURL = c.Registry.Store, config.Mode(c.Webhooks.Mode), c.REST.URL
+	o.Store, o.Mode, o.RESTURL, o.Contact = c.Registry.Store, config.Mode(c.Webhooks.Mode), c.REST.URL, c.Webhooks.Contact
 	if c.Certificates.Issuer == SelfSigned || c.Certificates.Issuer == CertManager {
 		o.Certs = c.Certificates.Issuer
 	}

@@ -23,6 +23,9 @@ func (d *diagnosis) reinstall() string {
 	if o.RESTURL != "" {
 		command += " --rest-url " + o.RESTURL
 	}
+	if o.Contact != "" {
+		command += fmt.Sprintf(" --contact %q", o.Contact)
+	}
 	return command + " (or kubectl apply -k, as it was installed)"
 }
 

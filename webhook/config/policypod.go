@@ -24,6 +24,8 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 	for _, part := range strings.Split(after, "NAMESPACE") {
 		command = append(command, "object.metadata.namespace", strconv.Quote(part))
 	}
+	annotation := `namespaceObject.metadata.?annotations[?` + strconv.Quote(AnnotationContact) + `].orValue("")`
+	ask := fmt.Sprintf(`[%[1]s].map(c, c == "" || c.size() > %[2]d || c.contains("\n") ? "" : " ; if you may not, ask " + c)[0]`, annotation, MaxContact)
 	return policy(PodPolicy, admissionregistrationv1.ValidatingAdmissionPolicySpec{
 		FailurePolicy: new(admissionregistrationv1.Ignore),
 		MatchConstraints: &admissionregistrationv1.MatchResources{
@@ -35,7 +37,7 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 		Validations: []admissionregistrationv1.Validation{{
 			Expression: fmt.Sprintf("%s || %s || %s", isRegistered, isLenient, isDryRun),
 			MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
-				strings.Join(command, " + "),
+				strings.Join(append(command, ask), " + "),
 			Reason: new(metav1.StatusReasonForbidden),
 		}},
 	})

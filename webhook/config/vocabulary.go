@@ -61,6 +61,13 @@ const (
 // it, so it records where a target exists or existed.
 const LabelRegistered = registry.Group + "/registered"
 
+// AnnotationContact is the annotation of a namespace that says whom to ask for a target, in
+// one line. It precedes the contact of the installation.
+const AnnotationContact = registry.Group + "/contact"
+
+// MaxContact is the maximum size of a contact.
+const MaxContact = 200
+
 // The values of [LabelRegistered].
 const (
 	Registered = "true"     // the namespace has a target

@@ -20,6 +20,7 @@ type RegisterHint struct {
 	NeedsToken        bool   // the REST API requires a token
 	InCluster         bool   // targets are custom resources
 	PlatformNamespace string // that of the target where none is labeled; empty: default
+	Contact           string // of the people who register targets, for readers who may not; may be empty
 }
 
 // Message returns the message of a denial, empty if the verdict is to allow: the namespace,
@@ -30,8 +31,8 @@ func (v Verdict) Message(hint RegisterHint) string {
 	namespace := w.Object.Namespace
 	switch v.Reason {
 	case NoDeploymentTarget:
-		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; or deploy to a namespace that has one. %s",
-			namespace, v.Remedy(hint), recognizedBy(w))
+		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; %sor deploy to a namespace that has one. %s",
+			namespace, v.Remedy(hint), hint.ask(), recognizedBy(w))
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of several platform namespaces: %s. Set the label %s of the pods to one of them: %s . %s",
 			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, v.remedy(), recognizedBy(w))
@@ -108,6 +109,14 @@ func describe(o *flink.Object) string {
 
 func recognizedBy(w flink.Workload) string {
 	return fmt.Sprintf("(%s is recognized as Flink by %s.)", describe(w.Object), strings.Join(w.Signals.Names(), ", "))
+}
+
+// ask names the contact to a reader who may not register a target; empty without one.
+func (hint RegisterHint) ask() string {
+	if hint.Contact == "" {
+		return ""
+	}
+	return "if you may not, ask " + hint.Contact + "; "
 }
 
 // Command returns the shell command that registers a target of a platform namespace for a

@@ -26,6 +26,7 @@ type watches struct {
 	modes      *modes.Modes
 	registered *namespacelabels.Cache
 	denied     *denialEvents
+	contacts   *contacts
 }
 
 // watchCluster starts the caches, which run until ctx ends, and waits for their
@@ -79,6 +80,7 @@ func (s *server) watchCluster(ctx context.Context) (watches, error) {
 	if w.registered, err = namespacelabels.NewCache(client, s.log); err != nil {
 		return watches{}, err
 	}
+	w.contacts = newContacts(client)
 	if err := s.watchInventory(ctx, w.owners); err != nil {
 		return watches{}, err
 	}

@@ -70,7 +70,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
 		Refresh: s.refreshTargets(), AwaitRegistered: watches.registered.AwaitRegistered,
 		Draining: s.stopping.Load, Observe: s.recordDenial(watches.denied), Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
-		Address: s.registryHint(), Objects: objects, StatesPath: certificate.StatesPath,
+		Address: s.registryHint(), Contact: watches.contacts.of, Objects: objects, StatesPath: certificate.StatesPath,
 	}).Handlers())
 	if err != nil {
 		stop()
@@ -161,7 +161,7 @@ func (s *server) refreshTargets() func(context.Context) error {
 
 // registryHint says in denials where to register a target.
 func (s *server) registryHint() verdict.RegisterHint {
-	return verdict.RegisterHint{URL: s.options.config.REST.URL, NeedsToken: !s.options.config.REST.AuthIsOff(), InCluster: s.options.config.Registry.Store == configv1alpha1.StoreKubernetes}
+	return verdict.RegisterHint{URL: s.options.config.REST.URL, NeedsToken: !s.options.config.REST.AuthIsOff(), InCluster: s.options.config.Registry.Store == configv1alpha1.StoreKubernetes, Contact: s.options.config.Webhooks.Contact}
 }
 
 // pollTimeout bounds how long startup waits for a part.

@@ -61,7 +61,8 @@ func TestInstallOnPlatforms(t *testing.T) {
 			}
 			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging}}")
 			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sandbox}}")
-			for _, namespace := range []string{"staging", "sandbox"} {
+			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: asked, annotations: {drey.dev/contact: 'https://example.com/flink'}}}")
+			for _, namespace := range []string{"staging", "sandbox", "asked"} {
 				w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
 			}
 			before := w.inventory(t)
@@ -76,6 +77,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 				t.Error(err)
 			}
 			w.awaitDenied(t, pod("sandbox", "stranger", ""), "has no DeploymentTarget")
+			w.awaitDenied(t, pod("asked", "stranger", ""), "if you may not, ask https://example.com/flink; ")
 			w.MustKubectl(t, "", "delete", "pod", "labeled", "-n", "staging", "--now")
 			if err := w.drey.Stop(); err != nil {
 				t.Error(err)
