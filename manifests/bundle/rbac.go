@@ -115,6 +115,8 @@ func clusterRules() []rule {
 	return append(all,
 		allow("Record events: repaired pods, targets without a namespace, and denials.", []string{"create", "patch"}, "", "events"),
 		allow("Read what Flink pods use, where the cluster serves it.", []string{"list"}, "metrics.k8s.io", "pods"),
+		allow("Write reports of workloads and denials, where the cluster serves them.", []string{"list", "create", "patch", "delete"}, "openreports.io", "reports"),
+		allow("The same in the older format.", []string{"list", "create", "patch", "delete"}, "wgpolicyk8s.io", "policyreports"),
 		allow("Authenticate the bearer tokens of requests to the REST API and to /metrics.", creating, "authentication.k8s.io", "tokenreviews"),
 		allow("Authorize these requests.", creating, "authorization.k8s.io", "subjectaccessreviews"),
 		allow("Write the caBundles of drey's own webhooks, and the tokens in their paths.", append(watching[:3:3], "patch"),

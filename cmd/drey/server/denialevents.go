@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/lru"
 
 	"drey.dev/drey/webhook"
 	webhookconfig "drey.dev/drey/webhook/config"
@@ -24,13 +24,14 @@ import (
 // denialEvents emits events for denials: on the namespace, on the root owner and, if the mode
 // allowed it, on the object. Anybody who reaches the port of the webhooks can forge a review,
 // so events refer only to objects that the API server returns. Beyond denialEventsPerSecond
-// they are dropped, and equal ones are emitted once per denialEventInterval.
+// they are dropped, and so are equal ones beyond denialEventBurst at once and one each
+// denialEventInterval.
 type denialEvents struct {
 	recorder record.EventRecorder
 	client   metadata.Interface
 	log      *slog.Logger
 	queue    chan queuedDenial
-	recent   *cache.LRUExpireCache // keys of denials that were queued
+	limits   *lru.Cache // *rate.Limiter by the key of a denial
 }
 
 type queuedDenial struct {
@@ -41,17 +42,23 @@ type queuedDenial struct {
 const (
 	denialEventsQueue     = 256
 	denialEventsPerSecond = 10
+	denialEventBurst      = 10
 	denialEventInterval   = 30 * time.Second
 	denialEventDelay      = time.Second // an allowed object is stored after its admission
 )
 
 func newDenialEvents(recorder record.EventRecorder, client metadata.Interface, log *slog.Logger) *denialEvents {
-	return &denialEvents{recorder, client, log, make(chan queuedDenial, denialEventsQueue), cache.NewLRUExpireCache(4 * denialEventsQueue)}
+	return &denialEvents{recorder, client, log, make(chan queuedDenial, denialEventsQueue), lru.New(4 * denialEventsQueue)}
 }
 
 // observe queues the events of a denial with a key. It never blocks.
 func (a *denialEvents) observe(d webhook.Denial, key string) {
-	if _, ok := a.recent.Get(key); ok {
+	limit, ok := a.limits.Get(key)
+	if !ok {
+		limit = rate.NewLimiter(rate.Every(denialEventInterval), denialEventBurst)
+		a.limits.Add(key, limit)
+	}
+	if !limit.(*rate.Limiter).Allow() {
 		return
 	}
 	queued := queuedDenial{d, time.Now()}
@@ -60,7 +67,6 @@ func (a *denialEvents) observe(d webhook.Denial, key string) {
 	}
 	select {
 	case a.queue <- queued:
-		a.recent.Add(key, nil, denialEventInterval)
 	default:
 	}
 }

@@ -140,6 +140,11 @@ func (s *server) runControllers(ctx context.Context, repairer *repair.Repairer) 
 		run("target status", func(ctx context.Context) error { store.ReportStatus(ctx); return nil })
 		run("workloads of targets", func(ctx context.Context) error { s.targets.report(ctx, s.inventory, store); return nil })
 	}
+	writer, err := s.newReports()
+	if err != nil {
+		return err
+	}
+	run("reports", func(ctx context.Context) error { writer.Run(ctx); return nil })
 	run("namespace labels", s.labelNamespaces)
 	run("repair", func(ctx context.Context) error { return s.repair(ctx, repairer) })
 	parts.Wait()

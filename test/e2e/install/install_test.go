@@ -28,6 +28,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures/crds"
 	"drey.dev/drey/test/framework/kubelet"
 	"drey.dev/drey/webhook/flink"
 )
@@ -57,6 +58,9 @@ func TestManifestsLeastPrivilege(t *testing.T) {
 	before := w.inventory(t)
 	w.install(t)
 	w.installFlinkCRDs(t)
+	if err := crds.InstallReports(t.Context(), w.Cluster, "openreports.io"); err != nil {
+		t.Fatal(err)
+	}
 	w.createBeforeDrey(t)
 	w.start(t)
 	w.useAllFeatures(t)
@@ -68,6 +72,9 @@ func TestManifestsLeastPrivilege(t *testing.T) {
 	}
 	used := w.usedPermissions(t)
 	for _, p := range grantedPermissions(t) {
+		if strings.Contains(p, "wgpolicyk8s.io") { // used where openreports.io is not served: TestPolicyReports
+			continue
+		}
 		if !used[p] {
 			t.Errorf("permission %s: got no use, want it used or not granted", p)
 		}
@@ -326,6 +333,24 @@ func (w *world) useAllFeatures(t *testing.T) {
 		}
 		return nil
 	})
+	// A report has the workload while it runs.
+	w.MustKubectl(t, "", "create", "namespace", "reported")
+	w.call(t, 201, "POST", in+"deployment-targets", `{"metadata":{"name":"reported"},"spec":{"kubernetes":{"namespace":"reported"}}}`)
+	w.apply(t, pod("reported", "short", ""))
+	report := func(want string) {
+		eventually.OK(t, soon, func() error {
+			if out, _ := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", "reported", "-o", "jsonpath={.summary.pass}"); !strings.Contains(out, want) {
+				return fmt.Errorf("report: got %s, want %s", out, want)
+			}
+			return nil
+		})
+	}
+	report("1")
+	w.MustKubectl(t, "", "delete", "pod", "short", "-n", "reported", "--now")
+	report("NotFound")
+	w.call(t, 200, "DELETE", in+"deployment-targets/reported", "")
+	w.MustKubectl(t, "", "delete", "namespace", "reported")
+
 	w.call(t, 200, "GET", in+"jobs", "")
 	if code, body := w.send(t, "GET", w.drey.Metrics+"/metrics", ""); code != 200 || !strings.Contains(body, "drey_targets 1") {
 		t.Errorf("metrics: got %d %.200s, want drey_targets 1", code, body)
@@ -443,6 +468,7 @@ func (w *world) uninstall(t *testing.T) {
 	for _, c := range flink.CustomResources {
 		w.MustKubectl(t, "", "delete", "crd", c.Resource+"."+c.Group)
 	}
+	w.MustKubectl(t, "", "delete", "crd", "reports.openreports.io")
 	w.MustKubectl(t, "", "delete", "clusterrolebinding/test-admin")
 	out := w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig())
 	first, last := strings.Index(out, "validatingwebhookconfiguration/drey removed"), strings.Index(out, "deployment/drey removed")

@@ -14,6 +14,7 @@ import (
 
 	"drey.dev/drey/denials"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures/crds"
 )
 
 const deniedDeployment = `
@@ -38,7 +39,15 @@ spec:
 func TestDenialsOfReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	namespace := w.Namespace(t)
+	if err := crds.InstallReports(t.Context(), w.Cluster, "openreports.io"); err != nil {
+		t.Fatal(err)
+	}
+	namespace, deployed := w.Namespace(t), w.Namespace(t)
+	w.MustKubectl(t, fmt.Sprintf("apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: prod}\nspec: {kubernetes: {namespace: %s}}", deployed), "apply", "-n", deployed, "-f", "-")
+	w.MustKubectl(t, deniedDeployment, "create", "-n", deployed, "-f", "-")
+	eventually.OK(t, 30*time.Second, func() error { // the kind of reports was installed after the leader had looked for it
+		return w.hasReport(t, deployed, "pass placement orders")
+	})
 	w.MustKubectl(t, "", "create", "clusterrolebinding", "carol", "--clusterrole=cluster-admin", "--user=carol")
 	eventually.OK(t, 10*time.Second, func() error {
 		if out, err := w.RunKubectl(t, "", "auth", "can-i", "create", "deployments", "-n", namespace, "--as", "carol"); err != nil {
@@ -67,6 +76,8 @@ func TestDenialsOfReplicas(t *testing.T) {
 		}
 		return fmt.Errorf("events: %v", events.Items)
 	})
+	eventually.OK(t, 2*time.Second, func() error { return w.hasReport(t, namespace, "fail NoDeploymentTarget orders carol") })
+	t.Logf("it is in the report after %s", time.Since(start).Round(time.Millisecond))
 	t.Logf("it is an event after %s", time.Since(start).Round(time.Millisecond))
 	if d := time.Since(start); d > 2*time.Second {
 		t.Errorf("listed and emitted after %s, want 2 s", d)
@@ -105,6 +116,13 @@ func TestDenialsOfReplicas(t *testing.T) {
 	for _, r := range w.replicas {
 		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "admin", 1) })
 	}
+	w.MustKubectl(t, "", "delete", "deployment", "orders", "-n", deployed)
+	eventually.OK(t, 10*time.Second, func() error {
+		if out, err := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", deployed); err == nil || !strings.Contains(out, "NotFound") {
+			return fmt.Errorf("the report is there after the last workload: %s", out)
+		}
+		return nil
+	})
 	t.Run("restart", func(t *testing.T) {
 		for _, r := range w.replicas {
 			if err := r.Stop(); err != nil {
@@ -144,6 +162,18 @@ func hasDenial(t *testing.T, url, namespace, user string, min int) error {
 		}
 	}
 	return fmt.Errorf("no denial of %s: %s", user, text)
+}
+
+// hasReport returns an error unless the report of a namespace has a result with a rule, an object
+// and a user.
+func (w *world) hasReport(t *testing.T, namespace, want string) error {
+	t.Helper()
+	out, err := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", namespace, "-o",
+		`jsonpath={range .results[*]}{.result} {.rule} {.resources[0].name} {.properties.user}{"\n"}{end}`)
+	if err != nil || !strings.Contains(out, want) {
+		return fmt.Errorf("report: %w %s", err, out)
+	}
+	return nil
 }
 
 // kubeconfigOf returns a kubeconfig of a ServiceAccount.
