@@ -54,7 +54,6 @@ type Options struct {
 
 	Inventory *inventory.Inventory // nil: there is no cluster
 	Denials   *denials.History     // nil: there is no cluster
-	Observer  registry.Observer    // for the status of objects; nil: there is no cluster
 
 	// Health returns the state of the installation. It may make requests to the cluster.
 	Health func(context.Context) page.Health

@@ -70,7 +70,7 @@ func (c *Console) toRegistered(e entry) page.Registered {
 	if e.state == "" {
 		spec = []byte("{}")
 	}
-	status := registry.StatusOf(registry.Object{Kind: e.kind, Metadata: registry.Metadata{ID: e.id}, Spec: spec}, c.Observer)
+	status := c.Registry.Status(registry.Object{Kind: e.kind, Metadata: registry.Metadata{ID: e.id}, Spec: spec})
 	o.State = string(status.State)
 	if status.Running != nil {
 		o.JobID = status.Running.JobID

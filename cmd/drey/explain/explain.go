@@ -13,21 +13,12 @@ import (
 	"drey.dev/drey/console"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
-// Known is what drey knows of the cluster: see verdict.State.
-type Known interface {
-	HadTarget(namespace string) bool
-	HasUID(uid string) bool
-	Cluster(namespace, name string) (flink.Cluster, bool)
-}
-
 // Explainer explains manifests.
 type Explainer struct {
-	Index        *registry.Index
-	Known        Known                // nil without a cluster
+	State        verdict.Caches       // of all users
 	OwnNamespace string               // of targets that name none
 	Hint         verdict.RegisterHint // says in denials where to register a target
 }
@@ -41,9 +32,11 @@ func (x Explainer) Explain(ctx context.Context, text []byte, namespace string, v
 	if err != nil {
 		return nil, false, &console.ManifestError{Err: err}
 	}
-	state := &visibleState{index: x.Index, known: x.Known, visible: visible, stated: map[string][]registry.Target{}}
+	seen := &visibleRegistry{Registry: x.State.Registry, visible: visible, stated: map[string][]registry.Target{}}
+	state := x.State
+	state.Registry = seen
 	for _, m := range manifests {
-		if err := state.add(m, x.OwnNamespace); err != nil {
+		if err := seen.add(m, x.OwnNamespace); err != nil {
 			return nil, false, &console.ManifestError{Err: err}
 		}
 	}
@@ -62,14 +55,12 @@ func (x Explainer) Explain(ctx context.Context, text []byte, namespace string, v
 			all = append(all, verdict.Decide(w, state).Explain(x.Hint))
 		}
 	}
-	return all, state.partial, state.err
+	return all, seen.partial, seen.err
 }
 
-// visibleState implements verdict.State: the registry as a user sees it, with the targets that
-// their manifest states.
-type visibleState struct {
-	index   *registry.Index
-	known   Known // nil without a cluster
+// visibleRegistry is the registry as a user sees it, with the targets that their manifest states.
+type visibleRegistry struct {
+	verdict.Registry
 	visible func(platformNamespace string) (bool, error)
 	stated  map[string][]registry.Target // by Kubernetes namespace
 
@@ -78,7 +69,7 @@ type visibleState struct {
 }
 
 // add adds a DeploymentTarget of a manifest, in the form of a custom resource or of the REST API.
-func (s *visibleState) add(m manifest.Manifest, ownNamespace string) error {
+func (s *visibleRegistry) add(m manifest.Manifest, ownNamespace string) error {
 	if m.Kind != string(registry.DeploymentTarget) {
 		return nil
 	}
@@ -97,7 +88,7 @@ func (s *visibleState) add(m manifest.Manifest, ownNamespace string) error {
 	return nil
 }
 
-func (s *visibleState) sees(platformNamespace string) bool {
+func (s *visibleRegistry) sees(platformNamespace string) bool {
 	ok, err := s.visible(platformNamespace)
 	if err != nil {
 		s.err = errors.Join(s.err, err)
@@ -105,10 +96,10 @@ func (s *visibleState) sees(platformNamespace string) bool {
 	return ok
 }
 
-// Targets implements verdict.State.
-func (s *visibleState) Targets(namespace string) []registry.Target {
+// Targets implements verdict.Registry.
+func (s *visibleRegistry) Targets(namespace string) []registry.Target {
 	var all []registry.Target
-	for _, t := range s.index.Targets(namespace) {
+	for _, t := range s.Registry.Targets(namespace) {
 		if s.sees(t.PlatformNamespace) {
 			all = append(all, t)
 		} else {
@@ -124,30 +115,14 @@ func (s *visibleState) Targets(namespace string) []registry.Target {
 	return all
 }
 
-// ByID implements verdict.State.
-func (s *visibleState) ByID(id string) (registry.Registered, bool) {
-	found, ok := s.index.ByID(id)
+// ByID implements verdict.Registry.
+func (s *visibleRegistry) ByID(id string) (registry.Registered, bool) {
+	found, ok := s.Registry.ByID(id)
 	return found, ok && s.sees(found.PlatformNamespace)
 }
 
-// Linked implements verdict.State.
-func (s *visibleState) Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool) {
-	found, ok := s.index.Linked(kind, platformNamespace, kubernetesNamespace, stated, name)
+// Linked implements verdict.Registry.
+func (s *visibleRegistry) Linked(kind registry.Kind, platformNamespace, kubernetesNamespace, stated, name string) (registry.Registered, bool) {
+	found, ok := s.Registry.Linked(kind, platformNamespace, kubernetesNamespace, stated, name)
 	return found, ok && s.sees(found.PlatformNamespace)
-}
-
-// HadTarget implements verdict.State.
-func (s *visibleState) HadTarget(namespace string) bool {
-	return s.known != nil && s.known.HadTarget(namespace)
-}
-
-// HasUID implements verdict.State.
-func (s *visibleState) HasUID(uid string) bool { return s.known != nil && s.known.HasUID(uid) }
-
-// Cluster implements verdict.State.
-func (s *visibleState) Cluster(namespace, name string) (flink.Cluster, bool) {
-	if s.known == nil {
-		return flink.Cluster{}, false
-	}
-	return s.known.Cluster(namespace, name)
 }

@@ -28,9 +28,6 @@ func (s *server) newConsole(ctx context.Context, api http.Handler, o rest.Option
 		Access: o.Access, Throttle: o.Throttle, Inventory: s.inventory, Denials: s.denials,
 		Health: s.health.read, Explain: s.explain, LoginHelp: s.loginHelp(), Closing: s.closing,
 	}
-	if s.cluster != nil {
-		options.Observer = &s.observer
-	}
 	if o.Access != nil && s.cluster != nil && s.options.config.Registry.Store == configv1alpha1.StoreKubernetes {
 		key, err := s.cookieKey(ctx)
 		if err != nil { // the console works without: an installation from before it lacks the permission
@@ -43,9 +40,9 @@ func (s *server) newConsole(ctx context.Context, api http.Handler, o rest.Option
 
 // explain is for [console.Options].
 func (s *server) explain(ctx context.Context, text []byte, namespace string, visible func(string) (bool, error)) ([]verdict.Explanation, bool, error) {
-	x := explain.Explainer{Index: s.index, OwnNamespace: s.options.config.Namespace, Hint: s.registryHint()}
-	if known := s.known.Load(); known != nil {
-		x.Known = known
+	x := explain.Explainer{State: verdict.Caches{Registry: s.index}, OwnNamespace: s.options.config.Namespace, Hint: s.registryHint()}
+	if caches := s.caches.Load(); caches != nil {
+		x.State = *caches
 	}
 	return x.Explain(ctx, text, namespace, visible)
 }

@@ -61,7 +61,7 @@ type server struct {
 	closing   chan struct{}    // closed to end streams
 
 	repairer     atomic.Pointer[repair.Repairer] // nil before the webhooks start
-	known        atomic.Pointer[verdict.Caches]  // nil before the webhooks start
+	caches       atomic.Pointer[verdict.Caches]  // nil before the webhooks start
 	certificates atomic.Pointer[certificates]    // of the webhooks; nil before they start
 	up           atomic.Bool                     // all parts have started
 	stopping     atomic.Bool

@@ -60,7 +60,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		stop()
 		return err
 	}
-	s.known.Store(&verdict.Caches{Registry: s.index, Running: watches.owners, Registered: watches.registered.HadTarget})
+	s.caches.Store(&verdict.Caches{Registry: s.index, Running: watches.owners, Registered: watches.registered.HadTarget})
 	objects, err := s.registryWebhook()
 	if err != nil {
 		stop()

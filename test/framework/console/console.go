@@ -92,7 +92,7 @@ func Start(t testing.TB, o Options) *Server {
 	options := console.Options{
 		Registry: s.Registry, Store: s.Store, Log: log, Version: "v0.9.0", OwnNamespace: "drey-system", Throttle: access.NewThrottle(), CookieKey: o.CookieKey,
 		Health: health(!o.NoCluster), Closing: closing, LoginHelp: []string{"An API token of drey. An owner of the platform namespace issues it: drey tokens create NAME --role viewer --platform-namespace NAMESPACE"},
-		Explain: explain.Explainer{Index: index, OwnNamespace: "drey-system", Hint: verdict.RegisterHint{URL: "http://127.0.0.1:8080"}}.Explain,
+		Explain: explain.Explainer{State: verdict.Caches{Registry: index}, OwnNamespace: "drey-system", Hint: verdict.RegisterHint{URL: "http://127.0.0.1:8080"}}.Explain,
 		Now:     func() time.Time { return Now },
 	}
 	if !o.NoCluster {
