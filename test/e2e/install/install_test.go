@@ -171,7 +171,7 @@ func (w *world) createBeforeDrey(t *testing.T) {
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sandbox}}")
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: team-a}}")
 	for _, namespace := range []string{"staging", "lenient", "sandbox"} {
-		w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
+		w.awaitServiceAccount(t, namespace)
 	}
 	w.apply(t, pod("staging", "missed", ""))
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey") // it fails closed until drey runs; start installs it again
@@ -266,6 +266,8 @@ func (w *world) start(t *testing.T) {
 		}
 	})
 	w.rest = strings.Replace(w.drey.REST, "http:", "https:", 1)
+	// drey may own the path of the Service already, so apply would not replace the Service.
+	w.MustKubectl(t, "", "delete", "mutatingwebhookconfiguration/drey", "validatingwebhookconfiguration/drey", "--ignore-not-found")
 	if err := installed.InstallWebhooks(t.Context(), w.Cluster, bundle.Defaults(), w.drey.Webhook); err != nil {
 		t.Fatal(err)
 	}
@@ -590,6 +592,18 @@ func (w *world) awaitDenied(t *testing.T, manifest, message string) {
 		out, err := w.RunKubectl(t, manifest, "apply", "-f", "-")
 		if err == nil || !strings.Contains(out, message) {
 			return fmt.Errorf("got %s, want the denial %q", out, message)
+		}
+		return nil
+	})
+}
+
+// awaitServiceAccount waits until pods can be created in a namespace.
+func (w *world) awaitServiceAccount(t *testing.T, namespace string) {
+	t.Helper()
+	eventually.OK(t, 30*time.Second, func() error { // kubectl 1.30 has no wait --for=create
+		out, err := w.RunKubectl(t, "", "get", "serviceaccount", "default", "-n", namespace)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})

@@ -63,7 +63,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: sandbox}}")
 			w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: asked, annotations: {drey.dev/contact: 'https://example.com/flink'}}}")
 			for _, namespace := range []string{"staging", "sandbox", "asked"} {
-				w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
+				w.awaitServiceAccount(t, namespace)
 			}
 			before := w.inventory(t)
 			kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -68,6 +69,9 @@ func (c *Cluster) RunKubectl(t testing.TB, input string, args ...string) (string
 	ctx, cancel := context.WithTimeout(t.Context(), kubectlTimeout)
 	defer cancel()
 	cmd := c.KubectlCommand(ctx, args...)
+	if strings.HasPrefix(input, "{") && !json.Valid([]byte(input)) {
+		input = "---\n" + input // kubectl 1.30 decodes input that begins with a brace as JSON
+	}
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
