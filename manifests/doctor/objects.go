@@ -211,12 +211,12 @@ func (c *comparison) compare(want, live any, path ...string) {
 		l, _ := live.(map[string]any)
 		for _, key := range slices.Sorted(maps.Keys(w)) {
 			if key != "caBundle" && key != "timeoutSeconds" {
-				c.compare(w[key], l[key], append(path[:len(path):len(path)], key)...)
+				c.compare(w[key], l[key], append(slices.Clip(path), key)...)
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(l)) {
 			if _, wanted := w[key]; !wanted && c.exact && narrows(l[key]) {
-				c.added = append(c.added, difference{append(path[:len(path):len(path)], key), nil})
+				c.added = append(c.added, difference{append(slices.Clip(path), key), nil})
 			}
 		}
 		return
@@ -229,7 +229,7 @@ func (c *comparison) compare(want, live any, path ...string) {
 			c.changed = append(c.changed, difference{path, want})
 		default:
 			for i := range w {
-				c.compare(w[i], l[i], append(path[:len(path):len(path)], fmt.Sprint(i))...)
+				c.compare(w[i], l[i], append(slices.Clip(path), fmt.Sprint(i))...)
 			}
 		}
 		return

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -190,7 +191,8 @@ func (r *Rollout) APIServerPorts(ctx context.Context) ([]int32, error) {
 		ports, _, _ := unstructured.NestedSlice(s.Object, "ports")
 		for _, p := range ports {
 			port, _ := p.(map[string]any)
-			if number, ok, _ := unstructured.NestedInt64(port, "port"); ok && !slices.Contains(all, int32(number)) {
+			number, ok, _ := unstructured.NestedInt64(port, "port")
+			if ok && number > 0 && number <= math.MaxUint16 && !slices.Contains(all, int32(number)) {
 				all = append(all, int32(number))
 			}
 		}
