@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -188,4 +190,31 @@ func pick(t *testing.T, o Options, stage string, kinds ...string) []Object {
 		t.Fatalf("stage %s has no %v", stage, kinds)
 	}
 	return all
+}
+
+// TestPodsOfPlatforms: pods run where admission restricts them: a quota permits their priority
+// class, the image sets the user, and nodes with Linux are selected.
+func TestPodsOfPlatforms(t *testing.T) {
+	for store, fsGroup := range map[string]bool{Kubernetes: false, Embedded: true} {
+		o := Defaults()
+		o.Store, o.Replicas = store, 1
+		var d appsv1.Deployment
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(pick(t, o, Server, "Deployment")[0].Object, &d); err != nil {
+			t.Fatal(err)
+		}
+		pod := d.Spec.Template.Spec
+		if c := pod.SecurityContext; c.RunAsUser != nil || c.RunAsGroup != nil || (c.FSGroup != nil) != fsGroup || c.RunAsNonRoot == nil {
+			t.Errorf("%s: got the security context %+v, want no user and no group but that of the volume", store, c)
+		}
+		if pod.NodeSelector["kubernetes.io/os"] != "linux" {
+			t.Errorf("%s: got the nodeSelector %v, want Linux", store, pod.NodeSelector)
+		}
+		var quota corev1.ResourceQuota
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(pick(t, o, Server, "ResourceQuota")[0].Object, &quota); err != nil {
+			t.Fatal(err)
+		}
+		if values := quota.Spec.ScopeSelector.MatchExpressions[0].Values; !slices.Contains(values, pod.PriorityClassName) {
+			t.Errorf("%s: got a quota for %v, want %s", store, values, pod.PriorityClassName)
+		}
+	}
 }
