@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-install test-replicas test-rest test-unit test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,22 @@ test-install: binaries ## Test installation and upgrade with drey, Helm, cert-ma
 	go test -C test/manifests -count=1 -timeout 15m .
 	go test -C test/certmanager -count=1 -timeout 15m .
 	go test -C hack/release/validate -count=1 -timeout 15m .
+
+# Kubernetes versions: minor ones, of the modules below test/framework/cluster/bin.
+VERSIONS ?= $$(bin/control-plane versions)
+# Policies and conditions in CEL, custom resources and installation, which depend on the version.
+VERSION_TESTS := ^(TestAdmissionFixtures|TestGatePolicyFixtures|TestGatePolicyOutage|TestForgedLabels|TestSubresourceLabels|TestWorkloadKindsGated|TestOutage|TestObjectsFromKubectl|TestCRDValidation|TestManifestsLeastPrivilege|TestInstallOnPlatforms|TestApplyWithoutWarnings|TestChartMatrix)$$
+
+test-versions: build ## Test the demo, the policies and the installation on the oldest, a middle and the newest Kubernetes; VERSIONS='1.30' for one
+	@go build -o bin/demo ./test/demo
+	@go build -o bin/control-plane ./test/framework/cluster/control-plane
+	@set -e; for version in $(VERSIONS); do \
+		echo "Kubernetes $$version"; \
+		KUBEBUILDER_ASSETS=$$(bin/control-plane build --kubernetes $$version); export KUBEBUILDER_ASSETS; \
+		bin/demo >bin/demo-$$version.log || { cat bin/demo-$$version.log; exit 1; }; \
+		go test -count=1 -timeout 20m -run '$(VERSION_TESTS)' ./test/e2e ./test/e2e/kubestore ./test/e2e/install; \
+		go test -C test/manifests -count=1 -timeout 20m -run '$(VERSION_TESTS)' .; \
+	done
 
 test-replicas: binaries ## Test replicas under load with restarts, crashes and certificate rotation; takes minutes
 	go test -count=1 -timeout 15m ./test/e2e/replicas
