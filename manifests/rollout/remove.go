@@ -198,6 +198,7 @@ func (r *Rollout) removeCreated(ctx context.Context, namespace string) error {
 	for resource, names := range map[schema.GroupVersionResource][]string{
 		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: {bundle.Name, "drey-certs"},
 		{Version: "v1", Resource: "secrets"}:                              {"drey-certs", bundle.ConsoleSecret},
+		{Version: "v1", Resource: "configmaps"}:                           {"drey-denials"},
 	} {
 		for _, name := range names {
 			err := r.client.Resource(resource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{DryRun: r.dryRun})

@@ -452,7 +452,7 @@ func TestRemoveForeignObject(t *testing.T) {
 				t.Errorf("%s: report %q", object, got)
 			}
 		}
-		for _, created := range []string{"leases/drey-system/drey", "secrets/drey-system/drey-certs", "secrets/drey-system/drey-console"} {
+		for _, created := range []string{"leases/drey-system/drey", "secrets/drey-system/drey-certs", "secrets/drey-system/drey-console", "configmaps/drey-system/drey-denials"} {
 			f.secondsOf(t, "delete "+created)
 		}
 	})
