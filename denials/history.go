@@ -49,6 +49,9 @@ func NewHistory(replica string, dropped func()) *History {
 	}
 }
 
+// SetClock makes the history read the time from now, for tests. It precedes all other methods.
+func (h *History) SetClock(now func() time.Time) { h.now = now }
+
 // Record adds a denial. It sets its times, count and replica, and truncates its texts. sender
 // identifies a client that may have forged the denial; empty: it cannot. New denials of one
 // sender and of one namespace are limited; repeated ones only count. It never blocks.

@@ -147,7 +147,7 @@ func TestLiveUpdates(t *testing.T) {
 	b.await(`document.getElementById('live')?.textContent === 'Live'`)
 	evaluate[int](b, `document.querySelectorAll('#denials summary')[1].click(); document.querySelectorAll('#denials summary')[1].focus(); 0`)
 	start := time.Now()
-	s.Denials.Put(denials.Denial{User: "kira@example.com", Kind: "Pod", Namespace: "web", Name: "late", Reason: "NoDeploymentTarget", Mode: "enforce", Message: "namespace \"web\" has no DeploymentTarget", Count: 1, First: console.Now, Last: console.Now})
+	s.Deny(denials.Denial{User: "kira@example.com", Kind: "Pod", Namespace: "web", Name: "late", Reason: "NoDeploymentTarget", Mode: "enforce", Message: "namespace \"web\" has no DeploymentTarget", Count: 1, First: console.Now, Last: console.Now})
 	b.awaitText("kira@example.com")
 	took := time.Since(start)
 	t.Logf("a denial is shown after %s", took.Round(time.Millisecond))
@@ -222,11 +222,11 @@ func TestMarkup(t *testing.T) {
 	s, b := console.Start(t, console.Options{}), open(t)
 	const markup = `</script><img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`
 	s.Inventory.Put(inventory.Workload{Namespace: markup, Owner: inventory.Owner{Kind: markup, Name: markup}, Name: markup, Misplaced: true, State: markup, Since: console.Now})
-	s.Denials.Put(denials.Denial{User: markup, Kind: markup, Namespace: markup, Name: markup, Reason: markup, Message: markup, Remedy: markup, Count: 1, Last: console.Now})
+	s.Deny(denials.Denial{User: markup, Kind: markup, Namespace: markup, Name: markup, Reason: markup, Message: markup, Remedy: markup, Count: 1, Last: console.Now})
 	for _, path := range []string{"/", "/console/workloads", "/console/denials"} {
 		b.run(chromedp.Navigate(s.URL + path))
 		b.awaitText("onerror")
-		s.Denials.Put(denials.Denial{User: markup + path, Kind: "Pod", Namespace: markup, Name: markup, Message: markup, Count: 1, Last: console.Now})
+		s.Deny(denials.Denial{User: markup + path, Kind: "Pod", Namespace: markup, Name: markup, Message: markup, Count: 1, Last: console.Now})
 		s.Inventory.Put(inventory.Workload{Namespace: markup, Owner: inventory.Owner{Kind: "Job", Name: markup + path}, Misplaced: true, Since: console.Now})
 		b.await(`document.querySelector('.fresh')`)
 		if title := evaluate[string](b, `document.title`); strings.Contains(title, "owned") {

@@ -15,6 +15,7 @@ type Explanation struct {
 	Allowed bool   `json:"allowed"`
 	Reason  Reason `json:"reason"`
 	Message string `json:"message,omitempty"` // of a denial
+	Remedy  string `json:"remedy,omitempty"`  // the command in the message that corrects it
 	Warning string `json:"warning,omitempty"`
 
 	Strength string   `json:"strength"` // none, weak, medium or strong
@@ -60,7 +61,7 @@ func (v Verdict) Explain(hint RegisterHint) Explanation {
 	w := v.workload
 	e := Explanation{
 		Kind: w.Object.Kind, Namespace: w.Object.Namespace, Name: w.Object.Name,
-		Allowed: v.Allowed, Reason: v.Reason, Message: v.Message(hint), Warning: v.Warning(),
+		Allowed: v.Allowed, Reason: v.Reason, Message: v.Message(hint), Remedy: v.Remedy(hint), Warning: v.Warning(),
 		Strength: w.Strength.String(), Signals: w.Signals.Names(),
 		Flavor: string(w.Flavor), Mode: string(w.Mode), Role: string(w.Role),
 		PlatformNamespace: v.platform.name,

@@ -25,8 +25,11 @@ func (s *server) newConsole(ctx context.Context, api http.Handler, o rest.Option
 	s.health = newHealthReader(s)
 	options := console.Options{
 		API: api, Registry: s.rules, Store: s.store, Log: s.log, Version: s.options.Build.Version, OwnNamespace: s.options.config.Namespace,
-		Access: o.Access, Throttle: o.Throttle, Inventory: s.inventory, Denials: s.denials,
+		Access: o.Access, Throttle: o.Throttle, Inventory: s.inventory,
 		Health: s.health.read, Explain: s.explain, LoginHelp: s.loginHelp(), Closing: s.closing,
+	}
+	if s.cluster != nil {
+		options.Denials = s.denials // nothing is denied without
 	}
 	if o.Access != nil && s.cluster != nil && s.options.config.Registry.Store == configv1alpha1.StoreKubernetes {
 		key, err := s.cookieKey(ctx)

@@ -97,6 +97,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	if !o.NoCluster {
 		s.Inventory, s.Denials = inventory.New(), denials.NewHistory("drey-0", func() {})
+		s.Denials.SetClock(func() time.Time { return Now })
 		s.Inventory.SetSynced()
 		options.Inventory, options.Denials = s.Inventory, s.Denials
 	}
