@@ -133,14 +133,14 @@ func (r answer) items(name string) (named []answer) {
 	return named
 }
 
-// await polls a path until the value there is the wanted one, and returns the response.
-func (a api) await(timeout time.Duration, path, field string, want any) answer {
+// await polls a path until the value there is the wanted one.
+func (a api) await(timeout time.Duration, path, field string, want any) {
 	a.Helper()
 	began := time.Now()
 	for {
 		got := a.call(http.StatusOK, http.MethodGet, path, "")
 		if got.at(field) == want {
-			return got
+			return
 		}
 		if time.Since(began) > timeout {
 			a.Fatalf("GET %s: %s is %v after %s, want %v", path, field, got.at(field), timeout, want)

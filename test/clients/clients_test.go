@@ -31,7 +31,6 @@ func TestMain(m *testing.M) {
 
 // setting is a way to run drey.
 type setting struct {
-	name     string
 	url      string // base URL of the REST API
 	store    string // embedded or kubernetes
 	cluster  bool
@@ -168,7 +167,7 @@ func goCommandLine(a api) {
 		a.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != 200 || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/csv") {
+	if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/csv") {
 		a.Errorf("usage: got %s %s", response.Status, response.Header.Get("Content-Type"))
 	}
 }
@@ -302,7 +301,7 @@ func sdk(a api) {
 		a.Fatal(err)
 	}
 	response.Body.Close()
-	if response.StatusCode != 200 {
+	if response.StatusCode != http.StatusOK {
 		a.Errorf("/swagger: got %s, want 200 without a redirect", response.Status)
 	}
 	a.call(404, "GET", a.in("deployments/missing"), "")
