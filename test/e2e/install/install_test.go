@@ -282,6 +282,9 @@ func (w *world) useAllFeatures(t *testing.T) {
 	w.call(t, 201, "POST", in+"deployments", `{"metadata":{"name":"d"},"spec":{"deploymentTargetName":"staging"}}`)
 	w.call(t, 201, "POST", "/namespaces/v1/namespaces", `{"name":"team-a"}`)
 	w.call(t, 409, "DELETE", in+"deployment-targets/staging", "")
+	const defaults = "/api/v1/namespaces/team-a/deployment-defaults"
+	w.call(t, 201, "PUT", defaults, `{"spec":{"template":{}}}`)
+	w.call(t, 200, "PUT", defaults, `{"spec":{}}`)
 	w.checkConsole(t)
 
 	// Objects from before drey are labeled.
@@ -383,6 +386,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 		}
 		return nil
 	})
+	w.call(t, 200, "DELETE", "/namespaces/v1/namespaces/team-a", "") // with its DeploymentDefaults
 	// Certificates rotate.
 	eventually.OK(t, 2*soon, func() error {
 		if n := strings.Count(w.drey.Log(), `"certificates changed"`); n < 3 {

@@ -51,7 +51,7 @@ func TestMigration(t *testing.T) {
 		return strings.Count(w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev", "-A", "-o", "name"), "\n")
 	}
 
-	must(fmt.Sprintf("DeploymentTarget   %d       0          0           0", targets), "--from", "embedded", "--to", "kubernetes", "--data-dir", data, "--dry-run")
+	must(fmt.Sprintf("DeploymentTarget     %d       0          0           0", targets), "--from", "embedded", "--to", "kubernetes", "--data-dir", data, "--dry-run")
 	must("kubectl create namespace team-a, or use --create-namespaces", "--from", "embedded", "--to", "kubernetes", "--data-dir", data, "--dry-run")
 	if n := count(); n != 0 {
 		t.Fatalf("--dry-run: got %d targets, want none", n)
@@ -149,6 +149,7 @@ func fillFile(t *testing.T, data string, targets int) map[string]string {
 	add(registry.DeploymentTarget, "myDeploymentTarget", `{"kubernetes":{"namespace":"jobs"}}`)
 	add(registry.SessionCluster, "shared", `{"deploymentTargetName":"target-0001"}`)
 	add(registry.Deployment, "one", `{"deploymentTargetName":"target-0002","big":12345678901234567890.10}`)
+	add(registry.DeploymentDefaults, registry.DefaultsName, `{"deploymentTargetName":"target-0003","template":{"parallelism":2.0}}`)
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
