@@ -255,6 +255,8 @@ func (w *world) start(t *testing.T) {
 	for _, a := range container.Args[1:] {
 		args = append(args, strings.Replace(a, container.VolumeMounts[0].MountPath, dir, 1))
 	}
+	// A configuration has a Service or a URL: drey would complete the Service that is replaced below.
+	w.MustKubectl(t, "", "delete", "mutatingwebhookconfiguration/drey", "validatingwebhookconfiguration/drey", "--ignore-not-found")
 	w.drey, err = drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, Pod: true, DataDir: t.TempDir(), Args: args})
 	if err != nil {
 		t.Fatal(err)
