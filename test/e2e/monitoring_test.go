@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
@@ -69,9 +70,20 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 	sendReview(fmt.Sprintf(review, "flink"))
 	sendReview(fmt.Sprintf(review, "elsewhere"))
 	sendReview("no review")
+	namespace := c.Namespace(t)
+	if err := d.Register(t.Context(), "default", namespace, namespace); err != nil {
+		t.Fatal(err)
+	}
+	pods := kubernetes.NewForConfigOrDie(c.Config()).CoreV1().Pods(namespace)
+	if _, err := pods.Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "workload", Labels: map[string]string{"system": "ververica-platform", "component": "jobmanager", "type": "flink-native-kubernetes"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "flink-main-container", Image: "flink:2.2"}}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	eventually.OK(t, 20*time.Second, func() error {
-		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["workqueue_depth"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil {
-			return fmt.Errorf("workqueue_depth or drey_certificate_expiry_timestamp_seconds is missing")
+		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["workqueue_depth"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil || metrics["drey_workloads"] == nil {
+			return fmt.Errorf("workqueue_depth, drey_certificate_expiry_timestamp_seconds or drey_workloads is missing")
 		}
 		return nil
 	})
@@ -183,11 +195,18 @@ func expressions(t *testing.T) map[string]string {
 		} `json:"groups"`
 	}
 	read("alerts.yaml", &alerts)
+	runbook, err := os.ReadFile("../../docs/alerts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, g := range alerts.Groups {
 		for _, r := range g.Rules {
 			all["alert "+r.Alert] = r.Expr
 			if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.For == "" {
 				t.Errorf("alert %s: want for, the label severity, and the annotations summary and description", r.Alert)
+			}
+			if _, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "/docs/alerts#"); anchor != strings.ToLower(r.Alert) || !strings.Contains(string(runbook), "\n## "+r.Alert+"\n") {
+				t.Errorf("alert %s: the runbook_url is %q, want its section of docs/alerts.md", r.Alert, r.Annotations["runbook_url"])
 			}
 		}
 	}

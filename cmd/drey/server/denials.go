@@ -2,6 +2,7 @@ package server
 
 import (
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,8 +22,33 @@ func (s *server) newDenials() (*denials.History, error) {
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "drey_denials_unrecorded_total", Help: "Denials that are missing in the history because there were too many new ones.",
 	})
-	s.metrics.MustRegister(dropped)
-	return denials.NewHistory(replica, dropped.Inc), nil
+	history := denials.NewHistory(replica, dropped.Inc)
+	s.metrics.MustRegister(dropped, denialMetrics{history})
+	return history, nil
+}
+
+// denialMetrics exports the denials of the last day in the history.
+type denialMetrics struct{ history *denials.History }
+
+var recentDenialsDesc = prometheus.NewDesc("drey_recent_denials", "Denials of the last 24 hours in the history.", []string{"namespace", "reason", "mode"}, nil)
+
+// Describe implements prometheus.Collector.
+func (m denialMetrics) Describe(c chan<- *prometheus.Desc) { c <- recentDenialsDesc }
+
+// Collect implements prometheus.Collector. The history bounds the number of namespaces.
+func (m denialMetrics) Collect(c chan<- prometheus.Metric) {
+	page, err := m.history.List(denials.Query{Filter: denials.Filter{Since: time.Now().Add(-24 * time.Hour)}})
+	if err != nil {
+		return // cannot happen: the query is valid
+	}
+	type group struct{ namespace, reason, mode string }
+	counts := map[group]int{}
+	for _, d := range page.Items {
+		counts[group{d.Namespace, d.Reason, d.Mode}] += d.Count
+	}
+	for g, n := range counts {
+		c <- prometheus.MustNewConstMetric(recentDenialsDesc, prometheus.GaugeValue, float64(n), g.namespace, g.reason, g.mode)
+	}
 }
 
 // denialStore returns where the history of denials is kept: in a ConfigMap that all replicas
