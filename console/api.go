@@ -92,7 +92,7 @@ func readForm(r *http.Request, limit int64) error {
 	r.Body = http.MaxBytesReader(nil, r.Body, limit)
 	var err error
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
-		err = r.ParseMultipartForm(limit)
+		err = r.ParseMultipartForm(limit) //nolint:gosec // the body is limited
 	} else {
 		err = r.ParseForm()
 	}

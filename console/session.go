@@ -43,16 +43,6 @@ func (u *user) may(ctx context.Context, request access.Request) (bool, error) {
 	return u.caller.May(ctx, request)
 }
 
-// require refuses what the user may not do.
-func (u *user) require(ctx context.Context, request access.Request) error {
-	ok, err := u.may(ctx, request)
-	if err != nil || ok {
-		return err
-	}
-	return &problem{status: http.StatusForbidden, reason: string(registry.ReasonForbidden), message: fmt.Sprintf(
-		"%s may not %s: get a token with a sufficient role from an owner, or the verb %s on %s from an admin of the cluster", u.name(), request, request.Verb, request.Kind)}
-}
-
 // visible returns a function that reports whether the user may list a kind in a platform
 // namespace; "" means objects of none, which are for those who may list it in all.
 func (u *user) visible(ctx context.Context, kind registry.Kind) (func(platformNamespace string) (bool, error), error) {
@@ -252,7 +242,9 @@ func newSealer(key []byte) (sealer, error) {
 	return sealer{aead}, err
 }
 
-func (s sealer) seal(text []byte) []byte { return s.Seal(nil, nil, text, []byte(cookieName)) }
+func (s sealer) seal(text []byte) []byte {
+	return s.Seal(nil, nil, text, []byte(cookieName)) //nolint:gosec // the nonce is random: see newSealer
+}
 
 func (s sealer) open(sealed []byte) ([]byte, bool) {
 	text, err := s.Open(nil, nil, sealed, []byte(cookieName))

@@ -22,9 +22,12 @@ func formatBytes(n int64) string {
 	if n < 1024 {
 		return strconv.FormatInt(n, 10) + " B"
 	}
-	value, unit := float64(n), -1
-	for value >= 1024 && unit < 4 {
-		value, unit = value/1024, unit+1
+	value, unit := float64(n)/1024, "KiB"
+	for _, larger := range []string{"MiB", "GiB", "TiB", "PiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, larger
 	}
 	digits := 2
 	if value >= 100 {
@@ -32,7 +35,7 @@ func formatBytes(n int64) string {
 	} else if value >= 10 {
 		digits = 1
 	}
-	return strconv.FormatFloat(value, 'f', digits, 64) + " " + []string{"KiB", "MiB", "GiB", "TiB", "PiB"}[unit]
+	return strconv.FormatFloat(value, 'f', digits, 64) + " " + unit
 }
 
 // formatCPU formats an amount of CPU in cores.

@@ -122,7 +122,7 @@ func Start(t testing.TB, o Options) *Server {
 	if o.Auth {
 		s.StartTLS()
 	} else {
-		s.Server.Start()
+		s.Start()
 	}
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(closing) })
