@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -69,9 +70,7 @@ func (f fakeCluster) ByID(id string) (registry.Registered, bool) {
 // newPod returns a pod of a ReplicaSet of a Deployment.
 func newPod(name, deployment, component string, labels map[string]string) *corev1.Pod {
 	all := map[string]string{"component": component, "type": flink.TypeNative, "pod-template-hash": "abc"}
-	for k, v := range labels {
-		all[k] = v
-	}
+	maps.Copy(all, labels)
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "flink", Name: name, Labels: all, CreationTimestamp: metav1.Unix(1000, 0),

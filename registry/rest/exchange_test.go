@@ -74,7 +74,7 @@ func observedWorkloads() *inventory.Inventory {
 	v := inventory.New()
 	v.Put(inventory.Workload{
 		Namespace: "flink", PlatformNamespace: "team-a", Target: "prod", Owner: inventory.Owner{Kind: "FlinkDeployment", Name: "orders", UID: "a1"}, Flavor: "native", Mode: "application", State: "Running",
-		Kind: "Deployment", Name: "orders", ID: "a1", JobID: "7a0c0e1d-2b3a-5958-8776-655443322110", Pods: 3, PodsReady: 2, Requests: inventory.Resources{MilliCPU: 1500, Memory: 3 << 30},
+		Kind: "Deployment", Name: "orders", ID: "a1", JobID: "job-of-orders", Pods: 3, PodsReady: 2, Requests: inventory.Resources{MilliCPU: 1500, Memory: 3 << 30},
 		Use: &inventory.Resources{MilliCPU: 700, Memory: 2 << 30}, Since: since,
 	})
 	v.Put(inventory.Workload{

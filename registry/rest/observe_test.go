@@ -67,8 +67,8 @@ func TestObserveUnsynced(t *testing.T) {
 // closes.
 func TestEventStream(t *testing.T) {
 	g := newGuarded(t)
-	open := func(caller string) (*bufio.Reader, *http.Response) {
-		request, err := http.NewRequestWithContext(t.Context(), "GET", g.URL+"/drey/v1/events", nil)
+	open := func(caller string) *bufio.Reader {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+"/drey/v1/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,10 +82,10 @@ func TestEventStream(t *testing.T) {
 		if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, ":") {
 			t.Fatalf("first line %q, %v", line, err)
 		}
-		return lines, response
+		return lines
 	}
-	viewer, _ := open("viewer")
-	all, _ := open("global viewer")
+	viewer := open("viewer")
+	all := open("global viewer")
 	start := time.Now()
 	for _, platform := range []string{"team-b", "", "team-a"} {
 		g.workloads.Put(inventory.Workload{Namespace: "flink", PlatformNamespace: platform, Owner: inventory.Owner{Kind: "Job", Name: "live-" + platform}})

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,10 +58,8 @@ func (o *observeFlags) bind(cmd *cobra.Command, formats ...string) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	cmd.Args = usage(cobra.NoArgs)
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		for _, known := range formats {
-			if o.format == known {
-				return nil
-			}
+		if slices.Contains(formats, o.format) {
+			return nil
 		}
 		return &exitError{exitUsage, fmt.Errorf("-o %s: want %s", o.format, strings.Join(formats, ", "))}
 	}
