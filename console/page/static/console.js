@@ -86,8 +86,7 @@ function follow(topics) {
     if (document.hidden) { source?.close(); source = null; return; }
     if (source) return;
     source = new EventSource('/console/events?topics=' + encodeURIComponent(topics));
-    let first = true;
-    source.addEventListener('open', () => { connected(true); if (!first) refresh(); first = false; });
+    source.addEventListener('open', () => { connected(true); refresh(); }); // for what changed before
     source.addEventListener('change', refresh);
     source.addEventListener('error', () => {
       connected(false);
