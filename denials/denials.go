@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// ConfigMapName is the name of the ConfigMap, in drey's own namespace, in which replicas share
+// the history.
+const ConfigMapName = "drey-denials"
+
 // Denial is one or more equal denials: of the same user, object, reason and mode.
 type Denial struct {
 	First time.Time `json:"first"`

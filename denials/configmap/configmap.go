@@ -23,7 +23,7 @@ import (
 )
 
 // Name is the name of the ConfigMap in drey's namespace.
-const Name = "drey-denials"
+const Name = denials.ConfigMapName
 
 // key is the key of the document in binaryData.
 const key = "denials.json.gz"

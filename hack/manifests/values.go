@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -105,9 +106,7 @@ func valuesSchema(values []value) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range group {
-		schema[k] = v
-	}
+	maps.Copy(schema, group)
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -135,9 +134,7 @@ func (v value) valueSchema() (schema map[string]any, err error) {
 			return nil, err
 		}
 	}
-	for k, s := range v.schema {
-		schema[k] = s
-	}
+	maps.Copy(schema, v.schema)
 	if _, typed := schema["type"]; !typed && schema["$ref"] == nil && schema["enum"] == nil {
 		types := map[string]string{"!!str": "string", "!!int": "integer", "!!bool": "boolean", "!!seq": "array", "!!map": "object"}
 		if schema["type"] = types[v.node.Tag]; schema["type"] == "" {

@@ -3,6 +3,8 @@ package bundle
 import (
 	"slices"
 
+	"drey.dev/drey/denials"
+
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,7 +167,7 @@ func ownRules() []rule {
 func denialRules() []rule {
 	return []rule{
 		allow("Create the history of denials. RBAC cannot restrict create by name.", creating, "", "configmaps"),
-		allow("Share it among replicas.", append(watching[:3:3], "update"), "", "configmaps").named("drey-denials"),
+		allow("Share it among replicas.", append(watching[:3:3], "update"), "", "configmaps").named(denials.ConfigMapName),
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"drey.dev/drey/denials"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -198,7 +200,7 @@ func (r *Rollout) removeCreated(ctx context.Context, namespace string) error {
 	for resource, names := range map[schema.GroupVersionResource][]string{
 		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: {bundle.Name, "drey-certs"},
 		{Version: "v1", Resource: "secrets"}:                              {"drey-certs", bundle.ConsoleSecret},
-		{Version: "v1", Resource: "configmaps"}:                           {"drey-denials"},
+		{Version: "v1", Resource: "configmaps"}:                           {denials.ConfigMapName},
 	} {
 		for _, name := range names {
 			err := r.client.Resource(resource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{DryRun: r.dryRun})

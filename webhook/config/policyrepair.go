@@ -3,10 +3,12 @@ package config
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"drey.dev/drey/denials"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/verdict"
 )
@@ -29,7 +31,11 @@ func RepairGuard(username string) (*admissionregistrationv1.ValidatingAdmissionP
 			MatchPolicy:   new(admissionregistrationv1.Equivalent),
 			ResourceRules: namedRules(repairedWorkloads()...),
 		},
-		MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "is-drey", Expression: "request.userInfo.username == " + strconv.Quote(username)}},
+		MatchConditions: []admissionregistrationv1.MatchCondition{
+			{Name: "is-drey", Expression: "request.userInfo.username == " + strconv.Quote(username)},
+			// RBAC grants updates of the history in drey's own namespace alone.
+			{Name: "is-not-history", Expression: fmt.Sprintf(`!(object.kind == "ConfigMap" && request.name == %q && request.namespace == %q)`, denials.ConfigMapName, namespaceOf(username))},
+		},
 		Variables: []admissionregistrationv1.Variable{
 			{Name: "now", Expression: "dyn(object)"}, {Name: "was", Expression: "dyn(oldObject)"},
 			{Name: "labels", Expression: "variables.now.metadata.?labels.orValue({})"}, {Name: "had", Expression: "variables.was.metadata.?labels.orValue({})"},
@@ -53,6 +59,16 @@ func RepairGuard(username string) (*admissionregistrationv1.ValidatingAdmissionP
 			},
 		},
 	}), binding(RepairPolicy, RepairPolicy, admissionregistrationv1.Deny)
+}
+
+// namespaceOf returns the namespace of a ServiceAccount's username; "" of another user's.
+func namespaceOf(username string) string {
+	account, ok := strings.CutPrefix(username, "system:serviceaccount:")
+	if !ok {
+		return ""
+	}
+	namespace, _, _ := strings.Cut(account, ":")
+	return namespace
 }
 
 // repairedWorkloads match updates of the resources that drey may patch.

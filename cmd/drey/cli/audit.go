@@ -280,14 +280,13 @@ func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Findi
 }
 
 func (a audit) print(out io.Writer, format string) error {
-	switch format {
-	case "json":
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(a)
+	if format == "table" {
+		return a.printTable(out)
 	}
-	return a.printTable(out)
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(a)
 }
 
 // removals formats labels as arguments of kubectl label that remove them.

@@ -45,13 +45,13 @@ type client struct {
 
 // choose sets the server if neither a flag nor the environment does: the cluster of kubectl's
 // context if it keeps the registry, else the address of a drey on this machine.
-func (c *client) choose(ctx context.Context, notes io.Writer) {
+func (c *client) choose(notes io.Writer) {
 	if c.server == "" && c.onlyREST {
 		c.server = serverLoopback
 	}
 	if c.server == "" {
 		c.server, c.automatic = serverLoopback, true
-		if c.noCluster = c.kubectl.keepsRegistry(ctx); c.noCluster == nil {
+		if c.noCluster = c.kubectl.keepsRegistry(); c.noCluster == nil {
 			c.server = serverCluster
 		}
 	}
@@ -81,7 +81,7 @@ func (c *client) bind(cmd *cobra.Command) {
 // bindRun makes a command and its subcommands choose the server, and print its warnings.
 func (c *client) bindRun(cmd *cobra.Command) {
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		c.choose(cmd.Context(), cmd.ErrOrStderr())
+		c.choose(cmd.ErrOrStderr())
 		c.warnings = rest.NewWarningWriter(cmd.ErrOrStderr(), rest.WarningWriterOptions{Deduplicate: true})
 		if c.namespace != "" && c.server != serverCluster {
 			return &exitError{exitUsage, fmt.Errorf("-n is a Kubernetes namespace, and the server at %s has platform namespaces: use --platform-namespace %s", c.server, c.namespace)}
@@ -171,7 +171,7 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 // send sends a request and returns the response, of any status. The caller closes its body.
 func (c *client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	if c.server == "" { // of a completion
-		c.choose(ctx, io.Discard)
+		c.choose(io.Discard)
 	}
 	server := c.server
 	if server == serverCluster {

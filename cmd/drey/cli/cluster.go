@@ -41,7 +41,7 @@ func (k kubectlCluster) config() (*rest.Config, error) {
 const discoveryTimeout = 5 * time.Second
 
 // keepsRegistry returns nil if the cluster serves drey's custom resources, else why it does not.
-func (k kubectlCluster) keepsRegistry(ctx context.Context) error {
+func (k kubectlCluster) keepsRegistry() error {
 	config, err := k.config()
 	if err != nil {
 		return err

@@ -159,7 +159,7 @@ func (s *source) registered(ctx context.Context, cmd *cobra.Command) ([]registry
 	if len(s.targets) > 0 {
 		return readRegistry(&s.reader, s.targets)
 	}
-	s.client.choose(ctx, cmd.ErrOrStderr())
+	s.client.choose(cmd.ErrOrStderr())
 	if s.client.server != serverCluster {
 		objects, err := s.client.fetchRegistry(ctx)
 		if err != nil && s.client.noCluster != nil {

@@ -104,7 +104,7 @@ objects.`,
 	f.StringVar(&o.VolumeSize, "volume-size", o.VolumeSize, "with --store embedded: size of the volume")
 	f.StringVar(&mode, "mode", mode, "enforce, warn or audit: deny violations, or admit them with a warning or an event")
 	f.StringVar(&o.RESTURL, "rest-url", "", "external base URL of the REST API, for the commands in denials (default: that of the Service)")
-	f.StringVar(&o.Contact, "contact", "", "in denials: whom users ask who may not register a target, such as a URL or #data-platform")
+	f.StringVar(&o.Contact, "contact", "", "contact for users without the permission to register a target, printed in denials, such as a URL or #data-platform")
 	f.Int32SliceVar(&o.APIServerPorts, "api-server-port", nil, "port of the API server, to which the NetworkPolicy allows egress beside 443 and 6443 (default: those of the cluster; with --print none)")
 	f.BoolVar(&adopt, "adopt", false, "take over objects that Helm, Argo CD or Flux manages")
 	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the rights of a Flink job; repeatable")

@@ -32,11 +32,11 @@ func newNamespacesCommand() *cobra.Command {
 }
 
 func namespacePath(name ...string) string {
-	path := "/namespaces/v1/namespaces"
+	elements := []string{"/namespaces/v1/namespaces"}
 	for _, n := range name {
-		path += "/" + url.PathEscape(n)
+		elements = append(elements, url.PathEscape(n))
 	}
-	return path
+	return strings.Join(elements, "/")
 }
 
 func newNamespaceGet(c *client, command, use string) *cobra.Command {

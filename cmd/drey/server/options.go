@@ -79,7 +79,7 @@ func (o *Options) Flags() []Section {
 	f = section("Webhooks")
 	f.StringVar(&c.Webhooks.BindAddress, "webhook-bind-address", c.Webhooks.BindAddress, "host:port of the webhooks, over TLS; used with a cluster only")
 	f.StringVar(&c.Webhooks.Mode, "mode", c.Webhooks.Mode, "enforce denies a violation, warn admits it with a warning, audit admits it and emits an event; the namespace label "+webhookconfig.LabelMode+" overrides it")
-	f.StringVar(&c.Webhooks.Contact, "contact", c.Webhooks.Contact, "in denials: whom users ask who may not register a target, such as a URL or #data-platform; the namespace annotation "+webhookconfig.AnnotationContact+" overrides it")
+	f.StringVar(&c.Webhooks.Contact, "contact", c.Webhooks.Contact, "contact for users without the permission to register a target, printed in denials, such as a URL or #data-platform; the namespace annotation "+webhookconfig.AnnotationContact+" overrides it")
 	f.BoolVar(&c.Webhooks.Install, "install-webhooks", c.Webhooks.Install, "register the webhooks by the URL of --webhook-bind-address, for a drey outside of the cluster")
 	f.StringVar(&c.Webhooks.TLS.MinVersion, "webhook-tls-min-version", c.Webhooks.TLS.MinVersion, "minimum TLS version of the webhooks: 1.3 or 1.2")
 	f.StringVar(&c.Webhooks.TLS.ClientCAFile, "webhook-client-ca", c.Webhooks.TLS.ClientCAFile, "CA file, in PEM, of the API server's client certificate; empty: no client certificate is required")

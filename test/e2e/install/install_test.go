@@ -346,13 +346,13 @@ func (w *world) useAllFeatures(t *testing.T) {
 	w.apply(t, pod("reported", "short", ""))
 	report := func(want string) {
 		eventually.OK(t, soon, func() error {
-			if out, _ := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", "reported", "-o", "jsonpath={.summary.pass}"); !strings.Contains(out, want) {
+			if out, _ := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", "reported", "-o", "jsonpath={.summary} {.results}"); !strings.Contains(out, want) {
 				return fmt.Errorf("report: got %s, want %s", out, want)
 			}
 			return nil
 		})
 	}
-	report("1")
+	report(`"name":"short"`)
 	w.MustKubectl(t, "", "delete", "pod", "short", "-n", "reported", "--now")
 	report("NotFound")
 	w.call(t, 200, "DELETE", in+"deployment-targets/reported", "")

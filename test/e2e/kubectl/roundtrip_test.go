@@ -47,8 +47,8 @@ func TestOutputRoundTrip(t *testing.T) {
 	}
 	for command, objects := range map[string]int{"targets": 2, "deployments": 1, "sessionclusters": 1} {
 		for _, form := range []string{"drey.dev/v1", "v1"} {
-			print := []string{command, "get", "-n", platform, "-o", "yaml", "--api-version", form}
-			before := drey("", print...)
+			get := []string{command, "get", "-n", platform, "-o", "yaml", "--api-version", form}
+			before := drey("", get...)
 			if applied := drey(before, "apply", "-f", "-"); strings.Count(applied, " unchanged\n") != objects {
 				t.Errorf("drey %s of %s | drey apply: got %s, want %d lines unchanged", command, form, applied, objects)
 			}
@@ -57,7 +57,7 @@ func TestOutputRoundTrip(t *testing.T) {
 				w.MustKubectl(t, before, "replace", "-f", "-")
 				w.MustKubectl(t, before, "apply", "--server-side", "--force-conflicts", "-f", "-")
 			}
-			if after := drey("", print...); after != before {
+			if after := drey("", get...); after != before {
 				t.Errorf("drey %s of %s after kubectl apply and replace:\n%s\nwant\n%s", command, form, after, before)
 			}
 		}

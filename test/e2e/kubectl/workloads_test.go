@@ -35,7 +35,7 @@ func TestWorkloads(t *testing.T) {
 	})
 	list := func(u user, query string) []inventory.Workload {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), "GET", w.drey.REST+"/drey/v1/workloads"+query, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.drey.REST+"/drey/v1/workloads"+query, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,8 +148,8 @@ func TestDenialsOfReplicas(t *testing.T) {
 }
 
 // hasDenial returns an error unless a server lists a denial of a user in a namespace with a
-// count of at least min.
-func hasDenial(t *testing.T, url, namespace, user string, min int) error {
+// minimum count.
+func hasDenial(t *testing.T, url, namespace, user string, least int) error {
 	t.Helper()
 	status, _, text := call(t.Context(), "GET", url+"/drey/v1/denials?namespace="+namespace, "")
 	var list struct{ Items []denials.Denial }
@@ -157,7 +157,7 @@ func hasDenial(t *testing.T, url, namespace, user string, min int) error {
 		t.Fatalf("%d %s", status, text)
 	}
 	for _, d := range list.Items {
-		if strings.HasSuffix(d.User, user) && d.Count >= min && d.Remedy != "" {
+		if strings.HasSuffix(d.User, user) && d.Count >= least && d.Remedy != "" {
 			return nil
 		}
 	}
