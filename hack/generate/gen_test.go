@@ -20,7 +20,7 @@ func TestGenerated(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	compare(t, crds, filepath.Join(root, "manifests/crds"), "drey.dev_*.yaml", 3)
+	compare(t, crds, filepath.Join(root, "manifests/crds"), "drey.dev_*.yaml", 4)
 	compare(t, code, filepath.Join(root, "registry/kubestore/v1"), "zz_generated.*.go", 1)
 }
 
