@@ -137,13 +137,13 @@ func TestTargetReadYourWrites(t *testing.T) {
 		if err := w.drey.Register(t.Context(), "team-b", name, namespace); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.create(t.Context(), namespace, deepCopy(t, pod), "All"); err != nil {
-			t.Fatalf("round %d: after the registration: %v", i, err)
+		if denial := w.deniedOrWarned(t, namespace, deepCopy(t, pod)); denial != "" {
+			t.Fatalf("round %d: after the registration: %s", i, denial)
 		}
 		if _, err := w.drey.Call(t.Context(), http.MethodDelete, path+name, nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.create(t.Context(), namespace, deepCopy(t, pod), "All"); err == nil {
+		if w.deniedOrWarned(t, namespace, deepCopy(t, pod)) == "" {
 			t.Fatalf("round %d: allowed after the deletion of the target", i)
 		}
 	}
