@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -26,7 +27,10 @@ func TestLargePods(t *testing.T) {
 	w := ownWorld(t)
 	namespace := w.Namespace(t)
 	long, short, longer := slices.Repeat([]string{strings.Repeat("a", 115_000)}, 11), slices.Repeat([]string{"-Da"}, 20_000), slices.Repeat([]string{"-Da"}, 100_000)
-	variables := slices.Repeat([]map[string]any{{"name": "A", "value": "b"}}, 5_000)
+	variables := make([]map[string]any, 5_000)
+	for i := range variables { // of equal names the API server warns, up to a limit
+		variables[i] = map[string]any{"name": fmt.Sprint("A", i), "value": "b"}
+	}
 	flink := func(more map[string]any) map[string]any {
 		c := map[string]any{"name": "main", "image": "flink:2.2", "args": []string{"taskmanager"}}
 		maps.Copy(c, more)
