@@ -2,7 +2,7 @@ package denials
 
 import (
 	"cmp"
-	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,8 +124,8 @@ func (h *History) Subscribe() *Subscription { return h.changes.Subscribe() }
 
 // List returns a page of the denials that a query selects, the newest first.
 func (h *History) List(q Query) (Page, error) {
-	last, err := base64.RawURLEncoding.DecodeString(q.Continue)
-	if err != nil {
+	last, err := hex.DecodeString(q.Continue)
+	if err != nil || q.Continue != strings.ToLower(q.Continue) {
 		return Page{}, fmt.Errorf("%w: continue is %q, which is not a token: use that of the previous page, or omit it", ErrInvalidQuery, q.Continue)
 	}
 	selected, err := h.selected(q.Filter)
@@ -143,7 +143,7 @@ func (h *History) List(q Query) (Page, error) {
 	}
 	if q.Limit > 0 && len(selected) > q.Limit {
 		selected = selected[:q.Limit]
-		page.Continue = base64.RawURLEncoding.EncodeToString([]byte(selected[len(selected)-1].position()))
+		page.Continue = hex.EncodeToString([]byte(selected[len(selected)-1].position()))
 	}
 	page.Items = append(page.Items, selected...)
 	return page, nil

@@ -2,7 +2,7 @@ package inventory
 
 import (
 	"cmp"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -71,8 +71,8 @@ func (v *Inventory) List(q Query) (Page, error) {
 	if !ok {
 		return Page{}, fmt.Errorf("%w: sort is %q: use one of %s", ErrInvalidQuery, q.Sort, strings.Join(Sorts, ", "))
 	}
-	last, err := base64.RawURLEncoding.DecodeString(q.Continue)
-	if err != nil {
+	last, err := hex.DecodeString(q.Continue)
+	if err != nil || q.Continue != strings.ToLower(q.Continue) {
 		return Page{}, fmt.Errorf("%w: continue is %q, which is not a token: use that of the previous page, or omit it", ErrInvalidQuery, q.Continue)
 	}
 	selected, err := v.selected(q.Filter)
@@ -98,7 +98,7 @@ func (v *Inventory) List(q Query) (Page, error) {
 	}
 	if q.Limit > 0 && len(rows) > q.Limit {
 		rows = rows[:q.Limit]
-		page.Continue = base64.RawURLEncoding.EncodeToString([]byte(rows[len(rows)-1].position))
+		page.Continue = hex.EncodeToString([]byte(rows[len(rows)-1].position))
 	}
 	for _, r := range rows {
 		page.Items = append(page.Items, r.Workload)

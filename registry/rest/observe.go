@@ -76,19 +76,17 @@ func (s *server) listWorkloads(r *http.Request) (response, error) {
 	if q.Filter, err = workloadFilter(r, query); err != nil {
 		return response{}, err
 	}
-	if err := oneOf(query, "order", "asc", "desc"); err != nil {
+	if err := cmp.Or(oneOf(query, "order", "asc", "desc"), oneOf(query, "sort", inventory.Sorts...)); err != nil {
 		return response{}, err
 	}
 	if q.Limit, err = readLimit(query); err != nil {
 		return response{}, err
 	}
-	if s.inventory == nil {
-		return newList[inventory.Workload]("WorkloadList", nil, 0, ""), nil
-	}
-	if err := s.synced(); err != nil {
+	workloads, err := s.workloads()
+	if err != nil {
 		return response{}, err
 	}
-	page, err := s.inventory.List(q)
+	page, err := workloads.List(q)
 	if err != nil {
 		return response{}, queryError(err)
 	}
@@ -116,17 +114,18 @@ func (s *server) listUsage(r *http.Request) (response, error) {
 		return response{}, err
 	}
 	by := inventory.GroupBy(cmp.Or(query.Get("by"), string(inventory.ByTarget)))
+	if err := oneOf(query, "by", string(inventory.ByPlatformNamespace), string(inventory.ByTarget), string(inventory.ByDeployment)); err != nil {
+		return response{}, err
+	}
 	filter, err := workloadFilter(r, query)
 	if err != nil {
 		return response{}, err
 	}
-	if s.inventory == nil {
-		return newList[inventory.Total]("UsageList", nil, 0, ""), nil
-	}
-	if err := s.synced(); err != nil {
+	workloads, err := s.workloads()
+	if err != nil {
 		return response{}, err
 	}
-	totals, err := s.inventory.Usage(by, filter)
+	totals, err := workloads.Usage(by, filter)
 	if err != nil {
 		return response{}, queryError(err)
 	}
@@ -153,14 +152,23 @@ func (s *server) listDenials(r *http.Request) (response, error) {
 	if q.Since, err = readSince(query.Get("since")); err != nil {
 		return response{}, err
 	}
-	if s.denials == nil {
-		return newList[denials.Denial]("DenialList", nil, 0, ""), nil
+	history := s.denials
+	if history == nil { // an empty one also validates the query
+		history = denials.NewHistory("", func() {})
 	}
-	page, err := s.denials.List(q)
+	page, err := history.List(q)
 	if err != nil {
 		return response{}, queryError(err)
 	}
 	return newList("DenialList", page.Items, page.Total, page.Continue), nil
+}
+
+// workloads returns the read model; without a cluster an empty one, which also validates queries.
+func (s *server) workloads() (*inventory.Inventory, error) {
+	if s.inventory == nil {
+		return inventory.New(), nil
+	}
+	return s.inventory, s.synced()
 }
 
 // queryError converts the errors of the read models.

@@ -57,6 +57,9 @@ func TestSwagger(t *testing.T) {
 					t.Errorf("%s: %s %s has another body or other parameters", path, method, route)
 				}
 				for status, described := range operation.Responses.Map() {
+					if described.Value.Content.Get("text/event-stream") != nil && len(described.Value.Content) == 1 {
+						continue // Swagger 2.0 has no stream
+					}
 					if r := other.Responses.Value(status); r == nil || r.Value == nil || (r.Value.Content == nil) != (described.Value.Content == nil) {
 						t.Errorf("%s: %s %s: got another response %s", path, method, route, status)
 					}
