@@ -44,7 +44,7 @@ func (u *user) may(ctx context.Context, request access.Request) (bool, error) {
 }
 
 // visible returns a function that reports whether the user may list a kind in a platform
-// namespace; "" means objects of none, which are for those who may list it in all.
+// namespace; "" means objects of none, which require the permission in all.
 func (u *user) visible(ctx context.Context, kind registry.Kind) (func(platformNamespace string) (bool, error), error) {
 	all, err := u.may(ctx, access.Request{Verb: access.List, Kind: kind, Namespace: registry.Everywhere})
 	if err != nil {

@@ -26,7 +26,7 @@ type Denial struct {
 	Owner     Owner  `json:"owner,omitzero"` // root owner, unless that is the object
 	Operation string `json:"operation"`      // CREATE, UPDATE or DELETE
 
-	// PlatformNamespace decides who may read the denial: the one that the workload states or
+	// PlatformNamespace restricts the readers of the denial: the one that the workload states or
 	// that its namespace's only target is of. Empty: only readers of all platform namespaces.
 	PlatformNamespace string `json:"platformNamespace,omitempty"`
 

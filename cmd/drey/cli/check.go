@@ -99,8 +99,13 @@ func checkFormat(format string, formats ...string) error {
 	if slices.Contains(formats, format) {
 		return nil
 	}
-	last := len(formats) - 1
-	return &exitError{exitUsage, fmt.Errorf("-o %s: want %s or %s", format, strings.Join(formats[:last], ", "), formats[last])}
+	return &exitError{exitUsage, fmt.Errorf("-o %s: want %s", format, alternatives(formats))}
+}
+
+// alternatives joins values: a, b or c.
+func alternatives(values []string) string {
+	last := len(values) - 1
+	return strings.Join(values[:last], ", ") + " or " + values[last]
 }
 
 func count(all []checked, is func(checked) bool) int {

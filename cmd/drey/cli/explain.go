@@ -161,11 +161,7 @@ func (s *source) registered(ctx context.Context, cmd *cobra.Command) ([]registry
 	}
 	s.client.choose(cmd.ErrOrStderr())
 	if s.client.server != serverCluster {
-		objects, err := s.client.fetchRegistry(ctx)
-		if err != nil && s.client.noCluster != nil {
-			err = fmt.Errorf("%w; nor does the cluster keep the registry: %w", err, s.client.noCluster)
-		}
-		return objects, err
+		return s.client.fetchRegistry(ctx)
 	}
 	s.inCluster = true
 	objects, err := s.clusterRegistry(ctx, cmd.ErrOrStderr())

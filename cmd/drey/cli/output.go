@@ -29,8 +29,7 @@ func (o *output) bindWide(cmd *cobra.Command) {
 
 func (o *output) bindFormats(cmd *cobra.Command, formats ...string) {
 	*o = "table"
-	last := len(formats) - 1
-	want := strings.Join(formats[:last], ", ") + " or " + formats[last]
+	want := alternatives(formats)
 	cmd.Flags().VarP(&outputFlag{o, formats, want}, "output", "o", want)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
