@@ -71,13 +71,16 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // of the registry, whose answers disclose names and ids.
 func (e endpoint[T]) isAPIServer(r *http.Request) bool {
 	switch {
-	case e.statesPath == nil, r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+	case e.statesPath == nil, hasCertificate(r):
 		return true
 	case r.URL.Path == config.PathValidateRegistry:
 		return false
 	}
 	return e.statesPath(r.Context(), r.URL.Path)
 }
+
+// hasCertificate reports whether the sender of a request has shown a client certificate.
+func hasCertificate(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }
 
 // fault is an HTTP error for a request that gets no review.
 type fault struct {

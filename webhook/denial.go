@@ -77,7 +77,7 @@ func (w *Webhooks) hint(v verdict.Verdict) verdict.RegisterHint {
 // sender returns the address of the sender of a request, "" if it has shown a client
 // certificate.
 func sender(r *http.Request) string {
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+	if hasCertificate(r) {
 		return ""
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
