@@ -120,7 +120,7 @@ test-clients: binaries ## Play clients of Ververica Platform, and generate clien
 
 FLINK_ARGS ?=
 
-test-flink: binaries ## Test with Flink, downloaded by pip; FLINK_ARGS='-versions all', see docs/flink.md
+test-flink: binaries ## Test with Flink, downloaded by pip; FLINK_ARGS='-versions all', see docs/explanation/flink.md
 	go test -C test/flink -count=1 -timeout 2h -v . $(FLINK_ARGS)
 
 test-unit: ## Run the tests that need no control plane; takes seconds
@@ -129,8 +129,8 @@ test-unit: ## Run the tests that need no control plane; takes seconds
 test-console: ## Test the console in Chromium: every page and action, by keyboard, with axe
 	go test -C test/console -count=1 -timeout 15m .
 
-screenshots: ## Make the screenshots of docs/console.md
-	@rm -rf docs/images && mkdir -p docs/images
+screenshots: ## Make the screenshots of docs/how-to/console.md
+	@rm -f docs/images/console-*.png
 	go test -C test/console -count=1 -timeout 15m -run TestScreenshots . -screenshots $(CURDIR)/docs/images
 
 # Coverage: unit tests, which are make test-unit without the property tests, then the suites on a control

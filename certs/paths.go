@@ -14,7 +14,7 @@ import (
 
 // A webhook's URL path is its base path and a token, such as /label/pods/TOKEN. Only the
 // API server, and users who can read webhook configurations, have the token, so it proves
-// that the API server sends a review: see docs/decisions/018.
+// that the API server sends a review: see docs/explanation/decisions/018.
 
 // pathTokenLifetime bounds the use of a token that a failed call has disclosed: the API
 // server reports the URL of such a call to its user.

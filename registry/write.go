@@ -284,7 +284,7 @@ func (r *Registry) create(ctx context.Context, o Object) (Object, error) {
 
 // The registry webhook validates writes with kubectl by the rules of REST: the functions below
 // write nothing and hold no guard, so another write may follow the validation
-// (docs/decisions/006).
+// (docs/explanation/decisions/006).
 
 // AllowCreate validates the creation of an object as [Registry.Create] does. Refused with
 // [ReasonUnknownReference], or [ReasonIDTaken] if it requests the id of another object. The

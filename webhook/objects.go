@@ -213,7 +213,7 @@ func (w *Webhooks) validateUpdate(ctx context.Context, r *request[jsontext.Value
 
 // validateDelete checks the references to an object. An object whose name in the REST API
 // belongs to an older one has no references. An object without the mark gets it, and the API
-// server reviews the deletion again: see docs/decisions/006.
+// server reviews the deletion again: see docs/explanation/decisions/006.
 func (w *Webhooks) validateDelete(ctx context.Context, r *request[jsontext.Value], answer *response) error {
 	if r.OldObject == nil {
 		return errors.New("invalid AdmissionReview: DELETE without oldObject")

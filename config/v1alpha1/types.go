@@ -20,7 +20,7 @@ const (
 )
 
 // DreyConfiguration configures drey serve. Absent fields have the values of [Default], and a
-// flag that is given overrides its field. docs/configuration.md describes the fields.
+// flag that is given overrides its field. docs/reference/configuration.md describes the fields.
 type DreyConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -3,7 +3,7 @@
 // of its platform namespace. kubectl, RBAC, audit logs, backups and GitOps apply to it.
 //
 // Reads come from a cache that watches keep up to date; [Store] states the consistency.
-// docs/kubernetes.md shows the objects.
+// docs/reference/kubernetes.md shows the objects.
 package kubestore
 
 import (

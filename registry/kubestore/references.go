@@ -18,7 +18,7 @@ func (s *Store) Capabilities() registry.Capabilities {
 	return registry.Capabilities{SharedWrites: s}
 }
 
-// DeleteIf implements registry.SharedWrites (docs/decisions/006). The mark is status.deleting.
+// DeleteIf implements registry.SharedWrites (docs/explanation/decisions/006). The mark is status.deleting.
 // One that stays behind, because its author crashed, is harmless: the next reference removes
 // it, and the next deletion replaces it.
 func (s *Store) DeleteIf(ctx context.Context, key registry.Key, expected int32, check func(context.Context) error) error {

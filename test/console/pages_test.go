@@ -13,7 +13,7 @@ import (
 	"drey.dev/drey/test/framework/console"
 )
 
-var screenshots = flag.String("screenshots", "", "directory to write the screenshots of docs/console.md to; empty: none")
+var screenshots = flag.String("screenshots", "", "directory to write the screenshots of docs/how-to/console.md to; empty: none")
 
 // denied is a manifest for a namespace without a target.
 const denied = `apiVersion: flink.apache.org/v1beta1

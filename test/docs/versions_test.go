@@ -21,7 +21,7 @@ func TestKubernetesVersions(t *testing.T) {
 	for file, claim := range map[string]string{
 		"manifests/chart/Chart.yaml": `kubeVersion: ">=` + oldest + `.0-0"`,
 		"manifests/chart/README.md":  "Kubernetes " + oldest + " or newer",
-		"docs/install.md":            "Requires Kubernetes " + oldest + " or newer: " + strings.Join(versions, ", ") + " are tested",
+		"docs/how-to/install.md":     "Requires Kubernetes " + oldest + " or newer: " + strings.Join(versions, ", ") + " are tested",
 	} {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {

@@ -195,7 +195,7 @@ func expressions(t *testing.T) map[string]string {
 		} `json:"groups"`
 	}
 	read("alerts.yaml", &alerts)
-	runbook, err := os.ReadFile("../../docs/alerts.md")
+	runbook, err := os.ReadFile("../../docs/how-to/alerts.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +205,8 @@ func expressions(t *testing.T) map[string]string {
 			if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.For == "" {
 				t.Errorf("alert %s: want for, the label severity, and the annotations summary and description", r.Alert)
 			}
-			if _, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "/docs/alerts#"); anchor != strings.ToLower(r.Alert) || !strings.Contains(string(runbook), "\n## "+r.Alert+"\n") {
-				t.Errorf("alert %s: the runbook_url is %q, want its section of docs/alerts.md", r.Alert, r.Annotations["runbook_url"])
+			if _, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "/docs/how-to/alerts#"); anchor != strings.ToLower(r.Alert) || !strings.Contains(string(runbook), "\n## "+r.Alert+"\n") {
+				t.Errorf("alert %s: the runbook_url is %q, want its section of docs/how-to/alerts.md", r.Alert, r.Annotations["runbook_url"])
 			}
 		}
 	}

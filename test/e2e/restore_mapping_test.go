@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// restoreModifier is the patch of docs/operate.md, which Velero applies to each restored workload.
+// restoreModifier is the patch of docs/how-to/operate.md, which Velero applies to each restored workload.
 const restoreModifier = `{"metadata":{"labels":{"drey.dev/app":null,"system":null,"vvpNamespace":null,"deploymentId":null,"deploymentName":null,"jobId":null,"sessionClusterId":null,"sessionClusterName":null}}}`
 
 // TestRestoreToMappedNamespace restores a Deployment and its pod to the namespace of another

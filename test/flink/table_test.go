@@ -13,7 +13,7 @@ import (
 )
 
 // tableFile is the document with the table of results, between markers.
-var tableFile = filepath.Join("..", "..", "docs", "flink.md")
+var tableFile = filepath.Join("..", "..", "docs", "explanation", "flink.md")
 
 const (
 	tableBegin = "<!-- table: written by make test-flink FLINK_ARGS=-update -->"

@@ -46,7 +46,7 @@ const (
 
 var (
 	versionsFlag = flag.String("versions", defaultVersions, "comma-separated versions of Flink; all: "+allVersions)
-	updateFlag   = flag.Bool("update", false, "write the table of docs/flink.md; a partial run replaces its own cells only")
+	updateFlag   = flag.Bool("update", false, "write the table of docs/explanation/flink.md; a partial run replaces its own cells only")
 	logsFlag     = flag.String("logs", "", "write the logs of pods into this directory")
 	dumpFlag     = flag.String("dump", "", "write Flink's objects, without drey's labels, into this directory")
 )

@@ -11,7 +11,7 @@ import (
 
 // TestArgoCDHealthCheck runs the documented health check of Argo CD on statuses of a target.
 func TestArgoCDHealthCheck(t *testing.T) {
-	text, err := os.ReadFile("../../docs/operate.md")
+	text, err := os.ReadFile("../../docs/how-to/operate.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func TestArgoCDHealthCheck(t *testing.T) {
 	_, block, _ := strings.Cut(string(text), "```yaml\n"+key)
 	block, _, ok := strings.Cut(block, "```")
 	if !ok {
-		t.Fatal("docs/operate.md: got no health check of Argo CD")
+		t.Fatal("docs/how-to/operate.md: got no health check of Argo CD")
 	}
 	var checks map[string]string
 	if err := yaml.Unmarshal([]byte(key+block), &checks); err != nil {

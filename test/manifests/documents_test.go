@@ -14,7 +14,7 @@ import (
 // image, and its values are valid.
 func TestDocumentedHelmCommands(t *testing.T) {
 	command := regexp.MustCompile(`helm install drey manifests/chart([^\n` + "`" + `]*)`)
-	for _, file := range []string{"../../README.md", "../../docs/install.md"} {
+	for _, file := range []string{"../../README.md", "../../docs/how-to/install.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,7 @@ type selectorKey struct {
 //
 // A selector is immutable, so it is read once per controller. It is read from the controller,
 // not from its owner: only its selector matters, and its UID identifies it. See
-// docs/decisions/008-labels-excluded-by-selectors.md.
+// docs/explanation/decisions/008-labels-excluded-by-selectors.md.
 func (o *Owners) excludedKeys(ctx context.Context, pod *flink.Object) (keys []string, unknown bool) {
 	ref, controlled := flink.ControllerOf(pod.OwnerReferences)
 	k, releases := kindIn(releasingKinds, ref)

@@ -13,7 +13,7 @@ import (
 //
 // An id that no object has is no conflict: it may stem from a restored cluster or from
 // another registry. Names never conflict: several objects may have the same. See
-// docs/decisions/004-label-conflicts.md.
+// docs/explanation/decisions/004-label-conflicts.md.
 func (v *Verdict) conflictingLabel(state State) (Label, bool) {
 	if v.Reason == HasTarget {
 		if l, ok := v.platformConflict(); ok {

@@ -8,7 +8,7 @@ import (
 )
 
 // IgnoreOwnerLabels decides on an admitted workload without the labels of its owners, which
-// are not checked during an outage of drey: see docs/decisions/011-ids-while-drey-is-down.md.
+// are not checked during an outage of drey: see docs/explanation/decisions/011-ids-while-drey-is-down.md.
 // It denies with [LabelConflict] an id or a platform namespace of another workload that was
 // admitted only because an owner has it, else it returns v. Without a target in the Kubernetes
 // namespace, every platform namespace is accepted.

@@ -38,7 +38,7 @@ func (s *server) install(ctx context.Context, c certificates, withRegistry bool)
 	}
 	if !strings.HasPrefix(self, serviceAccountPrefix) {
 		s.log.Warn("drey runs as a user: its rules exempt this user, who can set the registered label, register any namespace and write any object of the registry; "+
-			"run drey as a ServiceAccount of its own", "user", self, "how", "docs/install.md#identity-of-drey")
+			"run drey as a ServiceAccount of its own", "user", self, "how", "docs/how-to/install.md#identity-of-drey")
 	}
 	mode, err := webhookconfig.ParseMode(s.options.config.Webhooks.Mode)
 	if err != nil {

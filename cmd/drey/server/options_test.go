@@ -21,7 +21,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-var update = flag.Bool("update", false, "write the table of docs/configuration.md")
+var update = flag.Bool("update", false, "write the table of docs/reference/configuration.md")
 
 // withoutField are the flags of one start or of a person, which no file has.
 var withoutField = []string{"config", "kubeconfig", "new-owner-token"}
@@ -199,9 +199,9 @@ func writeConfig(t *testing.T, fields string) string {
 	return path
 }
 
-// TestConfigurationDocument compares the tables of docs/configuration.md with the flags.
+// TestConfigurationDocument compares the tables of docs/reference/configuration.md with the flags.
 func TestConfigurationDocument(t *testing.T) {
-	const path, heading = "../../../docs/configuration.md", "## Fields\n"
+	const path, heading = "../../../docs/reference/configuration.md", "## Fields\n"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestConfigurationDocument(t *testing.T) {
 		return
 	}
 	if !bytes.Equal(text, want) {
-		t.Error("docs/configuration.md is out of date: run go test ./cmd/drey/server -run TestConfigurationDocument -update")
+		t.Error("docs/reference/configuration.md is out of date: run go test ./cmd/drey/server -run TestConfigurationDocument -update")
 	}
 }
 

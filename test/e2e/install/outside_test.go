@@ -71,7 +71,7 @@ func TestOutsideOfTheCluster(t *testing.T) {
 	}
 }
 
-// TestIdentityOfDrey runs the commands of docs/install.md that give drey an identity of its
+// TestIdentityOfDrey runs the commands of docs/how-to/install.md that give drey an identity of its
 // own: it starts without the warning, and labels a namespace.
 func TestIdentityOfDrey(t *testing.T) {
 	t.Parallel()
@@ -80,7 +80,7 @@ func TestIdentityOfDrey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "install.md"))
+	text, err := os.ReadFile(filepath.Join(root, "docs", "how-to", "install.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestIdentityOfDrey(t *testing.T) {
 	_, block, _ := strings.Cut(section, "```\n")
 	block, _, ok := strings.Cut(block, "bin/drey serve ")
 	if !ok {
-		t.Fatal("docs/install.md: no commands of the identity of drey")
+		t.Fatal("docs/how-to/install.md: no commands of the identity of drey")
 	}
 	dir := t.TempDir()
 	if err := os.Symlink(filepath.Join(root, "manifests"), filepath.Join(dir, "manifests")); err != nil {

@@ -246,7 +246,7 @@ func TestSetArgoCD(t *testing.T) {
 			w.MustKubectl(t, "", "create", "namespace", namespace) // CreateNamespace=true
 			apply(objects(manifests, "DeploymentTarget", "Deployment", "FlinkDeployment", "Pod"), "--dry-run=server")
 			apply(objects(manifests, "DeploymentTarget"))
-			w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/"+namespace, "-n", strings.TrimSuffix(namespace, "-set"), "--timeout=20s") // the health check of docs/operate.md
+			w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/"+namespace, "-n", strings.TrimSuffix(namespace, "-set"), "--timeout=20s") // the health check of docs/how-to/operate.md
 			apply(objects(manifests, "Pod", "Deployment", "FlinkDeployment"))
 		})
 	}

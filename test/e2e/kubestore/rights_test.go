@@ -13,18 +13,18 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestDocumentedRBAC runs a store as a user with the ClusterRole of docs/kubernetes.md
+// TestDocumentedRBAC runs a store as a user with the ClusterRole of docs/reference/kubernetes.md
 // alone.
 func TestDocumentedRBAC(t *testing.T) {
 	w := sharedWorld(t)
-	text, err := os.ReadFile("../../../docs/kubernetes.md")
+	text, err := os.ReadFile("../../../docs/reference/kubernetes.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), "```yaml\napiVersion: rbac.authorization.k8s.io/v1\n")
 	role, _, ok := strings.Cut(rest, "```")
 	if !ok {
-		t.Fatal("docs/kubernetes.md has no ClusterRole")
+		t.Fatal("docs/reference/kubernetes.md has no ClusterRole")
 	}
 	if out, err := w.RunKubectl(t, "", "create", "namespace", "drey-system"); err != nil && !strings.Contains(out, "AlreadyExists") {
 		t.Fatal(out)
