@@ -192,7 +192,7 @@ bench-cluster: binaries build ## Benchmark drey with 10 and with 10,000 targets 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
 	go test ./webhook/flink -run '^$$' -fuzz FuzzFind -fuzztime $(FUZZTIME)
-	go test ./cmd/drey/cli -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
+	go test ./cmd/drey/cli/verdicts -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
 	go test ./certs -run '^$$' -fuzz FuzzSecret -fuzztime $(FUZZTIME)
 	go test ./registry -run '^$$' -fuzz FuzzLabelValue -fuzztime $(FUZZTIME)
 	go test ./registry/kubestore/internal/codec -run '^$$' -fuzz FuzzNumbers -fuzztime $(FUZZTIME)

@@ -105,7 +105,7 @@ func podOf(object map[string]any) map[string]any {
 func TestCheckInputFormats(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
-	paths, err := filepath.Glob("../../cmd/drey/cli/testdata/check/*")
+	paths, err := filepath.Glob("../../cmd/drey/cli/verdicts/testdata/check/*")
 	if err != nil || len(paths) < 10 {
 		t.Fatalf("files: got %d (%v), want at least 10", len(paths), err)
 	}

@@ -4,8 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
+	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/test/framework/drey"
 )
 
@@ -20,8 +20,8 @@ func TestObjectCommands(t *testing.T) {
 	}{
 		{"targets list", "", 0, "No DeploymentTargets in platform namespace default.\n"},
 		{"targets create staging --kubernetes-namespace flink-staging", "", 0, "deploymenttarget/staging created\n"},
-		{"targets create staging --kubernetes-namespace other", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" already exists: choose another name, or replace it with apply (AlreadyExists)` + "\n"},
-		{"targets create nowhere", "", exitUsage, "drey: --kubernetes-namespace is missing: the Kubernetes namespace of the target\n"},
+		{"targets create staging --kubernetes-namespace other", "", command.ExitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" already exists: choose another name, or replace it with apply (AlreadyExists)` + "\n"},
+		{"targets create nowhere", "", command.ExitUsage, "drey: --kubernetes-namespace is missing: the Kubernetes namespace of the target\n"},
 		{"targets create -f -", "metadata: {name: own}\nspec: {kubernetes: {}}\n", 0, "Warning: DeploymentTarget \"own\" in platform namespace \"default\" points at \"drey-system\", the Kubernetes namespace that drey runs in: use separate namespaces for drey and for jobs\ndeploymenttarget/own created\n"},
 		{"targets apply -f -", "metadata: {name: own, namespace: default}\nspec: {kubernetes: {}}\n", 0, "Warning: DeploymentTarget \"own\" in platform namespace \"default\" points at \"drey-system\", the Kubernetes namespace that drey runs in: use separate namespaces for drey and for jobs\ndeploymenttarget/own unchanged\n"},
 		{"targets list", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nown       <drey's own>           AGE\nstaging   flink-staging          AGE\n"},
@@ -29,51 +29,51 @@ func TestObjectCommands(t *testing.T) {
 		{"targets get staging", "", 0, "NAME      KUBERNETES NAMESPACE   AGE\nstaging   flink-staging          AGE\n"},
 		{"targets get staging -o yaml", "", 0, "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata:\n  annotations:\n    drey.dev/id: ID\n  name: staging\n  namespace: default\nspec:\n  kubernetes:\n    namespace: flink-staging\n"},
 		{"targets get staging -o yaml --api-version v1", "", 0, "apiVersion: v1\nkind: DeploymentTarget\nmetadata:\n  annotations: {}\n  createdAt: TIME\n  id: ID\n  labels: {}\n  modifiedAt: TIME\n  name: staging\n  namespace: default\n  resourceVersion: 1\nspec:\n  kubernetes:\n    namespace: flink-staging\n"},
-		{"targets get staging -A", "", exitUsage, "drey: a name excludes -l and -A: give one of them\n"},
+		{"targets get staging -A", "", command.ExitUsage, "drey: a name excludes -l and -A: give one of them\n"},
 		{"targets get -o wide -A", "", 0, "NAME      PLATFORM NAMESPACE   KUBERNETES NAMESPACE   ID                                     VERSION   AGE\nown       default              <drey's own>           ID   1         AGE\nstaging   default              flink-staging          ID   1         AGE\n"},
-		{"targets get -w -o yaml", "", exitUsage, "drey: -w prints a table or names: leave out -o yaml\n"},
+		{"targets get -w -o yaml", "", command.ExitUsage, "drey: -w prints a table or names: leave out -o yaml\n"},
 		{"targets apply -f -", "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: staging, namespace: default}\nspec: {kubernetes: {namespace: flink-staging}}\n", 0, "deploymenttarget/staging unchanged\n"},
-		{"targets apply -f - --platform-namespace b", "metadata: {name: staging, namespace: a}\n", exitUsage, "drey: DeploymentTarget \"staging\" has the namespace a, and the command b: leave one of them out\n"},
-		{"targets apply -f -", "kind: Deployment\nmetadata: {name: one}\n", exitUsage, "drey: Deployment \"one\" is no DeploymentTarget: use drey deployments apply, or drey apply for all kinds\n"},
-		{"targets get prod", "", exitNotFound, `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
-		{"targets list -n team-z", "", exitUsage, "drey: -n is a Kubernetes namespace, and the server at SERVER has platform namespaces: use --platform-namespace team-z\n"},
-		{"targets list --platform-namespace team-z", "", exitNotFound, `drey: platform namespace "team-z" does not exist: list yours with drey namespaces list, or create it with drey namespaces create (NotFound)` + "\n"},
+		{"targets apply -f - --platform-namespace b", "metadata: {name: staging, namespace: a}\n", command.ExitUsage, "drey: DeploymentTarget \"staging\" has the namespace a, and the command b: leave one of them out\n"},
+		{"targets apply -f -", "kind: Deployment\nmetadata: {name: one}\n", command.ExitUsage, "drey: Deployment \"one\" is no DeploymentTarget: use drey deployments apply, or drey apply for all kinds\n"},
+		{"targets get prod", "", command.ExitNotFound, `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"targets list -n team-z", "", command.ExitUsage, "drey: -n is a Kubernetes namespace, and the server at SERVER has platform namespaces: use --platform-namespace team-z\n"},
+		{"targets list --platform-namespace team-z", "", command.ExitNotFound, `drey: platform namespace "team-z" does not exist: list yours with drey namespaces list, or create it with drey namespaces create (NotFound)` + "\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n---\nmetadata: {name: Two Words}\nspec: {}\n", 0, "deployment/one created\ndeployment/two-words created\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one unchanged\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: oaks}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one configured\n"},
-		{"deployments apply -f -", "spec: {}\n", exitUsage, "drey: document 1: metadata.name is missing or unreadable in: spec: {}\n\n"},
+		{"deployments apply -f -", "spec: {}\n", command.ExitUsage, "drey: document 1: metadata.name is missing or unreadable in: spec: {}\n\n"},
 		{"deployments list", "", 0, "NAME        TARGET    SESSION CLUSTER   STATE       DISPLAY NAME   AGE\none         staging   -                 CANCELLED   -              AGE\ntwo-words   -         -                 CANCELLED   Two Words      AGE\n"},
 		{"deployments list -l team=oaks -o name", "", 0, "deployment/one\n"},
-		{"targets delete staging", "", exitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" cannot be deleted while it is referenced: Deployment "one": delete these or change their references first (TargetReferenced)` + "\n"},
-		{"targets delete staging --preview", "", exitRefused, "DeploymentTarget staging is referenced by\n\nKIND         NAME\nDeployment   one\n\nDenied after the deletion:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"flink-staging\", which no other target points at\ndrey: DeploymentTarget \"staging\" cannot be deleted: 1 reference\n"},
+		{"targets delete staging", "", command.ExitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" cannot be deleted while it is referenced: Deployment "one": delete these or change their references first (TargetReferenced)` + "\n"},
+		{"targets delete staging --preview", "", command.ExitRefused, "DeploymentTarget staging is referenced by\n\nKIND         NAME\nDeployment   one\n\nDenied after the deletion:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"flink-staging\", which no other target points at\ndrey: DeploymentTarget \"staging\" cannot be deleted: 1 reference\n"},
 		{"targets delete own --preview -o yaml", "", 0, "apiVersion: v1\nitems: []\nkind: ReferenceList\nmetadata:\n  id: ID\n  name: own\n  namespace: default\nrefusedAfterwards:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n"},
-		{"targets delete own prod --preview", "", exitNotFound, "DeploymentTarget own has no references and can be deleted.\n\nDenied after the deletion:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n" + `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"targets delete own prod --preview", "", command.ExitNotFound, "DeploymentTarget own has no references and can be deleted.\n\nDenied after the deletion:\n- Deployments and SessionClusters in platform namespace \"default\" that refer to it\n- new Flink workloads in Kubernetes namespace \"drey-system\", which no other target points at\n" + `drey: DeploymentTarget "prod" in platform namespace "default" does not exist (NotFound)` + "\n"},
 		{"deployments delete one two-words", "", 0, "deployment/one deleted\ndeployment/two-words deleted\n"},
-		{"targets delete own nothing staging", "", exitNotFound, "deploymenttarget/own deleted\ndeploymenttarget/staging deleted\n" + `drey: DeploymentTarget "nothing" in platform namespace "default" does not exist (NotFound)` + "\n"},
+		{"targets delete own nothing staging", "", command.ExitNotFound, "deploymenttarget/own deleted\ndeploymenttarget/staging deleted\n" + `drey: DeploymentTarget "nothing" in platform namespace "default" does not exist (NotFound)` + "\n"},
 		{"sessionclusters create -f -", "metadata: {name: shared}\nspec: {}\n", 0, "sessioncluster/shared created\n"},
 		{"sessionclusters get shared -o name", "", 0, "sessioncluster/shared\n"},
 		{"sessionclusters get -o name", "", 0, "sessioncluster/shared\n"},
-		{"apply -f -", "", exitUsage, "drey: nothing to apply: the input has no object\n"},
+		{"apply -f -", "", command.ExitUsage, "drey: nothing to apply: the input has no object\n"},
 		{"deployments create -f -", `{"metadata":{"name":"red","displayName":"\u001b[31m\tred\n"},"spec":{}}`, 0, "deployment/red created\n"},
 		{"deployments list", "", 0, "NAME   TARGET   SESSION CLUSTER   STATE       DISPLAY NAME        AGE\nred    -        -                 CANCELLED   \"\\x1b[31m\\tred\\n\"   AGE\n"},
 		{"targets apply -f -", "---\n# the first\n---\nmetadata: {name: one}\nspec: {kubernetes: {namespace: a}}\n---\n", 0, "deploymenttarget/one created\n"},
 		{"namespaces create team-q", "", 0, "namespace/team-q created\n"},
 		{"namespaces list", "", 0, "NAME      ROLE BINDINGS   AGE\ndefault   0               AGE\nteam-q    0               AGE\n"},
 		{"namespaces get team-q -o name", "", 0, "namespace/team-q\n"},
-		{"namespaces delete team-q nowhere", "", exitNotFound, "namespace/team-q deleted\n" + `drey: platform namespace "nowhere" does not exist: list yours with drey namespaces list, or create it with drey namespaces create (NotFound)` + "\n"},
+		{"namespaces delete team-q nowhere", "", command.ExitNotFound, "namespace/team-q deleted\n" + `drey: platform namespace "nowhere" does not exist: list yours with drey namespaces list, or create it with drey namespaces create (NotFound)` + "\n"},
 		{"jobs list", "", 0, "No jobs in platform namespace default.\n"},
-		{"jobs get nothing", "", exitNotFound, `drey: there is no Job with id "nothing" in platform namespace "default": jobs exist while their pods do (NotFound)` + "\n"},
-		{"version --client -o xml", "", exitUsage, "drey: -o xml: want text or json\n"},
-		{"audit --fail-on all", "", exitUsage, `drey: --fail-on is "all": want none, denied, any` + "\n"},
+		{"jobs get nothing", "", command.ExitNotFound, `drey: there is no Job with id "nothing" in platform namespace "default": jobs exist while their pods do (NotFound)` + "\n"},
+		{"version --client -o xml", "", command.ExitUsage, "drey: -o xml: want text or json\n"},
+		{"audit --fail-on all", "", command.ExitUsage, `drey: --fail-on is "all": want none, denied, any` + "\n"},
 		{"targets list -v -o name", "", 0, "Registry: SERVER\ndeploymenttarget/one\n"},
-		{"targets lst", "", exitUsage, `drey: "lst" is not a command of drey targets, did you mean list or get: see drey targets --help` + "\n"},
-		{"tokens rotate", "", exitUsage, `drey: "rotate" is not a command of drey tokens: see drey tokens --help` + "\n"},
-		{"target", "", exitUsage, `drey: "target" is not a command of drey, did you mean targets: see drey --help` + "\n"},
-		{"targets list --server localhost:8080", "", exitUsage, `drey: --server is "localhost:8080": want a base URL, such as http://127.0.0.1:8080` + "\n"},
-		{"serve now", "", exitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
-		{"serve --rest-auth users", "", exitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},
-		{"serve --log-level loud", "", exitUsage, `drey: --log-level is "loud": use debug, info, warn or error` + "\n"},
-		{"targets list -o xml", "", exitUsage, `drey: invalid argument "xml" for "-o, --output" flag: want table, wide, json, yaml or name: see drey targets list --help` + "\n"},
+		{"targets lst", "", command.ExitUsage, `drey: "lst" is not a command of drey targets, did you mean list or get: see drey targets --help` + "\n"},
+		{"tokens rotate", "", command.ExitUsage, `drey: "rotate" is not a command of drey tokens: see drey tokens --help` + "\n"},
+		{"target", "", command.ExitUsage, `drey: "target" is not a command of drey, did you mean targets: see drey --help` + "\n"},
+		{"targets list --server localhost:8080", "", command.ExitUsage, `drey: --server is "localhost:8080": want a base URL, such as http://127.0.0.1:8080` + "\n"},
+		{"serve now", "", command.ExitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
+		{"serve --rest-auth users", "", command.ExitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},
+		{"serve --log-level loud", "", command.ExitUsage, `drey: --log-level is "loud": use debug, info, warn or error` + "\n"},
+		{"targets list -o xml", "", command.ExitUsage, `drey: invalid argument "xml" for "-o, --output" flag: want table, wide, json, yaml or name: see drey targets list --help` + "\n"},
 		{"__complete sessionclusters delete sh", "", 0, "shared\n:4\nCompletion ended with directive: ShellCompDirectiveNoFileComp\n"},
 	} {
 		t.Setenv("DREY_SERVER", d.REST)
@@ -83,7 +83,7 @@ func TestObjectCommands(t *testing.T) {
 			t.Errorf("drey %s\ngot %d:\n%s\nwant %d:\n%s", c.command, code, out, c.code, c.prints)
 		}
 	}
-	if out, code := runDrey(t, "", []string{"targets", "list", "--server", "http://127.0.0.1:1"}); code != exitUnavailable || !strings.Contains(out, "--server") {
+	if out, code := runDrey(t, "", []string{"targets", "list", "--server", "http://127.0.0.1:1"}); code != command.ExitUnavailable || !strings.Contains(out, "--server") {
 		t.Errorf("without a server: %d: %s", code, out)
 	}
 }
@@ -100,15 +100,4 @@ func runDrey(t *testing.T, stdin string, args []string) (string, int) {
 	text = agePattern.ReplaceAllString(text, "AGE")
 	text = uuidPattern.ReplaceAllString(text, "ID")
 	return timePattern.ReplaceAllString(text, "TIME"), code
-}
-
-func TestAge(t *testing.T) {
-	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
-	for created, want := range map[string]string{
-		"2026-03-10T11:59:01.5Z": "58s", "2026-03-10T11:00:00Z": "60m", "2026-03-09T12:00:00Z": "24h", "2026-03-01T12:00:00Z": "9d", "2026-03-10T11:54:30Z": "5m30s", "": "?",
-	} {
-		if got := age(created, now); got != want {
-			t.Errorf("%q: %s, want %s", created, got, want)
-		}
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/server"
 	"drey.dev/drey/registry/rest"
 )
@@ -21,7 +22,7 @@ webhooks that label Flink pods and keep Flink out of namespaces without a target
 
 The cluster is the one of --kubeconfig, or the one that drey runs in. Without
 either, drey serves the registry alone.`,
-		Args: usage(cobra.NoArgs),
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Out, o.LogOutput = c.OutOrStdout(), c.ErrOrStderr()
 			return server.Run(c.Context(), &o)

@@ -1,0 +1,107 @@
+package installation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/manifest"
+	"drey.dev/drey/manifests/bundle"
+	"drey.dev/drey/manifests/doctor"
+)
+
+func newDoctorCommand(version string) *cobra.Command {
+	var kubectl kubectl.Cluster
+	var namespace, format string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Diagnose an installation, and print the fixes",
+		Long: `Check an installation with the rights of the user: all objects exist as this version
+writes them, the configuration is valid, replicas are ready, a leader holds the Lease, the certificate is valid and
+trusted, no other webhook keeps drey from starting, modes are valid, and target
+namespaces are labeled. The check admission says what is denied now. A drey outside of the cluster, whose webhooks are
+registered by URL, is checked too. Nothing is changed.
+
+The exit code is 1 if a check fails.`,
+		Args: command.Args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return command.WithCode(command.ExitUsage, fmt.Errorf("-o is %q: use table or json", format))
+			}
+			config, err := kubectl.Config()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
+			defer cancel()
+			facts, err := examine(ctx, config, namespace, version)
+			if err != nil {
+				return err
+			}
+			found := doctor.Diagnose(facts)
+			if err := printFindings(cmd.OutOrStdout(), format, found); err != nil {
+				return err
+			}
+			failed := 0
+			for _, f := range found {
+				if f.Level == doctor.Fail {
+					failed++
+				}
+			}
+			if failed > 0 {
+				return fmt.Errorf("%d of %d checks failed", failed, len(found))
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	kubectl.Bind(f)
+	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
+	f.StringVarP(&format, "output", "o", "table", "table or json")
+	return cmd
+}
+
+func printFindings(out io.Writer, format string, found []doctor.Finding) error {
+	if format == "json" {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(map[string]any{"findings": found})
+	}
+	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fixes := map[string]bool{}
+	for _, f := range grouped(found) {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Level, f.Check, manifest.Printable(f.Message))
+		switch {
+		case f.Fix == "":
+		case fixes[f.Fix]:
+			fmt.Fprintln(table, "\t\t-> the same fix")
+		default:
+			fixes[f.Fix] = true
+			fmt.Fprintf(table, "\t\t-> %s\n", manifest.Printable(f.Fix))
+		}
+	}
+	return table.Flush()
+}
+
+// grouped joins the findings of several checks with the same message and fix.
+func grouped(found []doctor.Finding) (all []doctor.Finding) {
+	for _, f := range found {
+		at := slices.IndexFunc(all, func(have doctor.Finding) bool {
+			return have.Level == f.Level && have.Message == f.Message && have.Fix == f.Fix
+		})
+		if at < 0 {
+			all = append(all, f)
+			continue
+		}
+		all[at].Check += ", " + f.Check
+	}
+	return all
+}

@@ -1,0 +1,137 @@
+package objects
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/client"
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/output"
+)
+
+// platformNamespace is a platform namespace in a response.
+type platformNamespace struct {
+	Name         string            `json:"name"`
+	RoleBindings []json.RawMessage `json:"roleBindings"`
+	CreateTime   string            `json:"createTime"`
+}
+
+// newNamespacesCommand returns the commands of platform namespaces, which differ from
+// objects in the REST API.
+func newNamespacesCommand() *cobra.Command {
+	c := &client.Client{}
+	group := command.Group(&cobra.Command{Use: "namespaces", Short: "List, get, create and delete platform namespaces"})
+	c.BindServer(group)
+	c.BindRun(group)
+	group.AddCommand(newNamespaceGet(c, "list"), newNamespaceGet(c, "get [NAME]"), newNamespaceCreate(c), newNamespaceDelete(c))
+	return group
+}
+
+func namespacePath(name ...string) string {
+	elements := []string{"/namespaces/v1/namespaces"}
+	for _, n := range name {
+		elements = append(elements, url.PathEscape(n))
+	}
+	return strings.Join(elements, "/")
+}
+
+func newNamespaceGet(c *client.Client, use string) *cobra.Command {
+	var format output.Format
+	cmd := &cobra.Command{
+		Use: use, Short: "List platform namespaces", Args: command.Args(cobra.MaximumNArgs(1)), ValidArgsFunction: completePlatform(c),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			answer, _, err := c.Do(cmd.Context(), http.MethodGet, namespacePath(args...), nil)
+			if err != nil {
+				return err
+			}
+			if format == "json" || format == "yaml" {
+				return format.PrintDocument(cmd.OutOrStdout(), answer)
+			}
+			var list struct {
+				Namespaces []platformNamespace `json:"namespaces"`
+				Namespace  platformNamespace   `json:"namespace"`
+			}
+			if err := json.Unmarshal(answer, &list); err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				list.Namespaces = []platformNamespace{list.Namespace}
+			}
+			return printNamespaces(cmd, format, list.Namespaces)
+		},
+	}
+	if use == "list" {
+		cmd.Args = command.Args(cobra.NoArgs)
+	}
+	format.Bind(cmd)
+	return cmd
+}
+
+func printNamespaces(cmd *cobra.Command, format output.Format, all []platformNamespace) error {
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
+	if format != "name" {
+		fmt.Fprintln(table, "NAME\tROLE BINDINGS\tAGE")
+	}
+	for _, n := range all {
+		name := strings.TrimPrefix(n.Name, "namespaces/")
+		if format == "name" {
+			fmt.Fprintf(table, "namespace/%s\n", name)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\n", name, len(n.RoleBindings), output.Age(n.CreateTime, time.Now()))
+	}
+	return table.Flush()
+}
+
+func newNamespaceCreate(c *client.Client) *cobra.Command {
+	return &cobra.Command{
+		Use: "create NAME", Short: "Create a platform namespace", Args: command.Args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := json.Marshal(map[string]string{"name": args[0]})
+			if err != nil {
+				return err
+			}
+			if _, _, err := c.Do(cmd.Context(), http.MethodPost, namespacePath(), body); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "namespace/%s created\n", args[0])
+			return err
+		},
+	}
+}
+
+func newNamespaceDelete(c *client.Client) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME...", Short: "Delete platform namespaces without objects", Args: command.Args(cobra.MinimumNArgs(1)), ValidArgsFunction: completePlatform(c),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var errs []error
+			for _, name := range args {
+				_, _, err := c.Do(cmd.Context(), http.MethodDelete, namespacePath(name), nil)
+				if err == nil {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "namespace/%s deleted\n", name)
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+// completePlatform completes names of platform namespaces.
+func completePlatform(c *client.Client) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		names, err := c.Platforms(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}

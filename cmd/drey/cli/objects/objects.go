@@ -1,0 +1,503 @@
+// Package objects holds the commands of the registry's objects: targets, deployments,
+// sessionclusters, apply, and of platform namespaces, jobs and API tokens.
+package objects
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/client"
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/document"
+	"drey.dev/drey/cmd/drey/cli/manifest"
+	"drey.dev/drey/cmd/drey/cli/output"
+	"drey.dev/drey/registry"
+)
+
+type column struct {
+	header string
+	value  func(object) string
+}
+
+// object is the part of an object of the registry that tables show.
+type object struct {
+	Metadata struct {
+		Name        string `json:"name"`
+		Namespace   string `json:"namespace"`
+		DisplayName string `json:"displayName"`
+		ID          string `json:"id"`
+		CreatedAt   string `json:"createdAt"`
+		Version     int32  `json:"resourceVersion"`
+	} `json:"metadata"`
+	Spec struct {
+		Kubernetes struct {
+			Namespace string `json:"namespace"`
+		} `json:"kubernetes"`
+		TargetName     string `json:"deploymentTargetName"`
+		TargetID       string `json:"deploymentTargetId"`
+		SessionCluster string `json:"sessionClusterName"`
+	} `json:"spec"`
+	Status struct {
+		State string `json:"state"`
+	} `json:"status"`
+}
+
+// objectKey identifies an object of a kind.
+type objectKey struct{ namespace, name string }
+
+func (o object) key() objectKey { return objectKey{o.Metadata.Namespace, o.Metadata.Name} }
+
+// columnsOf returns the columns of the table of a kind, between NAME and AGE.
+func columnsOf(k document.Kind) []column {
+	target := column{"TARGET", func(o object) string { return cmp.Or(o.Spec.TargetName, o.Spec.TargetID) }}
+	state := column{"STATE", func(o object) string { return o.Status.State }}
+	displayName := column{"DISPLAY NAME", func(o object) string { return o.Metadata.DisplayName }}
+	switch registry.Kind(k.Name) {
+	case registry.Deployment:
+		return []column{target, {"SESSION CLUSTER", func(o object) string { return o.Spec.SessionCluster }}, state, displayName}
+	case registry.SessionCluster:
+		return []column{target, state, displayName}
+	}
+	return []column{{"KUBERNETES NAMESPACE", func(o object) string { return cmp.Or(o.Spec.Kubernetes.Namespace, "<drey's own>") }}}
+}
+
+// isReferable reports whether other objects may refer to those of a kind.
+func isReferable(k document.Kind) bool { return registry.Kind(k.Name) != registry.Deployment }
+
+// Commands returns the commands.
+func Commands() []*cobra.Command {
+	var all []*cobra.Command
+	for _, k := range document.Kinds {
+		all = append(all, newObjectCommand(k))
+	}
+	return append(all, newApplyAllCommand(), newNamespacesCommand(), newJobsCommand(), newTokensCommand())
+}
+
+// newObjectCommand returns the commands of a kind, named as kubectl's.
+func newObjectCommand(k document.Kind) *cobra.Command {
+	c := &client.Client{}
+	group := command.Group(&cobra.Command{Use: k.Command, Short: fmt.Sprintf("List, get, create, apply and delete %ss", k.Name)})
+	c.Bind(group)
+	group.AddCommand(newList(k, c), newGet(k, c), newCreate(k, c), newApply(k, c), newDelete(k, c))
+	return group
+}
+
+// read are the options of list and get.
+type read struct {
+	client        *client.Client
+	kind          document.Kind
+	format        output.Format
+	form          string // apiVersion of json and yaml
+	selector      string
+	allNamespaces bool
+	watch         bool
+}
+
+func newList(k document.Kind, c *client.Client) *cobra.Command {
+	r := &read{client: c, kind: k}
+	cmd := &cobra.Command{
+		Use: "list", Short: fmt.Sprintf("List the %ss of a platform namespace", k.Name), Args: command.Args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd, nil) },
+	}
+	r.bind(cmd)
+	return cmd
+}
+
+func newGet(k document.Kind, c *client.Client) *cobra.Command {
+	r := &read{client: c, kind: k}
+	cmd := &cobra.Command{
+		Use: "get [NAME...]", Short: fmt.Sprintf("Get %ss, or all of a platform namespace", k.Name), ValidArgsFunction: completeName(c, k),
+		Example: fmt.Sprintf("  drey %[1]s get NAME -o yaml > %[2]s.yaml\n  drey %[1]s apply -f %[2]s.yaml\n  kubectl apply -f %[2]s.yaml", k.Command, strings.ToLower(k.Name)),
+		RunE:    r.run,
+	}
+	r.bind(cmd)
+	return cmd
+}
+
+func (r *read) bind(cmd *cobra.Command) {
+	r.format.BindWide(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&r.selector, "selector", "l", "", "label selector, such as team=nuts,stage in (dev,test)")
+	f.BoolVarP(&r.allNamespaces, "all-namespaces", "A", false, "all platform namespaces that you can read")
+	f.BoolVarP(&r.watch, "watch", "w", false, "print changes until Ctrl-C")
+	f.StringVar(&r.form, "api-version", document.FormResource, "apiVersion of -o json and yaml: "+document.FormResource+", which kubectl applies, or "+document.FormREST+", that of the REST API")
+	_ = cmd.RegisterFlagCompletionFunc("api-version", cobra.FixedCompletions([]string{document.FormResource, document.FormREST}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
+
+func (r *read) run(cmd *cobra.Command, names []string) error {
+	isDocument := r.format == "json" || r.format == "yaml"
+	switch {
+	case len(names) > 0 && (r.selector != "" || r.allNamespaces):
+		return command.WithCode(command.ExitUsage, errors.New("a name excludes -l and -A: give one of them"))
+	case r.form != document.FormResource && r.form != document.FormREST:
+		return command.WithCode(command.ExitUsage, fmt.Errorf("--api-version is %q: want %s or %s", r.form, document.FormResource, document.FormREST))
+	case r.watch && isDocument:
+		return command.WithCode(command.ExitUsage, fmt.Errorf("-w prints a table or names: leave out -o %s", r.format))
+	}
+	items, err := r.items(cmd.Context(), names)
+	if err != nil {
+		return err
+	}
+	if isDocument {
+		return r.printDocuments(cmd.OutOrStdout(), items, len(names) == 1)
+	}
+	if len(items) == 0 && !r.watch && r.format != "name" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "No %ss in %s.\n", r.kind.Name, r.scope())
+		return nil
+	}
+	objects, err := readObjects(items)
+	if err != nil {
+		return err
+	}
+	if err := printObjects(cmd.OutOrStdout(), r.format, r.columns(), r.kind, objects, true); err != nil || !r.watch {
+		return err
+	}
+	return r.follow(cmd, names, objects)
+}
+
+func (r *read) scope() string {
+	switch {
+	case r.allNamespaces:
+		return "any platform namespace"
+	case r.selector != "":
+		return fmt.Sprintf("platform namespace %s with these labels", r.client.Platform())
+	}
+	return "platform namespace " + r.client.Platform()
+}
+
+// items returns documents of the REST API: those with the names, else all that match.
+func (r *read) items(ctx context.Context, names []string) ([]json.RawMessage, error) {
+	var items []json.RawMessage
+	for _, name := range names {
+		answer, _, err := r.client.Do(ctx, http.MethodGet, r.client.Path(r.kind.Collection, name), nil)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, answer)
+	}
+	if len(names) > 0 {
+		return items, nil
+	}
+	platforms := []string{r.client.Platform()}
+	if r.allNamespaces {
+		var err error
+		if platforms, err = r.client.Platforms(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, platform := range platforms {
+		path := r.client.PathIn(platform, r.kind.Collection)
+		if r.selector != "" {
+			path += "?labelSelector=" + url.QueryEscape(r.selector)
+		}
+		answer, _, err := r.client.Do(ctx, http.MethodGet, path, nil)
+		if r.allNamespaces && command.CodeOf(err) == command.ExitNotFound {
+			continue // deleted since
+		}
+		if err != nil {
+			return nil, err
+		}
+		var list struct{ Items []json.RawMessage }
+		if err := json.Unmarshal(answer, &list); err != nil {
+			return nil, err
+		}
+		items = append(items, list.Items...)
+	}
+	return items, nil
+}
+
+// watchInterval is the time between two reads of get -w.
+const watchInterval = 2 * time.Second
+
+// follow prints objects that are new or have changed, until Ctrl-C.
+func (r *read) follow(cmd *cobra.Command, names []string, seen []object) error {
+	printed := map[objectKey]object{}
+	for _, o := range seen {
+		printed[o.key()] = o
+	}
+	for {
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case <-time.After(watchInterval):
+		}
+		items, err := r.items(cmd.Context(), names)
+		if cmd.Context().Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		objects, err := readObjects(items)
+		if err != nil {
+			return err
+		}
+		changed := slices.DeleteFunc(objects, func(o object) bool { return printed[o.key()] == o })
+		for _, o := range changed {
+			printed[o.key()] = o
+		}
+		if err := printObjects(cmd.OutOrStdout(), r.format, r.columns(), r.kind, changed, false); err != nil {
+			return err
+		}
+	}
+}
+
+// columns are those of the table between NAME and AGE.
+func (r *read) columns() []column {
+	columns := columnsOf(r.kind)
+	if r.allNamespaces {
+		columns = slices.Insert(columns, 0, column{"PLATFORM NAMESPACE", func(o object) string { return o.Metadata.Namespace }})
+	}
+	if r.format == "wide" {
+		columns = append(columns, column{"ID", func(o object) string { return o.Metadata.ID }}, column{"VERSION", func(o object) string { return strconv.Itoa(int(o.Metadata.Version)) }})
+	}
+	return columns
+}
+
+// printDocuments prints objects in the form of --api-version: one alone, or a list.
+func (r *read) printDocuments(w io.Writer, items []json.RawMessage, single bool) error {
+	if r.form == document.FormResource {
+		for i, item := range items {
+			resource, err := document.ToResource(r.kind, item, r.client.MetadataName(r.kind, item))
+			if err != nil {
+				return err
+			}
+			items[i] = resource
+		}
+	}
+	if single {
+		return r.format.PrintDocument(w, items[0])
+	}
+	kind := r.kind.Name + "List"
+	if r.form == document.FormResource {
+		kind = "List" // kubectl's; it applies no typed list
+	}
+	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{}, "items": append([]json.RawMessage{}, items...)})
+	if err != nil {
+		return err
+	}
+	return r.format.PrintDocument(w, list)
+}
+
+func newCreate(k document.Kind, c *client.Client) *cobra.Command {
+	var file, kubernetesNamespace string
+	cmd := &cobra.Command{
+		Use: "create -f FILE", Short: fmt.Sprintf("Create a %s", k.Name), Args: command.Args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := manifest.ReadFile(cmd.InOrStdin(), file)
+			if len(args) == 1 && file == "" {
+				body, err = targetBody(args[0], kubernetesNamespace)
+			}
+			if err != nil {
+				return err
+			}
+			answer, _, err := c.Do(cmd.Context(), http.MethodPost, c.Path(k.Collection), body)
+			return report(cmd.OutOrStdout(), k, answer, "created", err)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
+	if k.Name == "DeploymentTarget" {
+		cmd.Use = "create NAME --kubernetes-namespace NAMESPACE | create -f FILE"
+		cmd.Args = command.Args(cobra.MaximumNArgs(1))
+		cmd.Flags().StringVar(&kubernetesNamespace, "kubernetes-namespace", "", "Kubernetes namespace of the target")
+	}
+	return cmd
+}
+
+func targetBody(name, kubernetesNamespace string) ([]byte, error) {
+	if kubernetesNamespace == "" {
+		return nil, command.WithCode(command.ExitUsage, errors.New("--kubernetes-namespace is missing: the Kubernetes namespace of the target"))
+	}
+	return json.Marshal(map[string]any{
+		"metadata": map[string]string{"name": name},
+		"spec":     map[string]any{"kubernetes": map[string]string{"namespace": kubernetesNamespace}},
+	})
+}
+
+func newApply(k document.Kind, c *client.Client) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "apply -f FILE", Short: fmt.Sprintf("Create or update %ss from a file", k.Name), Args: command.Args(cobra.NoArgs),
+		Long: fmt.Sprintf("Create or update %ss: YAML documents or lists, of %s or in the form of the REST API.", k.Name, document.FormResource),
+		RunE: func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, k.Name) },
+	}
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
+	return cmd
+}
+
+// newApplyAllCommand returns drey apply, for objects of all kinds.
+func newApplyAllCommand() *cobra.Command {
+	c := &client.Client{}
+	var file string
+	cmd := &cobra.Command{
+		Use: "apply -f FILE", Short: "Create or update DeploymentTargets, Deployments and SessionClusters from a file", Args: command.Args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, "") },
+	}
+	c.Bind(cmd)
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
+	return cmd
+}
+
+// applyFile upserts the objects of a file, those first that others may refer to. only is
+// their kind; empty: any.
+func applyFile(c *client.Client, cmd *cobra.Command, file, only string) error {
+	text, err := manifest.ReadFile(cmd.InOrStdin(), file)
+	if err != nil {
+		return err
+	}
+	documents, err := document.Read(text, only)
+	if err != nil {
+		return err
+	}
+	if len(documents) == 0 {
+		return command.WithCode(command.ExitUsage, errors.New("nothing to apply: the input has no object"))
+	}
+	for _, d := range documents {
+		if only != "" && d.Kind.Name != only {
+			return command.WithCode(command.ExitUsage, fmt.Errorf("%s %q is no %s: use drey %s apply, or drey apply for all kinds", d.Kind.Name, d.Name, only, d.Kind.Command))
+		}
+		if stated := c.StatedPlatform(); stated != "" && d.Namespace != "" && d.Namespace != stated {
+			return command.WithCode(command.ExitUsage, fmt.Errorf("%s %q has the namespace %s, and the command %s: leave one of them out", d.Kind.Name, d.Name, d.Namespace, stated))
+		}
+	}
+	slices.SortStableFunc(documents, func(a, b document.Document) int {
+		return document.ByReference(registry.Object{Kind: registry.Kind(a.Kind.Name)}, registry.Object{Kind: registry.Kind(b.Kind.Name)})
+	})
+	for _, d := range documents {
+		if err := apply(c, cmd, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply upserts one object, and prints whether it was created, configured or unchanged.
+func apply(c *client.Client, cmd *cobra.Command, d document.Document) error {
+	path := c.PathIn(cmp.Or(d.Namespace, c.Platform()), d.Kind.Collection, d.Name)
+	var before, after object
+	if answer, _, err := c.Do(cmd.Context(), http.MethodGet, path, nil); err == nil {
+		_ = json.Unmarshal(answer, &before) // for the printed result alone
+	}
+	answer, status, err := c.Do(cmd.Context(), http.MethodPut, path, d.Body)
+	did := "configured"
+	switch {
+	case err != nil:
+	case status == http.StatusCreated:
+		did = "created"
+	case json.Unmarshal(answer, &after) == nil && after.Metadata.Version == before.Metadata.Version:
+		did = "unchanged"
+	}
+	return report(cmd.OutOrStdout(), d.Kind, answer, did, err)
+}
+
+func newDelete(k document.Kind, c *client.Client) *cobra.Command {
+	var format output.Format
+	var preview bool
+	cmd := &cobra.Command{
+		Use: "delete NAME...", Short: fmt.Sprintf("Delete %ss", k.Name), Args: command.Args(cobra.MinimumNArgs(1)), ValidArgsFunction: completeName(c, k),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var errs []error
+			for _, name := range args {
+				if preview {
+					errs = append(errs, printPreview(c, cmd, k, name, format))
+					continue
+				}
+				answer, _, err := c.Do(cmd.Context(), http.MethodDelete, c.Path(k.Collection, name), nil)
+				errs = append(errs, report(cmd.OutOrStdout(), k, answer, "deleted", err))
+			}
+			return errors.Join(errs...)
+		},
+	}
+	if isReferable(k) {
+		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("dry run: list the references that block the deletion, and the workloads that would be denied after it; exit code %d if it is blocked", command.ExitRefused))
+		format.Bind(cmd)
+	}
+	return cmd
+}
+
+// report prints the result of a write in one line.
+func report(w io.Writer, k document.Kind, answer []byte, did string, err error) error {
+	if err != nil {
+		return err
+	}
+	var o object
+	if err := json.Unmarshal(answer, &o); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s/%s %s\n", strings.ToLower(k.Name), o.Metadata.Name, did)
+	return err
+}
+
+// completeName completes names of existing objects.
+func completeName(c *client.Client, k document.Kind) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		answer, _, err := c.Do(cmd.Context(), http.MethodGet, c.Path(k.Collection), nil)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var list struct{ Items []json.RawMessage }
+		if err := json.Unmarshal(answer, &list); err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		objects, err := readObjects(list.Items)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for _, o := range objects {
+			names = append(names, o.Metadata.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// printObjects prints objects as a table, or their names.
+func printObjects(w io.Writer, format output.Format, columns []column, k document.Kind, objects []object, headers bool) error {
+	if format == "name" {
+		for _, object := range objects {
+			if _, err := fmt.Fprintf(w, "%s/%s\n", strings.ToLower(k.Name), object.Metadata.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+	if headers {
+		fmt.Fprint(table, "NAME")
+		for _, c := range columns {
+			fmt.Fprint(table, "\t", c.header)
+		}
+		fmt.Fprintln(table, "\tAGE")
+	}
+	for _, object := range objects {
+		fmt.Fprint(table, object.Metadata.Name)
+		for _, c := range columns {
+			fmt.Fprint(table, "\t", cmp.Or(manifest.Printable(c.value(object)), "-"))
+		}
+		fmt.Fprint(table, "\t", output.Age(object.Metadata.CreatedAt, time.Now()), "\n")
+	}
+	return table.Flush()
+}
+
+func readObjects(items []json.RawMessage) ([]object, error) {
+	objects := make([]object, len(items))
+	for i, text := range items {
+		if err := json.Unmarshal(text, &objects[i]); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}

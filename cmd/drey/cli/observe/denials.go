@@ -1,0 +1,115 @@
+package observe
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
+)
+
+func newDenialsCommand() *cobra.Command {
+	var o observeFlags
+	var since time.Duration
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "denials",
+		Short: "List requests that admission denied, or would deny in another mode",
+		Long: `List the denials of the last seven days, the newest first: the user, the object, the
+reason, and with -o wide the command that corrects it. In the modes warn and audit the
+request was allowed. Equal denials are one row with a count.`,
+		Example: `  drey denials --since 1h
+  kubectl drey denials -n flink -o wide
+  drey denials -w`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := denials.Query{Filter: denials.Filter{PlatformNamespace: o.client.PlatformNamespace, Namespace: o.kubernetesNamespace(), Reason: reason}}
+			if since > 0 {
+				q.Since = time.Now().Add(-since)
+			}
+			from := o.open()
+			page, err := from.denials(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return o.printDenials(cmd, from, q.Filter, page.Items)
+		},
+	}
+	o.bind(cmd, "table", "wide", "json", "yaml", "name")
+	f := cmd.Flags()
+	f.DurationVar(&since, "since", 0, "only denials of this time, such as 24h (default: all that are kept)")
+	f.StringVar(&reason, "reason", "", "only denials with this reason, such as NoDeploymentTarget")
+	f.BoolVarP(&o.watch, "watch", "w", false, "print denials as they come, until interrupted")
+	return cmd
+}
+
+func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, f denials.Filter, items []denials.Denial) error {
+	out := cmd.OutOrStdout()
+	one, err := o.denialPrinter(out, items)
+	if err != nil || !o.watch {
+		return err
+	}
+	return from.watch(cmd.Context(), func(_ *inventory.Change, c *denials.Change) error {
+		if c == nil || c.Deleted || !f.Selects(c.Value) {
+			return nil
+		}
+		return one(c.Value)
+	})
+}
+
+// denialPrinter prints denials, and returns a function that prints one more.
+func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (func(denials.Denial) error, error) {
+	switch o.format {
+	case "json", "yaml":
+		one := func(d denials.Denial) error { return o.printItem(out, d) }
+		if !o.watch {
+			return one, o.printItems(out, "DenialList", append([]denials.Denial{}, items...))
+		}
+		return one, each(items, one)
+	case "name":
+		one := func(d denials.Denial) error {
+			_, err := fmt.Fprintf(out, "%s/%s\n", strings.ToLower(d.Kind), d.Name)
+			return err
+		}
+		return one, each(items, one)
+	}
+	header := []string{"LAST", "COUNT", "NAMESPACE", "OBJECT", "USER", "REASON", "MODE"}
+	if o.format == "wide" {
+		header = append(header, "OWNER", "PLATFORM NAMESPACE", "REPLICA", "REMEDY")
+	}
+	cells := func(d denials.Denial) []string {
+		row := []string{duration.HumanDuration(time.Since(d.Last)), strconv.Itoa(d.Count), d.Namespace, d.Kind + "/" + d.Name, d.User, d.Reason, d.Mode}
+		if o.format == "wide" {
+			owner := ""
+			if d.Owner.Name != "" {
+				owner = d.Owner.Kind + "/" + d.Owner.Name
+			}
+			row = append(row, owner, d.PlatformNamespace, d.Replica, d.Remedy)
+		}
+		return row
+	}
+	if len(items) == 0 && !o.watch {
+		_, err := fmt.Fprintln(out, "No denials found.")
+		return nil, err
+	}
+	var all [][]string
+	for _, d := range items {
+		all = append(all, cells(d))
+	}
+	table, err := newRows(out, header, all)
+	return func(d denials.Denial) error { return table.print(cells(d)) }, err
+}
+
+func each[T any](items []T, f func(T) error) error {
+	for _, item := range items {
+		if err := f(item); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+// Package observe holds the commands that list what runs, what it requests and uses, and what
+// was denied.
+package observe
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"drey.dev/drey/cmd/drey/cli/output"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/client"
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
+	"drey.dev/drey/registry/rest/yamljson"
+)
+
+// Commands returns the commands.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{newWorkloadsCommand(), newUsageCommand(), newDenialsCommand()}
+}
+
+// observer reads what runs and what was denied: over REST, or from the cluster with the rights
+// of the user.
+type observer interface {
+	workloads(context.Context, inventory.Query) (inventory.Page, error)
+	usage(context.Context, inventory.GroupBy, inventory.Filter) ([]inventory.Total, error)
+	denials(context.Context, denials.Query) (denials.Page, error)
+
+	// watch calls f with each change until ctx ends. Exactly one of its arguments is not nil.
+	watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error
+}
+
+// observeFlags are the flags that the commands about workloads and denials share.
+type observeFlags struct {
+	client    client.Client
+	namespace string
+	all       bool
+	target    string
+	format    string
+	watch     bool
+}
+
+// bind adds the flags to a command. formats are the values of -o; the first is the default.
+func (o *observeFlags) bind(cmd *cobra.Command, formats ...string) {
+	o.client.BindServer(cmd)
+	o.client.BindRun(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.namespace, "namespace", "n", "", "Kubernetes namespace (default: all or, with --server "+client.InCluster+", that of kubectl's context)")
+	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all Kubernetes namespaces")
+	f.StringVar(&o.client.PlatformNamespace, "platform-namespace", "", "only this platform namespace")
+	f.StringVarP(&o.format, "output", "o", formats[0], strings.Join(formats, ", "))
+	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	cmd.Args = command.Args(cobra.NoArgs)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if slices.Contains(formats, o.format) {
+			return nil
+		}
+		return command.WithCode(command.ExitUsage, fmt.Errorf("-o %s: want %s", o.format, strings.Join(formats, ", ")))
+	}
+}
+
+// kubernetesNamespace returns the namespace to show, "" for all.
+func (o *observeFlags) kubernetesNamespace() string {
+	if o.all || o.client.Server != client.InCluster {
+		return o.namespace
+	}
+	return cmp.Or(o.namespace, o.client.Kubectl.Namespace())
+}
+
+// open returns the observer of --server.
+func (o *observeFlags) open() observer {
+	if o.client.Server == client.InCluster {
+		return &clusterObserver{kubectl: o.client.Kubectl, namespace: o.kubernetesNamespace(), follow: o.watch}
+	}
+	return restObserver{&o.client}
+}
+
+// printItems prints a list as JSON or YAML.
+func (o *observeFlags) printItems(w io.Writer, kind string, items any) error {
+	text, err := json.Marshal(map[string]any{"kind": kind, "apiVersion": "v1", "items": items})
+	if err != nil {
+		return err
+	}
+	format := output.Format(o.format)
+	return format.PrintDocument(w, text)
+}
+
+// printItem prints one object of a watch: as a line of JSON, or a YAML document.
+func (o *observeFlags) printItem(w io.Writer, item any) error {
+	text, err := json.Marshal(item)
+	if err != nil {
+		return err
+	}
+	if o.format == "yaml" {
+		if text, err = yamljson.FromJSON(text); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "---\n%s", text)
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
+
+// restObserver reads from the REST API.
+type restObserver struct{ client *client.Client }
+
+func (r restObserver) workloads(ctx context.Context, q inventory.Query) (page inventory.Page, err error) {
+	query := filterQuery(q.Filter)
+	set(query, "sort", q.Sort)
+	page.Items, page.Total, err = restList[inventory.Workload](ctx, r.client, "/drey/v1/workloads", query)
+	return page, err
+}
+
+func (r restObserver) usage(ctx context.Context, by inventory.GroupBy, f inventory.Filter) ([]inventory.Total, error) {
+	query := filterQuery(f)
+	set(query, "by", string(by))
+	items, _, err := restList[inventory.Total](ctx, r.client, "/drey/v1/usage", query)
+	return items, err
+}
+
+func (r restObserver) denials(ctx context.Context, q denials.Query) (page denials.Page, err error) {
+	query := url.Values{}
+	set(query, "platformNamespace", q.PlatformNamespace)
+	set(query, "namespace", q.Namespace)
+	set(query, "reason", q.Reason)
+	if !q.Since.IsZero() {
+		set(query, "since", q.Since.UTC().Format(time.RFC3339))
+	}
+	page.Items, page.Total, err = restList[denials.Denial](ctx, r.client, "/drey/v1/denials", query)
+	return page, err
+}
+
+func filterQuery(f inventory.Filter) url.Values {
+	query := url.Values{}
+	set(query, "platformNamespace", f.PlatformNamespace)
+	set(query, "namespace", f.Namespace)
+	set(query, "target", f.Target)
+	if f.Unhealthy {
+		set(query, "unhealthy", strconv.FormatBool(true))
+	}
+	return query
+}
+
+func set(query url.Values, key, value string) {
+	if value != "" {
+		query.Set(key, value)
+	}
+}
+
+// restPage is the number of items per request.
+const restPage = 500
+
+// restList reads all pages of a list.
+func restList[T any](ctx context.Context, c *client.Client, path string, query url.Values) (items []T, total int, err error) {
+	if path != "/drey/v1/usage" { // has no pages
+		query.Set("limit", strconv.Itoa(restPage))
+	}
+	for {
+		text, _, err := c.Do(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		var list struct {
+			Metadata struct {
+				Total    int
+				Continue string
+			}
+			Items []T
+		}
+		if err := json.Unmarshal(text, &list); err != nil {
+			return nil, 0, fmt.Errorf("unexpected response: %w; --server is not the REST API of this version of drey", err)
+		}
+		items, total = append(items, list.Items...), list.Metadata.Total
+		if list.Metadata.Continue == "" {
+			return items, total, nil
+		}
+		query.Set("continue", list.Metadata.Continue)
+	}
+}
+
+// watch reads the event stream, and connects again when it ends.
+func (r restObserver) watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error {
+	for {
+		response, err := r.client.Send(ctx, http.MethodGet, "/drey/v1/events", nil)
+		if err != nil {
+			return err
+		}
+		if response.StatusCode != http.StatusOK {
+			text, _ := io.ReadAll(response.Body)
+			return errors.Join(client.ResponseError(response, text), response.Body.Close())
+		}
+		err = readEvents(response.Body, f)
+		_ = response.Body.Close()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readEvents reads server-sent events until the stream ends.
+func readEvents(stream io.Reader, f func(*inventory.Change, *denials.Change) error) error {
+	lines := bufio.NewReader(stream)
+	name := ""
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return nil // the connection ended
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if value, ok := strings.CutPrefix(line, "event: "); ok {
+			name = value
+		}
+		data, ok := strings.CutPrefix(line, "data: ")
+		if !ok {
+			continue
+		}
+		switch name {
+		case "workload":
+			w, err := readEvent[inventory.Workload](data)
+			if err == nil {
+				err = f(&inventory.Change{Deleted: w.Deleted, Value: w.Object}, nil)
+			}
+			if err != nil {
+				return err
+			}
+		case "denial":
+			d, err := readEvent[denials.Denial](data)
+			if err == nil {
+				err = f(nil, &denials.Change{Deleted: d.Deleted, Value: d.Object})
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+type event[T any] struct {
+	Deleted bool
+	Object  T
+}
+
+func readEvent[T any](data string) (e event[T], err error) {
+	return e, json.Unmarshal([]byte(data), &e)
+}

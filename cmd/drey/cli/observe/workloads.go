@@ -1,0 +1,205 @@
+package observe
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/denials"
+	"drey.dev/drey/inventory"
+)
+
+func newWorkloadsCommand() *cobra.Command {
+	var o observeFlags
+	var unhealthy bool
+	var order string
+	cmd := &cobra.Command{
+		Use:   "workloads",
+		Short: "List the Flink workloads of the cluster",
+		Long: `List what runs where, and for which platform namespace: the target, the root owner, the
+Deployment or SessionCluster, pods and requests. The column NOTE shows workloads in
+namespaces without a target, and labels that are missing or contradict each other.`,
+		Example: `  drey workloads --target prod
+  kubectl drey workloads -A -o wide
+  drey workloads -n flink -w`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := inventory.Query{Filter: o.workloadFilter(), Sort: order}
+			q.Unhealthy = unhealthy
+			from := o.open()
+			page, err := from.workloads(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			one, err := o.workloadPrinter(cmd.OutOrStdout(), page.Items)
+			if err != nil || !o.watch {
+				return err
+			}
+			return from.watch(cmd.Context(), func(c *inventory.Change, _ *denials.Change) error {
+				if c == nil || !q.Selects(c.Value) {
+					return nil
+				}
+				if c.Deleted {
+					c.Value.State = "Deleted"
+				}
+				return one(c.Value)
+			})
+		},
+	}
+	o.bind(cmd, "table", "wide", "json", "yaml", "name")
+	o.bindTarget(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&unhealthy, "unhealthy", false, "only misplaced workloads, and those with missing or conflicting labels")
+	f.StringVar(&order, "sort-by", "", "one of "+strings.Join(inventory.Sorts, ", ")+" (default: namespace and owner)")
+	f.BoolVarP(&o.watch, "watch", "w", false, "print changes as they come, until interrupted")
+	_ = cmd.RegisterFlagCompletionFunc("sort-by", cobra.FixedCompletions(inventory.Sorts, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	return cmd
+}
+
+// bindTarget adds the flag --target.
+func (o *observeFlags) bindTarget(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.target, "target", "", "only workloads of the DeploymentTarget with this name")
+}
+
+func (o *observeFlags) workloadFilter() inventory.Filter {
+	return inventory.Filter{PlatformNamespace: o.client.PlatformNamespace, Namespace: o.kubernetesNamespace(), Target: o.target}
+}
+
+// workloadPrinter prints workloads, and returns a function that prints one more.
+func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload) (func(inventory.Workload) error, error) {
+	switch o.format {
+	case "json", "yaml":
+		one := func(w inventory.Workload) error { return o.printItem(out, w) }
+		if !o.watch {
+			return one, o.printItems(out, "WorkloadList", append([]inventory.Workload{}, items...))
+		}
+		return one, each(items, one)
+	case "name":
+		one := func(w inventory.Workload) error {
+			_, err := fmt.Fprintf(out, "%s/%s\n", strings.ToLower(w.Owner.Kind), w.Owner.Name)
+			return err
+		}
+		return one, each(items, one)
+	}
+	header := []string{"NAMESPACE", "OWNER", "PLATFORM NAMESPACE", "TARGET", "MODE", "STATE", "PODS", "CPU", "MEMORY", "AGE", "NOTE"}
+	if o.format == "wide" {
+		header = slices.Insert(header, len(header)-1, "FLAVOR", "DEPLOYMENT OR SESSION CLUSTER", "ID", "JOB ID", "CPU USE", "MEMORY USE")
+	}
+	cells := func(w inventory.Workload) []string {
+		row := []string{
+			w.Namespace, w.Owner.Kind + "/" + w.Owner.Name, w.PlatformNamespace, w.Target, w.Mode, w.State, fmt.Sprintf("%d/%d", w.PodsReady, w.Pods),
+			cpu(&w.Requests), memory(&w.Requests), duration.HumanDuration(time.Since(w.Since)),
+		}
+		if o.format == "wide" {
+			object := ""
+			if w.Kind != "" {
+				object = w.Kind + "/" + w.Name
+			}
+			row = append(row, w.Flavor, object, w.ID, w.JobID, cpu(w.Use), memory(w.Use))
+		}
+		return append(row, note(w))
+	}
+	if len(items) == 0 && !o.watch {
+		_, err := fmt.Fprintln(out, "No workloads found.")
+		return nil, err
+	}
+	var all [][]string
+	for _, w := range items {
+		all = append(all, cells(w))
+	}
+	table, err := newRows(out, header, all)
+	return func(w inventory.Workload) error { return table.print(cells(w)) }, err
+}
+
+// note says what is wrong with a workload.
+func note(w inventory.Workload) string {
+	var notes []string
+	if w.Misplaced {
+		notes = append(notes, "no target")
+	}
+	if len(w.MissingLabels) > 0 {
+		notes = append(notes, "missing "+strings.Join(w.MissingLabels, ","))
+	}
+	if len(w.ConflictingLabels) > 0 {
+		notes = append(notes, "conflicting "+strings.Join(w.ConflictingLabels, ","))
+	}
+	return strings.Join(notes, "; ")
+}
+
+// cpu formats CPU as kubectl top does.
+func cpu(r *inventory.Resources) string {
+	if r == nil {
+		return ""
+	}
+	return strconv.FormatInt(r.MilliCPU, 10) + "m"
+}
+
+// memory formats memory as kubectl top does.
+func memory(r *inventory.Resources) string {
+	if r == nil {
+		return ""
+	}
+	const mebi = 1 << 20
+	return resource.NewQuantity((r.Memory+mebi-1)/mebi*mebi, resource.BinarySI).String()
+}
+
+func newUsageCommand() *cobra.Command {
+	var o observeFlags
+	var by string
+	cmd := &cobra.Command{
+		Use:   "usage",
+		Short: "Sum up what Flink workloads request and use",
+		Long: `Sum up the CPU and memory that Flink pods request, by target, platform namespace or
+Deployment, and what they use where the cluster serves metrics.k8s.io.`,
+		Example: `  drey usage
+  drey usage --by deployment --platform-namespace team-a -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]string{"platformNamespace", "target", "deployment"}, by) {
+				return command.WithCode(command.ExitUsage, fmt.Errorf("--by %s: want target, platformNamespace or deployment", by))
+			}
+			totals, err := o.open().usage(cmd.Context(), inventory.GroupBy(by), o.workloadFilter())
+			if err != nil {
+				return err
+			}
+			return o.printUsage(cmd.OutOrStdout(), inventory.GroupBy(by), totals)
+		},
+	}
+	o.bind(cmd, "table", "json", "yaml")
+	o.bindTarget(cmd)
+	cmd.Flags().StringVar(&by, "by", "target", "target, platformNamespace or deployment")
+	return cmd
+}
+
+func (o *observeFlags) printUsage(out io.Writer, by inventory.GroupBy, totals []inventory.Total) error {
+	if o.format != "table" {
+		return o.printItems(out, "UsageList", append([]inventory.Total{}, totals...))
+	}
+	header := []string{"PLATFORM NAMESPACE"}
+	if by != inventory.ByPlatformNamespace {
+		header = append(header, "TARGET")
+	}
+	if by == inventory.ByDeployment {
+		header = append(header, "OBJECT")
+	}
+	header = append(header, "WORKLOADS", "PODS", "CPU", "MEMORY", "CPU USE", "MEMORY USE")
+	var all [][]string
+	for _, t := range totals {
+		row := []string{t.PlatformNamespace}
+		if by != inventory.ByPlatformNamespace {
+			row = append(row, t.Target)
+		}
+		if by == inventory.ByDeployment {
+			row = append(row, t.Kind+"/"+t.Name)
+		}
+		all = append(all, append(row, strconv.Itoa(t.Workloads), fmt.Sprintf("%d/%d", t.PodsReady, t.Pods), cpu(&t.Requests), memory(&t.Requests), cpu(t.Use), memory(t.Use)))
+	}
+	_, err := newRows(out, header, all)
+	return err
+}

@@ -1,0 +1,196 @@
+package verdicts
+
+import (
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/manifest"
+	"drey.dev/drey/cmd/drey/cli/output"
+	"drey.dev/drey/webhook/verdict"
+)
+
+func newCheckCommand() *cobra.Command {
+	var s source
+	var format string
+	cmd := &cobra.Command{
+		Use:   "check -f DIR",
+		Short: "Check manifests with the rules of the webhooks, without a cluster",
+		Long: `Decide on every workload in the manifests as the webhooks do: pods, objects of any
+kind with a pod template, and Flink's custom resources. Manifests are read as kubectl
+reads them; DeploymentTargets among them count as registered.
+
+The exit code is 6 if a workload would be denied, 2 if there is nothing to check, and 1
+if a manifest cannot be read.`,
+		Example: `  drey check -f deploy/ --targets targets.yaml
+  helm template . | drey check -f - --targets targets.yaml -n flink -o junit > drey.xml`,
+		Args: command.Args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(s.files) == 0 {
+				return command.WithCode(command.ExitUsage, fmt.Errorf("-f is missing: give a file, a directory, or - for standard input"))
+			}
+			if err := output.CheckFormat(format, "table", "json", "junit"); err != nil {
+				return err
+			}
+			manifests, known, err := s.read(cmd)
+			if err != nil {
+				return err
+			}
+			all, err := s.checkAll(manifests, known)
+			if err != nil {
+				return err
+			}
+			if len(all) == 0 && format != "table" {
+				fmt.Fprint(cmd.ErrOrStderr(), summary(len(manifests), all))
+			}
+			if err := printChecked(cmd.OutOrStdout(), format, len(manifests), all); err != nil {
+				return err
+			}
+			if n := count(all, func(c checked) bool { return !c.Allowed }); n > 0 {
+				return command.WithCode(command.ExitDenied, fmt.Errorf("%d of %s would be denied", n, output.Plural(len(all), "workload")))
+			}
+			return nil
+		},
+	}
+	s.bind(cmd)
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "table, json or junit")
+	return cmd
+}
+
+// checked is a workload of a manifest, with its verdict.
+type checked struct {
+	File string `json:"file"`
+	verdict.Explanation
+}
+
+// checkAll decides on all manifests; the errors of unreadable ones are joined.
+func (s *source) checkAll(manifests []manifest.Manifest, known verdict.State) ([]checked, error) {
+	var all []checked
+	var errs []error
+	for _, m := range manifests {
+		c, ok, err := s.check(m, known)
+		if ok {
+			all = append(all, c)
+		}
+		errs = append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}
+
+// check decides on a manifest. ok is false for objects that admission does not deny:
+// those without pods, and those that are only labeled.
+func (s *source) check(m manifest.Manifest, known verdict.State) (c checked, ok bool, err error) {
+	v, ok, err := s.decide(m, known)
+	if err != nil || !ok || m.APIVersion == "v1" && (m.Kind == "Service" || m.Kind == "ConfigMap") {
+		return checked{}, false, err
+	}
+	return checked{m.File, v.Explain(s.registerHint())}, true, nil
+}
+
+func count(all []checked, is func(checked) bool) int {
+	n := 0
+	for _, c := range all {
+		if is(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// summary is the last line of the table.
+func summary(manifests int, all []checked) string {
+	if len(all) == 0 {
+		return fmt.Sprintf("%s read, no workloads\n", output.Plural(manifests, "object"))
+	}
+	ofFlink := count(all, func(c checked) bool { return c.Reason != verdict.NotFlink && c.Reason != verdict.InsufficientSignal })
+	return fmt.Sprintf("%s read: %s, %d of Flink\n", output.Plural(manifests, "object"), output.Plural(len(all), "workload"), ofFlink)
+}
+
+func printChecked(out io.Writer, format string, manifests int, all []checked) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		if all == nil {
+			all = []checked{}
+		}
+		return e.Encode(all)
+	case "junit":
+		return printJUnit(out, all)
+	}
+	return printCheckedTable(out, manifests, all)
+}
+
+func printCheckedTable(out io.Writer, manifests int, all []checked) error {
+	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
+	if len(all) > 0 {
+		fmt.Fprintln(w, "FILE\tNAMESPACE\tWORKLOAD\tVERDICT\tPLATFORM NAMESPACE")
+	}
+	for _, c := range all {
+		word := "allowed"
+		if !c.Allowed {
+			word = "DENIED"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s/%s\t%s: %s\t%s\n", c.File, c.Namespace, c.Kind, c.Name, word, c.Reason, cmp.Or(c.PlatformNamespace, "-"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Message != "" || c.Warning != "" {
+			fmt.Fprintf(out, "\n%s, %s/%s: %s\n", c.File, c.Kind, c.Name, cmp.Or(c.Message, c.Warning))
+		}
+	}
+	_, err := io.WriteString(out, summary(manifests, all))
+	return err
+}
+
+// JUnit XML, in the schema of Ant's junit task, which CI systems read.
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	File    string        `xml:"file,attr"`
+	Failure *junitFailure `xml:"failure,omitempty"`
+}
+
+type junitFailure struct {
+	Type    string `xml:"type,attr"`
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+func printJUnit(out io.Writer, all []checked) error {
+	suite := junitSuite{Name: "drey check", Tests: len(all)}
+	for _, c := range all {
+		one := junitCase{Class: c.Namespace, Name: c.Kind + "/" + c.Name, File: c.File}
+		if !c.Allowed {
+			suite.Failures++
+			one.Failure = &junitFailure{string(c.Reason), string(c.Reason), c.Message}
+		}
+		suite.Cases = append(suite.Cases, one)
+	}
+	fmt.Fprint(out, xml.Header)
+	e := xml.NewEncoder(out)
+	e.Indent("", "  ")
+	if err := e.Encode(suite); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}

@@ -1,0 +1,364 @@
+// Package verdicts holds the commands that decide on workloads as admission does: explain,
+// check and audit.
+package verdicts
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drey.dev/drey/cmd/drey/cli/client"
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/document"
+	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/manifest"
+	"drey.dev/drey/cmd/drey/cli/output"
+	"drey.dev/drey/cmd/drey/server"
+	"drey.dev/drey/registry"
+	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/owners"
+	"drey.dev/drey/webhook/verdict"
+)
+
+// Commands returns the commands.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{newExplainCommand(), newCheckCommand(), newAuditCommand()}
+}
+
+func newExplainCommand() *cobra.Command {
+	var s source
+	var format string
+	cmd := &cobra.Command{
+		Use:   "explain KIND/NAME | explain -f FILE",
+		Short: "Explain the verdict and the labels of a workload",
+		Long: `Explain how drey decides on a workload: the signals by which it is recognized, its
+owners, the source of each label, and the verdict.
+
+KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f reads
+manifests, without a cluster. The registry is that of the running drey or of --targets,
+plus the registry's objects among the manifests.`,
+		Example: `  drey explain pod/my-job-6d4b9c-x2x4z -n flink
+  drey explain -f job.yaml -n flink --targets targets.yaml`,
+		Args: command.Args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (len(s.files) > 0) {
+				return command.WithCode(command.ExitUsage, errors.New("nothing to explain: give KIND/NAME of an object in the cluster, or -f FILE"))
+			}
+			if err := output.CheckFormat(format, "text", "json"); err != nil {
+				return err
+			}
+			manifests, known, err := s.read(cmd)
+			if err != nil {
+				return err
+			}
+			var all []verdict.Explanation
+			if len(args) == 1 {
+				all, err = s.live(cmd.Context(), args[0], known)
+			} else {
+				all, err = s.offline(manifests, known)
+			}
+			if err != nil {
+				return err
+			}
+			return printExplanations(cmd.OutOrStdout(), format, all)
+		},
+	}
+	s.bind(cmd)
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	return cmd
+}
+
+// source is the input of explain, check and audit: manifests and a registry.
+type source struct {
+	client    client.Client
+	reader    manifest.Reader
+	files     []string
+	targets   []string
+	namespace string // default Kubernetes namespace; empty: that of kubectl's context
+
+	inCluster bool   // the registry was read from the cluster
+	platform  string // set if only this platform namespace was readable
+}
+
+func (s *source) bind(cmd *cobra.Command) {
+	s.bindRegistry(cmd)
+	f := cmd.Flags()
+	f.StringArrayVarP(&s.files, "filename", "f", nil, "file or directory of manifests in YAML or JSON; - for standard input; repeatable")
+	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace of objects without one (default: that of kubectl's context)")
+}
+
+// defaultNamespace is the Kubernetes namespace of objects without one.
+func (s *source) defaultNamespace() string { return cmp.Or(s.namespace, s.client.Kubectl.Namespace()) }
+
+// platformCandidates are the platform namespaces to read for a user who cannot list all
+// of them: that of the workload and those of the environment and the context.
+func (s *source) platformCandidates() []string {
+	all := []string{s.defaultNamespace()}
+	for _, n := range []string{os.Getenv("DREY_PLATFORM_NAMESPACE"), s.client.Kubectl.Namespace()} {
+		if n != "" && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func (s *source) bindRegistry(cmd *cobra.Command) {
+	s.client.BindServer(cmd)
+	cmd.Flags().StringArrayVar(&s.targets, "targets", nil, "file or directory of DeploymentTargets, Deployments and SessionClusters to use as the registry; repeatable (default: that of --server)")
+}
+
+// read reads the manifests of -f and the registry.
+func (s *source) read(cmd *cobra.Command) ([]manifest.Manifest, verdict.Caches, error) {
+	s.reader = manifest.Reader{Stdin: cmd.InOrStdin(), Command: cmd.CommandPath()}
+	manifests, among, err := s.input()
+	if err != nil {
+		return nil, verdict.Caches{}, err
+	}
+	known, err := s.registry(cmd.Context(), cmd, among)
+	return manifests, known, err
+}
+
+// input reads the manifests of -f, and picks the registry's objects among them.
+func (s *source) input() (manifests []manifest.Manifest, among []statedObject, err error) {
+	if manifests, err = s.reader.Read(s.files); err != nil {
+		return nil, nil, err
+	}
+	for _, m := range manifests {
+		switch {
+		case document.IsRegistryObject(m) && (m.APIVersion != "" || m.Kind == string(registry.DeploymentTarget)):
+			o, err := document.FromManifest(m, s.defaultNamespace())
+			if err != nil {
+				return nil, nil, err
+			}
+			among = append(among, statedObject{o, m.String(), document.IsCustomResource(m)})
+		case m.APIVersion == "":
+			return nil, nil, fmt.Errorf("%s: apiVersion is missing; every Kubernetes object has apiVersion and kind", m)
+		}
+	}
+	return manifests, among, nil
+}
+
+// registry reads the registry of --targets, else that of [client.choose]. The
+// registry's objects among the manifests are applied to it; if they include a target
+// and no registry is given or found, they are the registry.
+func (s *source) registry(ctx context.Context, cmd *cobra.Command, among []statedObject) (verdict.Caches, error) {
+	objects, err := s.registered(ctx, cmd)
+	if err != nil && s.client.Automatic && slices.ContainsFunc(among, func(s statedObject) bool { return s.Kind == registry.DeploymentTarget }) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Registry: the manifests alone; no other was readable: %v\n", cmp.Or(s.client.NoCluster, err))
+		s.inCluster = slices.ContainsFunc(among, func(s statedObject) bool { return s.isCustomResource })
+		objects, err = nil, nil
+	}
+	if err != nil {
+		return verdict.Caches{}, err
+	}
+	return snapshotOf(ctx, server.PodNamespace(), objects, len(s.targets) == 0, among)
+}
+
+// registered reads the objects of the registry.
+func (s *source) registered(ctx context.Context, cmd *cobra.Command) ([]registry.Object, error) {
+	if len(s.targets) > 0 {
+		return readRegistry(&s.reader, s.targets)
+	}
+	s.client.Choose(cmd.ErrOrStderr())
+	if s.client.Server != client.InCluster {
+		return s.client.Registry(ctx)
+	}
+	s.inCluster = true
+	objects, err := s.clusterRegistry(ctx, cmd.ErrOrStderr())
+	if err != nil {
+		code := cmp.Or(command.CodeOf(err), command.ExitUnavailable)
+		if refusal, ok := errors.AsType[*registry.Error](err); ok && refusal.Reason == registry.ReasonForbidden {
+			code, err = command.ExitRefused, refusal
+		}
+		return nil, command.WithCode(code, fmt.Errorf("%w; or use --targets FILE", err))
+	}
+	return objects, nil
+}
+
+// clusterRegistry reads the registry in the cluster, and notes that it did.
+func (s *source) clusterRegistry(ctx context.Context, notes io.Writer) ([]registry.Object, error) {
+	config, err := s.client.Kubectl.Config()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	objects, err := kubestore.ListObjects(ctx, config, "")
+	if registry.ReasonOf(err) == registry.ReasonForbidden {
+		var read []string
+		for _, platform := range s.platformCandidates() {
+			some, refusal := kubestore.ListObjects(ctx, config, platform)
+			if refusal == nil {
+				objects, read = append(objects, some...), append(read, platform)
+			} else if registry.ReasonOf(refusal) != registry.ReasonForbidden {
+				return nil, refusal
+			}
+		}
+		if len(read) > 0 {
+			err, s.platform = nil, read[0]
+			fmt.Fprintf(notes, "Registry: platform namespace %s in the cluster at %s; you cannot list others, which may have targets for the same Kubernetes namespace\n", strings.Join(read, " and "), config.Host)
+		}
+	}
+	return objects, err
+}
+
+// offline explains the workloads of manifests.
+func (s *source) offline(manifests []manifest.Manifest, known verdict.State) ([]verdict.Explanation, error) {
+	var all []verdict.Explanation
+	var errs []error
+	for _, m := range manifests {
+		v, ok, err := s.decide(m, known)
+		if ok {
+			all = append(all, v.Explain(s.registerHint()))
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no workload among the %d objects in %s: no pod, pod template or Flink custom resource", len(manifests), strings.Join(s.files, ", "))
+	}
+	return all, nil
+}
+
+// decide decides on a manifest. ok is false if it is not a workload.
+func (s *source) decide(m manifest.Manifest, known verdict.State) (v verdict.Verdict, ok bool, err error) {
+	if document.IsRegistryObject(m) {
+		return v, false, nil
+	}
+	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, s.defaultNamespace()), m.Text)
+	if err != nil {
+		return v, false, fmt.Errorf("%s: %w", m, manifest.FieldError(err))
+	}
+	if !ok {
+		return v, false, nil
+	}
+	return verdict.Decide(w, known), true, nil
+}
+
+// registerHint says in denials where to register a target.
+func (s *source) registerHint() verdict.RegisterHint {
+	return verdict.RegisterHint{URL: strings.TrimSuffix(cmp.Or(s.client.Server, client.Loopback), "/"), NeedsToken: s.client.HasToken(), InCluster: s.inCluster || s.client.Server == client.InCluster, PlatformNamespace: s.platform}
+}
+
+// live explains one object of the cluster, with its owners.
+func (s *source) live(ctx context.Context, reference string, known verdict.Caches) ([]verdict.Explanation, error) {
+	config, err := s.client.Kubectl.Config()
+	if err != nil {
+		return nil, err
+	}
+	m, err := kubectl.GetObject(ctx, config, s.defaultNamespace(), reference)
+	if err != nil {
+		return nil, err
+	}
+	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, s.defaultNamespace(), m.Text)
+	if err != nil || !ok {
+		return nil, errors.Join(err, command.WithCode(command.ExitUsage, fmt.Errorf("%s is not a workload: admission does not apply to this kind", reference)))
+	}
+	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	known.Running = finder
+	if known.Registered, err = registeredLabels(ctx, config); err != nil {
+		return nil, err
+	}
+	if w.Recognized() {
+		w, _ = webhook.WithOwners(ctx, w, finder, known)
+	}
+	return []verdict.Explanation{verdict.Decide(w, known).Explain(s.registerHint())}, nil
+}
+
+func printExplanations(out io.Writer, format string, all []verdict.Explanation) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(all)
+	case "text":
+		for i, e := range all {
+			if i > 0 {
+				fmt.Fprintln(out)
+			}
+			if err := printExplanation(out, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func printExplanation(out io.Writer, e verdict.Explanation) error {
+	fmt.Fprintf(out, "%s %s in namespace %s\n", e.Kind, cmp.Or(e.Name, "(unnamed)"), e.Namespace)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	row := func(name string, values ...string) {
+		if value := strings.Join(values, ", "); value != "" {
+			fmt.Fprintf(w, "  %s\t%s\n", name, value)
+		}
+	}
+	row("verdict", cmp.Or(map[bool]string{true: "allowed"}[e.Allowed], "denied")+": "+string(e.Reason))
+	row("recognized", describe(e))
+	row("by", e.Signals...)
+	row("owners", e.Owners...)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(e.Labels) > 0 {
+		fmt.Fprintln(w, "  LABEL\tVALUE\t\tFROM")
+		for _, l := range e.Labels {
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", l.Key, cmp.Or(l.Value, "-"), describeAction(l), l.From)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, text := range []string{e.Message, e.Warning} {
+		if text != "" {
+			fmt.Fprintf(out, "  %s\n", text)
+		}
+	}
+	return nil
+}
+
+// describe formats flavor, mode, role and strength.
+func describe(e verdict.Explanation) string {
+	var words []string
+	for _, word := range []string{e.Flavor, e.Mode, e.Role} {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(append(words, "("+e.Strength+")"), " ")
+}
+
+func describeAction(l verdict.ExplainedLabel) string {
+	switch l.Action {
+	case verdict.ActionAdd:
+		return "missing"
+	case verdict.ActionPresent:
+		return "present"
+	case verdict.ActionKeep:
+		return fmt.Sprintf("keeps %q", *l.Has)
+	case verdict.ActionExclude:
+		return "excluded"
+	case verdict.ActionWrongMode:
+		return fmt.Sprintf("wrong: %q", *l.Has)
+	case verdict.ActionConflict:
+		return fmt.Sprintf("conflicts with %q", *l.Has)
+	}
+	return "unknown"
+}
