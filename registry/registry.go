@@ -122,6 +122,16 @@ func (r *Registry) List(ctx context.Context, kind Kind, namespace string, select
 	return matching, nil
 }
 
+// Targets returns the targets of all platform namespaces, ordered by platform namespace and name.
+func (r *Registry) Targets(ctx context.Context) ([]Object, error) {
+	return r.store.List(ctx, DeploymentTarget, "", Cached)
+}
+
+// TargetNamespace returns the Kubernetes namespace that a stored target points at.
+func (r *Registry) TargetNamespace(target Object) string {
+	return targetNamespace(target, r.ownNamespace)
+}
+
 // Get returns an object by its name, or its id if the kind allows that. Refused with
 // [ReasonNotFound].
 func (r *Registry) Get(ctx context.Context, key Key, c Consistency) (Object, error) {

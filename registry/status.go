@@ -48,6 +48,13 @@ type RunningStatus struct {
 	Since time.Time
 }
 
+// Readiness is whether Flink may run in the Kubernetes namespace of a target.
+type Readiness struct {
+	Ready   bool
+	Reason  string // one word, of the condition Ready of the custom resource
+	Message string // of a target that is not ready: with the remedy
+}
+
 // Status returns the status of an object, as [StatusOf] with the observer of the registry.
 func (r *Registry) Status(o Object) Status { return StatusOf(o, r.observer) }
 

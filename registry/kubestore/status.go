@@ -205,6 +205,20 @@ func (s *Store) WorkloadsChanged(platformNamespace, target string) {
 	}
 }
 
+// Readiness returns the condition Ready of the target with a name in REST, from the cache; false
+// if there is none.
+func (s *Store) Readiness(platformNamespace, target string) (registry.Readiness, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, rec := range s.owners[ownedKey{kind: registry.DeploymentTarget, namespace: platformNamespace, name: target}] {
+		if rec.shown != nil {
+			c := s.ready(rec)
+			return registry.Readiness{Ready: c.Status == metav1.ConditionTrue, Reason: c.Reason, Message: c.Message}, true
+		}
+	}
+	return registry.Readiness{}, false
+}
+
 // ready returns the condition Ready of a record.
 func (c *objectCache) ready(rec *record) metav1.Condition {
 	if rec.shown == nil {

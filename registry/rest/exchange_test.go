@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
@@ -40,13 +41,31 @@ func TestQuotaExchange(t *testing.T) {
 
 // TestObserveExchange plays testdata/observe against a server with workloads and denials.
 func TestObserveExchange(t *testing.T) {
-	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system"})
+	r, err := registry.New(t.Context(), memstore.New(), registry.Options{OwnNamespace: "drey-system", Namespaces: []string{"team-a", "team-b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Inventory: observedWorkloads(), Denials: observedDenials()}))
+	createTargets(t, r, "team-a/prod/flink", "team-b/prod/flink", "team-a/new/missing")
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Inventory: observedWorkloads(), Denials: observedDenials(), Readiness: func(target registry.Object) (registry.Readiness, bool) {
+		if target.Metadata.Name == "new" {
+			return registry.Readiness{Reason: "NamespaceMissing", Message: `Kubernetes namespace "missing" does not exist: kubectl create namespace missing`}, true
+		}
+		return registry.Readiness{Ready: true, Reason: "Registered"}, target.Metadata.Namespace == "team-a"
+	}}))
 	t.Cleanup(server.Close)
 	(&exchange.Player{URL: server.URL, Update: *update}).Play(t, "testdata/observe/observe.http")
+}
+
+// createTargets creates targets: PLATFORM-NAMESPACE/NAME/KUBERNETES-NAMESPACE.
+func createTargets(t testing.TB, r *registry.Registry, all ...string) {
+	t.Helper()
+	for _, text := range all {
+		part := strings.Split(text, "/")
+		o := registry.Object{Kind: registry.DeploymentTarget, Metadata: registry.Metadata{Namespace: part[0], Name: part[1]}, Spec: fmt.Appendf(nil, `{"kubernetes":{"namespace":%q}}`, part[2])}
+		if _, err := r.Create(t.Context(), o, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func newServer(t testing.TB) *httptest.Server {

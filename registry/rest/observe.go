@@ -26,6 +26,7 @@ import (
 var perItem = resource{perItem: true}
 
 func (s *server) routeObserve(r *mux.Router) {
+	s.route(r, "/drey/v1/targets", perItem, methods{http.MethodGet: s.listTargets})
 	s.route(r, "/drey/v1/workloads", perItem, methods{http.MethodGet: s.listWorkloads})
 	s.route(r, "/drey/v1/usage", perItem, methods{http.MethodGet: s.listUsage})
 	s.route(r, "/drey/v1/denials", perItem, methods{http.MethodGet: s.listDenials})

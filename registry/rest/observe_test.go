@@ -41,10 +41,51 @@ func TestObserveVisible(t *testing.T) {
 		}
 	}
 	for _, caller := range []string{"no token", "unknown token"} {
-		for _, path := range []string{"workloads", "usage", "denials", "events"} {
+		for _, path := range []string{"targets", "workloads", "usage", "denials", "events"} {
 			if status, text, _ := g.call(t, "GET", "/drey/v1/"+path, g.tokens[caller], ""); status != http.StatusUnauthorized {
 				t.Errorf("%s gets %s: %d %s", caller, path, status, text)
 			}
+		}
+	}
+}
+
+// TestTargetList: a caller lists the targets of the platform namespaces that it may read, in pages
+// that have each target once.
+func TestTargetList(t *testing.T) {
+	g := newGuarded(t)
+	createTargets(t, g.rules, "team-b/prod/flink", "team-a/z/z", "team-a/prod/flink", "team-a/a/a")
+	for caller, want := range map[string][]string{
+		"viewer": {"a", "prod", "z"}, "other owner": {"prod"}, "global viewer": {"a", "prod", "z", "prod"},
+	} {
+		var names []string
+		next := ""
+		for {
+			status, text, _ := g.call(t, "GET", "/drey/v1/targets?limit=1&continue="+next, g.tokens[caller], "")
+			var list struct {
+				Metadata struct {
+					Total    int
+					Continue string
+				}
+				Items []struct {
+					Name      string
+					Ready     *bool
+					Workloads int
+				}
+			}
+			if err := json.Unmarshal([]byte(text), &list); err != nil || status != http.StatusOK || len(list.Items) != 1 || list.Metadata.Total != len(want) {
+				t.Fatalf("%s: %d %s, want one of %d", caller, status, text, len(want))
+			}
+			item := list.Items[0]
+			if item.Ready != nil || (item.Workloads == 1) != (item.Name == "prod") {
+				t.Errorf("%s: %s", caller, text)
+			}
+			names = append(names, item.Name)
+			if next = list.Metadata.Continue; next == "" {
+				break
+			}
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("%s lists %q, want %q", caller, names, want)
 		}
 	}
 }
@@ -56,7 +97,7 @@ func TestObserveUnsynced(t *testing.T) {
 	server := httptest.NewServer(rest.New(rest.Options{Registry: g.rules, Log: slog.New(slog.DiscardHandler), Inventory: inventory.New()}))
 	t.Cleanup(server.Close)
 	g.URL = server.URL
-	for _, path := range []string{"workloads", "usage"} {
+	for _, path := range []string{"targets", "workloads", "usage"} {
 		if status, text, header := g.call(t, "GET", "/drey/v1/"+path, "", ""); status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d %s", path, status, text)
 		}

@@ -37,6 +37,10 @@ type Options struct {
 	// Inventory has the workloads of the cluster; nil: there is no cluster.
 	Inventory *inventory.Inventory
 
+	// Readiness returns whether Flink may run in the Kubernetes namespace of a target; false: that
+	// is unknown. Nil: there is no cluster.
+	Readiness func(target registry.Object) (registry.Readiness, bool)
+
 	// Denials has the history of denials; nil: there is no cluster.
 	Denials *denials.History
 
@@ -77,6 +81,7 @@ func New(o Options) http.Handler {
 		filter: filter{access: o.Access, throttle: throttle, inFlight: newLimiter(limit), lookups: newLimiter(limit), bodies: newBodyBudget(), timeout: cmp.Or(o.Timeout, 15*time.Second), log: o.Log},
 	}
 	s.inventory, s.denials, s.closing, s.streams = o.Inventory, o.Denials, o.Closing, newLimiter(maxStreams)
+	s.readiness = o.Readiness
 	if o.AccessLog {
 		s.requestLevel = slog.LevelInfo
 	}
@@ -129,6 +134,7 @@ type server struct {
 	registry     *registry.Registry
 	inventory    *inventory.Inventory // nil without a cluster
 	denials      *denials.History     // nil without a cluster
+	readiness    func(registry.Object) (registry.Readiness, bool)
 	closing      <-chan struct{}
 	streams      *limiter
 	log          *slog.Logger

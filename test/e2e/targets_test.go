@@ -33,6 +33,31 @@ func TestNoTargetRemedy(t *testing.T) {
 	w.runJobManager(t, namespace)
 }
 
+// TestTargetReadiness lists a target over REST before and after its Kubernetes namespace is
+// created, and one in a namespace that drey excludes.
+func TestTargetReadiness(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	await := func(name, want string) {
+		t.Helper()
+		eventually.OK(t, 10*time.Second, func() error {
+			text, err := w.drey.Call(t.Context(), http.MethodGet, "/drey/v1/targets?platformNamespace=team-a&name="+name, nil)
+			if err != nil || !strings.Contains(string(text), want) {
+				return fmt.Errorf("got %s %w, want %s", text, err, want)
+			}
+			return nil
+		})
+	}
+	at := w.Namespace(t) + "-late"
+	w.register(t, "team-a", at)
+	await(at, `"ready":false,"reason":"NamespaceMissing"`)
+	w.MustKubectl(t, "", "create", "namespace", at)
+	await(at, `"ready":true,"reason":"Registered"`)
+	w.register(t, "team-a", "kube-public")
+	await("kube-public", `"ready":false,"reason":"NamespaceNotServed","message":"drey excludes`)
+	w.deleteTarget(t, "team-a", "kube-public")
+}
+
 // runCurl sends the request of the curl command in a text, without curl.
 func runCurl(t *testing.T, text string) {
 	t.Helper()

@@ -152,7 +152,7 @@ func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 	o := rest.Options{
 		Registry: s.rules, Log: s.log, Build: s.options.Build, VVPVersion: s.options.config.REST.VVPVersion, Metrics: s.metrics,
 		Access: authenticator, Throttle: access.NewThrottle(), AccessLog: s.options.config.REST.AccessLog,
-		Denials: s.denials, Inventory: s.inventory, Closing: s.closing,
+		Denials: s.denials, Inventory: s.inventory, Readiness: s.readiness(), Closing: s.closing,
 	}
 	api := rest.New(o)
 	pages, err := s.newConsole(ctx, api, o)

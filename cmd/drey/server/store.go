@@ -41,12 +41,16 @@ func (s *server) openStore(ctx context.Context) (err error) {
 	return nil
 }
 
+func excludedMessage(namespace string) string {
+	return fmt.Sprintf("drey excludes Kubernetes namespace %q from admission: it is drey's own or the system's; register a target for another one", namespace)
+}
+
 // admits returns why admission denies Flink in an existing Kubernetes namespace
 // that has a target, or nil.
 func (o *Options) admits(namespace string, labels map[string]string) error {
 	switch {
 	case slices.Contains(o.excludedNamespaces(), namespace):
-		return fmt.Errorf("drey excludes Kubernetes namespace %q from admission: it is drey's own or the system's; register a target for another one", namespace)
+		return errors.New(excludedMessage(namespace))
 	case labels[webhookconfig.LabelRegistered] != webhookconfig.Registered:
 		return fmt.Errorf("Kubernetes namespace %q lacks the label %s=%s, which drey sets; if this persists, see its log", namespace, webhookconfig.LabelRegistered, webhookconfig.Registered) //nolint:staticcheck // it begins with a name
 	}

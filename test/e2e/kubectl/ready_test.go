@@ -2,6 +2,8 @@ package kubectl
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -22,9 +24,13 @@ func TestTargetReadyCondition(t *testing.T) {
 		t.Errorf("got %s, want the reason NamespaceMissing", out)
 	}
 	wantEvents(t, w, home, "Warning  NamespaceMissing", "kubectl create namespace "+at)
+	admin := w.admin(t, home)
+	admin.wantListed(t, "early", `"ready":false,"reason":"NamespaceMissing","message":"Kubernetes namespace \"`+at+`\" does not exist`)
 	w.MustKubectl(t, "", "create", "namespace", at)
 	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/early", "-n", home, "--timeout=30s")
 	wantEvents(t, w, home, "Normal   Registered", fmt.Sprintf("Flink may run in Kubernetes namespace %q", at))
+
+	admin.wantListed(t, "early", `"ready":true,"reason":"Registered"`)
 
 	for _, closed := range []string{"kube-system", "drey-system"} { // excluded namespaces
 		name := "at-" + closed
@@ -34,6 +40,27 @@ func TestTargetReadyCondition(t *testing.T) {
 			t.Errorf("got %s, want the reason NamespaceNotServed", out)
 		}
 	}
+}
+
+// wantListed waits until the target with a name is listed over REST with a text.
+func (u user) wantListed(t *testing.T, name, want string) {
+	t.Helper()
+	eventually.OK(t, 5*time.Second, func() error {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.drey.REST+"/drey/v1/targets?name="+name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+u.token)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if text, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(text), want) {
+			return fmt.Errorf("got %s %v, want %s", text, err, want)
+		}
+		return nil
+	})
 }
 
 // wantEvents waits until the target's events, as kubectl describe prints them, have all words.
