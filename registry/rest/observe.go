@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,17 +194,23 @@ func readLimit(query url.Values) (int, error) {
 	return int(limit), nil
 }
 
+// sincePattern is the pattern of ?since= in the description: a duration that does not overflow, a
+// time of RFC 3339, or nothing.
+var sincePattern = regexp.MustCompile(`^([0-9]{1,6}h([0-9]{1,6}m)?([0-9]{1,6}s)?|[0-9]{1,6}m([0-9]{1,6}s)?|[0-9]{1,6}s|` +
+	`([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|` +
+	`([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)` +
+	`T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$`)
+
 // readSince parses a time, or a duration before now.
-func readSince(text string) (time.Time, error) {
+func readSince(text string) (t time.Time, err error) {
 	if text == "" {
-		return time.Time{}, nil
+		return t, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+	if !sincePattern.MatchString(text) {
+		return t, badRequest("since is %q: use a duration such as 24h or 1h30m, or a time such as 2026-03-01T12:00:00Z", text)
+	}
+	if d, err := time.ParseDuration(text); err == nil {
 		return time.Now().Add(-d), nil
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, badRequest("since is %q: use a duration such as 24h, or a time such as 2026-03-01T12:00:00Z", text)
-	}
-	return t, nil
+	return time.Parse(time.RFC3339, text)
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +88,46 @@ func TestTargetList(t *testing.T) {
 		}
 		if !slices.Equal(names, want) {
 			t.Errorf("%s lists %q, want %q", caller, names, want)
+		}
+	}
+}
+
+// TestSincePattern: the description has the pattern by which the server accepts ?since=, and the
+// server parses all that matches.
+func TestSincePattern(t *testing.T) {
+	server := newServer(t)
+	_, text := getText(t, server.URL+"/openapi.json")
+	var document struct {
+		Paths map[string]struct {
+			Get struct {
+				Parameters []struct {
+					Name   string
+					Schema struct{ Pattern string }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &document); err != nil {
+		t.Fatal(err)
+	}
+	var described *regexp.Regexp
+	for _, p := range document.Paths["/drey/v1/denials"].Get.Parameters {
+		if p.Name == "since" {
+			described = regexp.MustCompile(p.Schema.Pattern)
+		}
+	}
+	for since, want := range map[string]bool{
+		"": true, "24h": true, "1h30m": true, "1h0m0s": true, "90s": true, "999999h999999m999999s": true, "2026-03-01T12:00:00Z": true, "2026-03-31T23:59:59.123456789+05:30": true,
+		"2024-02-29T00:00:00Z": true, "2000-02-29T00:00:00Z": true, "0000-01-01T00:00:00Z": true, "9999-12-31T23:59:59-23:59": true,
+		"2025-02-29T00:00:00Z": false, "1900-02-29T00:00:00Z": false, "2026-02-30T00:00:00Z": false, "2026-04-31T00:00:00Z": false, "2026-03-01T24:00:00Z": false, "2026-03-01T12:00:60Z": false, "2026-03-01": false,
+		"-1h": false, "1.5h": false, "1ms": false, "1": false, "1000000h": false, "1m1h": false, "h": false, "yesterday": false, "24h\n": false,
+	} {
+		if got := described.MatchString(since); got != want {
+			t.Errorf("the description accepts %q: %v, want %v", since, got, want)
+		}
+		status, text := getText(t, server.URL+"/drey/v1/denials?since="+url.QueryEscape(since))
+		if want != (status == http.StatusOK) {
+			t.Errorf("the server answers %q with %d %s", since, status, text)
 		}
 	}
 }
