@@ -3,9 +3,9 @@
 // by their ratios.
 //
 // Subcommands: bench registry compares the registry with etcd and the API server, bench
-// cluster measures drey with its registry in the cluster, bench registered compares records of
-// registration, and bench large prints the table
-// of large objects.
+// cluster measures drey with its registry in the cluster, bench memory the memory of an idle drey by
+// number of targets, bench registered compares records of registration, and bench large prints the
+// table of large objects.
 package main
 
 import (
@@ -38,7 +38,7 @@ type settings struct {
 }
 
 // subcommands are the benchmarks other than the main one.
-var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain}
+var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain}
 
 func main() {
 	if len(os.Args) == 3 {

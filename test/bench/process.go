@@ -111,6 +111,11 @@ func processMemory(pid int) (map[string]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read memory: %w; run the benchmark on Linux, which has /proc", err)
 	}
+	return kibFields(text), nil
+}
+
+// kibFields parses lines NAME: N kB, and returns MiB.
+func kibFields(text []byte) map[string]float64 {
 	found := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
 		name, rest, _ := strings.Cut(line, ":")
@@ -118,5 +123,5 @@ func processMemory(pid int) (map[string]float64, error) {
 			found[name] = kib / 1024
 		}
 	}
-	return found, nil
+	return found
 }

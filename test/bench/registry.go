@@ -61,7 +61,7 @@ func scale(ctx context.Context, s registrySettings) (err error) {
 	for _, namespaces := range []int{1, 1000} {
 		fmt.Printf("Creating a registry of %d targets in %d platform namespaces\n", namespaces*perNamespace, namespaces)
 		dir := filepath.Join(s.dir, strconv.Itoa(namespaces))
-		if err := fill(ctx, dir, namespaces); err != nil {
+		if err := fill(ctx, dir, namespaces, perNamespace); err != nil {
 			return err
 		}
 		sides = append(sides, &side{dir: dir, namespaces: namespaces})
@@ -176,8 +176,9 @@ func targetsPath(i int) string {
 }
 func targetPath(i, j int) string { return fmt.Sprintf("%s/target-%04d", targetsPath(i), j) }
 
-// fill creates a registry's file through package registry.
-func fill(ctx context.Context, dir string, namespaces int) (err error) {
+// fill creates a registry's file through package registry, with a number of targets in each platform
+// namespace.
+func fill(ctx context.Context, dir string, namespaces, each int) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -200,11 +201,11 @@ func fill(ctx context.Context, dir string, namespaces int) (err error) {
 		slots = make(chan struct{}, 512)
 		errs  error
 	)
-	for i := range namespaces * perNamespace {
+	for i := range namespaces * each {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			namespace, name := platformNamespace(i/perNamespace), fmt.Sprintf("target-%04d", i%perNamespace)
+			namespace, name := platformNamespace(i/each), fmt.Sprintf("target-%04d", i%each)
 			if _, err := rules.Create(ctx, registry.Object{Kind: registry.DeploymentTarget, Spec: targetSpec(namespace, name),
 				Metadata: registry.Metadata{Namespace: namespace, Name: name, Labels: map[string]string{"team": namespace}}}, nil); err != nil {
 				mu.Lock()

@@ -39,7 +39,7 @@ func besideAPIServer(ctx context.Context, s registrySettings) (err error) {
 		return err
 	}
 	dir := filepath.Join(s.dir, "compared")
-	if err := fill(ctx, dir, namespaces); err != nil {
+	if err := fill(ctx, dir, namespaces, perNamespace); err != nil {
 		return err
 	}
 	var m started

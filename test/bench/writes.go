@@ -28,7 +28,7 @@ const writers = 64
 func durableWrites(ctx context.Context, s registrySettings) (err error) {
 	fmt.Printf("\nStarting drey and etcd, both empty and with fsync\n")
 	dir := filepath.Join(s.dir, "writes")
-	if err := fill(ctx, dir, 1); err != nil {
+	if err := fill(ctx, dir, 1, perNamespace); err != nil {
 		return err
 	}
 	var m started

@@ -63,6 +63,9 @@ func (c *Cluster) args(component Component) []string {
 			"--key-file=" + file(servingKey),
 			"--trusted-ca-file=" + file(etcdCACert),
 			"--client-cert-auth=true",
+			// Of the JSON gateway, which is a client of etcd; see Seed.
+			"--client-cert-file=" + file(etcdClientCert),
+			"--client-key-file=" + file(etcdClientKey),
 			"--peer-cert-file=" + file(servingCert),
 			"--peer-key-file=" + file(servingKey),
 			"--peer-trusted-ca-file=" + file(etcdCACert),

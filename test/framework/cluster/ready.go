@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 
@@ -12,20 +10,17 @@ import (
 
 // etcdHealthy checks /health of etcd with the credential of the API server.
 func (c *Cluster) etcdHealthy(ctx context.Context) error {
-	identity, err := tls.X509KeyPair(c.pki.etcdClient.cert, c.pki.etcdClient.key)
+	client, err := c.etcdClient()
 	if err != nil {
 		return err
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(c.pki.cluster.cert)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{identity}}}
-	defer transport.CloseIdleConnections()
+	defer client.CloseIdleConnections()
 
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback(c.ports.etcd)+"/health", nil)
 	if err != nil {
 		return err
 	}
-	response, err := (&http.Client{Transport: transport}).Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

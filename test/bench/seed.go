@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/drey"
+)
+
+var targets = schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: "deploymenttargets"}
+
+// seeder writes copies of objects that the API server and drey have completed, past both, so that
+// 100,000 objects take seconds.
+type seeder struct {
+	c   *cluster.Cluster
+	api dynamic.Interface
+
+	namespace, target *unstructured.Unstructured // the originals
+}
+
+// newSeeder creates the originals: a namespace, and a target in it by the REST API, with the status
+// that drey writes.
+func newSeeder(ctx context.Context, c *cluster.Cluster, program string) (s *seeder, err error) {
+	s = &seeder{c: c}
+	if s.api, err = dynamic.NewForConfig(unthrottled(c)); err != nil {
+		return nil, err
+	}
+	d, err := drey.Start(ctx, drey.Options{Program: program, Cluster: c, DataDir: c.Dir() + "/seeder", Args: []string{"--store", "kubernetes"}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = joinStop(err, d) }()
+	for _, name := range []string{"drey-system", "seed"} {
+		n := object("v1", "Namespace", map[string]any{"metadata": map[string]any{"name": name, "labels": map[string]any{"drey.dev/platform": "true"}}})
+		if _, err := s.api.Resource(namespaces).Create(ctx, n, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	const path = "/api/v1/namespaces/seed/deployment-targets"
+	body := []byte(`{"metadata":{"name":"seed","labels":{"team":"seed"}},"spec":{"kubernetes":{"namespace":"seed"}}}`)
+	if err := retry(ctx, func() error { _, err := d.Call(ctx, "POST", path, body); return err }); err != nil {
+		return nil, err
+	}
+	err = retry(ctx, func() (err error) {
+		if s.target, err = s.api.Resource(targets).Namespace("seed").Get(ctx, "seed", metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if s.namespace, err = s.api.Resource(namespaces).Get(ctx, "seed", metav1.GetOptions{}); err != nil {
+			return err
+		}
+		conditions, _, err := unstructured.NestedSlice(s.target.Object, "status", "conditions")
+		if len(conditions) == 0 || conditions[0].(map[string]any)["status"] != "True" {
+			return fmt.Errorf("the target is not ready: %v: %w", conditions, err)
+		}
+		return nil
+	})
+	return s, err
+}
+
+func joinStop(err error, d *drey.Drey) error {
+	if stopped := d.Stop(); err == nil {
+		err = stopped
+	}
+	return err
+}
+
+// retry repeats do for 30 s until it succeeds.
+func retry(ctx context.Context, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		err := do()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// copyOf returns a copy of an object with another name and a uid of its own.
+func copyOf(o *unstructured.Unstructured, namespace, name string) *unstructured.Unstructured {
+	o = o.DeepCopy()
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	o.SetUID(types.UID(uuid.NewString()))
+	return o
+}
+
+// createNamespaces writes the namespaces with numbers from first to before end. Each is a platform
+// namespace, and Flink may run in it.
+func (s *seeder) createNamespaces(ctx context.Context, first, end int) error {
+	return s.c.Seed(ctx, namespaces, func(yield func(*unstructured.Unstructured) bool) {
+		for i := first; i < end; i++ {
+			o := copyOf(s.namespace, "", namespaceName(i))
+			labels := o.GetLabels()
+			labels["kubernetes.io/metadata.name"] = o.GetName()
+			o.SetLabels(labels)
+			if !yield(o) {
+				return
+			}
+		}
+	})
+}
+
+// createTargets writes the targets with numbers from first to before end, spread over the first
+// count namespaces. Each points at the namespace that it is in.
+func (s *seeder) createTargets(ctx context.Context, first, end, count int) error {
+	return s.c.Seed(ctx, targets, s.targetsOf(first, end, count))
+}
+
+func (s *seeder) targetsOf(first, end, count int) iter.Seq[*unstructured.Unstructured] {
+	return func(yield func(*unstructured.Unstructured) bool) {
+		for i := first; i < end; i++ {
+			namespace := namespaceName(i % count)
+			o := copyOf(s.target, namespace, fmt.Sprintf("target-%d", i))
+			id := uuid.NewString()
+			annotations := o.GetAnnotations()
+			annotations["drey.dev/id"] = id
+			o.SetAnnotations(annotations)
+			o.SetLabels(map[string]string{"team": namespace})
+			set(o, namespace, "spec", "kubernetes", "namespace")
+			set(o, id, "status", "id")
+			set(o, o.GetName(), "status", "name")
+			conditions := o.Object["status"].(map[string]any)["conditions"].([]any)
+			conditions[0].(map[string]any)["message"] = fmt.Sprintf("Flink may run in Kubernetes namespace %q", namespace)
+			conditions[1].(map[string]any)["message"] = "no Deployment or SessionCluster of drey refers to it"
+			if !yield(o) {
+				return
+			}
+		}
+	}
+}
+
+func set(o *unstructured.Unstructured, value any, path ...string) {
+	if err := unstructured.SetNestedField(o.Object, value, path...); err != nil {
+		panic(err) // the original has the objects of the path
+	}
+}
