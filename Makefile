@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ test-install: binaries ## Test installation and upgrade with drey, Helm, cert-ma
 	go test -C test/manifests -count=1 -timeout 15m .
 	go test -C test/certmanager -count=1 -timeout 15m .
 	go test -C hack/release/validate -count=1 -timeout 15m .
+
+test-gitops: binaries ## Test sets of targets and workloads with the libraries of Flux and Argo CD
+	go test -C test/gitops -count=1 -timeout 15m .
 
 # Kubernetes versions: minor ones, of the modules below test/framework/cluster/bin.
 VERSIONS ?= $$(bin/control-plane versions)
