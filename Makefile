@@ -103,11 +103,15 @@ test-versions: build ## Test the demo, the policies and the installation on the 
 	@go build -o bin/demo ./test/demo
 	@go build -o bin/control-plane ./test/framework/cluster/control-plane
 	@set -e; for version in $(VERSIONS); do \
-		echo "Kubernetes $$version"; \
+		echo "Kubernetes $$version: control plane"; \
 		KUBEBUILDER_ASSETS=$$(bin/control-plane build --kubernetes $$version); export KUBEBUILDER_ASSETS; \
+		echo "Kubernetes $$version: demo"; \
 		bin/demo >bin/demo-$$version.log || { cat bin/demo-$$version.log; exit 1; }; \
-		go test -count=1 -timeout 20m -run '$(VERSION_TESTS)' ./test/e2e ./test/e2e/kubestore ./test/e2e/install; \
-		go test -C test/manifests -count=1 -timeout 20m -run '$(VERSION_TESTS)' .; \
+		for suite in e2e e2e/kubestore e2e/install manifests; do \
+			echo "Kubernetes $$version: test/$$suite"; \
+			case $$suite in manifests) module=test/manifests package=.;; *) module=. package=./test/$$suite;; esac; \
+			go test -C $$module -count=1 -timeout 20m -run '$(VERSION_TESTS)' $$package; \
+		done; \
 	done
 
 test-replicas: binaries ## Test replicas under load with restarts, crashes and certificate rotation; takes minutes
