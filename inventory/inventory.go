@@ -94,6 +94,7 @@ type Inventory struct {
 	mu        sync.RWMutex
 	workloads map[string]Workload // by key
 	synced    bool
+	pods      func(Workload) []Pod // nil: unknown
 	changes   feed.Feed[string, Workload]
 }
 

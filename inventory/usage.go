@@ -30,6 +30,22 @@ type Total struct {
 	Use       *Resources `json:"use,omitempty"` // nil without metrics.k8s.io
 }
 
+// Add adds a workload to the sum.
+func (t *Total) Add(w Workload) {
+	t.Workloads++
+	t.Pods += w.Pods
+	t.PodsReady += w.PodsReady
+	t.Requests = t.Requests.Plus(w.Requests)
+	switch {
+	case w.Use == nil:
+	case t.Use == nil:
+		use := *w.Use
+		t.Use = &use
+	default:
+		*t.Use = t.Use.Plus(*w.Use)
+	}
+}
+
 // Usage returns the sums of the selected workloads by group, ordered by platform namespace,
 // target, kind and name. Workloads without a platform namespace or target are a group with
 // empty fields.
@@ -56,17 +72,7 @@ func (v *Inventory) Usage(by GroupBy, f Filter) ([]Total, error) {
 			sum = &Total{PlatformNamespace: g.platformNamespace, Target: g.target, Kind: g.kind, Name: g.name}
 			sums[g] = sum
 		}
-		sum.Workloads++
-		sum.Pods += w.Pods
-		sum.PodsReady += w.PodsReady
-		sum.Requests = sum.Requests.Plus(w.Requests)
-		if w.Use != nil {
-			use := *w.Use
-			if sum.Use != nil {
-				use = use.Plus(*sum.Use)
-			}
-			sum.Use = &use
-		}
+		sum.Add(w)
 	}
 	totals := make([]Total, 0, len(sums))
 	for _, sum := range sums {

@@ -79,6 +79,7 @@ func New(o Options) (*Feeder, error) {
 	config.AcceptContentTypes, config.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
 	client, err := coreclient.NewForConfig(config)
 	f.client = client
+	o.Inventory.SetPods(f.pods)
 	return f, err
 }
 
@@ -225,7 +226,31 @@ func (f *Feeder) read(namespace string) map[string]inventory.Workload {
 	if slices.Contains(f.o.Exclude, namespace) {
 		return nil
 	}
-	g := grouping{f: f, namespace: namespace, groups: make(map[string]*group), roots: make(map[unique.Handle[identity]]root)}
+	g := f.group(namespace, nil)
+	return g.workloads()
+}
+
+// pods returns the pods of a workload. It reads all pods of the namespace.
+func (f *Feeder) pods(w inventory.Workload) (all []inventory.Pod) {
+	byGroup := map[string][]inventory.Pod{}
+	g := f.group(w.Namespace, func(group, name string, p pod) { byGroup[group] = append(byGroup[group], toPod(name, p)) })
+	for key, group := range g.groups {
+		if g.complete(group).Key() == w.Key() {
+			all = append(all, byGroup[key]...)
+		}
+	}
+	for i := range all {
+		if used, ok := g.use[all[i].Name]; ok {
+			all[i].Use = &used
+		}
+	}
+	return all
+}
+
+// group groups the pods and root owners of a namespace. It calls found, unless that is nil, with
+// each pod and the key of its group.
+func (f *Feeder) group(namespace string, found func(group, name string, p pod)) grouping {
+	g := grouping{f: f, namespace: namespace, found: found, groups: make(map[string]*group), roots: make(map[unique.Handle[identity]]root)}
 	if f.o.Use != nil {
 		g.use = f.o.Use.Of(namespace)
 	}
@@ -249,7 +274,7 @@ func (f *Feeder) read(namespace string) map[string]inventory.Workload {
 	for _, k := range f.o.Owners.KnownRoots(namespace) {
 		g.addRoot(k)
 	}
-	return g.workloads()
+	return g
 }
 
 // grouping collects the workloads of one namespace.
@@ -258,6 +283,7 @@ type grouping struct {
 	namespace string
 	groups    map[string]*group // by the id of the Deployment or SessionCluster, else by root
 	roots     map[unique.Handle[identity]]root
+	found     func(group, name string, p pod) // nil: not called
 	use       map[string]inventory.Resources
 }
 
@@ -308,7 +334,11 @@ func (g *grouping) add(name string, p pod) {
 	if r.Name == "" {
 		r.Owner = inventory.Owner{Kind: "Pod", Name: name}
 	}
-	w := g.group(groupKey(id.labels.deploymentID, id.labels.sessionClusterID, r))
+	key := groupKey(id.labels.deploymentID, id.labels.sessionClusterID, r)
+	if g.found != nil {
+		g.found(key, name, p)
+	}
+	w := g.group(key)
 	w.offer(r)
 	w.state(id.labels.platformNamespace, id.labels.deploymentID, id.labels.deploymentName, id.labels.sessionClusterID, id.labels.sessionClusterName)
 	w.JobID = cmp.Or(w.JobID, id.labels.jobID)

@@ -172,6 +172,40 @@ func TestWorkloadStates(t *testing.T) {
 	}
 }
 
+// TestPodsOfWorkload: a workload has the pods of all groups with its root owner, and no others.
+func TestPodsOfWorkload(t *testing.T) {
+	c := fakeCluster{targets: targetOfA}
+	f := newFeeder(Options{Owners: c, Registry: c, Inventory: inventory.New(), Use: fakeUse{"thief-abc-1": {MilliCPU: 7}}})
+	unlabeled := newPod("thief-abc-2", "thief", "taskmanager", nil)
+	unlabeled.Status.Conditions = nil
+	for _, p := range []*corev1.Pod{newPod("thief-abc-1", "thief", "jobmanager", jobLabels("u5", "other")), unlabeled, newPod("bare-abc-1", "bare", "jobmanager", nil)} {
+		if err := f.sources[0].Add(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Changed("")
+	f.readDirty()
+	w, ok := f.o.Inventory.Get("flink/Deployment/thief")
+	all := f.pods(w)
+	slices.SortFunc(all, func(a, b inventory.Pod) int { return strings.Compare(a.Name, b.Name) })
+	if !ok || w.Pods != 2 || len(all) != 2 {
+		t.Fatalf("%+v has the pods %+v", w, all)
+	}
+	labeled := jobLabels("u5", "other")
+	delete(labeled, flink.LabelSystem)
+	delete(labeled, flink.LabelKind)
+	if p := all[0]; p.Name != "thief-abc-1" || p.Role != "jobmanager" || !p.Ready || p.Use == nil || p.Use.MilliCPU != 7 || p.Requests.MilliCPU != 500 || !p.Since.Equal(time.Unix(1000, 0)) || !maps.Equal(p.Labels, labeled) || p.MissingLabels != nil {
+		t.Errorf("got %+v", p)
+	}
+	if p := all[1]; p.Ready || p.Use != nil || len(p.Labels) != 0 || !slices.Contains(p.MissingLabels, flink.LabelPlatformNamespace) {
+		t.Errorf("got %+v", p)
+	}
+}
+
+type fakeUse map[string]inventory.Resources
+
+func (f fakeUse) Of(string) map[string]inventory.Resources { return f }
+
 // TestWorkloadChanges: an inventory follows pods and targets.
 func TestWorkloadChanges(t *testing.T) {
 	c := fakeCluster{targets: map[string][]registry.Target{}}

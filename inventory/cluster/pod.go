@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"strings"
+	"time"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,6 +82,24 @@ func newListed(p *corev1.Pod) *listed {
 		pod:        pod{identity: unique.Make(id), created: p.CreationTimestamp.Unix(), requests: requests(p), ready: isReady(p)},
 		gone:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
 	}
+}
+
+// toPod returns a pod for readers of the inventory.
+func toPod(name string, p pod) inventory.Pod {
+	id := p.identity.Value()
+	shown := inventory.Pod{Name: name, Role: string(id.role), Ready: p.ready, Requests: p.requests, Since: time.Unix(p.created, 0).UTC(), Labels: map[string]string{}}
+	for key, value := range map[string]string{
+		flink.LabelPlatformNamespace: id.labels.platformNamespace, flink.LabelDeploymentID: id.labels.deploymentID, flink.LabelDeploymentName: id.labels.deploymentName,
+		flink.LabelSessionClusterID: id.labels.sessionClusterID, flink.LabelSessionClusterName: id.labels.sessionClusterName, flink.LabelJobID: id.labels.jobID,
+	} {
+		if value != "" {
+			shown.Labels[key] = value
+		}
+	}
+	if id.missing != "" {
+		shown.MissingLabels = strings.Split(id.missing, ",")
+	}
+	return shown
 }
 
 // isRequired reports whether drey gives a label to a pod: the ids and names are those of its
