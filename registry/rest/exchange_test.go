@@ -46,11 +46,11 @@ func TestObserveExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	createTargets(t, r, "team-a/prod/flink", "team-b/prod/flink", "team-a/new/missing")
-	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Inventory: observedWorkloads(), Denials: observedDenials(), Readiness: func(target registry.Object) (registry.Readiness, bool) {
-		if target.Metadata.Name == "new" {
+	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Inventory: observedWorkloads(), Denials: observedDenials(), Readiness: func(platformNamespace, target, kubernetesNamespace string) (registry.Readiness, bool) {
+		if kubernetesNamespace == "missing" {
 			return registry.Readiness{Reason: "NamespaceMissing", Message: `Kubernetes namespace "missing" does not exist: kubectl create namespace missing`}, true
 		}
-		return registry.Readiness{Ready: true, Reason: "Registered"}, target.Metadata.Namespace == "team-a"
+		return registry.Readiness{Ready: true, Reason: "Registered"}, platformNamespace == "team-a" && target == "prod"
 	}}))
 	t.Cleanup(server.Close)
 	(&exchange.Player{URL: server.URL, Update: *update}).Play(t, "testdata/observe/observe.http")

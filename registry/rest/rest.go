@@ -39,7 +39,7 @@ type Options struct {
 
 	// Readiness returns whether Flink may run in the Kubernetes namespace of a target; false: that
 	// is unknown. Nil: there is no cluster.
-	Readiness func(target registry.Object) (registry.Readiness, bool)
+	Readiness func(platformNamespace, target, kubernetesNamespace string) (registry.Readiness, bool)
 
 	// Denials has the history of denials; nil: there is no cluster.
 	Denials *denials.History
@@ -134,7 +134,7 @@ type server struct {
 	registry     *registry.Registry
 	inventory    *inventory.Inventory // nil without a cluster
 	denials      *denials.History     // nil without a cluster
-	readiness    func(registry.Object) (registry.Readiness, bool)
+	readiness    func(platformNamespace, target, kubernetesNamespace string) (registry.Readiness, bool)
 	closing      <-chan struct{}
 	streams      *limiter
 	log          *slog.Logger

@@ -110,7 +110,7 @@ func (s *server) observedTargets(r *http.Request, query url.Values) ([]observedT
 			continue
 		}
 		if s.readiness != nil {
-			if ready, ok := s.readiness(o); ok {
+			if ready, ok := s.readiness(m.Namespace, m.Name, t.Namespace); ok {
 				t.Ready, t.Reason, t.Message = &ready.Ready, ready.Reason, ready.Message
 			}
 		}

@@ -25,7 +25,7 @@ func (s *server) newConsole(ctx context.Context, api http.Handler, o rest.Option
 	s.health = newHealthReader(s)
 	options := console.Options{
 		API: api, Registry: s.rules, Store: s.store, Log: s.log, Version: s.options.Build.Version, OwnNamespace: s.options.config.Namespace,
-		Access: o.Access, Throttle: o.Throttle, Inventory: s.inventory,
+		Access: o.Access, Throttle: o.Throttle, Inventory: s.inventory, Readiness: o.Readiness,
 		Health: s.health.read, Explain: s.explain, LoginHelp: s.loginHelp(), Closing: s.closing,
 	}
 	if s.cluster != nil {

@@ -12,21 +12,21 @@ import (
 // readiness returns a function that reports whether Flink may run in the Kubernetes namespace of a
 // target; nil without a cluster. With the embedded store, whose replica caches only the namespaces
 // that drey has labeled, a missing namespace is one that is not labeled.
-func (s *server) readiness() func(registry.Object) (registry.Readiness, bool) {
+func (s *server) readiness() func(platformNamespace, target, kubernetesNamespace string) (registry.Readiness, bool) {
 	if s.cluster == nil {
 		return nil
 	}
 	if store, ok := s.store.(*kubestore.Store); ok {
-		return func(target registry.Object) (registry.Readiness, bool) {
-			return store.Readiness(target.Metadata.Namespace, target.Metadata.Name)
+		return func(platformNamespace, target, _ string) (registry.Readiness, bool) {
+			return store.Readiness(platformNamespace, target)
 		}
 	}
-	return func(target registry.Object) (registry.Readiness, bool) {
+	return func(_, _, kubernetesNamespace string) (registry.Readiness, bool) {
 		caches := s.caches.Load()
 		if caches == nil {
 			return registry.Readiness{}, false
 		}
-		return embeddedReadiness(registry.TargetNamespace(target, s.options.config.Namespace), s.options.excludedNamespaces(), caches.Registered), true
+		return embeddedReadiness(kubernetesNamespace, s.options.excludedNamespaces(), caches.Registered), true
 	}
 }
 
