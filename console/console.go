@@ -55,6 +55,10 @@ type Options struct {
 	Inventory *inventory.Inventory // nil: there is no cluster
 	Denials   *denials.History     // nil: there is no cluster
 
+	// Readiness returns whether Flink may run in the Kubernetes namespace of a target; false: that
+	// is unknown. Nil: there is no cluster.
+	Readiness func(platformNamespace, target, kubernetesNamespace string) (registry.Readiness, bool)
+
 	// Health returns the state of the installation. It may make requests to the cluster.
 	Health func(context.Context) page.Health
 	// Explain decides on the objects of a manifest. namespace is that of objects without one.
@@ -184,22 +188,23 @@ func (c *Console) router() *http.ServeMux {
 	mux.HandleFunc("GET "+page.Root+"events", c.events)
 	for pattern, h := range map[string]handler{
 		"GET /{$}": c.overview,
-		"GET " + page.Root + "targets/{namespace}/{name}":         c.target,
-		"GET " + page.Root + "targets/{namespace}/{name}/delete":  c.previewDelete,
-		"POST " + page.Root + "targets/{namespace}/{name}/delete": c.deleteTarget,
-		"GET " + page.Root + "targets":                            c.targets,
-		"GET " + page.Root + "targets/new":                        c.newTarget,
-		"POST " + page.Root + "targets/new":                       c.createTarget,
-		"GET " + page.Root + "workloads":                          c.workloads,
-		"GET " + page.Root + "denials":                            c.denials,
-		"GET " + page.Root + "deployments":                        c.objects(registry.Deployment),
-		"GET " + page.Root + "sessionclusters":                    c.objects(registry.SessionCluster),
-		"GET " + page.Root + "deployments/{namespace}/{name}":     c.object(registry.Deployment),
-		"GET " + page.Root + "sessionclusters/{namespace}/{name}": c.object(registry.SessionCluster),
-		"GET " + page.Root + "explain":                            c.explainForm,
-		"POST " + page.Root + "explain":                           c.explain,
-		"POST " + page.Root + "logout":                            c.logOut,
-		"GET " + page.Root + "{$}":                                func(*http.Request, *user) (response, error) { return redirect("/"), nil },
+		"GET " + page.Root + "targets/{namespace}/{name}":          c.target,
+		"GET " + page.Root + "targets/{namespace}/{name}/delete":   c.previewDelete,
+		"POST " + page.Root + "targets/{namespace}/{name}/delete":  c.deleteTarget,
+		"GET " + page.Root + "targets":                             c.targets,
+		"GET " + page.Root + "targets/new":                         c.newTarget,
+		"POST " + page.Root + "targets/new":                        c.createTarget,
+		"GET " + page.Root + "workloads":                           c.workloads,
+		"GET " + page.Root + "workloads/{namespace}/{kind}/{name}": c.workload,
+		"GET " + page.Root + "denials":                             c.denials,
+		"GET " + page.Root + "deployments":                         c.objects(registry.Deployment),
+		"GET " + page.Root + "sessionclusters":                     c.objects(registry.SessionCluster),
+		"GET " + page.Root + "deployments/{namespace}/{name}":      c.object(registry.Deployment),
+		"GET " + page.Root + "sessionclusters/{namespace}/{name}":  c.object(registry.SessionCluster),
+		"GET " + page.Root + "explain":                             c.explainForm,
+		"POST " + page.Root + "explain":                            c.explain,
+		"POST " + page.Root + "logout":                             c.logOut,
+		"GET " + page.Root + "{$}":                                 func(*http.Request, *user) (response, error) { return redirect("/"), nil },
 		page.Root: func(*http.Request, *user) (response, error) {
 			return response{}, &problem{status: http.StatusNotFound, reason: "NotFound", message: "the page does not exist: follow a link of the navigation"}
 		},

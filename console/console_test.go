@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"drey.dev/drey/console/page"
 	"drey.dev/drey/denials"
 	"drey.dev/drey/inventory"
 	"drey.dev/drey/registry"
@@ -93,14 +94,20 @@ func (a answer) want(t testing.TB, status int, texts ...string) {
 func TestPages(t *testing.T) {
 	c := newClient(t, console.Start(t, console.Options{}))
 	for path, texts := range map[string][]string{
-		"/":                                            {"6 Kubernetes namespaces, 4 platform namespaces", "50 of 53 pods ready", "392 GiB", "FlinkDeployment/clickstream", "mara@example.com", "drey-6f7c9d8b54-k2x8w", "drey-ca, until 2026-05-09"},
-		"/console/targets":                             {"myDeploymentTarget", "payments-prod", "1–6 of 6", "/console/targets/payments/production"},
-		"/console/targets/new?ns=web":                  {`value="web"`, "<option selected>default"},
-		"/console/targets/payments/production":         {"settlement-window", "23 of 24 ready", "fraud-scoring"},
-		"/console/workloads":                           {"11 workloads request 99 cores and 392 GiB", "no target for its namespace: register one", "pods lack deploymentId, jobId"},
-		"/console/workloads?q=ledger":                  {"1–1 of 1"},
-		"/console/workloads?show=unhealthy":            {"1–2 of 2"},
-		"/console/workloads?target=staging":            {"1–1 of 1"},
+		"/":                                    {"6 Kubernetes namespaces, 4 platform namespaces", "50 of 53 pods ready", "392 GiB", "FlinkDeployment/clickstream", "mara@example.com", "drey-6f7c9d8b54-k2x8w", "drey-ca, until 2026-05-09"},
+		"/console/targets":                     {"myDeploymentTarget", "payments-prod", "1–6 of 6", "/console/targets/payments/production"},
+		"/console/targets?show=notready":       {"1–1 of 1", `Kubernetes namespace "analytics-sandbox" does not exist: kubectl create namespace analytics-sandbox`},
+		"/console/targets/analytics/sandbox":   {"Not ready", "kubectl create namespace analytics-sandbox"},
+		"/console/targets/new?ns=web":          {`value="web"`, "<option selected>default"},
+		"/console/targets/payments/production": {"settlement-window", "23 of 24 ready", "fraud-scoring"},
+		"/console/workloads":                   {"11 workloads request 99 cores and 392 GiB", "no target for its namespace: register one", "pods lack deploymentId, jobId"},
+		"/console/workloads?q=ledger":          {"1–1 of 1"},
+		"/console/workloads?show=unhealthy":    {"1–2 of 2"},
+		"/console/workloads?target=staging":    {"1–1 of 1"},
+		"/console/workloads/payments-prod/FlinkDeployment/fraud-scoring": {"14 of 14 ready", `href="/console/targets/payments/production"`, `href="/console/deployments/payments/fraud-scoring"`, "fraud-scoring-taskmanager-1-13", "kubectl describe flinkdeployment fraud-scoring -n payments-prod", "Nothing of this workload was denied"},
+		"/console/workloads/payments-prod/FlinkDeployment/ledger-sync":   {"LabelImmutable", "jonas@example.com"},
+		"/console/workloads/web/FlinkDeployment/clickstream":             {"Kubernetes namespace web has no target", `href="/console/targets/new?ns=web"`},
+		"/console/workloads/analytics/Deployment/rollup":                 {"1 of 2 pods lack it: drey adds it within a minute", "lacks deploymentId, jobId", "rollup-6d5f8b7c9-x2k4v"},
 		"/console/denials":                             {"LabelConflict", "kubectl delete pod ledger-sync-taskmanager-1-4 -n payments-prod", "12×", "1–4 of 4"},
 		"/console/denials?reason=LabelImmutable":       {"1–1 of 1", "jonas@example.com"},
 		"/console/denials?show=1h":                     {"1–2 of 2"},
@@ -116,6 +123,7 @@ func TestPages(t *testing.T) {
 		c.get(path).want(t, http.StatusOK, texts...)
 	}
 	c.get("/console/targets/payments/none").want(t, http.StatusNotFound, "Not found", `DeploymentTarget "none" in platform namespace "payments" does not exist`)
+	c.get("/console/workloads/web/Deployment/none").want(t, http.StatusNotFound, "Deployment none in namespace web is not a Flink workload that runs")
 	c.get("/console/nothing").want(t, http.StatusNotFound, "the page does not exist: follow a link")
 	if a := c.get("/console/"); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/" {
 		t.Errorf("/console/: %d to %s", a.StatusCode, a.Header.Get("Location"))
@@ -235,10 +243,11 @@ const markup = `</a><script>alert(1)</script>"'onload=x javascript:{{.}}`
 // TestEscaping: text of users is text, wherever a page shows it.
 func TestEscaping(t *testing.T) {
 	s := console.Start(t, console.Options{})
-	s.Inventory.Put(inventory.Workload{
-		Namespace: markup, PlatformNamespace: markup, Target: markup, Owner: inventory.Owner{Kind: markup, Name: markup}, Flavor: markup, Mode: markup, State: markup,
+	marked := inventory.Workload{
+		Namespace: markup, PlatformNamespace: markup, Target: markup, Owner: inventory.Owner{Kind: markup, Name: markup}, Flavor: markup, Mode: markup, State: markup, Pods: 2,
 		Kind: "Deployment", Name: markup, ID: markup, JobID: markup, Registered: true, Misplaced: true, MissingLabels: []string{markup}, ConflictingLabels: []string{markup}, Requests: inventory.Resources{Memory: 1 << 50},
-	})
+	}
+	s.Inventory.Put(marked)
 	s.Deny(denials.Denial{
 		User: markup, Groups: []string{markup}, Kind: markup, Namespace: markup, Name: markup, Owner: denials.Owner{Kind: markup, Name: markup}, Operation: markup, PlatformNamespace: markup,
 		Reason: "NoDeploymentTarget", Message: markup, Remedy: markup, Mode: markup, Replica: markup, Last: console.Now, Count: 2,
@@ -251,7 +260,7 @@ func TestEscaping(t *testing.T) {
 	c := newClient(t, s)
 	query := url.QueryEscape(markup)
 	pages := []answer{
-		c.get("/"), c.get("/console/workloads"), c.get("/console/denials"), c.get("/console/deployments"), c.get("/console/deployments/search/a"), c.get("/console/targets/search/" + o.Metadata.Name),
+		c.get("/"), c.get("/console/workloads"), c.get((page.Workload{Workload: marked}).URL()), c.get("/console/denials"), c.get("/console/deployments"), c.get("/console/deployments/search/a"), c.get("/console/targets/search/" + o.Metadata.Name),
 		c.get("/console/targets/search/" + url.PathEscape(markup)), c.get("/console/" + url.PathEscape(markup)),
 		c.post("/console/targets/new", url.Values{"scope": {markup}, "ns": {markup}, "name": {markup}}),
 		c.post("/console/explain", url.Values{"manifest": {strings.ReplaceAll(flinkDeployment, "clicks", `"`+strings.ReplaceAll(markup, `"`, `\"`)+`"`)}, "ns": {markup}}),
@@ -414,6 +423,11 @@ func TestAuthorization(t *testing.T) {
 	search.get("/").want(t, http.StatusOK, "1 Kubernetes namespace, 1 platform namespace")
 	search.get("/console/targets/payments/production").want(t, http.StatusForbidden, "may not get DeploymentTarget")
 	search.get("/console/deployments/payments/fraud-scoring").want(t, http.StatusForbidden)
+	search.get("/console/workloads/search-indexing/Deployment/query-log").want(t, http.StatusOK, "0 of 2 ready")
+	for _, path := range []string{"payments-prod/FlinkDeployment/fraud-scoring", "web/FlinkDeployment/clickstream"} { // as if it did not exist
+		search.get("/console/workloads/"+path).want(t, http.StatusNotFound, "is not a Flink workload that runs, or you may not see it")
+		viewer.get("/console/workloads/"+path).want(t, http.StatusOK)
+	}
 	for _, path := range []string{"/", "/console/targets", "/console/workloads", "/console/denials", "/console/deployments", "/console/sessionclusters", "/console/targets/new"} {
 		if a := search.get(path); strings.Contains(a.body, "payments") || strings.Contains(a.body, "clickstream") {
 			t.Errorf("%s shows another platform namespace: %s", path, a.body)

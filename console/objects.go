@@ -16,6 +16,9 @@ import (
 // sections are the entries of the navigation, and the last segment of the paths, by kind.
 var sections = map[registry.Kind]string{registry.Deployment: "deployments", registry.SessionCluster: "sessionclusters"}
 
+// titles are the kinds in words.
+var titles = map[registry.Kind]string{registry.Deployment: "Deployment", registry.SessionCluster: "Session cluster"}
+
 // byRegistered sorts Deployments and SessionClusters by a column.
 var byRegistered = map[string]func(a, b entry) int{
 	"name":     func(a, b entry) int { return strings.Compare(a.name, b.name) },
@@ -29,7 +32,7 @@ var byRegistered = map[string]func(a, b entry) int{
 func (c *Console) objects(kind registry.Kind) handler {
 	return func(r *http.Request, u *user) (response, error) {
 		query := r.URL.Query()
-		m := page.Objects{Frame: c.frame(r, string(kind)+"s", sections[kind]), Kind: string(kind), Table: page.NewTable(page.Root+sections[kind], query, "name", "platform", "target", "modified", "created")}
+		m := page.Objects{Frame: c.frame(r, titles[kind]+"s", sections[kind]), Kind: string(kind), Table: page.NewTable(page.Root+sections[kind], query, "name", "platform", "target", "modified", "created").Listing(titles[kind], "Name or target")}
 		m.Topics = "targets workloads"
 		visible, err := u.visible(r.Context(), kind)
 		if err != nil {

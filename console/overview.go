@@ -37,6 +37,11 @@ func (c *Console) overview(r *http.Request, u *user) (response, error) {
 	platform, kubernetes := map[string]bool{}, map[string]bool{}
 	for _, t := range targets {
 		platform[t.platformNamespace], kubernetes[t.kubernetesNamespace] = true, true
+		if problem := c.notReady(t); problem != "" {
+			if m.NotReadyTotal++; m.NotReadyTotal <= shownAttention {
+				m.NotReady = append(m.NotReady, c.toTarget(t, nil))
+			}
+		}
 	}
 	m.PlatformNamespaces, m.TargetNamespaces = len(platform), len(kubernetes)
 	if c.Inventory == nil || c.Denials == nil {
@@ -84,7 +89,7 @@ func (c *Console) summarizeWorkloads(ctx context.Context, u *user) (*page.Worklo
 	slices.SortStableFunc(totals, func(a, b inventory.Total) int { return cmp.Compare(b.Requests.Memory, a.Requests.Memory) })
 	var usage []page.Usage
 	for _, t := range totals[:min(len(totals), shownUsage)] {
-		usage = append(usage, page.Usage{Total: t, Share: int(100 * t.Requests.Memory / max(totals[0].Requests.Memory, 1))})
+		usage = append(usage, page.Usage{Total: t, Share: int(t.Requests.Memory / max(totals[0].Requests.Memory/100, 1))})
 	}
 	return s, usage, nil
 }

@@ -31,7 +31,7 @@ var byTarget = map[string]func(a, b page.Target) int{
 
 func (c *Console) targets(r *http.Request, u *user) (response, error) {
 	query := r.URL.Query()
-	m := page.Targets{Frame: c.frame(r, "Targets", "targets"), Table: page.NewTable(page.Root+"targets", query, "name", "platform", "namespace", "workloads", "pods", "cpu", "memory", "created"), Cluster: c.Inventory != nil}
+	m := page.Targets{Frame: c.frame(r, "Targets", "targets"), Table: page.NewTable(page.Root+"targets", query, "name", "platform", "namespace", "workloads", "pods", "cpu", "memory", "created").Listing("target", "Name or namespace"), Cluster: c.Inventory != nil}
 	m.Topics = "targets workloads"
 	visible, err := u.visible(r.Context(), registry.DeploymentTarget)
 	if err != nil {
@@ -48,9 +48,11 @@ func (c *Console) targets(r *http.Request, u *user) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	rows := make([]page.Target, len(found))
-	for i, e := range found {
-		rows[i] = toTarget(e, totals)
+	rows := make([]page.Target, 0, len(found))
+	for _, e := range found {
+		if t := c.toTarget(e, totals); query.Get(page.ParamState) != "notready" || t.NotReady != "" {
+			rows = append(rows, t)
+		}
 	}
 	compare := byTarget[m.Sort]
 	slices.SortStableFunc(rows, func(a, b page.Target) int {
@@ -127,12 +129,24 @@ func (c *Console) usageByTarget(ctx context.Context, u *user, f inventory.Filter
 	return sums, nil
 }
 
-func toTarget(e entry, totals map[targetKey]inventory.Total) page.Target {
+func (c *Console) toTarget(e entry, totals map[targetKey]inventory.Total) page.Target {
 	t := totals[targetKey{e.platformNamespace, e.name}]
 	return page.Target{
 		PlatformNamespace: e.platformNamespace, Name: e.name, KubernetesNamespace: e.kubernetesNamespace, ID: e.id, Created: e.created,
-		Workloads: t.Workloads, Pods: t.Pods, PodsReady: t.PodsReady, Requests: t.Requests,
+		Workloads: t.Workloads, Pods: t.Pods, PodsReady: t.PodsReady, Requests: t.Requests, Use: t.Use, NotReady: c.notReady(e),
 	}
+}
+
+// notReady returns why Flink cannot run in the Kubernetes namespace of a target, with the remedy;
+// "" if it can, or that is unknown.
+func (c *Console) notReady(target entry) string {
+	if c.Readiness == nil {
+		return ""
+	}
+	if ready, ok := c.Readiness(target.platformNamespace, target.name, target.kubernetesNamespace); ok && !ready.Ready {
+		return ready.Message
+	}
+	return ""
 }
 
 // newTarget shows the form for a target. The query may prefill it.
@@ -213,7 +227,7 @@ func (c *Console) target(r *http.Request, u *user) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	m.Target = toTarget(e, totals)
+	m.Target = c.toTarget(e, totals)
 	query := r.URL.Query()
 	query.Del(paramDone)
 	m.Table = page.NewTable(m.URL(), query, workloadColumns...)

@@ -19,7 +19,7 @@ var workloadColumns = append([]string{"name"}, inventory.Sorts...)
 // workloads lists the workloads of the cluster.
 func (c *Console) workloads(r *http.Request, u *user) (response, error) {
 	query := r.URL.Query()
-	m := page.WorkloadsPage{Frame: c.frame(r, "Workloads", "workloads"), Table: page.NewTable(page.Root+"workloads", query, workloadColumns...), Cluster: c.Inventory != nil}
+	m := page.WorkloadsPage{Frame: c.frame(r, "Workloads", "workloads"), Table: page.NewTable(page.Root+"workloads", query, workloadColumns...).Listing("workload", "Name, id, state or flavor"), Cluster: c.Inventory != nil}
 	m.Topics = "workloads"
 	var err error
 	if m.Rows, m.Sum, err = c.workloadRows(r.Context(), u, &m.Table, inventory.Filter{
@@ -42,10 +42,10 @@ func (c *Console) workloads(r *http.Request, u *user) (response, error) {
 	return show("workloads", m)
 }
 
-// workloadRows returns the rows of a table of workloads, and the requests of all that the filter
+// workloadRows returns the rows of a table of workloads, and the sum of all that the filter
 // selects. Without a cluster there are none.
-func (c *Console) workloadRows(ctx context.Context, u *user, t *page.Table, f inventory.Filter) ([]page.Workload, inventory.Resources, error) {
-	var sum inventory.Resources
+func (c *Console) workloadRows(ctx context.Context, u *user, t *page.Table, f inventory.Filter) ([]page.Workload, inventory.Total, error) {
+	var sum inventory.Total
 	if c.Inventory == nil {
 		page.Cut(t, []page.Workload(nil), pageSize)
 		return nil, sum, nil
@@ -59,8 +59,8 @@ func (c *Console) workloadRows(ctx context.Context, u *user, t *page.Table, f in
 	if err != nil {
 		return nil, sum, err
 	}
-	for _, w := range found.Items {
-		sum = sum.Plus(w.Requests)
+	for i := range found.Items {
+		sum.Add(found.Items[i])
 	}
 	var rows []page.Workload
 	for _, w := range page.Cut(t, found.Items, pageSize) {
@@ -78,7 +78,7 @@ var periods = []string{"1h", "24h", "168h"}
 // denials lists the denials, the newest first.
 func (c *Console) denials(r *http.Request, u *user) (response, error) {
 	query := r.URL.Query()
-	m := page.DenialsPage{Frame: c.frame(r, "Denials", "denials"), Table: page.NewTable(page.Root+"denials", query, "last"), Reasons: reasons, Cluster: c.Denials != nil}
+	m := page.DenialsPage{Frame: c.frame(r, "Denials", "denials"), Table: page.NewTable(page.Root+"denials", query, "last").Listing("denial", "User, object or message"), Reasons: reasons, Cluster: c.Denials != nil}
 	m.Topics = "denials"
 	if c.Denials == nil {
 		return show("denials", m)

@@ -14,6 +14,8 @@ import (
 type Overview struct {
 	Frame
 	Targets, TargetNamespaces, PlatformNamespaces int
+	NotReady                                      []Target // some of those in which Flink cannot run
+	NotReadyTotal                                 int
 	Workloads                                     *WorkloadSummary // nil without a cluster
 	Denials                                       *DenialSummary   // nil without a cluster
 	Usage                                         []Usage          // the platform namespaces with the largest requests
@@ -37,6 +39,18 @@ type DenialSummary struct {
 	Users   int
 	Reasons []Count // the most frequent first
 	Latest  []Denial
+}
+
+// Unhealthy is the number of the misplaced and mislabeled.
+func (s WorkloadSummary) Unhealthy() int { return s.Misplaced + s.Mislabeled }
+
+// Problems is the number of targets and workloads that need attention.
+func (m Overview) Problems() int {
+	n := m.NotReadyTotal
+	if m.Workloads != nil {
+		n += m.Workloads.Unhealthy()
+	}
+	return n
 }
 
 // Count is a number of things by name.
@@ -89,6 +103,8 @@ type Target struct {
 	Created                                          time.Time
 	Workloads, Pods, PodsReady                       int
 	Requests                                         inventory.Resources
+	Use                                              *inventory.Resources // nil: unknown
+	NotReady                                         string               // why Flink cannot run there, with the remedy; empty: it can, or that is unknown
 }
 
 // URL is the path of the page of the target.
@@ -100,8 +116,11 @@ func (t Target) WorkloadsURL() string {
 }
 
 func objectURL(collection, platformNamespace, name string) string {
-	return Root + collection + "/" + url.PathEscape(platformNamespace) + "/" + url.PathEscape(name)
+	return Root + collection + "/" + escape(platformNamespace) + "/" + escape(name)
 }
+
+// escape returns a text as one segment of a path.
+func escape(segment string) string { return url.PathEscape(segment) }
 
 // Targets is the model of the page targets.
 type Targets struct {
@@ -172,8 +191,8 @@ func (w Workload) RegisteredURL() string {
 // RegisterURL is the path of the form that registers a target for its namespace.
 func (w Workload) RegisterURL() string { return registerURL(w.PlatformNamespace, w.Namespace) }
 
-// Title is the name of its Deployment or SessionCluster, else of its owner.
-func (w Workload) Title() string {
+// DisplayName is the name of its Deployment or SessionCluster, else of its owner.
+func (w Workload) DisplayName() string {
 	if w.Name != "" {
 		return w.Name
 	}
@@ -212,7 +231,7 @@ type WorkloadsPage struct {
 	Scopes  []string
 	Synced  bool
 	Cluster bool
-	Sum     inventory.Resources // of all rows of the table
+	Sum     inventory.Total // of all rows of the table
 }
 
 // Denial is one or more equal denials.

@@ -79,7 +79,7 @@ func TestRenderUnknownPage(t *testing.T) {
 	if err := p.Render(&strings.Builder{}, "nothing", nil); err == nil {
 		t.Error("rendered")
 	}
-	if names := p.Names(); len(names) != 12 {
+	if names := p.Names(); len(names) != 13 {
 		t.Errorf("pages %v", names)
 	}
 }

@@ -11,6 +11,7 @@ import (
 // Table is a page of a sorted and filtered list. Its links keep the filter and the order.
 type Table struct {
 	Path       string
+	Noun, Hint string     // of a page that lists things: what it lists, and what its search matches
 	Query      url.Values // of the request
 	Sort       string     // the column to sort by
 	Descending bool
@@ -111,14 +112,21 @@ func (t Table) Next() string {
 	return t.with(ParamPage, strconv.Itoa(t.Page+1))
 }
 
-// Filtered reports whether the query has a filter.
+// Filtered reports whether the query has a filter: a parameter that is neither the order nor the
+// page.
 func (t Table) Filtered() bool {
-	for _, parameter := range []string{ParamText, ParamSpace, ParamOwner, ParamState} {
-		if t.Query.Get(parameter) != "" {
+	for parameter := range t.Query {
+		if parameter != ParamSort && parameter != ParamPage && t.Query.Get(parameter) != "" {
 			return true
 		}
 	}
 	return false
+}
+
+// Listing returns t for a page that lists things with a name, and whose search matches hint.
+func (t Table) Listing(noun, hint string) Table {
+	t.Noun, t.Hint = noun, hint
+	return t
 }
 
 // Value returns a parameter of the query.

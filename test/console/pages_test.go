@@ -56,6 +56,7 @@ func pages() []shown {
 		{"target", "/console/targets/payments/production", nil},
 		{"delete-target", "/console/targets/payments/production/delete", nil},
 		{"workloads", "/console/workloads", nil},
+		{"workload", "/console/workloads/analytics/Deployment/rollup", []action{chromedp.Click(chromedp.CSS(`summary`))}},
 		{"denials", "/console/denials", []action{chromedp.Click(chromedp.CSS(`summary`))}},
 		{"deployments", "/console/deployments", nil},
 		{"deployment", "/console/deployments/payments/fraud-scoring", nil},

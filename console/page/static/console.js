@@ -5,6 +5,8 @@ const announcement = document.getElementById('announcement');
 const indicator = document.getElementById('live');
 let fetching = null; // the request in flight
 let stale = false; // a change arrived while the page was hidden, in use or being fetched
+let source = null; // of changes
+let ended = false; // the object of the page was deleted
 const shown = new WeakMap(); // the HTML of each region, as the server sent it
 
 // keyOf identifies an element within its region across versions of the page.
@@ -53,8 +55,9 @@ async function update(address) {
   try {
     const response = await fetch(address, { headers: { Accept: 'text/html' }, signal: request.signal });
     if (response.redirected && new URL(response.url).pathname === '/console/login') { location.reload(); return; }
-    if (!response.ok) { connected(false); stale = true; return; }
+    if (!response.ok && response.status !== 404) { connected(false); stale = true; return; }
     const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
+    if (response.status === 404) { gone(fresh); return; }
     for (const region of document.querySelectorAll('[data-live]')) {
       const counterpart = fresh.getElementById(region.id);
       if (counterpart) replace(region, document.adoptNode(counterpart));
@@ -66,7 +69,18 @@ async function update(address) {
   }
 }
 
+// gone shows that the object of this page was deleted, which ends the updates.
+function gone(fresh) {
+  ended = true;
+  source?.close();
+  if (indicator) indicator.hidden = true;
+  document.title = fresh.title;
+  document.getElementById('main').replaceChildren(...document.adoptNode(fresh.getElementById('main')).childNodes);
+  announcement.textContent = fresh.querySelector('h1').textContent;
+}
+
 async function refresh() {
+  if (ended) return;
   if (document.hidden || selecting() || fetching) { stale = true; return; }
   stale = false;
   await update(location.href);
@@ -74,16 +88,15 @@ async function refresh() {
 
 function connected(up) {
   if (!indicator) return;
-  indicator.hidden = false;
+  indicator.hidden = ended;
   indicator.textContent = up ? 'Live' : 'Reconnecting';
   indicator.classList.toggle('off', !up);
 }
 
 // follow listens for changes while the page is visible: browsers open few connections to a host.
 function follow(topics) {
-  let source = null;
   const listen = () => {
-    if (document.hidden) { source?.close(); source = null; return; }
+    if (document.hidden || ended) { source?.close(); source = null; return; }
     if (source) return;
     source = new EventSource('/console/events?topics=' + encodeURIComponent(topics));
     source.addEventListener('open', () => { connected(true); refresh(); }); // for what changed before

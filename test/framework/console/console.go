@@ -99,7 +99,8 @@ func Start(t testing.TB, o Options) *Server {
 		s.Inventory, s.Denials = inventory.New(), denials.NewHistory("drey-0", func() {})
 		s.Denials.SetClock(func() time.Time { return Now })
 		s.Inventory.SetSynced()
-		options.Inventory, options.Denials = s.Inventory, s.Denials
+		s.Inventory.SetPods(samplePods)
+		options.Inventory, options.Denials, options.Readiness = s.Inventory, s.Denials, readiness
 	}
 	if o.Auth {
 		options.Now = nil // of sessions
@@ -127,6 +128,14 @@ func Start(t testing.TB, o Options) *Server {
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(closing) })
 	return s
+}
+
+// readiness has the sample target sandbox without its Kubernetes namespace.
+func readiness(_, target, kubernetesNamespace string) (registry.Readiness, bool) {
+	if target == "sandbox" {
+		return registry.Readiness{Reason: "NamespaceMissing", Message: fmt.Sprintf("Kubernetes namespace %q does not exist: kubectl create namespace %[1]s", kubernetesNamespace)}, true
+	}
+	return registry.Readiness{Ready: true, Reason: "Registered"}, true
 }
 
 // Token returns an API token with a role, in a platform namespace or in [registry.Everywhere].

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func application(name, flavor, state string, pods, ready int, milliCPU, mebibyte
 		Owner: inventory.Owner{Kind: "FlinkDeployment", Name: name}, Flavor: flavor, Mode: "application", State: state, Kind: "Deployment", Name: name,
 		JobID: fmt.Sprintf("7a0c0e1d-2b3a-4958-8776-%012x", len(name)*7919+pods), Pods: pods, PodsReady: ready,
 		Requests: inventory.Resources{MilliCPU: milliCPU, Memory: mebibytes << 20}, Since: Now.Add(-age),
+		Use: &inventory.Resources{MilliCPU: milliCPU * 3 / 8, Memory: mebibytes << 20 * 5 / 8},
 	}
 	if flavor != "native" {
 		w.Owner.Kind = "Deployment"
@@ -59,6 +61,38 @@ var samples = []sample{
 	}},
 }
 
+// samplePods returns the pods of a workload: the first are ready, and those after the first lack
+// the missing labels.
+func samplePods(w inventory.Workload) (all []inventory.Pod) {
+	id, name := "deploymentId", "deploymentName"
+	if w.Kind == string(registry.SessionCluster) {
+		id, name = "sessionClusterId", "sessionClusterName"
+	}
+	for i := range w.Pods {
+		p := inventory.Pod{
+			Name: fmt.Sprintf("%s-taskmanager-1-%d", w.Owner.Name, i), Role: "taskmanager", Ready: i < w.PodsReady, Since: w.Since.Add(time.Duration(i) * time.Minute),
+			Requests: inventory.Resources{MilliCPU: w.Requests.MilliCPU / int64(w.Pods), Memory: w.Requests.Memory / int64(w.Pods)},
+			Labels:   map[string]string{"vvpNamespace": w.PlatformNamespace, id: w.ID, name: w.Name, "jobId": w.JobID},
+		}
+		if w.Use != nil {
+			p.Use = &inventory.Resources{MilliCPU: w.Use.MilliCPU / int64(w.Pods), Memory: w.Use.Memory / int64(w.Pods)}
+		}
+		if i == 0 {
+			p.Name, p.Role = w.Owner.Name+"-6d5f8b7c9-x2k4v", "jobmanager"
+		} else {
+			p.MissingLabels = w.MissingLabels
+			for _, key := range w.MissingLabels {
+				delete(p.Labels, key)
+			}
+		}
+		if i > 0 && slices.Contains(w.ConflictingLabels, "vvpNamespace") {
+			p.Labels["vvpNamespace"] = "search"
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
 // fill stores the sample data.
 func (s *Server) fill(t testing.TB, cluster bool) {
 	t.Helper()
@@ -94,7 +128,7 @@ func (s *Server) fill(t testing.TB, cluster bool) {
 		{User: "system:serviceaccount:ci:deployer", Groups: []string{"system:serviceaccounts"}, Kind: "Deployment", Namespace: "sandbox", Name: "top-speed", Operation: "CREATE", Reason: "NoDeploymentTarget", Mode: "enforce", Count: 12},
 		{User: "jonas@example.com", Kind: "Pod", Namespace: "payments-prod", Name: "ledger-sync-taskmanager-1-4", Operation: "UPDATE", Reason: "LabelImmutable", Mode: "enforce", PlatformNamespace: "payments", Count: 1,
 			Message: `the labels that identify a Flink pod are immutable, and this update of pod "ledger-sync-taskmanager-1-4" in namespace "payments-prod" changes deploymentName from "ledger-sync" to "ledger". Keep the labels or, to get new ones, have its controller replace the pod`, Remedy: "kubectl delete pod ledger-sync-taskmanager-1-4 -n payments-prod"},
-		{User: "ines@example.com", Kind: "Deployment", Namespace: "analytics", Name: "adhoc-jobmanager", Operation: "CREATE", Reason: "LabelConflict", Mode: "warn", PlatformNamespace: "analytics", Count: 2,
+		{User: "ines@example.com", Kind: "Deployment", Namespace: "analytics", Name: "rollup", Operation: "CREATE", Reason: "LabelConflict", Mode: "warn", PlatformNamespace: "analytics", Count: 2,
 			Message: `in namespace "analytics" the label vvpNamespace is "search", and that platform namespace has no DeploymentTarget for the namespace: only analytics has one. Remove the label, and drey sets it`, Remedy: "kubectl label --local -f FILE vvpNamespace- -o yaml | kubectl apply -n analytics -f -"},
 	} {
 		if d.Message == "" {
