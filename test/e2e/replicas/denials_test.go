@@ -1,8 +1,12 @@
 package replicas
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"html"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,9 +37,9 @@ spec:
         env: [{name: DB_PASSWORD, value: hunter2}]
 `
 
-// TestDenialsOfReplicas: within two seconds, a denial by kubectl is listed by each replica, by
-// the command line and by the plugin, and is an event, with the name of the user. It survives
-// the replacement of each replica.
+// TestDenialsOfReplicas: within two seconds, a denial by kubectl is listed by each replica and on
+// its console, whose open pages update, by the command line and by the plugin, and is an
+// event, with the name of the user. It survives the replacement of each replica.
 func TestDenialsOfReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -55,6 +59,10 @@ func TestDenialsOfReplicas(t *testing.T) {
 		}
 		return nil
 	})
+	var changed []<-chan time.Time // of open pages
+	for _, r := range w.replicas {
+		changed = append(changed, consoleChange(t, r.REST))
+	}
 	out, err := w.RunKubectl(t, deniedDeployment, "create", "-n", namespace, "--as", "carol", "--as-group", "developers", "-f", "-")
 	start := time.Now()
 	if err == nil || !strings.Contains(out, "has no DeploymentTarget") {
@@ -63,6 +71,24 @@ func TestDenialsOfReplicas(t *testing.T) {
 	for i, r := range w.replicas {
 		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
 		t.Logf("replica %d lists it after %s", i, time.Since(start).Round(time.Millisecond))
+		status, page := browse(t, r.REST+"/console/denials?ns="+namespace)
+		for _, want := range []string{"<strong>Deployment/orders</strong>", "NoDeploymentTarget · carol", "developers", "kubectl apply -f -"} {
+			if status != http.StatusOK || !strings.Contains(page, want) {
+				t.Errorf("the console of replica %d: %d, no %q in %s", i, status, want, page)
+			}
+		}
+		if _, page := browse(t, r.REST+"/"); !strings.Contains(page, "NoDeploymentTarget · carol") {
+			t.Errorf("the overview of replica %d: %s", i, page)
+		}
+		select {
+		case at := <-changed[i]:
+			t.Logf("open pages of replica %d update after %s", i, at.Sub(start).Round(time.Millisecond))
+		case <-time.After(2 * time.Second):
+			t.Errorf("open pages of replica %d do not update", i)
+		}
+		if status, page := browse(t, r.REST+"/console/workloads/"+deployed+"/Deployment/orders"); status != http.StatusOK || !strings.Contains(page, "/console/targets/"+deployed+"/prod") {
+			t.Errorf("the page of a workload of replica %d: %d %s", i, status, page)
+		}
 	}
 	eventually.OK(t, 2*time.Second, func() error {
 		events, err := w.client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Namespace,reason=NoDeploymentTarget"})
@@ -162,6 +188,58 @@ func hasDenial(t *testing.T, url, namespace, user string, least int) error {
 		}
 	}
 	return fmt.Errorf("no denial of %s: %s", user, text)
+}
+
+// browse returns the status and the HTML of a page of the console.
+func browse(t *testing.T, url string) (int, string) {
+	t.Helper()
+	response := openPage(t, url, "text/html")
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, html.UnescapeString(string(text))
+}
+
+func openPage(t *testing.T, url, accept string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", accept)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+// consoleChange follows the denials as an open page of a console does. The channel has the time of
+// the first change.
+func consoleChange(t *testing.T, url string) <-chan time.Time {
+	t.Helper()
+	response := openPage(t, url+"/console/events?topics=denials", "text/event-stream")
+	lines := bufio.NewReader(response.Body)
+	if line, err := lines.ReadString('\n'); err != nil || line != "retry: 2000\n" { // it has subscribed
+		t.Fatalf("%q, %v", line, err)
+	}
+	first := make(chan time.Time, 1)
+	go func() {
+		defer response.Body.Close()
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if line == "event: change\n" {
+				first <- time.Now()
+				return
+			}
+		}
+	}()
+	return first
 }
 
 // hasReport returns an error unless the report of a namespace has a result with a rule, an object
