@@ -15,6 +15,7 @@ import (
 	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/cmd/drey/cli/objects"
 	"drey.dev/drey/cmd/drey/cli/observe"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/cmd/drey/cli/stores"
 	"drey.dev/drey/cmd/drey/cli/verdicts"
 	"drey.dev/drey/cmd/drey/server"
@@ -30,6 +31,7 @@ func New(build rest.Build) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	})
+	output.BindColor(root)
 	if kubectl.IsPlugin() {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl drey"}
 	}

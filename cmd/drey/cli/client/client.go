@@ -26,6 +26,7 @@ import (
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/registry"
 )
 
@@ -41,6 +42,7 @@ type Client struct {
 	Kubectl           kubectl.Cluster
 	cluster           *http.Client        // of serverCluster; nil before the first request
 	warnings          rest.WarningHandler // nil: warnings of the server are not printed
+	notes             *output.Screen      // standard error; nil before BindRun's hook
 	RESTOnly          bool                // the registry in the cluster does not have what the command is for
 	verbose           bool
 	Automatic         bool  // Choose chose the server
@@ -62,14 +64,19 @@ func (c *Client) Choose(notes io.Writer) {
 	if !c.verbose {
 		return
 	}
-	registry := c.Server
-	if c.Server == InCluster {
-		registry = "the cluster of kubectl's context"
-		if config, err := c.Kubectl.Config(); err == nil {
-			registry = "the cluster at " + config.Host
-		}
+	fmt.Fprintf(notes, "Registry: %s\n", c.RegistryName())
+}
+
+// RegistryName returns the URL of the server, or the cluster with the registry.
+func (c *Client) RegistryName() string {
+	if c.Server != InCluster {
+		return c.Server
 	}
-	fmt.Fprintf(notes, "Registry: %s\n", registry)
+	config, err := c.Kubectl.Config()
+	if err != nil {
+		return "the cluster of kubectl's context"
+	}
+	return "the cluster at " + config.Host
 }
 
 // Bind adds the flags of the server and of the platform namespace to a command.
@@ -85,8 +92,9 @@ func (c *Client) Bind(cmd *cobra.Command) {
 // BindRun makes a command and its subcommands choose the server, and print its warnings.
 func (c *Client) BindRun(cmd *cobra.Command) {
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		c.Choose(cmd.ErrOrStderr())
-		c.warnings = rest.NewWarningWriter(cmd.ErrOrStderr(), rest.WarningWriterOptions{Deduplicate: true})
+		c.notes = output.Stderr(cmd)
+		c.Choose(c.notes)
+		c.warnings = rest.NewWarningWriter(c.notes, rest.WarningWriterOptions{Deduplicate: true})
 		if c.namespace != "" && c.Server != InCluster {
 			return command.WithCode(command.ExitUsage, fmt.Errorf("-n is a Kubernetes namespace, and the server at %s has platform namespaces: use --platform-namespace %s", c.Server, c.namespace))
 		}
@@ -158,6 +166,8 @@ const RequestTimeout = 30 * time.Second
 func (c *Client) Do(ctx context.Context, method, path string, body []byte) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
 	defer cancel()
+	stop := c.notes.Progress("Waiting for " + c.RegistryName())
+	defer stop()
 	response, err := c.Send(ctx, method, path, body)
 	if err != nil {
 		return nil, 0, err
@@ -167,6 +177,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) ([]by
 	if err != nil {
 		return nil, 0, command.WithCode(command.ExitUnavailable, err)
 	}
+	stop()
 	c.warn(response.Header)
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, response.StatusCode, ResponseError(response, answer)

@@ -2,25 +2,25 @@ package installation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
+
+	"drey.dev/drey/cmd/drey/cli/output"
 
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
-	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
 )
 
 func newDoctorCommand(version string) *cobra.Command {
 	var kubectl kubectl.Cluster
-	var namespace, format string
+	var namespace string
+	var format output.Format
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Diagnose an installation, and print the fixes",
@@ -33,21 +33,20 @@ registered by URL, is checked too. Nothing is changed.
 The exit code is 1 if a check fails.`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return command.WithCode(command.ExitUsage, fmt.Errorf("-o is %q: use table or json", format))
-			}
 			config, err := kubectl.Config()
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
+			stop := output.Stderr(cmd).Progress("Reading the cluster at " + config.Host)
 			facts, err := examine(ctx, config, namespace, version)
+			stop()
 			if err != nil {
 				return err
 			}
 			found := doctor.Diagnose(facts)
-			if err := printFindings(cmd.OutOrStdout(), format, found); err != nil {
+			if err := printFindings(output.Stdout(cmd), format, found); err != nil {
 				return err
 			}
 			failed := 0
@@ -65,30 +64,28 @@ The exit code is 1 if a check fails.`,
 	f := cmd.Flags()
 	kubectl.Bind(f)
 	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
-	f.StringVarP(&format, "output", "o", "table", "table or json")
+	format.Bind(cmd, output.Table, output.JSON)
 	return cmd
 }
 
-func printFindings(out io.Writer, format string, found []doctor.Finding) error {
-	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(map[string]any{"findings": found})
+func printFindings(out io.Writer, format output.Format, found []doctor.Finding) error {
+	if format == output.JSON {
+		return output.PrintJSON(out, map[string]any{"findings": found})
 	}
-	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	list := output.NewList(out, "")
 	fixes := map[string]bool{}
 	for _, f := range grouped(found) {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Level, f.Check, manifest.Printable(f.Message))
+		list.Row(string(f.Level), f.Check, f.Message)
 		switch {
 		case f.Fix == "":
 		case fixes[f.Fix]:
-			fmt.Fprintln(table, "\t\t-> the same fix")
+			list.Row("", "", "-> the same fix")
 		default:
 			fixes[f.Fix] = true
-			fmt.Fprintf(table, "\t\t-> %s\n", manifest.Printable(f.Fix))
+			list.Row("", "", "-> "+f.Fix)
 		}
 	}
-	return table.Flush()
+	return list.Flush()
 }
 
 // grouped joins the findings of several checks with the same message and fix.

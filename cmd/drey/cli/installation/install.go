@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"drey.dev/drey/cmd/drey/cli/output"
+
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/cli/command"
@@ -82,9 +84,9 @@ objects.`,
 				return command.WithCode(command.ExitUsage, err)
 			}
 			if w.print {
-				return printStages(cmd.OutOrStdout(), stages)
+				return printStages(output.Stdout(cmd), stages)
 			}
-			r, err := w.rollout(cmd.OutOrStdout())
+			r, err := w.rollout(output.Stdout(cmd))
 			if err != nil {
 				return err
 			}
@@ -101,7 +103,7 @@ objects.`,
 			if err := r.Apply(ctx, stages); err != nil || w.dryRun {
 				return err
 			}
-			return printNextStep(cmd.OutOrStdout(), o)
+			return printNextStep(output.Stdout(cmd), o)
 		},
 	}
 	w.bind(cmd, "print the manifests instead of applying them")
@@ -196,9 +198,9 @@ of the cluster are removed too: stop it first.`,
 				return command.WithCode(command.ExitUsage, errors.New("--admission-only and --purge exclude each other: give one of them"))
 			}
 			if w.print {
-				return printRemoval(cmd.OutOrStdout(), removal)
+				return printRemoval(output.Stdout(cmd), removal)
 			}
-			r, err := w.rollout(cmd.OutOrStdout())
+			r, err := w.rollout(output.Stdout(cmd))
 			if err != nil {
 				return err
 			}
@@ -211,7 +213,7 @@ of the cluster are removed too: stop it first.`,
 			}
 			found, err := r.Remove(ctx, removal)
 			if err == nil && !found {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "nothing to remove: drey is not installed in namespace %s; another namespace: -n\n", removal.Namespace)
+				_, err = fmt.Fprintf(output.Stdout(cmd), "nothing to remove: drey is not installed in namespace %s; another namespace: -n\n", removal.Namespace)
 			}
 			return err
 		},
@@ -244,7 +246,7 @@ func confirmPurge(ctx context.Context, cmd *cobra.Command, kubectl kubectl.Clust
 		}
 		what = fmt.Sprintf("%d DeploymentTargets, %d Deployments and %d SessionClusters of the registry, and %s", count[registry.DeploymentTarget], count[registry.Deployment], count[registry.SessionCluster], what)
 	}
-	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "--purge deletes %s. This cannot be undone. Type yes to continue: ", what); err != nil {
+	if _, err := fmt.Fprintf(output.Stdout(cmd), "--purge deletes %s. This cannot be undone. Type yes to continue: ", what); err != nil {
 		return err
 	}
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')

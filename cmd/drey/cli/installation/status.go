@@ -7,22 +7,23 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
 	"time"
+
+	"drey.dev/drey/cmd/drey/cli/output"
 
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/cli/client"
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
-	"drey.dev/drey/cmd/drey/cli/manifest"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
 )
 
 func newStatusCommand() *cobra.Command {
 	var c client.Client
-	var namespace, format string
+	var namespace string
+	var format output.Format
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Print whether drey is ready, its version and what is denied",
@@ -32,23 +33,20 @@ finds it, else the version of the server at a URL, if it answers.
 The exit code is 0 if drey is ready, 5 if it is not, and 3 if it is not installed.`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return command.WithCode(command.ExitUsage, fmt.Errorf("-o is %q: use table or json", format))
-			}
 			if c.Server == client.InCluster {
-				return printClusterStatus(cmd.Context(), cmd.OutOrStdout(), c.Kubectl, namespace, format)
+				return printClusterStatus(cmd, c.Kubectl, namespace, format)
 			}
 			answer, _, err := c.Do(cmd.Context(), "GET", "/api/v1/status/system-info", nil)
 			if err != nil {
 				return err
 			}
-			return printServerStatus(cmd.OutOrStdout(), c.Server, answer, format)
+			return printServerStatus(output.Stdout(cmd), c.Server, answer, format)
 		},
 	}
 	c.BindServer(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "with --server "+client.InCluster+": drey's own namespace")
-	f.StringVarP(&format, "output", "o", "table", "table or json")
+	format.Bind(cmd, output.Table, output.JSON)
 	return cmd
 }
 
@@ -95,19 +93,21 @@ func statusOf(f doctor.Facts) clusterStatus {
 	return s
 }
 
-func printClusterStatus(ctx context.Context, out io.Writer, kubectl kubectl.Cluster, namespace, format string) error {
+func printClusterStatus(cmd *cobra.Command, kubectl kubectl.Cluster, namespace string, format output.Format) error {
 	config, err := kubectl.Config()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 	defer cancel()
+	stop := output.Stderr(cmd).Progress("Reading the cluster at " + config.Host)
 	facts, err := examine(ctx, config, namespace, "dev")
+	stop()
 	if err != nil {
 		return err
 	}
 	s := statusOf(facts)
-	if err := s.print(out, format); err != nil {
+	if err := s.print(output.Stdout(cmd), format); err != nil {
 		return err
 	}
 	switch {
@@ -119,19 +119,17 @@ func printClusterStatus(ctx context.Context, out io.Writer, kubectl kubectl.Clus
 	return nil
 }
 
-func (s clusterStatus) print(out io.Writer, format string) error {
-	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(s)
+func (s clusterStatus) print(out io.Writer, format output.Format) error {
+	if format == output.JSON {
+		return output.PrintJSON(out, s)
 	}
 	if !s.Installed {
 		return nil
 	}
-	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	list := output.NewList(out, "")
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(table, "%s\t%s\n", name, manifest.Printable(value))
+			list.Row(name, value)
 		}
 	}
 	if s.URL != "" {
@@ -149,27 +147,25 @@ func (s clusterStatus) print(out io.Writer, format string) error {
 	for _, p := range s.Problems {
 		row("problem", p)
 	}
-	return table.Flush()
+	return list.Flush()
 }
 
 // printServerStatus prints the fields of system-info.
-func printServerStatus(out io.Writer, server string, answer []byte, format string) error {
+func printServerStatus(out io.Writer, server string, answer []byte, format output.Format) error {
 	fields := map[string]any{}
 	if err := json.Unmarshal(answer, &fields); err != nil {
 		return fmt.Errorf("%s is not the REST API of drey: system-info is no JSON object: %w", server, err)
 	}
-	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(fields)
+	if format == output.JSON {
+		return output.PrintJSON(out, fields)
 	}
-	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(table, "server\t%s\n", server)
+	list := output.NewList(out, "")
+	list.Row("server", server)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch fields[name].(type) {
 		case string, bool, float64:
-			fmt.Fprintf(table, "%s\t%s\n", name, manifest.Printable(fmt.Sprint(fields[name])))
+			list.Row(name, fmt.Sprint(fields[name]))
 		}
 	}
-	return table.Flush()
+	return list.Flush()
 }

@@ -17,15 +17,12 @@ import (
 // newVersionCommand prints the versions of the program and of the server, as kubectl version.
 func newVersionCommand(build rest.Build) *cobra.Command {
 	c := client.Client{RESTOnly: true}
-	var format string
+	var format output.Format
 	var clientOnly bool
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the versions of this program and of the server", Args: command.Args(cobra.NoArgs),
 		Example: "  drey version --client -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := output.CheckFormat(format, "text", "json"); err != nil {
-				return err
-			}
 			v := versions{Client: versionOf{build.Version, build.Commit, build.Time, runtime.GOOS + "/" + runtime.GOARCH}}
 			var err error
 			if !clientOnly {
@@ -37,7 +34,7 @@ func newVersionCommand(build rest.Build) *cobra.Command {
 	c.BindServer(cmd)
 	c.BindRun(cmd)
 	cmd.Flags().BoolVar(&clientOnly, "client", false, "the version of this program alone")
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	format.Bind(cmd, output.Text, output.JSON)
 	return cmd
 }
 
@@ -78,17 +75,13 @@ func serverVersion(c *client.Client, cmd *cobra.Command) (*versionOf, error) {
 	return &versionOf{Version: r.DreyVersion, Commit: r.CommitShaLong, Time: r.BuildTime}, nil
 }
 
-func (v versions) print(cmd *cobra.Command, format string) error {
-	if format == "json" {
-		text, err := json.MarshalIndent(v, "", "  ")
-		if err == nil {
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), string(text))
-		}
-		return err
+func (v versions) print(cmd *cobra.Command, format output.Format) error {
+	if format == output.JSON {
+		return output.PrintJSON(cmd.OutOrStdout(), v)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "Client: %s\n", v.Client)
+	fmt.Fprintf(output.Stdout(cmd), "Client: %s\n", v.Client)
 	if v.Server != nil {
-		fmt.Fprintf(cmd.OutOrStdout(), "Server: %s\n", *v.Server)
+		fmt.Fprintf(output.Stdout(cmd), "Server: %s\n", *v.Server)
 	}
 	return nil
 }

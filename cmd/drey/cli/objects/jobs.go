@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,8 +51,8 @@ func newJobGet(c *client.Client, use string, args cobra.PositionalArgs) *cobra.C
 			if err != nil {
 				return err
 			}
-			if format == "json" || format == "yaml" {
-				return format.PrintDocument(cmd.OutOrStdout(), answer)
+			if format.IsDocument() {
+				return format.PrintDocument(output.Stdout(cmd), answer)
 			}
 			var list struct {
 				job
@@ -65,30 +64,29 @@ func newJobGet(c *client.Client, use string, args cobra.PositionalArgs) *cobra.C
 			if len(ids) == 1 {
 				list.Items = []job{list.job}
 			}
-			if len(list.Items) == 0 && format != "name" {
+			if len(list.Items) == 0 && format != output.Name {
 				fmt.Fprintf(cmd.ErrOrStderr(), "No jobs in platform namespace %s.\n", c.Platform())
 				return nil
 			}
 			return printJobs(cmd, format, list.Items)
 		},
 	}
-	format.Bind(cmd)
+	format.Bind(cmd, output.Table, output.JSON, output.YAML, output.Name)
 	cmd.Flags().StringVar(&deployment, "deployment-id", "", "jobs of this Deployment alone")
 	return cmd
 }
 
 func printJobs(cmd *cobra.Command, format output.Format, jobs []job) error {
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
-	if format != "name" {
-		fmt.Fprintln(table, "ID\tDEPLOYMENT\tAGE")
-	}
+	table := output.NewTable(output.Stdout(cmd), "ID", "DEPLOYMENT", "AGE")
 	for _, j := range jobs {
-		if format == "name" {
-			fmt.Fprintf(table, "job/%s\n", manifest.Printable(j.Metadata.ID))
+		if format == output.Name {
+			fmt.Fprintf(cmd.OutOrStdout(), "job/%s\n", manifest.Printable(j.Metadata.ID))
 			continue
 		}
-		deployment := cmp.Or(j.Spec.DeploymentName, cmp.Or(j.Spec.DeploymentID, "-"))
-		fmt.Fprintf(table, "%s\t%s\t%s\n", manifest.Printable(j.Metadata.ID), manifest.Printable(deployment), output.Age(j.Metadata.CreatedAt, time.Now()))
+		table.Row(j.Metadata.ID, cmp.Or(j.Spec.DeploymentName, j.Spec.DeploymentID), output.Age(j.Metadata.CreatedAt, time.Now()))
+	}
+	if format == output.Name {
+		return nil
 	}
 	return table.Flush()
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,8 +52,8 @@ func newNamespaceGet(c *client.Client, use string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if format == "json" || format == "yaml" {
-				return format.PrintDocument(cmd.OutOrStdout(), answer)
+			if format.IsDocument() {
+				return format.PrintDocument(output.Stdout(cmd), answer)
 			}
 			var list struct {
 				Namespaces []platformNamespace `json:"namespaces"`
@@ -71,22 +71,22 @@ func newNamespaceGet(c *client.Client, use string) *cobra.Command {
 	if use == "list" {
 		cmd.Args = command.Args(cobra.NoArgs)
 	}
-	format.Bind(cmd)
+	format.Bind(cmd, output.Table, output.JSON, output.YAML, output.Name)
 	return cmd
 }
 
 func printNamespaces(cmd *cobra.Command, format output.Format, all []platformNamespace) error {
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
-	if format != "name" {
-		fmt.Fprintln(table, "NAME\tROLE BINDINGS\tAGE")
-	}
+	table := output.NewTable(output.Stdout(cmd), "NAME", "ROLE BINDINGS", "AGE")
 	for _, n := range all {
 		name := strings.TrimPrefix(n.Name, "namespaces/")
-		if format == "name" {
-			fmt.Fprintf(table, "namespace/%s\n", name)
+		if format == output.Name {
+			fmt.Fprintf(cmd.OutOrStdout(), "namespace/%s\n", name)
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\n", name, len(n.RoleBindings), output.Age(n.CreateTime, time.Now()))
+		table.Row(name, strconv.Itoa(len(n.RoleBindings)), output.Age(n.CreateTime, time.Now()))
+	}
+	if format == output.Name {
+		return nil
 	}
 	return table.Flush()
 }
@@ -102,7 +102,7 @@ func newNamespaceCreate(c *client.Client) *cobra.Command {
 			if _, _, err := c.Do(cmd.Context(), http.MethodPost, namespacePath(), body); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "namespace/%s created\n", args[0])
+			_, err = fmt.Fprintf(output.Stdout(cmd), "namespace/%s created\n", args[0])
 			return err
 		},
 	}
@@ -116,7 +116,7 @@ func newNamespaceDelete(c *client.Client) *cobra.Command {
 			for _, name := range args {
 				_, _, err := c.Do(cmd.Context(), http.MethodDelete, namespacePath(name), nil)
 				if err == nil {
-					_, err = fmt.Fprintf(cmd.OutOrStdout(), "namespace/%s deleted\n", name)
+					_, err = fmt.Fprintf(output.Stdout(cmd), "namespace/%s deleted\n", name)
 				}
 				errs = append(errs, err)
 			}

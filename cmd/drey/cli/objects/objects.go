@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -128,22 +127,19 @@ func newGet(k document.Kind, c *client.Client) *cobra.Command {
 }
 
 func (r *read) bind(cmd *cobra.Command) {
-	r.format.BindWide(cmd)
+	r.format.Bind(cmd, output.Table, output.Wide, output.JSON, output.YAML, output.Name)
 	f := cmd.Flags()
 	f.StringVarP(&r.selector, "selector", "l", "", "label selector, such as team=nuts,stage in (dev,test)")
 	f.BoolVarP(&r.allNamespaces, "all-namespaces", "A", false, "all platform namespaces that you can read")
 	f.BoolVarP(&r.watch, "watch", "w", false, "print changes until Ctrl-C")
-	f.StringVar(&r.form, "api-version", document.FormResource, "apiVersion of -o json and yaml: "+document.FormResource+", which kubectl applies, or "+document.FormREST+", that of the REST API")
-	_ = cmd.RegisterFlagCompletionFunc("api-version", cobra.FixedCompletions([]string{document.FormResource, document.FormREST}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	command.Choice(cmd, f, &r.form, "api-version", "", "apiVersion of -o json and yaml: "+document.FormResource+", which kubectl applies, or "+document.FormREST+", that of the REST API", document.FormResource, document.FormREST)
 }
 
 func (r *read) run(cmd *cobra.Command, names []string) error {
-	isDocument := r.format == "json" || r.format == "yaml"
+	isDocument := r.format.IsDocument()
 	switch {
 	case len(names) > 0 && (r.selector != "" || r.allNamespaces):
 		return command.WithCode(command.ExitUsage, errors.New("a name excludes -l and -A: give one of them"))
-	case r.form != document.FormResource && r.form != document.FormREST:
-		return command.WithCode(command.ExitUsage, fmt.Errorf("--api-version is %q: want %s or %s", r.form, document.FormResource, document.FormREST))
 	case r.watch && isDocument:
 		return command.WithCode(command.ExitUsage, fmt.Errorf("-w prints a table or names: leave out -o %s", r.format))
 	}
@@ -152,9 +148,9 @@ func (r *read) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	if isDocument {
-		return r.printDocuments(cmd.OutOrStdout(), items, len(names) == 1)
+		return r.printDocuments(output.Stdout(cmd), items, len(names) == 1)
 	}
-	if len(items) == 0 && !r.watch && r.format != "name" {
+	if len(items) == 0 && !r.watch && r.format != output.Name {
 		fmt.Fprintf(cmd.ErrOrStderr(), "No %ss in %s.\n", r.kind.Name, r.scope())
 		return nil
 	}
@@ -162,10 +158,11 @@ func (r *read) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	if err := printObjects(cmd.OutOrStdout(), r.format, r.columns(), r.kind, objects, true); err != nil || !r.watch {
+	p := newPrinter(output.Stdout(cmd), r.format, r.kind, r.columns())
+	if err := p.print(objects); err != nil || !r.watch {
 		return err
 	}
-	return r.follow(cmd, names, objects)
+	return r.follow(cmd, names, objects, p)
 }
 
 func (r *read) scope() string {
@@ -223,7 +220,7 @@ func (r *read) items(ctx context.Context, names []string) ([]json.RawMessage, er
 const watchInterval = 2 * time.Second
 
 // follow prints objects that are new or have changed, until Ctrl-C.
-func (r *read) follow(cmd *cobra.Command, names []string, seen []object) error {
+func (r *read) follow(cmd *cobra.Command, names []string, seen []object, p *printer) error {
 	printed := map[objectKey]object{}
 	for _, o := range seen {
 		printed[o.key()] = o
@@ -249,7 +246,7 @@ func (r *read) follow(cmd *cobra.Command, names []string, seen []object) error {
 		for _, o := range changed {
 			printed[o.key()] = o
 		}
-		if err := printObjects(cmd.OutOrStdout(), r.format, r.columns(), r.kind, changed, false); err != nil {
+		if err := p.print(changed); err != nil {
 			return err
 		}
 	}
@@ -261,7 +258,7 @@ func (r *read) columns() []column {
 	if r.allNamespaces {
 		columns = slices.Insert(columns, 0, column{"PLATFORM NAMESPACE", func(o object) string { return o.Metadata.Namespace }})
 	}
-	if r.format == "wide" {
+	if r.format == output.Wide {
 		columns = append(columns, column{"ID", func(o object) string { return o.Metadata.ID }}, column{"VERSION", func(o object) string { return strconv.Itoa(int(o.Metadata.Version)) }})
 	}
 	return columns
@@ -305,7 +302,7 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 				return err
 			}
 			answer, _, err := c.Do(cmd.Context(), http.MethodPost, c.Path(k.Collection), body)
-			return report(cmd.OutOrStdout(), k, answer, "created", err)
+			return report(output.Stdout(cmd), k, answer, "created", err)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
@@ -400,7 +397,7 @@ func apply(c *client.Client, cmd *cobra.Command, d document.Document) error {
 	case json.Unmarshal(answer, &after) == nil && after.Metadata.Version == before.Metadata.Version:
 		did = "unchanged"
 	}
-	return report(cmd.OutOrStdout(), d.Kind, answer, did, err)
+	return report(output.Stdout(cmd), d.Kind, answer, did, err)
 }
 
 func newDelete(k document.Kind, c *client.Client) *cobra.Command {
@@ -416,14 +413,14 @@ func newDelete(k document.Kind, c *client.Client) *cobra.Command {
 					continue
 				}
 				answer, _, err := c.Do(cmd.Context(), http.MethodDelete, c.Path(k.Collection, name), nil)
-				errs = append(errs, report(cmd.OutOrStdout(), k, answer, "deleted", err))
+				errs = append(errs, report(output.Stdout(cmd), k, answer, "deleted", err))
 			}
 			return errors.Join(errs...)
 		},
 	}
 	if isReferable(k) {
 		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("dry run: list the references that block the deletion, and the workloads that would be denied after it; exit code %d if it is blocked", command.ExitRefused))
-		format.Bind(cmd)
+		format.Bind(cmd, output.Table, output.JSON, output.YAML)
 	}
 	return cmd
 }
@@ -464,32 +461,45 @@ func completeName(c *client.Client, k document.Kind) func(*cobra.Command, []stri
 	}
 }
 
-// printObjects prints objects as a table, or their names.
-func printObjects(w io.Writer, format output.Format, columns []column, k document.Kind, objects []object, headers bool) error {
-	if format == "name" {
-		for _, object := range objects {
-			if _, err := fmt.Fprintf(w, "%s/%s\n", strings.ToLower(k.Name), object.Metadata.Name); err != nil {
+// printer prints objects as rows of one table, or their names.
+type printer struct {
+	out     io.Writer
+	kind    document.Kind
+	columns []column
+	table   *output.Rows // nil: names
+}
+
+func newPrinter(out io.Writer, format output.Format, k document.Kind, columns []column) *printer {
+	p := &printer{out: out, kind: k, columns: columns}
+	if format == output.Name {
+		return p
+	}
+	header := []string{"NAME"}
+	for _, c := range columns {
+		header = append(header, c.header)
+	}
+	p.table = output.NewTable(out, append(header, "AGE")...)
+	return p
+}
+
+func (p *printer) print(objects []object) error {
+	for _, o := range objects {
+		if p.table == nil {
+			if _, err := fmt.Fprintf(p.out, "%s/%s\n", strings.ToLower(p.kind.Name), o.Metadata.Name); err != nil {
 				return err
 			}
+			continue
 		}
+		cells := []string{o.Metadata.Name}
+		for _, c := range p.columns {
+			cells = append(cells, c.value(o))
+		}
+		p.table.Row(append(cells, output.Age(o.Metadata.CreatedAt, time.Now()))...)
+	}
+	if p.table == nil {
 		return nil
 	}
-	table := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	if headers {
-		fmt.Fprint(table, "NAME")
-		for _, c := range columns {
-			fmt.Fprint(table, "\t", c.header)
-		}
-		fmt.Fprintln(table, "\tAGE")
-	}
-	for _, object := range objects {
-		fmt.Fprint(table, object.Metadata.Name)
-		for _, c := range columns {
-			fmt.Fprint(table, "\t", cmp.Or(manifest.Printable(c.value(object)), "-"))
-		}
-		fmt.Fprint(table, "\t", output.Age(object.Metadata.CreatedAt, time.Now()), "\n")
-	}
-	return table.Flush()
+	return p.table.Flush()
 }
 
 func readObjects(items []json.RawMessage) ([]object, error) {

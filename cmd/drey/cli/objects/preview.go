@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -26,13 +25,13 @@ func printPreview(c *client.Client, cmd *cobra.Command, k document.Kind, name st
 	if err := json.Unmarshal(answer, &found); err != nil {
 		return fmt.Errorf("unexpected response: %w", err)
 	}
-	if format == "json" || format == "yaml" {
-		err = format.PrintDocument(cmd.OutOrStdout(), answer)
+	if format.IsDocument() {
+		err = format.PrintDocument(output.Stdout(cmd), answer)
 	} else {
-		err = found.print(cmd.OutOrStdout(), k)
+		err = found.print(output.Stdout(cmd), k)
 	}
 	if err == nil && len(found.Items) > 0 {
-		return command.WithCode(command.ExitRefused, fmt.Errorf("%s %q cannot be deleted: %s", k.Name, found.Metadata.Name, countReferences(len(found.Items))))
+		return command.WithCode(command.ExitRefused, fmt.Errorf("%s %q cannot be deleted: %s", k.Name, found.Metadata.Name, output.Plural(len(found.Items), "reference")))
 	}
 	return err
 }
@@ -49,14 +48,13 @@ func (r *references) print(w io.Writer, k document.Kind) error {
 		fmt.Fprintf(w, "%s %s has no references and can be deleted.\n", k.Name, manifest.Printable(r.Metadata.Name))
 	} else {
 		fmt.Fprintf(w, "%s %s is referenced by\n\n", k.Name, manifest.Printable(r.Metadata.Name))
-		table := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-		fmt.Fprintln(table, "KIND\tNAME")
+		table := output.NewTable(w, "KIND", "NAME")
 		for _, item := range r.Items {
-			fmt.Fprintf(table, "%s\t%s", manifest.Printable(item.Kind), manifest.Printable(item.Name))
+			name := item.Name
 			if item.KubernetesNamespace != "" {
-				fmt.Fprintf(table, " in Kubernetes namespace %s", manifest.Printable(item.KubernetesNamespace))
+				name += " in Kubernetes namespace " + item.KubernetesNamespace
 			}
-			fmt.Fprintln(table)
+			table.Row(item.Kind, name)
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -69,11 +67,4 @@ func (r *references) print(w io.Writer, k document.Kind) error {
 		fmt.Fprintf(w, "- %s\n", manifest.Printable(line))
 	}
 	return nil
-}
-
-func countReferences(n int) string {
-	if n == 1 {
-		return "1 reference"
-	}
-	return fmt.Sprintf("%d references", n)
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,10 +61,9 @@ func newTokenList(c *client.Client) *cobra.Command {
 			if err := json.Unmarshal(answer, &list); err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
-			fmt.Fprintln(table, "NAME\tROLE\tAGE")
+			table := output.NewTable(output.Stdout(cmd), "NAME", "ROLE", "AGE")
 			for _, t := range list.Tokens {
-				fmt.Fprintf(table, "%s\t%s\t%s\n", path.Base(t.Name), t.Role, output.Age(t.CreateTime, time.Now()))
+				table.Row(path.Base(t.Name), t.Role, output.Age(t.CreateTime, time.Now()))
 			}
 			return table.Flush()
 		},
@@ -91,12 +89,11 @@ func newTokenCreate(c *client.Client) *cobra.Command {
 			if err := json.Unmarshal(answer, &made); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), made.Token.Secret) // alone, for scripts
+			_, err = fmt.Fprintln(output.Stdout(cmd), made.Token.Secret) // alone, for scripts
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", "viewer", "viewer, editor or owner")
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"viewer", "editor", "owner"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	command.Choice(cmd, cmd.Flags(), &role, "role", "", "viewer, editor or owner", "viewer", "editor", "owner")
 	return cmd
 }
 
@@ -108,7 +105,7 @@ func newTokenDelete(c *client.Client) *cobra.Command {
 			for _, name := range args {
 				_, _, err := c.Do(cmd.Context(), http.MethodDelete, tokenPath(c, name), nil)
 				if err == nil {
-					_, err = fmt.Fprintf(cmd.OutOrStdout(), "apitoken/%s deleted\n", name)
+					_, err = fmt.Fprintf(output.Stdout(cmd), "apitoken/%s deleted\n", name)
 				}
 				errs = append(errs, err)
 			}

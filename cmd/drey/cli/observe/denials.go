@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"drey.dev/drey/cmd/drey/cli/output"
+
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 
@@ -40,7 +42,7 @@ request was allowed. Equal denials are one row with a count.`,
 			return o.printDenials(cmd, from, q.Filter, page.Items)
 		},
 	}
-	o.bind(cmd, "table", "wide", "json", "yaml", "name")
+	o.bind(cmd, output.Table, output.Wide, output.JSON, output.YAML, output.Name)
 	f := cmd.Flags()
 	f.DurationVar(&since, "since", 0, "only denials of this time, such as 24h (default: all that are kept)")
 	f.StringVar(&reason, "reason", "", "only denials with this reason, such as NoDeploymentTarget")
@@ -49,7 +51,7 @@ request was allowed. Equal denials are one row with a count.`,
 }
 
 func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, f denials.Filter, items []denials.Denial) error {
-	out := cmd.OutOrStdout()
+	out := output.Stdout(cmd)
 	one, err := o.denialPrinter(out, items)
 	if err != nil || !o.watch {
 		return err
@@ -65,13 +67,13 @@ func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, f denials
 // denialPrinter prints denials, and returns a function that prints one more.
 func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (func(denials.Denial) error, error) {
 	switch o.format {
-	case "json", "yaml":
+	case output.JSON, output.YAML:
 		one := func(d denials.Denial) error { return o.printItem(out, d) }
 		if !o.watch {
 			return one, o.printItems(out, "DenialList", append([]denials.Denial{}, items...))
 		}
 		return one, each(items, one)
-	case "name":
+	case output.Name:
 		one := func(d denials.Denial) error {
 			_, err := fmt.Fprintf(out, "%s/%s\n", strings.ToLower(d.Kind), d.Name)
 			return err
@@ -79,12 +81,12 @@ func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (fun
 		return one, each(items, one)
 	}
 	header := []string{"LAST", "COUNT", "NAMESPACE", "OBJECT", "USER", "REASON", "MODE"}
-	if o.format == "wide" {
+	if o.format == output.Wide {
 		header = append(header, "OWNER", "PLATFORM NAMESPACE", "REPLICA", "REMEDY")
 	}
 	cells := func(d denials.Denial) []string {
 		row := []string{duration.HumanDuration(time.Since(d.Last)), strconv.Itoa(d.Count), d.Namespace, d.Kind + "/" + d.Name, d.User, d.Reason, d.Mode}
-		if o.format == "wide" {
+		if o.format == output.Wide {
 			owner := ""
 			if d.Owner.Name != "" {
 				owner = d.Owner.Kind + "/" + d.Owner.Name
@@ -97,12 +99,15 @@ func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (fun
 		_, err := fmt.Fprintln(out, "No denials found.")
 		return nil, err
 	}
-	var all [][]string
-	for _, d := range items {
-		all = append(all, cells(d))
+	table := output.NewTable(out, header...)
+	one := func(d denials.Denial) error {
+		table.Row(cells(d)...)
+		return table.Flush()
 	}
-	table, err := newRows(out, header, all)
-	return func(d denials.Denial) error { return table.print(cells(d)) }, err
+	for _, d := range items {
+		table.Row(cells(d)...)
+	}
+	return one, table.Flush()
 }
 
 func each[T any](items []T, f func(T) error) error {

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,28 +49,21 @@ type observeFlags struct {
 	namespace string
 	all       bool
 	target    string
-	format    string
+	format    output.Format
 	watch     bool
 }
 
-// bind adds the flags to a command. formats are the values of -o; the first is the default.
-func (o *observeFlags) bind(cmd *cobra.Command, formats ...string) {
+// bind adds the flags to a command. The first format is the default.
+func (o *observeFlags) bind(cmd *cobra.Command, formats ...output.Format) {
 	o.client.BindServer(cmd)
 	o.client.BindRun(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.namespace, "namespace", "n", "", "Kubernetes namespace (default: all or, with --server "+client.InCluster+", that of kubectl's context)")
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all Kubernetes namespaces")
 	f.StringVar(&o.client.PlatformNamespace, "platform-namespace", "", "only this platform namespace")
-	f.StringVarP(&o.format, "output", "o", formats[0], strings.Join(formats, ", "))
+	o.format.Bind(cmd, formats...)
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	cmd.Args = command.Args(cobra.NoArgs)
-	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if slices.Contains(formats, o.format) {
-			return nil
-		}
-		return command.WithCode(command.ExitUsage, fmt.Errorf("-o %s: want %s", o.format, strings.Join(formats, ", ")))
-	}
 }
 
 // kubernetesNamespace returns the namespace to show, "" for all.
@@ -90,14 +82,21 @@ func (o *observeFlags) open() observer {
 	return restObserver{&o.client}
 }
 
+// progress shows that the cluster is being read; the client shows requests of a server.
+func (o *observeFlags) progress(cmd *cobra.Command) (stop func()) {
+	if o.client.Server != client.InCluster {
+		return func() {}
+	}
+	return output.Stderr(cmd).Progress("Listing the workloads of the cluster")
+}
+
 // printItems prints a list as JSON or YAML.
 func (o *observeFlags) printItems(w io.Writer, kind string, items any) error {
 	text, err := json.Marshal(map[string]any{"kind": kind, "apiVersion": "v1", "items": items})
 	if err != nil {
 		return err
 	}
-	format := output.Format(o.format)
-	return format.PrintDocument(w, text)
+	return o.format.PrintDocument(w, text)
 }
 
 // printItem prints one object of a watch: as a line of JSON, or a YAML document.
@@ -106,7 +105,7 @@ func (o *observeFlags) printItem(w io.Writer, item any) error {
 	if err != nil {
 		return err
 	}
-	if o.format == "yaml" {
+	if o.format == output.YAML {
 		if text, err = yamljson.FromJSON(text); err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"drey.dev/drey/cmd/drey/cli/output"
+
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -34,11 +36,13 @@ namespaces without a target, and labels that are missing or contradict each othe
 			q := inventory.Query{Filter: o.workloadFilter(), Sort: order}
 			q.Unhealthy = unhealthy
 			from := o.open()
+			stop := o.progress(cmd)
 			page, err := from.workloads(cmd.Context(), q)
+			stop()
 			if err != nil {
 				return err
 			}
-			one, err := o.workloadPrinter(cmd.OutOrStdout(), page.Items)
+			one, err := o.workloadPrinter(output.Stdout(cmd), page.Items)
 			if err != nil || !o.watch {
 				return err
 			}
@@ -53,7 +57,7 @@ namespaces without a target, and labels that are missing or contradict each othe
 			})
 		},
 	}
-	o.bind(cmd, "table", "wide", "json", "yaml", "name")
+	o.bind(cmd, output.Table, output.Wide, output.JSON, output.YAML, output.Name)
 	o.bindTarget(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&unhealthy, "unhealthy", false, "only misplaced workloads, and those with missing or conflicting labels")
@@ -75,13 +79,13 @@ func (o *observeFlags) workloadFilter() inventory.Filter {
 // workloadPrinter prints workloads, and returns a function that prints one more.
 func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload) (func(inventory.Workload) error, error) {
 	switch o.format {
-	case "json", "yaml":
+	case output.JSON, output.YAML:
 		one := func(w inventory.Workload) error { return o.printItem(out, w) }
 		if !o.watch {
 			return one, o.printItems(out, "WorkloadList", append([]inventory.Workload{}, items...))
 		}
 		return one, each(items, one)
-	case "name":
+	case output.Name:
 		one := func(w inventory.Workload) error {
 			_, err := fmt.Fprintf(out, "%s/%s\n", strings.ToLower(w.Owner.Kind), w.Owner.Name)
 			return err
@@ -89,7 +93,7 @@ func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload
 		return one, each(items, one)
 	}
 	header := []string{"NAMESPACE", "OWNER", "PLATFORM NAMESPACE", "TARGET", "MODE", "STATE", "PODS", "CPU", "MEMORY", "AGE", "NOTE"}
-	if o.format == "wide" {
+	if o.format == output.Wide {
 		header = slices.Insert(header, len(header)-1, "FLAVOR", "DEPLOYMENT OR SESSION CLUSTER", "ID", "JOB ID", "CPU USE", "MEMORY USE")
 	}
 	cells := func(w inventory.Workload) []string {
@@ -97,7 +101,7 @@ func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload
 			w.Namespace, w.Owner.Kind + "/" + w.Owner.Name, w.PlatformNamespace, w.Target, w.Mode, w.State, fmt.Sprintf("%d/%d", w.PodsReady, w.Pods),
 			cpu(&w.Requests), memory(&w.Requests), duration.HumanDuration(time.Since(w.Since)),
 		}
-		if o.format == "wide" {
+		if o.format == output.Wide {
 			object := ""
 			if w.Kind != "" {
 				object = w.Kind + "/" + w.Name
@@ -110,12 +114,15 @@ func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload
 		_, err := fmt.Fprintln(out, "No workloads found.")
 		return nil, err
 	}
-	var all [][]string
-	for _, w := range items {
-		all = append(all, cells(w))
+	table := output.NewTable(out, header...)
+	one := func(w inventory.Workload) error {
+		table.Row(cells(w)...)
+		return table.Flush()
 	}
-	table, err := newRows(out, header, all)
-	return func(w inventory.Workload) error { return table.print(cells(w)) }, err
+	for _, w := range items {
+		table.Row(cells(w)...)
+	}
+	return one, table.Flush()
 }
 
 // note says what is wrong with a workload.
@@ -152,7 +159,7 @@ func memory(r *inventory.Resources) string {
 
 func newUsageCommand() *cobra.Command {
 	var o observeFlags
-	var by string
+	var by inventory.GroupBy
 	cmd := &cobra.Command{
 		Use:   "usage",
 		Short: "Sum up what Flink workloads request and use",
@@ -161,24 +168,23 @@ Deployment, and what they use where the cluster serves metrics.k8s.io.`,
 		Example: `  drey usage
   drey usage --by deployment --platform-namespace team-a -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"platformNamespace", "target", "deployment"}, by) {
-				return command.WithCode(command.ExitUsage, fmt.Errorf("--by %s: want target, platformNamespace or deployment", by))
-			}
-			totals, err := o.open().usage(cmd.Context(), inventory.GroupBy(by), o.workloadFilter())
+			stop := o.progress(cmd)
+			totals, err := o.open().usage(cmd.Context(), by, o.workloadFilter())
+			stop()
 			if err != nil {
 				return err
 			}
-			return o.printUsage(cmd.OutOrStdout(), inventory.GroupBy(by), totals)
+			return o.printUsage(output.Stdout(cmd), by, totals)
 		},
 	}
-	o.bind(cmd, "table", "json", "yaml")
+	o.bind(cmd, output.Table, output.JSON, output.YAML)
 	o.bindTarget(cmd)
-	cmd.Flags().StringVar(&by, "by", "target", "target, platformNamespace or deployment")
+	command.Choice(cmd, cmd.Flags(), &by, "by", "", "target, platformNamespace or deployment", inventory.ByTarget, inventory.ByPlatformNamespace, inventory.ByDeployment)
 	return cmd
 }
 
 func (o *observeFlags) printUsage(out io.Writer, by inventory.GroupBy, totals []inventory.Total) error {
-	if o.format != "table" {
+	if o.format != output.Table {
 		return o.printItems(out, "UsageList", append([]inventory.Total{}, totals...))
 	}
 	header := []string{"PLATFORM NAMESPACE"}
@@ -189,7 +195,7 @@ func (o *observeFlags) printUsage(out io.Writer, by inventory.GroupBy, totals []
 		header = append(header, "OBJECT")
 	}
 	header = append(header, "WORKLOADS", "PODS", "CPU", "MEMORY", "CPU USE", "MEMORY USE")
-	var all [][]string
+	table := output.NewTable(out, header...)
 	for _, t := range totals {
 		row := []string{t.PlatformNamespace}
 		if by != inventory.ByPlatformNamespace {
@@ -198,8 +204,7 @@ func (o *observeFlags) printUsage(out io.Writer, by inventory.GroupBy, totals []
 		if by == inventory.ByDeployment {
 			row = append(row, t.Kind+"/"+t.Name)
 		}
-		all = append(all, append(row, strconv.Itoa(t.Workloads), fmt.Sprintf("%d/%d", t.PodsReady, t.Pods), cpu(&t.Requests), memory(&t.Requests), cpu(t.Use), memory(t.Use)))
+		table.Row(append(row, strconv.Itoa(t.Workloads), fmt.Sprintf("%d/%d", t.PodsReady, t.Pods), cpu(&t.Requests), memory(&t.Requests), cpu(t.Use), memory(t.Use))...)
 	}
-	_, err := newRows(out, header, all)
-	return err
+	return table.Flush()
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,55 +15,43 @@ import (
 	"drey.dev/drey/registry/rest/yamljson"
 )
 
-// Format is the value of -o: table, wide, json, yaml or name.
+// Format is the value of -o.
 type Format string
 
-// Bind adds the flag -o with table, json, yaml and name.
-func (o *Format) Bind(cmd *cobra.Command) { o.BindFormats(cmd, "table", "json", "yaml", "name") }
+// The formats.
+const (
+	Table Format = "table"
+	Wide  Format = "wide"
+	Text  Format = "text"
+	JSON  Format = "json"
+	YAML  Format = "yaml"
+	Name  Format = "name"
+	JUnit Format = "junit"
+)
 
-// BindWide is Bind with wide among the formats.
-func (o *Format) BindWide(cmd *cobra.Command) {
-	o.BindFormats(cmd, "table", "wide", "json", "yaml", "name")
-}
-
-// BindFormats adds the flag -o. The first format is the default.
-func (o *Format) BindFormats(cmd *cobra.Command, formats ...string) {
-	*o = Format(formats[0])
-	want := Alternatives(formats)
-	cmd.Flags().VarP(&outputFlag{o, formats, want}, "output", "o", want)
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
-}
-
-// outputFlag implements pflag.Value.
-type outputFlag struct {
-	value   *Format
-	formats []string
-	want    string
-}
-
-// String implements pflag.Value.
-func (f *outputFlag) String() string {
-	if f.value == nil {
-		return ""
+// Bind adds the flag -o. The first format is the default.
+func (o *Format) Bind(cmd *cobra.Command, formats ...Format) {
+	var names []string
+	for _, f := range formats {
+		names = append(names, string(f))
 	}
-	return string(*f.value)
+	command.Choice(cmd, cmd.Flags(), o, "output", "o", command.Alternatives(names), formats...)
 }
 
-// Type implements pflag.Value.
-func (f *outputFlag) Type() string { return "format" }
+// IsDocument reports whether the format is JSON or YAML.
+func (o Format) IsDocument() bool { return o == JSON || o == YAML }
 
-// Set implements pflag.Value.
-func (f *outputFlag) Set(s string) error {
-	if !slices.Contains(f.formats, s) {
-		return fmt.Errorf("want %s", f.want)
-	}
-	*f.value = Format(s)
-	return nil
+// PrintJSON prints a value as indented JSON.
+func PrintJSON(w io.Writer, value any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(value)
 }
 
 // PrintDocument prints JSON as YAML or as indented JSON.
-func (o *Format) PrintDocument(w io.Writer, answer []byte) error {
-	if *o == "yaml" {
+func (o Format) PrintDocument(w io.Writer, answer []byte) error {
+	if o == YAML {
 		text, err := yamljson.FromJSON(answer)
 		if err != nil {
 			return err
@@ -88,20 +74,6 @@ func Age(created string, now time.Time) string {
 		return "?"
 	}
 	return duration.HumanDuration(now.Sub(at))
-}
-
-// CheckFormat validates the value of -o.
-func CheckFormat(format string, formats ...string) error {
-	if slices.Contains(formats, format) {
-		return nil
-	}
-	return command.WithCode(command.ExitUsage, fmt.Errorf("-o %s: want %s", format, Alternatives(formats)))
-}
-
-// Alternatives joins values: a, b or c.
-func Alternatives(values []string) string {
-	last := len(values) - 1
-	return strings.Join(values[:last], ", ") + " or " + values[last]
 }
 
 // Plural counts a noun: 1 finding, 2 findings.

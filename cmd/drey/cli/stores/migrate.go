@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"text/tabwriter"
+	"strconv"
+
+	"drey.dev/drey/cmd/drey/cli/output"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,7 +46,7 @@ repeated. Nothing is written if an existing object differs.`,
 		Example: `  drey migrate --from embedded --to kubernetes --data-dir drey-data --dry-run
   drey migrate --from embedded --to kubernetes --data-dir drey-data`,
 		Args: command.Args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), output.Stdout(cmd)) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.from, "from", "", "source store: embedded or kubernetes")
@@ -211,11 +213,10 @@ func printPlan(out io.Writer, steps []migration.Step) error {
 		}
 		counts[kind][s.State]++
 	}
-	table := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(table, "KIND\tTO COPY\tEXISTING\tDIFFERENT\tSKIPPED")
+	table := output.NewTable(out, "KIND", "TO COPY", "EXISTING", "DIFFERENT", "SKIPPED")
 	for _, kind := range kinds {
 		c := counts[kind]
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\n", kind, c[migration.Missing], c[migration.There], c[migration.Differs], c[migration.Left])
+		table.Row(string(kind), strconv.Itoa(c[migration.Missing]), strconv.Itoa(c[migration.There]), strconv.Itoa(c[migration.Differs]), strconv.Itoa(c[migration.Left]))
 	}
 	if err := table.Flush(); err != nil {
 		return err

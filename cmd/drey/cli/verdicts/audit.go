@@ -3,7 +3,6 @@ package verdicts
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +31,7 @@ import (
 
 func newAuditCommand() *cobra.Command {
 	var s source
-	var format string
+	var format output.Format
 	var failOn string
 	var mend, dryRun bool
 	cmd := &cobra.Command{
@@ -51,12 +49,6 @@ labels and removes wrong ones.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dryRun && !mend {
 				return command.WithCode(command.ExitUsage, errors.New("--dry-run requires --repair: without it, drey audit changes nothing"))
-			}
-			if err := output.CheckFormat(format, "table", "json"); err != nil {
-				return err
-			}
-			if !slices.Contains(failOnValues, failOn) {
-				return command.WithCode(command.ExitUsage, fmt.Errorf("--fail-on is %q: want %s", failOn, strings.Join(failOnValues, ", ")))
 			}
 			_, known, err := s.read(cmd)
 			if err != nil {
@@ -76,6 +68,7 @@ labels and removes wrong ones.`,
 			}
 			a := audit{Findings: []auditFinding{}, Only: s.platform}
 			var found []repair.Finding
+			stop := output.Stderr(cmd).Progress("Listing the workloads of the cluster")
 			err = inspector.Scan(cmd.Context(), s.namespace, func(f repair.Finding) {
 				if f.Workload() {
 					a.Workloads++
@@ -84,6 +77,7 @@ labels and removes wrong ones.`,
 					found = append(found, f)
 				}
 			})
+			stop()
 			if apierrors.IsForbidden(err) {
 				if s.namespace == "" {
 					err = fmt.Errorf("%w; audit a namespace of your own: -n NAMESPACE", err)
@@ -99,7 +93,7 @@ labels and removes wrong ones.`,
 			for _, f := range found {
 				a.Findings = append(a.Findings, s.report(cmd.Context(), inspector, f, mend, dryRun))
 			}
-			if err := a.print(cmd.OutOrStdout(), format); err != nil {
+			if err := a.print(output.Stdout(cmd), format); err != nil {
 				return err
 			}
 			return a.failure(failOn)
@@ -108,11 +102,10 @@ labels and removes wrong ones.`,
 	s.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace (default: all)")
-	f.StringVar(&failOn, "fail-on", failOnNothing, fmt.Sprintf("%s, %s (workloads that admission would deny) or %s finding: exit with code %d", failOnNothing, failOnDenied, failOnAny, command.ExitDenied))
-	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(failOnValues, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	command.Choice(cmd, f, &failOn, "fail-on", "", fmt.Sprintf("%s, %s (workloads that admission would deny) or %s finding: exit with code %d", failOnNothing, failOnDenied, failOnAny, command.ExitDenied), failOnNothing, failOnDenied, failOnAny)
 	f.BoolVar(&mend, "repair", false, "add missing labels and remove wrong ones")
 	f.BoolVar(&dryRun, "dry-run", false, "with --repair: print the changes without making them")
-	f.StringVarP(&format, "output", "o", "table", "table or json")
+	format.Bind(cmd, output.Table, output.JSON)
 	return cmd
 }
 
@@ -122,8 +115,6 @@ const (
 	failOnDenied  = "denied"
 	failOnAny     = "any"
 )
-
-var failOnValues = []string{failOnNothing, failOnDenied, failOnAny}
 
 // failure returns an error if there are findings that --fail-on names.
 func (a audit) failure(failOn string) error {
@@ -236,13 +227,14 @@ type auditFinding struct {
 	Message   string   `json:"message,omitempty"`
 	Result    string   `json:"result,omitempty"` // of --repair
 
-	denied bool // admission would deny it
+	denied bool   // admission would deny it
+	remedy string // the command in Message
 }
 
 // report returns the entry of a finding, repaired first if mend is set.
 func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Finding, mend, dryRun bool) auditFinding {
 	o, root := f.Verdict.Object(), f.Verdict.Root()
-	r := auditFinding{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Finding: string(f.Verdict.Reason), Message: f.Verdict.Message(s.registerHint())}
+	r := auditFinding{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Finding: string(f.Verdict.Reason), Message: f.Verdict.Message(s.registerHint()), remedy: f.Verdict.Remedy(s.registerHint())}
 	if root.Name != "" && root.Name != o.Name {
 		r.Root = root.Kind + "/" + root.Name
 	}
@@ -253,7 +245,7 @@ func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Findi
 	r.Finding = "Unlabeled"
 	if v, conflicts := f.Conflict(); conflicts { // admitted because its owner has the same label
 		r.denied = true
-		r.Finding, r.Message = string(v.Reason), v.Message(s.registerHint())
+		r.Finding, r.Message, r.remedy = string(v.Reason), v.Message(s.registerHint()), v.Remedy(s.registerHint())
 		if len(f.Missing()) == 0 && len(f.Wrong()) == 0 {
 			return r
 		}
@@ -281,14 +273,11 @@ func (s *source) report(ctx context.Context, i *repair.Inspector, f repair.Findi
 	return r
 }
 
-func (a audit) print(out io.Writer, format string) error {
-	if format == "table" {
+func (a audit) print(out io.Writer, format output.Format) error {
+	if format == output.Table {
 		return a.printTable(out)
 	}
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(a)
+	return output.PrintJSON(out, a)
 }
 
 // removals formats labels as arguments of kubectl label that remove them.
@@ -304,22 +293,24 @@ func (a audit) printTable(out io.Writer) error {
 	slices.SortStableFunc(a.Findings, func(x, y auditFinding) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Finding, y.Finding), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
 	})
-	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
-	if len(a.Findings) > 0 {
-		fmt.Fprintln(w, "NAMESPACE\tWORKLOAD\tROOT\tFINDING\tLABELS")
-	}
-	messages := map[string]string{} // one per namespace and finding: the others are equal
+	table := output.NewTable(out, "NAMESPACE", "WORKLOAD", "ROOT", "FINDING", "LABELS")
+	messages := map[string]auditFinding{} // one per namespace and finding: the others are equal
 	for _, f := range a.Findings {
-		fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", f.Namespace, f.Kind, f.Name, cmp.Or(f.Root, "-"), f.Finding, strings.Join(append(append(removals(f.Wrong), f.Missing...), f.Result), " "))
-		if key := f.Namespace + " " + f.Finding; f.Message != "" && messages[key] == "" {
-			messages[key] = f.Message
+		table.Row(f.Namespace, f.Kind+"/"+f.Name, f.Root, f.Finding, strings.TrimSpace(strings.Join(append(append(removals(f.Wrong), f.Missing...), f.Result), " ")))
+		if key := f.Namespace + " " + f.Finding; f.Message != "" && messages[key].Message == "" {
+			messages[key] = f
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	if len(a.Findings) > 0 {
+		if err := table.Flush(); err != nil {
+			return err
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(messages)) {
-		fmt.Fprintf(out, "\n%s\n", messages[key])
+		fmt.Fprintln(out)
+		if err := output.Message(out, "", messages[key].Message, messages[key].remedy); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(out, "%d Flink workloads, %d findings\n", a.Workloads, len(a.Findings))
 	return err

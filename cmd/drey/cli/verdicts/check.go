@@ -2,12 +2,10 @@ package verdicts
 
 import (
 	"cmp"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +17,7 @@ import (
 
 func newCheckCommand() *cobra.Command {
 	var s source
-	var format string
+	var format output.Format
 	cmd := &cobra.Command{
 		Use:   "check -f DIR",
 		Short: "Check manifests with the rules of the webhooks, without a cluster",
@@ -36,9 +34,6 @@ if a manifest cannot be read.`,
 			if len(s.files) == 0 {
 				return command.WithCode(command.ExitUsage, fmt.Errorf("-f is missing: give a file, a directory, or - for standard input"))
 			}
-			if err := output.CheckFormat(format, "table", "json", "junit"); err != nil {
-				return err
-			}
 			manifests, known, err := s.read(cmd)
 			if err != nil {
 				return err
@@ -47,10 +42,10 @@ if a manifest cannot be read.`,
 			if err != nil {
 				return err
 			}
-			if len(all) == 0 && format != "table" {
+			if len(all) == 0 && format != output.Table {
 				fmt.Fprint(cmd.ErrOrStderr(), summary(len(manifests), all))
 			}
-			if err := printChecked(cmd.OutOrStdout(), format, len(manifests), all); err != nil {
+			if err := printChecked(output.Stdout(cmd), format, len(manifests), all); err != nil {
 				return err
 			}
 			if n := count(all, func(c checked) bool { return !c.Allowed }); n > 0 {
@@ -60,7 +55,7 @@ if a manifest cannot be read.`,
 		},
 	}
 	s.bind(cmd)
-	cmd.Flags().StringVarP(&format, "output", "o", "table", "table, json or junit")
+	format.Bind(cmd, output.Table, output.JSON, output.JUnit)
 	return cmd
 }
 
@@ -113,40 +108,36 @@ func summary(manifests int, all []checked) string {
 	return fmt.Sprintf("%s read: %s, %d of Flink\n", output.Plural(manifests, "object"), output.Plural(len(all), "workload"), ofFlink)
 }
 
-func printChecked(out io.Writer, format string, manifests int, all []checked) error {
+func printChecked(out io.Writer, format output.Format, manifests int, all []checked) error {
 	switch format {
-	case "json":
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		if all == nil {
-			all = []checked{}
-		}
-		return e.Encode(all)
-	case "junit":
+	case output.JSON:
+		return output.PrintJSON(out, append([]checked{}, all...))
+	case output.JUnit:
 		return printJUnit(out, all)
 	}
 	return printCheckedTable(out, manifests, all)
 }
 
 func printCheckedTable(out io.Writer, manifests int, all []checked) error {
-	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
-	if len(all) > 0 {
-		fmt.Fprintln(w, "FILE\tNAMESPACE\tWORKLOAD\tVERDICT\tPLATFORM NAMESPACE")
-	}
+	table := output.NewTable(out, "FILE", "NAMESPACE", "WORKLOAD", "VERDICT", "PLATFORM NAMESPACE")
 	for _, c := range all {
 		word := "allowed"
 		if !c.Allowed {
 			word = "DENIED"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s/%s\t%s: %s\t%s\n", c.File, c.Namespace, c.Kind, c.Name, word, c.Reason, cmp.Or(c.PlatformNamespace, "-"))
+		table.Row(c.File, c.Namespace, c.Kind+"/"+c.Name, fmt.Sprintf("%s: %s", word, c.Reason), c.PlatformNamespace)
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	if len(all) > 0 {
+		if err := table.Flush(); err != nil {
+			return err
+		}
 	}
 	for _, c := range all {
 		if c.Message != "" || c.Warning != "" {
-			fmt.Fprintf(out, "\n%s, %s/%s: %s\n", c.File, c.Kind, c.Name, cmp.Or(c.Message, c.Warning))
+			fmt.Fprintln(out)
+			if err := output.Message(out, "", fmt.Sprintf("%s, %s/%s: %s", c.File, c.Kind, c.Name, cmp.Or(c.Message, c.Warning)), c.Remedy); err != nil {
+				return err
+			}
 		}
 	}
 	_, err := io.WriteString(out, summary(manifests, all))

@@ -5,7 +5,6 @@ package verdicts
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +37,7 @@ func Commands() []*cobra.Command {
 
 func newExplainCommand() *cobra.Command {
 	var s source
-	var format string
+	var format output.Format
 	cmd := &cobra.Command{
 		Use:   "explain KIND/NAME | explain -f FILE",
 		Short: "Explain the verdict and the labels of a workload",
@@ -56,9 +54,6 @@ plus the registry's objects among the manifests.`,
 			if (len(args) == 1) == (len(s.files) > 0) {
 				return command.WithCode(command.ExitUsage, errors.New("nothing to explain: give KIND/NAME of an object in the cluster, or -f FILE"))
 			}
-			if err := output.CheckFormat(format, "text", "json"); err != nil {
-				return err
-			}
 			manifests, known, err := s.read(cmd)
 			if err != nil {
 				return err
@@ -72,11 +67,11 @@ plus the registry's objects among the manifests.`,
 			if err != nil {
 				return err
 			}
-			return printExplanations(cmd.OutOrStdout(), format, all)
+			return printExplanations(output.Stdout(cmd), format, all)
 		},
 	}
 	s.bind(cmd)
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	format.Bind(cmd, output.Text, output.JSON)
 	return cmd
 }
 
@@ -126,6 +121,7 @@ func (s *source) read(cmd *cobra.Command) ([]manifest.Manifest, verdict.Caches, 
 	if err != nil {
 		return nil, verdict.Caches{}, err
 	}
+	defer output.Stderr(cmd).Progress("Reading the registry")()
 	known, err := s.registry(cmd.Context(), cmd, among)
 	return manifests, known, err
 }
@@ -282,21 +278,16 @@ func (s *source) live(ctx context.Context, reference string, known verdict.Cache
 	return []verdict.Explanation{verdict.Decide(w, known).Explain(s.registerHint())}, nil
 }
 
-func printExplanations(out io.Writer, format string, all []verdict.Explanation) error {
-	switch format {
-	case "json":
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(all)
-	case "text":
-		for i, e := range all {
-			if i > 0 {
-				fmt.Fprintln(out)
-			}
-			if err := printExplanation(out, e); err != nil {
-				return err
-			}
+func printExplanations(out io.Writer, format output.Format, all []verdict.Explanation) error {
+	if format == output.JSON {
+		return output.PrintJSON(out, all)
+	}
+	for i, e := range all {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		if err := printExplanation(out, e); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -304,31 +295,35 @@ func printExplanations(out io.Writer, format string, all []verdict.Explanation) 
 
 func printExplanation(out io.Writer, e verdict.Explanation) error {
 	fmt.Fprintf(out, "%s %s in namespace %s\n", e.Kind, cmp.Or(e.Name, "(unnamed)"), e.Namespace)
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	list := output.NewList(out, "  ")
 	row := func(name string, values ...string) {
 		if value := strings.Join(values, ", "); value != "" {
-			fmt.Fprintf(w, "  %s\t%s\n", name, value)
+			list.Row(name, value)
 		}
 	}
 	row("verdict", cmp.Or(map[bool]string{true: "allowed"}[e.Allowed], "denied")+": "+string(e.Reason))
 	row("recognized", describe(e))
 	row("by", e.Signals...)
 	row("owners", e.Owners...)
-	if err := w.Flush(); err != nil {
+	if err := list.Flush(); err != nil {
 		return err
 	}
 	if len(e.Labels) > 0 {
-		fmt.Fprintln(w, "  LABEL\tVALUE\t\tFROM")
+		labels := output.NewList(out, "  ")
+		labels.Row("LABEL", "VALUE", "", "FROM")
 		for _, l := range e.Labels {
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", l.Key, cmp.Or(l.Value, "-"), describeAction(l), l.From)
+			labels.Row(l.Key, cmp.Or(l.Value, "-"), describeAction(l), l.From)
+		}
+		if err := labels.Flush(); err != nil {
+			return err
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
 	for _, text := range []string{e.Message, e.Warning} {
-		if text != "" {
-			fmt.Fprintf(out, "  %s\n", text)
+		if text == "" {
+			continue
+		}
+		if err := output.Message(out, "  ", text, e.Remedy); err != nil {
+			return err
 		}
 	}
 	return nil

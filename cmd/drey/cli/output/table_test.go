@@ -1,0 +1,116 @@
+package output
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// TestTableWidth: on a terminal no line is longer than its width, and no text is lost.
+func TestTableWidth(t *testing.T) {
+	rows := [][]string{
+		{"flink-production", "Deployment/my-very-long-job-name-with-parts-6d4b9c", "NoDeploymentTarget", "it runs in a namespace without a target, since yesterday"},
+		{"b", "Pod/x", "", "Ümlaut ümlaut ümlaut ümlaut ümlaut ümlaut ümlaut"},
+	}
+	for _, width := range []int{60, 80, 100, 200} {
+		var b strings.Builder
+		table := NewTable(&Screen{Writer: &b, Width: width}, "NAMESPACE", "WORKLOAD", "FINDING", "NOTE")
+		for _, r := range rows {
+			table.Row(r...)
+		}
+		if err := table.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("width %d: a line of %d characters: %s", width, n, line)
+			}
+		}
+		for _, r := range rows {
+			for _, cell := range r {
+				if !containsInOrder(b.String(), cell) {
+					t.Errorf("width %d: %q is not in\n%s", width, cell, b.String())
+				}
+			}
+		}
+	}
+}
+
+func squash(s string) string { return strings.Join(strings.Fields(s), "") }
+
+// containsInOrder reports whether all characters of a cell occur in this order.
+func containsInOrder(text, cell string) bool {
+	rest := []rune(squash(cell))
+	for _, r := range text {
+		if len(rest) > 0 && r == rest[0] {
+			rest = rest[1:]
+		}
+	}
+	return len(rest) == 0
+}
+
+// TestTablePipe: without a terminal nothing is wrapped or colored, and rows that come later are
+// aligned with the first.
+func TestTablePipe(t *testing.T) {
+	var b strings.Builder
+	table := NewTable(&b, "NAME", "NOTE")
+	table.Row("one", strings.Repeat("long ", 60))
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	table.Row("b", "")
+	want := "NAME   NOTE\none    " + strings.TrimSpace(strings.Repeat("long ", 60)) + "\nb      -\n"
+	if b.String() != want {
+		t.Errorf("got\n%s, want\n%s", b.String(), want)
+	}
+}
+
+// TestWrap: lines end at spaces, else after a separator of names, else anywhere.
+func TestWrap(t *testing.T) {
+	for text, want := range map[string][]string{
+		"short":               {"short"},
+		"two words here":      {"two words", "here"},
+		"deployment/top-job":  {"deployment", "/top-job"},
+		"abc/def-ghi":         {"abc/def-", "ghi"},
+		"abcdefghijklmnop":    {"abcdefghij", "klmnop"},
+		"ääääääääää öööööööö": {"ääääääääää", "öööööööö"},
+	} {
+		if got := wrap(text, 10); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestMessage: the command in a message stays on one line, which can be copied.
+func TestMessage(t *testing.T) {
+	const command = "echo '{\"a\": \"b\"}' | kubectl apply -f - --a-long-flag=1 --another-long-flag=2"
+	text := `namespace "sandbox" has no DeploymentTarget, so Flink may not run there. Register it: ` + command + ` ; or deploy to a namespace that has one.`
+	var b strings.Builder
+	if err := Message(&Screen{Writer: &b, Width: 50}, "  ", text, command); err != nil {
+		t.Fatal(err)
+	}
+	want := "  namespace \"sandbox\" has no DeploymentTarget, so\n  Flink may not run there. Register it:\n    " + command + "\n  or deploy to a namespace that has one.\n"
+	if b.String() != want {
+		t.Errorf("got\n%s, want\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := Message(&b, "", text, command); err != nil || b.String() != text+"\n" {
+		t.Errorf("without a terminal: %q, %v", b.String(), err)
+	}
+}
+
+// TestColor: a result is colored on a terminal, and alignment is that of the text.
+func TestColor(t *testing.T) {
+	var b strings.Builder
+	table := NewTable(&Screen{Writer: &b, Color: true}, "VERDICT", "NAME")
+	table.Row("DENIED: NoDeploymentTarget", "a")
+	table.Row("allowed: HasTarget", "FAILURE")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := "VERDICT                      NAME\n" + red + "DENIED: NoDeploymentTarget" + reset + "   a\n" + green + "allowed: HasTarget" + reset + "           FAILURE\n"
+	if b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
