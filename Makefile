@@ -202,6 +202,8 @@ bench-memory: binaries build ## Measure the memory of an idle drey with 10, 10,0
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
+	go test ./webhook -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) -fuzzminimizetime 1x
+	go test ./webhook/scan -run '^$$' -fuzz FuzzSkip -fuzztime $(FUZZTIME)
 	go test ./webhook/flink -run '^$$' -fuzz FuzzFind -fuzztime $(FUZZTIME)
 	go test ./cmd/drey/cli/verdicts -run '^$$' -fuzz FuzzManifests -fuzztime $(FUZZTIME)
 	go test ./certs -run '^$$' -fuzz FuzzSecret -fuzztime $(FUZZTIME)

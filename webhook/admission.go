@@ -23,27 +23,32 @@ const maxReview = 7 << 20
 // endpoint is the HTTP handler of one webhook. T is the type that objects are decoded into.
 type endpoint[T any] struct {
 	*Webhooks
-	name   string // of the webhook, for metrics and the log
-	decide func(context.Context, *request[T]) response
+	name     string // of the webhook, for metrics and the log
+	decide   func(context.Context, *request[T]) response
+	measured *endpointMetrics
+	decoders decoders[T]
 }
 
-func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func newEndpoint[T any](w *Webhooks, name string, decide func(context.Context, *request[T]) response) *endpoint[T] {
+	return &endpoint[T]{Webhooks: w, name: name, decide: decide, measured: w.metrics.endpoint(name)}
+}
+
+func (e *endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	if !e.isAPIServer(r) {
 		e.metrics.rejected(e.name, http.StatusForbidden)
 		http.Error(w, "the path has no token of the webhook configurations, which drey writes: see drey doctor", http.StatusForbidden)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(start.Add(e.readTimeout)) // unsupported by test recorders
 	buffer := buffers.Get().(*[]byte)
 	defer putBuffer(buffer)
-	held := new(inflight.Reservation)
-	defer func() { held.Release() }()
+	held := e.bodies.Begin()
+	defer held.Release()
 	ctx, end := r.Context(), (func(string))(nil)
 	if e.trace != nil {
 		ctx, end = e.trace(r, e.name)
 	}
-	answer, reason, fault := e.answer(ctx, r, buffer, &held)
+	reason, fault := e.answer(ctx, r, buffer, held)
 	if end != nil {
 		end(string(reason))
 	}
@@ -59,17 +64,25 @@ func (e endpoint[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fault.message, fault.status)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	_, _ = w.Write(answer) //nolint:gosec // JSON, which nothing renders; after an error the API server has timed out
-	e.metrics.decided(e.name, reason, time.Since(start))
+	w.Header()["Content-Type"] = contentType
+	if len(*buffer) > serverBuffer {
+		w.Header().Set("Content-Length", strconv.Itoa(len(*buffer)))
+	}
+	_, _ = w.Write(*buffer) //nolint:gosec // JSON, which nothing renders; after an error the API server has timed out
+	e.measured.decided(reason, time.Since(start))
 }
+
+// contentType is the value of a header. It is shared, which saves an allocation.
+var contentType = []string{"application/json"}
+
+// serverBuffer is the size of the longest answer whose length net/http finds by itself.
+const serverBuffer = 2048
 
 // isAPIServer reports whether the API server sends a request: it has a client certificate, or
 // the path of a webhook configuration. A configuration may lack the token, until the leader
 // writes it. Then reviews of workloads are answered, so that Flink continues, but not those
 // of the registry, whose answers disclose names and ids.
-func (e endpoint[T]) isAPIServer(r *http.Request) bool {
+func (e *endpoint[T]) isAPIServer(r *http.Request) bool {
 	switch {
 	case e.statesPath == nil, hasCertificate(r):
 		return true
@@ -88,23 +101,29 @@ type fault struct {
 	message string
 }
 
-func (e endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte, held **inflight.Reservation) ([]byte, verdict.Reason, *fault) {
+// answer reads a review into buffer, and replaces it there by its answer.
+func (e *endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byte, held *inflight.Reservation) (verdict.Reason, *fault) {
 	if !e.synced() {
-		return nil, "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
+		return "", &fault{http.StatusServiceUnavailable, "drey has not read its registry yet: try again"}
 	}
-	body, reservation, f := e.readReview(ctx, r, *buffer)
-	*buffer, *held = body, reservation
+	body, f := e.readReview(ctx, r, *buffer, held)
+	*buffer = body
 	if f != nil {
-		return nil, "", f
+		return "", f
 	}
-	req, err := decodeReview[T](body)
+	d := e.decoders.get()
+	req, err := d.decode(body)
 	if err != nil {
-		return nil, "", &fault{http.StatusBadRequest, err.Error()}
+		return "", &fault{http.StatusBadRequest, err.Error()}
 	}
 	req.sender = sender(r)
 	answer := e.decide(ctx, req)
-	*buffer = answer.append(body[:0]) // the decoded request does not alias body
-	return *buffer, answer.reason, nil
+	if len(answer.patch) > 0 {
+		d.patch = answer.patch
+	}
+	*buffer = answer.append(body[:0]) // of the request, the answer has strings only, which do not alias body
+	e.decoders.put(d)
+	return answer.reason, nil
 }
 
 // buffers hold bodies, and then answers. A typical pod has 10 KB.
@@ -134,33 +153,39 @@ func newReviewBudget() *inflight.Budget {
 	return inflight.New(inflight.Options{Large: largeReviews, Reserved: smallReviews, Timeout: budgetTimeout})
 }
 
-// readReview reads the body into buffer, or a larger one, and reserves its memory. The caller
-// releases the reservation, also after a fault.
-func (w *Webhooks) readReview(ctx context.Context, r *http.Request, buffer []byte) ([]byte, *inflight.Reservation, *fault) {
-	none := new(inflight.Reservation)
+// readReview reads the body into buffer, or a larger one, and reserves its memory.
+func (w *Webhooks) readReview(ctx context.Context, r *http.Request, buffer []byte, held *inflight.Reservation) ([]byte, *fault) {
 	if r.Method != http.MethodPost {
-		return buffer, none, &fault{http.StatusMethodNotAllowed, "method not allowed: POST an AdmissionReview"}
+		return buffer, &fault{http.StatusMethodNotAllowed, "method not allowed: POST an AdmissionReview"}
 	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return buffer, none, &fault{http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Type is %q, want application/json", r.Header.Get("Content-Type"))}
+	if sent := r.Header.Get("Content-Type"); !isJSON(sent) {
+		return buffer, &fault{http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Type is %q, want application/json", sent)}
 	}
-	body, held, err := w.bodies.Read(ctx, r.Body, r.ContentLength, maxReview, buffer)
+	body, err := held.Read(ctx, r.Body, r.ContentLength, maxReview, buffer)
 	switch {
 	case errors.Is(err, inflight.ErrTooLarge):
-		return body, held, &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview is larger than %d bytes", maxReview)}
+		return body, &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview is larger than %d bytes", maxReview)}
 	case errors.Is(err, inflight.ErrBusy):
-		return body, held, busy()
+		return body, busy()
 	case err != nil:
-		return body, held, &fault{http.StatusBadRequest, "cannot read the body: " + err.Error()}
+		return body, &fault{http.StatusBadRequest, "cannot read the body: " + err.Error()}
 	}
 	values := bytes.Count(body, []byte(","))
 	switch err := held.Grow(ctx, int64(values)*valueSize); {
 	case errors.Is(err, inflight.ErrTooLarge):
-		return body, held, &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview has about %d values, more than fit into memory", values)}
+		return body, &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the AdmissionReview has about %d values, more than fit into memory", values)}
 	case err != nil:
-		return body, held, busy()
+		return body, busy()
 	}
-	return body, held, nil
+	return body, nil
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && mediaType == "application/json"
 }
 
 func busy() *fault {

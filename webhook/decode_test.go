@@ -7,11 +7,49 @@ import (
 	"testing"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
+
+// DecoderComparison compares decoders of all types with package json, for tests with fixtures.
+type DecoderComparison struct {
+	pods      decoder[pod]
+	workloads decoder[workload]
+	customs   decoder[custom]
+	labeled   decoder[labeled]
+}
+
+// Compare compares the decoders on a body.
+func (c *DecoderComparison) Compare(t *testing.T, body []byte) {
+	t.Helper()
+	compareDecoders(t, &c.pods, body)
+	compareDecoders(t, &c.workloads, body)
+	compareDecoders(t, &c.customs, body)
+	compareDecoders(t, &c.labeled, body)
+}
+
+// Scans reports whether a review of a pod is read by the scanner, without package json.
+func (c *DecoderComparison) Scans(body []byte) bool { return c.pods.scan(body) }
+
+func compareDecoders[T any](t *testing.T, d *decoder[T], body []byte) {
+	t.Helper()
+	got, err := d.decode(body)
+	want, wantErr := decodeByPackage[T](body)
+	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
+		t.Fatalf("%T: got the error %v, want %v", *d, err, wantErr)
+	}
+	if err != nil {
+		return
+	}
+	unread := cmpopts.IgnoreSliceElements(func(v variable) bool { return v.Name != "ROLE" && !strings.HasPrefix(v.Name, "FLINK_") })
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), unread, cmpopts.IgnoreUnexported(request[T]{}, pod{}, metadata{})); diff != "" {
+		t.Errorf("%T: package json and the decoder differ:\n%s", *d, diff)
+	}
+}
 
 // BenchmarkDecodeReview compares decoders of the review of a pod of 10 KB: see decision 3.
 func BenchmarkDecodeReview(b *testing.B) {
@@ -34,6 +72,7 @@ func BenchmarkDecodeReview(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	var scanned decoder[pod]
 	type fields struct { // those of review, for encoding/json
 		Request struct {
 			UID, Name, Namespace, Operation string
@@ -53,10 +92,14 @@ func BenchmarkDecodeReview(b *testing.B) {
 		decode func() (container string, err error)
 	}{
 		{"fields with go-json-experiment", func() (string, error) {
-			r, err := decodeReview[struct {
-				Metadata metadata `json:"metadata"`
-				Spec     podSpec  `json:"spec"`
-			}](body)
+			r, err := decodeByPackage[pod](body)
+			if err != nil {
+				return "", err
+			}
+			return r.Object.Spec.Containers[0].Name, nil
+		}},
+		{"fields with a scanner", func() (string, error) {
+			r, err := scanned.decode(body)
 			if err != nil {
 				return "", err
 			}
@@ -96,4 +139,13 @@ func BenchmarkDecodeReview(b *testing.B) {
 			}
 		})
 	}
+}
+
+// decodeByPackage decodes a review by package json alone.
+func decodeByPackage[T any](body []byte) (*request[T], error) {
+	var r review[T]
+	if err := jsonv2.Unmarshal(body, &r, decodeOptions); err != nil {
+		return nil, fmt.Errorf("invalid AdmissionReview: %w", err)
+	}
+	return r.valid()
 }

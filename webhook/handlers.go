@@ -19,7 +19,7 @@ type effect struct {
 // admit returns the handler of a webhook for creations. recognize reads the object of a
 // request.
 func admit[T any](w *Webhooks, name string, effect effect, recognize func(*T, *request[T]) flink.Workload) http.Handler {
-	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
+	return newEndpoint(w, name, func(ctx context.Context, r *request[T]) response {
 		if answer, ok := w.skip(r.UID, r.Namespace, r.SubResource, r.Operation == "CREATE"); ok {
 			return answer
 		}
@@ -36,7 +36,7 @@ func admit[T any](w *Webhooks, name string, effect effect, recognize func(*T, *r
 			answer.mismatches = v.Kept
 			w.metrics.labeled(v)
 			if len(v.Add) > 0 {
-				answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(v.Object().Labels) > 0, v.Add)
+				answer.patch = appendLabelsPatch(r.patch, len(v.Object().Labels) > 0, v.Add)
 			}
 		}
 		if effect.deny && effect.label && v.Reason == verdict.HasTarget && !r.DryRun { // a pod
@@ -46,7 +46,7 @@ func admit[T any](w *Webhooks, name string, effect effect, recognize func(*T, *r
 			answer.warnings = append(answer.warnings, warning)
 		}
 		return answer
-	}}
+	})
 }
 
 // skip answers requests that no rule applies to.
@@ -69,7 +69,7 @@ func validateUpdate[T any, P interface {
 	meta() *metadata
 	recognize(*request[T]) flink.Workload
 }](w *Webhooks, name string) http.Handler {
-	return endpoint[T]{w, name, func(ctx context.Context, r *request[T]) response {
+	return newEndpoint(w, name, func(ctx context.Context, r *request[T]) response {
 		answer, ok := w.skip(r.UID, r.Namespace, ignoreStatus(r.SubResource), r.Operation == "UPDATE")
 		if ok || P(r.Object).meta().Deletion != "" {
 			return answer
@@ -89,7 +89,7 @@ func validateUpdate[T any, P interface {
 			deny(w, r, &answer, v, name)
 		}
 		return answer
-	}}
+	})
 }
 
 // ignoreStatus returns a subresource, or "" for status, whose updates change labels too.
@@ -114,7 +114,7 @@ func (w *Webhooks) restoreLabels(_ context.Context, r *request[labeled]) respons
 	now := r.Object.Metadata.Labels
 	if lost := verdict.RemovedLabels(r.OldObject.Metadata.Labels, now); len(lost) > 0 {
 		answer.reason = verdict.LabelsRestored
-		answer.patch = appendLabelsPatch(make([]byte, 0, 512), len(now) > 0, lost)
+		answer.patch = appendLabelsPatch(r.patch, len(now) > 0, lost)
 	}
 	return answer
 }
@@ -138,9 +138,9 @@ func (w *Webhooks) resetRegisteredLabel(_ context.Context, r *request[labeled]) 
 	}
 	answer.reason = verdict.LabelReset
 	if had {
-		answer.patch = appendLabelsPatch(make([]byte, 0, 128), len(now) > 0, []verdict.Label{{Key: config.LabelRegistered, Value: old}})
+		answer.patch = appendLabelsPatch(r.patch, len(now) > 0, []verdict.Label{{Key: config.LabelRegistered, Value: old}})
 	} else {
-		answer.patch = appendRemoveLabelPatch(make([]byte, 0, 128), config.LabelRegistered)
+		answer.patch = appendRemoveLabelPatch(r.patch, config.LabelRegistered)
 	}
 	if stated {
 		answer.warnings = append(answer.warnings, "drey sets the label "+config.LabelRegistered+" itself, on namespaces with a DeploymentTarget: its value in the request is ignored")

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/test/framework/fixtures"
@@ -145,35 +144,6 @@ func TestHandlerRegistryNotSynced(t *testing.T) {
 	}
 }
 
-// TestHandlerReadTimeout: a slow sender is disconnected, and the timeout starts with each review.
-func TestHandlerReadTimeout(t *testing.T) {
-	handlers := newWebhooks(t, nil, webhook.Options{ReadTimeout: 500 * time.Millisecond}).Handlers()
-	server := httptest.NewServer(handlers[config.PathLabelPods])
-	defer server.Close()
-	body, w := io.Pipe()
-	defer w.Close()
-	go func() { _, _ = io.WriteString(w, `{"kind":`) }() // and no more
-	response, err := http.Post(server.URL, "application/json", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusBadRequest {
-		t.Errorf("got %s", response.Status)
-	}
-
-	// The timeout of the next review on the connection starts with it.
-	for range 3 {
-		time.Sleep(300 * time.Millisecond)
-		response, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(reviewOf(t, pod(), "flink")))
-		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("%v, %v", response, err)
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-	}
-}
-
 func FuzzReview(f *testing.F) {
 	var existing fixtures.Objects
 	for i, c := range fixtures.All(f) {
@@ -264,6 +234,32 @@ func BenchmarkLabelPod(b *testing.B) {
 		})
 	}
 }
+
+// TestLabelPodAllocations bounds the allocations of a review of a pod. Each causes work for the
+// garbage collector beside other reviews.
+func TestLabelPodAllocations(t *testing.T) {
+	const most = 7
+	body := reviewOf(t, pod(), "flink")
+	handler := newHandlers(t, "default/myDeploymentTarget")[config.PathLabelPods]
+	reader := bytes.NewReader(body)
+	request := httptest.NewRequest(http.MethodPost, "/", nil)
+	request.Header.Set("Content-Type", "application/json")
+	request.ContentLength, request.Body = int64(len(body)), io.NopCloser(reader)
+	answer := discarded{http.Header{}}
+	got := testing.AllocsPerRun(1000, func() {
+		reader.Reset(body)
+		handler.ServeHTTP(answer, request)
+	})
+	if got > most {
+		t.Errorf("%.0f allocations, want at most %d", got, most)
+	}
+}
+
+type discarded struct{ header http.Header }
+
+func (d discarded) Header() http.Header         { return d.header }
+func (d discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (d discarded) WriteHeader(int)             {}
 
 func sizeName(size int) string {
 	return map[int]string{1 << 10: "1KB", 10 << 10: "10KB", 100 << 10: "100KB"}[size]

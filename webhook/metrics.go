@@ -2,6 +2,9 @@ package webhook
 
 import (
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +21,8 @@ type metrics struct {
 	mismatches *prometheus.CounterVec
 	denials    *prometheus.CounterVec
 	unknown    prometheus.Counter
+
+	addedTo, keptAs counters // of added and mismatches
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -45,15 +50,72 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "drey_admission_owner_lookup_incomplete_total", Help: "Reviews that were answered before all owners of the object were resolved.",
 		}),
 	}
+	m.addedTo.create = func(key string) prometheus.Counter { return m.added.WithLabelValues(key) }
+	m.keptAs.create = func(key string) prometheus.Counter { return m.mismatches.WithLabelValues(key) }
 	if r != nil {
 		r.MustRegister(m.reviews, m.faults, m.duration, m.added, m.mismatches, m.denials, m.unknown)
 	}
 	return m
 }
 
-func (m *metrics) decided(webhook string, reason verdict.Reason, d time.Duration) {
-	m.reviews.WithLabelValues(webhook, string(reason)).Inc()
-	m.duration.WithLabelValues(webhook).Observe(d.Seconds())
+// endpointMetrics are the metrics of one webhook.
+type endpointMetrics struct {
+	reviews  *counters // by verdict
+	duration func() prometheus.Observer
+}
+
+func (m *metrics) endpoint(webhook string) *endpointMetrics {
+	return &endpointMetrics{
+		reviews:  &counters{create: func(reason string) prometheus.Counter { return m.reviews.WithLabelValues(webhook, reason) }},
+		duration: sync.OnceValue(func() prometheus.Observer { return m.duration.WithLabelValues(webhook) }),
+	}
+}
+
+func (m *endpointMetrics) decided(reason verdict.Reason, d time.Duration) {
+	m.reviews.of(string(reason)).Inc()
+	m.duration().Observe(d.Seconds())
+}
+
+// counters are the counters of a vector by the value of a label with few values. A lookup costs
+// less than that of the vector.
+type counters struct {
+	create func(value string) prometheus.Counter
+
+	mu    sync.Mutex // of writers
+	found atomic.Pointer[[]counterOf]
+}
+
+type counterOf struct {
+	value   string
+	counter prometheus.Counter
+}
+
+func (c *counters) of(value string) prometheus.Counter {
+	if counter := c.lookup(value); counter != nil {
+		return counter
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if counter := c.lookup(value); counter != nil {
+		return counter
+	}
+	grown := []counterOf{{strings.Clone(value), c.create(value)}}
+	if all := c.found.Load(); all != nil {
+		grown = append(grown, *all...)
+	}
+	c.found.Store(&grown)
+	return grown[0].counter
+}
+
+func (c *counters) lookup(value string) prometheus.Counter {
+	if all := c.found.Load(); all != nil {
+		for _, found := range *all {
+			if found.value == value {
+				return found.counter
+			}
+		}
+	}
+	return nil
 }
 
 func (m *metrics) denied(webhook string, reason verdict.Reason, mode config.Mode) {
@@ -66,9 +128,9 @@ func (m *metrics) rejected(webhook string, status int) {
 
 func (m *metrics) labeled(v verdict.Verdict) {
 	for _, l := range v.Add {
-		m.added.WithLabelValues(l.Key).Inc()
+		m.addedTo.of(l.Key).Inc()
 	}
 	for _, l := range v.Kept {
-		m.mismatches.WithLabelValues(l.Key).Inc()
+		m.keptAs.of(l.Key).Inc()
 	}
 }

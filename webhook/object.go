@@ -23,6 +23,8 @@ type metadata struct {
 	OwnerReferences []ownerReference  `json:"ownerReferences"`
 	Deletion        string            `json:"deletionTimestamp"` // empty unless terminating
 	ManagedFields   []manager         `json:"managedFields"`
+
+	owners []flink.OwnerReference // of the object that object returns
 }
 
 type manager struct {
@@ -87,6 +89,11 @@ func (v *variables) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 type pod struct {
 	Metadata metadata `json:"metadata"`
 	Spec     podSpec  `json:"spec"`
+
+	// The memory of what recognize and template return.
+	object        flink.Object
+	containers    []flink.Container
+	volumes, envs []string
 }
 
 func (p *pod) meta() *metadata      { return &p.Metadata }
@@ -94,9 +101,10 @@ func (w *workload) meta() *metadata { return &w.Metadata }
 func (c *custom) meta() *metadata   { return &c.Metadata }
 
 func (p *pod) recognize(r *request[pod]) flink.Workload {
-	o := p.Metadata.object("Pod", r.Namespace)
+	o := &p.object
+	*o = p.Metadata.object("Pod", r.Namespace)
 	o.Pod = p.template()
-	return flink.Recognize(&o)
+	return flink.Recognize(o)
 }
 
 // workload is a Deployment, a StatefulSet, a Job or a CronJob; or a Service or a ConfigMap,
@@ -152,45 +160,43 @@ func anyOfStrings(labels map[string]string) map[string]any {
 	return all
 }
 
-// object returns the metadata with the namespace of the request, which the object may lack.
+// object returns the metadata with the namespace of the request, which the object may lack. It
+// is valid until the metadata changes.
 func (m *metadata) object(kind, namespace string) flink.Object {
-	o := flink.Object{
+	m.owners = m.owners[:0]
+	for _, r := range m.OwnerReferences {
+		m.owners = append(m.owners, flink.OwnerReference(r))
+	}
+	return flink.Object{
 		Kind: kind, Namespace: namespace, Name: m.Name, GenerateName: m.GenerateName, UID: m.UID,
-		Labels: m.Labels, Annotations: m.Annotations, FromManifest: m.fromManifest(),
+		Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.owners, FromManifest: m.fromManifest(),
 	}
-	if len(m.OwnerReferences) > 0 {
-		o.OwnerReferences = make([]flink.OwnerReference, len(m.OwnerReferences))
-		for i, r := range m.OwnerReferences {
-			o.OwnerReferences[i] = flink.OwnerReference(r)
-		}
-	}
-	return o
 }
 
+// template returns the part of the pod that recognition reads. It is valid until the pod changes.
 func (p *pod) template() flink.Pod {
-	t := flink.Pod{Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations, Containers: make([]flink.Container, len(p.Spec.Containers)), Volumes: names(p.Spec.Volumes)}
-	for i, c := range p.Spec.Containers {
-		t.Containers[i] = flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
-		for _, v := range c.Env {
-			t.Containers[i].Env = append(t.Containers[i].Env, v.Name)
-			switch v.Name {
-			case "ROLE":
-				t.Containers[i].Role = v.Value
-			case "FLINK_MODE":
-				t.Containers[i].Mode = v.Value
-			}
-		}
+	p.containers, p.volumes, p.envs = p.containers[:0], p.volumes[:0], p.envs[:0]
+	for i := range p.Spec.Containers {
+		p.containers = append(p.containers, p.container(&p.Spec.Containers[i]))
 	}
-	return t
+	for _, v := range p.Spec.Volumes {
+		p.volumes = append(p.volumes, v.Name)
+	}
+	return flink.Pod{Labels: p.Metadata.Labels, Annotations: p.Metadata.Annotations, Containers: p.containers, Volumes: p.volumes}
 }
 
-func names(list []named) []string {
-	if len(list) == 0 {
-		return nil
+func (p *pod) container(c *container) flink.Container {
+	from := len(p.envs)
+	all := flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
+	for _, v := range c.Env {
+		p.envs = append(p.envs, v.Name)
+		switch v.Name {
+		case "ROLE":
+			all.Role = v.Value
+		case "FLINK_MODE":
+			all.Mode = v.Value
+		}
 	}
-	all := make([]string, len(list))
-	for i, n := range list {
-		all[i] = n.Name
-	}
+	all.Env = p.envs[from:len(p.envs):len(p.envs)]
 	return all
 }

@@ -2,8 +2,6 @@ package webhook
 
 import (
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -36,6 +34,7 @@ type request[T any] struct {
 	OldObject *T             `json:"oldObject"`
 
 	sender string // see Denial.Sender
+	patch  []byte // empty memory for the patch of the answer
 }
 
 type kindName struct {
@@ -47,29 +46,6 @@ var decodeOptions = jsonv2.JoinOptions(
 	jsontext.AllowDuplicateNames(true),
 	jsontext.AllowInvalidUTF8(true),
 )
-
-// decodeReview decodes a review with a request. Its errors are for the client.
-func decodeReview[T any](body []byte) (*request[T], error) {
-	var r review[T]
-	if err := jsonv2.Unmarshal(body, &r, decodeOptions); err != nil {
-		return nil, fmt.Errorf("invalid AdmissionReview: %w", err)
-	}
-	switch {
-	case r.Kind != "AdmissionReview":
-		return nil, fmt.Errorf("invalid kind %q: want AdmissionReview", r.Kind)
-	case r.APIVersion != "admission.k8s.io/v1":
-		return nil, fmt.Errorf("unsupported apiVersion %q: want admission.k8s.io/v1", r.APIVersion)
-	case r.Request == nil:
-		return nil, errors.New("invalid AdmissionReview: no request")
-	case r.Request.UID == "":
-		return nil, errors.New("invalid AdmissionReview: no request.uid")
-	case r.Request.Object == nil && r.Request.Operation == "CREATE":
-		return nil, errors.New("invalid AdmissionReview: CREATE without object")
-	case (r.Request.Object == nil || r.Request.OldObject == nil) && r.Request.Operation == "UPDATE":
-		return nil, errors.New("invalid AdmissionReview: UPDATE without object or oldObject")
-	}
-	return r.Request, nil
-}
 
 // response is the response of an AdmissionReview.
 type response struct {
@@ -96,7 +72,7 @@ func (r response) append(b []byte) []byte {
 		if r.retryable {
 			code = `503,"reason":"ServiceUnavailable"`
 		}
-		b = append(b, `,"status":{"status":"Failure","code":`+code+`,"message":`...)
+		b = append(append(append(b, `,"status":{"status":"Failure","code":`...), code...), `,"message":`...)
 		b = appendString(b, r.message)
 		b = append(b, '}')
 	}

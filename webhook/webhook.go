@@ -3,14 +3,12 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"drey.dev/drey/inflight"
@@ -46,18 +44,17 @@ type Options struct {
 	// target is registered. nil: it does not wait.
 	AwaitRegistered func(ctx context.Context, namespace string)
 
-	Log         *slog.Logger
-	Address     verdict.RegisterHint               // the remedy in denials
-	Contact     func(namespace string) string      // of a namespace, in place of that of Address; empty or nil: none
-	Exclude     []string                           // Kubernetes namespaces that are skipped
-	Mode        func(namespace string) config.Mode // nil: config.Enforce everywhere
-	Observe     func(Denial)                       // receives denials, in all modes, except those of dry runs; must not block; may be nil
-	Metrics     prometheus.Registerer              // may be nil
-	Objects     *Objects                           // validates drey's custom resources; nil: they are not served
-	Trace       Trace                              // starts a span per review; may be nil
-	Draining    func() bool                        // whether the server shuts down, and closes each connection after its next answer; may be nil
-	StatesPath  func(context.Context, string) bool // whether a webhook configuration states a URL path; nil: not checked
-	ReadTimeout time.Duration                      // bounds reading a review; 0 means 10 seconds, longer than the API server waits
+	Log        *slog.Logger
+	Address    verdict.RegisterHint               // the remedy in denials
+	Contact    func(namespace string) string      // of a namespace, in place of that of Address; empty or nil: none
+	Exclude    []string                           // Kubernetes namespaces that are skipped
+	Mode       func(namespace string) config.Mode // nil: config.Enforce everywhere
+	Observe    func(Denial)                       // receives denials, in all modes, except those of dry runs; must not block; may be nil
+	Metrics    prometheus.Registerer              // may be nil
+	Objects    *Objects                           // validates drey's custom resources; nil: they are not served
+	Trace      Trace                              // starts a span per review; may be nil
+	Draining   func() bool                        // whether the server shuts down, and closes each connection after its next answer; may be nil
+	StatesPath func(context.Context, string) bool // whether a webhook configuration states a URL path; nil: not checked
 }
 
 // Trace starts a span for a review. The review is handled with the context that it returns,
@@ -66,32 +63,31 @@ type Trace func(r *http.Request, webhook string) (ctx context.Context, end func(
 
 // Webhooks is the state that the handlers share.
 type Webhooks struct {
-	state       verdict.Caches
-	synced      func() bool // the registry
-	owners      Owners      // nil: none is found
-	log         *slog.Logger
-	address     verdict.RegisterHint
-	contact     func(namespace string) string
-	exclude     []string
-	mode        func(namespace string) config.Mode
-	observe     func(Denial)
-	objects     *Objects
-	refresh     func(ctx context.Context) error
-	await       func(ctx context.Context, namespace string)
-	metrics     *metrics
-	trace       Trace
-	statesPath  func(context.Context, string) bool
-	readTimeout time.Duration
-	bodies      *inflight.Budget
-	draining    func() bool
+	state      *verdict.Caches
+	synced     func() bool // the registry
+	owners     Owners      // nil: none is found
+	log        *slog.Logger
+	address    verdict.RegisterHint
+	contact    func(namespace string) string
+	exclude    []string
+	mode       func(namespace string) config.Mode
+	observe    func(Denial)
+	objects    *Objects
+	refresh    func(ctx context.Context) error
+	await      func(ctx context.Context, namespace string)
+	metrics    *metrics
+	trace      Trace
+	statesPath func(context.Context, string) bool
+	bodies     *inflight.Budget
+	draining   func() bool
 }
 
 // New returns the webhooks.
 func New(o Options) *Webhooks {
 	w := &Webhooks{
-		state: verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, contact: o.Contact,
+		state: &verdict.Caches{Registry: o.Registry, Registered: o.HadTarget}, synced: o.Registry.Synced, owners: o.Owners, log: o.Log, address: o.Address, contact: o.Contact,
 		exclude: o.Exclude, mode: o.Mode, observe: o.Observe, objects: o.Objects, refresh: o.Refresh, await: o.AwaitRegistered,
-		metrics: newMetrics(o.Metrics), trace: o.Trace, statesPath: o.StatesPath, readTimeout: cmp.Or(o.ReadTimeout, 10*time.Second),
+		metrics: newMetrics(o.Metrics), trace: o.Trace, statesPath: o.StatesPath,
 		bodies: newReviewBudget(), draining: o.Draining,
 	}
 	if o.Owners != nil {
@@ -143,9 +139,9 @@ const registeredTimeout = time.Second
 
 // awaitRegistered waits until the policy for pods admits those of a namespace with a target.
 func (w *Webhooks) awaitRegistered(ctx context.Context, namespace string) {
-	ctx, cancel := context.WithTimeout(ctx, registeredTimeout)
-	defer cancel()
-	w.await(ctx, namespace)
+	bounded := newBoundedContext(ctx, registeredTimeout)
+	defer bounded.stop()
+	w.await(bounded, namespace)
 }
 
 // withOwners resolves the owners of a recognized workload.
@@ -153,9 +149,9 @@ func (w *Webhooks) withOwners(ctx context.Context, f flink.Workload) flink.Workl
 	if w.owners == nil || !f.Recognized() {
 		return f
 	}
-	ctx, cancel := context.WithTimeout(ctx, ownerLookupTimeout)
-	defer cancel()
-	f, complete := WithOwners(ctx, f, w.owners, w.state)
+	bounded := newBoundedContext(ctx, ownerLookupTimeout)
+	defer bounded.stop()
+	f, complete := WithOwners(bounded, f, w.owners, w.state)
 	if !complete {
 		w.metrics.unknown.Inc()
 	}
@@ -195,8 +191,8 @@ func (w *Webhooks) Handlers() map[string]http.Handler {
 		config.PathLabelPods:            admit(w, config.NameLabelPods, effect{label: true, deny: true}, (*pod).recognize),
 		config.PathLabelWorkloads:       admit(w, config.NameLabelWorkloads, effect{label: true}, (*workload).recognize),
 		config.PathLabelCustom:          admit(w, config.NameLabelCustom, effect{label: true}, (*custom).recognize),
-		config.PathRestoreLabels:        endpoint[labeled]{w, config.NameRestoreLabels, w.restoreLabels},
-		config.PathRegisteredLabel:      endpoint[labeled]{w, config.NameRegisteredLabel, w.resetRegisteredLabel},
+		config.PathRestoreLabels:        newEndpoint(w, config.NameRestoreLabels, w.restoreLabels),
+		config.PathRegisteredLabel:      newEndpoint(w, config.NameRegisteredLabel, w.resetRegisteredLabel),
 		config.PathValidateWorkloads:    admit(w, config.NameValidateWorkloads, effect{deny: true}, (*workload).recognize),
 		config.PathValidateCustom:       admit(w, config.NameValidateCustom, effect{deny: true}, (*custom).recognize),
 		config.PathValidatePodLabels:    validateUpdate[pod](w, config.NameValidatePodLabels),
@@ -204,7 +200,7 @@ func (w *Webhooks) Handlers() map[string]http.Handler {
 		config.PathValidateCustomLabels: validateUpdate[custom](w, config.NameValidateCustomLabels),
 	}
 	if w.objects != nil {
-		all[config.PathValidateRegistry] = endpoint[jsontext.Value]{w, config.NameValidateRegistry, w.reviewObject}
+		all[config.PathValidateRegistry] = newEndpoint(w, config.NameValidateRegistry, w.reviewObject)
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-// Package serving serves the webhooks over TLS, with the server of controller-runtime.
+// Package serving serves the webhooks over TLS.
 package serving
 
 import (
@@ -6,17 +6,22 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
-
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // Server serves handlers by path.
 type Server struct {
-	server ctrlwebhook.Server
+	address string
+	tls     *tls.Config
+	http    *http.Server
+	started atomic.Bool
 }
 
 // TLS configures the TLS of a server.
@@ -28,38 +33,61 @@ type TLS struct {
 	HTTP2       bool                                                 // offer HTTP/2 in addition to HTTP/1.1
 }
 
+// The timeouts of a connection. See docs/decisions/026-http-1.1.md.
+const (
+	// readTimeout bounds reading a review. It is longer than the API server waits.
+	readTimeout = 10 * time.Second
+
+	// idleTimeout is longer than that of the API server, 90 s, so that the API server closes an
+	// idle connection: a review that arrives while drey closes one fails.
+	idleTimeout = 3 * time.Minute
+
+	shutdownTimeout = time.Minute
+	dialTimeout     = 10 * time.Second // of Ready
+)
+
 // New returns a server that is not running. Each handler serves its path, and that followed
 // by another segment, the token. address is a host and a port that is not 0;
 // an empty host means every interface.
 func New(address string, secure TLS, handlers map[string]http.Handler) (*Server, error) {
-	host, port, err := net.SplitHostPort(address)
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return nil, err
 	}
-	s := ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host: host, Port: int(number),
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.MinVersion = cmp.Or(secure.MinVersion, tls.VersionTLS13)
-			c.GetCertificate = secure.Certificate
-			if c.NextProtos = []string{"http/1.1"}; secure.HTTP2 {
-				c.NextProtos = []string{"h2", "http/1.1"}
-			}
-			if c.ClientCAs = secure.ClientCAs; c.ClientCAs != nil {
-				// A missing certificate is an HTTP error: see requireClientCertificate.
-				c.ClientAuth = tls.VerifyClientCertIfGiven
-			}
-		}},
-	})
-	for path, handler := range handlers {
-		handler = secure.requireClientCertificate(handler)
-		s.Register(path, handler)
-		s.Register(path+"/{token}", handler)
+	config := &tls.Config{
+		MinVersion: cmp.Or(secure.MinVersion, tls.VersionTLS13), GetCertificate: secure.Certificate, ClientCAs: secure.ClientCAs, NextProtos: []string{"http/1.1"},
 	}
-	return &Server{s}, nil
+	if secure.ClientCAs != nil {
+		config.ClientAuth = tls.VerifyClientCertIfGiven // a missing certificate is an HTTP error: see requireClientCertificate
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	if secure.HTTP2 {
+		config.NextProtos = []string{"h2", "http/1.1"}
+		protocols.SetHTTP2(true)
+	}
+	return &Server{address: address, tls: config, http: &http.Server{
+		Handler: secure.requireClientCertificate(paths(handlers)), Protocols: &protocols, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+	}}, nil
+}
+
+// paths routes requests by path, with or without a token as another segment. It takes the place
+// of http.ServeMux, which allocates for each match.
+type paths map[string]http.Handler
+
+func (p paths) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	handler, ok := p[r.URL.Path]
+	if end := strings.LastIndexByte(r.URL.Path, '/'); !ok && end >= 0 && end < len(r.URL.Path)-1 {
+		handler, ok = p[r.URL.Path[:end]]
+	}
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	handler.ServeHTTP(w, r)
 }
 
 // requireClientCertificate rejects requests without a valid client certificate, before it
@@ -81,7 +109,36 @@ func (t TLS) requireClientCertificate(handler http.Handler) http.Handler {
 }
 
 // Run serves until ctx ends, then waits for in-flight requests.
-func (s *Server) Run(ctx context.Context) error { return s.server.Start(ctx) }
+func (s *Server) Run(ctx context.Context) error {
+	listener, err := net.Listen("tcp", s.address)
+	if err != nil {
+		return err
+	}
+	drained := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		drained <- s.http.Shutdown(bounded)
+	})
+	s.started.Store(true)
+	if err := s.http.Serve(tls.NewListener(listener, s.tls)); !errors.Is(err, http.ErrServerClosed) {
+		stop()
+		return err
+	}
+	if err := <-drained; err != nil {
+		return fmt.Errorf("requests in flight not answered within %s: %w", shutdownTimeout, err)
+	}
+	return nil
+}
 
 // Ready returns nil if the server completes a TLS handshake.
-func (s *Server) Ready() error { return s.server.StartedChecker()(nil) }
+func (s *Server) Ready() error {
+	if !s.started.Load() {
+		return errors.New("webhook server not started")
+	}
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: dialTimeout}, "tcp", s.address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // no data is sent
+	if err != nil {
+		return fmt.Errorf("webhook server not reachable: %w", err)
+	}
+	return conn.Close()
+}
