@@ -15,7 +15,7 @@ import (
 //
 // A scanner reads the usual forms of a review, several times as fast as package json. Any other
 // form, and any invalid one, is decoded by package json, whose errors have a position. See
-// docs/decisions/003-json-decoding.md.
+// docs/explanation/decisions/003-json-decoding.md.
 type decoder[T any] struct {
 	scanner     scan.Scanner
 	review      review[T]

@@ -33,7 +33,7 @@ type TLS struct {
 	HTTP2       bool                                                 // offer HTTP/2 in addition to HTTP/1.1
 }
 
-// The timeouts of a connection. See docs/explanation/decisions/026-http-1-1.md.
+// The timeouts of a connection. See docs/explanation/decisions/026-http1.md.
 const (
 	// readTimeout bounds reading a review. It is longer than the API server waits.
 	readTimeout = 10 * time.Second
