@@ -11,7 +11,7 @@ import (
 // TestDecisionNumbers: each decision note has a number of its own, the same in its file name and
 // in its heading.
 func TestDecisionNumbers(t *testing.T) {
-	file := regexp.MustCompile(`^0*(\d+)-[a-z-]+\.md$`)
+	file := regexp.MustCompile(`^0*(\d+)-[a-z0-9-]+\.md$`)
 	names := map[string]string{} // by number
 	for path, text := range documents(t) {
 		if filepath.Base(filepath.Dir(path)) != "decisions" {
