@@ -209,6 +209,7 @@ func (c *Cluster) Kubectl() string { return filepath.Join(c.binaries, "kubectl")
 func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Kubectl(), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "KUBECACHEDIR="+filepath.Join(c.dir, "kubectl-cache"))
+	cmd.Env = append(cmd.Env, gcSettings...)
 	return cmd
 }
 

@@ -32,6 +32,10 @@ type process struct {
 // process behind.
 const gate = `read -r go || exit 1; exec "$0" "$@" </dev/null`
 
+// gcSettings make Go collect garbage less often: with the default, the API server spends a sixth of
+// its CPU time on that. GOMEMLIMIT bounds the memory in return.
+var gcSettings = []string{"GOGC=400", "GOMEMLIMIT=700MiB"}
+
 // startComponent starts a component in its own process group, so that Ctrl-C in a terminal
 // does not reach it. The caller holds c.mu.
 func (c *Cluster) startComponent(component Component) error {
@@ -50,7 +54,7 @@ func (c *Cluster) startComponent(component Component) error {
 	p.cmd.Dir = c.dir
 	// A minimal environment: etcd reads flags from ETCD_*, and proxy variables break
 	// connections to loopback.
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir}
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir}, gcSettings...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := p.cmd.StdinPipe()
