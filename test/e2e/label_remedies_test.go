@@ -31,19 +31,30 @@ type denialReason struct {
 	key, value string   // of the wrong label; empty: a label is missing
 }
 
-// TestRemedies runs the command of each denial in a shell, for each place that pods get their
-// labels from: afterwards the pods are allowed.
+// TestRemedies runs the command of each denial for another platform namespace in a shell, for
+// each place that pods get their labels from: afterwards the pods are allowed.
 func TestRemedies(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	w.runRemedies(t, denialReason{"platform namespace", []string{"team-a"}, "vvpNamespace", "team-z"})
+}
+
+// TestRemediesOtherReasons is [TestRemedies] for denials for another id, and for several targets.
+func TestRemediesOtherReasons(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
 	elsewhere := w.Namespace(t)
 	w.setMode(t, elsewhere, webhookconfig.Audit)
 	another := w.createOwned(t, elsewhere, "FlinkDeployment", "another", nil)
-	for _, reason := range []denialReason{
-		{"platform namespace", []string{"team-a"}, "vvpNamespace", "team-z"},
-		{"id", []string{"team-a"}, "deploymentId", string(another.GetUID())},
-		{"ambiguous", []string{"team-a", "team-b"}, "", ""},
-	} {
+	w.runRemedies(t,
+		denialReason{"id", []string{"team-a"}, "deploymentId", string(another.GetUID())},
+		denialReason{"ambiguous", []string{"team-a", "team-b"}, "", ""})
+}
+
+// runRemedies has pods denied for each reason, from each source of their labels, and runs the
+// remedies.
+func (w *world) runRemedies(t *testing.T, reasons ...denialReason) {
+	for _, reason := range reasons {
 		for name, source := range labelSources {
 			if source.except == reason.name {
 				continue
@@ -63,7 +74,7 @@ func TestRemedies(t *testing.T) {
 					if err == nil {
 						return errors.New("allowed")
 					}
-					if denial = err.Error(); !strings.Contains(denial, "denied the request") {
+					if denial = err.Error(); !strings.Contains(denial, "denied the request") || !strings.Contains(denial, s.remedy) {
 						return err
 					}
 					return nil
@@ -94,6 +105,7 @@ type situation struct {
 	name       string
 	key, value string // of the wrong label; empty: a label is missing
 
+	remedy string           // part of the denial once drey's caches have the object
 	object map[string]any   // of the denied manifest; nil: none
 	file   string           // path of the manifest
 	client *clientOptions   // of Flink's client, which has no manifest
@@ -248,6 +260,7 @@ func (s *situation) deniedCustom(object map[string]any) func() error {
 // storedCustom creates a custom resource in mode audit, and acts as its operator.
 func (s *situation) storedCustom(object map[string]any) func() error {
 	s.createUnchecked(object)
+	s.remedy = "kubectl patch " + strings.ToLower((&unstructured.Unstructured{Object: object}).GetKind()) + " " + s.name
 	return func() error {
 		s.hasTeam = false
 		return s.operate((&unstructured.Unstructured{Object: object}).GetKind())
