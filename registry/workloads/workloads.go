@@ -68,24 +68,37 @@ const labelPodHash = "pod-template-hash"
 
 // Running implements registry.Workloads. Pods are listed by their controllers, each
 // once; custom resources with or without pods: one that is suspended starts again.
-// The lists run concurrently, and each is a consistent read.
+// A terminating Kubernetes namespace has none: nothing can start there. The reads run
+// concurrently, and each is consistent.
 func (c *Cluster) Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.Reference, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	found := make([][]registry.Reference, 1+len(flink.CustomResources))
 	errs := make([]error, len(found))
 	var lists sync.WaitGroup
+	terminating := false
+	lists.Go(func() { terminating = c.isTerminating(ctx, kubernetesNamespace) })
 	lists.Go(func() { found[0], errs[0] = c.controllers(ctx, kubernetesNamespace, platformNamespace) })
 	for i, kind := range flink.CustomResources {
 		lists.Go(func() { found[i+1], errs[i+1] = c.customResources(ctx, kind, kubernetesNamespace, platformNamespace) })
 	}
 	lists.Wait()
+	if terminating {
+		return nil, nil
+	}
 	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
 	}
 	return slices.Concat(found...), nil
+}
+
+// isTerminating reports whether a Kubernetes namespace is being deleted; false if it cannot be
+// read, so that its workloads count.
+func (c *Cluster) isTerminating(ctx context.Context, kubernetesNamespace string) bool {
+	n, err := c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(ctx, kubernetesNamespace, metav1.GetOptions{})
+	return err == nil && n.DeletionTimestamp != nil
 }
 
 // controllers returns the controllers of the pods of a platform namespace.

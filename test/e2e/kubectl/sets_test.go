@@ -82,6 +82,23 @@ func TestSetApply(t *testing.T) {
 	}
 }
 
+// TestSetDelete deletes sets with their namespaces, as kubectl delete -f and -k do: the deletions of the targets
+// succeed while the workloads terminate. In a namespace that stays, a workload holds its target.
+func TestSetDelete(t *testing.T) {
+	w := setWorld(t)
+	for range 3 {
+		_, manifests := w.newSet(t)
+		w.MustKubectl(t, manifests, "apply", "-f", "-")
+		w.MustKubectl(t, "", "wait", "--for=create", "pod", "-l", "app=flink", "-A")
+		if out, err := w.RunKubectl(t, manifests, "delete", "-f", "-"); err != nil {
+			t.Errorf("kubectl delete: %v: %s", err, out)
+		}
+	}
+	_, manifests := w.newSet(t)
+	w.MustKubectl(t, manifests, "apply", "-f", "-")
+	w.wantDenied(t, "cannot be deleted while it is referenced", objects(manifests, "DeploymentTarget"), "delete", "-f", "-")
+}
+
 // TestSetWithoutPause creates the target of an existing namespace, and Flink workloads as soon as the
 // API server has responded: all are admitted, and the pod is labeled.
 func TestSetWithoutPause(t *testing.T) {
