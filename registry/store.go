@@ -137,6 +137,17 @@ func (f *Feed) Publish(e Event) {
 	}
 }
 
+// PublishFrom is [Feed.Publish] of an object that is computed only if the kind has a watcher.
+func (f *Feed) PublishFrom(kind Kind, change Change, object func() Object) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.watchers {
+		if w.kind == kind && w.ctx.Err() == nil {
+			w.observe(Event{change, object()})
+		}
+	}
+}
+
 // Close removes all watchers.
 func (f *Feed) Close() {
 	f.mu.Lock()

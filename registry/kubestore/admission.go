@@ -41,18 +41,18 @@ func (s *Store) Lookup(ctx context.Context, key registry.Key) (o registry.Object
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.export(rec), rec.object.GetName(), nil
+	return s.export(rec.record), rec.objectName(), nil
 }
 
 // MetadataName returns the metadata.name of an object in the cache. ok is false if there is none.
 func (s *Store) MetadataName(key registry.Key) (name string, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	rec := s.shown[key]
+	rec := s.owner(key)
 	if rec == nil {
 		return "", false
 	}
-	return rec.object.GetName(), true
+	return rec.objectName(), true
 }
 
 // HasUID reports, by a consistent read, whether the object with a metadata.name has a uid.
@@ -65,7 +65,7 @@ func (s *Store) HasUID(ctx context.Context, object registry.Key, uid string) (bo
 }
 
 // getByMetadataName gets an object from the API server. object has its metadata.name.
-func (s *Store) getByMetadataName(ctx context.Context, object registry.Key) (*record, error) {
+func (s *Store) getByMetadataName(ctx context.Context, object registry.Key) (*live, error) {
 	if err := s.checkOpen(ctx); err != nil {
 		return nil, err
 	}

@@ -2,15 +2,14 @@ package kubestore
 
 import (
 	"cmp"
-	"reflect"
+	"iter"
+	"maps"
 	"slices"
-	"strconv"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/types"
+	"github.com/google/uuid"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
 // objectCache holds the objects that the watches delivered, and the registry's view of them.
@@ -19,41 +18,36 @@ import (
 // Changes are applied in the order of the watches, of which there is one for each kind.
 type objectCache struct {
 	feed          *registry.Feed
-	enqueueStatus func(types.UID) // called under mu with each object whose status may be outdated; nil: not called
+	enqueueStatus func(uuid.UUID) // called under mu with each object whose status may be outdated; nil: not called
 
 	ownNamespace   string                                                 // where a target without a namespace points
 	checkNamespace func(namespace string, labels map[string]string) error // nil: every namespace is ready
 
 	mu         sync.RWMutex
-	records    map[types.UID]*record
-	shown      map[registry.Key]*record
-	owners     map[ownedKey][]*record // the owner first
-	references map[reference]int      // number of objects with that reference
+	records    map[uuid.UUID]*record // by uid
+	names      map[place]*claims[string]
+	ids        *claims[uuid.UUID]
+	references map[reference]int // number of objects with that reference
 	namespaces map[string]*namespace
-	targets    map[string]map[types.UID]bool // targets by the Kubernetes namespace that they point at
-	counts     map[string]int                // objects per Kubernetes namespace
-	sizes      map[string]int64              // record.size of all objects per Kubernetes namespace
-	kinds      map[registry.Kind]int         // number of objects
-	received   map[registry.Kind]uint64      // resourceVersion up to which the watch has delivered
+	targets    map[string]*targetNamespace
+	counts     map[string]int           // objects per Kubernetes namespace
+	sizes      map[string]int64         // record.size of all objects per Kubernetes namespace
+	kinds      map[registry.Kind]int    // number of objects
+	received   map[registry.Kind]uint64 // resourceVersion up to which the watch has delivered
 	pending    pendingWrites
 	changed    chan struct{} // closed and replaced on every change
 }
 
-// record is one object of the cluster. Only its field shown changes.
-type record struct {
-	*codec.Resource
-	object  codec.Object
-	version uint64           // the numeric metadata.resourceVersion
-	view    registry.Object  // with the requested id, which another object may own
-	size    int64            // in bytes
-	shown   *registry.Object // nil: not in the registry's view
+// place is the platform namespace of objects of one kind.
+type place struct {
+	kind     registry.Kind
+	platform string
 }
 
-// ownedKey is what a single object can own: a name in its platform namespace, or an id.
-type ownedKey struct {
-	kind            registry.Kind // of a name
-	namespace, name string
-	id              string
+// targetNamespace is a Kubernetes namespace that targets point at.
+type targetNamespace struct {
+	name  string
+	first *record // of a list
 }
 
 // reference is a reference to a target of the same namespace, by name or by id.
@@ -61,77 +55,31 @@ type reference struct{ namespace, name, id string }
 
 func newObjectCache() *objectCache {
 	return &objectCache{
-		feed: &registry.Feed{}, records: map[types.UID]*record{}, shown: map[registry.Key]*record{}, owners: map[ownedKey][]*record{},
-		references: map[reference]int{}, namespaces: map[string]*namespace{}, targets: map[string]map[types.UID]bool{}, counts: map[string]int{}, sizes: map[string]int64{},
+		feed: &registry.Feed{}, records: map[uuid.UUID]*record{}, names: map[place]*claims[string]{}, ids: newClaims[uuid.UUID](),
+		references: map[reference]int{}, namespaces: map[string]*namespace{}, targets: map[string]*targetNamespace{}, counts: map[string]int{}, sizes: map[string]int64{},
 		kinds: map[registry.Kind]int{}, received: map[registry.Kind]uint64{}, changed: make(chan struct{}),
 	}
 }
 
-func newRecord(r *codec.Resource, o codec.Object) *record {
-	rec := &record{Resource: r, object: o, version: parseVersion(o.GetResourceVersion()), view: r.Decode(o)}
-	o.SetManagedFields(nil) // larger than the rest of the object, and decoded already
-	rec.size = codec.Size(o, rec.view)
-	return rec
+// owner returns the record that the registry shows at a key; nil: none.
+func (c *objectCache) owner(key registry.Key) *record {
+	if names := c.names[place{key.Kind, key.Namespace}]; names != nil {
+		return names.owners[key.Name]
+	}
+	return nil
 }
 
-// parseVersion parses a resourceVersion. Those of one kind are comparable numbers
-// (Kubernetes API concepts, "Resource versions").
-func parseVersion(text string) uint64 {
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0
+// named returns the records with a name in REST, the owner of the name first.
+func (c *objectCache) named(key registry.Key) iter.Seq[*record] {
+	if names := c.names[place{key.Kind, key.Namespace}]; names != nil {
+		return names.of(key.Name)
 	}
-	return n
-}
-
-func (rec *record) nameKey() ownedKey {
-	key := rec.view.Key()
-	return ownedKey{kind: key.Kind, namespace: key.Namespace, name: key.Name}
-}
-
-// ownedKeys returns the keys that an object requests. Its uid is among them, so that no other
-// object gets it as an id.
-func (rec *record) ownedKeys() []ownedKey {
-	keys := []ownedKey{rec.nameKey(), {id: rec.view.Metadata.ID}}
-	if uid := string(rec.object.GetUID()); uid != rec.view.Metadata.ID {
-		keys = append(keys, ownedKey{id: uid})
-	}
-	return keys
-}
-
-// targetReference returns the object's reference to a target; false if it has none.
-func (rec *record) targetReference() (reference, bool) {
-	name, id := rec.Target(rec.object)
-	switch {
-	case name != "":
-		return reference{namespace: rec.view.Metadata.Namespace, name: name}, true
-	case id != "":
-		return reference{namespace: rec.view.Metadata.Namespace, id: id}, true
-	}
-	return reference{}, false
-}
-
-// byPriority orders objects that request the same key: the object whose uid it is, then the
-// older one. An owner keeps its key, and all replicas agree on it.
-func byPriority(key ownedKey) func(a, b *record) int {
-	rank := func(rec *record) int {
-		if key.id != "" && key.id == string(rec.object.GetUID()) {
-			return 0
-		}
-		return 1
-	}
-	return func(a, b *record) int {
-		return cmp.Or(
-			cmp.Compare(rank(a), rank(b)),
-			a.object.GetCreationTimestamp().Compare(b.object.GetCreationTimestamp().Time),
-			cmp.Compare(a.object.GetUID(), b.object.GetUID()),
-		)
-	}
+	return func(func(*record) bool) {}
 }
 
 // upsert stores the state of an object, unless a newer one is cached.
 func (c *objectCache) upsert(rec *record) {
-	old := c.records[rec.object.GetUID()]
+	old := c.records[rec.uid]
 	if old != nil && old.version >= rec.version {
 		return
 	}
@@ -139,7 +87,7 @@ func (c *objectCache) upsert(rec *record) {
 }
 
 // remove removes an object.
-func (c *objectCache) remove(uid types.UID) {
+func (c *objectCache) remove(uid uuid.UUID) {
 	if old := c.records[uid]; old != nil {
 		c.replace(old, nil)
 	}
@@ -150,15 +98,19 @@ func (c *objectCache) remove(uid types.UID) {
 func (c *objectCache) replace(old, rec *record) {
 	affected := map[*record]bool{}
 	touch := func(rec *record) {
-		for _, key := range rec.ownedKeys() {
-			for _, other := range c.owners[key] {
+		key := registry.Key{Kind: rec.Kind, Namespace: rec.platform, Name: rec.name()}
+		for other := range c.named(key) {
+			affected[other] = true
+		}
+		for _, id := range []uuid.UUID{rec.id, rec.uid} {
+			for other := range c.ids.of(id) {
 				affected[other] = true
 			}
 		}
-		if r, ok := rec.targetReference(); ok {
-			c.enqueueTargets(r)
+		if rec.reference != nil {
+			c.enqueueTargets(*rec.reference)
 		}
-		c.enqueueTargets(reference{namespace: rec.view.Metadata.Namespace, name: rec.view.Metadata.Name})
+		c.enqueueTargets(reference{namespace: key.Namespace, name: key.Name})
 	}
 	if old != nil {
 		touch(old)
@@ -171,49 +123,52 @@ func (c *objectCache) replace(old, rec *record) {
 	}
 	c.publish(old, rec, affected)
 	if old != nil && rec == nil || old == nil && rec != nil {
-		c.publishNamespace(cmp.Or(old, rec).view.Metadata.Namespace)
+		c.publishNamespace(cmp.Or(old, rec).platform)
 	}
-	c.broadcast()
 }
 
 func (c *objectCache) index(rec *record) {
-	c.records[rec.object.GetUID()] = rec
+	c.records[rec.uid] = rec
 	c.kinds[rec.Kind]++
-	c.counts[rec.view.Metadata.Namespace]++
-	c.sizes[rec.view.Metadata.Namespace] += rec.size
-	c.indexTarget(rec, true)
-	if r, ok := rec.targetReference(); ok {
-		c.references[r]++
+	c.counts[rec.platform]++
+	c.sizes[rec.platform] += int64(rec.size)
+	c.indexTarget(rec)
+	if rec.reference != nil {
+		c.references[*rec.reference]++
 	}
-	if rec.object.GetDeletionTimestamp() != nil {
+	if rec.terminating {
 		return // a terminating object owns nothing
 	}
-	for _, key := range rec.ownedKeys() {
-		list := append(slices.Clone(c.owners[key]), rec)
-		slices.SortFunc(list, byPriority(key))
-		c.owners[key] = list
+	names := c.names[rec.place()]
+	if names == nil {
+		names = newClaims[string]()
+		c.names[rec.place()] = names
+	}
+	names.add(rec.name(), rec, older)
+	c.ids.add(rec.id, rec, byPriority(rec.id))
+	if rec.uid != rec.id { // no other object gets it as an id
+		c.ids.add(rec.uid, rec, byPriority(rec.uid))
 	}
 }
 
 func (c *objectCache) unindex(rec *record) {
-	delete(c.records, rec.object.GetUID())
+	delete(c.records, rec.uid)
 	c.kinds[rec.Kind]--
-	decrement(c.counts, rec.view.Metadata.Namespace)
-	if c.sizes[rec.view.Metadata.Namespace] -= rec.size; c.counts[rec.view.Metadata.Namespace] == 0 {
-		delete(c.sizes, rec.view.Metadata.Namespace)
+	decrement(c.counts, rec.platform)
+	if c.sizes[rec.platform] -= int64(rec.size); c.counts[rec.platform] == 0 {
+		delete(c.sizes, rec.platform)
 	}
-	c.indexTarget(rec, false)
-	if r, ok := rec.targetReference(); ok {
-		decrement(c.references, r)
+	c.unindexTarget(rec)
+	if rec.reference != nil {
+		decrement(c.references, *rec.reference)
 	}
-	for _, key := range rec.ownedKeys() {
-		list := slices.DeleteFunc(slices.Clone(c.owners[key]), func(other *record) bool { return other == rec })
-		if len(list) == 0 {
-			delete(c.owners, key)
-		} else {
-			c.owners[key] = list
+	if names := c.names[rec.place()]; names != nil {
+		if names.remove(rec.name(), rec); len(names.owners) == 0 {
+			delete(c.names, rec.place())
 		}
 	}
+	c.ids.remove(rec.id, rec)
+	c.ids.remove(rec.uid, rec)
 }
 
 func decrement[K comparable](counts map[K]int, key K) {
@@ -222,93 +177,140 @@ func decrement[K comparable](counts map[K]int, key K) {
 	}
 }
 
+// shownAs is how the registry shows a record. The zero value is not shown.
+type shownAs struct {
+	rec *record
+	id  uuid.UUID
+}
+
+func (v shownAs) object() registry.Object { return v.rec.view(v.id) }
+
+func (v shownAs) hasKeyOf(other shownAs) bool {
+	return v.rec.place() == other.rec.place() && v.rec.name() == other.rec.name()
+}
+
+// shownAs returns how the registry shows a record at present.
+func (rec *record) shownAs() shownAs {
+	if !rec.shown {
+		return shownAs{}
+	}
+	return shownAs{rec, rec.shownID()}
+}
+
+// shownID returns the id of a record that is shown.
+func (rec *record) shownID() uuid.UUID {
+	if rec.hasID {
+		return rec.id
+	}
+	return rec.uid
+}
+
 // publish recomputes the view of the affected records and publishes the differences:
 // deletions first, so that no two objects have the same key at any time.
 func (c *objectCache) publish(old, rec *record, affected map[*record]bool) {
 	type change struct {
 		rec           *record
-		before, after *registry.Object
+		before, after shownAs
 	}
 	var changes []change
 	for r := range affected {
 		if r != rec {
-			changes = append(changes, change{r, r.shown, c.viewOf(r)})
+			changes = append(changes, change{r, r.shownAs(), c.show(r)})
 		}
 	}
 	switch {
 	case rec != nil && old != nil:
-		changes = append(changes, change{rec, old.shown, c.viewOf(rec)})
+		changes = append(changes, change{rec, old.shownAs(), c.show(rec)})
 	case rec != nil:
-		changes = append(changes, change{rec, nil, c.viewOf(rec)})
+		changes = append(changes, change{rec, shownAs{}, c.show(rec)})
 	default:
-		changes = append(changes, change{old, old.shown, nil})
+		changes = append(changes, change{old, old.shownAs(), shownAs{}})
 	}
 	for _, ch := range changes {
-		if ch.before != nil && (ch.after == nil || ch.after.Key() != ch.before.Key()) {
-			delete(c.shown, ch.before.Key())
-			c.feed.Publish(registry.Event{Change: registry.Deleted, Object: *ch.before})
+		if ch.before.rec != nil && (ch.after.rec == nil || !ch.after.hasKeyOf(ch.before)) {
+			c.feed.PublishFrom(ch.rec.Kind, registry.Deleted, ch.before.object)
 		}
 	}
 	for _, ch := range changes {
 		if ch.rec != old {
-			ch.rec.shown = ch.after
-			c.enqueue(ch.rec.object.GetUID())
+			c.enqueue(ch.rec.uid)
 		}
-		if ch.after == nil {
-			continue
-		}
-		c.shown[ch.after.Key()] = ch.rec
 		switch {
-		case ch.before == nil || ch.before.Key() != ch.after.Key():
-			c.feed.Publish(registry.Event{Change: registry.Added, Object: *ch.after})
-		case !reflect.DeepEqual(*ch.before, *ch.after):
-			c.feed.Publish(registry.Event{Change: registry.Modified, Object: *ch.after})
+		case ch.after.rec == nil:
+		case ch.before.rec == nil || !ch.before.hasKeyOf(ch.after):
+			c.feed.PublishFrom(ch.rec.Kind, registry.Added, ch.after.object)
+		case ch.before.id != ch.after.id || ch.before.rec.packed != ch.after.rec.packed:
+			c.feed.PublishFrom(ch.rec.Kind, registry.Modified, ch.after.object)
 		}
 	}
 }
 
-// viewOf returns a record as the registry shows it: nil if another object owns its name. An
-// object whose id is taken gets its uid as its id.
-func (c *objectCache) viewOf(rec *record) *registry.Object {
-	if owners := c.owners[rec.nameKey()]; len(owners) == 0 || owners[0] != rec {
-		return nil
-	}
-	view := rec.view
-	view.Metadata.ID = c.idOf(rec)
-	return &view
+// show decides how the registry shows a record: not if another object owns its name, and with its uid
+// as its id if another object owns the requested one.
+func (c *objectCache) show(rec *record) shownAs {
+	rec.shown = c.names[rec.place()] != nil && c.names[rec.place()].owners[rec.name()] == rec
+	rec.hasID = c.idOf(rec) == rec.id
+	return rec.shownAs()
 }
 
 // idOf returns the id of an object, which need not be cached yet.
-func (c *objectCache) idOf(rec *record) string {
-	key := ownedKey{id: rec.view.Metadata.ID}
-	uid := rec.object.GetUID()
-	for _, other := range c.owners[key] {
-		if other.object.GetUID() == uid {
+func (c *objectCache) idOf(rec *record) uuid.UUID {
+	for other := range c.ids.of(rec.id) {
+		if other.uid == rec.uid {
 			break
 		}
-		if byPriority(key)(other, rec) < 0 {
-			return string(uid)
+		if byPriority(rec.id)(other, rec) < 0 {
+			return rec.uid
 		}
 	}
-	return rec.view.Metadata.ID
+	return rec.id
+}
+
+// all calls f with the objects of a kind that the registry shows, ordered by namespace and name;
+// namespace "" is all. It holds one of them at a time.
+func (c *objectCache) all(kind registry.Kind, namespace string, f func(registry.Object)) {
+	if kind == registry.Namespace {
+		if namespace == "" {
+			c.allNamespaces(f)
+		}
+		return
+	}
+	places := []place{{kind, namespace}}
+	if namespace == "" {
+		places = places[:0]
+		for p := range c.names {
+			if p.kind == kind {
+				places = append(places, p)
+			}
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.platform, b.platform) })
+	for _, p := range places {
+		names := c.names[p]
+		if names == nil {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(names.owners)) {
+			f(names.owners[name].shownAs().object())
+		}
+	}
+}
+
+func (c *objectCache) allNamespaces(f func(registry.Object)) {
+	for _, name := range slices.Sorted(maps.Keys(c.namespaces)) {
+		if n := c.namespaces[name]; n.shown {
+			f(n.view())
+		}
+	}
 }
 
 // list returns the objects of a kind that the registry shows, ordered by namespace and name.
 func (c *objectCache) list(kind registry.Kind, namespace string) []registry.Object {
 	found := []registry.Object{}
-	if kind == registry.Namespace {
-		for _, n := range c.namespaces {
-			if n.shown && namespace == "" {
-				found = append(found, n.view())
-			}
-		}
+	if names := c.names[place{kind, namespace}]; names != nil {
+		found = make([]registry.Object, 0, len(names.owners))
 	}
-	for key, rec := range c.shown {
-		if key.Kind == kind && (namespace == "" || key.Namespace == namespace) {
-			found = append(found, rec.shown.Clone())
-		}
-	}
-	sortByKey(found)
+	c.all(kind, namespace, func(o registry.Object) { found = append(found, o) })
 	return found
 }
 
@@ -325,7 +327,7 @@ func (c *objectCache) broadcast() {
 }
 
 // enqueue queues an object for a status update.
-func (c *objectCache) enqueue(uid types.UID) {
+func (c *objectCache) enqueue(uid uuid.UUID) {
 	if c.enqueueStatus != nil {
 		c.enqueueStatus(uid)
 	}
@@ -333,11 +335,14 @@ func (c *objectCache) enqueue(uid types.UID) {
 
 // enqueueTargets queues the targets of a reference for a status update.
 func (c *objectCache) enqueueTargets(r reference) {
-	key := ownedKey{kind: registry.DeploymentTarget, namespace: r.namespace, name: r.name}
-	if r.id != "" {
-		key = ownedKey{id: r.id}
+	if c.enqueueStatus == nil {
+		return
 	}
-	for _, rec := range c.owners[key] {
-		c.enqueue(rec.object.GetUID())
+	targets := c.named(registry.Key{Kind: registry.DeploymentTarget, Namespace: r.namespace, Name: r.name})
+	if r.id != "" {
+		targets = c.ids.of(parseUID(r.id))
+	}
+	for rec := range targets {
+		c.enqueue(rec.uid)
 	}
 }

@@ -12,6 +12,40 @@ import (
 	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
+// BenchmarkGet gets one of 100,000 targets from the cache.
+func BenchmarkGet(b *testing.B) {
+	s := &Store{objectCache: manyTargets()}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Get(b.Context(), registry.Key{Kind: registry.DeploymentTarget, Namespace: "team-7", Name: "t-7"}, registry.Cached); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkListAmongMany lists the 100 targets of one of 1,000 platform namespaces.
+func BenchmarkListAmongMany(b *testing.B) {
+	c := manyTargets()
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(c.list(registry.DeploymentTarget, "team-7")) != 100 {
+			b.Fatal("incomplete")
+		}
+	}
+}
+
+// manyTargets returns a cache of 100,000 targets in 1,000 platform namespaces.
+func manyTargets() *objectCache {
+	c := newObjectCache()
+	for i := range 100_000 {
+		o := target(fmt.Sprintf("00000000-0000-4000-8000-%012d", i), fmt.Sprint("t-", i), i, i+1)
+		o.Namespace = fmt.Sprint("team-", i%1000)
+		o.Labels = map[string]string{"team": o.Namespace}
+		c.upsert(newRecord(codec.Resources[registry.DeploymentTarget], o))
+	}
+	return c
+}
+
 // BenchmarkList lists 1,000 targets of a platform namespace from the cache, and from the store of a
 // client-go informer, whose objects are decoded by each read: see decision 21.
 func BenchmarkList(b *testing.B) {

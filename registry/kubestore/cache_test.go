@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -148,7 +149,7 @@ func TestNameOwner(t *testing.T) {
 					t.Errorf("%s: got %s\nwant %s", order, got, c.want)
 				}
 				f.relist("10")
-				if len(f.records) > 0 || len(f.owners) > 0 || len(f.shown) > 0 || len(f.counts) > 0 || len(f.sizes) > 0 || len(f.targets) > 0 {
+				if len(f.records) > 0 || len(f.names) > 0 || len(f.ids.owners) > 0 || len(f.ids.shared) > 0 || len(f.counts) > 0 || len(f.sizes) > 0 || len(f.targets) > 0 {
 					t.Errorf("%s: the cache is not empty after the last deletion", order)
 				}
 			}
@@ -292,7 +293,7 @@ func TestWaitForDeletion(t *testing.T) {
 				f.receive(target(uid1, "a", 1, 1))
 				time.AfterFunc(time.Second, func() { c.deliver(f) })
 				start := time.Now()
-				f.waitForDeletion(t.Context(), kind, uid1)
+				f.waitForDeletion(t.Context(), kind, parseUID(uid1))
 				if got := time.Since(start); got != c.want {
 					t.Errorf("waited %v, want %v", got, c.want)
 				}
@@ -381,15 +382,15 @@ func TestReady(t *testing.T) {
 			if c.older {
 				f.receive(target(uid2, "a", 2, 2))
 			}
-			var queued []types.UID
-			f.enqueueStatus = func(uid types.UID) { queued = append(queued, uid) }
+			var queued []uuid.UUID
+			f.enqueueStatus = func(uid uuid.UUID) { queued = append(queued, uid) }
 			if c.namespace != nil {
 				f.receiveNamespace("orders", c.namespace)
-				if got := slices.Contains(queued, uid1); got != (c.object.Spec.Kubernetes.Namespace == "orders") {
+				if got := slices.Contains(queued, parseUID(uid1)); got != (c.object.Spec.Kubernetes.Namespace == "orders") {
 					t.Errorf("status queued: %t", got)
 				}
 			}
-			if got := f.ready(f.records[uid1]); got.Reason != c.want || (got.Status == metav1.ConditionTrue) != (c.want == v1.Registered) || got.Message == "" {
+			if got := f.ready(f.records[parseUID(uid1)]); got.reason != c.want || (got.status == metav1.ConditionTrue) != (c.want == v1.Registered) || got.message == "" {
 				t.Errorf("got %+v, want %s", got, c.want)
 			}
 		})

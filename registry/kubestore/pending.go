@@ -5,7 +5,7 @@ import (
 	"errors"
 	"maps"
 
-	"k8s.io/apimachinery/pkg/types"
+	"github.com/google/uuid"
 
 	"drey.dev/drey/registry"
 )
@@ -14,7 +14,7 @@ import (
 // cacheSyncTimeout. Reads of their kinds are consistent reads until it has.
 type pendingWrites struct {
 	versions map[registry.Kind]uint64 // the highest resourceVersion written
-	deleted  map[registry.Kind]map[types.UID]bool
+	deleted  map[registry.Kind]map[uuid.UUID]bool
 }
 
 // hasPending reports whether the cache lacks a write of this process.
@@ -58,16 +58,16 @@ func (s *Store) waitForVersion(ctx context.Context, kind registry.Kind, version 
 }
 
 // waitForDeletion waits until the cache lacks an object, or has it as terminating.
-func (s *Store) waitForDeletion(ctx context.Context, kind registry.Kind, uid types.UID) {
-	isDeleted := func() bool { rec := s.records[uid]; return rec == nil || rec.object.GetDeletionTimestamp() != nil }
+func (s *Store) waitForDeletion(ctx context.Context, kind registry.Kind, uid uuid.UUID) {
+	isDeleted := func() bool { rec := s.records[uid]; return rec == nil || rec.terminating }
 	s.waitForCache(ctx, kind, isDeleted, func() {
 		if s.pending.deleted == nil {
-			s.pending.deleted = map[registry.Kind]map[types.UID]bool{}
+			s.pending.deleted = map[registry.Kind]map[uuid.UUID]bool{}
 		}
 		if s.pending.deleted[kind] == nil {
-			s.pending.deleted[kind] = map[types.UID]bool{}
+			s.pending.deleted[kind] = map[uuid.UUID]bool{}
 		}
-		maps.DeleteFunc(s.pending.deleted[kind], func(uid types.UID, _ bool) bool { return s.records[uid] == nil })
+		maps.DeleteFunc(s.pending.deleted[kind], func(uid uuid.UUID, _ bool) bool { return s.records[uid] == nil })
 		s.pending.deleted[kind][uid] = true
 	})
 }

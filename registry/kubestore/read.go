@@ -45,11 +45,11 @@ func (s *Store) listConsistent(ctx context.Context, r *codec.Resource, namespace
 	if err != nil {
 		return nil, err
 	}
-	owners := map[ownedKey]*record{}
+	owners := map[registry.Key]*record{}
 	err = meta.EachListItem(into, func(item runtime.Object) error {
 		rec := newRecord(r, item.(codec.Object))
-		key := rec.nameKey()
-		if rec.object.GetDeletionTimestamp() == nil && (owners[key] == nil || byPriority(key)(rec, owners[key]) < 0) {
+		key := registry.Key{Kind: rec.Kind, Namespace: rec.platform, Name: rec.name()}
+		if !rec.terminating && (owners[key] == nil || older(rec, owners[key]) < 0) {
 			owners[key] = rec
 		}
 		return nil
@@ -64,12 +64,8 @@ func (s *Store) listConsistent(ctx context.Context, r *codec.Resource, namespace
 	return found, err
 }
 
-// export returns a copy of a record's view with its id.
-func (s *Store) export(rec *record) registry.Object {
-	view := rec.view.Clone()
-	view.Metadata.ID = s.idOf(rec)
-	return view
-}
+// export returns a record's view with its id.
+func (s *Store) export(rec *record) registry.Object { return rec.view(s.idOf(rec)) }
 
 // Get implements registry.Store.
 func (s *Store) Get(ctx context.Context, key registry.Key, c registry.Consistency) (registry.Object, error) {
@@ -80,28 +76,29 @@ func (s *Store) Get(ctx context.Context, key registry.Key, c registry.Consistenc
 		return s.getNamespace(ctx, key, c)
 	}
 	s.mu.RLock()
-	rec := s.shown[key]
+	rec := s.owner(key)
 	if rec != nil && c == registry.Cached && !s.hasPending(key.Kind) {
-		defer s.mu.RUnlock()
-		return rec.shown.Clone(), nil
+		id := rec.shownID()
+		s.mu.RUnlock()
+		return rec.view(id), nil
 	}
 	s.mu.RUnlock()
-	rec, err := s.getConsistent(ctx, key)
+	found, err := s.getConsistent(ctx, key)
 	if err != nil {
 		return registry.Object{}, err
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.export(rec), nil
+	return s.export(found.record), nil
 }
 
 // getConsistent gets an object from the API server: by its metadata.name in the cache, then by
 // the metadata.name that the store gives to new objects. Terminating objects are not found.
-func (s *Store) getConsistent(ctx context.Context, key registry.Key) (*record, error) {
+func (s *Store) getConsistent(ctx context.Context, key registry.Key) (*live, error) {
 	names := []string{codec.ObjectName(key.Name)}
 	s.mu.RLock()
-	if rec := s.shown[key]; rec != nil && rec.object.GetName() != names[0] {
-		names = slices.Insert(names, 0, rec.object.GetName())
+	if rec := s.owner(key); rec != nil && rec.objectName() != names[0] {
+		names = slices.Insert(names, 0, rec.objectName())
 	}
 	s.mu.RUnlock()
 	for _, name := range names {
@@ -110,7 +107,7 @@ func (s *Store) getConsistent(ctx context.Context, key registry.Key) (*record, e
 		case errors.Is(err, registry.ErrNotFound):
 		case err != nil:
 			return nil, err
-		case rec.view.Metadata.Name == key.Name && rec.object.GetDeletionTimestamp() == nil:
+		case rec.name() == key.Name && !rec.terminating:
 			return rec, nil
 		}
 	}
@@ -118,7 +115,7 @@ func (s *Store) getConsistent(ctx context.Context, key registry.Key) (*record, e
 }
 
 // getByName gets an object from the API server by its metadata.name.
-func (s *Store) getByName(ctx context.Context, r *codec.Resource, namespace, name string) (*record, error) {
+func (s *Store) getByName(ctx context.Context, r *codec.Resource, namespace, name string) (*live, error) {
 	if !isPathSegment(namespace) || !isPathSegment(name) {
 		return nil, registry.ErrNotFound // no object has such a name, and no URL can hold it
 	}
@@ -137,7 +134,7 @@ func (s *Store) getByName(ctx context.Context, r *codec.Resource, namespace, nam
 	if err != nil {
 		return nil, err
 	}
-	return newRecord(r, into), nil
+	return newLive(r, into), nil
 }
 
 // Watch implements registry.Store.
@@ -147,7 +144,9 @@ func (s *Store) Watch(ctx context.Context, kind registry.Kind, observe func(regi
 	if err := s.checkOpen(ctx); err != nil {
 		return err
 	}
-	s.feed.Add(ctx, kind, s.list(kind, ""), observe)
+	// One object at a time: a list would dominate the memory of a large registry.
+	s.all(kind, "", func(o registry.Object) { observe(registry.Event{Change: registry.Added, Object: o}) })
+	s.feed.Add(ctx, kind, nil, observe)
 	return nil
 }
 

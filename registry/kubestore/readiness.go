@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	v1 "drey.dev/drey/registry/kubestore/v1"
 )
@@ -42,31 +41,49 @@ func (c *objectCache) namespaceNotReady(n metav1.Object) notReady {
 // targetNamespace returns the Kubernetes namespace that a target points at: "" for other
 // kinds, and for a target without a namespace if the own namespace is not known.
 func (c *objectCache) targetNamespace(rec *record) string {
-	if t, ok := rec.object.(*v1.DeploymentTarget); ok {
-		return cmp.Or(t.Spec.Kubernetes.Namespace, c.ownNamespace)
+	if rec.target == nil {
+		return ""
 	}
-	return ""
+	return cmp.Or(rec.target.name, c.ownNamespace)
 }
 
-// indexTarget adds a target to the index of targets by Kubernetes namespace, or removes it.
-func (c *objectCache) indexTarget(rec *record, add bool) {
-	name, uid := c.targetNamespace(rec), rec.object.GetUID()
-	switch {
-	case name == "":
-	case add && c.targets[name] == nil:
-		c.targets[name] = map[types.UID]bool{uid: true}
-	case add:
-		c.targets[name][uid] = true
-	default:
-		if delete(c.targets[name], uid); len(c.targets[name]) == 0 {
-			delete(c.targets, name)
-		}
+// indexTarget adds a target to the list of those that point at a Kubernetes namespace.
+func (c *objectCache) indexTarget(rec *record) {
+	name := c.targetNamespace(rec)
+	if name == "" {
+		return
 	}
+	if rec.target = c.targets[name]; rec.target == nil {
+		rec.target = &targetNamespace{name: name}
+		c.targets[name] = rec.target
+	}
+	rec.next = rec.target.first
+	if rec.next != nil {
+		rec.next.prev = rec
+	}
+	rec.target.first = rec
+}
+
+func (c *objectCache) unindexTarget(rec *record) {
+	if c.targetNamespace(rec) == "" {
+		return
+	}
+	if rec.next != nil {
+		rec.next.prev = rec.prev
+	}
+	if rec.prev != nil {
+		rec.prev.next = rec.next
+	} else if rec.target.first = rec.next; rec.target.first == nil {
+		delete(c.targets, rec.target.name)
+	}
+	rec.next, rec.prev = nil, nil
 }
 
 // enqueueTargetsOf queues the targets of a Kubernetes namespace for a status update.
 func (c *objectCache) enqueueTargetsOf(namespace string) {
-	for uid := range c.targets[namespace] {
-		c.enqueue(uid)
+	if n := c.targets[namespace]; n != nil {
+		for rec := n.first; rec != nil; rec = rec.next {
+			c.enqueue(rec.uid)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/registry/kubestore/internal/codec"
 )
 
 var _ registry.SharedWrites = (*Store)(nil)
@@ -30,7 +29,7 @@ func (s *Store) DeleteIf(ctx context.Context, key registry.Key, expected int32, 
 		if err != nil {
 			return err
 		}
-		if rec.view.Metadata.ResourceVersion != expected {
+		if rec.restVersion() != expected {
 			return registry.ErrConflict
 		}
 		marked, err := s.setDeletionMark(ctx, rec, uuid.NewString())
@@ -44,12 +43,12 @@ func (s *Store) DeleteIf(ctx context.Context, key registry.Key, expected int32, 
 			_, _ = s.setDeletionMark(context.WithoutCancel(ctx), marked, "") // best effort
 			return err
 		}
-		err = s.deleteUnchanged(ctx, marked)
+		err = s.deleteUnchanged(ctx, marked.record)
 		if errors.Is(err, registry.ErrConflict) {
 			continue // a writer removed the mark, or changed something else
 		}
 		if err == nil {
-			s.waitForDeletion(ctx, key.Kind, marked.object.GetUID())
+			s.waitForDeletion(ctx, key.Kind, marked.uid)
 		}
 		return err
 	}
@@ -67,7 +66,7 @@ func (s *Store) Confirm(ctx context.Context, key registry.Key, id string) error 
 			return err
 		}
 		s.mu.RLock()
-		present := s.idOf(rec)
+		present := s.idOf(rec.record).String()
 		s.mu.RUnlock()
 		if id != "" && id != present {
 			return registry.ErrNotFound
@@ -114,8 +113,8 @@ func (s *Store) MarkDeleting(ctx context.Context, object registry.Key, uid, reso
 
 // setDeletionMark sets the deletion mark of an object, or removes it if mark is "". It returns
 // ErrConflict unless the object is unchanged.
-func (s *Store) setDeletionMark(ctx context.Context, rec *record, mark string) (*record, error) {
-	o := rec.object.DeepCopyObject().(codec.Object)
+func (s *Store) setDeletionMark(ctx context.Context, rec *live, mark string) (*live, error) {
+	o := rec.object
 	rec.Status(o).Deleting = mark
 	stored := rec.New()
 	err := s.write(ctx, fmt.Sprintf("update the status of %s %s/%s", rec.Plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
@@ -124,5 +123,5 @@ func (s *Store) setDeletionMark(ctx context.Context, rec *record, mark string) (
 	if err != nil {
 		return nil, err
 	}
-	return newRecord(rec.Resource, stored), nil
+	return newLive(rec.Resource, stored), nil
 }

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 
@@ -50,7 +53,17 @@ func reflectorOptions(name string) cache.ReflectorOptions {
 }
 
 func (s *Store) listWatch(r *codec.Resource) cache.ListerWatcher {
-	return listwatch.Consistent(cache.NewFilteredListWatchFromClient(s.objects, r.Plural, s.options.PlatformNamespace, func(*metav1.ListOptions) {}), s.objects)
+	source := cache.NewFilteredListWatchFromClient(s.objects, r.Plural, s.options.PlatformNamespace, func(*metav1.ListOptions) {})
+	return listwatch.Consistent(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := source.ListWithContext(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return listRecords(r, list)
+		},
+		WatchFuncWithContext: source.WatchWithContext,
+	}, s.objects)
 }
 
 func (s *Store) namespaceReflector() *cache.Reflector {
@@ -67,6 +80,7 @@ type reflectorStore struct {
 var (
 	_ cache.ReflectorStore         = reflectorStore{}
 	_ cache.ReflectorBookmarkStore = reflectorStore{}
+	_ cache.TransformingStore      = reflectorStore{}
 )
 
 func (s reflectorStore) Add(o any) error    { return s.receive(o, false) }
@@ -74,44 +88,100 @@ func (s reflectorStore) Update(o any) error { return s.receive(o, false) }
 func (s reflectorStore) Delete(o any) error { return s.receive(o, true) }
 func (s reflectorStore) Resync() error      { return nil }
 
-func (s reflectorStore) receive(o any, deleted bool) error {
-	obj, ok := o.(codec.Object)
-	if !ok {
-		return fmt.Errorf("received a %T instead of a %s", o, s.Kind)
+// Transformer implements cache.TransformingStore: a streaming list holds no whole objects.
+func (s reflectorStore) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) { return s.received(o) }
+}
+
+// received is a custom resource of which the reflector holds the record.
+type received struct{ *record }
+
+// GetObjectMeta implements metav1.ObjectMetaAccessor.
+func (r received) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Namespace: r.platform, Name: r.objectName(), ResourceVersion: strconv.FormatUint(r.version, 10)}
+}
+
+// GetObjectKind implements runtime.Object.
+func (r received) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. Nobody changes a copy.
+func (r received) DeepCopyObject() runtime.Object { return r }
+
+// recordList is a page of a list.
+type recordList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []runtime.Object // received
+}
+
+// DeepCopyObject implements runtime.Object.
+func (l *recordList) DeepCopyObject() runtime.Object {
+	return &recordList{l.TypeMeta, l.ListMeta, slices.Clone(l.Items)}
+}
+
+// listRecords returns a list with records in place of the objects: a reflector holds all pages.
+func listRecords(r *codec.Resource, list runtime.Object) (runtime.Object, error) {
+	m, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, err
 	}
-	rec := newRecord(s.Resource, obj)
+	records := &recordList{ListMeta: metav1.ListMeta{ResourceVersion: m.GetResourceVersion(), Continue: m.GetContinue(), RemainingItemCount: m.GetRemainingItemCount()}}
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		records.Items = append(records.Items, received{newRecord(r, item.(codec.Object))})
+		return nil
+	})
+	return records, err
+}
+
+func (s reflectorStore) received(o any) (received, error) {
+	switch o := o.(type) {
+	case received:
+		return o, nil
+	case codec.Object:
+		return received{newRecord(s.Resource, o)}, nil
+	}
+	return received{}, fmt.Errorf("received a %T instead of a %s", o, s.Kind)
+}
+
+func (s reflectorStore) receive(o any, deleted bool) error {
+	r, err := s.received(o)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if deleted {
-		s.remove(obj.GetUID())
+		s.remove(r.uid)
 	} else {
-		s.upsert(rec)
+		s.upsert(r.record)
 	}
-	s.setReceived(s.Kind, rec.version)
+	s.setReceived(s.Kind, r.version)
 	return nil
 }
 
 // Replace replaces all objects of the kind, after each list. The list wins even if its
 // versions are lower than those received before: etcd was restored from a snapshot then.
 func (s reflectorStore) Replace(list []any, version string) error {
-	listed := map[types.UID]*record{}
+	listed := make(map[uuid.UUID]bool, len(list))
+	records := make([]*record, 0, len(list))
 	for _, o := range list {
-		obj, ok := o.(codec.Object)
-		if !ok {
-			return fmt.Errorf("received a %T instead of a %s", o, s.Kind)
+		r, err := s.received(o)
+		if err != nil {
+			return err
 		}
-		listed[obj.GetUID()] = newRecord(s.Resource, obj)
+		listed[r.uid] = true
+		records = append(records, r.record)
 	}
+	slices.SortFunc(records, func(a, b *record) int { return cmp.Compare(a.version, b.version) }) // in the order of their writes
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for uid, rec := range s.records {
-		if rec.Kind == s.Kind && listed[uid] == nil {
+		if rec.Kind == s.Kind && !listed[uid] {
 			s.remove(uid)
 		}
 	}
-	byVersion := slices.SortedFunc(maps.Values(listed), func(a, b *record) int { return cmp.Compare(a.version, b.version) })
-	for _, rec := range byVersion { // in the order of their writes
-		if old := s.records[rec.object.GetUID()]; old == nil || old.object.GetResourceVersion() != rec.object.GetResourceVersion() {
+	for _, rec := range records {
+		if old := s.records[rec.uid]; old == nil || old.version != rec.version {
 			s.replace(old, rec)
 		}
 	}

@@ -2,15 +2,15 @@ package kubestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
+	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
 	"drey.dev/drey/registry"
@@ -40,7 +40,7 @@ func (s *Store) ReportStatus(ctx context.Context) {
 // statusReporter writes the status of one object after the other.
 type statusReporter struct {
 	store *Store
-	queue workqueue.TypedRateLimitingInterface[types.UID]
+	queue workqueue.TypedRateLimitingInterface[uuid.UUID]
 }
 
 const (
@@ -51,10 +51,10 @@ const (
 
 func newStatusReporter(s *Store) *statusReporter {
 	return &statusReporter{s, workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minStatusBackoff, maxStatusBackoff), workqueue.TypedRateLimitingQueueConfig[types.UID]{Name: "drey-target-status"})}
+		workqueue.NewTypedItemExponentialFailureRateLimiter[uuid.UUID](minStatusBackoff, maxStatusBackoff), workqueue.TypedRateLimitingQueueConfig[uuid.UUID]{Name: "drey-target-status"})}
 }
 
-func (r *statusReporter) enqueue(uid types.UID) { r.queue.AddAfter(uid, statusDelay) }
+func (r *statusReporter) enqueue(uid uuid.UUID) { r.queue.AddAfter(uid, statusDelay) }
 
 func (r *statusReporter) run(ctx context.Context) {
 	context.AfterFunc(ctx, r.queue.ShutDown)
@@ -74,14 +74,27 @@ func (r *statusReporter) run(ctx context.Context) {
 }
 
 // reconcile writes an object's status if it is outdated.
-func (r *statusReporter) reconcile(ctx context.Context, uid types.UID) error {
-	o, res, before := r.desired(uid)
-	if o == nil {
+func (r *statusReporter) reconcile(ctx context.Context, uid uuid.UUID) error {
+	rec, want, observed := r.desired(uid)
+	if rec == nil {
 		return nil
 	}
+	o, err := r.store.getByName(ctx, rec.Resource, rec.platform, rec.objectName())
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.uid != uid || o.version != rec.version {
+		return nil // the watch delivers the change, which enqueues the object again
+	}
+	before := readyCondition(o.Status(o.object)).DeepCopy()
+	want.apply(o.Resource, o.object)
+	observed.apply(o.object)
 	written := false
-	err := r.store.call(ctx, fmt.Sprintf("update the status of %s %s/%s", res.Plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
-		err := r.store.request("PUT").Namespace(o.GetNamespace()).Resource(res.Plural).Name(o.GetName()).SubResource("status").Body(o).Do(ctx).Error()
+	err = r.store.call(ctx, fmt.Sprintf("update the status of %s %s/%s", rec.Plural, rec.platform, rec.objectName()), func(ctx context.Context) error {
+		err := r.store.request("PUT").Namespace(rec.platform).Resource(rec.Plural).Name(rec.objectName()).SubResource("status").Body(o.object).Do(ctx).Error()
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 			return nil // the watch delivers the change, which enqueues the object again
 		}
@@ -89,7 +102,7 @@ func (r *statusReporter) reconcile(ctx context.Context, uid types.UID) error {
 		return err
 	})
 	if written && r.store.options.RecordEvent != nil {
-		r.recordEvent(o, before, readyCondition(res.Status(o)))
+		r.recordEvent(o.object, before, readyCondition(o.Status(o.object)))
 	}
 	return err
 }
@@ -118,46 +131,49 @@ func readyCondition(s *v1.Status) *metav1.Condition {
 	return meta.FindStatusCondition(s.Conditions, v1.Ready)
 }
 
-// desired returns an object with its desired status, or nil if it has that; and its present
-// condition Ready, nil if it has none.
-func (r *statusReporter) desired(uid types.UID) (o codec.Object, res *codec.Resource, before *metav1.Condition) {
+// desired returns a record whose status is outdated, with the desired status; nil if it is not.
+func (r *statusReporter) desired(uid uuid.UUID) (*record, statusFacts, observedFacts) {
 	c := r.store.objectCache
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	rec := c.records[uid]
-	if rec == nil || rec.object.GetDeletionTimestamp() != nil || c.received[registry.Namespace] == 0 {
-		return nil, nil, nil
+	if rec == nil || rec.terminating || c.received[registry.Namespace] == 0 {
+		return nil, statusFacts{}, observedFacts{}
 	}
-	o = rec.object.DeepCopyObject().(codec.Object)
-	s := rec.Status(o)
-	s.ObservedGeneration = o.GetGeneration()
-	s.Name = rec.view.Metadata.Name
-	s.ID = ""
-	if rec.shown != nil {
-		s.ID = rec.shown.Metadata.ID
+	want := statusFacts{observed: true, name: rec.name(), ready: c.ready(rec)}
+	if rec.shown {
+		want.id = rec.shownID().String()
 	}
-	if state := workloadState(o); state != nil && rec.shown != nil && r.store.options.Observer != nil {
-		*state = string(registry.StatusOf(*rec.shown, r.store.options.Observer).State)
+	if rec.target != nil {
+		n := c.countReferences(rec)
+		want.references, want.referenced = count{n, true}, referenced(n, rec.platform)
 	}
-	conditions := []metav1.Condition{c.ready(rec)}
-	if t, ok := o.(*v1.DeploymentTarget); ok {
-		count := c.countReferences(rec)
-		t.Status.References = &count
-		if count := r.store.options.CountWorkloads; count != nil && rec.shown != nil {
-			if workloads, pods, ok := count(rec.shown.Metadata.Namespace, rec.shown.Metadata.Name); ok {
-				t.Status.Workloads, t.Status.Pods = &workloads, &pods
-			}
+	observed := r.observe(rec)
+	if want.sum() == rec.status && (observed == observedFacts{} || observed.sum() == rec.observed) {
+		return nil, want, observed
+	}
+	return rec, want, observed
+}
+
+// observe returns what the cluster runs by an object. The zero value is unknown: the status keeps
+// the present state.
+func (r *statusReporter) observe(rec *record) (observed observedFacts) {
+	o := r.store.options
+	switch {
+	case !rec.shown:
+	case hasState(rec.Kind) && o.Observer != nil:
+		observed.state = string(registry.StatusOf(rec.view(rec.shownID()), o.Observer).State)
+	case rec.target != nil && o.CountWorkloads != nil:
+		if workloads, pods, ok := o.CountWorkloads(rec.platform, rec.name()); ok {
+			observed.workloads, observed.pods = count{workloads, true}, count{pods, true}
 		}
-		conditions = append(conditions, referenced(count, o.GetNamespace()))
 	}
-	for _, condition := range conditions {
-		condition.ObservedGeneration = o.GetGeneration()
-		meta.SetStatusCondition(&s.Conditions, condition)
-	}
-	if reflect.DeepEqual(o, rec.object) {
-		return nil, nil, nil
-	}
-	return o, rec.Resource, readyCondition(rec.Status(rec.object))
+	return observed
+}
+
+// hasState reports whether the status of a kind has the field state.
+func hasState(kind registry.Kind) bool {
+	return kind == registry.Deployment || kind == registry.SessionCluster
 }
 
 // workloadState returns the field status.state of a Deployment or SessionCluster, else nil.
@@ -181,14 +197,14 @@ func (s *Store) StateChanged(id string) {
 	}
 	if id == "" {
 		for uid, rec := range s.records {
-			if workloadState(rec.object) != nil {
+			if hasState(rec.Kind) {
 				s.enqueueStatus(uid)
 			}
 		}
 		return
 	}
-	for _, rec := range s.owners[ownedKey{id: id}] {
-		s.enqueueStatus(rec.object.GetUID())
+	for rec := range s.ids.of(parseUID(id)) {
+		s.enqueueStatus(rec.uid)
 	}
 }
 
@@ -200,8 +216,8 @@ func (s *Store) WorkloadsChanged(platformNamespace, target string) {
 	if s.enqueueStatus == nil {
 		return
 	}
-	for _, rec := range s.owners[ownedKey{kind: registry.DeploymentTarget, namespace: platformNamespace, name: target}] {
-		s.enqueueStatus(rec.object.GetUID())
+	for rec := range s.named(registry.Key{Kind: registry.DeploymentTarget, Namespace: platformNamespace, Name: target}) {
+		s.enqueueStatus(rec.uid)
 	}
 }
 
@@ -210,55 +226,52 @@ func (s *Store) WorkloadsChanged(platformNamespace, target string) {
 func (s *Store) Readiness(platformNamespace, target string) (registry.Readiness, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, rec := range s.owners[ownedKey{kind: registry.DeploymentTarget, namespace: platformNamespace, name: target}] {
-		if rec.shown != nil {
-			c := s.ready(rec)
-			return registry.Readiness{Ready: c.Status == metav1.ConditionTrue, Reason: c.Reason, Message: c.Message}, true
-		}
+	rec := s.owner(registry.Key{Kind: registry.DeploymentTarget, Namespace: platformNamespace, Name: target})
+	if rec == nil {
+		return registry.Readiness{}, false
 	}
-	return registry.Readiness{}, false
+	c := s.ready(rec)
+	return registry.Readiness{Ready: c.status == metav1.ConditionTrue, Reason: c.reason, Message: c.message}, true
 }
 
 // ready returns the condition Ready of a record.
-func (c *objectCache) ready(rec *record) metav1.Condition {
-	if rec.shown == nil {
-		return metav1.Condition{Type: v1.Ready, Status: metav1.ConditionFalse, Reason: v1.NameTaken, Message: c.nameTaken(rec)}
+func (c *objectCache) ready(rec *record) conditionFacts {
+	if !rec.shown {
+		return conditionFacts{metav1.ConditionFalse, v1.NameTaken, c.nameTaken(rec), true}
 	}
 	if n := c.targetNotReady(rec); n != (notReady{}) {
-		return metav1.Condition{Type: v1.Ready, Status: metav1.ConditionFalse, Reason: n.reason, Message: n.message}
+		return conditionFacts{metav1.ConditionFalse, n.reason, n.message, true}
 	}
 	message := "the REST API serves it"
 	if name := c.targetNamespace(rec); name != "" {
 		message = fmt.Sprintf("Flink may run in Kubernetes namespace %q", name)
 	}
-	return metav1.Condition{Type: v1.Ready, Status: metav1.ConditionTrue, Reason: v1.Registered, Message: message}
+	return conditionFacts{metav1.ConditionTrue, v1.Registered, message, true}
 }
 
 // nameTaken is the message for an object whose name in REST another object owns.
 func (c *objectCache) nameTaken(rec *record) string {
-	owners := c.owners[rec.nameKey()]
-	if len(owners) == 0 {
+	owner := c.owner(registry.Key{Kind: rec.Kind, Namespace: rec.platform, Name: rec.name()})
+	if owner == nil {
 		return "the object is terminating"
 	}
-	return fmt.Sprintf("not registered: %s.drey.dev %s is older and has the name %q in REST: delete one of the two",
-		rec.Plural, owners[0].object.GetName(), rec.view.Metadata.Name)
+	return fmt.Sprintf("not registered: %s.drey.dev %s is older and has the name %q in REST: delete one of the two", rec.Plural, owner.objectName(), rec.name())
 }
 
 // referenced returns the condition Referenced of a target.
-func referenced(count int32, namespace string) metav1.Condition {
+func referenced(count int32, namespace string) conditionFacts {
 	if count == 0 {
-		return metav1.Condition{Type: v1.Referenced, Status: metav1.ConditionFalse, Reason: v1.NotReferenced, Message: "no Deployment or SessionCluster of drey refers to it"}
+		return conditionFacts{metav1.ConditionFalse, v1.NotReferenced, "no Deployment or SessionCluster of drey refers to it", true}
 	}
-	return metav1.Condition{Type: v1.Referenced, Status: metav1.ConditionTrue, Reason: v1.InUse, Message: "Deployments or SessionClusters of drey refer to it: kubectl get vdep,vsc -n " + namespace}
+	return conditionFacts{metav1.ConditionTrue, v1.InUse, "Deployments or SessionClusters of drey refer to it: kubectl get vdep,vsc -n " + namespace, true}
 }
 
 // countReferences returns the number of objects that refer to a target, by name or by id. A
 // target that REST does not show has none.
 func (c *objectCache) countReferences(rec *record) int32 {
-	if rec.shown == nil {
+	if !rec.shown {
 		return 0
 	}
-	m := rec.view.Metadata
-	return int32(c.references[reference{namespace: m.Namespace, name: m.Name}] + //nolint:gosec // no cluster holds 2^31 objects
-		c.references[reference{namespace: m.Namespace, id: rec.shown.Metadata.ID}])
+	return int32(c.references[reference{namespace: rec.platform, name: rec.name()}] + //nolint:gosec // no cluster holds 2^31 objects
+		c.references[reference{namespace: rec.platform, id: rec.shownID().String()}])
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore/internal/codec"
@@ -61,12 +63,12 @@ func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object,
 // checkNameFree returns ErrExists if an object with another metadata.name has the name in REST.
 func (s *Store) checkNameFree(ctx context.Context, key registry.Key) error {
 	s.mu.RLock()
-	rec := s.shown[key]
+	rec := s.owner(key)
 	s.mu.RUnlock()
-	if rec == nil || rec.object.GetName() == codec.ObjectName(key.Name) {
+	if rec == nil || rec.objectName() == codec.ObjectName(key.Name) {
 		return nil // the API server checks metadata.name
 	}
-	switch _, err := s.getByName(ctx, rec.Resource, key.Namespace, rec.object.GetName()); {
+	switch _, err := s.getByName(ctx, rec.Resource, key.Namespace, rec.objectName()); {
 	case err == nil:
 		return registry.ErrExists
 	case errors.Is(err, registry.ErrNotFound):
@@ -81,14 +83,14 @@ func (s *Store) checkNameFree(ctx context.Context, key registry.Key) error {
 func (s *Store) existsError(ctx context.Context, r *codec.Resource, key registry.Key, name string) error {
 	rec, err := s.getByName(ctx, r, key.Namespace, name)
 	switch {
-	case err != nil, rec.view.Metadata.Name == key.Name && rec.object.GetDeletionTimestamp() == nil:
+	case err != nil, rec.name() == key.Name && !rec.terminating:
 		return registry.ErrExists
-	case rec.object.GetDeletionTimestamp() != nil:
+	case rec.terminating:
 		return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
 			"%s %q is terminating: remove its finalizers: kubectl get %s.drey.dev %s -n %s -o jsonpath={.metadata.finalizers}", key.Kind, key.Name, r.Plural, name, key.Namespace)}
 	}
 	return &registry.Error{Reason: registry.ReasonAlreadyExists, Message: fmt.Sprintf(
-		"%s %q cannot be created: its metadata.name is taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that object", key.Kind, key.Name, r.Plural, name, key.Namespace, rec.view.Metadata.Name)}
+		"%s %q cannot be created: its metadata.name is taken by %s.drey.dev %s in namespace %s, which is %q in REST: choose another name, or delete that object", key.Kind, key.Name, r.Plural, name, key.Namespace, rec.name())}
 }
 
 // Update implements registry.Store.
@@ -105,8 +107,14 @@ func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (
 	}
 	o.Metadata.ResourceVersion = codec.NextVersion(expected)
 	var stored codec.Object
-	err := s.retryOnConflict(ctx, o.Key(), expected, func(ctx context.Context, rec *record) error {
-		updated := rec.object.DeepCopyObject().(codec.Object)
+	err := s.retryOnConflict(ctx, o.Key(), expected, func(ctx context.Context, rec *record, updated codec.Object) error {
+		if updated == nil {
+			present, err := s.getUnchanged(ctx, rec)
+			if err != nil {
+				return err
+			}
+			updated = present.object
+		}
 		if err := r.Encode(o, updated); err != nil {
 			return err
 		}
@@ -135,13 +143,13 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 	case r == nil:
 		return unknownKind(key.Kind)
 	}
-	var deleted codec.Object
-	err := s.retryOnConflict(ctx, key, expected, func(ctx context.Context, rec *record) error {
-		deleted = rec.object
+	var deleted *record
+	err := s.retryOnConflict(ctx, key, expected, func(ctx context.Context, rec *record, _ codec.Object) error {
+		deleted = rec
 		return s.deleteUnchanged(ctx, rec)
 	})
 	if err == nil {
-		s.waitForDeletion(ctx, key.Kind, deleted.GetUID())
+		s.waitForDeletion(ctx, key.Kind, deleted.uid)
 	}
 	return err
 }
@@ -149,22 +157,23 @@ func (s *Store) Delete(ctx context.Context, key registry.Key, expected int32) er
 // retryOnConflict runs a write of an object at the expected version in REST. The write states
 // the metadata.resourceVersion that it is based on. On a conflict, while the version in REST
 // is still the expected one, it runs again on the present object.
-func (s *Store) retryOnConflict(ctx context.Context, key registry.Key, expected int32, write func(context.Context, *record) error) error {
+func (s *Store) retryOnConflict(ctx context.Context, key registry.Key, expected int32, write func(context.Context, *record, codec.Object) error) error {
 	s.mu.RLock()
-	rec := s.shown[key]
+	rec := s.owner(key)
 	s.mu.RUnlock()
 	err := registry.ErrConflict
+	var object codec.Object
 	for range maxAttempts {
-		if rec == nil || rec.view.Metadata.ResourceVersion != expected {
-			var getErr error
-			if rec, getErr = s.getConsistent(ctx, key); getErr != nil {
-				return getErr
+		if rec == nil || rec.restVersion() != expected {
+			found, err := s.getConsistent(ctx, key)
+			if err != nil {
+				return err
 			}
-			if rec.view.Metadata.ResourceVersion != expected {
+			if rec, object = found.record, found.object; rec.restVersion() != expected {
 				return registry.ErrConflict
 			}
 		}
-		if err = write(ctx, rec); !errors.Is(err, registry.ErrConflict) {
+		if err = write(ctx, rec, object); !errors.Is(err, registry.ErrConflict) {
 			return err
 		}
 		rec = nil
@@ -172,12 +181,21 @@ func (s *Store) retryOnConflict(ctx context.Context, key registry.Key, expected 
 	return err
 }
 
+// getUnchanged gets the object of a record, of which the cache has a part. ErrConflict if it has
+// changed.
+func (s *Store) getUnchanged(ctx context.Context, rec *record) (*live, error) {
+	found, err := s.getByName(ctx, rec.Resource, rec.platform, rec.objectName())
+	if err == nil && (found.uid != rec.uid || found.version != rec.version) {
+		return nil, registry.ErrConflict
+	}
+	return found, err
+}
+
 // deleteUnchanged deletes an object with its uid and resourceVersion as preconditions.
 func (s *Store) deleteUnchanged(ctx context.Context, rec *record) error {
-	o := rec.object
-	uid, version := o.GetUID(), o.GetResourceVersion()
-	return s.write(ctx, fmt.Sprintf("delete %s %s/%s", rec.Plural, o.GetNamespace(), o.GetName()), func(ctx context.Context) error {
-		return s.request("DELETE").Namespace(o.GetNamespace()).Resource(rec.Plural).Name(o.GetName()).
+	uid, version := types.UID(rec.uid.String()), strconv.FormatUint(rec.version, 10)
+	return s.write(ctx, fmt.Sprintf("delete %s %s/%s", rec.Plural, rec.platform, rec.objectName()), func(ctx context.Context) error {
+		return s.request("DELETE").Namespace(rec.platform).Resource(rec.Plural).Name(rec.objectName()).
 			Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}).Do(ctx).Error()
 	})
 }
