@@ -3,7 +3,10 @@ package registry
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
+
+	"github.com/google/uuid"
 )
 
 // directory caches which platform namespaces exist, which object has an id, and the bytes
@@ -11,22 +14,47 @@ import (
 type directory struct {
 	mu         sync.RWMutex
 	namespaces map[string]bool
-	ids        map[string]Key
-	objects    map[Key]entry
+	shelves    map[Key]*shelf // by kind and platform namespace
+	ids        map[idKey]address
 	displayed  map[Key]string // free-text names by object
 	titles     map[Key][]Key  // objects by kind, platform namespace and free-text name
-	names      names          // of platform namespaces
 	usage      usage
+}
+
+// shelf has the objects of one kind in one platform namespace.
+type shelf struct {
+	kind      Kind
+	namespace string
+	entries   map[string]entry // by name
 }
 
 // entry is what the directory keeps of an object.
 type entry struct {
-	id   string
+	id   idKey
 	size int64
 }
 
+// address is the key of an object.
+type address struct {
+	*shelf
+	name string
+}
+
+func (a address) key() Key { return Key{a.kind, a.namespace, a.name} }
+
+// idKey is an id in binary, of a third of the memory. Ids that are not UUIDs in lower case, which only
+// tests have, are hashed.
+type idKey uuid.UUID
+
+func newIDKey(id string) idKey {
+	if parsed, err := uuid.Parse(id); err == nil && len(id) == 36 && strings.ToLower(id) == id {
+		return idKey(parsed)
+	}
+	return idKey(uuid.NewSHA1(uuid.NameSpaceOID, []byte(id)))
+}
+
 func newDirectory() *directory {
-	return &directory{namespaces: make(map[string]bool), ids: make(map[string]Key), objects: make(map[Key]entry), displayed: make(map[Key]string), titles: make(map[Key][]Key), names: make(names), usage: newUsage()}
+	return &directory{namespaces: make(map[string]bool), shelves: make(map[Key]*shelf), ids: make(map[idKey]address), displayed: make(map[Key]string), titles: make(map[Key][]Key), usage: newUsage()}
 }
 
 func (d *directory) observe(e Event) {
@@ -39,10 +67,9 @@ func (d *directory) observe(e Event) {
 	case key.Kind == Namespace:
 		delete(d.namespaces, key.Name)
 	case there:
-		key.Namespace = d.names.intern(key.Namespace)
-		now := entry{e.Object.Metadata.ID, e.Object.Size()}
+		now := entry{newIDKey(e.Object.Metadata.ID), e.Object.Size()}
 		d.usage.changed(key, now.size-d.forget(key).size)
-		d.ids[now.id], d.objects[key] = key, now
+		d.put(key, now)
 		if name := e.Object.Metadata.DisplayName; name != "" {
 			d.displayed[key] = name
 			title := Key{key.Kind, key.Namespace, name}
@@ -53,13 +80,30 @@ func (d *directory) observe(e Event) {
 	}
 }
 
+func (d *directory) put(key Key, e entry) {
+	place := Key{Kind: key.Kind, Namespace: key.Namespace}
+	s := d.shelves[place]
+	if s == nil {
+		s = &shelf{key.Kind, key.Namespace, make(map[string]entry)}
+		d.shelves[place] = s
+	}
+	s.entries[key.Name], d.ids[e.id] = e, address{s, key.Name}
+}
+
 // forget drops the entry of an object and returns it. An id that another has by now stays.
 func (d *directory) forget(key Key) entry {
-	was, known := d.objects[key]
-	if known && d.ids[was.id] == key {
+	place := Key{Kind: key.Kind, Namespace: key.Namespace}
+	s := d.shelves[place]
+	if s == nil {
+		return entry{}
+	}
+	was, known := s.entries[key.Name]
+	if known && d.ids[was.id] == (address{s, key.Name}) {
 		delete(d.ids, was.id)
 	}
-	delete(d.objects, key)
+	if delete(s.entries, key.Name); len(s.entries) == 0 {
+		delete(d.shelves, place)
+	}
 	if name, ok := d.displayed[key]; ok {
 		title := Key{key.Kind, key.Namespace, name}
 		if d.titles[title] = slices.DeleteFunc(d.titles[title], func(k Key) bool { return k == key }); len(d.titles[title]) == 0 {
@@ -78,8 +122,8 @@ func (d *directory) resolve(key Key) Key {
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if found, ok := d.ids[key.Name]; ok && found.Kind == key.Kind && found.Namespace == key.Namespace {
-		return found
+	if found, ok := d.ids[newIDKey(key.Name)]; ok && found.kind == key.Kind && found.namespace == key.Namespace {
+		return found.key()
 	}
 	if !freeNames.MatchString(key.Name) {
 		candidate := Key{key.Kind, key.Namespace, slug(key.Name)}
@@ -158,8 +202,11 @@ func hasAddress(o Object, address string) bool {
 func (d *directory) byID(id string) (Key, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	key, ok := d.ids[id]
-	return key, ok
+	found, ok := d.ids[newIDKey(id)]
+	if !ok {
+		return Key{}, false
+	}
+	return found.key(), true
 }
 
 func (d *directory) hasNamespace(name string) bool {

@@ -87,11 +87,16 @@ func (x *Index) observe(e Event) {
 func (x *Index) observeTarget(e Event) {
 	namespace := targetNamespace(e.Object, x.ownNamespace)
 	m := e.Object.Metadata
-	t := Target{PlatformNamespace: x.names.intern(m.Namespace), Name: m.Name, ID: m.ID}
+	t := Target{PlatformNamespace: x.names.intern(m.Namespace), Name: m.Name, id: newIDKey(m.ID)}
 	before := x.byNamespace[namespace]
 	at, there := slices.BinarySearchFunc(before, t, func(a, b Target) int {
 		return cmp.Or(cmp.Compare(a.PlatformNamespace, b.PlatformNamespace), cmp.Compare(a.Name, b.Name))
 	})
+	if at == len(before) && at >= appendedFrom && e.Change != Deleted { // readers of before do not see the element
+		x.byNamespace[namespace] = append(before, t)
+		x.targets++
+		return
+	}
 	after := make([]Target, 0, len(before)+1)
 	after = append(after, before[:at]...)
 	if there {
@@ -109,10 +114,15 @@ func (x *Index) observeTarget(e Event) {
 	x.byNamespace[namespace] = after
 }
 
+// appendedFrom is the number of targets of a namespace from which a slice grows with spare capacity, so
+// that the initial list of a store, which is ordered, takes linear time.
+const appendedFrom = 64
+
 // pointsAt reports whether a target, by its name or its id, points at a Kubernetes namespace.
 func (x *Index) pointsAt(platformNamespace, name, id, kubernetesNamespace string) bool {
+	wanted := newIDKey(id)
 	return slices.ContainsFunc(x.byNamespace[kubernetesNamespace], func(t Target) bool {
-		return t.PlatformNamespace == platformNamespace && (name != "" && t.Name == name || name == "" && t.ID == id)
+		return t.PlatformNamespace == platformNamespace && (name != "" && t.Name == name || name == "" && t.id == wanted)
 	})
 }
 
@@ -129,7 +139,7 @@ type Registered struct {
 
 // RefersTo reports whether the object refers to a target in its platform namespace.
 func (r Registered) RefersTo(t Target) bool {
-	return r.PlatformNamespace == t.PlatformNamespace && (r.targetName != "" && r.targetName == t.Name || r.targetName == "" && r.targetID == t.ID)
+	return r.PlatformNamespace == t.PlatformNamespace && (r.targetName != "" && r.targetName == t.Name || r.targetName == "" && newIDKey(r.targetID) == t.id)
 }
 
 // Label returns the value of the label with its name.

@@ -209,7 +209,8 @@ type TargetKubernetes struct {
 type Target struct {
 	PlatformNamespace string
 	Name              string
-	ID                string
+
+	id idKey
 }
 
 // String returns PLATFORM-NAMESPACE/NAME.

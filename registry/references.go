@@ -251,10 +251,10 @@ func (r *Registry) PreviewDelete(ctx context.Context, key Key) (Preview, error) 
 // namespaces, which the user may not be permitted to see.
 func (r *Registry) closes(target Object) string {
 	namespace := targetNamespace(target, r.ownNamespace)
-	others := false
+	id, others := newIDKey(target.Metadata.ID), false
 	for _, t := range r.index.Targets(namespace) {
 		switch {
-		case t.ID == target.Metadata.ID:
+		case t.id == id:
 		case t.PlatformNamespace == target.Metadata.Namespace:
 			return ""
 		default:

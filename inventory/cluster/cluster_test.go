@@ -116,7 +116,7 @@ func read(t *testing.T, cluster fakeCluster, pods ...*corev1.Pod) map[string]inv
 	return all
 }
 
-var targetOfA = map[string][]registry.Target{"flink": {{PlatformNamespace: "team-a", Name: "prod", ID: "t1"}}}
+var targetOfA = map[string][]registry.Target{"flink": {{PlatformNamespace: "team-a", Name: "prod"}}}
 
 // TestWorkloadOfTwoDeployments: the JobManager's and the TaskManagers' Deployments of one
 // cluster are one workload, with the owner whose uid is the id.

@@ -34,7 +34,7 @@ func (fakeState) Targets(namespace string) []registry.Target {
 	if namespace != "orders" {
 		return nil
 	}
-	return []registry.Target{{PlatformNamespace: "team-a", Name: "t", ID: "1"}}
+	return []registry.Target{{PlatformNamespace: "team-a", Name: "t"}}
 }
 
 func (fakeState) ByID(string) (registry.Registered, bool) { return registry.Registered{}, false }
