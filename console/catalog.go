@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -37,17 +38,37 @@ func (e entry) matches(text string) bool {
 	return false
 }
 
-// catalog is the read model of the registry for lists.
+// catalog is the read model of the registry for lists. It is empty until [catalog.fill]: while nobody
+// uses the console, it takes no memory.
 type catalog struct {
 	ownNamespace string
+	watch        func(registry.Kind, func(registry.Event)) error
+
+	filling  sync.Mutex
+	followed int // number of catalogKinds that are watched
 
 	mu      sync.RWMutex
 	entries map[registry.Kind]map[string]entry // by kind and key
 	changes feed.Feed[string, entry]
 }
 
-func newCatalog(ownNamespace string) *catalog {
-	return &catalog{ownNamespace: ownNamespace, entries: make(map[registry.Kind]map[string]entry)}
+var catalogKinds = []registry.Kind{registry.DeploymentTarget, registry.Deployment, registry.SessionCluster}
+
+func newCatalog(ownNamespace string, watch func(registry.Kind, func(registry.Event)) error) *catalog {
+	return &catalog{ownNamespace: ownNamespace, watch: watch, entries: make(map[registry.Kind]map[string]entry)}
+}
+
+// fill fills the catalog on the first call, and keeps it up to date. After an error, the next call
+// continues.
+func (c *catalog) fill() error {
+	c.filling.Lock()
+	defer c.filling.Unlock()
+	for ; c.followed < len(catalogKinds); c.followed++ {
+		if err := c.watch(catalogKinds[c.followed], c.observe); err != nil {
+			return fmt.Errorf("read the registry: %w", err)
+		}
+	}
+	return nil
 }
 
 // observe is for registry.Store.Watch.

@@ -93,7 +93,7 @@ const (
 	timeout     = 15 * time.Second // of a page
 )
 
-// New returns a console that follows the store until ctx ends.
+// New returns a console that follows the store from the first page of a user until ctx ends.
 func New(ctx context.Context, o Options) (*Console, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -116,12 +116,7 @@ func New(ctx context.Context, o Options) (*Console, error) {
 	if c.sealer, err = newSealer(o.CookieKey); err != nil {
 		return nil, err
 	}
-	c.catalog = newCatalog(o.OwnNamespace)
-	for _, kind := range []registry.Kind{registry.DeploymentTarget, registry.Deployment, registry.SessionCluster} {
-		if err := o.Store.Watch(ctx, kind, c.catalog.observe); err != nil {
-			return nil, fmt.Errorf("console: %w", err)
-		}
-	}
+	c.catalog = newCatalog(o.OwnNamespace, func(kind registry.Kind, observe func(registry.Event)) error { return o.Store.Watch(ctx, kind, observe) })
 	c.routes = c.router()
 	return c, nil
 }

@@ -58,6 +58,10 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "log in again", http.StatusUnauthorized)
 		return
 	}
+	if c.catalog.fill() != nil {
+		http.Error(w, "the registry is not available: try again", http.StatusServiceUnavailable)
+		return
+	}
 	select {
 	case c.streams <- struct{}{}:
 		defer func() { <-c.streams }()

@@ -74,6 +74,9 @@ func (c *Console) withUser(h handler) func(*http.Request) (response, error) {
 		if err != nil {
 			return response{}, err
 		}
+		if err := c.catalog.fill(); err != nil {
+			return response{}, err
+		}
 		return h(r.WithContext(context.WithValue(r.Context(), userKey{}, u)), u)
 	}
 }
