@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -39,7 +40,7 @@ request was allowed. Equal denials are one row with a count.`,
 			if err != nil {
 				return err
 			}
-			return o.printDenials(cmd, from, q.Filter, page.Items)
+			return o.printDenials(cmd, from, q, page.Items)
 		},
 	}
 	o.bind(cmd, output.Table, output.Wide, output.JSON, output.YAML, output.Name)
@@ -50,17 +51,30 @@ request was allowed. Equal denials are one row with a count.`,
 	return cmd
 }
 
-func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, f denials.Filter, items []denials.Denial) error {
+func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, q denials.Query, items []denials.Denial) error {
 	out := output.Stdout(cmd)
 	one, err := o.denialPrinter(out, items)
 	if err != nil || !o.watch {
 		return err
 	}
-	return from.watch(cmd.Context(), func(_ *inventory.Change, c *denials.Change) error {
-		if c == nil || c.Deleted || !f.Selects(c.Value) {
+	shown := newShown(items, denials.Denial.Key, func(d denials.Denial, deleted bool) error {
+		if deleted { // its retention has ended
 			return nil
 		}
-		return one(c.Value)
+		return one(d)
+	})
+	list := func(ctx context.Context) error {
+		page, err := from.denials(ctx, q)
+		if err != nil {
+			return err
+		}
+		return shown.replace(page.Items)
+	}
+	return from.watch(cmd.Context(), list, func(_ *inventory.Change, c *denials.Change) error {
+		if c == nil || !q.Selects(c.Value) {
+			return nil
+		}
+		return shown.change(c.Value, c.Deleted)
 	})
 }
 

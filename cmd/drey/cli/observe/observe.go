@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,8 +38,9 @@ type observer interface {
 	usage(context.Context, inventory.GroupBy, inventory.Filter) ([]inventory.Total, error)
 	denials(context.Context, denials.Query) (denials.Page, error)
 
-	// watch calls f with each change until ctx ends. Exactly one of its arguments is not nil.
-	watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error
+	// watch calls f with each change until ctx ends. Exactly one of its arguments is not nil. It
+	// calls list when it is connected, and when it is again: changes before that are missed.
+	watch(ctx context.Context, list func(context.Context) error, f func(*inventory.Change, *denials.Change) error) error
 }
 
 // observeFlags are the flags that the commands about workloads and denials share.
@@ -51,6 +51,7 @@ type observeFlags struct {
 	target    string
 	format    output.Format
 	watch     bool
+	warnings  io.Writer
 }
 
 // bind adds the flags to a command. The first format is the default.
@@ -64,6 +65,7 @@ func (o *observeFlags) bind(cmd *cobra.Command, formats ...output.Format) {
 	o.format.Bind(cmd, formats...)
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	cmd.Args = command.Args(cobra.NoArgs)
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) { o.warnings = cmd.ErrOrStderr() }
 }
 
 // kubernetesNamespace returns the namespace to show, "" for all.
@@ -79,7 +81,7 @@ func (o *observeFlags) open() observer {
 	if o.client.Server == client.InCluster {
 		return &clusterObserver{kubectl: o.client.Kubectl, namespace: o.kubernetesNamespace(), follow: o.watch}
 	}
-	return restObserver{&o.client}
+	return restObserver{&o.client, o.warnings}
 }
 
 // progress shows that the cluster is being read; the client shows requests of a server.
@@ -117,7 +119,10 @@ func (o *observeFlags) printItem(w io.Writer, item any) error {
 }
 
 // restObserver reads from the REST API.
-type restObserver struct{ client *client.Client }
+type restObserver struct {
+	client   *client.Client
+	warnings io.Writer
+}
 
 func (r restObserver) workloads(ctx context.Context, q inventory.Query) (page inventory.Page, err error) {
 	query := filterQuery(q.Filter)
@@ -193,30 +198,60 @@ func restList[T any](ctx context.Context, c *client.Client, path string, query u
 	}
 }
 
-// watch reads the event stream, and connects again when it ends.
-func (r restObserver) watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error {
+const (
+	minRetryDelay     = 200 * time.Millisecond // doubles with each failure
+	maxRetryDelay     = 5 * time.Second
+	streamIdleTimeout = 30 * time.Second // the server sends a comment each 10 s
+)
+
+// watch reads the event stream, and connects again when it ends: after ten minutes, or because the
+// replica went away.
+func (r restObserver) watch(ctx context.Context, list func(context.Context) error, f func(*inventory.Change, *denials.Change) error) error {
+	failures := 0 // since it was connected
 	for {
-		response, err := r.client.Send(ctx, http.MethodGet, "/drey/v1/events", nil)
-		if err != nil {
-			return err
-		}
-		if response.StatusCode != http.StatusOK {
-			text, _ := io.ReadAll(response.Body)
-			return errors.Join(client.ResponseError(response, text), response.Body.Close())
-		}
-		err = readEvents(response.Body, f)
-		_ = response.Body.Close()
-		if ctx.Err() != nil {
+		connected, err := r.stream(ctx, list, f)
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil && command.CodeOf(err) != command.ExitUnavailable:
 			return err
+		case connected:
+			failures = 0
+		default:
+			failures++
+		}
+		if failures == 1 {
+			_, _ = fmt.Fprintf(r.warnings, "drey: changes not followed, retrying: %v\n", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(minRetryDelay<<min(failures, 10), maxRetryDelay)):
 		}
 	}
 }
 
-// readEvents reads server-sent events until the stream ends.
-func readEvents(stream io.Reader, f func(*inventory.Change, *denials.Change) error) error {
+// stream reads one event stream until it ends.
+func (r restObserver) stream(ctx context.Context, list func(context.Context) error, f func(*inventory.Change, *denials.Change) error) (connected bool, err error) {
+	response, err := r.client.Send(ctx, http.MethodGet, "/drey/v1/events", nil)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(response.Body)
+		return false, client.ResponseError(response, text)
+	}
+	if err := list(ctx); err != nil {
+		return false, err
+	}
+	idle := time.AfterFunc(streamIdleTimeout, func() { _ = response.Body.Close() })
+	defer idle.Stop()
+	return true, readEvents(response.Body, func() { idle.Reset(streamIdleTimeout) }, f)
+}
+
+// readEvents reads server-sent events until the stream ends. It calls alive with each line.
+func readEvents(stream io.Reader, alive func(), f func(*inventory.Change, *denials.Change) error) error {
 	lines := bufio.NewReader(stream)
 	name := ""
 	for {
@@ -224,6 +259,7 @@ func readEvents(stream io.Reader, f func(*inventory.Change, *denials.Change) err
 		if err != nil {
 			return nil // the connection ended
 		}
+		alive()
 		line = strings.TrimSuffix(line, "\n")
 		if value, ok := strings.CutPrefix(line, "event: "); ok {
 			name = value

@@ -42,8 +42,10 @@ type clusterObserver struct {
 }
 
 func (c *clusterObserver) workloads(ctx context.Context, q inventory.Query) (inventory.Page, error) {
-	if err := c.watchWorkloads(ctx); err != nil {
-		return inventory.Page{}, err
+	if c.inventory == nil {
+		if err := c.watchWorkloads(ctx); err != nil {
+			return inventory.Page{}, err
+		}
 	}
 	return c.inventory.List(q)
 }
@@ -161,6 +163,9 @@ func (lookupOwners) HasUID(string) bool               { return false }
 func (lookupOwners) Synced() bool                     { return true }
 
 func (c *clusterObserver) denials(ctx context.Context, q denials.Query) (denials.Page, error) {
+	if c.history != nil {
+		return c.history.List(q)
+	}
 	config, err := c.kubectl.Config()
 	if err != nil {
 		return denials.Page{}, err
@@ -181,7 +186,7 @@ func (c *clusterObserver) denials(ctx context.Context, q denials.Query) (denials
 	return c.history.List(q)
 }
 
-func (c *clusterObserver) watch(ctx context.Context, f func(*inventory.Change, *denials.Change) error) error {
+func (c *clusterObserver) watch(ctx context.Context, list func(context.Context) error, f func(*inventory.Change, *denials.Change) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -199,6 +204,9 @@ func (c *clusterObserver) watch(ctx context.Context, f func(*inventory.Change, *
 		defer denied.Close()
 		ready[1] = denied.Ready()
 		go func() { cancel(c.history.Follow(ctx, c.store)) }()
+	}
+	if err := list(ctx); err != nil {
+		return err
 	}
 	for {
 		select {

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -46,14 +47,27 @@ namespaces without a target, and labels that are missing or contradict each othe
 			if err != nil || !o.watch {
 				return err
 			}
-			return from.watch(cmd.Context(), func(c *inventory.Change, _ *denials.Change) error {
-				if c == nil || !q.Selects(c.Value) {
+			shown := newShown(page.Items, inventory.Workload.Key, func(w inventory.Workload, deleted bool) error {
+				if deleted {
+					w.State = "Deleted"
+				}
+				return one(w)
+			})
+			if o.format == "table" || o.format == "name" { // do not show the use, which changes each minute
+				shown.compared = func(w inventory.Workload) inventory.Workload { w.Use = nil; return w }
+			}
+			list := func(ctx context.Context) error {
+				page, err := from.workloads(ctx, q)
+				if err != nil {
+					return err
+				}
+				return shown.replace(page.Items)
+			}
+			return from.watch(cmd.Context(), list, func(c *inventory.Change, _ *denials.Change) error {
+				if c == nil || !q.Selects(c.Value) && !shown.has(c.Value) {
 					return nil
 				}
-				if c.Deleted {
-					c.Value.State = "Deleted"
-				}
-				return one(c.Value)
+				return shown.change(c.Value, c.Deleted)
 			})
 		},
 	}
