@@ -60,7 +60,7 @@ func (c *Console) workloadRows(ctx context.Context, u *user, t *page.Table, f in
 		return nil, sum, err
 	}
 	for i := range found.Items {
-		sum.Add(found.Items[i])
+		sum.Add(&found.Items[i])
 	}
 	var rows []page.Workload
 	for _, w := range page.Cut(t, found.Items, pageSize) {

@@ -132,7 +132,12 @@ func (h *History) List(q Query) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	slices.SortFunc(selected, func(a, b Denial) int { return cmp.Compare(b.position(), a.position()) })
+	slices.SortFunc(selected, func(a, b Denial) int {
+		if order := b.Last.Compare(a.Last); order != 0 {
+			return order
+		}
+		return cmp.Compare(b.Key(), a.Key())
+	})
 	page := Page{Items: []Denial{}, Total: len(selected)}
 	if q.Continue != "" {
 		at := slices.IndexFunc(selected, func(d Denial) bool { return d.position() < string(last) })
@@ -145,7 +150,9 @@ func (h *History) List(q Query) (Page, error) {
 		selected = selected[:q.Limit]
 		page.Continue = hex.EncodeToString([]byte(selected[len(selected)-1].position()))
 	}
-	page.Items = append(page.Items, selected...)
+	if len(selected) > 0 {
+		page.Items = selected
+	}
 	return page, nil
 }
 

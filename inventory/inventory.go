@@ -71,17 +71,17 @@ func (w Workload) Key() string { return w.Namespace + "/" + w.Owner.Kind + "/" +
 
 // Readers returns the platform namespace whose readers may see the workload. Empty: only readers
 // of all platform namespaces.
-func (w Workload) Readers() string { return cmp.Or(w.PlatformNamespace, w.ReadersNamespace) }
+func (w *Workload) Readers() string { return cmp.Or(w.PlatformNamespace, w.ReadersNamespace) }
 
 // Healthy reports whether nothing is wrong with the labels and the place of the workload.
-func (w Workload) Healthy() bool {
+func (w *Workload) Healthy() bool {
 	return !w.Misplaced && len(w.MissingLabels) == 0 && len(w.ConflictingLabels) == 0
 }
 
 // matches reports whether one of the fields that people search by contains a text, without
 // case.
-func (w Workload) matches(text string) bool {
-	for _, field := range []string{w.Name, w.Owner.Name, w.Namespace, w.PlatformNamespace, w.Target, w.Owner.Kind, w.Flavor, w.Mode, w.State, w.ID, w.JobID} {
+func (w *Workload) matches(text string) bool {
+	for _, field := range [...]string{w.Name, w.Owner.Name, w.Namespace, w.PlatformNamespace, w.Target, w.Owner.Kind, w.Flavor, w.Mode, w.State, w.ID, w.JobID} {
 		if strings.Contains(strings.ToLower(field), text) {
 			return true
 		}
@@ -92,10 +92,16 @@ func (w Workload) matches(text string) bool {
 // Inventory is the table of workloads. It is safe for concurrent use.
 type Inventory struct {
 	mu        sync.RWMutex
-	workloads map[string]Workload // by key
+	workloads map[string]*entry // by key
 	synced    bool
 	pods      func(Workload) []Pod // nil: unknown
 	changes   feed.Feed[string, Workload]
+}
+
+// entry is a workload with its key. It does not change, so that readers share it.
+type entry struct {
+	key string
+	Workload
 }
 
 // Change is a changed or deleted workload.
@@ -105,14 +111,15 @@ type Change = feed.Change[Workload]
 type Subscription = feed.Subscription[string, Workload]
 
 // New returns an empty inventory.
-func New() *Inventory { return &Inventory{workloads: make(map[string]Workload)} }
+func New() *Inventory { return &Inventory{workloads: make(map[string]*entry)} }
 
 // Put adds or replaces a workload. The inventory keeps its slices: do not modify them.
 func (v *Inventory) Put(w Workload) {
+	e := &entry{w.Key(), w}
 	v.mu.Lock()
-	v.workloads[w.Key()] = w
+	v.workloads[e.key] = e
 	v.mu.Unlock()
-	v.changes.Publish(w.Key(), Change{Value: w})
+	v.changes.Publish(e.key, Change{Value: w})
 }
 
 // Delete removes a workload by its key.
@@ -122,7 +129,7 @@ func (v *Inventory) Delete(key string) {
 	delete(v.workloads, key)
 	v.mu.Unlock()
 	if ok {
-		v.changes.Publish(key, Change{Deleted: true, Value: last})
+		v.changes.Publish(key, Change{Deleted: true, Value: last.Workload})
 	}
 }
 
@@ -151,8 +158,11 @@ func (v *Inventory) Len() int {
 func (v *Inventory) Get(key string) (Workload, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	w, ok := v.workloads[key]
-	return w, ok
+	e, ok := v.workloads[key]
+	if !ok {
+		return Workload{}, false
+	}
+	return e.Workload, true
 }
 
 // Subscribe returns a subscription to changes, which include workloads that the reader may not

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -44,21 +45,69 @@ type Page struct {
 // ErrInvalidQuery means that a query has an unknown sort order or continue token.
 var ErrInvalidQuery = errors.New("invalid query")
 
+// column is a value to sort by: text, or a number.
+type column struct {
+	text   func(*Workload) string
+	number func(*Workload) int64
+}
+
+// compare orders two workloads by a column, and by their keys if it is equal.
+func (c column) compare(a, b *entry) int {
+	order := 0
+	switch {
+	case c.text != nil:
+		order = cmp.Compare(c.text(&a.Workload), c.text(&b.Workload))
+	case c.number != nil:
+		order = cmp.Compare(c.number(&a.Workload), c.number(&b.Workload))
+	}
+	if order != 0 {
+		return order
+	}
+	return cmp.Compare(a.key, b.key)
+}
+
+// position is where a workload stands in the order, as the token of a page: the value and the key.
+func (c column) position(e *entry) string {
+	value := ""
+	switch {
+	case c.text != nil:
+		value = c.text(&e.Workload)
+	case c.number != nil:
+		value = strconv.FormatInt(c.number(&e.Workload), 10)
+	}
+	return value + "\x00" + e.key
+}
+
+// comparePosition orders a workload and a position. One that is no position of this order has any
+// place.
+func (c column) comparePosition(e *entry, position string) int {
+	value, key, _ := strings.Cut(position, "\x00")
+	order := 0
+	switch {
+	case c.text != nil:
+		order = cmp.Compare(c.text(&e.Workload), value)
+	case c.number != nil:
+		number, _ := strconv.ParseInt(value, 10, 64)
+		order = cmp.Compare(c.number(&e.Workload), number)
+	}
+	return cmp.Or(order, cmp.Compare(e.key, key))
+}
+
 // sorts are the values to sort by. Equal values are ordered by key.
-var sorts = map[string]func(Workload) string{
-	"":                  func(Workload) string { return "" },
-	"name":              func(w Workload) string { return cmp.Or(w.Name, w.Owner.Name) },
-	"namespace":         func(w Workload) string { return w.Namespace },
-	"platformNamespace": func(w Workload) string { return w.PlatformNamespace },
-	"target":            func(w Workload) string { return w.Target },
-	"owner":             func(w Workload) string { return w.Owner.Kind + "/" + w.Owner.Name },
-	"flavor":            func(w Workload) string { return w.Flavor },
-	"mode":              func(w Workload) string { return w.Mode },
-	"state":             func(w Workload) string { return w.State },
-	"pods":              func(w Workload) string { return fmt.Sprintf("%020d", w.Pods) },
-	"cpu":               func(w Workload) string { return fmt.Sprintf("%020d", w.Requests.MilliCPU) },
-	"memory":            func(w Workload) string { return fmt.Sprintf("%020d", w.Requests.Memory) },
-	"since":             func(w Workload) string { return w.Since.UTC().Format("20060102150405.000000000") },
+var sorts = map[string]column{
+	"":                  {},
+	"name":              {text: func(w *Workload) string { return cmp.Or(w.Name, w.Owner.Name) }},
+	"namespace":         {text: func(w *Workload) string { return w.Namespace }},
+	"platformNamespace": {text: func(w *Workload) string { return w.PlatformNamespace }},
+	"target":            {text: func(w *Workload) string { return w.Target }},
+	"owner":             {text: func(w *Workload) string { return w.Owner.Kind + "/" + w.Owner.Name }},
+	"flavor":            {text: func(w *Workload) string { return w.Flavor }},
+	"mode":              {text: func(w *Workload) string { return w.Mode }},
+	"state":             {text: func(w *Workload) string { return w.State }},
+	"pods":              {number: func(w *Workload) int64 { return int64(w.Pods) }},
+	"cpu":               {number: func(w *Workload) int64 { return w.Requests.MilliCPU }},
+	"memory":            {number: func(w *Workload) int64 { return w.Requests.Memory }},
+	"since":             {number: func(w *Workload) int64 { return w.Since.UnixMilli() }},
 }
 
 // Sorts are the orders of [Query.Sort].
@@ -75,22 +124,18 @@ func (v *Inventory) List(q Query) (Page, error) {
 	if err != nil || q.Continue != strings.ToLower(q.Continue) {
 		return Page{}, fmt.Errorf("%w: continue is %q, which is not a token: use that of the previous page, or omit it", ErrInvalidQuery, q.Continue)
 	}
-	selected, err := v.selected(q.Filter)
+	rows, err := v.selected(q.Filter)
 	if err != nil {
 		return Page{}, err
-	}
-	rows := make([]row, len(selected))
-	for i, w := range selected {
-		rows[i] = row{by(w) + "\x00" + w.Key(), w}
 	}
 	direction := 1
 	if q.Descending {
 		direction = -1
 	}
-	slices.SortFunc(rows, func(a, b row) int { return direction * cmp.Compare(a.position, b.position) })
-	page := Page{Items: []Workload{}, Total: len(rows)}
+	slices.SortFunc(rows, func(a, b *entry) int { return direction * by.compare(a, b) })
+	page := Page{Total: len(rows)}
 	if q.Continue != "" {
-		at := slices.IndexFunc(rows, func(r row) bool { return direction*cmp.Compare(r.position, string(last)) > 0 })
+		at := slices.IndexFunc(rows, func(e *entry) bool { return direction*by.comparePosition(e, string(last)) > 0 })
 		if at < 0 {
 			at = len(rows)
 		}
@@ -98,56 +143,52 @@ func (v *Inventory) List(q Query) (Page, error) {
 	}
 	if q.Limit > 0 && len(rows) > q.Limit {
 		rows = rows[:q.Limit]
-		page.Continue = hex.EncodeToString([]byte(rows[len(rows)-1].position))
+		page.Continue = hex.EncodeToString([]byte(by.position(rows[len(rows)-1])))
 	}
-	for _, r := range rows {
-		page.Items = append(page.Items, r.Workload)
+	page.Items = make([]Workload, len(rows))
+	for i, e := range rows {
+		page.Items[i] = e.Workload
 	}
 	return page, nil
 }
 
-// row is a workload and its position in a sorted list.
-type row struct {
-	position string
-	Workload
-}
-
 // selected returns the workloads that a filter selects, unordered.
-func (v *Inventory) selected(f Filter) ([]Workload, error) {
+func (v *Inventory) selected(f Filter) ([]*entry, error) {
 	text := strings.ToLower(f.Text)
-	visible := map[string]bool{}
-	var all, found []Workload
 	v.mu.RLock()
-	for _, w := range v.workloads {
-		if f.selects(w, text) {
-			all = append(all, w)
+	all := make([]*entry, 0, len(v.workloads))
+	for _, e := range v.workloads {
+		if f.selects(&e.Workload, text) {
+			all = append(all, e)
 		}
 	}
 	v.mu.RUnlock()
 	if f.Visible == nil {
 		return all, nil
 	}
-	for _, w := range all {
-		may, known := visible[w.Readers()]
+	visible := map[string]bool{}
+	found := all[:0]
+	for _, e := range all {
+		may, known := visible[e.Readers()]
 		if !known {
 			var err error
-			if may, err = f.Visible(w.Readers()); err != nil {
+			if may, err = f.Visible(e.Readers()); err != nil {
 				return nil, err
 			}
-			visible[w.Readers()] = may
+			visible[e.Readers()] = may
 		}
 		if may {
-			found = append(found, w)
+			found = append(found, e)
 		}
 	}
 	return found, nil
 }
 
 // Selects reports whether the fields of a filter match a workload, without its Visible.
-func (f Filter) Selects(w Workload) bool { return f.selects(w, strings.ToLower(f.Text)) }
+func (f Filter) Selects(w Workload) bool { return f.selects(&w, strings.ToLower(f.Text)) }
 
 // selects reports whether the fields of a filter match, without its Visible.
-func (f Filter) selects(w Workload, lowerText string) bool {
+func (f *Filter) selects(w *Workload, lowerText string) bool {
 	return (f.PlatformNamespace == "" || f.PlatformNamespace == w.PlatformNamespace) &&
 		(f.Namespace == "" || f.Namespace == w.Namespace) &&
 		(f.Target == "" || f.Target == w.Target) &&

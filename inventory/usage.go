@@ -31,7 +31,7 @@ type Total struct {
 }
 
 // Add adds a workload to the sum.
-func (t *Total) Add(w Workload) {
+func (t *Total) Add(w *Workload) {
 	t.Workloads++
 	t.Pods += w.Pods
 	t.PodsReady += w.PodsReady
@@ -59,7 +59,8 @@ func (v *Inventory) Usage(by GroupBy, f Filter) ([]Total, error) {
 	}
 	type group struct{ platformNamespace, target, kind, name string }
 	sums := map[group]*Total{}
-	for _, w := range selected {
+	for _, e := range selected {
+		w := &e.Workload
 		g := group{platformNamespace: w.PlatformNamespace}
 		if by != ByPlatformNamespace {
 			g.target = w.Target
