@@ -22,9 +22,10 @@ FUZZTIME ?= 30s
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build bin/drey and the link bin/kubectl-drey
+build: ## Build bin/drey, the link bin/kubectl-drey and its completion
 	go build -ldflags '$(LDFLAGS)' -o bin/drey ./cmd/drey
 	@ln -sf drey bin/kubectl-drey
+	@cp hack/krew/kubectl_complete-drey bin/
 
 ARCH  ?= $(shell go env GOARCH)
 IMAGE ?= $(REPOSITORY):$(NUMBER)

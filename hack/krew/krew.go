@@ -4,6 +4,7 @@
 package krew
 
 import (
+	_ "embed" // CompletionScript
 	"fmt"
 	"strings"
 
@@ -13,6 +14,15 @@ import (
 // Plugin is the name of the plugin: kubectl drey.
 const Plugin = "drey"
 
+// Completion is the path of the completion of the plugin in an archive. kubectl runs it from the
+// PATH, to which krew adds the binary alone.
+const Completion = "completions/kubectl_complete-drey"
+
+// CompletionScript is its content.
+//
+//go:embed kubectl_complete-drey
+var CompletionScript []byte
+
 // Release is the input of [Manifest].
 type Release struct {
 	Version  string // such as v0.1.0
@@ -20,8 +30,8 @@ type Release struct {
 	Archives []Archive
 }
 
-// Archive is the archive of a platform. It has the binary drey, drey.exe for Windows, and
-// LICENSE.
+// Archive is the archive of a platform. It has the binary drey, drey.exe for Windows, LICENSE
+// and [Completion].
 type Archive struct {
 	Platform string // such as linux/amd64
 	Name     string // of the file
@@ -42,6 +52,7 @@ type Spec struct {
 	Homepage         string     `json:"homepage,omitempty"`
 	ShortDescription string     `json:"shortDescription"`
 	Description      string     `json:"description"`
+	Caveats          string     `json:"caveats,omitempty"`
 	Platforms        []Platform `json:"platforms"`
 }
 
@@ -72,6 +83,8 @@ func Manifest(r Release) ([]byte, error) {
 		ShortDescription: "Where Flink may run, and how it is labeled",
 		Description: "Registers where Apache Flink may run in a cluster, explains what drey's\nwebhooks make of a workload and why, checks manifests in a pipeline, and\n" +
 			"reports what runs where it may not:\n\n  kubectl drey targets list\n  kubectl drey explain pod/NAME -n NAMESPACE\n  kubectl drey check -f DIR\n  kubectl drey audit\n",
+		Caveats: "To complete the arguments of kubectl drey, link the script that comes with it into your PATH:\n\n" +
+			"  ln -s \"${KREW_ROOT:-$HOME/.krew}/store/drey/" + r.Version + "/kubectl_complete-drey\" ~/.local/bin/\n",
 	}}
 	for _, a := range r.Archives {
 		system, arch, _ := strings.Cut(a.Platform, "/")
@@ -81,7 +94,7 @@ func Manifest(r Release) ([]byte, error) {
 		}
 		p := Platform{
 			URI: r.URL + "/" + a.Name, SHA256: a.SHA256, Bin: "kubectl-drey" + extension,
-			Files: []File{{"drey" + extension, "kubectl-drey" + extension}, {"LICENSE", "."}},
+			Files: []File{{"drey" + extension, "kubectl-drey" + extension}, {"LICENSE", "."}, {Completion, "."}},
 		}
 		p.Selector.MatchLabels = map[string]string{"os": system, "arch": arch}
 		o.Spec.Platforms = append(o.Spec.Platforms, p)

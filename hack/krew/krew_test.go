@@ -2,6 +2,8 @@ package krew_test
 
 import (
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -36,6 +38,9 @@ func TestManifest(t *testing.T) {
 		if got := p.Selector.MatchLabels["os"] + "/" + p.Selector.MatchLabels["arch"]; got != want.Platform || p.URI != release.URL+"/"+want.Name || p.SHA256 != want.SHA256 || p.Bin != binaries[i] {
 			t.Errorf("platform %d: got %+v, want the archive %+v and the program %s", i, p, want, binaries[i])
 		}
+	}
+	if !strings.Contains(o.Spec.Caveats, "/store/drey/v0.1.0/kubectl_complete-drey") || !slices.Contains(o.Spec.Platforms[0].Files, krew.File{From: krew.Completion, To: "."}) {
+		t.Errorf("completion: got the caveats %q and the files %v", o.Spec.Caveats, o.Spec.Platforms[0].Files)
 	}
 	release.Version = "dev"
 	if _, err := krew.Manifest(release); err == nil {

@@ -131,7 +131,7 @@ func (o Options) sharedFiles(ctx context.Context) ([]image.File, error) {
 		}
 		files = append(files, image.File{Name: path.Join("completions", shell.file), Mode: 0o644, Content: script})
 	}
-	return files, nil
+	return append(files, image.File{Name: krew.Completion, Mode: 0o755, Content: krew.CompletionScript}), nil
 }
 
 // addManifests adds the manifests of drey install in its default form.

@@ -93,7 +93,7 @@ func TestMake(t *testing.T) {
 	}
 
 	t.Run("archives", func(t *testing.T) {
-		contents := []string{"LICENSE", "completions/_drey", "completions/drey.bash", "completions/drey.fish", "completions/drey.ps1"}
+		contents := []string{"LICENSE", "completions/_drey", "completions/drey.bash", "completions/drey.fish", "completions/drey.ps1", "completions/kubectl_complete-drey"}
 		if got := slices.Sorted(maps.Keys(untar(t, files["drey_1.2.3_linux_arm64.tar.gz"]))); !slices.Equal(got, append(slices.Clone(contents), "drey")) {
 			t.Errorf("archive for Linux: got %q", got)
 		}

@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"cmd/drey/cli/kubectl":                {"cmd/drey/cli/command", "cmd/drey/cli/manifest", "registry/kubestore/v1", "webhook/flink"},
 	"cmd/drey/cli/manifest":               {},
 	"cmd/drey/cli/objects":                {"cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/document", "cmd/drey/cli/manifest", "cmd/drey/cli/output", "registry"},
-	"cmd/drey/cli/observe":                {"cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/kubectl", "cmd/drey/cli/output", "cmd/drey/server", "denials", "denials/configmap", "inventory", "inventory/cluster", "registry", "registry/rest/yamljson", "webhook/config", "webhook/flink", "webhook/owners"},
+	"cmd/drey/cli/observe":                {"cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/kubectl", "cmd/drey/cli/output", "cmd/drey/server", "denials", "denials/configmap", "inventory", "inventory/cluster", "registry", "registry/rest/yamljson", "webhook/config", "webhook/flink", "webhook/owners", "webhook/verdict"},
 	"cmd/drey/cli/output":                 {"cmd/drey/cli/command", "cmd/drey/cli/manifest", "registry/rest/yamljson"},
 	"cmd/drey/cli/stores":                 {"cmd/drey/cli/command", "cmd/drey/cli/kubectl", "cmd/drey/cli/output", "cmd/drey/server", "registry", "registry/boltstore", "registry/kubestore", "registry/migration"},
 	"cmd/drey/cli/verdicts":               {"cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/document", "cmd/drey/cli/kubectl", "cmd/drey/cli/manifest", "cmd/drey/cli/output", "cmd/drey/server", "registry", "registry/kubestore", "registry/memstore", "webhook", "webhook/config", "webhook/controllers/repair", "webhook/owners", "webhook/verdict"},

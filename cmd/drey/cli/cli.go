@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,30 +23,81 @@ import (
 	"drey.dev/drey/registry/rest"
 )
 
+// helpWidth is the width of help, in characters.
+const helpWidth = 100
+
 // New returns the root command of a build of drey.
 func New(build rest.Build) *cobra.Command {
 	root := command.Group(&cobra.Command{
-		Use:           "drey",
-		Short:         "Decide where Flink may run in a Kubernetes cluster, and label what runs there",
+		Use:   "drey",
+		Short: "Decide where Flink may run in a Kubernetes cluster, and label what runs there",
+		Long: `Drey decides where Flink may run in a Kubernetes cluster, and labels what runs there.
+
+A DeploymentTarget registers a Kubernetes namespace for Flink, in a platform namespace, which
+is a tenant of the registry. New Flink workloads in other namespaces are denied.
+
+Commands about the registry use the first of these, which -v prints:
+  1. the files of --targets (explain, check and audit)
+  2. --server, else $DREY_SERVER
+  3. the cluster of kubectl's context, if it serves drey.dev/v1; kubectl drey always,
+     drey tokens and drey version never
+  4. http://127.0.0.1:8080
+
+Exit codes:
+  0  success
+  1  any other error; doctor: a check failed
+  2  the command line or its input is wrong
+  3  the object, or an installation of drey, does not exist
+  4  the server refuses the request: a retry does not help
+  5  the server is unreachable, overloaded or not ready: a retry may help
+  6  check or audit --fail-on found a workload that admission would deny`,
+		Example: `  drey install
+  drey targets create prod --kubernetes-namespace flink-prod
+  drey explain pod/my-job-6d4b9c-x2x4z -n flink-prod
+  drey denials --since 1h`,
 		Version:       build.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	})
 	output.BindColor(root)
-	if kubectl.IsPlugin() {
+	isPlugin := kubectl.IsPlugin()
+	if isPlugin {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl drey"}
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return command.WithCode(command.ExitUsage, fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newServeCommand(build))
-	root.AddCommand(objects.Commands()...)
-	root.AddCommand(verdicts.Commands()...)
-	root.AddCommand(observe.Commands()...)
-	root.AddCommand(installation.Commands(build)...)
-	root.AddCommand(stores.Commands()...)
+	root.SetUsageTemplate(strings.NewReplacer(
+		".LocalFlags.FlagUsages", fmt.Sprintf(".LocalFlags.FlagUsagesWrapped %d", helpWidth),
+		".InheritedFlags.FlagUsages", fmt.Sprintf(".InheritedFlags.FlagUsagesWrapped %d", helpWidth),
+	).Replace(root.UsageTemplate()))
+	add := func(id, title string, commands []*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title + ":"})
+		for _, c := range commands {
+			c.GroupID = id
+		}
+		root.AddCommand(commands...)
+	}
+	add("registry", "Register where Flink may run", objects.Commands())
+	add("verdicts", "Explain what is denied and labeled", verdicts.Commands())
+	add("observe", "Show what runs and what was denied", observe.Commands())
+	add("installation", "Install drey in a cluster", installation.Commands(build))
+	add("server", "Run the server and maintain its store", append([]*cobra.Command{newServeCommand(build)}, stores.Commands()...))
+	if isPlugin {
+		exampleAsPlugin(root)
+	}
 	return root
 }
+
+// exampleAsPlugin shows the commands in examples as those of the kubectl plugin.
+func exampleAsPlugin(cmd *cobra.Command) {
+	cmd.Example = asPlugin.Replace(cmd.Example)
+	for _, c := range cmd.Commands() {
+		exampleAsPlugin(c)
+	}
+}
+
+var asPlugin = strings.NewReplacer("  drey ", "  kubectl drey ", "| drey ", "| kubectl drey ")
 
 // ExitCode returns the exit code of the process for an error of a command.
 func ExitCode(err error) int {

@@ -21,7 +21,10 @@ func newServeCommand(build rest.Build) *cobra.Command {
 webhooks that label Flink pods and keep Flink out of namespaces without a target.
 
 The cluster is the one of --kubeconfig, or the one that drey runs in. Without
-either, drey serves the registry alone.`,
+either, drey serves the registry alone. Flags override the configuration file of --config.`,
+		Example: `  drey serve
+  drey serve --config drey.yaml
+  drey serve --kubeconfig kubeconfig --install-webhooks`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Out, o.LogOutput = c.OutOrStdout(), c.ErrOrStderr()
@@ -36,7 +39,7 @@ either, drey serves the registry alone.`,
 		var b strings.Builder
 		fmt.Fprintf(&b, "Usage:\n  %s\n", c.UseLine())
 		for _, s := range sections {
-			fmt.Fprintf(&b, "\n%s:\n%s", s.Title, s.FlagUsages())
+			fmt.Fprintf(&b, "\n%s:\n%s", s.Title, s.FlagUsagesWrapped(helpWidth))
 		}
 		_, err := io.WriteString(c.OutOrStderr(), b.String())
 		return err

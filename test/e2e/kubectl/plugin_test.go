@@ -83,6 +83,31 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 	}
 }
 
+// TestKubectlPluginCompletion: kubectl completes the arguments of the plugin.
+func TestKubectlPluginCompletion(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	run := w.plugin(t, w.Kubeconfig())
+	if out, code := run("", "targets", "create", "complete-me", "--kubernetes-namespace", namespace, "-n", namespace); code != 0 {
+		t.Fatal(out)
+	}
+	for args, want := range map[string]string{
+		"targets get -n " + namespace + " ":                                             "complete-me",
+		"targets get complete-me -n " + namespace + " ":                                 "",
+		"targets create x -n " + namespace + " --kubernetes-namespace " + namespace[:4]: namespace,
+		"explain -n " + namespace[:4]:                                                   namespace,
+		"denials --reason No":                                                           "NoDeploymentTarget",
+		"workloads -o ":                                                                 "wide",
+		"install --mode ":                                                               "audit",
+	} {
+		out, code := run("", append([]string{"__complete"}, strings.Split(args, " ")...)...)
+		if first, _, _ := strings.Cut(out, ":4\n"); code != 0 || want != "" && !strings.Contains("\n"+first, "\n"+want) || want == "" && strings.Contains(first, "complete-me") {
+			t.Errorf("%s: %d, want %q in\n%s", args, code, want, out)
+		}
+	}
+}
+
 // TestKubectlPluginNamespacedRBAC runs the plugin with a Role in one namespace: write
 // drey's resources, and list pods and their owners.
 func TestKubectlPluginNamespacedRBAC(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -85,6 +86,8 @@ func (c *Client) Bind(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.PlatformNamespace, "platform-namespace", os.Getenv("DREY_PLATFORM_NAMESPACE"), "platform namespace ($DREY_PLATFORM_NAMESPACE; default: default or, with --server "+InCluster+", the Kubernetes namespace)")
 	f.StringVarP(&c.namespace, "namespace", "n", "", "with --server "+InCluster+": Kubernetes namespace, which is the platform namespace there (default: that of kubectl's context)")
+	command.Complete(cmd, "platform-namespace", c.Completion(c.Platforms))
+	command.Complete(cmd, "namespace", c.Kubectl.CompleteNamespaces)
 	cmd.MarkFlagsMutuallyExclusive("platform-namespace", "namespace")
 	c.BindRun(cmd)
 }
@@ -117,7 +120,8 @@ func (c *Client) BindServer(cmd *cobra.Command) {
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print which registry is used")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
 	f.BoolVar(&c.sendToken, "insecure-send-token", false, "send the token unencrypted over http to a host other than loopback")
-	c.Kubectl.Bind(f)
+	c.Kubectl.Bind(cmd, f)
+	command.Complete(cmd, "server", cobra.FixedCompletions([]string{InCluster, Loopback}, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVar(&c.authority, "certificate-authority", os.Getenv("DREY_CERTIFICATE_AUTHORITY"), "CA file of the server's certificate, in PEM ($DREY_CERTIFICATE_AUTHORITY; default: the system's CAs)")
 }
 
@@ -158,6 +162,19 @@ func (c *Client) Platforms(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
+// Completion completes arguments with what list returns from the registry.
+func (c *Client) Completion(list func(context.Context) ([]string, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c.Choose(io.Discard)
+		names, err := list(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) })
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // RequestTimeout bounds a request of the client.
 const RequestTimeout = 30 * time.Second
 
@@ -187,9 +204,6 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) ([]by
 
 // Send sends a request and returns the response, of any status. The caller closes its body.
 func (c *Client) Send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	if c.Server == "" { // of a completion
-		c.Choose(io.Discard)
-	}
 	server := c.Server
 	if server == InCluster {
 		server = "http://localhost"

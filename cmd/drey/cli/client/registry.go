@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"drey.dev/drey/cmd/drey/cli/document"
 	"drey.dev/drey/registry"
@@ -37,4 +38,16 @@ func (c *Client) Registry(ctx context.Context) ([]registry.Object, error) {
 		}
 	}
 	return all, nil
+}
+
+// TargetNames returns the names of the DeploymentTargets that the caller can read.
+func (c *Client) TargetNames(ctx context.Context) ([]string, error) {
+	objects, err := c.Registry(ctx)
+	var names []string
+	for _, o := range objects {
+		if o.Kind == registry.DeploymentTarget && !slices.Contains(names, o.Metadata.Name) {
+			names = append(names, o.Metadata.Name)
+		}
+	}
+	return names, err
 }

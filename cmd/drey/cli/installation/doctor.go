@@ -25,12 +25,14 @@ func newDoctorCommand(version string) *cobra.Command {
 		Use:   "doctor",
 		Short: "Diagnose an installation, and print the fixes",
 		Long: `Check an installation with the rights of the user: all objects exist as this version
-writes them, the configuration is valid, replicas are ready, a leader holds the Lease, the certificate is valid and
-trusted, no other webhook keeps drey from starting, modes are valid, and target
-namespaces are labeled. The check admission says what is denied now. A drey outside of the cluster, whose webhooks are
-registered by URL, is checked too. Nothing is changed.
+writes them, the configuration is valid, replicas are ready, a leader holds the Lease, the
+certificate is valid and trusted, no other webhook keeps drey from starting, modes are valid,
+and target namespaces are labeled. The check admission says what is denied now. A drey outside
+of the cluster, whose webhooks are registered by URL, is checked too. Nothing is changed.
 
 The exit code is 1 if a check fails.`,
+		Example: `  drey doctor
+  drey doctor -n flink-platform -o json`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := kubectl.Config()
@@ -62,8 +64,9 @@ The exit code is 1 if a check fails.`,
 		},
 	}
 	f := cmd.Flags()
-	kubectl.Bind(f)
+	kubectl.Bind(cmd, f)
 	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "drey's own namespace")
+	command.Complete(cmd, "namespace", kubectl.CompleteNamespaces)
 	format.Bind(cmd, output.Table, output.JSON)
 	return cmd
 }

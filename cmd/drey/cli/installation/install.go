@@ -40,7 +40,7 @@ type rolloutOptions struct {
 
 func (w *rolloutOptions) bind(cmd *cobra.Command, printed string) {
 	f := cmd.Flags()
-	w.kubectl.Bind(f)
+	w.kubectl.Bind(cmd, f)
 	f.DurationVar(&w.timeout, "timeout", 5*time.Minute, "timeout of the whole command")
 	f.BoolVar(&w.dryRun, "dry-run", false, "server-side dry run: validate without changes")
 	f.BoolVar(&w.print, "print", false, printed)
@@ -58,7 +58,6 @@ func (w *rolloutOptions) rollout(out io.Writer) (*rollout.Rollout, error) {
 func newInstallCommand() *cobra.Command {
 	var w rolloutOptions
 	o := bundle.Defaults()
-	mode := string(o.Mode)
 	adopt := false
 	cmd := &cobra.Command{
 		Use:   "install",
@@ -75,7 +74,6 @@ objects.`,
   drey install --print > drey.yaml`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Mode = webhookconfig.Mode(mode)
 			if o.Store == bundle.Embedded && !cmd.Flags().Changed("replicas") {
 				o.Replicas = 1
 			}
@@ -111,15 +109,18 @@ objects.`,
 	f.StringVarP(&o.Namespace, "namespace", "n", o.Namespace, "drey's own namespace; created if it does not exist")
 	f.StringVar(&o.Image, "image", o.Image, "image of drey")
 	f.Int32Var(&o.Replicas, "replicas", o.Replicas, "number of replicas; 1 with --store embedded")
-	f.StringVar(&o.Certs, "certs", o.Certs, "issuer of the webhooks' certificate: self-signed (by drey) or cert-manager")
-	f.StringVar(&o.Store, "store", o.Store, "store of the registry: kubernetes (custom resources) or embedded (a file on a volume)")
+	command.Choice(cmd, f, &o.Certs, "certs", "", "issuer of the webhooks' certificate: self-signed (by drey) or cert-manager", bundle.SelfSigned, bundle.CertManager)
+	command.Choice(cmd, f, &o.Store, "store", "", "store of the registry: kubernetes (custom resources) or embedded (a file on a volume)", bundle.Kubernetes, bundle.Embedded)
 	f.StringVar(&o.VolumeSize, "volume-size", o.VolumeSize, "with --store embedded: size of the volume")
-	f.StringVar(&mode, "mode", mode, "enforce, warn or audit: deny violations, or admit them with a warning or an event")
+	command.Choice(cmd, f, &o.Mode, "mode", "", "enforce, warn or audit: deny violations, or admit them with a warning or an event", webhookconfig.Enforce, webhookconfig.Warn, webhookconfig.Audit)
 	f.StringVar(&o.RESTURL, "rest-url", "", "external base URL of the REST API, for the commands in denials (default: that of the Service)")
 	f.StringVar(&o.Contact, "contact", "", "contact for users without the permission to register a target, printed in denials, such as a URL or #data-platform")
 	f.Int32SliceVar(&o.APIServerPorts, "api-server-port", nil, "port of the API server, to which the NetworkPolicy allows egress beside 443 and 6443 (default: those of the cluster; with --print none)")
 	f.BoolVar(&adopt, "adopt", false, "take over objects that Helm, Argo CD or Flux manages")
 	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the rights of a Flink job; repeatable")
+	for _, name := range []string{"namespace", "target-namespace"} {
+		command.Complete(cmd, name, w.kubectl.CompleteNamespaces)
+	}
 	return cmd
 }
 
@@ -224,6 +225,7 @@ of the cluster are removed too: stop it first.`,
 	f.BoolVar(&removal.AdmissionOnly, "admission-only", false, "remove the webhook configurations and policies alone; drey keeps running and denies nothing")
 	f.BoolVar(&removal.Purge, "purge", false, "also remove the registry, with all targets")
 	f.BoolVarP(&confirmed, "yes", "y", false, "with --purge: do not ask")
+	command.Complete(cmd, "namespace", w.kubectl.CompleteNamespaces)
 	return cmd
 }
 

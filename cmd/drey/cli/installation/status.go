@@ -31,6 +31,8 @@ func newStatusCommand() *cobra.Command {
 finds it, else the version of the server at a URL, if it answers.
 
 The exit code is 0 if drey is ready, 5 if it is not, and 3 if it is not installed.`,
+		Example: `  drey status --server cluster
+  drey status --server https://drey.example.com`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Server == client.InCluster {
@@ -46,6 +48,7 @@ The exit code is 0 if drey is ready, 5 if it is not, and 3 if it is not installe
 	c.BindServer(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "with --server "+client.InCluster+": drey's own namespace")
+	command.Complete(cmd, "namespace", c.Kubectl.CompleteNamespaces)
 	format.Bind(cmd, output.Table, output.JSON)
 	return cmd
 }

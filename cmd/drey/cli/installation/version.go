@@ -21,7 +21,9 @@ func newVersionCommand(build rest.Build) *cobra.Command {
 	var clientOnly bool
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the versions of this program and of the server", Args: command.Args(cobra.NoArgs),
-		Example: "  drey version --client -o json",
+		Long: `Print the version, commit and platform of this program, and the version and commit of the
+server. The registry in a cluster has no version: drey status shows the image that runs there.`,
+		Example: "  drey version\n  drey version --client -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := versions{Client: versionOf{build.Version, build.Commit, build.Time, runtime.GOOS + "/" + runtime.GOARCH}}
 			var err error

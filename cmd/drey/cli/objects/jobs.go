@@ -2,6 +2,7 @@ package objects
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,7 +32,12 @@ type job struct {
 // newJobsCommand returns the commands of jobs, which exist while their pods do.
 func newJobsCommand() *cobra.Command {
 	c := &client.Client{}
-	group := command.Group(&cobra.Command{Use: "jobs", Short: "List and get the Flink jobs that have pods in the cluster"})
+	group := command.Group(&cobra.Command{
+		Use: "jobs", Short: "List and get the Flink jobs that have pods in the cluster",
+		Long: `A job is a run of a Deployment, while its pods exist. Without a cluster, and for a registry
+that only --server cluster reads, there are none: drey workloads lists what runs there.`,
+		Example: "  drey jobs list\n  drey jobs get ID -o yaml",
+	})
 	c.Bind(group)
 	group.AddCommand(newJobGet(c, "list", cobra.NoArgs), newJobGet(c, "get [ID]", cobra.MaximumNArgs(1)))
 	return group
@@ -41,7 +47,22 @@ func newJobGet(c *client.Client, use string, args cobra.PositionalArgs) *cobra.C
 	var format output.Format
 	var deployment string
 	cmd := &cobra.Command{
-		Use: use, Short: "List the jobs of a platform namespace", Args: command.Args(args),
+		Use: use, Short: "List the jobs of a platform namespace",
+		Long:    "List the jobs of a platform namespace, or get one by its id.",
+		Example: "  drey jobs list --deployment-id ID\n  drey jobs get ID -o yaml",
+		ValidArgsFunction: c.Completion(func(ctx context.Context) ([]string, error) {
+			answer, _, err := c.Do(ctx, http.MethodGet, c.Path("jobs"), nil)
+			var list struct{ Items []job }
+			if err == nil {
+				err = json.Unmarshal(answer, &list)
+			}
+			var ids []string
+			for _, j := range list.Items {
+				ids = append(ids, j.Metadata.ID)
+			}
+			return ids, err
+		}),
+		Args: command.Args(args),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			path := c.Path("jobs", ids...)
 			if deployment != "" {

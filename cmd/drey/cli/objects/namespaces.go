@@ -28,7 +28,13 @@ type platformNamespace struct {
 // objects in the REST API.
 func newNamespacesCommand() *cobra.Command {
 	c := &client.Client{}
-	group := command.Group(&cobra.Command{Use: "namespaces", Short: "List, get, create and delete platform namespaces"})
+	group := command.Group(&cobra.Command{
+		Use: "namespaces", Short: "List, get, create and delete platform namespaces",
+		Long: `A platform namespace is a tenant of the registry: it has DeploymentTargets, Deployments,
+SessionClusters and role bindings. With --server cluster it is the Kubernetes namespace of its
+name, and kubectl creates and deletes it.`,
+		Example: "  drey namespaces list\n  drey namespaces create team-a",
+	})
 	c.BindServer(group)
 	c.BindRun(group)
 	group.AddCommand(newNamespaceGet(c, "list"), newNamespaceGet(c, "get [NAME]"), newNamespaceCreate(c), newNamespaceDelete(c))
@@ -46,7 +52,9 @@ func namespacePath(name ...string) string {
 func newNamespaceGet(c *client.Client, use string) *cobra.Command {
 	var format output.Format
 	cmd := &cobra.Command{
-		Use: use, Short: "List platform namespaces", Args: command.Args(cobra.MaximumNArgs(1)), ValidArgsFunction: completePlatform(c),
+		Use: use, Short: "List platform namespaces",
+		Long:    "List the platform namespaces that you can read, or get one.",
+		Example: "  drey namespaces " + strings.Replace(use, "[NAME]", "team-a", 1) + "\n  drey namespaces list -o yaml", Args: command.Args(cobra.MaximumNArgs(1)), ValidArgsFunction: c.Completion(c.Platforms),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer, _, err := c.Do(cmd.Context(), http.MethodGet, namespacePath(args...), nil)
 			if err != nil {
@@ -93,7 +101,9 @@ func printNamespaces(cmd *cobra.Command, format output.Format, all []platformNam
 
 func newNamespaceCreate(c *client.Client) *cobra.Command {
 	return &cobra.Command{
-		Use: "create NAME", Short: "Create a platform namespace", Args: command.Args(cobra.ExactArgs(1)),
+		Use: "create NAME", Short: "Create a platform namespace",
+		Long:    "Create a platform namespace of a server.",
+		Example: "  drey namespaces create team-a", Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := json.Marshal(map[string]string{"name": args[0]})
 			if err != nil {
@@ -110,7 +120,9 @@ func newNamespaceCreate(c *client.Client) *cobra.Command {
 
 func newNamespaceDelete(c *client.Client) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME...", Short: "Delete platform namespaces without objects", Args: command.Args(cobra.MinimumNArgs(1)), ValidArgsFunction: completePlatform(c),
+		Use: "delete NAME...", Short: "Delete platform namespaces without objects",
+		Long:    "Delete platform namespaces of a server. One with objects is not deleted.",
+		Example: "  drey namespaces delete team-a", Args: command.Args(cobra.MinimumNArgs(1)), ValidArgsFunction: c.Completion(c.Platforms),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {
@@ -122,16 +134,5 @@ func newNamespaceDelete(c *client.Client) *cobra.Command {
 			}
 			return errors.Join(errs...)
 		},
-	}
-}
-
-// completePlatform completes names of platform namespaces.
-func completePlatform(c *client.Client) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		names, err := c.Platforms(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }

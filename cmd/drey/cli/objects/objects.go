@@ -85,10 +85,24 @@ func Commands() []*cobra.Command {
 	return append(all, newApplyAllCommand(), newNamespacesCommand(), newJobsCommand(), newTokensCommand())
 }
 
+// descriptions say what the kinds are.
+var descriptions = map[string]string{
+	"DeploymentTarget": `A DeploymentTarget registers a Kubernetes namespace for the Flink workloads of a platform
+namespace. Its spec cannot be changed, and it cannot be deleted while objects refer to it.`,
+	"Deployment": `A Deployment is a Flink application of a platform namespace. The registry stores it, and drey
+labels its pods with its id and name; another program deploys it.`,
+	"SessionCluster": `A SessionCluster is a Flink cluster that runs the jobs of several Deployments of a platform
+namespace. The registry stores it, and drey labels its pods; another program deploys it.`,
+}
+
 // newObjectCommand returns the commands of a kind, named as kubectl's.
 func newObjectCommand(k document.Kind) *cobra.Command {
 	c := &client.Client{}
-	group := command.Group(&cobra.Command{Use: k.Command, Short: fmt.Sprintf("List, get, create, apply and delete %ss", k.Name)})
+	group := command.Group(&cobra.Command{
+		Use: k.Command, Short: fmt.Sprintf("List, get, create, apply and delete %ss", k.Name),
+		Long:    descriptions[k.Name],
+		Example: fmt.Sprintf("  drey %[1]s list\n  drey %[1]s get NAME -o yaml\n  drey %[1]s apply -f %[1]s.yaml", k.Command),
+	})
 	c.Bind(group)
 	group.AddCommand(newList(k, c), newGet(k, c), newCreate(k, c), newApply(k, c), newDelete(k, c))
 	return group
@@ -109,7 +123,9 @@ func newList(k document.Kind, c *client.Client) *cobra.Command {
 	r := &read{client: c, kind: k}
 	cmd := &cobra.Command{
 		Use: "list", Short: fmt.Sprintf("List the %ss of a platform namespace", k.Name), Args: command.Args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd, nil) },
+		Long:    fmt.Sprintf("List the %ss of a platform namespace, or with -A of all that you can read.", k.Name),
+		Example: fmt.Sprintf("  drey %[1]s list\n  drey %[1]s list -A -o wide\n  drey %[1]s list -l team=nuts -w", k.Command),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return r.run(cmd, nil) },
 	}
 	r.bind(cmd)
 	return cmd
@@ -119,6 +135,8 @@ func newGet(k document.Kind, c *client.Client) *cobra.Command {
 	r := &read{client: c, kind: k}
 	cmd := &cobra.Command{
 		Use: "get [NAME...]", Short: fmt.Sprintf("Get %ss, or all of a platform namespace", k.Name), ValidArgsFunction: completeName(c, k),
+		Long: fmt.Sprintf(`Get %ss by name, or all of a platform namespace. The output of -o yaml and
+-o json goes back with apply, and with kubectl apply.`, k.Name),
 		Example: fmt.Sprintf("  drey %[1]s get NAME -o yaml > %[2]s.yaml\n  drey %[1]s apply -f %[2]s.yaml\n  kubectl apply -f %[2]s.yaml", k.Command, strings.ToLower(k.Name)),
 		RunE:    r.run,
 	}
@@ -293,6 +311,8 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 	var file, kubernetesNamespace string
 	cmd := &cobra.Command{
 		Use: "create -f FILE", Short: fmt.Sprintf("Create a %s", k.Name), Args: command.Args(cobra.NoArgs),
+		Long:    fmt.Sprintf("Create a %s from a file. An existing one of its name is an error: use apply.", k.Name),
+		Example: fmt.Sprintf("  drey %s create -f %s.yaml", k.Command, strings.ToLower(k.Name)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := manifest.ReadFile(cmd.InOrStdin(), file)
 			if len(args) == 1 && file == "" {
@@ -308,8 +328,14 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
 	if k.Name == "DeploymentTarget" {
 		cmd.Use = "create NAME --kubernetes-namespace NAMESPACE | create -f FILE"
+		cmd.Long = `Create a DeploymentTarget, which registers a Kubernetes namespace for Flink. An existing one
+of its name is an error. The Kubernetes namespace may be created later.`
+		cmd.Example = `  drey targets create prod --kubernetes-namespace flink-prod
+  drey targets create prod --kubernetes-namespace flink-prod --platform-namespace team-a
+  drey targets create -f target.yaml`
 		cmd.Args = command.Args(cobra.MaximumNArgs(1))
 		cmd.Flags().StringVar(&kubernetesNamespace, "kubernetes-namespace", "", "Kubernetes namespace of the target")
+		command.Complete(cmd, "kubernetes-namespace", c.Kubectl.CompleteNamespaces)
 	}
 	return cmd
 }
@@ -328,8 +354,10 @@ func newApply(k document.Kind, c *client.Client) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: fmt.Sprintf("Create or update %ss from a file", k.Name), Args: command.Args(cobra.NoArgs),
-		Long: fmt.Sprintf("Create or update %ss: YAML documents or lists, of %s or in the form of the REST API.", k.Name, document.FormResource),
-		RunE: func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, k.Name) },
+		Long: fmt.Sprintf(`Create or update %ss from YAML documents, JSON or lists, of %s or in the
+form of the REST API. Each object is reported as created, configured or unchanged.`, k.Name, document.FormResource),
+		Example: fmt.Sprintf("  drey %[1]s apply -f %[1]s.yaml\n  drey %[1]s get -o yaml | drey %[1]s apply --platform-namespace team-b -f -", k.Command),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, k.Name) },
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
 	return cmd
@@ -341,7 +369,11 @@ func newApplyAllCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Create or update DeploymentTargets, Deployments and SessionClusters from a file", Args: command.Args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, "") },
+		Long: `Create or update objects of all kinds from YAML documents, JSON or lists, of drey.dev/v1 or in
+the form of the REST API. Targets come first, to which the others may refer. Each object is
+reported as created, configured or unchanged.`,
+		Example: "  drey apply -f registry.yaml\n  kubectl get deploymenttargets,deployments.drey.dev -n team-a -o yaml | drey apply --server https://drey.example.com -f -",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, "") },
 	}
 	c.Bind(cmd)
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
@@ -404,7 +436,9 @@ func newDelete(k document.Kind, c *client.Client) *cobra.Command {
 	var format output.Format
 	var preview bool
 	cmd := &cobra.Command{
-		Use: "delete NAME...", Short: fmt.Sprintf("Delete %ss", k.Name), Args: command.Args(cobra.MinimumNArgs(1)), ValidArgsFunction: completeName(c, k),
+		Use: "delete NAME...", Short: fmt.Sprintf("Delete %ss", k.Name),
+		Long:    fmt.Sprintf("Delete %ss. Workloads that run are not changed.", k.Name),
+		Example: fmt.Sprintf("  drey %s delete NAME", k.Command), Args: command.Args(cobra.MinimumNArgs(1)), ValidArgsFunction: completeName(c, k),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {
@@ -419,6 +453,9 @@ func newDelete(k document.Kind, c *client.Client) *cobra.Command {
 		},
 	}
 	if isReferable(k) {
+		cmd.Long = fmt.Sprintf(`Delete %ss. One that objects or pods refer to is not deleted, and these are listed;
+--preview lists them without deleting. Workloads that run are not changed.`, k.Name)
+		cmd.Example = fmt.Sprintf("  drey %[1]s delete NAME --preview\n  drey %[1]s delete NAME", k.Command)
 		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("dry run: list the references that block the deletion, and the workloads that would be denied after it; exit code %d if it is blocked", command.ExitRefused))
 		format.Bind(cmd, output.Table, output.JSON, output.YAML)
 	}
@@ -439,26 +476,26 @@ func report(w io.Writer, k document.Kind, answer []byte, did string, err error) 
 }
 
 // completeName completes names of existing objects.
-func completeName(c *client.Client, k document.Kind) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		answer, _, err := c.Do(cmd.Context(), http.MethodGet, c.Path(k.Collection), nil)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		var list struct{ Items []json.RawMessage }
-		if err := json.Unmarshal(answer, &list); err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		objects, err := readObjects(list.Items)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		var names []string
-		for _, o := range objects {
-			names = append(names, o.Metadata.Name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+func completeName(c *client.Client, k document.Kind) cobra.CompletionFunc {
+	return c.Completion(func(ctx context.Context) ([]string, error) {
+		return namesOf(ctx, c, k)
+	})
+}
+
+func namesOf(ctx context.Context, c *client.Client, k document.Kind) ([]string, error) {
+	answer, _, err := c.Do(ctx, http.MethodGet, c.Path(k.Collection), nil)
+	if err != nil {
+		return nil, err
 	}
+	var list struct{ Items []object }
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, o := range list.Items {
+		names = append(names, o.Metadata.Name)
+	}
+	return names, nil
 }
 
 // printer prints objects as rows of one table, or their names.

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,10 @@ func newTokensCommand() *cobra.Command {
 	c := &client.Client{RESTOnly: true}
 	group := &cobra.Command{
 		Use: "tokens", Short: "List, create and delete API tokens",
-		Long: "List, create and delete the API tokens of a platform namespace or, with --platform-namespace '*', of all.",
+		Long: `List, create and delete the API tokens of a platform namespace or, with
+--platform-namespace '*', of all. A server without authentication keeps tokens, and accepts
+requests without one.`,
+		Example: "  drey tokens list\n  drey tokens create ci --role editor\n  drey tokens delete ci",
 	}
 	command.Group(group)
 	c.Bind(group)
@@ -47,22 +51,39 @@ func tokenPath(c *client.Client, name ...string) string {
 	return strings.Join(elements, "/")
 }
 
+func listTokens(ctx context.Context, c *client.Client) ([]apiToken, error) {
+	answer, _, err := c.Do(ctx, http.MethodGet, tokenPath(c), nil)
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Tokens []apiToken `json:"apiTokens"`
+	}
+	err = json.Unmarshal(answer, &list)
+	return list.Tokens, err
+}
+
+func tokenNames(ctx context.Context, c *client.Client) ([]string, error) {
+	tokens, err := listTokens(ctx, c)
+	var names []string
+	for _, t := range tokens {
+		names = append(names, path.Base(t.Name))
+	}
+	return names, err
+}
+
 func newTokenList(c *client.Client) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the API tokens of a platform namespace", Args: command.Args(cobra.NoArgs),
+		Use: "list", Short: "List the API tokens of a platform namespace",
+		Long:    "List the API tokens of a platform namespace, without their secrets.",
+		Example: "  drey tokens list\n  drey tokens list --platform-namespace '*'", Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			answer, _, err := c.Do(cmd.Context(), http.MethodGet, tokenPath(c), nil)
+			tokens, err := listTokens(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
-			var list struct {
-				Tokens []apiToken `json:"apiTokens"`
-			}
-			if err := json.Unmarshal(answer, &list); err != nil {
-				return err
-			}
 			table := output.NewTable(output.Stdout(cmd), "NAME", "ROLE", "AGE")
-			for _, t := range list.Tokens {
+			for _, t := range tokens {
 				table.Row(path.Base(t.Name), t.Role, output.Age(t.CreateTime, time.Now()))
 			}
 			return table.Flush()
@@ -73,7 +94,10 @@ func newTokenList(c *client.Client) *cobra.Command {
 func newTokenCreate(c *client.Client) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "create NAME --role ROLE", Short: "Create an API token and print its secret, which is shown once", Args: command.Args(cobra.ExactArgs(1)),
+		Use: "create NAME --role ROLE", Short: "Create an API token and print its secret, which is shown once",
+		Long: `Create an API token and print its secret, alone on standard output. The server keeps a hash of
+it, so it is shown once. Clients send it by --token or $DREY_TOKEN.`,
+		Example: "  drey tokens create ci --role editor\n  export DREY_TOKEN=$(drey tokens create me --role owner)", Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := json.Marshal(map[string]string{"name": args[0], "role": role})
 			if err != nil {
@@ -99,7 +123,10 @@ func newTokenCreate(c *client.Client) *cobra.Command {
 
 func newTokenDelete(c *client.Client) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME...", Short: "Delete API tokens, which are invalid at once", Args: command.Args(cobra.MinimumNArgs(1)),
+		Use: "delete NAME...", Short: "Delete API tokens, which are invalid at once",
+		Long:              "Delete API tokens. Requests with them are rejected at once.",
+		Example:           "  drey tokens delete ci",
+		ValidArgsFunction: c.Completion(func(ctx context.Context) ([]string, error) { return tokenNames(ctx, c) }), Args: command.Args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {

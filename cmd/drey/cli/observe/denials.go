@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/output"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 
 	"drey.dev/drey/denials"
 	"drey.dev/drey/inventory"
+	"drey.dev/drey/webhook/verdict"
 )
 
 func newDenialsCommand() *cobra.Command {
@@ -47,6 +49,7 @@ request was allowed. Equal denials are one row with a count.`,
 	f := cmd.Flags()
 	f.DurationVar(&since, "since", 0, "only denials of this time, such as 24h (default: all that are kept)")
 	f.StringVar(&reason, "reason", "", "only denials with this reason, such as NoDeploymentTarget")
+	command.Complete(cmd, "reason", cobra.FixedCompletions([]string{string(verdict.NoDeploymentTarget), string(verdict.AmbiguousTarget), string(verdict.LabelConflict), string(verdict.LabelImmutable)}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVarP(&o.watch, "watch", "w", false, "print denials as they come, until interrupted")
 	return cmd
 }

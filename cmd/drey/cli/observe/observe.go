@@ -62,6 +62,8 @@ func (o *observeFlags) bind(cmd *cobra.Command, formats ...output.Format) {
 	f.StringVarP(&o.namespace, "namespace", "n", "", "Kubernetes namespace (default: all or, with --server "+client.InCluster+", that of kubectl's context)")
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all Kubernetes namespaces")
 	f.StringVar(&o.client.PlatformNamespace, "platform-namespace", "", "only this platform namespace")
+	command.Complete(cmd, "namespace", o.client.Kubectl.CompleteNamespaces)
+	command.Complete(cmd, "platform-namespace", o.client.Completion(o.client.Platforms))
 	o.format.Bind(cmd, formats...)
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	cmd.Args = command.Args(cobra.NoArgs)

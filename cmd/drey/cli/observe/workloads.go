@@ -77,13 +77,14 @@ namespaces without a target, and labels that are missing or contradict each othe
 	f.BoolVar(&unhealthy, "unhealthy", false, "only misplaced workloads, and those with missing or conflicting labels")
 	f.StringVar(&order, "sort-by", "", "one of "+strings.Join(inventory.Sorts, ", ")+" (default: namespace and owner)")
 	f.BoolVarP(&o.watch, "watch", "w", false, "print changes as they come, until interrupted")
-	_ = cmd.RegisterFlagCompletionFunc("sort-by", cobra.FixedCompletions(inventory.Sorts, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	command.Complete(cmd, "sort-by", cobra.FixedCompletions(inventory.Sorts, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // bindTarget adds the flag --target.
 func (o *observeFlags) bindTarget(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.target, "target", "", "only workloads of the DeploymentTarget with this name")
+	command.Complete(cmd, "target", o.client.Completion(o.client.TargetNames))
 }
 
 func (o *observeFlags) workloadFilter() inventory.Filter {

@@ -32,6 +32,8 @@ func newBackupCommand() *cobra.Command {
 		Long: `Write a consistent copy of the embedded registry to FILE, for drey restore. Drey may
 be running. The copy is verified before it is renamed to FILE; with - it is written to
 standard output, unverified.`,
+		Example: `  drey backup registry.backup
+  kubectl exec -n drey-system deploy/drey -- /drey backup - > registry.backup`,
 		Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			copyTo := func(w io.Writer) error { return copyRegistry(c.Context(), dataDir, w) }
@@ -88,7 +90,8 @@ func newRestoreCommand() *cobra.Command {
 		Short: "Replace the embedded registry by a backup, while drey is stopped",
 		Long: `Replace the embedded registry by a copy of FILE, which drey backup wrote. FILE is
 verified first. The previous registry is renamed, with the time in its name.`,
-		Args: command.Args(cobra.ExactArgs(1)),
+		Example: "  drey restore registry.backup",
+		Args:    command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			previous, contents, err := boltstore.Restore(server.RegistryFile(dataDir), args[0])
 			if err != nil {

@@ -38,10 +38,10 @@ func newMigrateCommand() *cobra.Command {
 	var o migrateOptions
 	cmd := &cobra.Command{
 		Use:   "migrate --from embedded --to kubernetes",
-		Short: "Copy the registry between the embedded store and the cluster, while drey is stopped",
-		Long: `Copy the registry from the embedded store to the cluster, or back. Ids, names, labels,
-annotations, specs and creation times are kept; versions restart at 1. Missing objects
-are added, and none are changed or removed, so the command can be interrupted and
+		Short: "Copy the registry between the embedded store and the cluster",
+		Long: `Copy the registry from the embedded store to the cluster, or back, while drey is stopped. Ids,
+names, labels, annotations, specs and creation times are kept; versions restart at 1. Missing
+objects are added, and none are changed or removed, so the command can be interrupted and
 repeated. Nothing is written if an existing object differs.`,
 		Example: `  drey migrate --from embedded --to kubernetes --data-dir drey-data --dry-run
   drey migrate --from embedded --to kubernetes --data-dir drey-data`,
@@ -51,8 +51,11 @@ repeated. Nothing is written if an existing object differs.`,
 	f := cmd.Flags()
 	f.StringVar(&o.from, "from", "", "source store: embedded or kubernetes")
 	f.StringVar(&o.to, "to", "", "destination store: kubernetes or embedded")
+	for _, name := range []string{"from", "to"} {
+		command.Complete(cmd, name, cobra.FixedCompletions([]string{storeEmbedded, storeKubernetes}, cobra.ShellCompDirectiveNoFileComp))
+	}
 	bindDataDir(cmd, &o.dataDir)
-	o.kubectl.Bind(f)
+	o.kubectl.Bind(cmd, f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan without copying")
 	f.BoolVar(&o.createNamespaces, "create-namespaces", false, "create the Kubernetes namespace of a platform namespace if it does not exist")
 	return cmd

@@ -36,7 +36,7 @@ func newAuditCommand() *cobra.Command {
 	var mend, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Report Flink workloads in the cluster that admission would deny or label differently",
+		Short: "Report Flink workloads that admission would deny or label differently",
 		Long: `List the Flink workloads of the cluster and report those in namespaces without a
 target, those with the id or the platform namespace of another, those that lack labels,
 and pods whose labels contradict their process, such as the labels of a session cluster
@@ -102,6 +102,7 @@ labels and removes wrong ones.`,
 	s.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace (default: all)")
+	command.Complete(cmd, "namespace", s.client.Kubectl.CompleteNamespaces)
 	command.Choice(cmd, f, &failOn, "fail-on", "", fmt.Sprintf("%s, %s (workloads that admission would deny) or %s finding: exit with code %d", failOnNothing, failOnDenied, failOnAny, command.ExitDenied), failOnNothing, failOnDenied, failOnAny)
 	f.BoolVar(&mend, "repair", false, "add missing labels and remove wrong ones")
 	f.BoolVar(&dryRun, "dry-run", false, "with --repair: print the changes without making them")
