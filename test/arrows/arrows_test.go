@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"cmd/drey/cli/command":                {},
 	"cmd/drey/cli/document":               {"cmd/drey/cli/command", "cmd/drey/cli/manifest", "registry", "registry/kubestore", "registry/kubestore/v1", "registry/rest/yamljson"},
 	"cmd/drey/cli/installation":           {"certs", "cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/kubectl", "cmd/drey/cli/output", "config/v1alpha1", "manifests/bundle", "manifests/doctor", "manifests/readiness", "manifests/rollout", "registry", "registry/kubestore", "registry/rest", "webhook/config"},
-	"cmd/drey/cli/kubectl":                {"cmd/drey/cli/command", "cmd/drey/cli/manifest", "registry/kubestore/v1", "webhook/flink"},
+	"cmd/drey/cli/kubectl":                {"cmd/drey/cli/command", "cmd/drey/cli/manifest", "registry/kubestore/v1"},
 	"cmd/drey/cli/manifest":               {},
 	"cmd/drey/cli/objects":                {"cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/document", "cmd/drey/cli/manifest", "cmd/drey/cli/output", "registry"},
 	"cmd/drey/cli/observe":                {"cmd/drey/cli/client", "cmd/drey/cli/command", "cmd/drey/cli/kubectl", "cmd/drey/cli/output", "cmd/drey/server", "denials", "denials/configmap", "inventory", "inventory/cluster", "registry", "registry/rest/yamljson", "webhook/config", "webhook/flink", "webhook/owners", "webhook/verdict"},

@@ -100,6 +100,7 @@ func TestKubectlPluginCompletion(t *testing.T) {
 		"denials --reason No":                                                           "NoDeploymentTarget",
 		"workloads -o ":                                                                 "wide",
 		"install --mode ":                                                               "audit",
+		"explain flinkdep":                                                              "flinkdeployment/",
 	} {
 		out, code := run("", append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		if first, _, _ := strings.Cut(out, ":4\n"); code != 0 || want != "" && !strings.Contains("\n"+first, "\n"+want) || want == "" && strings.Contains(first, "complete-me") {

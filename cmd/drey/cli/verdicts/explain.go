@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -26,7 +25,6 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
-	"drey.dev/drey/webhook/owners"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -39,35 +37,42 @@ func newExplainCommand() *cobra.Command {
 	var s source
 	var format output.Format
 	cmd := &cobra.Command{
-		Use:   "explain KIND/NAME | explain -f FILE",
+		Use:   "explain TYPE/NAME | TYPE NAME | -f FILE",
 		Short: "Explain the verdict and the labels of a workload",
 		Long: `Explain how drey decides on a workload: the signals by which it is recognized, its
-owners, the source of each label, and the verdict.
+owners, the source of each label, the verdict, and what to do about it.
 
-KIND/NAME is an object of the cluster, such as pod/my-job-6d4b9c-x2x4z; -f reads
-manifests, without a cluster. The registry is that of the running drey or of --targets,
-plus the registry's objects among the manifests.`,
-		Example: `  drey explain pod/my-job-6d4b9c-x2x4z -n flink
+TYPE and NAME name an object of the cluster as for kubectl get: TYPE is a resource, kind or
+short name of any kind with pods that the cluster serves. -f reads manifests, without a
+cluster. The registry is that of the running drey or of --targets, plus the registry's
+objects among the manifests.`,
+		Example: `  drey explain pod my-job-6d4b9c-x2x4z -n flink
+  drey explain flinkdep/my-job -n flink
   drey explain -f job.yaml -n flink --targets targets.yaml`,
-		Args: command.Args(cobra.MaximumNArgs(1)),
+		Args: cobra.ArbitraryArgs, ValidArgsFunction: s.completeObject,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (len(s.files) > 0) {
-				return command.WithCode(command.ExitUsage, errors.New("nothing to explain: give KIND/NAME of an object in the cluster, or -f FILE"))
+			if (len(args) > 0) == (len(s.files) > 0) {
+				return command.WithCode(command.ExitUsage, errors.New("nothing to explain: give either TYPE/NAME or TYPE NAME of an object in the cluster, or -f FILE"))
+			}
+			references, err := kubectl.References(args)
+			if err != nil {
+				return err
 			}
 			manifests, known, err := s.read(cmd)
 			if err != nil {
 				return err
 			}
 			var all []verdict.Explanation
-			if len(args) == 1 {
-				all, err = s.live(cmd.Context(), args[0], known)
+			if len(references) > 0 {
+				s.isLive = true
+				all, err = s.live(cmd.Context(), references, known)
 			} else {
 				all, err = s.offline(manifests, known)
 			}
 			if err != nil {
 				return err
 			}
-			return printExplanations(output.Stdout(cmd), format, all)
+			return s.printExplanations(output.Stdout(cmd), format, all)
 		},
 	}
 	s.bind(cmd)
@@ -83,6 +88,7 @@ type source struct {
 	targets   []string
 	namespace string // default Kubernetes namespace; empty: that of kubectl's context
 
+	isLive    bool   // the workloads are objects of the cluster
 	inCluster bool   // the registry was read from the cluster
 	platform  string // set if only this platform namespace was readable
 }
@@ -251,35 +257,7 @@ func (s *source) registerHint() verdict.RegisterHint {
 	return verdict.RegisterHint{URL: strings.TrimSuffix(cmp.Or(s.client.Server, client.Loopback), "/"), NeedsToken: s.client.HasToken(), InCluster: s.inCluster || s.client.Server == client.InCluster, PlatformNamespace: s.platform}
 }
 
-// live explains one object of the cluster, with its owners.
-func (s *source) live(ctx context.Context, reference string, known verdict.Caches) ([]verdict.Explanation, error) {
-	config, err := s.client.Kubectl.Config()
-	if err != nil {
-		return nil, err
-	}
-	m, err := kubectl.GetObject(ctx, config, s.defaultNamespace(), reference)
-	if err != nil {
-		return nil, err
-	}
-	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, s.defaultNamespace(), m.Text)
-	if err != nil || !ok {
-		return nil, errors.Join(err, command.WithCode(command.ExitUsage, fmt.Errorf("%s is not a workload: admission does not apply to this kind", reference)))
-	}
-	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	known.Running = finder
-	if known.Registered, err = registeredLabels(ctx, config); err != nil {
-		return nil, err
-	}
-	if w.Recognized() {
-		w, _ = webhook.WithOwners(ctx, w, finder, known)
-	}
-	return []verdict.Explanation{verdict.Decide(w, known).Explain(s.registerHint())}, nil
-}
-
-func printExplanations(out io.Writer, format output.Format, all []verdict.Explanation) error {
+func (s *source) printExplanations(out io.Writer, format output.Format, all []verdict.Explanation) error {
 	if format == output.JSON {
 		return output.PrintJSON(out, all)
 	}
@@ -287,14 +265,14 @@ func printExplanations(out io.Writer, format output.Format, all []verdict.Explan
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		if err := printExplanation(out, e); err != nil {
+		if err := s.printExplanation(out, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printExplanation(out io.Writer, e verdict.Explanation) error {
+func (s *source) printExplanation(out io.Writer, e verdict.Explanation) error {
 	fmt.Fprintf(out, "%s %s in namespace %s\n", e.Kind, cmp.Or(e.Name, "(unnamed)"), e.Namespace)
 	list := output.NewList(out, "  ")
 	row := func(name string, values ...string) {
@@ -305,7 +283,7 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 	row("verdict", cmp.Or(map[bool]string{true: "allowed"}[e.Allowed], "denied")+": "+string(e.Reason))
 	row("recognized", describe(e))
 	row("by", e.Signals...)
-	row("owners", e.Owners...)
+	row("owners", strings.Join(e.Owners, " < "))
 	if err := list.Flush(); err != nil {
 		return err
 	}
@@ -319,7 +297,11 @@ func printExplanation(out io.Writer, e verdict.Explanation) error {
 			return err
 		}
 	}
-	for _, text := range []string{e.Message, e.Warning} {
+	toDo := s.toDo(e)
+	if toDo != "" {
+		toDo = "to do: " + toDo
+	}
+	for _, text := range []string{e.Message, e.Warning, toDo} {
 		if text == "" {
 			continue
 		}
