@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/workqueue"
 
 	"drey.dev/drey/registry"
@@ -274,4 +275,27 @@ func (c *objectCache) countReferences(rec *record) int32 {
 	}
 	return int32(c.references[reference{namespace: rec.platform, name: rec.name()}] + //nolint:gosec // no cluster holds 2^31 objects
 		c.references[reference{namespace: rec.platform, id: rec.shownID().String()}])
+}
+
+// WrittenReadiness reads the condition Ready in the status of the targets, as a drey wrote it, by
+// their name in REST.
+func (s *Store) WrittenReadiness(ctx context.Context) (map[registry.Key]registry.Readiness, error) {
+	r, namespace := codec.Resources[registry.DeploymentTarget], s.options.PlatformNamespace
+	into := r.NewList()
+	err := s.call(ctx, "list "+r.Plural, func(ctx context.Context) error {
+		return s.request("GET").NamespaceIfScoped(namespace, namespace != "").Resource(r.Plural).VersionedParams(&metav1.ListOptions{ResourceVersion: "0"}, metav1.ParameterCodec).Do(ctx).Into(into)
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := map[registry.Key]registry.Readiness{}
+	err = meta.EachListItem(into, func(item runtime.Object) error {
+		o := item.(codec.Object)
+		rec := newRecord(r, o)
+		if c := meta.FindStatusCondition(r.Status(o).Conditions, v1.Ready); c != nil && c.Reason != v1.NameTaken {
+			all[registry.Key{Kind: rec.Kind, Namespace: rec.platform, Name: rec.name()}] = registry.Readiness{Ready: c.Status == metav1.ConditionTrue, Reason: c.Reason, Message: c.Message}
+		}
+		return nil
+	})
+	return all, err
 }

@@ -165,7 +165,7 @@ func (s *server) newREST(ctx context.Context) (http.Handler, error) {
 // newRegistry puts the rules over the store. With a cluster, workloads that run
 // there hold targets.
 func (s *server) newRegistry() (*registry.Registry, error) {
-	o := registry.Options{OwnNamespace: s.options.config.Namespace, Namespaces: s.options.config.Registry.PlatformNamespaces, Index: s.index, Quota: s.options.config.Registry.PlatformNamespaceQuota.Value()}
+	o := registry.Options{OwnNamespace: s.options.config.Namespace, Namespaces: s.options.config.Registry.PlatformNamespaces, Index: s.index, Quota: s.options.config.Registry.PlatformNamespaceQuota.Value(), ExcludedNamespaces: webhookconfig.SystemNamespaces}
 	if shared, ok := s.store.(*kubestore.Store); ok {
 		o.Stored = shared.Stored
 	}
@@ -174,7 +174,7 @@ func (s *server) newRegistry() (*registry.Registry, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Workloads, o.Observer, o.OnTargetCreated, o.ExcludedNamespaces = running, &s.observer, s.labelNamespaceNow, webhookconfig.SystemNamespaces
+		o.Workloads, o.Observer, o.OnTargetCreated = running, &s.observer, s.labelNamespaceNow
 		if s.labeler, err = s.newLabeler(); err != nil {
 			return nil, err
 		}

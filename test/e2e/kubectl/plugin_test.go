@@ -3,6 +3,7 @@ package kubectl
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestKubectlPlugin runs drey as a kubectl plugin, which uses the kubeconfig's credentials
@@ -81,6 +83,26 @@ func (w *world) plugin(t *testing.T, kubeconfig string) func(input string, args 
 		}
 		return string(out), 0
 	}
+}
+
+// TestKubectlPluginReadiness: targets list shows the status that the running drey wrote.
+func TestKubectlPluginReadiness(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	run := w.plugin(t, w.Kubeconfig())
+	for name, target := range map[string]string{"here": namespace, "nowhere": namespace + "-missing"} {
+		if out, code := run("", "targets", "create", name, "--kubernetes-namespace", target, "-n", namespace); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	eventually.OK(t, 20*time.Second, func() error {
+		out, code := run("", "targets", "list", "-o", "wide", "-n", namespace)
+		if words := strings.Join(strings.Fields(out), " "); code != 0 || !strings.Contains(words, "here "+namespace+" True 0 - ") || !strings.Contains(words, "missing False: NamespaceMissing 0 ") {
+			return fmt.Errorf("%d: %s", code, out)
+		}
+		return nil
+	})
 }
 
 // TestKubectlPluginCompletion: kubectl completes the arguments of the plugin.

@@ -37,6 +37,7 @@ type Client struct {
 	Server            string
 	token             string
 	sendToken         bool // over http to hosts other than loopback
+	anonymous         bool // without the token
 	authority         string
 	PlatformNamespace string // empty: see Platform
 	namespace         string // Kubernetes namespace, with serverCluster alone
@@ -218,7 +219,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body []byte) (*h
 	if body != nil {
 		request.Header.Set("Content-Type", "application/yaml") // JSON is YAML too
 	}
-	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" {
+	if token := cmp.Or(c.token, os.Getenv("DREY_TOKEN")); token != "" && !c.anonymous {
 		if strings.ContainsFunc(token, unicode.IsControl) {
 			return nil, command.WithCode(command.ExitUsage, errors.New("--token or $DREY_TOKEN has a control character, such as a line break, in it"))
 		}
@@ -245,6 +246,14 @@ func (c *Client) Send(ctx context.Context, method, path string, body []byte) (*h
 		return nil, command.WithCode(command.ExitUnavailable, c.unreachable(err))
 	}
 	return response, nil
+}
+
+// AcceptsAnonymous reports whether the server lists platform namespaces without a token.
+func (c *Client) AcceptsAnonymous(ctx context.Context) bool {
+	anonymous := *c
+	anonymous.anonymous, anonymous.warnings = true, nil
+	_, err := anonymous.Platforms(ctx)
+	return err == nil
 }
 
 // warn prints the Warning headers of a response, each text once, as kubectl does.
@@ -316,7 +325,7 @@ func (c *Client) checkCredentials(r *http.Request) error {
 
 // commandWords replaces remedies in terms of HTTP by those of the command line.
 var commandWords = strings.NewReplacer(
-	"or PUT to replace it", "or replace it with apply",
+	"PUT to replace it", "replace it with apply",
 	"list yours with GET /namespaces/v1/namespaces, or create it with POST", "list yours with drey namespaces list, or create it with drey namespaces create",
 	"GET the object, then try again", "get the object again, then apply the change",
 	"GET it, apply the change to that, and try again", "get it, apply the change to that, and try again",

@@ -47,6 +47,7 @@ type inCluster struct {
 	once    sync.Once
 	handler http.Handler
 	store   *kubestore.Store
+	ready   map[registry.Key]registry.Readiness // of targets, read before they are listed
 	err     error
 }
 
@@ -70,6 +71,13 @@ func (c *inCluster) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.once.Do(func() { c.handler, c.err = c.open(r.Context()) })
 	if c.err != nil {
 		return nil, c.err
+	}
+	if r.URL.Path == "/drey/v1/targets" {
+		ready, err := c.store.WrittenReadiness(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		c.ready = ready
 	}
 	w := &responseBuffer{header: http.Header{}, status: http.StatusOK}
 	c.handler.ServeHTTP(w, r)
@@ -99,7 +107,11 @@ func (c *inCluster) open(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler), Build: rest.Build{}}), nil
+	readiness := func(platformNamespace, target, _ string) (registry.Readiness, bool) {
+		ready, ok := c.ready[registry.Key{Kind: registry.DeploymentTarget, Namespace: platformNamespace, Name: target}]
+		return ready, ok
+	}
+	return rest.New(rest.Options{Registry: rules, Log: slog.New(slog.DiscardHandler), Build: rest.Build{}, Readiness: readiness}), nil
 }
 
 // OpenClusterRegistry opens the registry in a cluster with the rights of the user: all platform

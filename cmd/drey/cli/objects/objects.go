@@ -52,6 +52,8 @@ type object struct {
 	Status struct {
 		State string `json:"state"`
 	} `json:"status"`
+
+	readiness readiness // of a target
 }
 
 // objectKey identifies an object of a kind.
@@ -70,7 +72,10 @@ func columnsOf(k document.Kind) []column {
 	case registry.SessionCluster:
 		return []column{target, state, displayName}
 	}
-	return []column{{"KUBERNETES NAMESPACE", func(o object) string { return cmp.Or(o.Spec.Kubernetes.Namespace, "<drey's own>") }}}
+	return []column{
+		{"KUBERNETES NAMESPACE", func(o object) string { return cmp.Or(o.Spec.Kubernetes.Namespace, "<drey's own>") }},
+		{"READY", func(o object) string { return o.readiness.String() }},
+	}
 }
 
 // isReferable reports whether other objects may refer to those of a kind.
@@ -172,7 +177,7 @@ func (r *read) run(cmd *cobra.Command, names []string) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "No %ss in %s.\n", r.kind.Name, r.scope())
 		return nil
 	}
-	objects, err := readObjects(items)
+	objects, err := r.readObjects(cmd.Context(), items)
 	if err != nil {
 		return err
 	}
@@ -256,7 +261,7 @@ func (r *read) follow(cmd *cobra.Command, names []string, seen []object, p *prin
 		if err != nil {
 			return err
 		}
-		objects, err := readObjects(items)
+		objects, err := r.readObjects(cmd.Context(), items)
 		if err != nil {
 			return err
 		}
@@ -275,6 +280,9 @@ func (r *read) columns() []column {
 	columns := columnsOf(r.kind)
 	if r.allNamespaces {
 		columns = slices.Insert(columns, 0, column{"PLATFORM NAMESPACE", func(o object) string { return o.Metadata.Namespace }})
+	}
+	if r.format == output.Wide && registry.Kind(r.kind.Name) == registry.DeploymentTarget {
+		columns = append(columns, column{"WORKLOADS", func(o object) string { return o.readiness.workloads() }}, column{"MESSAGE", func(o object) string { return o.readiness.Message }})
 	}
 	if r.format == output.Wide {
 		columns = append(columns, column{"ID", func(o object) string { return o.Metadata.ID }}, column{"VERSION", func(o object) string { return strconv.Itoa(int(o.Metadata.Version)) }})
@@ -537,14 +545,4 @@ func (p *printer) print(objects []object) error {
 		return nil
 	}
 	return p.table.Flush()
-}
-
-func readObjects(items []json.RawMessage) ([]object, error) {
-	objects := make([]object, len(items))
-	for i, text := range items {
-		if err := json.Unmarshal(text, &objects[i]); err != nil {
-			return nil, err
-		}
-	}
-	return objects, nil
 }

@@ -113,7 +113,10 @@ it, so it is shown once. Clients send it by --token or $DREY_TOKEN.`,
 			if err := json.Unmarshal(answer, &made); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(output.Stdout(cmd), made.Token.Secret) // alone, for scripts
+			if c.AcceptsAnonymous(cmd.Context()) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Warning: %s accepts requests without a token, so this one has no effect: restart it with drey serve --rest-auth tokens\n", c.Server)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), made.Token.Secret) // alone, for scripts
 			return err
 		},
 	}

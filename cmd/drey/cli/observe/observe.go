@@ -129,14 +129,14 @@ type restObserver struct {
 func (r restObserver) workloads(ctx context.Context, q inventory.Query) (page inventory.Page, err error) {
 	query := filterQuery(q.Filter)
 	set(query, "sort", q.Sort)
-	page.Items, page.Total, err = restList[inventory.Workload](ctx, r.client, "/drey/v1/workloads", query)
+	page.Items, page.Total, err = client.List[inventory.Workload](ctx, r.client, "/drey/v1/workloads", query)
 	return page, err
 }
 
 func (r restObserver) usage(ctx context.Context, by inventory.GroupBy, f inventory.Filter) ([]inventory.Total, error) {
 	query := filterQuery(f)
 	set(query, "by", string(by))
-	items, _, err := restList[inventory.Total](ctx, r.client, "/drey/v1/usage", query)
+	items, _, err := client.List[inventory.Total](ctx, r.client, "/drey/v1/usage", query)
 	return items, err
 }
 
@@ -148,7 +148,7 @@ func (r restObserver) denials(ctx context.Context, q denials.Query) (page denial
 	if !q.Since.IsZero() {
 		set(query, "since", q.Since.UTC().Format(time.RFC3339))
 	}
-	page.Items, page.Total, err = restList[denials.Denial](ctx, r.client, "/drey/v1/denials", query)
+	page.Items, page.Total, err = client.List[denials.Denial](ctx, r.client, "/drey/v1/denials", query)
 	return page, err
 }
 
@@ -166,37 +166,6 @@ func filterQuery(f inventory.Filter) url.Values {
 func set(query url.Values, key, value string) {
 	if value != "" {
 		query.Set(key, value)
-	}
-}
-
-// restPage is the number of items per request.
-const restPage = 500
-
-// restList reads all pages of a list.
-func restList[T any](ctx context.Context, c *client.Client, path string, query url.Values) (items []T, total int, err error) {
-	if path != "/drey/v1/usage" { // has no pages
-		query.Set("limit", strconv.Itoa(restPage))
-	}
-	for {
-		text, _, err := c.Do(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
-		if err != nil {
-			return nil, 0, err
-		}
-		var list struct {
-			Metadata struct {
-				Total    int
-				Continue string
-			}
-			Items []T
-		}
-		if err := json.Unmarshal(text, &list); err != nil {
-			return nil, 0, fmt.Errorf("unexpected response: %w; --server is not the REST API of this version of drey", err)
-		}
-		items, total = append(items, list.Items...), list.Metadata.Total
-		if list.Metadata.Continue == "" {
-			return items, total, nil
-		}
-		query.Set("continue", list.Metadata.Continue)
 	}
 }
 
