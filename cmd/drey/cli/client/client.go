@@ -269,13 +269,19 @@ func (c *Client) warn(header http.Header) {
 
 // unreachable returns the error of a request without a response.
 func (c *Client) unreachable(err error) error {
+	if request, ok := errors.AsType[*url.Error](err); ok {
+		err = request.Err // without the path of the REST API
+	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Errorf("certificate of the server not trusted: %w; give its CA with --certificate-authority FILE", err)
+		return fmt.Errorf("certificate of %s not trusted: %w; give its CA with --certificate-authority FILE", c.Server, err)
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") { // an unexported error of net/http
+		return fmt.Errorf("%s does not speak TLS: set --server http://%s", c.Server, strings.TrimPrefix(c.Server, "https://"))
 	}
 	if c.NoCluster != nil {
-		return fmt.Errorf("server unreachable: %w; nor does the cluster keep the registry: %w; set --server or $DREY_SERVER", err, c.NoCluster)
+		return fmt.Errorf("no drey at %s: %w; and no registry in the cluster: %w; set --server or $DREY_SERVER, or start drey serve", c.Server, err, c.NoCluster)
 	}
-	return fmt.Errorf("server unreachable: %w; set --server or $DREY_SERVER", err)
+	return fmt.Errorf("%s unreachable: %w; set --server or $DREY_SERVER", c.Server, err)
 }
 
 // httpClient returns the client of the server: in process for serverCluster, else with

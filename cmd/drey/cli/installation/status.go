@@ -2,11 +2,8 @@ package installation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"drey.dev/drey/cmd/drey/cli/output"
@@ -27,8 +24,9 @@ func newStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Print whether drey is ready, its version and what is denied",
-		Long: `Print the state of drey: with --server cluster that of its pods and webhooks, as drey doctor
-finds it, else the version of the server at a URL, if it answers.
+		Long: `Print the state of drey: in the cluster of kubectl's context, if it serves drey.dev/v1, that of
+its pods and webhooks, as drey doctor finds it, else the version of the server at a URL, if it
+answers.
 
 The exit code is 0 if drey is ready, 5 if it is not, and 3 if it is not installed.`,
 		Example: `  drey status --server cluster
@@ -38,14 +36,15 @@ The exit code is 0 if drey is ready, 5 if it is not, and 3 if it is not installe
 			if c.Server == client.InCluster {
 				return printClusterStatus(cmd, c.Kubectl, namespace, format)
 			}
-			answer, _, err := c.Do(cmd.Context(), "GET", "/api/v1/status/system-info", nil)
+			version, err := serverVersion(cmd.Context(), &c)
 			if err != nil {
 				return err
 			}
-			return printServerStatus(output.Stdout(cmd), c.Server, answer, format)
+			return printServerStatus(output.Stdout(cmd), serverStatus{c.Server, *version}, format)
 		},
 	}
 	c.BindServer(cmd)
+	c.BindRun(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&namespace, "namespace", "n", bundle.Namespace, "with --server "+client.InCluster+": drey's own namespace")
 	command.Complete(cmd, "namespace", c.Kubectl.CompleteNamespaces)
@@ -153,22 +152,18 @@ func (s clusterStatus) print(out io.Writer, format output.Format) error {
 	return list.Flush()
 }
 
-// printServerStatus prints the fields of system-info.
-func printServerStatus(out io.Writer, server string, answer []byte, format output.Format) error {
-	fields := map[string]any{}
-	if err := json.Unmarshal(answer, &fields); err != nil {
-		return fmt.Errorf("%s is not the REST API of drey: system-info is no JSON object: %w", server, err)
-	}
+// serverStatus is the state of a server at a URL, which answers.
+type serverStatus struct {
+	Server string `json:"server"`
+	versionOf
+}
+
+func printServerStatus(out io.Writer, s serverStatus, format output.Format) error {
 	if format == output.JSON {
-		return output.PrintJSON(out, fields)
+		return output.PrintJSON(out, s)
 	}
 	list := output.NewList(out, "")
-	list.Row("server", server)
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		switch fields[name].(type) {
-		case string, bool, float64:
-			list.Row(name, fmt.Sprint(fields[name]))
-		}
-	}
+	list.Row("server", s.Server)
+	list.Row("version", s.String())
 	return list.Flush()
 }

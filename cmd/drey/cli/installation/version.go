@@ -1,9 +1,11 @@
 package installation
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -28,7 +30,7 @@ server. The registry in a cluster has no version: drey status shows the image th
 			v := versions{Client: versionOf{build.Version, build.Commit, build.Time, runtime.GOOS + "/" + runtime.GOARCH}}
 			var err error
 			if !clientOnly {
-				v.Server, err = serverVersion(&c, cmd)
+				v.Server, err = serverVersion(cmd.Context(), &c)
 			}
 			return errors.Join(v.print(cmd, format), err)
 		},
@@ -52,12 +54,12 @@ type versionOf struct {
 	Platform string `json:"platform,omitempty"`
 }
 
-// serverVersion asks the REST API. The registry in a cluster has no version of its own.
-func serverVersion(c *client.Client, cmd *cobra.Command) (*versionOf, error) {
+// serverVersion reads the version from the REST API; nil: a registry in a cluster has none.
+func serverVersion(ctx context.Context, c *client.Client) (*versionOf, error) {
 	if c.Server == client.InCluster {
 		return nil, nil
 	}
-	answer, _, err := c.Do(cmd.Context(), "GET", "/api/v1/status/system-info", nil)
+	answer, _, err := c.Do(ctx, http.MethodGet, "/api/v1/status/system-info", nil)
 	if err != nil {
 		return nil, err
 	}

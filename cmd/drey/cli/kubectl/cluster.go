@@ -2,6 +2,7 @@
 package kubectl
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -37,6 +38,9 @@ func (k *Cluster) Bind(cmd *cobra.Command, f *pflag.FlagSet) {
 // Config returns the client configuration.
 func (k Cluster) Config() (*rest.Config, error) {
 	config, err := k.loader().ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		err = errors.New("no kubeconfig, or it is empty")
+	}
 	if err != nil {
 		return nil, command.WithCode(command.ExitUsage, fmt.Errorf("no cluster: %w; set --kubeconfig, $KUBECONFIG or --context", err))
 	}

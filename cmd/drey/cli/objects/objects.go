@@ -322,9 +322,17 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 		Long:    fmt.Sprintf("Create a %s from a file. An existing one of its name is an error: use apply.", k.Name),
 		Example: fmt.Sprintf("  drey %s create -f %s.yaml", k.Command, strings.ToLower(k.Name)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := manifest.ReadFile(cmd.InOrStdin(), file)
-			if len(args) == 1 && file == "" {
+			var body []byte
+			var err error
+			switch {
+			case len(args) == 1 && file != "":
+				return command.WithCode(command.ExitUsage, errors.New("a name excludes -f: give one of them"))
+			case len(args) == 1:
 				body, err = targetBody(args[0], kubernetesNamespace)
+			case file == "" && k.Name == string(registry.DeploymentTarget):
+				return command.WithCode(command.ExitUsage, errors.New("nothing to create: give NAME --kubernetes-namespace NAMESPACE, or -f FILE"))
+			default:
+				body, err = manifest.ReadFile(cmd.InOrStdin(), file)
 			}
 			if err != nil {
 				return err
