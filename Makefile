@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: docs help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ test-cel:
 
 # More packages at once than processors: the tests on a control plane wait for controllers.
 test-main:
-	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /test/e2e/docs -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
 
 test-api:
 	go test -C test/e2e/rest -count=1 .
@@ -87,7 +87,7 @@ test-full: binaries ## Run the slow tests that make test leaves out; takes minut
 
 # -count=1: go test does not track files outside of the module.
 test-install: binaries ## Test installation and upgrade with drey, Helm, cert-manager and krew
-	go test -timeout 15m ./test/e2e/install
+	go test -timeout 15m ./test/e2e/install ./test/e2e/docs
 	go test -C test/manifests -count=1 -timeout 15m .
 	go test -C test/certmanager -count=1 -timeout 15m .
 	go test -C hack/release/validate -count=1 -timeout 15m .
@@ -184,6 +184,9 @@ generate: ## Generate the CustomResourceDefinitions and deepcopy functions from 
 
 manifests: ## Generate the kustomize base and chart templates from package manifests/bundle
 	go run ./hack/manifests
+
+docs: ## Generate the reference pages from the commands, the OpenAPI document, the CRDs, the metrics and the reasons
+	go run ./hack/docs
 
 bench: binaries build ## Compare drey with a no-op webhook and admission policies
 	@go build -o bin/bench ./test/bench

@@ -14,16 +14,16 @@ import (
 
 // The reasons of the API, in addition to those of the registry.
 const (
-	ReasonBadRequest           registry.Reason = "BadRequest"
-	ReasonUnauthorized         registry.Reason = "Unauthorized"
+	ReasonBadRequest           registry.Reason = "BadRequest"   // the body or a header is malformed, or contradicts the path
+	ReasonUnauthorized         registry.Reason = "Unauthorized" // no token, or an invalid one
 	ReasonForbidden                            = registry.ReasonForbidden
-	ReasonTooLarge             registry.Reason = "BodyTooLarge"
-	ReasonUnsupportedMediaType registry.Reason = "UnsupportedMediaType"
-	ReasonMethodNotAllowed     registry.Reason = "MethodNotAllowed"
-	ReasonTooManyRequests      registry.Reason = "TooManyRequests"
-	ReasonUnavailable          registry.Reason = "Unavailable"
-	ReasonInternal             registry.Reason = "Internal"
-	ReasonNotImplemented       registry.Reason = "NotImplemented"
+	ReasonTooLarge             registry.Reason = "BodyTooLarge"         // the body has more than 1 MiB
+	ReasonUnsupportedMediaType registry.Reason = "UnsupportedMediaType" // the body is neither JSON nor YAML
+	ReasonMethodNotAllowed     registry.Reason = "MethodNotAllowed"     // the path does not have the method; Allow lists those that it has
+	ReasonTooManyRequests      registry.Reason = "TooManyRequests"      // too many requests in flight, or repeated invalid tokens; Retry-After is set
+	ReasonUnavailable          registry.Reason = "Unavailable"          // the server is stopping, or the request took too long; a write may have been stored
+	ReasonInternal             registry.Reason = "Internal"             // a bug or a disk failure; the log has the cause
+	ReasonNotImplemented       registry.Reason = "NotImplemented"       // only Ververica Platform itself executes it
 )
 
 // problem is an error of the HTTP layer.

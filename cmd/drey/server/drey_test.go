@@ -12,7 +12,7 @@ var program string
 
 func TestMain(m *testing.M) { os.Exit(drey.Main(m, &program)) }
 
-// Exit codes of the command line, see docs/reference/cli.md.
+// Exit codes of the command line, see docs/how-to/cli.md.
 const (
 	exitFailure  = 1
 	exitUsage    = 2
