@@ -11,18 +11,18 @@ import (
 
 // TestArgoCDHealthCheck runs the documented health check of Argo CD on statuses of a target.
 func TestArgoCDHealthCheck(t *testing.T) {
-	text, err := os.ReadFile("../../docs/how-to/operate.md")
+	text, err := os.ReadFile("../../docs/how-to/argo-cd.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const key = "resource.customizations.health.drey.dev_DeploymentTarget"
-	_, block, _ := strings.Cut(string(text), "```yaml\n"+key)
-	block, _, ok := strings.Cut(block, "```")
+	_, block, _ := strings.Cut(string(text), "```yaml\n   "+key)
+	block, _, ok := strings.Cut(block, "   ```")
 	if !ok {
-		t.Fatal("docs/how-to/operate.md: got no health check of Argo CD")
+		t.Fatal("docs/how-to/argo-cd.md: got no health check of Argo CD")
 	}
 	var checks map[string]string
-	if err := yaml.Unmarshal([]byte(key+block), &checks); err != nil {
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(key+block, "\n   ", "\n")), &checks); err != nil {
 		t.Fatal(err)
 	}
 	for state, c := range map[string]struct{ object, want string }{

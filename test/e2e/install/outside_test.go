@@ -85,7 +85,7 @@ func TestIdentityOfDrey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, section, _ := strings.Cut(string(text), "### Identity of drey\n")
-	_, block, _ := strings.Cut(section, "```\n")
+	_, block, _ := strings.Cut(section, "```sh\n")
 	block, _, ok := strings.Cut(block, "bin/drey serve ")
 	if !ok {
 		t.Fatal("docs/how-to/install.md: no commands of the identity of drey")
