@@ -169,11 +169,12 @@ cover-update: $(COVER_DIR) ## Raise the floors of make cover; LOWER=1 lowers the
 test-race: binaries ## Run the tests of the main module with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
-lint: ## Run linters, and check the language and the generated files
+lint: ## Run linters, and check the language, the Markdown and the generated files
 	@echo "Compiling the linter if it has changed; the first build takes minutes"
 	$(LINT) run --allow-serial-runners ./...
-	go test -C hack/lint -count=1 ./language
+	go test -C hack/lint -count=1 ./language ./markdown
 	go run -C hack/lint ./language
+	go run -C hack/lint ./markdown
 	go test -C hack/generate -count=1 .
 
 fmt: ## Format the code
