@@ -135,4 +135,4 @@ func (d *diagnosis) ok(check, message string) {
 	d.add(check, OK, message, "")
 }
 
-const runWithRights = "run drey doctor as a user who may read it"
+const runWithRights = "run drey doctor as a user with permission to read it"

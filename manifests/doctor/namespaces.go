@@ -50,7 +50,7 @@ func (d *diagnosis) targets() {
 		return
 	}
 	if d.TargetsError != nil {
-		d.add(check, Warn, fmt.Sprintf("cannot read targets: %v", d.TargetsError), "run drey doctor as a user who may list deploymenttargets.drey.dev; with --store embedded: drey targets list")
+		d.add(check, Warn, fmt.Sprintf("cannot read targets: %v", d.TargetsError), "run drey doctor as a user with list on deploymenttargets.drey.dev; with --store embedded: drey targets list")
 		return
 	}
 	if d.unknown(check) {

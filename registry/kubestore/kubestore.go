@@ -32,8 +32,8 @@ type Options struct {
 	// not exist. Otherwise the platform namespace is refused.
 	CreateNamespaces bool
 
-	// PlatformNamespace limits the store to one platform namespace, for callers who may not
-	// list the objects of others; "": all.
+	// PlatformNamespace limits the store to one platform namespace, for callers
+	// without list on the objects of others; "": all.
 	PlatformNamespace string
 
 	// UserCredentials: the client configuration is a user's, not drey's. A 403 is reported as

@@ -296,7 +296,7 @@ func (s *Store) tryCreateNamespace(ctx context.Context, name, bindings string) (
 		return nil, registry.ErrConflict
 	case apierrors.IsForbidden(err):
 		return nil, &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey is not permitted to make %q a platform namespace: run as a user who may edit the Kubernetes namespace: %skubectl label namespace %s %s=true", name, remedy, name, v1.LabelPlatform)}
+			"drey is not permitted to make %q a platform namespace: run as a user with patch on the Kubernetes namespace: %skubectl label namespace %s %s=true", name, remedy, name, v1.LabelPlatform)}
 	}
 	return created, s.options.toRegistryError(ctx, "label namespace "+name, err)
 }
@@ -317,7 +317,7 @@ func (s *Store) deleteNamespace(ctx context.Context, name string, expected int32
 		return registry.ErrNotFound
 	case apierrors.IsForbidden(err):
 		return &registry.Error{Reason: registry.ReasonNotSupported, Message: fmt.Sprintf(
-			"drey is not permitted to remove the label of platform namespace %q: run as a user who may edit the Kubernetes namespace: kubectl label namespace %s %s-", name, name, v1.LabelPlatform)}
+			"drey is not permitted to remove the label of platform namespace %q: run as a user with patch on the Kubernetes namespace: kubectl label namespace %s %s-", name, name, v1.LabelPlatform)}
 	case err != nil:
 		return s.options.toRegistryError(ctx, "remove the label of namespace "+name, err)
 	}

@@ -423,7 +423,7 @@ func TestUnauthenticatedServer(t *testing.T) {
 func TestAuditDeletedTokens(t *testing.T) {
 	g := newGuarded(t)
 	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["viewer"], ""); status != http.StatusForbidden || !strings.Contains(text, `delete Namespace \"team-b\"`) {
-		t.Errorf("who may not is not told which: %d %s", status, text)
+		t.Errorf("a denial does not name the missing permission: %d %s", status, text)
 	}
 	if status, text, _ := g.call(t, http.MethodDelete, "/namespaces/v1/namespaces/team-b", g.tokens["global owner"], ""); status != http.StatusOK {
 		t.Fatal(text)

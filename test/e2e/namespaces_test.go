@@ -146,7 +146,7 @@ metadata: {name: namespace-editor}
 rules: [{apiGroups: [""], resources: [namespaces, namespaces/status, namespaces/finalize, pods], verbs: ["*"]}]
 `
 
-// TestNamespaceAdminGainsNothing has a user who may edit a namespace write the label
+// TestNamespaceAdminGainsNothing has a user with update on a namespace write the label
 // drey.dev/registered: no write opens the namespace, and none is an error.
 func TestNamespaceAdminGainsNothing(t *testing.T) {
 	w := sharedWorld(t)

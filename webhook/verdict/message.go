@@ -20,7 +20,7 @@ type RegisterHint struct {
 	NeedsToken        bool   // the REST API requires a token
 	InCluster         bool   // targets are custom resources
 	PlatformNamespace string // that of the target where none is labeled; empty: default
-	Contact           string // of the people who register targets, for readers who may not; may be empty
+	Contact           string // of the people who register targets, for users without the permission; may be empty
 }
 
 // Message returns the message of a denial, empty if the verdict is to allow: the namespace,
@@ -111,7 +111,7 @@ func recognizedBy(w flink.Workload) string {
 	return fmt.Sprintf("(%s is recognized as Flink by %s.)", describe(w.Object), strings.Join(w.Signals.Names(), ", "))
 }
 
-// ask names the contact to a reader who may not register a target; empty without one.
+// ask names the contact to users without the permission to register a target; empty without one.
 func (hint RegisterHint) ask() string {
 	if hint.Contact == "" {
 		return ""

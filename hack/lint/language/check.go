@@ -42,6 +42,7 @@ var nounClauses = []rule{
 	{"noun clause with who", regexp.MustCompile(`(?:^|[.:;] )Who (?:may|can|cannot|asks?|writes?|reads?|wants?|has|have|is|are|calls?|registers?|deletes?|runs?|gets?|makes|owns?|stops?|sends?|knows?|does|did|lists?|watches)\b[^?]*$`)},
 	{"noun clause with who", regexp.MustCompile(`[.:;] who (?:may|can|cannot|asks|writes|reads|wants|has|is|calls|registers|deletes|runs|gets|makes|owns|stops|sends|knows|does|lists|watches)\b`)},
 	{"noun clause with who", regexp.MustCompile(`\b(?:tells?|says?|said|knows?|asks?) who\b`)},
+	{"permission without its verb", regexp.MustCompile(`\bwho may\b`)},
 	{"archaism", regexp.MustCompile(`\b(?:for ever|anew)\b`)},
 }
 

@@ -13,8 +13,8 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestWorkloads: a workload is listed a second after its pods exist, by REST for users who may
-// list the targets of its platform namespace, and by the plugin with the rights of a cluster
+// TestWorkloads: a workload is listed a second after its pods exist, by REST for users with list
+// on the targets of its platform namespace, and by the plugin with the rights of a cluster
 // admin and of a user of one namespace.
 func TestWorkloads(t *testing.T) {
 	w := sharedWorld(t)

@@ -41,8 +41,8 @@ func restoreNumbers(spec json.RawMessage, texts map[string]string) (json.RawMess
 	})
 }
 
-// isNumber reports whether a text is a JSON number. Any user who may write the object may write
-// the annotation.
+// isNumber reports whether a text is a JSON number. Any user with update on the
+// object can write the annotation.
 func isNumber(text string) bool {
 	v := jsontext.Value(text)
 	return v.IsValid() && v.Kind() == '0' && len(bytes.TrimSpace(v)) == len(v)
