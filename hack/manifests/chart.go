@@ -38,12 +38,16 @@ var (
 	serviceAccount   = placeholder{"a-service-account", `{{ include "drey.serviceAccount" $ }}`}
 )
 
+// contactToken stands for the contact in the policies.
+const contactToken = "a-contact"
+
 // variable are the lines of objects that depend on values. INDENT is their indentation.
 var variable = []struct {
 	line *regexp.Regexp
 	text string
 }{
 	{regexp.MustCompile(`(?m)^ +app\.kubernetes\.io/name: drey$`), `{{- include "drey.labels" $ | nindent INDENT }}`},
+	{regexp.MustCompile(`(?m)^ +- expression: '"` + contactToken + `"'$`), `- expression: {{ (include "drey.config" $ | fromYaml).webhooks.contact | default "" | toJson | quote }}`},
 	{timeout(config.Timeout), `timeoutSeconds: {{ $.Values.webhooks.timeoutSeconds }}`},
 	{timeout(config.RegistryTimeout), `timeoutSeconds: {{ $.Values.webhooks.registryTimeoutSeconds }}`},
 }
@@ -166,6 +170,9 @@ func mode(m config.Mode) func(*bundle.Options) {
 func release(change func(*bundle.Options), stage string, match func(bundle.Object) bool) ([]bundle.Object, error) {
 	c, err := variant(func(o *bundle.Options) {
 		o.Namespace, o.RESTURL, o.ServiceAccount = releaseNamespace.token, restURL.token, serviceAccount.token
+		if stage == bundle.Admission {
+			o.Contact = contactToken
+		}
 		if change != nil {
 			change(o)
 		}

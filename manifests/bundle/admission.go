@@ -20,7 +20,7 @@ func (o *Options) admission() ([]Object, error) {
 	}
 	typed := []any{config.Mutating(client, exclude, username), validating}
 	policies, bindings := config.Policies(config.PolicyOptions{
-		Exclude: exclude, Mode: o.Mode, Username: username, OwnNamespace: o.Namespace,
+		Exclude: exclude, Mode: o.Mode, Username: username, OwnNamespace: o.Namespace, Contact: o.Contact,
 		RegisterCommand: verdict.RegisterHint{URL: o.RESTURL, NeedsToken: true, InCluster: o.Store == Kubernetes}.Command("NAMESPACE", registry.DefaultNamespace),
 	})
 	guard, guardBinding := config.RepairGuard(username)

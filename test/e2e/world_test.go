@@ -67,12 +67,17 @@ func (w *world) startDrey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := bundle.Defaults()
-	b.Store, b.Replicas = bundle.Embedded, 1
 	w.drey, err = installed.Start(ctx, drey.Options{
 		Program: program, Cluster: w.Cluster, DataDir: w.data, Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"},
-	}, b)
+	}, w.bundle(""))
 	return err
+}
+
+// bundle returns the options of the installation, with a contact for denials.
+func (w *world) bundle(contact string) bundle.Options {
+	o := bundle.Defaults()
+	o.Store, o.Replicas, o.Contact = bundle.Embedded, 1, contact
+	return o
 }
 
 // webhookURL returns the URL that the API server calls for a webhook.

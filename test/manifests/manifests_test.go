@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ const tree = "../../manifests"
 // TestInstallMethodsMatch compares the objects of helm template, kustomize build and drey
 // install.
 func TestInstallMethodsMatch(t *testing.T) {
+	const contact = `#o'hara & "co" <x@example.com> \ {{ 1 }}`
 	with := func(change func(*bundle.Options)) bundle.Options {
 		o := bundle.Defaults()
 		change(&o)
@@ -55,6 +57,7 @@ func TestInstallMethodsMatch(t *testing.T) {
 		}), "", "rbac: {additionalNamespaces: [jobs-a, jobs-b]}"},
 		"ServiceAccount": {with(func(o *bundle.Options) { o.ServiceAccount = "server" }), "", "serviceAccount: {name: server}"},
 		"REST URL":       {with(func(o *bundle.Options) { o.RESTURL = "https://drey.example.com" }), "", "rest: {url: 'https://drey.example.com'}"},
+		"contact":        {with(func(o *bundle.Options) { o.Contact = contact }), "", "contact: " + strconv.Quote(contact)},
 		"image digest and replicas": {with(func(o *bundle.Options) { o.Image, o.Replicas = "example.com/drey@sha256:"+strings.Repeat("0", 64), 3 }), "",
 			"{image: {repository: example.com/drey, digest: 'sha256:" + strings.Repeat("0", 64) + "'}, replicas: 3}"},
 	} {

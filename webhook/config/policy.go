@@ -12,6 +12,7 @@ type PolicyOptions struct {
 	Username        string   // drey's, as the API server authenticates it
 	OwnNamespace    string   // drey's own, which a target without a namespace points at
 	RegisterCommand string   // registers a target; NAMESPACE stands for the namespace
+	Contact         string   // of the people who register targets, in one line; may be empty
 }
 
 // Policies returns the policies and their bindings, in the order to install them.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,7 +26,8 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 		command = append(command, "object.metadata.namespace", strconv.Quote(part))
 	}
 	annotation := `namespaceObject.metadata.?annotations[?` + strconv.Quote(AnnotationContact) + `].orValue("")`
-	ask := fmt.Sprintf(`[%[1]s].map(c, c == "" || c.size() > %[2]d || c.contains("\n") ? "" : " ; if you may not, ask " + c)[0]`, annotation, MaxContact)
+	contact := fmt.Sprintf(`[%s].map(c, c == "" || c.size() > %d || c.contains("\n") ? variables.installationContact : c)[0]`, annotation, MaxContact)
+	const ask = `(variables.contact == "" ? "" : " ; if you may not, ask " + variables.contact)`
 	return policy(PodPolicy, admissionregistrationv1.ValidatingAdmissionPolicySpec{
 		FailurePolicy: new(admissionregistrationv1.Ignore),
 		MatchConstraints: &admissionregistrationv1.MatchResources{
@@ -34,6 +36,10 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 			ResourceRules:     namedRules(rule("", "pods")...),
 		},
 		MatchConditions: PolicyConditions(),
+		Variables: []admissionregistrationv1.Variable{
+			{Name: "installationContact", Expression: jsonString(o.Contact)},
+			{Name: "contact", Expression: contact},
+		},
 		Validations: []admissionregistrationv1.Validation{{
 			Expression: fmt.Sprintf("%s || %s || %s", isRegistered, isLenient, isDryRun),
 			MessageExpression: `"namespace \"" + object.metadata.namespace + "\" has no DeploymentTarget, so Flink may not run there. Register it: " + ` +
@@ -41,4 +47,14 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 			Reason: new(metav1.StatusReasonForbidden),
 		}},
 	})
+}
+
+// jsonString returns a text as a JSON string, which is a string of CEL too. The chart renders it in the
+// same form.
+func jsonString(text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // strings have a JSON form
+	}
+	return string(quoted)
 }

@@ -56,7 +56,8 @@ func (s *server) install(ctx context.Context, c certificates, withRegistry bool)
 		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self)...)
 	}
 	policies, bindings := webhookconfig.Policies(webhookconfig.PolicyOptions{
-		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.config.Namespace, RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
+		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.config.Namespace, Contact: s.options.config.Webhooks.Contact,
+		RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
 	})
 
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
