@@ -98,7 +98,7 @@ test-gitops: binaries ## Test sets of targets and workloads with the libraries o
 # Kubernetes versions: minor ones, of the modules below test/framework/cluster/bin.
 VERSIONS ?= $$(bin/control-plane versions)
 # Policies and conditions in CEL, custom resources and installation, which depend on the version.
-VERSION_TESTS := ^(TestAdmissionFixtures|TestGatePolicyFixtures|TestGatePolicyOutage|TestForgedLabels|TestSubresourceLabels|TestWorkloadKindsGated|TestOutage|TestObjectsFromKubectl|TestCRDValidation|TestManifestsLeastPrivilege|TestInstallOnPlatforms|TestApplyWithoutWarnings|TestChartMatrix)$$
+VERSION_TESTS := ^(TestAdmissionFixtures|TestGatePolicyFixtures|TestForgedLabels|TestSubresourceLabels|TestWorkloadKindsGated|TestOutage|TestObjectsFromKubectl|TestCRDValidation|TestManifestsLeastPrivilege|TestInstallOnPlatforms|TestApplyWithoutWarnings|TestChartMatrix)$$
 
 test-versions: build ## Test the demo, the policies and the installation on the oldest, a middle and the newest Kubernetes; VERSIONS='1.30' for one
 	@go build -o bin/demo ./test/demo

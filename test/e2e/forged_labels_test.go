@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // editor is a user with the ClusterRole edit in some namespaces.
@@ -189,29 +191,35 @@ func TestForgedLabelsRegisteredNamespace(t *testing.T) {
 	e.allowed(t, namespace, nginxWorkload("Deployment", "ours", strings.ReplaceAll(admittedLabels, "PLATFORM", "team-a"), ""), create...)
 }
 
-// TestForgedLabelsOutage repeats [TestForgedLabels] while drey is down: the policies and the
+// forgedLabelsOutage repeats [TestForgedLabels] while drey is down: the policies and the
 // webhooks, which fail closed, deny the same. Labels of workloads from before the installation
 // of drey do not register their namespace.
-func TestForgedLabelsOutage(t *testing.T) {
-	t.Parallel()
-	c := ownCluster(t)
-	namespace := c.Namespace(t)
-	c.MustKubectl(t, nginxWorkload("Deployment", "before", strings.ReplaceAll(admittedLabels, "PLATFORM", "team-b"), "")+"---"+nginxWorkload("Deployment", "web", "", "")+"---"+nginxWorkload("Pod", "web", "", ""),
-		"create", "-n", namespace, "-f", "-")
-	w, err := newWorld(t.Context(), c, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+func forgedLabelsOutage(t *testing.T, w *world) (c outageCase) {
+	namespace, later := w.Namespace(t), w.Namespace(t)
+	var e editor
+	podOfBefore := func(t *testing.T) {
+		t.Helper()
+		e.denied(t, "create a pod owned by a Deployment from before the installation", namespace, taskManagerPod("of-before", "", w.deploymentReference(t, namespace, "before")), "create", "-f", "-")
 	}
-	w.stopAtEnd(t)
-	e := w.editor(t, namespace)
-	e.denied(t, "change a Deployment from before the installation to Flink", namespace, "", "patch", "deployment", "before", "--type=json", "-p", flinkPatch)
-	e.denied(t, "create a pod owned by a Deployment from before the installation", namespace, taskManagerPod("of-before", "", w.deploymentReference(t, namespace, "before")), "create", "-f", "-")
-	time.Sleep(2 * time.Second) // for the namespace labeler
-	if err := w.checkRegistered(t, namespace, ""); err != nil {
-		t.Error(err)
+	c.before = func(t *testing.T) {
+		w.MustKubectl(t, nginxWorkload("Deployment", "before", strings.ReplaceAll(admittedLabels, "PLATFORM", "team-b"), "")+"---"+nginxWorkload("Deployment", "web", "", "")+"---"+nginxWorkload("Pod", "web", "", ""),
+			"create", "-n", namespace, "-f", "-")
 	}
-	w.killDrey(t)
-	w.awaitPolicy(t, namespace)
-	e.forgeLabels(t, namespace)
-	e.denied(t, "create a pod owned by a Deployment from before the installation", namespace, taskManagerPod("of-before", "", w.deploymentReference(t, namespace, "before")), "create", "-f", "-")
+	c.up = func(t *testing.T) {
+		e = w.editor(t, namespace)
+		e.denied(t, "change a Deployment from before the installation to Flink", namespace, "", "patch", "deployment", "before", "--type=json", "-p", flinkPatch)
+		podOfBefore(t)
+		// The labeler has processed its first list of workloads when it labels a namespace that is registered later.
+		w.register(t, "team-a", later)
+		eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, later, "true") })
+	}
+	c.down = func(t *testing.T) {
+		if err := w.checkRegistered(t, namespace, ""); err != nil {
+			t.Error(err)
+		}
+		w.awaitPolicy(t, namespace)
+		e.forgeLabels(t, namespace)
+		podOfBefore(t)
+	}
+	return c
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
 )
 
@@ -18,34 +17,33 @@ metadata: {name: %s, labels: {app: bare, component: jobmanager, type: flink-nati
 spec: {containers: [{name: flink-main-container, image: "flink:2.2"}]}
 `
 
-// TestGatePolicyOutage creates pods while drey is down: the policy drey-gate denies Flink
-// in a namespace without a target, and names the remedy and the contact.
-func TestGatePolicyOutage(t *testing.T) {
-	t.Parallel()
-	w := ownWorld(t)
-	const contact = `#data "platform" <o'hara&co>`
-	if err := installed.InstallWebhooks(t.Context(), w.Cluster, w.bundle(contact), w.drey.Webhook); err != nil {
-		t.Fatal(err)
-	}
+// gatePolicyOutage creates pods while drey is down: the policy drey-gate denies Flink in a
+// namespace without a target, and names the remedy and the contact.
+func gatePolicyOutage(t *testing.T, w *world) (c outageCase) {
+	w.contact = `#data "platform" <o'hara&co>`
 	registered, unregistered, warn, asked := w.Namespace(t), w.Namespace(t), w.Namespace(t), w.Namespace(t)
-	w.register(t, "team-a", registered)
-	w.MustKubectl(t, "", "label", "namespace", warn, "drey.dev/mode=warn")
-	w.MustKubectl(t, "", "annotate", "namespace", asked, "drey.dev/contact=#asked")
-	w.killDrey(t)
-	w.awaitPolicy(t, unregistered)
-	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-")
-	out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", unregistered, "-f", "-")
-	if err == nil || !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", unregistered)) || !strings.Contains(out, `{"kubernetes":{"namespace":"`+unregistered+`"}}`) {
-		t.Errorf("got %v: %s, want a denial with its remedy", err, out)
+	c.up = func(t *testing.T) {
+		w.register(t, "team-a", registered)
+		w.MustKubectl(t, "", "label", "namespace", warn, "drey.dev/mode=warn")
+		w.MustKubectl(t, "", "annotate", "namespace", asked, "drey.dev/contact=#asked")
 	}
-	for namespace, want := range map[string]string{unregistered: contact, asked: "#asked"} {
-		if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", namespace, "-f", "-"); err == nil || !strings.Contains(out, " ; if you may not, ask "+want) {
-			t.Errorf("got %v: %s, want a denial with the contact %s", err, out, want)
+	c.down = func(t *testing.T) {
+		w.awaitPolicy(t, unregistered)
+		w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "--dry-run=server", "-n", unregistered, "-f", "-")
+		out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", unregistered, "-f", "-")
+		if err == nil || !strings.Contains(out, fmt.Sprintf("namespace %q has no DeploymentTarget", unregistered)) || !strings.Contains(out, `{"kubernetes":{"namespace":"`+unregistered+`"}}`) {
+			t.Errorf("got %v: %s, want a denial with its remedy", err, out)
 		}
+		for namespace, want := range map[string]string{unregistered: w.contact, asked: "#asked"} {
+			if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", namespace, "-f", "-"); err == nil || !strings.Contains(out, " ; if you may not, ask "+want) {
+				t.Errorf("got %v: %s, want a denial with the contact %s", err, out, want)
+			}
+		}
+		w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "registered"), "create", "-n", registered, "-f", "-")
+		w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "warn"), "create", "-n", warn, "-f", "-")
+		w.MustKubectl(t, "", "run", "web", "-n", unregistered, "--image=nginx")
 	}
-	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "registered"), "create", "-n", registered, "-f", "-")
-	w.MustKubectl(t, fmt.Sprintf(bareFlinkPod, "warn"), "create", "-n", warn, "-f", "-")
-	w.MustKubectl(t, "", "run", "web", "-n", unregistered, "--image=nginx")
+	return c
 }
 
 // awaitPolicy waits until the policy drey-gate denies a Flink pod in a namespace without a

@@ -171,40 +171,41 @@ func TestNamespaceAdminGainsNothing(t *testing.T) {
 	}
 }
 
-// TestNamespaceToolsOutage writes namespaces while drey is down: a removal of true passes, and
+// namespaceToolsOutage writes namespaces while drey is down: a removal of true passes, and
 // drey labels the namespace again when it is up. What opens a namespace, or ends the registration of
 // a draining one, is denied, with the remedy.
-func TestNamespaceToolsOutage(t *testing.T) {
-	t.Parallel()
-	w := ownWorld(t)
+func namespaceToolsOutage(t *testing.T, w *world) (c outageCase) {
 	registered, draining, unregistered := w.Namespace(t), w.Namespace(t), w.Namespace(t)
-	w.register(t, "team-a", registered)
-	w.register(t, "default", draining)
-	w.runJobManager(t, draining)
-	w.removeTarget(t, draining)
-	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, draining, "draining") })
-	w.killDrey(t)
-
-	w.MustKubectl(t, namespaceManifest(registered, ""), "replace", "-f", "-")
-	if err := w.checkRegistered(t, registered, ""); err != nil {
-		t.Error(err)
+	c.up = func(t *testing.T) {
+		w.register(t, "team-a", registered)
+		w.register(t, "default", draining)
+		w.runJobManager(t, draining)
+		w.removeTarget(t, draining)
+		eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, draining, "draining") })
 	}
-	for rule, c := range map[string]struct{ manifest, verb, says string }{
-		"stated for an unregistered namespace": {namespaceManifest(unregistered, registeredTrue), "replace", "only drey sets the label drey.dev/registered"},
-		"stated at creation":                   {namespaceManifest(unregistered+"-x", registeredTrue), "create", "only drey sets the label drey.dev/registered"},
-		"stated again after a removal":         {namespaceManifest(registered, registeredTrue), "replace", "only drey sets the label drey.dev/registered"},
-		"removed from a draining namespace":    {namespaceManifest(draining, ""), "replace", "kubectl label --local -f FILE drey.dev/registered=draining -o yaml"},
-		"changed in a draining namespace":      {namespaceManifest(draining, registeredTrue), "replace", "only drey sets the label drey.dev/registered"},
-	} {
-		if out, err := w.RunKubectl(t, c.manifest, c.verb, "-f", "-"); err == nil || !strings.Contains(out, c.says) {
-			t.Errorf("%s: got %v: %s, want a denial with %q", rule, err, out, c.says)
+	c.down = func(t *testing.T) {
+		w.MustKubectl(t, namespaceManifest(registered, ""), "replace", "-f", "-")
+		if err := w.checkRegistered(t, registered, ""); err != nil {
+			t.Error(err)
 		}
+		for rule, c := range map[string]struct{ manifest, verb, says string }{
+			"stated for an unregistered namespace": {namespaceManifest(unregistered, registeredTrue), "replace", "only drey sets the label drey.dev/registered"},
+			"stated at creation":                   {namespaceManifest(unregistered+"-x", registeredTrue), "create", "only drey sets the label drey.dev/registered"},
+			"stated again after a removal":         {namespaceManifest(registered, registeredTrue), "replace", "only drey sets the label drey.dev/registered"},
+			"removed from a draining namespace":    {namespaceManifest(draining, ""), "replace", "kubectl label --local -f FILE drey.dev/registered=draining -o yaml"},
+			"changed in a draining namespace":      {namespaceManifest(draining, registeredTrue), "replace", "only drey sets the label drey.dev/registered"},
+		} {
+			if out, err := w.RunKubectl(t, c.manifest, c.verb, "-f", "-"); err == nil || !strings.Contains(out, c.says) {
+				t.Errorf("%s: got %v: %s, want a denial with %q", rule, err, out, c.says)
+			}
+		}
+		if err := w.checkRegistered(t, draining, "draining"); err != nil {
+			t.Error(err)
+		}
+		w.MustKubectl(t, namespaceManifest(draining, ", drey.dev/registered: draining"), "replace", "-f", "-")
 	}
-	if err := w.checkRegistered(t, draining, "draining"); err != nil {
-		t.Error(err)
+	c.again = func(t *testing.T) {
+		eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, registered, "true") })
 	}
-	w.MustKubectl(t, namespaceManifest(draining, ", drey.dev/registered: draining"), "replace", "-f", "-")
-
-	w.restartDrey(t)
-	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, registered, "true") })
+	return c
 }

@@ -18,41 +18,43 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// TestRepairPodsAfterOutage has pods created while drey is down. After a restart drey labels
+// repairPodsOutage has pods created while drey is down. After a restart drey labels
 // those of a running job, and those of a namespace that is registered later; it leaves pods
 // without Flink unchanged.
-func TestRepairPodsAfterOutage(t *testing.T) {
-	t.Parallel()
-	w := ownWorld(t)
+func repairPodsOutage(t *testing.T, w *world) (c outageCase) {
 	registered, later := w.Namespace(t), w.Namespace(t)
-	w.register(t, "team-a", registered)
-	w.MustKubectl(t, "", "label", "namespace", later, "drey.dev/mode=audit") // else the policy denies the pod
-	w.MustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
-	w.killDrey(t)
-	w.MustKubectl(t, "", "scale", "deployment/my-job", "-n", registered, "--replicas=20")
-	w.MustKubectl(t, "", "run", "web", "-n", registered, "--image=nginx")
-	w.MustKubectl(t, "", "run", "bare", "-n", later, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
-	eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, registered, 21) })
-
-	w.restartDrey(t)
-	eventually.OK(t, 30*time.Second, func() error { return w.checkLabeledPods(t, registered, 20) })
-	if err := w.checkLabeledPods(t, later, 1); err == nil {
-		t.Error("a pod in a namespace without a target is labeled")
+	c.up = func(t *testing.T) {
+		w.register(t, "team-a", registered)
+		w.MustKubectl(t, "", "label", "namespace", later, "drey.dev/mode=audit") // else the policy denies the pod
+		w.MustKubectl(t, jobManager, "apply", "-n", registered, "-f", "-")
 	}
-	eventually.OK(t, 10*time.Second, func() error {
-		out := w.MustKubectl(t, "", "get", "events", "-n", later, "--field-selector", "reason=NoDeploymentTarget")
-		if !strings.Contains(out, "pod/bare") || !strings.Contains(out, "curl -X POST") {
-			return errors.New("no event NoDeploymentTarget about the pod: " + out)
+	c.down = func(t *testing.T) {
+		w.MustKubectl(t, "", "scale", "deployment/my-job", "-n", registered, "--replicas=20")
+		w.MustKubectl(t, "", "run", "web", "-n", registered, "--image=nginx")
+		w.MustKubectl(t, "", "run", "bare", "-n", later, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
+		eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, registered, 21) })
+	}
+	c.again = func(t *testing.T) {
+		eventually.OK(t, 30*time.Second, func() error { return w.checkLabeledPods(t, registered, 20) })
+		if err := w.checkLabeledPods(t, later, 1); err == nil {
+			t.Error("a pod in a namespace without a target is labeled")
 		}
-		return nil
-	})
-	w.register(t, "team-a", later)
-	eventually.OK(t, 20*time.Second, func() error { return w.checkLabeledPods(t, later, 1) })
-	for _, p := range w.list(t, "Pod", registered) {
-		if p.GetName() == "web" && len(p.GetLabels()) != 1 {
-			t.Errorf("labels of a pod without Flink: got %v, want its own only", p.GetLabels())
+		eventually.OK(t, 10*time.Second, func() error {
+			out := w.MustKubectl(t, "", "get", "events", "-n", later, "--field-selector", "reason=NoDeploymentTarget")
+			if !strings.Contains(out, "pod/bare") || !strings.Contains(out, "curl -X POST") {
+				return errors.New("no event NoDeploymentTarget about the pod: " + out)
+			}
+			return nil
+		})
+		w.register(t, "team-a", later)
+		eventually.OK(t, 20*time.Second, func() error { return w.checkLabeledPods(t, later, 1) })
+		for _, p := range w.list(t, "Pod", registered) {
+			if p.GetName() == "web" && len(p.GetLabels()) != 1 {
+				t.Errorf("labels of a pod without Flink: got %v, want its own only", p.GetLabels())
+			}
 		}
 	}
+	return c
 }
 
 // checkLabeledPods compares the number of pods in a namespace that have the labels of team-a.

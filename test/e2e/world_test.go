@@ -41,6 +41,8 @@ type world struct {
 	drey *drey.Drey
 	api  dynamic.Interface // with the rights of a cluster administrator
 	data string            // directory of the registry
+
+	contact string // of the installation, for denials
 }
 
 // newWorld starts drey as its manifests do, with the registry in a file in data.
@@ -69,14 +71,14 @@ func (w *world) startDrey(ctx context.Context) error {
 	}
 	w.drey, err = installed.Start(ctx, drey.Options{
 		Program: program, Cluster: w.Cluster, DataDir: w.data, Args: []string{"--platform-namespace", "team-a", "--platform-namespace", "team-b"},
-	}, w.bundle(""))
+	}, w.bundle())
 	return err
 }
 
-// bundle returns the options of the installation, with a contact for denials.
-func (w *world) bundle(contact string) bundle.Options {
+// bundle returns the options of the installation.
+func (w *world) bundle() bundle.Options {
 	o := bundle.Defaults()
-	o.Store, o.Replicas, o.Contact = bundle.Embedded, 1, contact
+	o.Store, o.Replicas, o.Contact = bundle.Embedded, 1, w.contact
 	return o
 }
 
