@@ -27,7 +27,7 @@ func BenchmarkMemory(b *testing.B) {
 			b.Fatal(err)
 		}
 		loaded := heap()
-		c := newCatalog("drey-system")
+		c := newCatalog("drey-system", nil)
 		for i := range objects {
 			c.observe(registry.Event{Change: registry.Added, Object: registry.Object{
 				Kind: registry.DeploymentTarget, Spec: fmt.Appendf(nil, `{"kubernetes":{"namespace":"namespace-%04d"}}`, i),
