@@ -16,7 +16,8 @@ import (
 // TestRegistryRBAC sends REST requests with tokens of ServiceAccounts: the RBAC of the cluster
 // authorizes them.
 func TestRegistryRBAC(t *testing.T) {
-	w := sharedWorld(t) // not parallel: a second drey follows the cluster
+	w := sharedWorld(t)
+	t.Parallel() // the second drey does not lead: the shared one holds the lease
 	program, err := buildDrey()
 	if err != nil {
 		t.Fatal(err)

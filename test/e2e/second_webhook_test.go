@@ -104,6 +104,7 @@ func (m mutator) install(t *testing.T, w *world, name string) {
 // drey's: the labels and the verdicts are the same in either order.
 func TestSecondMutatingWebhook(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	m := newMutator(t)
 	type result struct {
 		labels map[string]string // those of drey

@@ -114,7 +114,18 @@ func TestUnknownReferences(t *testing.T) {
 	w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "job", "state: RUNNING, deploymentTargetName: staging"), alice.as(ns, "apply", "-f", "-")...)
 	const job = `state: RUNNING, deploymentTargetName: %s, parallelism: %d`
 	moved := func(target string, n int) string { return objectYAML("Deployment", "job", fmt.Sprintf(job, target, n)) }
+	awaitStatus := func() { // else its write conflicts with kubectl replace
+		t.Helper()
+		eventually.OK(t, 20*time.Second, func() error {
+			out := w.MustKubectl(t, "", "get", "vdep", "job", "-n", ns, "-o", "jsonpath={.metadata.generation} {.status.observedGeneration}")
+			if generation, observed, _ := strings.Cut(out, " "); generation != observed {
+				return fmt.Errorf("generation %s, status.observedGeneration %s", generation, observed)
+			}
+			return nil
+		})
+	}
 	w.wantDenied(t, unknown, moved("nowhere", 1), alice.as(ns, "apply", "-f", "-")...)
+	awaitStatus()
 	w.wantDenied(t, unknown, moved("nowhere", 2), alice.as(ns, "replace", "-f", "-")...)
 	w.wantDenied(t, unknown, moved("nowhere", 3), alice.as(ns, "apply", "--server-side", "--force-conflicts", "-f", "-")...)
 	w.wantDenied(t, unknown, "", alice.as(ns, "patch", "vdep", "job", "--type=merge", "-p", `{"spec":{"deploymentTargetName":"nowhere"}}`)...)
@@ -123,6 +134,7 @@ func TestUnknownReferences(t *testing.T) {
 		{"apply", "-f", "-"}, {"replace", "-f", "-"}, {"apply", "--server-side", "--force-conflicts", "-f", "-"}, {"apply", "--dry-run=server", "-f", "-"},
 	} {
 		w.MustKubectl(t, moved("staging", len(args)), alice.as(ns, args...)...)
+		awaitStatus()
 	}
 	edit := w.KubectlCommand(t.Context(), alice.as(ns, "edit", "vdep", "job")...)
 	edit.Env = append(edit.Environ(), `KUBE_EDITOR=sed -i s/RUNNING/SUSPENDED/`)
