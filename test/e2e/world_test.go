@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -276,10 +275,7 @@ var buildDrey = sync.OnceValues(func() (string, error) {
 var temporary = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "drey-e2e-") })
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // most tests wait for controllers, not for a processor
-		_ = f.Value.Set("6")
-	}
+	cluster.RaiseParallel()
 	code := m.Run()
 	if err := stopAll(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

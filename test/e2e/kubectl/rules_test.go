@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/webhook/config"
 )
 
 // TestDeleteReferencedObject compares the denials of kubectl with the errors of REST.
@@ -209,7 +211,8 @@ func fillWithReferences(t *testing.T, w *world, ns string) {
 }
 
 // TestDreyUnavailable kills drey. The webhook fails closed for writes to drey's resources.
-// Updates of labels, status updates, deletions of Deployments and of namespaces pass.
+// Updates of labels, status updates, deletions of Deployments and of namespaces pass. The errors disclose
+// the token of the webhook, which the new leader renews.
 func TestDreyUnavailable(t *testing.T) {
 	w := withFlink(t)
 	ns := w.Namespace(t)
@@ -217,19 +220,39 @@ func TestDreyUnavailable(t *testing.T) {
 	if err := w.drey.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	restart := func() {
 		w.MustKubectl(t, "", "delete", "leases", "--all", "-n", "drey-system") // of the killed leader: they expire after 15 s
 		if err := w.startDrey(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-	}()
+	}
+	defer func() { restart() }()
+	url, err := drey.WebhookURL(t.Context(), w.Cluster, config.NameValidateRegistry)
+	if err != nil {
+		t.Fatal(err)
+	}
 	const down = `failed calling webhook "registry.drey.dev"`
 	w.wantDenied(t, down, "", "delete", "dt", "staging", "-n", ns)
-	w.wantDenied(t, down, targetYAML("another", "", ns), "apply", "-n", ns, "-f", "-")
+	if out := w.wantDenied(t, down, targetYAML("another", "", ns), "apply", "-n", ns, "-f", "-"); !strings.Contains(out, url) {
+		t.Errorf("got %s, without the URL: tokens need no renewal any more", out)
+	}
 	w.MustKubectl(t, "", "label", "vdep", "job", "team=nuts", "-n", ns) // registry-metadata.drey.dev fails open
 	w.MustKubectl(t, "", "patch", "vdep", "job", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"name":"x"}}`)
 	w.MustKubectl(t, "", "delete", "vdep", "job", "-n", ns) // nothing refers to it
 	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
+	restart()
+	restart = func() {}
+	t.Run("a disclosed token is renewed, and is no token of another webhook", func(t *testing.T) {
+		token := url[strings.LastIndex(url, "/"):]
+		eventually.OK(t, 20*time.Second, func() error {
+			for _, base := range config.Paths() {
+				if answer := post(t, w.drey.Webhook+base+token, "{}"); answer.status != http.StatusForbidden {
+					return fmt.Errorf("%s: got %v, want 403", base, answer)
+				}
+			}
+			return nil
+		})
+	})
 }
 
 // TestKubectlWatchDescribeExplain reads drey's resources with the other verbs of kubectl.

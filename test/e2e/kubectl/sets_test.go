@@ -48,17 +48,6 @@ metadata: {name: bare, namespace: NS, labels: {component: jobmanager}}
 spec: {containers: [{name: jobmanager, image: "flink:1.20", args: [standalone-job]}]}
 `
 
-// setWorld returns the world with Flink's custom resources.
-func setWorld(t *testing.T) *world {
-	t.Helper()
-	w, err := flinkWorld()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.drey.LogOnFailure(t)
-	return w
-}
-
 // newSet returns the manifests of a set with a namespace of its own, which does not exist.
 func (w *world) newSet(t *testing.T) (namespace, manifests string) {
 	t.Helper()
@@ -73,7 +62,8 @@ func (w *world) newSet(t *testing.T) (namespace, manifests string) {
 // TestSetApply applies sets in the order of their manifests: the workloads after the target
 // are admitted.
 func TestSetApply(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	for range 5 {
 		_, manifests := w.newSet(t)
 		if out, err := w.RunKubectl(t, manifests, "apply", "-f", "-"); err != nil {
@@ -102,7 +92,8 @@ func TestSetDelete(t *testing.T) {
 // TestSetWithoutPause creates the target of an existing namespace, and Flink workloads as soon as the
 // API server has responded: all are admitted, and the pod is labeled.
 func TestSetWithoutPause(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	config := rest.CopyConfig(w.Config())
 	config.QPS = -1
 	api, err := dynamic.NewForConfig(config)
@@ -155,7 +146,8 @@ const warned = "Warning: drey would deny this: namespace"
 // passes, with a warning for each workload, and changes nothing. The workloads without their target
 // are denied.
 func TestSetDryRun(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	namespace, manifests := w.newSet(t)
 	w.MustKubectl(t, "", "create", "namespace", namespace)
 	w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
@@ -180,7 +172,8 @@ func TestSetDryRun(t *testing.T) {
 // TestSetKustomize applies a set with kubectl apply -k. By default kustomize puts a Deployment before
 // the target: it is denied, and a second apply succeeds. In the order of the manifests the first one does.
 func TestSetKustomize(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	apply := func(kustomization string) func() (string, error) {
 		_, manifests := w.newSet(t)
 		dir := t.TempDir()
@@ -207,7 +200,8 @@ func TestSetKustomize(t *testing.T) {
 // TestSetFlux applies a set as Flux's kustomize-controller does: namespaces, then a server-side dry
 // run of all other objects, then server-side apply in its order of kinds.
 func TestSetFlux(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	ssa := func(manifests string, flags ...string) (string, error) {
 		return w.RunKubectl(t, manifests, append([]string{"apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-"}, flags...)...)
 	}
@@ -248,7 +242,8 @@ func TestSetFlux(t *testing.T) {
 // TestSetArgoCD applies a set as Argo CD does, with the target in an earlier sync wave, by client-side and by
 // server-side apply.
 func TestSetArgoCD(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	for option, flags := range map[string][]string{
 		"client-side apply":    nil,
 		"ServerSideApply=true": {"--server-side", "--field-manager=argocd-controller"},

@@ -20,6 +20,7 @@ import (
 // registered namespace.
 func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 	w := withFlink(t)
+	t.Parallel()
 	for _, c := range flink.CustomResources {
 		t.Run(c.Kind, func(t *testing.T) {
 			ns := w.Namespace(t)
@@ -54,6 +55,7 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 // and nothing is deleted. Kinds that the cluster does not serve need no permission.
 func TestPreviewDeleteForbiddenCustomResources(t *testing.T) {
 	w := withFlink(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", ns), "apply", "-f", "-")
 	w.MustKubectl(t, targetYAML("own", "", ns), "apply", "-n", ns, "-f", "-")
@@ -93,8 +95,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: flink}
 subjects: [{kind: ServiceAccount, name: developer, namespace: HOME}]
 `
 
-// withFlink returns the world whose cluster serves Flink's custom resources. Only tests that are not
-// parallel use it.
+// withFlink returns the world whose cluster serves Flink's custom resources. [TestDreyUnavailable], which
+// is not parallel, kills its drey.
 func withFlink(t *testing.T) *world {
 	t.Helper()
 	w, err := flinkWorld()

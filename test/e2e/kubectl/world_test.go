@@ -73,11 +73,14 @@ func newWorld(ctx context.Context, flink bool) (*world, error) {
 
 // startDrey starts drey, also after it was killed.
 func (w *world) startDrey(ctx context.Context) (err error) {
-	w.drey, err = installed.Start(ctx, drey.Options{Cluster: w.Cluster, DataDir: w.Dir(), Args: []string{"--rest-auth", "cluster", "--platform-namespace-quota", quota}}, bundle.Defaults())
+	w.drey, err = installed.Start(ctx, drey.Options{Cluster: w.Cluster, DataDir: w.Dir(), Args: []string{
+		"--rest-auth", "cluster", "--platform-namespace-quota", quota, "--ca-propagation-delay", "1s",
+	}}, bundle.Defaults())
 	return err
 }
 
 func TestMain(m *testing.M) {
+	cluster.RaiseParallel()
 	code := m.Run()
 	for _, w := range started.worlds {
 		if err := errors.Join(w.drey.Stop(), w.audit.Forbidden(), w.audit.Remove(), w.Stop()); err != nil {

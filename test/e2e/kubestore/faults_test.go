@@ -143,6 +143,7 @@ func (b *watchBody) Read(p []byte) (int, error) {
 // and consistent reads fail with ReasonClusterUnavailable.
 func TestAPIServerUnavailable(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	p, config := w.proxy(t)
 	s := w.openAs(t, config, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -175,6 +176,7 @@ func TestAPIServerUnavailable(t *testing.T) {
 // the API server until the cache has the write.
 func TestReadYourWritesStalledWatch(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	p, config := w.proxy(t)
 	s := w.openAs(t, config, kubestore.Options{})
 	ns := w.Namespace(t)
@@ -202,6 +204,7 @@ func TestReadYourWritesStalledWatch(t *testing.T) {
 // their final lists and watch events with the API server.
 func TestReplicasConverge(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	type replica struct {
 		*kubestore.Store
@@ -219,6 +222,9 @@ func TestReplicasConverge(t *testing.T) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			key := e.Object.Key()
+			if key.Namespace != ns { // of another test
+				return
+			}
 			last, exists := r.view[key]
 			if exists != (e.Change != registry.Added) || exists && e.Change == registry.Modified && last.Metadata.ResourceVersion == e.Object.Metadata.ResourceVersion {
 				t.Errorf("%s %v@%d, after %d", e.Change, key, e.Object.Metadata.ResourceVersion, last.Metadata.ResourceVersion)

@@ -12,6 +12,7 @@ import (
 // TestIndexFollowsKubectl changes targets with kubectl, and reads the index of admission.
 func TestIndexFollowsKubectl(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	index := registry.NewIndex("drey-system")
 	if err := index.Follow(t.Context(), w.open(t, kubestore.Options{})); err != nil {
 		t.Fatal(err)

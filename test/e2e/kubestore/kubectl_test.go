@@ -38,6 +38,7 @@ func anything(registry.Object) bool { return true }
 // versions of REST.
 func TestObjectsFromKubectl(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	w.MustKubectl(t, `
@@ -124,6 +125,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 // holds while drey is down.
 func TestCRDValidation(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", "flink"), "apply", "-n", ns, "-f", "-")
 	for name, c := range map[string]struct{ yaml, want string }{
@@ -208,6 +210,7 @@ spec:
 // its resource has a derived name, and REST's labels and annotations survive.
 func TestInvalidKubernetesName(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	created, err := s.Create(t.Context(), registry.Object{
@@ -241,6 +244,7 @@ func TestInvalidKubernetesName(t *testing.T) {
 // TestKubectlPrinterColumns reads the columns, the category drey, and the short names.
 func TestKubectlPrinterColumns(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", ns)+`---
@@ -294,6 +298,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 // the older one; the other one has the reason NameTaken until the older one is deleted.
 func TestDuplicateNameOlderWins(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	s := w.reporting(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	var seen events
@@ -335,6 +340,7 @@ func TestDuplicateNameOlderWins(t *testing.T) {
 // as id.
 func TestDuplicateID(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	s := w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("a", "", "flink"), "apply", "-n", ns, "-f", "-")

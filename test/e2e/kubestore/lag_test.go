@@ -107,6 +107,7 @@ func (b delayedBody) Read(p []byte) (int, error) {
 // stalled. The other one's writes are decided by consistent reads.
 func TestWritesStalledWatch(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	a := w.replica(t)
 	object := func(kind registry.Kind, namespace, name, spec string) registry.Object {
 		return registry.Object{Kind: kind, Metadata: registry.Metadata{Namespace: namespace, Name: name}, Spec: json.RawMessage(spec)}

@@ -17,6 +17,7 @@ import (
 // alone.
 func TestDocumentedRBAC(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	text, err := os.ReadFile("../../../docs/reference/kubernetes.md")
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ func (w *world) replica(t *testing.T) *registry.Registry {
 // one creates or moves a Deployment to it, at varying offsets. Never do both succeed.
 func TestDeleteTargetConcurrentReference(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	a, b := w.replica(t), w.replica(t)
 	ns := w.Namespace(t)
 	home := storetest.Target(ns, "home", "flink")
@@ -114,6 +115,7 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 // the same process and by another. A created object keeps its platform namespace.
 func TestCreateDuringNamespaceDeletion(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	a, b := w.replica(t), w.replica(t)
 	ns := w.Namespace(t)
 	deletion := time.Minute // how long one takes, at best
@@ -172,6 +174,7 @@ func TestCreateDuringNamespaceDeletion(t *testing.T) {
 // checks again, and handles leftover marks of a crashed deletion.
 func TestDeleteIfConcurrentReference(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	s, other := w.open(t, kubestore.Options{}), w.open(t, kubestore.Options{})
 	ns := w.Namespace(t)
 	o, err := s.Create(t.Context(), storetest.Target(ns, "a", "flink"))
@@ -235,6 +238,7 @@ func TestDeleteIfConcurrentReference(t *testing.T) {
 // replica, and uses it through another one at once.
 func TestPlatformNamespaceConsistentReads(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	a, b := w.replica(t), w.replica(t)
 	for range 10 {
 		name := w.Namespace(t)
@@ -265,6 +269,7 @@ func TestPlatformNamespaceConsistentReads(t *testing.T) {
 // once.
 func TestPlatformNamespaceFromKubectl(t *testing.T) {
 	w := sharedWorld(t)
+	t.Parallel()
 	b := w.replica(t)
 	for range 5 {
 		name := w.Namespace(t)

@@ -50,6 +50,7 @@ const soon = 20 * time.Second
 var started *cluster.Cluster
 
 func TestMain(m *testing.M) {
+	cluster.RaiseParallel()
 	code := m.Run()
 	if started != nil {
 		if err := started.Stop(); err != nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,6 +36,19 @@ func StartWith(t testing.TB, o Options) *Cluster {
 		}
 	})
 	return c
+}
+
+// parallelTests is the number of parallel tests of a package, which mostly wait for the control
+// plane.
+const parallelTests = "6"
+
+// RaiseParallel sets the flag -parallel of go test, unless the command line states it. TestMain calls
+// it before it runs the tests.
+func RaiseParallel() {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(parallelTests) // is a number
+	}
 }
 
 // shared starts the cluster of [Shared].
