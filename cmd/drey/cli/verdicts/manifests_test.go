@@ -188,51 +188,73 @@ func TestCheckTargetsInManifests(t *testing.T) {
 	})
 }
 
-// sharedCases is a folder beside this repository with inputs as people have them.
+// Folders beside this repository with more inputs, which a clone does not have.
 const (
-	sharedCases       = "../../../../shared/cases/check"
-	sharedRecognition = "../../../../shared/cases/recognize"
+	sharedCases       = "../../../../../shared/cases/check"
+	sharedRecognition = "../../../../../shared/cases/recognize"
 )
 
-// TestCheckSharedCases reads every one of them to its end: what is for kubectl,
-// is for drey; what kubectl does not take, is refused with words that help.
-func TestCheckSharedCases(t *testing.T) {
-	entries, err := os.ReadDir(sharedCases)
-	if err != nil {
-		t.Skipf("no folder with shared cases: %v", err)
-	}
-	refused := map[string]string{"c5": "put it in quotes", "c9": "kubectl kustomize", "c10": "helm template"}
-	workloads := map[string]int{"c1": 2, "c3": 2, "c4": 1, "c6": 3, "c7": 4, "c8": 4, "c11": 2, "c12": 1, "c13": 2}
-	for _, entry := range entries {
-		number, _, _ := strings.Cut(entry.Name(), "-")
-		got, out, code := verdictsOf(t, "-f", filepath.Join(sharedCases, entry.Name()), "-n", "orders", "--targets", filepath.Join(sharedCases, "targets.yaml"))
-		switch says, bad := refused[number]; {
-		case bad && (code == 0 || !strings.Contains(out, says)):
-			t.Errorf("%s: %d %s\nwant %q", entry.Name(), code, out, says)
-		case !bad && (code != 0 || len(got) != workloads[number]):
-			t.Errorf("%s: %d, %d workloads, want %d\n%s", entry.Name(), code, len(got), workloads[number], out)
+// TestCheckRefusedInputs: an input that kubectl rejects, and one that another tool renders, is an
+// error with the remedy.
+func TestCheckRefusedInputs(t *testing.T) {
+	targets := filepath.Join(files(t, map[string]string{"targets.yaml": someTargets}), "targets.yaml")
+	for input, words := range map[string]string{"untyped-labels.yaml": "put it in quotes", "kustomize": "kubectl kustomize", "helm": "helm template"} {
+		_, out, code := verdictsOf(t, "-f", filepath.Join("testdata", "refused", input), "-n", "flink", "--targets", targets)
+		if code == 0 || !strings.Contains(out, words) {
+			t.Errorf("%s: got code %d and %s, want an error with %q", input, code, out, words)
 		}
 	}
-}
-
-// TestRecognizeSharedCases refuses, without a target, every workload of the files
-// that start Flink, and of the look-alikes only the TaskManager that has Beam's workers
-// beside it.
-func TestRecognizeSharedCases(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(sharedRecognition, "[rf]*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Skipf("no shared cases in %s", sharedRecognition)
-	}
-	for _, file := range files {
-		got, out, _ := verdictsOf(t, "-f", file, "-n", "sandbox", "--targets", filepath.Join(sharedRecognition, "targets.yaml"))
-		lookalikes := strings.HasPrefix(filepath.Base(file), "f")
-		for _, v := range got {
-			if denied := strings.HasSuffix(v, " NoDeploymentTarget"); denied != (!lookalikes || strings.HasPrefix(v, "Deployment/beam-tm ")) {
-				t.Errorf("%s: %s\n%s", file, v, out)
+	t.Run("inputs beside the repository", func(t *testing.T) {
+		entries, err := os.ReadDir(sharedCases)
+		if err != nil {
+			t.Skipf("none: %v", err)
+		}
+		refused := map[string]string{"c5": "put it in quotes", "c9": "kubectl kustomize", "c10": "helm template"}
+		workloads := map[string]int{"c1": 2, "c3": 2, "c4": 1, "c6": 3, "c7": 4, "c8": 4, "c11": 2, "c12": 1, "c13": 2}
+		for _, entry := range entries {
+			number, _, _ := strings.Cut(entry.Name(), "-")
+			got, out, code := verdictsOf(t, "-f", filepath.Join(sharedCases, entry.Name()), "-n", "orders", "--targets", filepath.Join(sharedCases, "targets.yaml"))
+			switch words, isRefused := refused[number]; {
+			case isRefused && (code == 0 || !strings.Contains(out, words)):
+				t.Errorf("%s: got code %d and %s, want an error with %q", entry.Name(), code, out, words)
+			case !isRefused && (code != 0 || len(got) != workloads[number]):
+				t.Errorf("%s: got code %d and %d workloads, want %d\n%s", entry.Name(), code, len(got), workloads[number], out)
 			}
 		}
+	})
+}
+
+// TestCheckRecognition denies, without a target, each workload that starts Flink, and of the
+// lookalikes the TaskManager beside Beam's workers alone.
+func TestCheckRecognition(t *testing.T) {
+	targets := filepath.Join(files(t, map[string]string{"targets.yaml": someTargets}), "targets.yaml")
+	own, err := filepath.Glob(filepath.Join("testdata", "recognize", "*.yaml"))
+	if err != nil || len(own) < 7 {
+		t.Fatalf("found %v, %v, want 7 files at least", own, err)
+	}
+	check := func(t *testing.T, file, targets, lookalikes, flink string) {
+		t.Helper()
+		got, out, _ := verdictsOf(t, "-f", file, "-n", "sandbox", "--targets", targets)
 		if len(got) == 0 {
 			t.Errorf("%s has no workload: %s", file, out)
 		}
+		for _, v := range got {
+			want := filepath.Base(file) != lookalikes || strings.HasPrefix(v, flink+" ")
+			if denied := strings.HasSuffix(v, " NoDeploymentTarget"); denied != want {
+				t.Errorf("%s: got %s, want denied: %t\n%s", file, v, want, out)
+			}
+		}
 	}
+	for _, file := range own {
+		check(t, file, targets, "lookalikes.yaml", "Deployment/taskmanager-with-beam")
+	}
+	t.Run("files beside the repository", func(t *testing.T) {
+		shared, err := filepath.Glob(filepath.Join(sharedRecognition, "[rf]*.yaml"))
+		if err != nil || len(shared) == 0 {
+			t.Skipf("none in %s", sharedRecognition)
+		}
+		for _, file := range shared {
+			check(t, file, filepath.Join(sharedRecognition, "targets.yaml"), "f1-lookalikes.yaml", "Deployment/beam-tm")
+		}
+	})
 }
