@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,17 +17,29 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// corpus is a folder next to this repository, with manifests and CRDs as their projects
-// publish them. They are not part of the repository.
-const corpus = "../../../shared/corpus"
+// corpora are folders with manifests, and CRDs with the schemas of their fields. The one of Flink's
+// operator is beside this repository, and has the files that their project publishes.
+var corpora = map[string]string{"own": "testdata/corpus", "Flink's operator": "../../../shared/corpus"}
 
-// TestCorpus creates the manifests of Flink's operator with its real CRDs. In a registered
-// namespace they are allowed and labeled, and their specs are unchanged; in another they are
-// denied, and the denial names the remedy.
+// TestCorpus creates manifests for Flink's operator with CRDs that prune unknown fields. In a
+// registered namespace they are allowed and labeled, and their specs are unchanged; in another they
+// are denied, and the denial names the remedy.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
-	manifests := readCorpus(t)
-	w := corpusWorld(t)
+	for name, corpus := range corpora {
+		t.Run(name, func(t *testing.T) {
+			if _, err := os.Stat(corpus); err != nil && name != "own" {
+				t.Skip("no folder " + corpus + " with the manifests and CRDs of Flink's operator")
+			}
+			createCorpus(t, corpus)
+		})
+	}
+}
+
+func createCorpus(t *testing.T, corpus string) {
+	t.Helper()
+	manifests := readCorpus(t, corpus)
+	w := corpusWorld(t, corpus)
 	registered, unregistered, excluded := w.Namespace(t), w.Namespace(t), "kube-public"
 	w.register(t, "team-a", registered)
 	for name, manifest := range manifests {
@@ -94,9 +105,8 @@ func corpusLabels(manifest map[string]any) map[string]string {
 	return labels
 }
 
-// readCorpus returns the objects of the corpus by file and name. It skips the test when the
-// folder is missing.
-func readCorpus(t *testing.T) map[string]map[string]any {
+// readCorpus returns the objects of a corpus by file and name.
+func readCorpus(t *testing.T, corpus string) map[string]map[string]any {
 	t.Helper()
 	all := map[string]map[string]any{}
 	err := filepath.WalkDir(corpus, func(path string, entry os.DirEntry, err error) error {
@@ -108,9 +118,6 @@ func readCorpus(t *testing.T) map[string]map[string]any {
 		}
 		return nil
 	})
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no folder " + corpus + " with the manifests and CRDs of Flink's operator")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +127,9 @@ func readCorpus(t *testing.T) map[string]map[string]any {
 	return all
 }
 
-// corpusWorld returns a world with the CRDs of the corpus. Its control plane is not one of
+// corpusWorld returns a world with the CRDs of a corpus. Its control plane is not one of
 // [ownCluster], whose CRDs have the same names.
-func corpusWorld(t *testing.T) *world {
+func corpusWorld(t *testing.T, corpus string) *world {
 	t.Helper()
 	c := cluster.Start(t)
 	api, err := dynamic.NewForConfig(c.Config())
