@@ -208,12 +208,16 @@ func withAnnotations(configuration string) (string, error) {
 	return before + annotations + "    {{- with $.Values.webhooks.annotations }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n" + after, nil
 }
 
+// aggregation is the label by which Kubernetes adds a role's rules to one of its own.
+var aggregation = regexp.MustCompile(`(?m)^ +rbac\.authorization\.k8s\.io/aggregate-to-(\w+): "true"$`)
+
 // fill replaces placeholders and variable lines by the expressions that they stand for.
 func fill(text []byte) string {
 	filled := strings.TrimSuffix(string(text), "\n")
 	for _, p := range []placeholder{releaseNamespace, restURL, targetNamespace, serviceAccount} {
 		filled = strings.ReplaceAll(filled, p.token, p.expression)
 	}
+	filled = aggregation.ReplaceAllString(filled, "    {{- if has \"$1\" $$.Values.rbac.aggregateTo }}\n$0\n    {{- end }}")
 	for _, v := range variable {
 		filled = v.line.ReplaceAllStringFunc(filled, func(line string) string {
 			indent := line[:len(line)-len(strings.TrimLeft(line, " "))]

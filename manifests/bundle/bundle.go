@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,17 +47,23 @@ type Options struct {
 	Store            string
 	VolumeSize       string // of the embedded store
 	Mode             config.Mode
-	RESTURL          string   // of the REST API, for remedies in denials; empty: the Service
-	Contact          string   // of the people who register targets, in denials
-	APIServerPorts   []int32  // to which the NetworkPolicy allows egress, beside 443 and 6443
-	TargetNamespaces []string // get a ServiceAccount flink with the permissions of a Flink job
+	RESTURL          string            // of the REST API, for remedies in denials; empty: the Service
+	Contact          string            // of the people who register targets, in denials
+	APIServerPorts   []int32           // to which the NetworkPolicy allows egress, beside 443 and 6443
+	TargetNamespaces []string          // get a ServiceAccount flink with the permissions of a Flink job
+	AggregateTo      []string          // of the ClusterRoles view, edit and admin, those that include drey's for people
+	NodeSelector     map[string]string // of the pods, beside Linux
+	Tolerations      []corev1.Toleration
 }
 
 // Defaults returns two replicas with the registry in the cluster and a self-signed
 // certificate, in mode enforce.
 func Defaults() Options {
-	return Options{Namespace: Namespace, ServiceAccount: Name, Image: Image(), Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce}
+	return Options{Namespace: Namespace, ServiceAccount: Name, Image: Image(), Replicas: 2, Certs: SelfSigned, Store: Kubernetes, VolumeSize: "1Gi", Mode: config.Enforce, AggregateTo: UserRoles()}
 }
+
+// UserRoles returns the ClusterRoles of Kubernetes for people, the default of Options.AggregateTo.
+func UserRoles() []string { return []string{"view", "edit", "admin"} }
 
 // The image of the release that the manifests run. The linker sets those of the program.
 var (
@@ -86,6 +93,11 @@ func (o *Options) complete() error {
 		return fmt.Errorf("invalid number of replicas %d: use 2, or 1 with the embedded store", o.Replicas)
 	case o.Store == Embedded && o.Replicas != 1:
 		return fmt.Errorf("invalid number of replicas %d: the embedded store allows one process; use 1, or the store %s", o.Replicas, Kubernetes)
+	}
+	for _, role := range o.AggregateTo {
+		if !slices.Contains(UserRoles(), role) {
+			return fmt.Errorf("invalid ClusterRole %q to aggregate to: use %s", role, strings.Join(UserRoles(), ", "))
+		}
 	}
 	if _, err := resource.ParseQuantity(o.VolumeSize); o.Store == Embedded && err != nil {
 		return fmt.Errorf("invalid volume size %q: use a quantity such as 1Gi", o.VolumeSize)

@@ -65,7 +65,7 @@ func (o *Options) rbac() ([]Object, error) {
 		{namespace: o.Namespace, name: RoleCertificates, rules: certRules(o.Certs)},
 		{name: roleMetrics, rules: []rule{{"Scrape metrics: bind this role to the ServiceAccount of Prometheus.", rbacv1.PolicyRule{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}}}, unbound: true},
 	}
-	grants = append(grants, peopleGrants()...)
+	grants = append(grants, o.peopleGrants()...)
 	if o.Store == Kubernetes {
 		grants = append(grants, grant{name: RoleRegistry, rules: registryRules()}, grant{namespace: o.Namespace, name: RoleDenials, rules: denialRules()})
 	}
@@ -126,11 +126,17 @@ func clusterRules() []rule {
 	)
 }
 
+// AggregationLabel returns the label by which Kubernetes adds the rules of a ClusterRole to one of its own.
+func AggregationLabel(role string) string { return "rbac.authorization.k8s.io/aggregate-to-" + role }
+
 // peopleGrants are the roles of people in a platform namespace, over kubectl and REST.
 // Kubernetes adds their rules to its own roles, of which edit includes view, and admin edit.
-func peopleGrants() []grant {
+func (o *Options) peopleGrants() []grant {
 	aggregateTo := func(role string) map[string]string {
-		return map[string]string{"rbac.authorization.k8s.io/aggregate-to-" + role: "true"}
+		if !slices.Contains(o.AggregateTo, role) {
+			return nil
+		}
+		return map[string]string{AggregationLabel(role): "true"}
 	}
 	writing := []string{"create", "update", "patch", "delete"}
 	return []grant{

@@ -154,7 +154,8 @@ func (o *Options) pod() corev1.PodSpec {
 	pod := corev1.PodSpec{
 		ServiceAccountName: o.ServiceAccount,
 		PriorityClassName:  priorityClass,
-		NodeSelector:       map[string]string{corev1.LabelOSStable: string(corev1.Linux)},
+		NodeSelector:       with(map[string]string{corev1.LabelOSStable: string(corev1.Linux)}, o.NodeSelector),
+		Tolerations:        o.Tolerations,
 		// The image sets the user. OpenShift's restricted-v2 sets one of the namespace's range,
 		// and refuses any other.
 		SecurityContext: &corev1.PodSecurityContext{

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"drey.dev/drey/manifests/bundle"
@@ -197,6 +198,11 @@ func TestDiagnoseFaults(t *testing.T) {
 			f.Manager = `the Helm release "drey" in namespace "drey-system"`
 			delete(f.Live, "ClusterRole//drey")
 		}, doctor.Fail, "objects", "clusterrole/drey does not exist", `helm upgrade of the Helm release "drey"`},
+		"policy deleted, with flags of the installation": {func(f *doctor.Facts) {
+			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")
+			f.Options.NodeSelector, f.Options.AggregateTo = map[string]string{"pool": "infra"}, []string{"view"}
+			f.Options.Tolerations = []corev1.Toleration{{Key: "dedicated", Value: "infra", Effect: corev1.TaintEffectNoSchedule}}
+		}, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", " --node-selector pool=infra --toleration dedicated=infra:NoSchedule --aggregate-to=view ("},
 		"policy deleted":         {func(f *doctor.Facts) { delete(f.Live, "ValidatingAdmissionPolicy//drey-gate") }, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "drey install -n drey-system --image " + bundle.Image()},
 		"budget deleted":         {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "kubectl apply -k"},
 		"failure policy changed": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"drey.dev/drey/manifests/bundle"
 )
 
 // reinstall is the command that restores the objects of the installation.
@@ -25,6 +27,15 @@ func (d *diagnosis) reinstall() string {
 	}
 	if o.Contact != "" {
 		command += fmt.Sprintf(" --contact %q", o.Contact)
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.NodeSelector)) {
+		command += fmt.Sprintf(" --node-selector %s=%s", key, o.NodeSelector[key])
+	}
+	for _, t := range o.Tolerations {
+		command += " --toleration " + bundle.FormatToleration(t)
+	}
+	if !slices.Equal(o.AggregateTo, bundle.UserRoles()) {
+		command += " --aggregate-to=" + strings.Join(o.AggregateTo, ",")
 	}
 	return command + " (or kubectl apply -k, as it was installed)"
 }

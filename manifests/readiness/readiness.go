@@ -5,6 +5,7 @@ package readiness
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -155,13 +156,31 @@ func fixCreation(d *appsv1.Deployment, message string) string {
 func fixScheduling(p *corev1.Pod, message string) string {
 	switch {
 	case strings.Contains(message, "taint"):
-		return fmt.Sprintf("add a toleration: kubectl explain deployment.spec.template.spec.tolerations; or remove a taint: kubectl taint nodes NODE KEY-; see kubectl describe pod -n %s %s", p.Namespace, p.Name)
+		return fixTaint(message)
+	case strings.Contains(message, "node affinity/selector"):
+		return "label a node for drey, or install with the labels of one: drey install --node-selector KEY=VALUE, or the chart's value nodeSelector; see kubectl get nodes --show-labels"
 	case strings.Contains(message, "Insufficient"):
 		return "add a node, or free resources on one: kubectl describe nodes"
 	case strings.Contains(message, "PersistentVolumeClaim"):
 		return fmt.Sprintf("provide the volume: kubectl describe pvc -n %s", p.Namespace)
 	}
 	return fmt.Sprintf("kubectl describe pod -n %s %s", p.Namespace, p.Name)
+}
+
+// taint matches a taint in a message of the scheduler.
+var taint = regexp.MustCompile(`untolerated taint(?:\(s\))? \{([^:{}]+): ?([^{}]*)\}`)
+
+// fixTaint returns the fix for a taint that keeps a pod from a node. Those of Kubernetes are for nodes that do
+// not work.
+func fixTaint(message string) string {
+	toleration := "KEY=VALUE"
+	if m := taint.FindStringSubmatch(message); m != nil {
+		if strings.HasPrefix(m[1], "node.kubernetes.io/") {
+			return "repair the nodes: kubectl describe nodes"
+		}
+		toleration = strings.TrimSuffix(m[1]+"="+m[2], "=")
+	}
+	return fmt.Sprintf("tolerate the taint: drey install --toleration %s, or the chart's value tolerations; or remove the taint: kubectl taint nodes NODE KEY-", toleration)
 }
 
 func is(p *corev1.Pod, condition corev1.PodConditionType) bool {

@@ -20,6 +20,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -57,7 +58,13 @@ func TestInstallMethodsMatch(t *testing.T) {
 		}), "", "rbac: {additionalNamespaces: [jobs-a, jobs-b]}"},
 		"ServiceAccount": {with(func(o *bundle.Options) { o.ServiceAccount = "server" }), "", "serviceAccount: {name: server}"},
 		"REST URL":       {with(func(o *bundle.Options) { o.RESTURL = "https://drey.example.com" }), "", "rest: {url: 'https://drey.example.com'}"},
-		"contact":        {with(func(o *bundle.Options) { o.Contact = contact }), "", "contact: " + strconv.Quote(contact)},
+		"scheduling": {with(func(o *bundle.Options) {
+			o.NodeSelector = map[string]string{"pool": "infra"}
+			o.Tolerations = []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpEqual, Value: "infra", Effect: corev1.TaintEffectNoSchedule}}
+		}), "", "{nodeSelector: {pool: infra}, tolerations: [{key: dedicated, operator: Equal, value: infra, effect: NoSchedule}]}"},
+		"aggregation to view": {with(func(o *bundle.Options) { o.AggregateTo = []string{"view"} }), "", "rbac: {aggregateTo: [view]}"},
+		"no aggregation":      {with(func(o *bundle.Options) { o.AggregateTo = nil }), "", "rbac: {aggregateTo: []}"},
+		"contact":             {with(func(o *bundle.Options) { o.Contact = contact }), "", "contact: " + strconv.Quote(contact)},
 		"image digest and replicas": {with(func(o *bundle.Options) { o.Image, o.Replicas = "example.com/drey@sha256:"+strings.Repeat("0", 64), 3 }), "",
 			"{image: {repository: example.com/drey, digest: 'sha256:" + strings.Repeat("0", 64) + "'}, replicas: 3}"},
 	} {

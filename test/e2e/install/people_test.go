@@ -1,7 +1,9 @@
 package install
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -53,5 +55,15 @@ func TestRolesOfPeople(t *testing.T) {
 	}
 	if can("stranger", "get", "deploymenttargets") {
 		t.Error("a user without a role: got get, want it denied")
+	}
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s", "--aggregate-to", "view,edit")
+	eventually.OK(t, soon, func() error {
+		if can("admin", "create", "deploymenttargets") || !can("admin", "create", "deployments") || !can("admin", "list", "deploymenttargets") {
+			return errors.New("admin without aggregation: got other permissions than those of view and edit")
+		}
+		return nil
+	})
+	if out, _ := w.doctor(t); strings.Contains(out, "clusterrole/drey-admin") {
+		t.Errorf("doctor: got %s, want no finding on the role", out)
 	}
 }

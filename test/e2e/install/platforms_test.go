@@ -15,6 +15,7 @@ import (
 type platform struct {
 	apiServerArgs []string
 	before        []string // manifests or files that are applied before the installation
+	args          []string // of drey install
 }
 
 // gke has GKE's admission configuration, which limits the system priority classes to
@@ -50,6 +51,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 		"GKE":                                 gke(t),
 		"GKE with a quota":                    withQuota,
 		"OpenShift with SCC of restricted-v2": {before: []string{"testdata/openshift-scc.yaml"}},
+		"nodes with a taint":                  {before: []string{"testdata/tainted-nodes.yaml"}, args: []string{"--toleration", "dedicated=infra:NoSchedule", "--node-selector", "pool=infra"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +71,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 			}
 			before := w.inventory(t)
 			kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})
-			if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "deployment/drey is ready") {
+			if out := w.mustRun(t, append([]string{"install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"}, p.args...)...); !strings.Contains(out, "deployment/drey is ready") {
 				t.Errorf("install: got %s, want the Deployment ready", out)
 			}
 			w.start(t)

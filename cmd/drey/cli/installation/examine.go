@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,9 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 	}
 	f.Options = withArgs(f.Options, container.Args)
 	f.Options.Image = f.Image
+	f.Options.Tolerations = server.Spec.Template.Spec.Tolerations
+	f.Options.NodeSelector = maps.Clone(server.Spec.Template.Spec.NodeSelector)
+	delete(f.Options.NodeSelector, corev1.LabelOSStable)
 	f.Options.ServiceAccount = cmp.Or(server.Spec.Template.Spec.ServiceAccountName, f.Options.ServiceAccount)
 	if replicas := *server.Spec.Replicas; replicas > 0 || f.Options.Store == bundle.Embedded {
 		f.Options.Replicas = max(replicas, 1)
@@ -87,6 +91,10 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 		return f, fmt.Errorf("read the options from the configuration and the Deployment's arguments: %w", err)
 	}
 	examineObjects(ctx, objects, &f, f.Expected)
+	f.Options.AggregateTo = slices.DeleteFunc(f.Options.AggregateTo, func(role string) bool {
+		live := f.Live[doctor.Key("ClusterRole", "", bundle.Name+"-"+role)]
+		return live != nil && live.GetLabels()[bundle.AggregationLabel(role)] != "true"
+	})
 	examineTargets(ctx, config, &f)
 	examineServer(ctx, client, &f)
 	examineOthers(ctx, client, &f)

@@ -15,6 +15,7 @@ import (
 	"drey.dev/drey/cmd/drey/cli/output"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
@@ -117,12 +118,39 @@ objects.`,
 	f.StringVar(&o.Contact, "contact", "", "contact for users without the permission to register a target, printed in denials, such as a URL or #data-platform")
 	f.Int32SliceVar(&o.APIServerPorts, "api-server-port", nil, "port of the API server, to which the NetworkPolicy allows egress beside 443 and 6443 (default: those of the cluster; with --print none)")
 	f.BoolVar(&adopt, "adopt", false, "take over objects that Helm, Argo CD or Flux manages")
+	f.StringToStringVar(&o.NodeSelector, "node-selector", nil, "labels of the nodes for drey's pods, beside kubernetes.io/os=linux")
+	f.Var((*tolerations)(&o.Tolerations), "toleration", "taint that drey's pods tolerate, as KEY[=VALUE][:EFFECT]; repeatable")
+	f.StringSliceVar(&o.AggregateTo, "aggregate-to", o.AggregateTo, "ClusterRoles of Kubernetes that include drey's roles for people; without admin, bind drey-admin to the users that register targets")
 	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the rights of a Flink job; repeatable")
 	for _, name := range []string{"namespace", "target-namespace"} {
 		command.Complete(cmd, name, w.kubectl.CompleteNamespaces)
 	}
 	return cmd
 }
+
+// tolerations is a flag with a toleration each time.
+type tolerations []corev1.Toleration
+
+// String implements pflag.Value.
+func (t *tolerations) String() string {
+	var all []string
+	for _, one := range *t {
+		all = append(all, bundle.FormatToleration(one))
+	}
+	return strings.Join(all, ",")
+}
+
+// Set implements pflag.Value.
+func (t *tolerations) Set(text string) error {
+	one, err := bundle.ParseToleration(text)
+	if err == nil {
+		*t = append(*t, one)
+	}
+	return err
+}
+
+// Type implements pflag.Value.
+func (t *tolerations) Type() string { return "taint" }
 
 // withAPIServerPorts returns the objects with a NetworkPolicy that allows egress to the API
 // server's ports.
