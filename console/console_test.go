@@ -94,7 +94,7 @@ func (a answer) want(t testing.TB, status int, texts ...string) {
 func TestPages(t *testing.T) {
 	c := newClient(t, console.Start(t, console.Options{}))
 	for path, texts := range map[string][]string{
-		"/":                                    {"6 Kubernetes namespaces, 4 platform namespaces", "50 of 53 pods ready", "392 GiB", "FlinkDeployment/clickstream", "mara@example.com", "drey-6f7c9d8b54-k2x8w", "drey-ca, until 2026-05-09"},
+		"/":                                    {"6 Kubernetes namespaces, 4 platform namespaces", "50 of 53 pods ready", "392 GiB", "FlinkDeployment clickstream", "mara@example.com", "drey-6f7c9d8b54-k2x8w", "drey-ca, until 2026-05-09"},
 		"/console/targets":                     {"myDeploymentTarget", "payments-prod", "1–6 of 6", "/console/targets/payments/production"},
 		"/console/targets?show=notready":       {"1–1 of 1", `Kubernetes namespace "analytics-sandbox" does not exist: kubectl create namespace analytics-sandbox`},
 		"/console/targets/analytics/sandbox":   {"Not ready", "kubectl create namespace analytics-sandbox"},

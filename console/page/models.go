@@ -247,7 +247,7 @@ func (d Denial) RegisterURL() string {
 }
 
 // Object is the kind and name of the denied object.
-func (d Denial) Object() string { return d.Kind + "/" + d.Name }
+func (d Denial) Object() string { return d.Kind + " " + d.Name }
 
 // DenialsPage is the model of the page denials.
 type DenialsPage struct {

@@ -86,6 +86,14 @@ func TestKeyboard(t *testing.T) {
 	if strings.Contains(b.text(), "clicks") {
 		t.Error("the deleted target is listed")
 	}
+	b.run(chromedp.Navigate(s.URL + "/console/workloads"))
+	b.tabTo("rollup")
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.await(`location.pathname === '/console/workloads/analytics/Deployment/rollup' && document.readyState === 'complete'`)
+	b.tabTo("shared-sessions")
+	b.tabTo("Memory")
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.await(`location.search === '?sort=memory' && document.querySelector('[aria-sort=ascending]')?.textContent.includes('Memory')`)
 	b.run(chromedp.Navigate(s.URL + "/console/denials"))
 	for range 40 {
 		b.run(chromedp.KeyEvent(kb.Tab))
@@ -165,6 +173,28 @@ func TestLiveUpdates(t *testing.T) {
 	b.await(`document.querySelector('tr.fresh')?.textContent.includes('brand-new')`)
 	s.Inventory.Delete(w.Key())
 	b.await(`!document.body.innerText.includes('brand-new')`)
+}
+
+// TestWorkloadPage: the page of a workload follows its pods, and shows that it was deleted.
+func TestWorkloadPage(t *testing.T) {
+	s, b := console.Start(t, console.Options{}), open(t)
+	b.expect("404")
+	b.run(chromedp.Navigate(s.URL + "/console/workloads/payments-prod/FlinkDeployment/settlement-window"))
+	b.awaitText("3 of 4 ready")
+	b.await(`document.getElementById('live')?.textContent === 'Live'`)
+	w, ok := s.Inventory.Get("payments-prod/FlinkDeployment/settlement-window")
+	if !ok {
+		t.Fatal("not in the sample")
+	}
+	w.PodsReady, w.Pods = 5, 5
+	s.Inventory.Put(w)
+	b.awaitText("5 of 5 ready")
+	b.await(`document.querySelector('tr.fresh')?.textContent.includes('settlement-window-taskmanager-1-4')`)
+	b.await(`document.getElementById('announcement').textContent === 'transitioning, 5 of 5 pods ready'`)
+	s.Inventory.Delete(w.Key())
+	b.awaitText("is not a Flink workload that runs")
+	b.await(`document.getElementById('announcement').textContent === 'Not found' && document.getElementById('live').hidden`)
+	b.checkAxe()
 }
 
 // TestReconnect: a page says that it is not live, and is again when the server returns.

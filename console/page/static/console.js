@@ -75,8 +75,9 @@ function gone(fresh) {
   source?.close();
   if (indicator) indicator.hidden = true;
   document.title = fresh.title;
-  document.getElementById('main').replaceChildren(...document.adoptNode(fresh.getElementById('main')).childNodes);
-  announcement.textContent = fresh.querySelector('h1').textContent;
+  const main = document.getElementById('main');
+  main.replaceChildren(...document.adoptNode(fresh.getElementById('main')).childNodes);
+  announcement.textContent = main.querySelector('h1').textContent;
 }
 
 async function refresh() {

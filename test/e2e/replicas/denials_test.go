@@ -72,7 +72,7 @@ func TestDenialsOfReplicas(t *testing.T) {
 		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
 		t.Logf("replica %d lists it after %s", i, time.Since(start).Round(time.Millisecond))
 		status, page := browse(t, r.REST+"/console/denials?ns="+namespace)
-		for _, want := range []string{"<strong>Deployment/orders</strong>", "NoDeploymentTarget · carol", "developers", "kubectl apply -f -"} {
+		for _, want := range []string{"<strong>Deployment orders</strong>", "NoDeploymentTarget · carol", "developers", "kubectl apply -f -"} {
 			if status != http.StatusOK || !strings.Contains(page, want) {
 				t.Errorf("the console of replica %d: %d, no %q in %s", i, status, want, page)
 			}
