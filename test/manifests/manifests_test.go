@@ -152,11 +152,12 @@ extraArgs: [--log-level=debug]
 	}
 	all := objects(t, rendered.Manifest)
 	for key, parts := range map[string][]string{
-		"drey-system/ServiceMonitor/drey": {`"release":"prometheus"`, `"name":"drey-serving"`, `"serverName":"drey.drey-system.svc"`},
-		"drey-system/PrometheusRule/drey": {"drey_certificate_expiry_timestamp_seconds", "DreyDown"},
-		"ClusterRoleBinding/drey-metrics": {`"namespace":"monitoring"`},
-		"drey-system/ServiceAccount/drey": {`"example.com/c":"d"`},
-		"drey-system/Deployment/drey":     {`"args":["serve","--config=/etc/drey/config.yaml","--log-level=debug"]`, `"disk":"ssd"`, `"key":"infra"`, `"example.com/a":"b"`, `"name":"pull"`},
+		"drey-system/ServiceMonitor/drey":       {`"release":"prometheus"`, `"name":"drey-serving"`, `"serverName":"drey.drey-system.svc"`},
+		"drey-system/PrometheusRule/drey":       {"drey_certificate_expiry_timestamp_seconds", "DreyDown"},
+		"drey-system/PrometheusRule/drey-usage": {"drey:requested_cpu_cores:sum"},
+		"ClusterRoleBinding/drey-metrics":       {`"namespace":"monitoring"`},
+		"drey-system/ServiceAccount/drey":       {`"example.com/c":"d"`},
+		"drey-system/Deployment/drey":           {`"args":["serve","--config=/etc/drey/config.yaml","--log-level=debug"]`, `"disk":"ssd"`, `"key":"infra"`, `"example.com/a":"b"`, `"name":"pull"`},
 	} {
 		text, err := json.Marshal(all[key])
 		if err != nil {
