@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"drey.dev/drey/cmd/drey/cli/document"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
+	"drey.dev/drey/test/framework/documents"
 	"drey.dev/drey/test/framework/drey"
 )
 
@@ -24,7 +24,7 @@ func TestOutputRoundTrip(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, k := range document.Kinds {
 		for i := range 12 {
-			body := randomObject(random, k, i)
+			body := documents.Random(random, k.Name, i)
 			if _, err := d.Call(t.Context(), http.MethodPost, "/api/v1/namespaces/default/"+k.Collection, body); err != nil {
 				t.Fatalf("%s: %v", body, err)
 			}
@@ -55,37 +55,12 @@ func TestOutputRoundTrip(t *testing.T) {
 	}
 }
 
-// randomObject returns the JSON of an object with names, labels, annotations and numbers that
-// custom resources cannot have as they are.
-func randomObject(random *rand.Rand, k document.Kind, i int) []byte {
-	pick := func(values ...string) string { return values[random.IntN(len(values))] }
-	metadata := map[string]any{
-		"name":        fmt.Sprintf("%s-%d", pick("plain", "with-hyphens", "t2"), i),
-		"labels":      map[string]string{pick("team", "x/y/z", "Ümlaut"): pick("nuts", "", "two words", "ä"), "same": "x"},
-		"annotations": map[string]string{pick("note", "example.com/a", "not valid/ä"): pick("", "line\nbreak", "<b>", "\u00e9\U0001F43F")},
-	}
-	spec := map[string]any{}
-	if k.Name == "DeploymentTarget" {
-		metadata["name"] = fmt.Sprintf("%s%d", pick("camelCase", "under_score", "plain", "UPPER"), i)
-		spec["kubernetes"] = map[string]any{"namespace": fmt.Sprintf("n%d", i)}
-	} else {
-		metadata["displayName"] = pick("Top Speed", "a: b", "- 1", "Ω")
-		spec["numbers"] = []json.RawMessage{json.RawMessage(pick("1.0", "12345678901234567890.10", "1e3", "-0", "0.10"))}
-		spec["nested"] = map[string]any{"null": nil, "text": pick("yes", "1.20", "~", "multi\nline\n", "\ttab"), "empty": map[string]any{}}
-	}
-	text, err := json.Marshal(map[string]any{"kind": k.Name, "apiVersion": "v1", "metadata": metadata, "spec": spec})
-	if err != nil {
-		panic(err)
-	}
-	return text
-}
-
 // TestEncodeDecode: a custom resource that Encode returns is the same object for Decode.
 func TestEncodeDecode(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, k := range document.Kinds {
 		for i := range 200 {
-			text := randomObject(random, k, i)
+			text := documents.Random(random, k.Name, i)
 			want, err := document.FromREST(registry.Kind(k.Name), text)
 			if err != nil {
 				t.Fatal(err)

@@ -1,8 +1,13 @@
 package kubectl
 
 import (
+	"encoding/json"
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
+
+	"drey.dev/drey/test/framework/documents"
 )
 
 // registryObjects have what a custom resource keeps in annotations: names, digits and labels
@@ -66,6 +71,42 @@ func TestOutputRoundTrip(t *testing.T) {
 		printed := w.MustKubectl(t, "", "get", resource, "-n", platform, "-o", "yaml")
 		if applied := drey(printed, "apply", "-f", "-"); strings.Count(applied, " unchanged\n") != objects {
 			t.Errorf("kubectl get %s | drey apply: got %s, want %d lines unchanged", resource, applied, objects)
+		}
+	}
+}
+
+// TestOutputRoundTripRandom: random objects of all kinds, as lists of custom resources, go back in
+// by drey apply, kubectl apply and kubectl replace, and change nothing.
+func TestOutputRoundTripRandom(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	platform := w.Namespace(t)
+	run := w.plugin(t, w.Kubeconfig())
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	const objects = 8
+	for _, kind := range []struct{ name, command string }{{"DeploymentTarget", "targets"}, {"Deployment", "deployments"}, {"SessionCluster", "sessionclusters"}} {
+		var items []json.RawMessage
+		for i := range objects {
+			items = append(items, documents.Random(random, kind.name, i))
+		}
+		input, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": kind.name + "List", "items": items})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, code := run(string(input), "apply", "-n", platform, "-f", "-"); code != 0 {
+			t.Fatalf("%s: %s", input, out)
+		}
+		for _, format := range []string{"yaml", "json"} {
+			get := []string{kind.command, "list", "-n", platform, "-o", format}
+			before, _ := run("", get...)
+			if out, code := run(before, "apply", "-f", "-"); code != 0 || strings.Count(out, " unchanged\n") != objects {
+				t.Errorf("drey %s | drey apply: got %s, want %d lines unchanged\n%s", strings.Join(get, " "), out, objects, before)
+			}
+			w.MustKubectl(t, before, "apply", "-f", "-")
+			w.MustKubectl(t, before, "replace", "-f", "-")
+			if after, _ := run("", get...); after != before {
+				t.Errorf("drey %s after kubectl apply and replace:\n%s\nwant\n%s", strings.Join(get, " "), after, before)
+			}
 		}
 	}
 }
