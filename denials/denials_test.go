@@ -274,3 +274,16 @@ func TestListPagesAndVisible(t *testing.T) {
 		t.Errorf("listed %s", got)
 	}
 }
+
+// TestHistoryHasObject: a denial of the object itself is found, before and after it is stored, and
+// none of what it owns or of another mode.
+func TestHistoryHasObject(t *testing.T) {
+	h := NewHistory("a", nil)
+	h.Record(Denial{Namespace: "n", Kind: "Deployment", Name: "job", Reason: "NoDeploymentTarget", Mode: "audit"}, "")
+	h.Record(Denial{Namespace: "n", Kind: "Pod", Name: "job-1", Owner: Owner{Kind: "Deployment", Name: "job"}, Reason: "NoDeploymentTarget", Mode: "audit"}, "")
+	for object, want := range map[[3]string]bool{{"Deployment", "job", "audit"}: true, {"Deployment", "job", "warn"}: false, {"Pod", "job-1", "audit"}: false, {"Deployment", "other", "audit"}: false} {
+		if got := h.HasObject("n", object[0], object[1], "NoDeploymentTarget", object[2]); got != want {
+			t.Errorf("%v: got %t, want %t", object, got, want)
+		}
+	}
+}

@@ -96,6 +96,21 @@ func (h *History) lookup(key string) (d Denial, ok bool) {
 	return d, ok
 }
 
+// HasObject reports whether the history has a denial of an object itself, by any user, with a
+// reason and in a mode.
+func (h *History) HasObject(namespace, kind, name, reason, mode string) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, part := range []map[string]Denial{h.stored, h.writing, h.pending} {
+		for _, d := range part {
+			if d.Namespace == namespace && d.Kind == kind && d.Name == name && d.Owner.Name == "" && d.Reason == reason && d.Mode == mode {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // all returns all denials that are not expired.
 func (h *History) all() []Denial {
 	h.mu.RLock()

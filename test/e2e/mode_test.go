@@ -2,14 +2,19 @@ package e2e
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"drey.dev/drey/denials"
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/config"
 )
@@ -109,5 +114,48 @@ func TestNamespaceMode(t *testing.T) {
 	})
 	if log := w.drey.Log(); !strings.Contains(log, `namespace=`+namespace) || !strings.Contains(log, `invalid mode`) {
 		t.Error("log: want a line about the invalid mode")
+	}
+}
+
+// TestModeRecordsOnce: in the modes that admit, a Deployment without a target is one denial. Its
+// ReplicaSet and pods, which enforce does not let come about, are no others.
+func TestModeRecordsOnce(t *testing.T) {
+	w := sharedWorld(t)
+	t.Parallel()
+	namespace := w.Namespace(t)
+	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
+	eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+		if out, err := w.RunKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	eventually.OK(t, 20*time.Second, func() error {
+		if n := len(w.list(t, "Pod", namespace)); n == 0 {
+			return errors.New("no pod yet")
+		}
+		return nil
+	})
+	time.Sleep(3 * time.Second) // longer than the delay of events
+	var list struct{ Items []denials.Denial }
+	answer, err := w.drey.Call(t.Context(), http.MethodGet, "/drey/v1/denials?mode=audit&namespace="+namespace, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(answer, &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 1 || list.Items[0].Kind != "Deployment" || list.Items[0].Count != 1 {
+		t.Errorf("got %d denials, want one of the Deployment: %+v", len(list.Items), list.Items)
+	}
+	events := map[string]int{}
+	for _, e := range w.list(t, "Event", namespace) {
+		if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "otherwise denied") { // not that repair left it running
+			kind, _, _ := unstructured.NestedString(e.Object, "involvedObject", "kind")
+			events[kind]++
+		}
+	}
+	if want := map[string]int{"Namespace": 1, "Deployment": 1}; !maps.Equal(events, want) {
+		t.Errorf("events by kind: got %v, want %v", events, want)
 	}
 }

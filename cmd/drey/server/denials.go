@@ -11,6 +11,7 @@ import (
 	"drey.dev/drey/denials/file"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
+	webhookconfig "drey.dev/drey/webhook/config"
 )
 
 // newDenials returns the history of denials, which is empty until the webhooks serve.
@@ -70,6 +71,9 @@ func (s *server) recordDenial(events *denialEvents) func(webhook.Denial) {
 		}
 		if d.Root.Name != d.Name || d.Root.Kind != d.Kind {
 			record.Owner = denials.Owner(d.Root)
+		}
+		if d.Mode != webhookconfig.Enforce && record.Owner.Name != "" && s.denials.HasObject(d.Namespace, d.Root.Kind, d.Root.Name, record.Reason, record.Mode) {
+			return // enforce denies the owner, and no object that it creates
 		}
 		if record.PlatformNamespace == "" && inCluster { // RBAC of the Kubernetes namespace governs the platform namespace of its name
 			record.PlatformNamespace = d.Namespace
