@@ -243,7 +243,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body []byte) (*h
 		return nil, command.WithCode(code, errors.Unwrap(err))
 	}
 	if err != nil {
-		return nil, command.WithCode(command.ExitUnavailable, c.unreachable(err))
+		return nil, c.unreachable(err)
 	}
 	return response, nil
 }
@@ -273,11 +273,19 @@ func (c *Client) unreachable(err error) error {
 		err = request.Err // without the path of the REST API
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Errorf("certificate of %s not trusted: %w; give its CA with --certificate-authority FILE", c.Server, err)
+		return command.WithCode(command.ExitUsage, fmt.Errorf("certificate of %s not trusted: %w; give its CA with --certificate-authority FILE", c.Server, err))
+	}
+	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return command.WithCode(command.ExitUsage, fmt.Errorf("certificate of %s not valid: %w; set --server to a name of the certificate, or renew it", c.Server, invalid.Err))
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") { // an unexported error of net/http
-		return fmt.Errorf("%s does not speak TLS: set --server http://%s", c.Server, strings.TrimPrefix(c.Server, "https://"))
+		return command.WithCode(command.ExitUsage, fmt.Errorf("%s does not speak TLS: set --server http://%s", c.Server, strings.TrimPrefix(c.Server, "https://")))
 	}
+	return command.WithCode(command.ExitUnavailable, c.noServer(err))
+}
+
+// noServer returns the error of a server that does not answer.
+func (c *Client) noServer(err error) error {
 	if c.NoCluster != nil {
 		return fmt.Errorf("no drey at %s: %w; and no registry in the cluster: %w; set --server or $DREY_SERVER, or start drey serve", c.Server, err, c.NoCluster)
 	}
