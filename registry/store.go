@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 )
@@ -173,4 +174,13 @@ type SharedWrites interface {
 	// and that no concurrent DeleteIf whose check missed the reference deletes it. id is the
 	// object's id, or empty for any. ErrNotFound if the object is gone.
 	Confirm(ctx context.Context, key Key, id string) error
+}
+
+// NextVersion returns the version of an object after a change: 1 after the greatest that REST
+// can show.
+func NextVersion(version int32) int32 {
+	if version == math.MaxInt32 {
+		return 1
+	}
+	return version + 1
 }

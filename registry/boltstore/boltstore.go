@@ -85,7 +85,7 @@ func (s *Store) Create(ctx context.Context, o registry.Object) (registry.Object,
 // Update implements registry.Store.
 func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (registry.Object, error) {
 	o = o.Clone()
-	o.Metadata.ResourceVersion = expected + 1
+	o.Metadata.ResourceVersion = registry.NextVersion(expected)
 	record, err := encode(o)
 	if err != nil {
 		return registry.Object{}, err

@@ -105,7 +105,7 @@ func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (
 	if r == nil {
 		return registry.Object{}, unknownKind(o.Kind)
 	}
-	o.Metadata.ResourceVersion = codec.NextVersion(expected)
+	o.Metadata.ResourceVersion = registry.NextVersion(expected)
 	var stored codec.Object
 	err := s.retryOnConflict(ctx, o.Key(), expected, func(ctx context.Context, rec *record, updated codec.Object) error {
 		if updated == nil {

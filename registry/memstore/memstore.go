@@ -75,7 +75,7 @@ func (s *Store) Update(ctx context.Context, o registry.Object, expected int32) (
 		return registry.Object{}, err
 	}
 	o = o.Clone()
-	o.Metadata.ResourceVersion = expected + 1
+	o.Metadata.ResourceVersion = registry.NextVersion(expected)
 	s.objects[o.Key()] = o
 	s.feed.Publish(registry.Event{Change: registry.Modified, Object: o})
 	return o.Clone(), nil

@@ -72,7 +72,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
-	if NextVersion(1) != 2 || NextVersion(math.MaxInt32) != 1 {
+	if registry.NextVersion(1) != 2 || registry.NextVersion(math.MaxInt32) != 1 {
 		t.Error("next does not count")
 	}
 	for i := range 10000 {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -67,12 +66,4 @@ func parseVersion(annotation string, d digest) (version int32, valid bool) {
 	}
 	const half = 1 << 30
 	return half + int32(binary.BigEndian.Uint32(d[len(d)-4:])%half), false
-}
-
-// NextVersion returns the version after a change.
-func NextVersion(version int32) int32 {
-	if version == math.MaxInt32 {
-		return 1
-	}
-	return version + 1
 }
