@@ -51,19 +51,20 @@ const (
 // truncated returns a denial with texts of bounded length.
 func (d Denial) truncated() Denial {
 	for _, text := range []*string{&d.User, &d.Kind, &d.Namespace, &d.Name, &d.Owner.Kind, &d.Owner.Name, &d.Owner.UID, &d.Operation, &d.PlatformNamespace, &d.Reason, &d.Mode} {
-		*text = truncate(*text, maxName)
+		*text = Truncate(*text, maxName)
 	}
-	d.Message, d.Remedy = truncate(d.Message, maxMessage), truncate(d.Remedy, maxMessage)
+	d.Message, d.Remedy = Truncate(d.Message, maxMessage), Truncate(d.Remedy, maxMessage)
 	groups := d.Groups
 	d.Groups = nil
 	for _, g := range groups[:min(len(groups), maxGroups)] {
-		d.Groups = append(d.Groups, truncate(g, maxName))
+		d.Groups = append(d.Groups, Truncate(g, maxName))
 	}
 	return d
 }
 
 // truncate returns valid UTF-8 of at most limit bytes, which ends in "..." if it is cut.
-func truncate(text string, limit int) string {
+// Truncate cuts a text to a number of bytes, between characters.
+func Truncate(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= limit {
 		return text

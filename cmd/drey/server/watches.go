@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"drey.dev/drey/denials"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -134,5 +136,5 @@ func eventMessage(text string) string {
 	if len(text) <= limit {
 		return text
 	}
-	return text[:limit-3] + "..."
+	return denials.Truncate(text, limit-3) + "..."
 }
