@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -220,25 +221,47 @@ func parse(t *testing.T, text []byte, into any) {
 	}
 }
 
-// TestDockerfile: the Dockerfile has the build flags of the Makefile, and the user and entry
-// point of the image.
+// TestDockerfile: the build of the Dockerfile and that of make image make the same binary, and the
+// Dockerfile has the user and entry point of the image.
 func TestDockerfile(t *testing.T) {
-	read := func(file string) string {
-		text, err := os.ReadFile("../../" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
+	text, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
 	}
-	dockerfile, makefile := read("Dockerfile"), read("Makefile")
-	_, flags, _ := strings.Cut(makefile, "LDFLAGS := ")
-	flags, _, _ = strings.Cut(flags, "\n")
-	for _, want := range []string{
-		strings.NewReplacer("$(VERSION)", "$VERSION", "$(COMMIT)", "$COMMIT", "$(DATE)", "$DATE", "$(REPOSITORY)", "$REPOSITORY", "$(NUMBER)", "${VERSION#v}").Replace(flags),
-		"CGO_ENABLED=0", "-trimpath -buildvcs=false", "FROM scratch", "USER " + image.User, `ENTRYPOINT ["/drey"]`,
-	} {
-		if !strings.Contains(dockerfile, want) {
+	for _, want := range []string{"FROM scratch", "USER " + image.User, `ENTRYPOINT ["/drey"]`} {
+		if !strings.Contains(string(text), want) {
 			t.Errorf("missing in Dockerfile: %s", want)
 		}
 	}
+	dir := t.TempDir()
+	_, build, _ := strings.Cut(string(text), "RUN CGO_ENABLED=0 ")
+	build, _, _ = strings.Cut(build, "\n")
+	variables := []string{"VERSION=v1.2.3", "COMMIT=0123456789abcdef", "DATE=2026-01-02T03:04:05Z", "REPOSITORY=registry.example.com/drey"}
+	run := func(command string, env ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", command, err, out)
+		}
+		return string(out)
+	}
+	docker, makes := filepath.Join(dir, "docker"), filepath.Join(dir, "make")
+	run("CGO_ENABLED=0 GOFLAGS= "+strings.Replace(build, "-o /drey", "-o "+docker, 1), append(variables, "TARGETARCH="+runtime.GOARCH)...)
+	printed := run("make -n image " + strings.Join(variables, " "))
+	build, _, _ = strings.Cut(printed, "\n")
+	run(strings.Replace(build, "-o bin/drey-linux-"+runtime.GOARCH, "-o "+makes, 1), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false")
+	if a, b := read(t, docker), read(t, makes); len(a) == 0 || !bytes.Equal(a, b) {
+		t.Errorf("the Dockerfile builds %d bytes, and make image %d: they differ", len(a), len(b))
+	}
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -216,7 +217,12 @@ func TestOwnerLookupTimeout(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
 	config := w.Config()
-	config.Host = "https://192.0.2.1:6443" // TEST-NET-1 (RFC 5737), which is not routed
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections, and sends nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	config.Host = "https://" + silent.Addr().String()
 	finder, err := owners.New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
