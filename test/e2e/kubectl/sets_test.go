@@ -75,7 +75,8 @@ func TestSetApply(t *testing.T) {
 // TestSetDelete deletes sets with their namespaces, as kubectl delete -f and -k do: the deletions of the targets
 // succeed while the workloads terminate. In a namespace that stays, a workload holds its target.
 func TestSetDelete(t *testing.T) {
-	w := setWorld(t)
+	w := withFlink(t)
+	t.Parallel()
 	for range 3 {
 		_, manifests := w.newSet(t)
 		w.MustKubectl(t, manifests, "apply", "-f", "-")
