@@ -1,6 +1,6 @@
-// Package docs runs the commands of the tutorials and how-to guides on a control plane, as a
-// reader would, and compares their output with the pages. Package page describes the
-// directives of a page; these are its worlds:
+// Package docs runs the commands of the documents on a control plane, as a reader would, and
+// compares their output with the pages. Package page describes the directives of a page; these
+// are its worlds:
 //
 //	cluster    kubectl's context is a control plane without drey; drey install starts one
 //	drey       the same, with drey installed and the registry in the cluster
@@ -22,6 +22,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,60 +42,68 @@ func TestMain(m *testing.M) {
 
 const root = "../../.."
 
-// TestCommands runs every command of the tutorials and how-to guides, and logs those that are
-// not run, with the reason.
+// TestCommands runs every command of the pages, and logs those that are not run, with the
+// reason.
 func TestCommands(t *testing.T) {
 	paths, err := pages()
 	if err != nil {
 		t.Fatal(err)
 	}
+	var total counts
+	t.Cleanup(func() {
+		t.Logf("all pages: %d commands run, %d not", total.ran.Load(), total.skipped.Load())
+	})
 	for _, path := range paths {
 		name := strings.TrimSuffix(path, ".md")
 		if !strings.Contains(name, *only) {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(root, "docs", path))
+		text, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		p, err := page.Parse(string(text))
 		if err != nil {
-			t.Errorf("docs/%s: %v", path, err)
+			t.Errorf("%s: %v", path, err)
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			runPage(t, path, p)
+			runPage(t, path, p, &total)
 		})
 	}
 }
 
-// pages returns the paths of all tutorials and how-to guides, below docs.
+// pages returns the paths of README.md, the chart's README.md, and all pages in docs except the
+// decisions.
 func pages() ([]string, error) {
-	var all []string
-	for _, dir := range []string{"tutorials", "how-to"} {
+	all := []string{"README.md", "manifests/chart/README.md"}
+	for _, dir := range []string{"tutorials", "how-to", "reference", "explanation"} {
 		found, err := filepath.Glob(filepath.Join(root, "docs", dir, "*.md"))
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range found {
-			all = append(all, filepath.Join(dir, filepath.Base(f)))
+			all = append(all, filepath.Join("docs", dir, filepath.Base(f)))
 		}
 	}
-	if len(all) == 0 {
-		return nil, errors.New("no pages in docs/tutorials and docs/how-to")
+	if len(all) < 20 {
+		return nil, fmt.Errorf("found %d pages in docs, want more", len(all))
 	}
 	return all, nil
 }
 
-func runPage(t *testing.T, path string, p page.Page) {
+// counts are numbers of commands.
+type counts struct{ ran, skipped atomic.Int64 }
+
+func runPage(t *testing.T, path string, p page.Page, total *counts) {
 	ran, skipped := 0, 0
 	var w *world
 	for _, b := range p.Blocks {
 		if b.NotRun != "" {
 			for _, c := range b.Commands {
 				skipped++
-				t.Logf("docs/%s:%d: not run: %s: %s", path, c.Line, firstLine(c.Text), b.NotRun)
+				t.Logf("%s:%d: not run: %s: %s", path, c.Line, firstLine(c.Text), b.NotRun)
 			}
 			continue
 		}
@@ -111,11 +120,13 @@ func runPage(t *testing.T, path string, p page.Page) {
 		for _, c := range b.Commands {
 			ran++
 			if err := w.run(t, c); err != nil {
-				t.Fatalf("docs/%s:%d: %s: %v", path, c.Line, firstLine(c.Text), err)
+				t.Fatalf("%s:%d: %s: %v", path, c.Line, firstLine(c.Text), err)
 			}
 		}
 	}
-	t.Logf("docs/%s: %d commands run, %d not", path, ran, skipped)
+	t.Logf("%s: %d commands run, %d not", path, ran, skipped)
+	total.ran.Add(int64(ran))
+	total.skipped.Add(int64(skipped))
 }
 
 func firstLine(text string) string {
