@@ -148,7 +148,7 @@ var (
 func (w *world) run(t *testing.T, c page.Command) error {
 	t.Helper()
 	text := w.before(c.Text)
-	deadline := time.Now().Add(settles)
+	began := time.Now()
 	for {
 		out, code, err := w.shell.run(text)
 		if err != nil {
@@ -156,10 +156,10 @@ func (w *world) run(t *testing.T, c page.Command) error {
 		}
 		problem := compare(c, out, code)
 		if problem == nil {
-			t.Logf("$ %s\n%s", c.Text, out)
+			t.Logf("%.1fs $ %s\n%s", time.Since(began).Seconds(), c.Text, out)
 			return w.after(t, c.Text)
 		}
-		if !reads.MatchString(c.Text) || time.Now().After(deadline) {
+		if !reads.MatchString(c.Text) || time.Since(began) > settles {
 			return problem
 		}
 		time.Sleep(200 * time.Millisecond)
