@@ -143,9 +143,11 @@ func TestDiagnoseChartValues(t *testing.T) {
 // TestDiagnoseFaults: each fault is found at its level, with its fix, and nothing else is.
 func TestDiagnoseFaults(t *testing.T) {
 	const webhooks = "MutatingWebhookConfiguration//drey"
-	first := func(f *doctor.Facts) map[string]any {
-		return f.Live[webhooks].Object["webhooks"].([]any)[0].(map[string]any)
+	webhook := func(f *doctor.Facts, i int) map[string]any {
+		return f.Live[webhooks].Object["webhooks"].([]any)[i].(map[string]any)
 	}
+	first := func(f *doctor.Facts) map[string]any { return webhook(f, 0) }
+	third := func(f *doctor.Facts) map[string]any { return webhook(f, 2) } // without an objectSelector
 	for fault, c := range map[string]struct {
 		make    func(f *doctor.Facts)
 		level   doctor.Level
@@ -207,8 +209,8 @@ func TestDiagnoseFaults(t *testing.T) {
 		"budget deleted":         {func(f *doctor.Facts) { delete(f.Live, "PodDisruptionBudget/drey-system/drey") }, doctor.Warn, "objects", "poddisruptionbudget/drey", "kubectl apply -k"},
 		"failure policy changed": {func(f *doctor.Facts) { first(f)["failurePolicy"] = "Fail" }, doctor.Fail, "objects", "webhooks[0].failurePolicy", "drey install"},
 		"webhook restricted": {func(f *doctor.Facts) {
-			first(f)["objectSelector"] = map[string]any{"matchLabels": map[string]any{"never": "x"}}
-		}, doctor.Fail, "objects", "webhooks[0].objectSelector", `kubectl patch mutatingwebhookconfiguration/drey --type=json -p '[{"op":"remove","path":"/webhooks/0/objectSelector"}]'`},
+			third(f)["objectSelector"] = map[string]any{"matchLabels": map[string]any{"never": "x"}}
+		}, doctor.Fail, "objects", "webhooks[2].objectSelector", `kubectl patch mutatingwebhookconfiguration/drey --type=json -p '[{"op":"remove","path":"/webhooks/2/objectSelector"}]'`},
 		"binding restricted": {func(f *doctor.Facts) {
 			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["matchResources"] = map[string]any{"matchPolicy": "Equivalent", "namespaceSelector": map[string]any{"matchLabels": map[string]any{"never": "x"}}}
 		}, doctor.Fail, "objects", "spec.matchResources", `'[{"op":"remove","path":"/spec/matchResources"}]'`},
@@ -216,7 +218,7 @@ func TestDiagnoseFaults(t *testing.T) {
 			f.Live["ValidatingAdmissionPolicyBinding//drey-gate"].Object["spec"].(map[string]any)["validationActions"] = []any{"Audit", "Deny"}
 		}, doctor.Fail, "objects", "spec.validationActions", `'[{"op":"replace","path":"/spec/validationActions","value":["Deny"]}]'`},
 		"API server defaults": {func(f *doctor.Facts) {
-			first(f)["objectSelector"], first(f)["later"] = map[string]any{}, "default"
+			third(f)["objectSelector"], third(f)["later"] = map[string]any{}, "default"
 		}, doctor.OK, "", "", ""},
 		"rules removed": {func(f *doctor.Facts) { f.Live["ClusterRole//drey"].Object["rules"] = []any{} }, doctor.Fail, "objects", "clusterrole/drey differs from what this version installs, at rules", "drey install"},
 		"role not readable": {func(f *doctor.Facts) {

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	apiserver "k8s.io/apiserver/pkg/admission/plugin/webhook"
+	objectselector "k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/object"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/rules"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/cel/environment"
@@ -85,6 +86,13 @@ func calledOf(t testing.TB, webhooks []apiserver.WebhookAccessor, operation admi
 			return (&rules.Matcher{Rule: r, Attr: attributes}).Matches()
 		}) {
 			continue
+		}
+		if w, ok := s.GetMutatingWebhook(); ok && w.ObjectSelector != nil { // the API server defaults others
+			if selected, err := (&objectselector.Matcher{}).MatchObjectSelector(s, attributes); err != nil {
+				t.Fatalf("%s: %v", s.GetName(), err)
+			} else if !selected {
+				continue
+			}
 		}
 		if len(s.GetMatchConditions()) > 0 {
 			result := s.GetCompiledMatcher(compiler).Match(t.Context(), versioned, nil, nil)

@@ -177,15 +177,16 @@ func TestGenerated(t *testing.T) {
 
 // ambiguous reports whether CEL cannot distinguish an object from Flink: a word mentions a
 // script or a class of Flink without starting it; a command other than the image's entry
-// point gets the first argument; flink is a part of a word in the image; or an owner is
-// set, as by Flink's operator.
+// point gets the first argument; flink is a part of a word in the image; an owner is
+// set, as by Flink's operator; or a mirror pod is selected by its label type, without CEL.
 func ambiguous(o map[string]any) bool {
 	mentions := append(flink.Classes(), append(flink.Scripts(), "docker-entrypoint.sh")...)
 	has := func(w string) func(map[string]any) bool {
 		return func(c map[string]any) bool { image, _ := c["image"].(string); return strings.Contains(image, w) }
 	}
 	named := func(list []string, i int) bool { return len(list) > i && slices.Contains(roleArgs, list[i]) }
-	if len((&unstructured.Unstructured{Object: o}).GetOwnerReferences()) > 0 {
+	u := &unstructured.Unstructured{Object: o}
+	if _, mirror := u.GetAnnotations()["kubernetes.io/config.mirror"]; len(u.GetOwnerReferences()) > 0 || mirror && u.GetKind() == "Pod" {
 		return true
 	}
 	all := containers(o)

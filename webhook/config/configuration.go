@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/registry"
+	"drey.dev/drey/webhook/flink"
 )
 
 // labels identify the configurations as drey's: drey writes the caBundle of no others.
@@ -72,7 +73,8 @@ func Mutating(client Client, exclude []string, username string) *admissionregist
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: Name, Labels: maps.Clone(labels)},
 		Webhooks: []admissionregistrationv1.MutatingWebhook{
-			webhook(NameLabelPods, PathLabelPods, newScope(exclude, rule("", "pods"), orStates(conditions("object")))),
+			withTypeLabel(webhook(NameLabelPods, PathLabelPods, newScope(exclude, rule("", "pods"), orStates(conditions("object")))), metav1.LabelSelectorOpNotIn),
+			withTypeLabel(webhook(NameLabelTypedPods, PathLabelPods, newScope(exclude, rule("", "pods"), nil)), metav1.LabelSelectorOpIn),
 			webhook(NameLabelWorkloads, PathLabelWorkloads, newScope(exclude, labeledWorkloads(), conditions("object.spec.template"))),
 			webhook(NameLabelRelated, PathLabelWorkloads, newScope(exclude, rule("", "services", "configmaps"), []admissionregistrationv1.MatchCondition{
 				{Name: "is-flink", Expression: celRelated},
@@ -83,6 +85,17 @@ func Mutating(client Client, exclude []string, username string) *admissionregist
 			webhook(NameRegisteredLabel, PathRegisteredLabel, newScope(exclude, registeredLabelRules(), registeredLabelConditions(username))),
 		},
 	}
+}
+
+// withTypeLabel selects objects by the label type that Flink and its operator set, In or NotIn.
+// The label alone makes a pod Flink's. For a selector the API server converts no object, as it
+// does for each evaluation of match conditions, before and after the patch: that costs more than
+// the call.
+func withTypeLabel(w admissionregistrationv1.MutatingWebhook, operator metav1.LabelSelectorOperator) admissionregistrationv1.MutatingWebhook {
+	w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: flink.LabelType, Operator: operator, Values: []string{flink.TypeNative, flink.TypeStandalone}},
+	}}
+	return w
 }
 
 // Validating returns the configuration of the webhooks that deny objects with a pod

@@ -32,7 +32,7 @@ func podPolicy(o PolicyOptions) *admissionregistrationv1.ValidatingAdmissionPoli
 		FailurePolicy: new(admissionregistrationv1.Ignore),
 		MatchConstraints: &admissionregistrationv1.MatchResources{
 			MatchPolicy:       new(admissionregistrationv1.Equivalent),
-			NamespaceSelector: notIn(o.Exclude),
+			NamespaceSelector: unregistered(o.Exclude),
 			ResourceRules:     namedRules(rule("", "pods")...),
 		},
 		MatchConditions: PolicyConditions(),
@@ -57,4 +57,14 @@ func jsonString(text string) string {
 		panic(err) // strings have a JSON form
 	}
 	return string(quoted)
+}
+
+// unregistered selects the namespaces in which podPolicy denies. In others the API server does
+// not evaluate its conditions, for which it converts each pod.
+func unregistered(exclude []string) *metav1.LabelSelector {
+	selector := notIn(exclude)
+	selector.MatchExpressions = append(selector.MatchExpressions,
+		metav1.LabelSelectorRequirement{Key: LabelRegistered, Operator: metav1.LabelSelectorOpNotIn, Values: []string{Registered, Draining}},
+		metav1.LabelSelectorRequirement{Key: LabelMode, Operator: metav1.LabelSelectorOpNotIn, Values: []string{string(Warn), string(Audit)}})
+	return selector
 }

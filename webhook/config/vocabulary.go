@@ -15,6 +15,7 @@ const Name = "drey"
 // The webhooks, by the names that kubectl prints with a denial.
 const (
 	NameLabelPods            = "label-pods.drey.dev"
+	NameLabelTypedPods       = "label-typed-pods.drey.dev" // those with Flink's label type
 	NameLabelWorkloads       = "label-workloads.drey.dev"
 	NameLabelRelated         = "label-related.drey.dev"
 	NameLabelCustom          = "label-custom-resources.drey.dev"

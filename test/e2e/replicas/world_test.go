@@ -151,7 +151,11 @@ func (w *world) failClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Fail)
+	for i := range c.Webhooks {
+		if c.Webhooks[i].Name == config.NameLabelPods || c.Webhooks[i].Name == config.NameLabelTypedPods {
+			c.Webhooks[i].FailurePolicy = new(admissionregistrationv1.Fail)
+		}
+	}
 	if _, err := api.Update(t.Context(), c, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -114,6 +114,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 	for i, r := range replicas {
 		c := config.Mutating(config.ByURL(r.Webhook, nil, ""), append([]string{o.Home}, config.SystemNamespaces...), "drey")
 		c.Webhooks = c.Webhooks[:1] // of pods
+		c.Webhooks[0].ObjectSelector = nil
 		c.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Fail)
 		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name
 		if all == nil {
