@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/webhook/config"
 )
 
@@ -21,72 +22,117 @@ import (
 type scene struct {
 	name    string
 	objects []*unstructured.Unstructured // installed for the measurement
-	pod     map[string]any
-	labels  bool // whether admission labels the pod
-	noop    bool // whether the API server calls the no-op webhook
+	labels  bool                         // whether admission labels Flink's pods
+	noop    bool                         // whether the API server calls the no-op webhook
+	metrics string                       // URL of drey's metrics; empty: it is not drey
+	before  bool                         // an earlier drey, to compare with
+	probe   map[string]any               // shows that the scene is in effect; nil: a pod of Flink
 }
 
-// throughAPIServer creates pods with dry run in each scene, and prints a table.
-func throughAPIServer(ctx context.Context, s settings, stage *stage) error {
-	deployment, err := stage.api.Resource(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}).Namespace("bench").Get(ctx, "top-speed", metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	noop := scene{name: "no-op webhook", objects: []*unstructured.Unstructured{noopConfiguration(stage.noop)}, noop: true}
-	policies := scene{name: "admission policies", objects: policies(), labels: true}
-	scenes := []scene{{name: "no webhook", pod: flinkPod()}}
-	for _, way := range append(append([]scene{noop}, stage.dreys...), policies) {
-		scenes = append(scenes, way.with("", flinkPod()))
-	}
-	for _, way := range stage.dreys {
-		scenes = append(scenes, way.with("TaskManager, ", taskManagerPod(string(deployment.GetUID()))))
-	}
-	scenes = append(scenes, scene{name: "nginx, no webhook", pod: plainPod()})
-	for _, way := range append(append([]scene{noop}, stage.dreys...), policies) {
-		way.labels = false
-		scenes = append(scenes, way.with("nginx, ", plainPod()))
-	}
-	fmt.Printf("\nPod creates (dry run) through the API server, %d clients, medians of %d alternating rounds of %s:\n\n", s.clients, s.rounds, s.each)
-	found := make([][]figures, len(scenes))
-	for round := range s.rounds {
-		for i, scene := range scenes {
-			f, err := stage.measure(ctx, s, scene)
-			if err != nil {
-				return fmt.Errorf("%s: %w", scene.name, err)
-			}
-			found[i] = append(found[i], f)
+// The scenes that others are compared with.
+const (
+	sceneNone     = "none"
+	sceneNoop     = "do-nothing webhook"
+	sceneConstant = "constant patch"
+	sceneDrey     = "drey"
+	scenePolicies = "CEL policies"
+	sceneAgain    = "none, again"
+)
+
+// load is a kind of requests, from a number of clients.
+type load struct {
+	name    string
+	clients int
+	pod     map[string]any
+	flink   bool
+	scenes  []string // empty: all
+}
+
+// The loads of a scene. Those of other pods show what a cluster pays that drey is not for.
+var (
+	oneClient    = load{name: "Flink", clients: 1, pod: flinkPod(), flink: true}
+	eightClients = load{name: "Flink", clients: 8, pod: flinkPod(), flink: true}
+	manyClients  = load{name: "Flink", clients: 64, pod: flinkPod(), flink: true, scenes: []string{sceneNone, sceneConstant, sceneDrey}}
+	plainPods    = load{name: "nginx", clients: 1, pod: plainPod(), scenes: []string{sceneNone, sceneDrey, sceneAgain}}
+	largePods    = load{name: "200 containers", clients: 1, pod: manyContainers(), scenes: []string{sceneNone, sceneDrey, sceneAgain}}
+	loads        = []*load{&oneClient, &eightClients, &manyClients, &plainPods, &largePods}
+)
+
+// measured are the figures of a load in a scene, by round.
+type measured struct {
+	figures []figures
+	ledgers []ledger
+}
+
+// apiServerResults are the figures of each load, by the name of the scene.
+type apiServerResults map[*load]map[string]*measured
+
+// throughAPIServer creates pods with dry run in each scene.
+func throughAPIServer(ctx context.Context, s settings, stage *stage) (apiServerResults, error) {
+	scenes := slices.Concat([]scene{
+		{name: sceneNone},
+		{name: sceneNoop, objects: []*unstructured.Unstructured{noopConfiguration(stage.noop, "")}, noop: true},
+		{name: sceneConstant, objects: []*unstructured.Unstructured{noopConfiguration(stage.noop, "patch")}, noop: true, labels: true},
+	}, stage.dreys, []scene{{name: scenePolicies, objects: policies(), labels: true}, {name: sceneAgain}})
+	found := apiServerResults{}
+	for _, l := range loads {
+		found[l] = map[string]*measured{}
+		for _, scene := range scenes {
+			found[l][scene.name] = &measured{}
 		}
-		fmt.Fprintf(os.Stderr, "  round %d of %d\n", round+1, s.rounds)
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "admission\tcreates/s\tp50\tp99\t")
-	for i, scene := range scenes {
-		fmt.Fprintf(table, "%s\t%s\t\n", scene.name, middle(found[i]).columns())
+	for round := range s.rounds {
+		for _, scene := range scenes {
+			err := stage.with(ctx, scene, func() error {
+				for _, l := range loads {
+					if !l.includes(scene) {
+						continue
+					}
+					if err := stage.measure(ctx, s, scene, l, found[l][scene.name]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", scene.name, err)
+			}
+		}
+		fmt.Fprintf(os.Stderr, "  round %d of %d through the API server\n", round+1, s.rounds)
 	}
-	return table.Flush()
+	return found, nil
+}
+
+func (l *load) includes(s scene) bool {
+	return len(l.scenes) == 0 && s.name != sceneAgain || slices.Contains(l.scenes, s.name) || s.before
 }
 
 // stage is the control plane on which scenes are measured.
 type stage struct {
-	api   dynamic.Interface
-	noop  *noopServer
-	dreys []scene // with the objects that each drey installs
+	cluster *cluster.Cluster
+	api     dynamic.Interface
+	noop    *noopServer
+	dreys   []scene // with the objects that each drey installs
 }
 
-func (s scene) with(prefix string, pod map[string]any) scene {
-	s.name, s.pod = prefix+s.name, pod
-	return s
-}
-
-// measure measures a scene.
-func (s *stage) measure(ctx context.Context, settings settings, scene scene) (f figures, err error) {
-	err = s.with(ctx, scene, func() error {
-		f, err = measure(ctx, settings.clients, settings.each, func() func() error {
-			return func() error { return s.create(ctx, scene) }
-		})
+// measure measures a load in a scene that is in effect.
+func (s *stage) measure(ctx context.Context, settings settings, scene scene, l *load, into *measured) error {
+	before, err := readLedger(ctx, s.cluster, scene.metrics)
+	if err != nil {
 		return err
+	}
+	f, err := measureCPU(ctx, s.cluster.PID(cluster.APIServer), l.clients, settings.each, func() func() error {
+		return func() error { return s.create(ctx, l.pod, scene.labels && l.flink) }
 	})
-	return f, err
+	if err != nil {
+		return err
+	}
+	after, err := readLedger(ctx, s.cluster, scene.metrics)
+	if err != nil {
+		return err
+	}
+	into.figures, into.ledgers = append(into.figures, f), append(into.ledgers, after.perRequest(before, f.calls))
+	return nil
 }
 
 // with installs a scene's objects, waits until they are in effect, calls do, and deletes
@@ -111,6 +157,10 @@ func (s *stage) with(ctx context.Context, scene scene, do func() error) (err err
 // configuration, which takes effect after a delay.
 func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
 	var last error
+	probe := scene.probe
+	if probe == nil {
+		probe = flinkPod()
+	}
 	for deadline, row := time.Now().Add(20*time.Second), 0; row < 10; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not in effect: %w", last)
@@ -120,7 +170,7 @@ func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
 			return err
 		}
 		row++
-		if last = s.create(ctx, scene); last != nil {
+		if last = s.create(ctx, probe, scene.labels); last != nil {
 			row = 0
 			continue
 		}
@@ -135,17 +185,15 @@ func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
 	return nil
 }
 
-// create creates a pod with dry run, and checks its labels.
-func (s *stage) create(ctx context.Context, scene scene) error {
-	pod := &unstructured.Unstructured{Object: scene.pod}
-	created, err := s.api.Resource(pods).Namespace("bench").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+// create creates a pod with dry run, and checks whether it has drey's labels.
+func (s *stage) create(ctx context.Context, pod map[string]any, want bool) error {
+	created, err := s.api.Resource(pods).Namespace("bench").Create(ctx, &unstructured.Unstructured{Object: pod}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return err
 	}
 	labels := created.GetLabels()
-	labeled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default"
-	if labeled != scene.labels {
-		return fmt.Errorf("got the labels %v, want drey's: %t", labels, scene.labels)
+	if labeled := labels["system"] == "ververica-platform" && labels["vvpNamespace"] == "default"; labeled != want {
+		return fmt.Errorf("got the labels %v, want drey's: %t", labels, want)
 	}
 	return nil
 }

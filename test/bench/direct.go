@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"text/tabwriter"
+	"slices"
 )
 
 // server is a webhook under measurement.
@@ -17,6 +16,7 @@ type server struct {
 	url    string
 	pid    int
 	labels bool // whether its response has a patch
+	http2  bool // whether it is called over HTTP/2
 }
 
 // podReview returns the admission review of a JobManager's pod.
@@ -30,49 +30,57 @@ func podReview() ([]byte, error) {
 	})
 }
 
-// direct calls the servers without an API server, and prints a table. It returns the last
-// server's throughput relative to the first's, at the most connections, and its RSS in MiB.
-func direct(ctx context.Context, s settings, servers []server) (ratio, resident float64, err error) {
+// directRow has the figures of a server at a number of connections.
+type directRow struct {
+	server      server
+	connections int
+	figures
+	relative float64 // throughput relative to the first server with the protocol
+}
+
+// protocol returns the name of the protocol of a server's calls.
+func (s server) protocol() string {
+	if s.http2 {
+		return "HTTP/2"
+	}
+	return "HTTP/1.1"
+}
+
+// direct calls the servers without an API server. Rounds alternate between the servers.
+func direct(ctx context.Context, s settings, servers []server) ([]directRow, error) {
 	review, err := podReview()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	fmt.Printf("\nDirect calls over TLS, a review of %.1f KB, medians of %d alternating rounds of %s:\n\n", float64(len(review))/1000, s.rounds, s.each)
-	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "connections\twebhook\tcalls/s\tp50\tp99\tRSS MiB\trelative to no-op\t")
+	var rows []directRow
 	for _, connections := range []int{1, 8} {
 		found := make([][]figures, len(servers))
 		for range s.rounds {
 			for i, server := range servers {
-				f, err := measure(ctx, connections, s.each, server.caller(review))
+				f, err := measureCPU(ctx, server.pid, connections, s.each, server.caller(review))
 				if err != nil {
-					return 0, 0, fmt.Errorf("%s: %w", server.name, err)
+					return nil, fmt.Errorf("%s: %w", server.name, err)
 				}
 				found[i] = append(found[i], f)
 			}
 		}
-		for i, server := range servers {
-			memory, err := processMemory(server.pid)
-			if err != nil {
-				return 0, 0, err
+		for i, this := range servers {
+			first := slices.IndexFunc(servers, func(other server) bool { return other.http2 == this.http2 })
+			ratios := make([]float64, s.rounds) // per round, since the machine's speed drifts
+			for r := range ratios {
+				ratios[r] = found[i][r].perSecond / found[first][r].perSecond
 			}
-			resident = memory["VmRSS"]
-			pairs := make([]figures, s.rounds) // per round, since the machine's speed drifts
-			for r := range pairs {
-				pairs[r].perSecond = found[i][r].perSecond / found[0][r].perSecond
-			}
-			ratio = middle(pairs).perSecond
-			fmt.Fprintf(table, "%d\t%s\t%s\t%.0f\t%.2f\t\n", connections, server.name, middle(found[i]).columns(), resident, ratio)
+			rows = append(rows, directRow{this, connections, middle(found[i]), median(ratios, func(r float64) float64 { return r })})
 		}
 	}
-	return ratio, resident, table.Flush()
+	return rows, nil
 }
 
 // caller returns workers that call the server, each on its own connection, and check the
 // responses.
 func (s server) caller(review []byte) func() func() error {
 	return func() func() error {
-		client := newClient()
+		client := newClient(s.http2)
 		var answer bytes.Buffer
 		return func() error {
 			request, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(review))
@@ -116,6 +124,17 @@ func flinkPod() map[string]any {
 		"name": "flink-main-container", "image": "flink:2.2", "command": []any{"/docker-entrypoint.sh"},
 		"args": []any{"bash", "-c", "kubernetes-jobmanager.sh kubernetes-application"}, "env": env,
 	}}
+	return pod
+}
+
+// manyContainers returns a pod that is not Flink's, with 200 containers.
+func manyContainers() map[string]any {
+	pod := plainPod()
+	var containers []any
+	for i := range 200 {
+		containers = append(containers, map[string]any{"name": fmt.Sprint("c", i), "image": "nginx:1.29", "args": []any{"-g", "daemon off;"}})
+	}
+	pod["spec"].(map[string]any)["containers"] = containers
 	return pod
 }
 

@@ -100,7 +100,7 @@ func underTargets(ctx context.Context, s settings, c *cluster.Cluster, noop *noo
 	if err != nil {
 		return err
 	}
-	servers := []server{{"no-op", noop.url, noop.pid(), false}, {"drey", url, d.PID(), true}}
+	servers := []server{{name: "no-op", url: noop.url, pid: noop.pid()}, {name: "drey", url: url, pid: d.PID(), labels: true}}
 	found := make([][]figures, len(servers))
 	for range s.rounds {
 		for i, server := range servers {

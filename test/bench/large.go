@@ -81,7 +81,7 @@ var largeScenes = []struct {
 	{"false", func(string) string { return "false" }},
 	{"drey", nil},
 	{"called", func(webhook string) string {
-		called := []string{config.NameLabelPods, config.NameLabelWorkloads, config.NameValidateWorkloads}
+		called := []string{config.NameLabelPods, config.NameLabelTypedPods, config.NameLabelWorkloads, config.NameValidateWorkloads}
 		return strconv.FormatBool(slices.Contains(called, webhook))
 	}},
 }
@@ -127,7 +127,7 @@ func largeObjects(ctx context.Context, c *cluster.Cluster, stage *stage, install
 	}
 	spent := make([][]time.Duration, len(objects)) // by scene
 	for _, s := range largeScenes {
-		scene := scene{pod: plainPod()}
+		scene := scene{probe: plainPod()}
 		switch {
 		case s.conditions != nil:
 			scene.objects = withConditions(installed, s.conditions)
@@ -281,7 +281,7 @@ func largeMain(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	stage := &stage{api: api, noop: noop}
+	stage := &stage{cluster: c, api: api, noop: noop}
 	if err := stage.createNamespace(ctx); err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
-// Command bench compares drey with a no-op webhook and with admission policies of
-// Kubernetes. Measurements alternate in several rounds on one machine; compare the medians
-// by their ratios.
+// Command bench compares drey with webhooks that do nothing and that answer with a constant
+// patch, and with admission policies of Kubernetes. Measurements alternate in several rounds on
+// one machine; compare the medians by their ratios. It writes docs/explanation/performance.md.
 //
 // Subcommands: bench registry compares the registry with etcd and the API server, bench
-// cluster measures drey with its registry in the cluster, bench memory the memory of an idle drey by
-// number of targets, bench registered compares records of registration, and bench large prints the
-// table of large objects.
+// cluster measures drey with its registry in the cluster, bench registered compares records of
+// registration, bench memory measures an idle drey by number of targets, bench deployments by
+// number of Deployments, and bench large prints the table of large objects.
 package main
 
 import (
@@ -31,14 +31,14 @@ import (
 type settings struct {
 	rounds  int
 	each    time.Duration // of a measurement
-	clients int           // concurrent clients that create pods
+	clients int           // concurrent clients that create pods; of a subcommand
 	program string
 	before  string // path of an earlier drey binary to compare with; empty: none
-	others  int    // Deployments that are not Flink's
+	docs    string // directory of the documents; empty: the report is printed only
 }
 
 // subcommands are the benchmarks other than the main one.
-var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain}
+var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain, "deployments": deploymentsMain}
 
 func main() {
 	if len(os.Args) == 3 {
@@ -59,12 +59,11 @@ func main() {
 		}
 	}
 	var s settings
-	flag.IntVar(&s.rounds, "rounds", 5, "number of rounds, of which the medians are printed")
-	flag.DurationVar(&s.each, "each", 2*time.Second, "duration of a measurement")
-	flag.IntVar(&s.clients, "clients", 4, "number of concurrent clients that create pods")
+	flag.IntVar(&s.rounds, "rounds", 5, "number of alternating rounds, of which the medians are printed")
+	flag.DurationVar(&s.each, "each", time.Second, "duration of a measurement")
 	flag.StringVar(&s.program, "drey", filepath.Join("bin", "drey"), "path of the drey binary")
 	flag.StringVar(&s.before, "before", "", "path of an earlier drey binary to compare with")
-	flag.IntVar(&s.others, "others", 10_000, "number of Deployments that are not Flink's in the memory measurement")
+	flag.StringVar(&s.docs, "docs", "docs", "directory of the documents, in which explanation/performance.md and images/performance.svg are written; empty: none")
 	flag.Parse()
 	if err := run(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -73,23 +72,31 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) (err error) {
-	fmt.Println("Starting a control plane, drey and a no-op webhook")
+	fmt.Println("Starting a control plane, drey and a do-nothing webhook")
+	began := time.Now()
 	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	api, err := dynamic.NewForConfig(c.Config())
+	api, err := dynamic.NewForConfig(unthrottled(c))
 	if err != nil {
 		return err
 	}
-	stage := &stage{api: api}
-	var dreys []server
-	for _, p := range []struct{ name, program string }{{"drey before", s.before}, {"drey", s.program}} {
+	noop, err := startNoop(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, noop.stop()) }()
+	stage := &stage{cluster: c, api: api, noop: noop}
+	servers := []server{{name: sceneNoop, url: noop.url, pid: noop.pid()}, {name: sceneNoop, url: noop.url, pid: noop.pid(), http2: true}}
+	r := report{settings: s, review: len(must(podReview()))}
+	for _, p := range []struct{ name, program string }{{sceneDrey + " before", s.before}, {sceneDrey, s.program}} {
 		if p.program == "" {
 			continue
 		}
-		d, err := drey.Start(ctx, drey.Options{Program: p.program, Cluster: c, DataDir: filepath.Join(c.Dir(), p.name)})
+		o := drey.Options{Program: p.program, Cluster: c, DataDir: filepath.Join(c.Dir(), p.name), Args: []string{"--enable-http2"}}
+		d, err := drey.Start(ctx, o)
 		if err != nil {
 			return err
 		}
@@ -105,40 +112,37 @@ func run(ctx context.Context, s settings) (err error) {
 		if err != nil {
 			return err
 		}
-		stage.dreys = append(stage.dreys, scene{name: p.name, objects: installed, labels: true})
-		dreys = append(dreys, server{p.name, url, d.PID(), true})
+		time.Sleep(idle)
+		if err := r.idle.read(d); err != nil {
+			return err
+		}
+		stage.dreys = append(stage.dreys, scene{name: p.name, objects: installed, labels: true, metrics: d.Metrics + "/metrics", before: p.program == s.before})
+		for _, http2 := range []bool{false, true} {
+			servers = append(servers, server{name: p.name, url: url, pid: d.PID(), labels: true, http2: http2})
+		}
 	}
-	pid := dreys[len(dreys)-1].pid
-	noop, err := startNoop(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, noop.stop()) }()
-
-	stage.noop = noop
 	if err := stage.createNamespace(ctx); err != nil {
 		return err
 	}
 	if err := populate(ctx, api, "top-speed", 1, func(string) *unstructured.Unstructured { return flinkDeployment("top-speed") }); err != nil {
 		return err
 	}
-	ratio, resident, err := direct(ctx, s, append([]server{{"no-op webhook", noop.url, noop.pid(), false}}, dreys...))
+	if r.direct, err = direct(ctx, s, servers); err != nil {
+		return err
+	}
+	if r.apiServer, err = throughAPIServer(ctx, s, stage); err != nil {
+		return err
+	}
+	r.took = time.Since(began)
+	return r.write(s.docs)
+}
+
+// idle is the time between the start of drey and the measurement of its memory.
+const idle = 5 * time.Second
+
+func must[T any](value T, err error) T {
 	if err != nil {
-		return err
+		panic(err)
 	}
-	if err := throughAPIServer(ctx, s, stage); err != nil {
-		return err
-	}
-	if err := largeObjects(ctx, c, stage, stage.dreys[len(stage.dreys)-1].objects); err != nil {
-		return err
-	}
-	after, err := processMemory(pid)
-	if err != nil {
-		return err
-	}
-	if err := memoryAmong(ctx, s, c, stage); err != nil {
-		return err
-	}
-	fmt.Printf("\nGoals: throughput at 8 connections relative to no-op %.2f (goal: at least 0.70); RSS %.0f MiB, at the end %.0f MiB (goal: below 40 MiB)\n", ratio, resident, after["VmRSS"])
-	return nil
+	return value
 }

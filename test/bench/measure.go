@@ -14,6 +14,8 @@ import (
 type figures struct {
 	perSecond float64
 	p50, p99  time.Duration
+	calls     int
+	cpu       time.Duration // of a server per call, if it was measured
 }
 
 // measure calls do repeatedly from n concurrent workers. worker prepares each of them.
@@ -67,8 +69,23 @@ func measureAt(ctx context.Context, n, perSecond int, length time.Duration, work
 	slices.Sort(all)
 	return figures{
 		perSecond: float64(len(all)) / passed.Seconds(),
-		p50:       all[len(all)/2], p99: all[len(all)*99/100],
+		p50:       all[len(all)/2], p99: all[len(all)*99/100], calls: len(all),
 	}, nil
+}
+
+// measureCPU is measure, with the CPU time of the process that serves the calls.
+func measureCPU(ctx context.Context, pid, n int, length time.Duration, worker func() (do func() error)) (figures, error) {
+	before, err := cpuTime(pid)
+	if err != nil {
+		return figures{}, err
+	}
+	f, err := measure(ctx, n, length, worker)
+	if err != nil {
+		return figures{}, err
+	}
+	after, err := cpuTime(pid)
+	f.cpu = (after - before) / time.Duration(f.calls)
+	return f, err
 }
 
 var errOver = errors.New("measurement complete")
@@ -79,6 +96,7 @@ func middle(rounds []figures) figures {
 		perSecond: median(rounds, func(f figures) float64 { return f.perSecond }),
 		p50:       median(rounds, func(f figures) time.Duration { return f.p50 }),
 		p99:       median(rounds, func(f figures) time.Duration { return f.p99 }),
+		cpu:       median(rounds, func(f figures) time.Duration { return f.cpu }),
 	}
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -21,17 +23,32 @@ import (
 
 var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// memoryAmong prints the memory of a new drey without Deployments, with many that are not
+// deploymentsMain prints the memory of a new drey without Deployments, with many that are not
 // Flink's, and with Flink's in addition.
-func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *stage) error {
+func deploymentsMain(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench deployments", flag.ExitOnError)
+	program := flags.String("drey", filepath.Join("bin", "drey"), "path of the drey binary")
+	most := flags.Int("others", 10_000, "number of Deployments that are not Flink's")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
 	api, err := dynamic.NewForConfig(unthrottled(c))
 	if err != nil {
+		return err
+	}
+	stage := &stage{cluster: c, api: api}
+	if err := stage.createNamespace(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("\nMemory of drey after its start, by number of Deployments (without pods):\n\n")
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "other\tFlink\tRSS MiB\tanonymous MiB\tstart\t")
-	for _, add := range []struct{ others, flinks int }{{0, 0}, {s.others, 0}, {0, s.others / 10}} {
+	for _, add := range []struct{ others, flinks int }{{0, 0}, {*most, 0}, {0, *most / 10}} {
 		if err := populate(ctx, api, "other", add.others, plainDeployment); err != nil {
 			return err
 		}
@@ -39,7 +56,7 @@ func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *sta
 			return err
 		}
 		began := time.Now()
-		d, err := drey.Start(ctx, drey.Options{Program: s.program, Cluster: c, DataDir: c.Dir() + "/memory"})
+		d, err := drey.Start(ctx, drey.Options{Program: *program, Cluster: c, DataDir: c.Dir() + "/memory"})
 		if err != nil {
 			return err
 		}
@@ -54,7 +71,7 @@ func memoryAmong(ctx context.Context, s settings, c *cluster.Cluster, stage *sta
 		}
 		others, flinks := add.others, add.flinks
 		if flinks > 0 {
-			others = s.others
+			others = *most
 		}
 		fmt.Fprintf(table, "%d\t%d\t%.0f\t%.1f\t%s\t\n", others, flinks, memory["VmRSS"], memory["RssAnon"], up.Round(time.Millisecond))
 	}

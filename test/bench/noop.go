@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +24,7 @@ import (
 var references = map[string]func(address string) error{"noop": serveNoop, "idle": serveIdle}
 
 // serveNoop serves the no-op webhook: it reads the body of a review and allows it, with the
-// same TLS as drey. It exits at the end of standard input, and so with its parent.
+// same TLS as drey. At /patch its answer has a constant patch. It exits at the end of standard input, and so with its parent.
 func serveNoop(address string) error {
 	c, err := certs.NewMemory("127.0.0.1")
 	if err != nil {
@@ -40,21 +41,28 @@ func serveNoop(address string) error {
 	var calls atomic.Int64
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, calls.Load()) })
-	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		body := make([]byte, max(r.ContentLength, 0))
-		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return
+	answer := func(more string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			body := make([]byte, max(r.ContentLength, 0))
+			if _, err := io.ReadFull(r.Body, body); err != nil {
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true%s}}`, uid(body), more)
 		}
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true}}`, uid(body))
-	})
+	}
+	mux.Handle("POST /", answer(""))
+	mux.Handle("POST /patch", answer(`,"patchType":"JSONPatch","patch":"`+base64.StdEncoding.EncodeToString([]byte(constantPatch))+`"`))
 	fmt.Printf("%s\n%s\n", listener.Addr(), strings.ReplaceAll(string(c.CABundle()), "\n", "|"))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	return server.Serve(tls.NewListener(listener, &tls.Config{
-		GetCertificate: c.GetCertificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
-	}))
+	server.TLSConfig = &tls.Config{GetCertificate: c.GetCertificate, MinVersion: tls.VersionTLS13}
+	return server.ServeTLS(listener, "", "")
 }
+
+// constantPatch adds four labels, as many as drey adds to a pod whose job is not known.
+const constantPatch = `[{"op":"add","path":"/metadata/labels/drey.dev~1app","value":"flink-job"},{"op":"add","path":"/metadata/labels/system","value":"ververica-platform"},` +
+	`{"op":"add","path":"/metadata/labels/vvpNamespace","value":"default"},{"op":"add","path":"/metadata/labels/deploymentName","value":"top-speed"}]`
 
 // serveIdle responds to each request with the number of bytes of a target. It exits with its
 // parent.
@@ -146,7 +154,7 @@ func (n *noopServer) calls(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	response, err := newClient().Do(request)
+	response, err := newClient(false).Do(request)
 	if err != nil {
 		return "", err
 	}
@@ -161,9 +169,10 @@ func (n *noopServer) stop() error {
 }
 
 // newClient returns a client with a single connection, for the benchmark's own servers.
-func newClient() *http.Client {
+func newClient(http2 bool) *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1,
+		ForceAttemptHTTP2: http2,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		MaxConnsPerHost:   1, MaxIdleConnsPerHost: 1,
 	}}
 }

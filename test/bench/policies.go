@@ -9,12 +9,12 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// noopConfiguration returns a configuration that sends every pod to the no-op webhook.
-func noopConfiguration(n *noopServer) *unstructured.Unstructured {
+// noopConfiguration returns a configuration that sends every pod to a path of the no-op webhook.
+func noopConfiguration(n *noopServer, path string) *unstructured.Unstructured {
 	return object(group+"/v1", "MutatingWebhookConfiguration", map[string]any{
 		"metadata": map[string]any{"name": "noop"},
 		"webhooks": []any{map[string]any{
-			"name": "noop.drey.dev", "clientConfig": map[string]any{"url": n.url, "caBundle": base64.StdEncoding.EncodeToString(n.caBundle)},
+			"name": "noop.drey.dev", "clientConfig": map[string]any{"url": n.url + path, "caBundle": base64.StdEncoding.EncodeToString(n.caBundle)},
 			"rules": []any{podRule()}, "sideEffects": "None", "admissionReviewVersions": []any{"v1"}, "failurePolicy": "Fail", "timeoutSeconds": int64(3),
 		}},
 	})
