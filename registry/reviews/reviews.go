@@ -5,6 +5,7 @@ package reviews
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/client-go/kubernetes"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/registry"
@@ -42,7 +44,8 @@ const (
 
 // Reviews authenticates and authorizes users and ServiceAccounts of a cluster. It caches results.
 type Reviews struct {
-	api       kubernetes.Interface
+	tokens    authenticationclient.TokenReviewInterface
+	accesses  authorizationclient.SubjectAccessReviewInterface
 	audiences []string
 	callers   *cache.LRUExpireCache // caller or nil, by tokenHash
 	decisions *cache.LRUExpireCache // bool, by decision
@@ -67,11 +70,16 @@ type claim struct {
 func New(config *rest.Config, audiences ...string) (*Reviews, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 200, 400 // REST limits the requests in flight
-	api, err := kubernetes.NewForConfig(config)
+	connections, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Reviews{api, audiences, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}, nil
+	authentication, errAuthentication := authenticationclient.NewForConfigAndClient(config, connections)
+	authorization, errAuthorization := authorizationclient.NewForConfigAndClient(config, connections)
+	if err := errors.Join(errAuthentication, errAuthorization); err != nil {
+		return nil, err
+	}
+	return &Reviews{authentication.TokenReviews(), authorization.SubjectAccessReviews(), audiences, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}, nil
 }
 
 // Known returns the caller with a token from the cache.
@@ -95,7 +103,7 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	review, err := r.api.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
+	review, err := r.tokens.Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: r.audiences},
 	}, metav1.CreateOptions{})
 	if err != nil {
@@ -151,7 +159,7 @@ func (c *caller) review(ctx context.Context, key any, spec authorizationv1.Subje
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	spec.User, spec.UID, spec.Groups, spec.Extra = c.user.Username, c.user.UID, c.user.Groups, extra
-	review, err := c.reviews.api.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
+	review, err := c.reviews.accesses.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
 		return false, unavailable("review the access of "+c.user.Username, err)
 	}

@@ -39,7 +39,7 @@ func newFakes() *fakes {
 		}},
 		allow: func(authorizationv1.SubjectAccessReviewSpec) bool { return true },
 	}
-	f.Reviews = &Reviews{f.client, []string{"drey"}, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}
+	f.Reviews = &Reviews{f.client.AuthenticationV1().TokenReviews(), f.client.AuthorizationV1().SubjectAccessReviews(), []string{"drey"}, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}
 	f.client.AddReactor("create", "tokenreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		review := a.(clienttesting.CreateAction).GetObject().(*authenticationv1.TokenReview)
 		review.Status.User, review.Status.Authenticated = f.users[review.Spec.Token], f.users[review.Spec.Token].Username != ""

@@ -14,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	appsclient "k8s.io/client-go/kubernetes/typed/apps/v1"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/console/page"
@@ -114,14 +116,16 @@ func (h *healthReader) refresh() {
 // cluster reads the replicas and the leader.
 func (h *healthReader) cluster(ctx context.Context) (page.Health, error) {
 	var found page.Health
-	client, err := kubernetes.NewForConfig(h.server.cluster)
-	if err != nil {
+	coordination, errCoordination := coordinationclient.NewForConfig(h.server.cluster)
+	apps, errApps := appsclient.NewForConfig(h.server.cluster)
+	core, errCore := coreclient.NewForConfig(h.server.cluster)
+	if err := errors.Join(errCoordination, errApps, errCore); err != nil {
 		return found, err
 	}
 	namespace := h.server.options.config.Namespace
 	var errs []error
 	if h.server.embedded == nil {
-		lease, err := client.CoordinationV1().Leases(namespace).Get(ctx, leaseControllers, metav1.GetOptions{})
+		lease, err := coordination.Leases(namespace).Get(ctx, leaseControllers, metav1.GetOptions{})
 		switch {
 		case err == nil && lease.Spec.HolderIdentity != nil:
 			found.Leader, _, _ = strings.Cut(*lease.Spec.HolderIdentity, "_")
@@ -132,7 +136,7 @@ func (h *healthReader) cluster(ctx context.Context) (page.Health, error) {
 			errs = append(errs, fmt.Errorf("leader: %w", err))
 		}
 	}
-	deployment, err := client.AppsV1().Deployments(namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
+	deployment, err := apps.Deployments(namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err): // drey runs outside of the cluster
 		return found, errors.Join(errs...)
@@ -141,7 +145,7 @@ func (h *healthReader) cluster(ctx context.Context) (page.Health, error) {
 	case deployment.Spec.Replicas != nil:
 		found.Wanted = int(*deployment.Spec.Replicas)
 	}
-	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(deployment.Spec.Selector)})
+	pods, err := core.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(deployment.Spec.Selector)})
 	if err != nil {
 		return found, errors.Join(append(errs, fmt.Errorf("replicas: %w", err))...)
 	}

@@ -23,7 +23,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/certs"
@@ -45,7 +44,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 	f := doctor.Facts{Now: time.Now(), Version: version, Options: o, Live: map[string]*unstructured.Unstructured{}, ReadErrors: map[string]error{}, CheckErrors: map[string]error{}, Leases: map[string]doctor.Lease{}}
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 50, 100
-	client, err := kubernetes.NewForConfig(config)
+	client, err := newClients(config)
 	if err != nil {
 		return f, err
 	}
@@ -53,7 +52,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 	if err != nil {
 		return f, err
 	}
-	server, err := client.AppsV1().Deployments(namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
+	server, err := client.apps.Deployments(namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		examineOutside(ctx, config, client, &f)
 		return f, nil
@@ -65,7 +64,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 	f.Manager = managerOf(server)
 	container := serverContainer(server)
 	f.Image = container.Image
-	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(server.Spec.Selector)})
+	pods, err := client.core.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(server.Spec.Selector)})
 	if err != nil {
 		pods = &corev1.PodList{}
 	}
@@ -132,7 +131,7 @@ func managerOf(d *appsv1.Deployment) string {
 
 // examineOutside collects the facts of a cluster without drey's Deployment: what is left of an
 // installation, and a drey outside of the cluster.
-func examineOutside(ctx context.Context, config *rest.Config, client kubernetes.Interface, f *doctor.Facts) {
+func examineOutside(ctx context.Context, config *rest.Config, client *clients, f *doctor.Facts) {
 	objects, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return // client has the same configuration
@@ -181,8 +180,8 @@ func dialWebhooks(ctx context.Context, address string, caBundle []byte) error {
 
 // readConfig returns the text of the configuration file, empty if there is none, and the
 // options that it sets if it is valid.
-func readConfig(ctx context.Context, client kubernetes.Interface, o bundle.Options) (bundle.Options, string, error) {
-	config, err := client.CoreV1().ConfigMaps(o.Namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
+func readConfig(ctx context.Context, client *clients, o bundle.Options) (bundle.Options, string, error) {
+	config, err := client.core.ConfigMaps(o.Namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return o, "", nil
 	}
@@ -215,9 +214,9 @@ func withArgs(o bundle.Options, args []string) bundle.Options {
 	return o
 }
 
-func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) {
+func examineServer(ctx context.Context, client *clients, f *doctor.Facts) {
 	namespace := f.Options.Namespace
-	endpoints, err := client.DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + bundle.Name})
+	endpoints, err := client.discovery.EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + bundle.Name})
 	if err != nil {
 		f.CheckErrors["server"] = err
 		endpoints = &discoveryv1.EndpointSliceList{}
@@ -229,7 +228,7 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 			}
 		}
 	}
-	if own, err := client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kubernetes"}); err == nil {
+	if own, err := client.discovery.EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kubernetes"}); err == nil {
 		for _, s := range own.Items {
 			for _, p := range s.Ports {
 				if p.Port != nil && !slices.Contains(f.APIServerPorts, *p.Port) {
@@ -238,7 +237,7 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 			}
 		}
 	}
-	leases, err := client.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
+	leases, err := client.coordination.Leases(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		f.CheckErrors["leader"] = err
 		leases = &coordinationv1.LeaseList{}
@@ -252,7 +251,7 @@ func examineServer(ctx context.Context, client kubernetes.Interface, f *doctor.F
 	if f.Options.Certs == bundle.CertManager {
 		f.Secret = certs.ServingName
 	}
-	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, f.Secret, metav1.GetOptions{})
+	secret, err := client.core.Secrets(namespace).Get(ctx, f.Secret, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return
@@ -287,8 +286,8 @@ func parseCertificates(text []byte) (all []*x509.Certificate) {
 	}
 }
 
-func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.Facts) {
-	namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+func examineOthers(ctx context.Context, client *clients, f *doctor.Facts) {
+	namespaces, err := client.core.Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		f.CheckErrors["deadlock"], f.CheckErrors["modes"], f.CheckErrors["targets"] = err, err, err
 		return
@@ -305,7 +304,7 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 			MatchesPods: slices.ContainsFunc(rules, matchesPodCreation), MatchesOwnNamespace: selector == nil || err == nil && s.Matches(ownLabels),
 		})
 	}
-	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	mutating, err := client.admission.MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		f.CheckErrors["deadlock"] = err
 		return
@@ -317,7 +316,7 @@ func examineOthers(ctx context.Context, client kubernetes.Interface, f *doctor.F
 			}
 		}
 	}
-	validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	validating, err := client.admission.ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		f.CheckErrors["deadlock"] = err
 		return

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
@@ -148,7 +148,7 @@ func (o *migrateOptions) printMissingNamespaces(ctx context.Context, out io.Writ
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (o *migrateOptions) printMissingNamespaces(ctx context.Context, out io.Writ
 			continue
 		}
 		name := s.Object.Metadata.Name
-		_, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		_, err := client.Namespaces().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			fmt.Fprintf(out, "Platform namespace %q needs a Kubernetes namespace of its name: kubectl create namespace %s, or use --create-namespaces.\n", name, name)
 		} else if err != nil {
