@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
 	"drey.dev/drey/listwatch"
@@ -62,7 +63,7 @@ func (s *Store) listWatch(r *codec.Resource) cache.ListerWatcher {
 			}
 			return listRecords(r, list)
 		},
-		WatchFuncWithContext: source.WatchWithContext,
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return s.watch(ctx, r, o) },
 	}, s.objects)
 }
 
