@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: docs help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: docs help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory bench-scale fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -205,6 +205,10 @@ bench-cluster: binaries build ## Benchmark drey with 10 and with 10,000 targets 
 bench-memory: binaries build ## Measure the memory of an idle drey with 10, 10,000 and 100,000 targets, in etcd and in the file
 	@go build -o bin/bench ./test/bench
 	@bin/bench memory
+
+bench-scale: binaries build ## Simulate a large cluster, and write docs/explanation/scale.md
+	@go build -o bin/bench ./test/bench
+	@bin/bench scale -write docs/explanation/scale.md
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)

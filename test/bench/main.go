@@ -5,7 +5,8 @@
 // Subcommands: bench registry compares the registry with etcd and the API server, bench
 // cluster measures drey with its registry in the cluster, bench registered compares records of
 // registration, bench memory measures an idle drey by number of targets, bench deployments by
-// number of Deployments, and bench large prints the table of large objects.
+// number of Deployments, bench scale the costs in a large cluster, and bench large prints the
+// table of large objects.
 package main
 
 import (
@@ -38,7 +39,7 @@ type settings struct {
 }
 
 // subcommands are the benchmarks other than the main one.
-var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain, "deployments": deploymentsMain}
+var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain, "deployments": deploymentsMain, "scale": scaleMain}
 
 func main() {
 	if len(os.Args) == 3 {

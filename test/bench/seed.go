@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -42,7 +43,7 @@ func newSeeder(ctx context.Context, c *cluster.Cluster, program string) (s *seed
 	defer func() { err = joinStop(err, d) }()
 	for _, name := range []string{"drey-system", "seed"} {
 		n := object("v1", "Namespace", map[string]any{"metadata": map[string]any{"name": name, "labels": map[string]any{"drey.dev/platform": "true"}}})
-		if _, err := s.api.Resource(namespaces).Create(ctx, n, metav1.CreateOptions{}); err != nil {
+		if _, err := s.api.Resource(namespaces).Create(ctx, n, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return nil, err
 		}
 	}
@@ -64,6 +65,10 @@ func newSeeder(ctx context.Context, c *cluster.Cluster, program string) (s *seed
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = (&stage{api: s.api}).takeDown(ctx) // with this certificate, the next drey would wait until another has propagated
 	return s, err
 }
 
@@ -145,4 +150,57 @@ func set(o *unstructured.Unstructured, value any, path ...string) {
 	if err := unstructured.SetNestedField(o.Object, value, path...); err != nil {
 		panic(err) // the original has the objects of the path
 	}
+}
+
+// podsPerApplication is the number of pods of a Flink application: a JobManager and its TaskManagers.
+const podsPerApplication = 5
+
+// completePod creates a Flink pod with what the API server and drey set, and runs it.
+func (s *seeder) completePod(ctx context.Context) (*unstructured.Unstructured, error) {
+	o := &unstructured.Unstructured{Object: flinkPod()}
+	created, err := s.api.Resource(pods).Namespace(namespaceName(0)).Create(ctx, o, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if created, err = s.runPod(ctx, created); err != nil {
+		return nil, err
+	}
+	return created, s.deletePod(ctx, created)
+}
+
+// runPod does what a kubelet does with a pod that starts.
+func (s *seeder) runPod(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	patch := []byte(`{"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-03-01T12:00:00Z"}]}}`)
+	return s.api.Resource(pods).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+}
+
+func (s *seeder) deletePod(ctx context.Context, o *unstructured.Unstructured) error {
+	return s.api.Resource(pods).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
+}
+
+// createPods writes the pods with numbers from first to before end, copies of a complete one, spread
+// over the first count namespaces. Without drey's labels they are as if created while drey was down.
+func (s *seeder) createPods(ctx context.Context, pod *unstructured.Unstructured, first, end, count int, labeled bool) error {
+	return s.c.Seed(ctx, pods, func(yield func(*unstructured.Unstructured) bool) {
+		for i := first; i < end; i++ {
+			application := i / podsPerApplication
+			namespace := namespaceName(application % count)
+			o := copyOf(pod, namespace, fmt.Sprintf("flink-%d", i))
+			labels := map[string]string{"app": fmt.Sprintf("app-%d", application), "component": "jobmanager", "type": "flink-native-kubernetes"}
+			if labeled {
+				for key, value := range pod.GetLabels() {
+					if _, ok := labels[key]; !ok {
+						labels[key] = value
+					}
+				}
+				labels["vvpNamespace"], labels["deploymentName"] = namespace, labels["app"]
+				labels["deploymentId"] = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, application)).String()
+			}
+			o.SetLabels(labels)
+			o.SetOwnerReferences(nil)
+			if !yield(o) {
+				return
+			}
+		}
+	})
 }

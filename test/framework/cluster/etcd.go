@@ -36,21 +36,22 @@ func (c *Cluster) Seed(ctx context.Context, resource schema.GroupVersionResource
 		return err
 	}
 	defer client.CloseIdleConnections()
-	const atOnce = 100 // etcd allows 128 operations in a transaction
+	const atOnce, maxSize = 100, 1 << 20 // etcd allows 128 operations and 1.5 MiB in a transaction
 	var puts []any
+	size := 0
 	for o := range objects {
 		o.SetResourceVersion("") // of the revision in etcd
 		value, err := o.MarshalJSON()
 		if err != nil {
 			return err
 		}
-		puts = append(puts, map[string]any{"request_put": map[string][]byte{"key": etcdKey(resource, o), "value": value}})
-		if len(puts) == atOnce {
+		if len(puts) == atOnce || size+len(value) > maxSize {
 			if err := c.transact(ctx, client, puts); err != nil {
 				return err
 			}
-			puts = nil
+			puts, size = nil, 0
 		}
+		puts, size = append(puts, map[string]any{"request_put": map[string][]byte{"key": etcdKey(resource, o), "value": value}}), size+len(value)
 	}
 	return c.transact(ctx, client, puts)
 }

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// bucket is a bucket of a histogram of Prometheus.
+type bucket struct {
+	le    float64 // seconds
+	count float64 // cumulative
+}
+
+// admissionBuckets returns the histogram of the API server of the calls of drey's webhook for pods.
+func (w *scaleWorld) admissionBuckets(ctx context.Context) ([]bucket, error) {
+	client, err := w.client()
+	if err != nil {
+		return nil, err
+	}
+	text, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sums := map[float64]float64{}
+	for name, value := range samples(text) {
+		if !strings.HasPrefix(name, "apiserver_admission_webhook_admission_duration_seconds_bucket{") || !strings.Contains(name, `name="pods.`) && !strings.Contains(name, `name="label-pods.`) {
+			continue
+		}
+		_, le, _ := strings.Cut(name, `le="`)
+		le, _, _ = strings.Cut(le, `"`)
+		limit, err := strconv.ParseFloat(le, 64)
+		if err != nil {
+			return nil, err
+		}
+		sums[limit] += value
+	}
+	var all []bucket
+	for le, count := range sums {
+		all = append(all, bucket{le, count})
+	}
+	slices.SortFunc(all, func(a, b bucket) int { return cmp.Compare(a.le, b.le) })
+	return all, nil
+}
+
+// minus returns the histogram of what happened after before.
+func minus(after, before []bucket) []bucket {
+	was := map[float64]float64{}
+	for _, b := range before {
+		was[b.le] = b.count
+	}
+	all := slices.Clone(after)
+	for i := range all {
+		all[i].count -= was[all[i].le]
+	}
+	return all
+}
+
+// quantile returns the upper limit of the bucket that a quantile is in.
+func quantile(all []bucket, q float64) string {
+	if len(all) == 0 || all[len(all)-1].count == 0 {
+		return "-"
+	}
+	for _, b := range all {
+		if b.count >= q*all[len(all)-1].count {
+			if math.IsInf(b.le, 1) {
+				return "more"
+			}
+			return fmt.Sprintf("%g ms", b.le*1000)
+		}
+	}
+	return "-"
+}
+
+// fit returns the constant and the coefficients of targets and pods that fit a figure best: least
+// squares by the normal equations.
+func fit(sizes []sizeFigures, of func(sizeFigures) float64) (constant, target, pod float64) {
+	var a [3][4]float64
+	for _, s := range sizes {
+		x := [3]float64{1, float64(s.targets) / 1e3, float64(s.pods) / 1e3}
+		for i := range x {
+			for j := range x {
+				a[i][j] += x[i] * x[j]
+			}
+			a[i][3] += x[i] * of(s)
+		}
+	}
+	for i := range a {
+		if a[i][i] == 0 {
+			continue // no size has any
+		}
+		for j := range a {
+			if j == i {
+				continue
+			}
+			factor := a[j][i] / a[i][i]
+			for k := range a[j] {
+				a[j][k] -= factor * a[i][k]
+			}
+		}
+	}
+	solve := func(i int) float64 {
+		if a[i][i] == 0 {
+			return 0
+		}
+		return a[i][3] / a[i][i]
+	}
+	return solve(0), solve(1) / 1e3, solve(2) / 1e3
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// print writes the tables.
+func (r scaleReport) print(to io.Writer) {
+	s := r.settings
+	fmt.Fprintf(to, "%d namespaces, up to %d targets and %d pods of 10 KB, %d replicas. Measured in %s.\n", s.namespaces, s.targets, s.pods, s.replicas, r.took.Round(time.Second))
+	fmt.Fprint(to, "\n## One replica by size\n\nTargets and pods are written to etcd past the API server; the replica starts anew at each size.\n\n"+
+		"| targets | pods | start | CPU of the start | API server's CPU for it | received | live heap | anonymous memory | API server's memory |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, f := range r.sizes {
+		fmt.Fprintf(to, "| %d | %d | %s | %s | %s | %s MiB | %.1f MiB | %.1f MiB | %.0f MiB |\n", f.targets, f.pods, seconds(f.start), seconds(f.cpu), seconds(f.apiServerCPU), mib(f.received), f.heap, f.anonymous, f.apiServer)
+	}
+	fmt.Fprint(to, "\n## Churn\n\nEach pod is created with admission, becomes ready by a patch of its status, and is deleted.\n\n"+
+		"| replicas | pods/s | create p50 | p99 | webhook p99, in the API server | API server's CPU per pod | etcd's | a replica's | received by a replica per pod |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, f := range r.churns {
+		n := time.Duration(max(f.pods, 1))
+		fmt.Fprintf(to, "| %d | %.0f | %s | %s | %s | %s | %s | %s | %.1f KiB |\n", f.replicas, f.create.perSecond, short(f.create.p50), short(f.create.p99), quantile(f.admission, 0.99),
+			short(f.apiServer/n), short(f.etcd/n), short(f.cpu/n/time.Duration(f.replicas)), float64(f.received)/float64(n)/float64(f.replicas)/1024)
+	}
+	fmt.Fprintf(to, "\n## All replicas\n\nAfter the churn, at %d targets and %d pods; the first leads.\n\n| replica | start | CPU of the start | live heap | anonymous memory | RSS |\n|---|---|---|---|---|---|\n", s.targets, s.pods)
+	for i, f := range r.replicas {
+		fmt.Fprintf(to, "| %d | %s | %s | %.1f MiB | %.1f MiB | %.0f MiB |\n", i+1, seconds(f.start), seconds(f.cpu), f.heap, f.anonymous, f.rss)
+	}
+	fmt.Fprintf(to, "\nWithout changes in the cluster, %d replicas use %s of CPU and receive %s KiB in %s; the API server uses %s.\n", s.replicas, short(r.idle.replicas), fmt.Sprint(r.idle.received>>10), seconds(r.idle.each), short(r.idle.apiServer))
+	fmt.Fprintf(to, "\n%d pods without labels: all have them after %s.\n", s.unlabeled, seconds(r.repaired))
+	if r.failover.killed > 0 {
+		fmt.Fprintf(to, "\nAnother replica leads %s after the leader stops, and %s after it was killed.\n", seconds(r.failover.stopped), seconds(r.failover.killed))
+	}
+	r.printFit(to)
+}
+
+// printFit writes the costs as lines, and what they are for a million.
+func (r scaleReport) printFit(to io.Writer) {
+	fmt.Fprint(to, "\n## The cost of one more\n\nLeast squares over the sizes above: constant + targets × a + pods × b.\n\n"+
+		"| of a replica | constant | a target | a pod | 1,000,000 targets and 100,000 pods |\n|---|---|---|---|---|\n")
+	for _, row := range []struct {
+		name, unit, small string
+		scale             float64 // small units in a unit
+		of                func(sizeFigures) float64
+	}{
+		{"live heap", "MiB", "B", 1 << 20, func(f sizeFigures) float64 { return f.heap }},
+		{"anonymous memory", "MiB", "B", 1 << 20, func(f sizeFigures) float64 { return f.anonymous }},
+		{"received at the start", "MiB", "B", 1 << 20, func(f sizeFigures) float64 { return float64(f.received) / (1 << 20) }},
+		{"CPU of the start", "s", "µs", 1e6, func(f sizeFigures) float64 { return f.cpu.Seconds() }},
+		{"API server's CPU for it", "s", "µs", 1e6, func(f sizeFigures) float64 { return f.apiServerCPU.Seconds() }},
+		{"API server's memory", "MiB", "B", 1 << 20, func(f sizeFigures) float64 { return f.apiServer }},
+	} {
+		constant, target, pod := fit(r.sizes, row.of)
+		fmt.Fprintf(to, "| %s | %.1f %s | %.0f %s | %.0f %s | %.0f %s |\n", row.name, constant, row.unit, target*row.scale, row.small, pod*row.scale, row.small, constant+1e6*target+1e5*pod, row.unit)
+	}
+	if len(r.churns) < 2 || r.churns[1].replicas == r.churns[0].replicas {
+		return
+	}
+	one, all := r.churns[0], r.churns[1]
+	more := time.Duration(all.replicas - one.replicas)
+	perPod := func(f churnFigures) time.Duration { return f.apiServer / time.Duration(max(f.pods, 1)) }
+	fmt.Fprintf(to, "\nOne more replica costs the API server %s of CPU per pod of the churn, and %.1f KiB of watch events.\n", short((perPod(all)-perPod(one))/more),
+		(float64(all.received)/float64(max(all.pods, 1))-float64(one.received)/float64(max(one.pods, 1)))/float64(more)/1024)
+}
+
+// write writes the page.
+func (r scaleReport) write(path string) error {
+	var b strings.Builder
+	b.WriteString(scaleIntroduction)
+	r.print(&b)
+	return os.WriteFile(path, []byte(b.String()), 0o644) //nolint:gosec // a page of the documentation
+}
+
+const scaleIntroduction = `# Scale
+
+How drey's costs grow with the cluster, by a simulation on a real control plane: etcd, kube-apiserver and replicas of drey behind a
+load balancer, all on one machine with two cores. There is no kubelet. The figures are of one run of
+
+` + "```" + `
+make bench-scale
+` + "```" + `
+
+which writes this page. Times depend on the machine; bytes, and ratios of CPU, do not.
+
+`
