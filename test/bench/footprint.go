@@ -70,7 +70,7 @@ func footprintMain(ctx context.Context, args []string) (err error) {
 		}
 		for _, program := range programs {
 			for _, store := range []string{"kubernetes", "embedded"} {
-				o := drey.Options{Program: program, Cluster: c, DataDir: dir, Args: []string{"--store", store}}
+				o := drey.Options{Program: program, Cluster: c, DataDir: dir, Args: []string{"--store", store}, Timeout: largeStart}
 				f, err := measureFootprint(ctx, o, *settle)
 				if err != nil {
 					return fmt.Errorf("%d targets, store %s: %w", n, store, err)
@@ -82,6 +82,9 @@ func footprintMain(ctx context.Context, args []string) (err error) {
 	fmt.Printf("\nMemory of an idle drey with its webhooks, in MiB:\n\n")
 	return table.Flush()
 }
+
+// largeStart bounds the start of a drey with 100,000 targets on a busy machine.
+const largeStart = 5 * time.Minute
 
 // footprint is the memory of a process.
 type footprint struct {

@@ -167,7 +167,7 @@ func (w *scaleWorld) startReplica(ctx context.Context) (*replica, error) {
 	w.next++
 	began := time.Now()
 	r.Drey, err = drey.Start(ctx, drey.Options{
-		Program: w.program, Cluster: w.c, DataDir: filepath.Join(w.c.Dir(), fmt.Sprintf("replica-%d", w.next)),
+		Program: w.program, Cluster: w.c, DataDir: filepath.Join(w.c.Dir(), fmt.Sprintf("replica-%d", w.next)), Timeout: largeStart,
 		Args: []string{"--kubeconfig", path, "--store", "kubernetes", "--install-webhooks=false", "--certs", "self-signed"},
 	})
 	if err != nil {

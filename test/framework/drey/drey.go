@@ -3,6 +3,7 @@ package drey
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,9 +28,10 @@ type Options struct {
 	Program string           // path of the binary; default: built from this module into DataDir
 	Cluster *cluster.Cluster // installs webhooks; may be nil
 	DataDir string
-	Pod     bool      // probe and metrics addresses as in a pod: all interfaces, metrics with TLS
-	Args    []string  // appended to the arguments from the fields above
-	Log     io.Writer // receives a copy of the log; may be nil
+	Pod     bool          // probe and metrics addresses as in a pod: all interfaces, metrics with TLS
+	Args    []string      // appended to the arguments from the fields above
+	Log     io.Writer     // receives a copy of the log; may be nil
+	Timeout time.Duration // until it is ready; 0: 30 s
 }
 
 const (
@@ -105,7 +107,7 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 		}
 		d.release = release
 	}
-	if err := d.awaitReady(ctx); err != nil {
+	if err := d.awaitReady(ctx, o.Timeout); err != nil {
 		return nil, errors.Join(fmt.Errorf("start drey: %w\n%s", err, d.Log()), d.Kill())
 	}
 	return d, nil
@@ -124,8 +126,8 @@ func (d *Drey) LogOnFailure(t testing.TB) {
 
 // awaitReady waits for the log line after the installation of the webhooks, and then for
 // /readyz.
-func (d *Drey) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+func (d *Drey) awaitReady(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(timeout, startTimeout))
 	defer cancel()
 	for !strings.Contains(d.Log(), "drey is up") {
 		select {
