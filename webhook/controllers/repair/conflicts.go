@@ -46,10 +46,10 @@ type object struct {
 func (r *Repairer) findConflicts(ctx context.Context) error {
 	var failed failures
 	for o := range r.conflictsOf("Pod") { // repair removes deleted pods from the metric
-		r.queues.Load().pods.Add(o.ObjectName)
+		r.queues.Load().checks.Add(o.ObjectName)
 	}
 	failed.add(r.eachCandidate(ctx, podSource, func(o cache.ObjectName) error {
-		r.queues.Load().pods.AddAfter(o, settleDelay)
+		r.queues.Load().checks.AddAfter(o, settleDelay)
 		return nil
 	}))
 	for _, s := range sources {

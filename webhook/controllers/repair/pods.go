@@ -105,7 +105,12 @@ func (r *Repairer) enqueueUnchecked(pod *metav1.PartialObjectMetadata) {
 // enqueue queues a pod that may need repair or a report.
 func (r *Repairer) enqueue(pod *metav1.PartialObjectMetadata) {
 	if pod.DeletionTimestamp == nil && !r.excluded(pod.Namespace) && (r.o.HasTarget(pod.Namespace) || looksLikeFlink(pod.Labels)) {
-		r.queues.Load().pods.AddAfter(cache.MetaObjectToName(pod), settleDelay)
+		q := r.queues.Load()
+		if pod.Labels[verdict.LabelSystem] == verdict.System {
+			q.checks.AddAfter(cache.MetaObjectToName(pod), settleDelay)
+			return
+		}
+		q.pods.AddAfter(cache.MetaObjectToName(pod), settleDelay)
 	}
 }
 

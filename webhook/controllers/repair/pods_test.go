@@ -85,6 +85,7 @@ func TestScanPeriodically(t *testing.T) {
 		q := newQueues()
 		defer q.namespaces.ShutDown()
 		defer q.pods.ShutDown()
+		defer q.checks.ShutDown()
 		r.scanPeriodically(ctx, q)
 		if time.Since(began) != 24*time.Hour {
 			t.Errorf("ended after %s", time.Since(began))

@@ -80,7 +80,8 @@ func New(o Options) *Repairer {
 
 // queues hold the work of one run.
 type queues struct {
-	pods       workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	pods       workqueue.TypedRateLimitingInterface[cache.ObjectName] // that lack drey's labels
+	checks     workqueue.TypedRateLimitingInterface[cache.ObjectName] // that drey has labeled, of which a label may be missing or wrong
 	namespaces workqueue.TypedRateLimitingInterface[scan]
 }
 
@@ -94,6 +95,7 @@ type scan struct {
 func newQueues() *queues {
 	return &queues{
 		pods:       newQueue[cache.ObjectName]("drey-repair"),
+		checks:     newQueue[cache.ObjectName]("drey-repair-checks"),
 		namespaces: newQueue[scan]("drey-repair-scans"),
 	}
 }
@@ -125,6 +127,9 @@ const (
 	// podWorkers is the number of pods that are repaired concurrently.
 	podWorkers = 4
 
+	// yieldInterval is the interval in which a worker of checks sees whether there are pods to label.
+	yieldInterval = 100 * time.Millisecond
+
 	// labelTimeout bounds the repair of one object.
 	labelTimeout = 10 * time.Second
 )
@@ -143,6 +148,7 @@ func (r *Repairer) Run(ctx context.Context) {
 		wait.Wait()
 		r.queues.Store(nil)
 		drain(q.pods)
+		drain(q.checks)
 		drain(q.namespaces)
 	}()
 	for _, selector := range selectors {
@@ -155,28 +161,40 @@ func (r *Repairer) Run(ctx context.Context) {
 	})
 	for range podWorkers {
 		wait.Go(func() {
-			for r.processNextPod(ctx, q) {
+			for r.processNextPod(ctx, q.pods, func() bool { return false }) {
 			}
 		})
 	}
+	wait.Go(func() {
+		for r.processNextPod(ctx, q.checks, func() bool { return q.pods.Len() > 0 }) {
+		}
+	})
 	<-ctx.Done()
 	q.pods.ShutDown()
+	q.checks.ShutDown()
 	q.namespaces.ShutDown()
 }
 
-// processNextPod repairs one pod of the queue.
-func (r *Repairer) processNextPod(ctx context.Context, q *queues) bool {
-	pod, shutdown := q.pods.Get()
+// processNextPod repairs one pod of a queue, once it need not yield to another.
+func (r *Repairer) processNextPod(ctx context.Context, q workqueue.TypedRateLimitingInterface[cache.ObjectName], yields func() bool) bool {
+	pod, shutdown := q.Get()
 	if shutdown {
 		return false
 	}
-	defer q.pods.Done(pod)
+	defer q.Done(pod)
+	for yields() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(yieldInterval):
+		}
+	}
 	if err := r.limit.Wait(ctx); err != nil {
 		return false
 	}
-	switch err := r.repair(ctx, pod, q.pods.NumRequeues(pod) < conflictRetries); {
+	switch err := r.repair(ctx, pod, q.NumRequeues(pod) < conflictRetries); {
 	case err == nil:
-		q.pods.Forget(pod)
+		q.Forget(pod)
 	case ctx.Err() != nil:
 		return false
 	default:
@@ -184,7 +202,7 @@ func (r *Repairer) processNextPod(ctx context.Context, q *queues) bool {
 			r.metrics.failed.Inc()
 			r.o.Log.Warn("pod not repaired: it is retried", "namespace", pod.Namespace, "name", pod.Name, "error", err)
 		}
-		q.pods.AddRateLimited(pod)
+		q.AddRateLimited(pod)
 	}
 	return true
 }

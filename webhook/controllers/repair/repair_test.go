@@ -530,3 +530,25 @@ func TestSources(t *testing.T) {
 		t.Errorf("order of %v", order)
 	}
 }
+
+// TestRepairPriority: pods without labels do not wait for the checks of many pods that drey has
+// labeled, each of which takes a share of the rate limit.
+func TestRepairPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, Options{PerSecond: 10})
+		for i := range 500 { // applications whose job id is not known
+			f.create(t, pods, pod("orders", fmt.Sprint("labeled-", i), map[string]string{
+				verdict.LabelSystem: verdict.System, verdict.LabelPlatformNamespace: "team-a", verdict.LabelDeploymentID: fmt.Sprint("id-", i), "app": "clicks", "component": "jobmanager", "type": "flink-native-kubernetes",
+			}))
+		}
+		stop := f.start(t)
+		defer stop()
+		time.Sleep(5 * time.Second)
+		f.create(t, pods, pod("orders", "unlabeled", flinkLabels()))
+		time.Sleep(settleDelay + 3*time.Second) // the checks alone take 50 s
+		synctest.Wait()
+		if !f.isLabeled(t, pods, "orders", "unlabeled") {
+			t.Error("the pod waits for the checks")
+		}
+	})
+}
