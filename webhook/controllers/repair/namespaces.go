@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -54,8 +55,12 @@ func (r *Repairer) EnqueueCluster(namespace string) {
 func (r *Repairer) scanPeriodically(ctx context.Context, q *queues) {
 	next := min(secondScanDelay, r.o.Interval)
 	for {
-		for _, namespace := range r.o.Namespaces() {
-			q.namespaces.Add(scan{namespace: namespace})
+		if namespaces := r.o.Namespaces(); len(namespaces) >= together {
+			q.namespaces.Add(scan{all: true})
+		} else {
+			for _, namespace := range namespaces {
+				q.namespaces.Add(scan{namespace: namespace})
+			}
 		}
 		q.namespaces.Add(scan{conflicts: true})
 		select {
@@ -91,12 +96,36 @@ func (r *Repairer) processNextNamespace(ctx context.Context, q *queues) bool {
 	return true
 }
 
-// scan labels the objects of a namespace that lack labels, and queues its pods.
+// rescan queues a scan of a namespace, which is joined with those of others.
+func (r *Repairer) rescan(namespace string) {
+	r.mu.Lock()
+	r.due[namespace] = true
+	r.mu.Unlock()
+	r.queues.Load().namespaces.AddAfter(scan{due: true}, rescanDelay)
+}
+
+// takeDue returns the namespaces to scan again, and empties the set.
+func (r *Repairer) takeDue() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := slices.Collect(maps.Keys(r.due))
+	clear(r.due)
+	return due
+}
+
+// scan labels the objects of namespaces that lack labels, and queues pods.
 func (r *Repairer) scan(ctx context.Context, s scan, wait bool) error {
-	if s.conflicts {
+	namespaces := []string{s.namespace}
+	switch {
+	case s.conflicts:
 		return r.findConflicts(ctx)
+	case s.all:
+		namespaces = r.o.Namespaces()
+	case s.due:
+		namespaces = r.takeDue()
 	}
-	if r.excluded(s.namespace) || !r.o.HasTarget(s.namespace) {
+	namespaces = slices.DeleteFunc(namespaces, func(namespace string) bool { return r.excluded(namespace) || !r.o.HasTarget(namespace) })
+	if len(namespaces) == 0 {
 		return nil
 	}
 	var failed failures
@@ -107,7 +136,14 @@ func (r *Repairer) scan(ctx context.Context, s scan, wait bool) error {
 			}
 		}
 	}
-	failed.add(r.o.Inspector.Unlabeled(ctx, s.namespace, wait, func(f Finding) error { return r.label(ctx, f) }))
+	failed.add(r.o.Inspector.Unlabeled(ctx, namespaces, wait, func(f Finding) error { return r.label(ctx, f) }))
+	if failed.err() != nil && s.due {
+		r.mu.Lock()
+		for _, namespace := range namespaces { // for the retry
+			r.due[namespace] = true
+		}
+		r.mu.Unlock()
+	}
 	return failed.err()
 }
 

@@ -56,6 +56,7 @@ type Repairer struct {
 	mu        sync.Mutex
 	unlabeled map[cache.ObjectName]bool // pods that lack labels
 	conflicts map[object]bool           // objects with the id or the platform namespace of another
+	due       map[string]bool           // namespaces to scan again
 }
 
 // New returns a Repairer that is not running.
@@ -72,7 +73,7 @@ func New(o Options) *Repairer {
 	r := &Repairer{
 		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
 		checked: utilcache.NewLRUExpireCache(checkedSize), unlabeled: make(map[cache.ObjectName]bool),
-		conflicts: make(map[object]bool),
+		conflicts: make(map[object]bool), due: make(map[string]bool),
 	}
 	r.metrics.observe(r)
 	return r
@@ -85,10 +86,12 @@ type queues struct {
 	namespaces workqueue.TypedRateLimitingInterface[scan]
 }
 
-// scan is the work on one namespace, or the search for conflicts in all.
+// scan is the work on one namespace or on several, or the search for conflicts in all.
 type scan struct {
 	namespace string
 	pods      bool // include pods that were checked recently
+	all       bool // all namespaces with targets
+	due       bool // those of Repairer.due
 	conflicts bool
 }
 
@@ -142,6 +145,7 @@ func (r *Repairer) Run(ctx context.Context) {
 	r.mu.Lock()
 	clear(r.unlabeled)
 	clear(r.conflicts)
+	clear(r.due)
 	r.mu.Unlock()
 	var wait sync.WaitGroup
 	defer func() {
@@ -248,7 +252,7 @@ func (r *Repairer) repair(ctx context.Context, pod cache.ObjectName, retryOwners
 		r.setUnlabeled(pod, false)
 		r.metrics.repaired.Inc()
 		if slices.ContainsFunc(missing, func(l verdict.Label) bool { return l.Key == verdict.LabelSystem }) {
-			r.queues.Load().namespaces.AddAfter(scan{namespace: pod.Namespace}, rescanDelay) // admission missed the pod, and perhaps more
+			r.rescan(pod.Namespace) // admission missed the pod, and perhaps more
 		}
 		e.Labeled, e.Verdict = missing, f.Verdict
 		r.o.Observe(e)

@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Findi
 		if s.metadataOnly { // only labels matter
 			selectors = unlabeled
 		}
-		err := i.scan(ctx, s, namespace, selectors, func(f Finding) error { visit(f); return nil })
+		err := i.scan(ctx, s, namespace, selectors, nil, func(f Finding) error { visit(f); return nil })
 		if err != nil && i.Skip != nil && (s.custom || s.metadataOnly) && i.Skip(s.resource, err) {
 			continue
 		}
@@ -84,29 +85,73 @@ func (i *Inspector) Scan(ctx context.Context, namespace string, visit func(Findi
 	return nil
 }
 
-// Unlabeled calls visit for the Flink objects in a namespace that lack labels, except pods:
+// together is the number of namespaces from which lists of the whole cluster take fewer requests than
+// lists of each namespace: about 20 a namespace.
+const together = 10
+
+// Unlabeled calls visit for the Flink objects in namespaces that lack labels, except pods:
 // workloads, custom resources, Services and ConfigMaps. It continues after a failure of one
 // kind or object. With wait, an object that [Finding.AwaitsOwner] is a failure, to be
 // retried.
-func (i *Inspector) Unlabeled(ctx context.Context, namespace string, wait bool, visit func(Finding) error) error {
+//
+// It lists many namespaces together: of Services and ConfigMaps the metadata in the whole cluster,
+// and of the other kinds only in namespaces in which such a list shows unlabeled objects.
+func (i *Inspector) Unlabeled(ctx context.Context, namespaces []string, wait bool, visit func(Finding) error) error {
 	var failed failures
+	wanted := make(map[string]bool, len(namespaces))
+	for _, namespace := range namespaces {
+		wanted[namespace] = true
+	}
 	for _, s := range sources {
 		if !s.labeled {
 			continue
 		}
-		err := i.scan(ctx, s, namespace, unlabeled, func(f Finding) error {
+		check := func(f Finding) error {
 			switch {
 			case len(f.Missing()) == 0:
 			case f.awaitsOwner && wait:
-				failed.add(fmt.Errorf("label %s %s/%s: %w", s.kind, namespace, f.Verdict.Object().Name, errAwaitsOwner))
+				failed.add(fmt.Errorf("label %s %s/%s: %w", s.kind, f.Verdict.Object().Namespace, f.Verdict.Object().Name, errAwaitsOwner))
 			default:
 				failed.add(visit(f))
 			}
 			return ctx.Err()
-		})
-		failed.add(err)
+		}
+		if len(namespaces) >= together && s.metadataOnly {
+			failed.add(i.scan(ctx, s, metav1.NamespaceAll, unlabeled, wanted, check))
+			continue
+		}
+		within := namespaces
+		if len(namespaces) >= together {
+			var err error
+			if within, err = i.unlabeledIn(ctx, s, wanted); err != nil {
+				failed.add(err)
+				continue
+			}
+		}
+		for _, namespace := range within {
+			failed.add(i.scan(ctx, s, namespace, unlabeled, nil, check))
+		}
 	}
 	return failed.err()
+}
+
+// unlabeledIn returns which of the wanted namespaces have objects of a kind that lack labels. It reads
+// only metadata.
+func (i *Inspector) unlabeledIn(ctx context.Context, s source, wanted map[string]bool) ([]string, error) {
+	found := map[string]bool{}
+	s.metadataOnly = true
+	for _, selector := range unlabeled {
+		err := i.each(ctx, s, metav1.NamespaceAll, selector, func(o metav1.Object) error {
+			if wanted[o.GetNamespace()] {
+				found[o.GetNamespace()] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // failures holds the first of many errors, which are mostly alike, and their number.
@@ -132,39 +177,50 @@ func (f *failures) err() error {
 	return f.first
 }
 
-// scan lists the objects of one kind by pages, and inspects each.
-func (i *Inspector) scan(ctx context.Context, s source, namespace string, selectors []string, visit func(Finding) error) error {
+// scan lists the objects of one kind by pages, and inspects each. wanted are the namespaces to
+// inspect; nil: all.
+func (i *Inspector) scan(ctx context.Context, s source, namespace string, selectors []string, wanted map[string]bool, visit func(Finding) error) error {
 	for _, selector := range selectors {
-		options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
-		for {
-			objects, next, err := i.list(ctx, s, namespace, options)
-			if apierrors.IsNotFound(err) {
+		err := i.each(ctx, s, namespace, selector, func(o metav1.Object) error {
+			if slices.Contains(i.Exclude, o.GetNamespace()) || wanted != nil && !wanted[o.GetNamespace()] {
 				return nil
 			}
+			f, err := i.inspect(ctx, s, o)
 			if err != nil {
-				return fmt.Errorf("list %s: %w", s.resource.Resource, err)
+				return fmt.Errorf("%s %s/%s: %w", s.kind, o.GetNamespace(), o.GetName(), err)
 			}
-			for _, o := range objects {
-				if slices.Contains(i.Exclude, o.GetNamespace()) {
-					continue
-				}
-				f, err := i.inspect(ctx, s, o)
-				if err != nil {
-					return fmt.Errorf("%s %s/%s: %w", s.kind, o.GetNamespace(), o.GetName(), err)
-				}
-				if f.Verdict.Allowed && !f.Verdict.Workload().Recognized() {
-					continue
-				}
-				if err := visit(f); err != nil {
-					return err
-				}
+			if f.Verdict.Allowed && !f.Verdict.Workload().Recognized() {
+				return nil
 			}
-			if options.Continue = next; next == "" {
-				break
-			}
+			return visit(f)
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// each lists the objects of one kind by pages. There are none of a kind that the cluster does not serve.
+func (i *Inspector) each(ctx context.Context, s source, namespace, selector string, visit func(metav1.Object) error) error {
+	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
+	for {
+		objects, next, err := i.list(ctx, s, namespace, options)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list %s: %w", s.resource.Resource, err)
+		}
+		for _, o := range objects {
+			if err := visit(o); err != nil {
+				return err
+			}
+		}
+		if options.Continue = next; next == "" {
+			return nil
+		}
+	}
 }
 
 // list reads one page, of Services and ConfigMaps only the metadata.

@@ -2,6 +2,7 @@ package repair
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -71,6 +72,48 @@ func TestScanForbiddenKinds(t *testing.T) {
 				}
 			} else if err != nil || !slices.Equal(skipped, []string{resource}) {
 				t.Errorf("got %v, skipped %v: want %s", err, skipped, resource)
+			}
+		})
+	}
+}
+
+// TestUnlabeledTogether: many namespaces are scanned with as many requests as few, and only unlabeled
+// objects in the wanted ones are visited.
+func TestUnlabeledTogether(t *testing.T) {
+	f := newFakes(t, Options{})
+	deployments, services := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	for _, o := range []struct {
+		resource              schema.GroupVersionResource
+		kind, namespace, name string
+	}{
+		{deployments, "Deployment", "orders", "unlabeled"}, {deployments, "Deployment", "sandbox", "not-wanted"},
+		{services, "Service", "orders", "unlabeled-service"}, {services, "Service", "kube-system", "excluded"},
+	} {
+		u := pod(o.namespace, o.name, native())
+		u.SetKind(o.kind)
+		u.SetAPIVersion(o.resource.GroupVersion().String())
+		if o.kind == "Deployment" {
+			u.Object["spec"] = map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "my-job", "component": "jobmanager", "type": "flink-native-kubernetes"}}, "spec": u.Object["spec"]}}
+		}
+		f.create(t, o.resource, u)
+	}
+	for name, count := range map[string]int{"few": 0, "many": 1000} {
+		t.Run(name, func(t *testing.T) {
+			wanted := []string{"orders", "kube-system"}
+			for i := range count {
+				wanted = append(wanted, fmt.Sprint("empty-", i))
+			}
+			f.objects.ClearActions()
+			f.metadata.ClearActions()
+			var found []string
+			if err := f.o.Inspector.Unlabeled(t.Context(), wanted, false, func(x Finding) error { found = append(found, x.Verdict.Object().Name); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if slices.Sort(found); !slices.Equal(found, []string{"unlabeled", "unlabeled-service"}) {
+				t.Errorf("got %v", found)
+			}
+			if requests := len(f.objects.Actions()) + len(f.metadata.Actions()); requests > 80 {
+				t.Errorf("%d requests for %d namespaces", requests, len(wanted))
 			}
 		})
 	}
