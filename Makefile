@@ -63,13 +63,12 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache; the first build 
 
 # Packages and tests that make test leaves to make test-full. TestSlowTests checks the names.
 SLOW_PACKAGES := ./test/clients ./hack/image/... ./test/framework/cluster/... ./test/framework/kubelet ./test/soak/...
-SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons)$$
+SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons|TestLargeUpdates)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
-	@$(MAKE) --no-print-directory -j2 test-main test-api
-	@$(MAKE) --no-print-directory test-cel
+	@$(MAKE) --no-print-directory -j3 test-main test-api test-cel
 
-# The tests in test/cel measure time, so they run alone.
+# The tests in test/cel that measure time are in SLOW_TESTS: make test-full runs them alone.
 test-cel:
 	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 

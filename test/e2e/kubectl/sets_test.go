@@ -1,7 +1,6 @@
 package kubectl
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -53,10 +52,12 @@ func (w *world) newSet(t *testing.T) (namespace, manifests string) {
 	t.Helper()
 	home := w.Namespace(t)
 	namespace = home + "-set"
-	t.Cleanup(func() {
-		_ = w.KubectlCommand(context.Background(), "delete", "namespace", namespace, "--wait=false").Run()
-	}) // a test may not have created it
-	return namespace, strings.NewReplacer("NS", namespace, "HOME", home).Replace(setManifests)
+	return namespace, manifestsOfSet(namespace, home)
+}
+
+// manifestsOfSet returns the manifests of a set with a namespace and a platform namespace.
+func manifestsOfSet(namespace, home string) string {
+	return strings.NewReplacer("NS", namespace, "HOME", home).Replace(setManifests)
 }
 
 // TestSetApply applies sets in the order of their manifests: the workloads after the target
@@ -102,9 +103,7 @@ func TestSetWithoutPause(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 {
-		namespace, manifests := w.newSet(t)
-		w.MustKubectl(t, "", "create", "namespace", namespace)
-		w.MustKubectl(t, "", "wait", "--for=create", "serviceaccount/default", "-n", namespace)
+		manifests := manifestsOfSet(w.Namespace(t), w.Namespace(t))
 		parts := strings.Split(manifests, "---")
 		for _, text := range []string{parts[1], parts[4], parts[2], parts[3]} { // the pod directly after the target
 			var o unstructured.Unstructured
