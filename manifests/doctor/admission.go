@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/webhook/config"
 )
@@ -82,48 +84,93 @@ func (d *diagnosis) outside() {
 	d.ok("objects", "its webhooks and policies are registered")
 }
 
-// network checks that the NetworkPolicy allows egress to the API server.
+// network checks that the NetworkPolicy allows the API server's calls of the webhooks, and drey's of the API server.
 func (d *diagnosis) network() {
 	const check = "network"
 	live := d.Live[Key("NetworkPolicy", d.Options.Namespace, bundle.Name)]
-	if live == nil || len(d.APIServerPorts) == 0 {
+	if live == nil {
 		return
 	}
-	allowed, restricted := egressPorts(live.Object)
+	level := Warn // the network plugin may not enforce policies
+	if d.Ready == 0 {
+		level = Fail
+	}
+	if port := d.webhookPort(); !allows(live.Object, "ingress", webhookPortName, port) {
+		d.add(check, level, fmt.Sprintf("networkpolicy/%s does not allow ingress to port %d, on which the API server calls the webhooks", bundle.Name, port), d.reinstall())
+	}
 	for _, port := range d.APIServerPorts {
-		if !restricted || slices.Contains(allowed, int64(port)) {
+		if allows(live.Object, "egress", "", int64(port)) {
 			continue
-		}
-		level := Warn // the network plugin may not enforce policies
-		if d.Ready == 0 {
-			level = Fail
 		}
 		d.add(check, level, fmt.Sprintf("networkpolicy/%s does not allow egress to port %d of the API server", bundle.Name, port),
 			fmt.Sprintf("kubectl patch networkpolicy %s -n %s --type=json -p '[{\"op\":\"add\",\"path\":\"/spec/egress/0/ports/-\",\"value\":{\"protocol\":\"TCP\",\"port\":%d}}]'; in the chart: networkPolicy.apiServerPorts", bundle.Name, d.Options.Namespace, port))
 	}
-	d.ok(check, fmt.Sprintf("networkpolicy/%s allows egress to the API server", bundle.Name))
+	if len(d.APIServerPorts) > 0 {
+		d.ok(check, fmt.Sprintf("networkpolicy/%s allows egress to the API server", bundle.Name))
+	}
 }
 
-// egressPorts returns the ports of the egress rules. restricted is false if a rule allows all.
-func egressPorts(policy map[string]any) (ports []int64, restricted bool) {
-	spec, _ := policy["spec"].(map[string]any)
-	types, _ := spec["policyTypes"].([]any)
-	if !slices.Contains(types, any("Egress")) {
-		return nil, false
+// webhookPortName is the name of the container's port for webhooks.
+const webhookPortName = "webhooks"
+
+// webhookPort returns the port on which drey's pods serve webhooks.
+func (d *diagnosis) webhookPort() int64 {
+	const defaultPort = 9443
+	live := d.Live[Key("Deployment", d.Options.Namespace, bundle.Name)]
+	if live == nil {
+		return defaultPort
 	}
-	rules, _ := spec["egress"].([]any)
-	for _, r := range rules {
-		rule, _ := r.(map[string]any)
-		list, _ := rule["ports"].([]any)
-		if len(list) == 0 {
-			return nil, false
-		}
-		for _, p := range list {
+	containers, _, _ := unstructured.NestedSlice(live.Object, "spec", "template", "spec", "containers")
+	for _, c := range containers {
+		container, _ := c.(map[string]any)
+		ports, _ := container["ports"].([]any)
+		for _, p := range ports {
 			port, _ := p.(map[string]any)
-			if number, ok := port["port"].(int64); ok {
-				ports = append(ports, number)
+			if number, ok := port["containerPort"].(int64); ok && port["name"] == webhookPortName {
+				return number
 			}
 		}
 	}
-	return ports, true
+	return defaultPort
+}
+
+// allows reports whether a NetworkPolicy allows TCP in a direction, egress or ingress, by the number or the name of
+// a port. Whom its rules select is not considered.
+func allows(policy map[string]any, direction, name string, number int64) bool {
+	spec, _ := policy["spec"].(map[string]any)
+	types, _ := spec["policyTypes"].([]any)
+	if !slices.ContainsFunc(types, func(t any) bool { return strings.EqualFold(fmt.Sprint(t), direction) }) {
+		return true
+	}
+	rules, _ := spec[direction].([]any)
+	for _, r := range rules {
+		rule, _ := r.(map[string]any)
+		ports, _ := rule["ports"].([]any)
+		if len(ports) == 0 {
+			return true
+		}
+		for _, p := range ports {
+			port, _ := p.(map[string]any)
+			if protocol := port["protocol"]; protocol != nil && protocol != "TCP" {
+				continue
+			}
+			switch first := port["port"].(type) {
+			case nil:
+				return true
+			case string:
+				if first == name {
+					return true
+				}
+			case int64:
+				last, ok := port["endPort"].(int64)
+				if !ok {
+					last = first
+				}
+				if first <= number && number <= last {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

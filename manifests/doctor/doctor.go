@@ -45,6 +45,7 @@ type Facts struct {
 	Live        map[string]*unstructured.Unstructured // by Key; absent: does not exist
 	ReadErrors  map[string]error                      // by Key, of objects that could not be read
 	CheckErrors map[string]error                      // by check whose input could not be read
+	Obsolete    []string                              // policies with drey's label that are not in Expected, as KIND/NAME
 
 	Ready, Desired int64 // replicas
 	Obstacles      []readiness.Obstacle

@@ -131,7 +131,9 @@ func TestDiagnoseChartValues(t *testing.T) {
 	spec := func(kind string) map[string]any {
 		return f.Live[doctor.Key(kind, "drey-system", "drey")].Object["spec"].(map[string]any)
 	}
-	spec("NetworkPolicy")["egress"] = []any{}
+	f.APIServerPorts = []int32{443, 8443}
+	spec("NetworkPolicy")["egress"] = []any{map[string]any{"ports": []any{map[string]any{"port": int64(1), "endPort": int64(65535)}}}}
+	spec("NetworkPolicy")["ingress"] = []any{map[string]any{"ports": []any{map[string]any{"port": "webhooks", "protocol": "TCP"}}}}
 	spec("PodDisruptionBudget")["maxUnavailable"] = "50%"
 	for _, found := range doctor.Diagnose(f) {
 		if found.Level != doctor.OK {
@@ -195,6 +197,19 @@ func TestDiagnoseFaults(t *testing.T) {
 				}
 			}
 		}, doctor.OK, "", "", ""},
+		"no ingress": {func(f *doctor.Facts) {
+			delete(f.Live["NetworkPolicy/drey-system/drey"].Object["spec"].(map[string]any), "ingress")
+		}, doctor.Warn, "network", "does not allow ingress to port 9443", "drey install"},
+		"timeout too short": {func(f *doctor.Facts) { first(f)["timeoutSeconds"] = int64(1) }, doctor.Fail, "objects", "webhooks[0].timeoutSeconds", "drey install"},
+		"policy of another version": {func(f *doctor.Facts) { f.Obsolete = []string{"validatingadmissionpolicy/drey-mark"} }, doctor.Warn, "objects",
+			"validatingadmissionpolicy/drey-mark of another version", "kubectl delete validatingadmissionpolicy/drey-mark"},
+		"webhook by URL": {func(f *doctor.Facts) {
+			first(f)["clientConfig"] = map[string]any{"url": "https://10.0.0.1:9443/label/pods/x", "caBundle": first(f)["clientConfig"].(map[string]any)["caBundle"]}
+		}, doctor.Fail, "objects", "call https://10.0.0.1:9443 instead of the Service drey", "drey uninstall -n drey-system --admission-only, which opens all namespaces to Flink"},
+		"definition deleted": {func(f *doctor.Facts) {
+			delete(f.Live, "CustomResourceDefinition//deploymenttargets.drey.dev")
+			f.TargetsError = errors.New("not served")
+		}, doctor.Fail, "objects", "customresourcedefinition/deploymenttargets.drey.dev does not exist", "drey install"},
 		"API server's port not allowed": {func(f *doctor.Facts) { f.APIServerPorts = []int32{443, 8443} }, doctor.Warn, "network", "does not allow egress to port 8443", `"port":8443`},
 		"managed by Helm": {func(f *doctor.Facts) {
 			f.Manager = `the Helm release "drey" in namespace "drey-system"`

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -70,6 +71,9 @@ func (d *diagnosis) objects() {
 		case live == nil && slices.Contains(exact, want.GetKind()) && !d.registered(): // the check admission says so
 		case live == nil:
 			missing[level] = append(missing[level], want.String())
+		case len(urls(live)) > 0:
+			d.add(check, level, fmt.Sprintf("webhooks of %s call %s instead of the Service %s", want, some(urls(live)), bundle.Name),
+				fmt.Sprintf("stop the drey there, and remove its webhooks: drey uninstall -n %s --admission-only, which opens all namespaces to Flink until drey installs them again: %s", d.Options.Namespace, d.reinstall()))
 		case !slices.Contains(customized, want.GetKind()):
 			changed, added := differences(want.Unstructured, live)
 			if len(changed) > 0 {
@@ -96,6 +100,9 @@ func (d *diagnosis) objects() {
 			d.add(check, level, fmt.Sprintf("%d objects differ from what this version installs: %s", n, some(differing[level])), d.reinstall())
 		}
 	}
+	for _, o := range d.Obsolete {
+		d.add(check, Warn, fmt.Sprintf("%s of another version of drey still applies", o), "kubectl delete "+o)
+	}
 	switch n := len(unread); {
 	case n == 1:
 		d.add(check, Warn, fmt.Sprintf("cannot read %s: %v", unread[0], unreadErr), runWithRights)
@@ -106,6 +113,19 @@ func (d *diagnosis) objects() {
 		d.ok(check, "all others exist, as this version installs them")
 	}
 	d.ok(check, fmt.Sprintf("all %d exist, as this version installs them", len(d.Expected)))
+}
+
+// urls returns the URLs that the webhooks of a configuration call, without their paths.
+func urls(configuration *unstructured.Unstructured) (all []string) {
+	webhooks, _ := configuration.Object["webhooks"].([]any)
+	for _, w := range webhooks {
+		webhook, _ := w.(map[string]any)
+		text, _, _ := unstructured.NestedString(webhook, "clientConfig", "url")
+		if u, err := url.Parse(text); err == nil && u.Host != "" && !slices.Contains(all, u.Scheme+"://"+u.Host) {
+			all = append(all, u.Scheme+"://"+u.Host)
+		}
+	}
+	return all
 }
 
 // some lists the first of many.
@@ -166,7 +186,7 @@ func patch(all []difference) string {
 
 // differences returns the fields of live that differ from want, and those that want does not
 // have. Such additional fields are allowed except in the kinds of exact. The caBundle has a
-// check of its own, and the timeouts of webhooks are a value of the chart.
+// check of its own, and the timeouts of webhooks may be longer.
 func differences(want, live *unstructured.Unstructured) (changed, added []difference) {
 	c := comparison{exact: slices.Contains(exact, want.GetKind())}
 	if c.exact {
@@ -221,9 +241,10 @@ func (c *comparison) compare(want, live any, path ...string) {
 	case map[string]any:
 		l, _ := live.(map[string]any)
 		for _, key := range slices.Sorted(maps.Keys(w)) {
-			if key != "caBundle" && key != "timeoutSeconds" {
-				c.compare(w[key], l[key], append(slices.Clip(path), key)...)
+			if key == "caBundle" || key == "timeoutSeconds" && atLeast(l[key], w[key]) {
+				continue
 			}
+			c.compare(w[key], l[key], append(slices.Clip(path), key)...)
 		}
 		for _, key := range slices.Sorted(maps.Keys(l)) {
 			if _, wanted := w[key]; !wanted && c.exact && narrows(l[key]) {
@@ -248,6 +269,13 @@ func (c *comparison) compare(want, live any, path ...string) {
 	if fmt.Sprint(want) != fmt.Sprint(live) && (live != nil || want != "" && want != false && want != nil) {
 		c.changed = append(c.changed, difference{path, want})
 	}
+}
+
+// atLeast compares integers.
+func atLeast(live, want any) bool {
+	l, isInteger := live.(int64)
+	w, ok := want.(int64)
+	return isInteger && ok && l >= w
 }
 
 // narrows reports whether an additional field is more than a default of the API server:

@@ -101,6 +101,7 @@ func TestDoctorFaults(t *testing.T) {
 	}
 	readyAgain := pods(asReady)
 	const denied = "FAIL admission: no replica serves the webhooks; denied now: new Flink workloads in every namespace"
+	reinstall := func(t *testing.T) { w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s") }
 	for _, f := range []fault{
 		{"policy binding deleted", kubectl("delete", "validatingadmissionpolicybinding", "drey-gate"), []string{"FAIL objects: validatingadmissionpolicybinding/drey-gate does not exist"}, "objects", nil, nil},
 		{"webhook changed", patch("mutatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`), []string{"FAIL objects: mutatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].failurePolicy"}, "objects", nil, nil},
@@ -122,6 +123,23 @@ func TestDoctorFaults(t *testing.T) {
 			}
 		}, []string{"WARN targets: DeploymentTarget t in platform namespace default points at namespace nowhere"}, "targets", nil, nil},
 		{"NetworkPolicy without the API server's port", patch("networkpolicy/drey", `[{"op":"remove","path":"/spec/egress/0/ports/2"}]`), []string{"WARN network: networkpolicy/drey does not allow egress to port 8443"}, "network", nil, nil},
+		{"NetworkPolicy without ingress", patch("networkpolicy/drey", `[{"op":"remove","path":"/spec/ingress"}]`), []string{"WARN network: networkpolicy/drey does not allow ingress to port 9443"}, "network", nil, nil},
+		{"NetworkPolicy with a range of ports", patch("networkpolicy/drey", `[{"op":"replace","path":"/spec/egress","value":[{"ports":[{"port":1,"endPort":65535,"protocol":"TCP"}]}]}]`), nil, "", reinstall, nil},
+		{"CRD deleted", kubectl("delete", "crd", "sessionclusters.drey.dev"), []string{"FAIL objects: customresourcedefinition/sessionclusters.drey.dev does not exist"}, "objects", nil, nil},
+		{"webhook by URL", patch("validatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":"https://10.0.0.1:9443/validate/workloads"}}]`),
+			[]string{"FAIL objects: webhooks of validatingwebhookconfiguration/drey call https://10.0.0.1:9443 instead of the Service drey"}, "", func(t *testing.T) {
+				w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--admission-only")
+				reinstall(t)
+			}, func(t *testing.T, fix string) {
+				if !strings.Contains(fix, "drey uninstall -n drey-system --admission-only, which opens all namespaces to Flink") {
+					t.Errorf("got the fix %q, want the commands with their consequence", fix)
+				}
+			}},
+		{"policy of another version", func(t *testing.T) {
+			w.apply(t, `{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: drey-mark, labels: {app.kubernetes.io/name: drey}}, spec: {matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [namespaces]}]}, validations: [{expression: "true"}]}}`)
+		}, []string{"WARN objects: validatingadmissionpolicy/drey-mark of another version"}, "objects", nil, nil},
+		{"binding of another account", patch("clusterrolebinding/drey-registry", `[{"op":"replace","path":"/subjects/0/name","value":"dray"}]`), []string{"FAIL objects: clusterrolebinding/drey-registry differs from what this version installs, at subjects[0].name"}, "objects", nil, nil},
+		{"timeout of a webhook", patch("validatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/timeoutSeconds","value":1}]`), []string{"FAIL objects: validatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].timeoutSeconds"}, "objects", nil, nil},
 		{"image not found", pods(waiting("ImagePullBackOff", "Back-off pulling image")), []string{"FAIL server: none of 2 replicas is ready: pods drey-", denied}, "", readyAgain, nil},
 		{"crash", pods(waiting("CrashLoopBackOff", "back-off 10s")), []string{"FAIL server: none of 2 replicas is ready: pods drey-", denied}, "", readyAgain, nil},
 		{"nodes with a taint", pods(func(int) corev1.PodStatus {

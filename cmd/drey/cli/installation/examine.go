@@ -90,6 +90,7 @@ func examine(ctx context.Context, config *rest.Config, namespace, version string
 		return f, fmt.Errorf("read the options from the configuration and the Deployment's arguments: %w", err)
 	}
 	examineObjects(ctx, objects, &f, f.Expected)
+	examineObsolete(ctx, client, &f)
 	f.Options.AggregateTo = slices.DeleteFunc(f.Options.AggregateTo, func(role string) bool {
 		live := f.Live[doctor.Key("ClusterRole", "", bundle.Name+"-"+role)]
 		return live != nil && live.GetLabels()[bundle.AggregationLabel(role)] != "true"
@@ -110,6 +111,19 @@ func examineObjects(ctx context.Context, client dynamic.Interface, f *doctor.Fac
 			f.Live[key] = live
 		case !apierrors.IsNotFound(err):
 			f.ReadErrors[key] = err
+		}
+	}
+}
+
+// examineObsolete lists the policies that another version of drey has left.
+func examineObsolete(ctx context.Context, client *clients, f *doctor.Facts) {
+	policies, err := client.admission.ValidatingAdmissionPolicies().List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + bundle.Name})
+	if err != nil {
+		return // the check objects reports what cannot be read
+	}
+	for _, p := range policies.Items {
+		if !slices.ContainsFunc(f.Expected, func(o bundle.Object) bool { return o.GetKind() == "ValidatingAdmissionPolicy" && o.GetName() == p.Name }) {
+			f.Obsolete = append(f.Obsolete, "validatingadmissionpolicy/"+p.Name)
 		}
 	}
 }
