@@ -81,7 +81,7 @@ test-api:
 
 test-full: binaries ## Run the slow tests that make test leaves out; takes minutes
 	go test -timeout 20m $(SLOW_PACKAGES)
-	go test -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubestore
+	go test -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 	go test -C test/cel -count=1 -run '$(SLOW_TESTS)' .
 	go test -C test/prometheus -count=1 .
 

@@ -24,11 +24,15 @@ type PodMetrics struct {
 
 	mu    sync.RWMutex
 	usage map[string]map[string]inventory.Resources // by namespace and pod
+	since time.Time                                 // of usage
+	now   func() time.Time
 }
 
 const (
 	useInterval = time.Minute // metrics-server scrapes every 15 s
 	useTimeout  = 30 * time.Second
+	// maxUseAge is how long a reading is shown while others fail: a restart of metrics-server passes.
+	maxUseAge = 5 * time.Minute
 )
 
 // NewPodMetrics returns a PodMetrics that is not running. changed is called with "" after each
@@ -38,7 +42,7 @@ func NewPodMetrics(config *rest.Config, log *slog.Logger, changed func(namespace
 	config.APIPath, config.NegotiatedSerializer = "/apis", scheme.Codecs.WithoutConversion()
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
 	client, err := rest.UnversionedRESTClientFor(config)
-	return &PodMetrics{client: client, log: log, changed: changed}, err
+	return &PodMetrics{client: client, log: log, changed: changed, now: time.Now}, err
 }
 
 // Of implements Use.
@@ -48,16 +52,24 @@ func (m *PodMetrics) Of(namespace string) map[string]inventory.Resources {
 	return m.usage[namespace]
 }
 
-// Read reads once. Where metrics.k8s.io is not served, no use is known.
+// Read reads once. Where metrics.k8s.io is not served, no use is known. After other failures that
+// of the last reading stays known for maxUseAge.
 func (m *PodMetrics) Read(ctx context.Context) {
 	usage, err := m.read(ctx)
+	absent := apierrors.IsNotFound(err) || apierrors.IsForbidden(err)
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsServiceUnavailable(err), apierrors.IsForbidden(err):
+	case absent, apierrors.IsServiceUnavailable(err):
 		m.log.Debug("use of pods not read: metrics.k8s.io is not available", "error", err)
 	case err != nil && ctx.Err() == nil:
 		m.log.Warn("use of pods not read", "error", err)
 	}
 	m.mu.Lock()
+	if err == nil {
+		m.since = m.now()
+	} else if !absent && m.now().Sub(m.since) < maxUseAge {
+		m.mu.Unlock()
+		return
+	}
 	changed := len(usage) > 0 || len(m.usage) > 0
 	m.usage = usage
 	m.mu.Unlock()

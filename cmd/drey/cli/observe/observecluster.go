@@ -57,6 +57,9 @@ func (c *clusterObserver) usage(ctx context.Context, by inventory.GroupBy, f inv
 	return c.inventory.Usage(by, f)
 }
 
+// useTimeout bounds the reading of what pods use: the requests are shown without it.
+const useTimeout = 5 * time.Second
+
 // watchWorkloads fills the inventory until ctx ends, and waits until it has synced.
 func (c *clusterObserver) watchWorkloads(ctx context.Context) error {
 	config, err := c.kubectl.Config()
@@ -100,9 +103,13 @@ func (c *clusterObserver) watchWorkloads(ctx context.Context) error {
 		}
 		go finder.Run(ctx)
 	}
-	use.Read(syncing)
+	reading, stop := context.WithTimeout(syncing, useTimeout)
+	defer stop()
+	used := make(chan struct{})
+	go func() { use.Read(reading); close(used) }()
 	c.inventory = o.Inventory
 	err = wait.PollUntilContextCancel(syncing, 20*time.Millisecond, true, func(context.Context) (bool, error) { return o.Owners.Synced(), nil })
+	<-used
 	if err == nil {
 		err = feeder.Load(syncing)
 	}
