@@ -44,13 +44,21 @@ func (c *Console) call(r *http.Request, u *user, method, path string, header htt
 		if err := json.Unmarshal(w.body.Bytes(), &failure); err != nil {
 			return nil, fmt.Errorf("%s %s: status %d: %w", method, path, w.status, err)
 		}
-		return nil, &problem{status: w.status, reason: failure.Reason, message: failure.Message}
+		return nil, &problem{status: w.status, reason: failure.Reason, message: pageWords.Replace(failure.Message)}
 	}
 	if result == nil {
 		return w.header, nil
 	}
 	return w.header, json.Unmarshal(w.body.Bytes(), result)
 }
+
+// pageWords replaces remedies in terms of HTTP by those of the console.
+var pageWords = strings.NewReplacer(
+	", or PUT to replace it", "",
+	"list yours with GET /namespaces/v1/namespaces, or create it with POST", "choose one of yours, or create it with drey namespaces create",
+	"GET the object, then try again", "read the page again, then repeat the action",
+	"GET it, apply the change to that, and try again", "read the page again, then repeat the action",
+)
 
 // recorder is a response in memory.
 type recorder struct {

@@ -122,6 +122,10 @@ func TestPages(t *testing.T) {
 	} {
 		c.get(path).want(t, http.StatusOK, texts...)
 	}
+	if a := c.get("/console/deployments/payments/fraud-scoring"); strings.Contains(a.body, "payments-staging") {
+		t.Error("a Deployment shows a workload of the same name with another id")
+	}
+	c.get("/console/targets/none/none").want(t, http.StatusNotFound, `platform namespace "none" does not exist: choose one of yours, or create it with drey namespaces create`)
 	c.get("/console/targets/payments/none").want(t, http.StatusNotFound, "Not found", `DeploymentTarget "none" in platform namespace "payments" does not exist`)
 	c.get("/console/workloads/web/Deployment/none").want(t, http.StatusNotFound, "Deployment none in namespace web is not a Flink workload that runs")
 	c.get("/console/nothing").want(t, http.StatusNotFound, "the page does not exist: follow a link")

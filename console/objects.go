@@ -116,7 +116,9 @@ func (c *Console) object(kind registry.Kind) handler {
 			return response{}, err
 		}
 		for _, w := range found.Items {
-			m.Workloads = append(m.Workloads, page.Workload{Workload: w})
+			if w.ID == e.id { // another of the same name is not it
+				m.Workloads = append(m.Workloads, page.Workload{Workload: w})
+			}
 		}
 		return show("object", m)
 	}
