@@ -62,8 +62,7 @@ func (d Denial) truncated() Denial {
 	return d
 }
 
-// truncate returns valid UTF-8 of at most limit bytes, which ends in "..." if it is cut.
-// Truncate cuts a text to a number of bytes, between characters.
+// Truncate returns valid UTF-8 of at most limit bytes, which ends in "..." if it is cut.
 func Truncate(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= limit {

@@ -133,8 +133,5 @@ var apiVersions = map[string]string{
 // eventMessage truncates a message to the limit of the API server.
 func eventMessage(text string) string {
 	const limit = 1024
-	if len(text) <= limit {
-		return text
-	}
-	return denials.Truncate(text, limit-3) + "..."
+	return denials.Truncate(text, limit)
 }
