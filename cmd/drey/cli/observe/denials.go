@@ -117,6 +117,9 @@ func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (fun
 		return nil, err
 	}
 	table := output.NewTable(out, header...)
+	if o.format == output.Wide {
+		table.LastBelow()
+	}
 	one := func(d denials.Denial) error {
 		table.Row(cells(d)...)
 		return table.Flush()

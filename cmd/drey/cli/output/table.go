@@ -21,6 +21,7 @@ type Rows struct {
 	rows    [][]string
 	widths  []int // after Flush
 	flushed bool
+	below   bool // the last cell is printed below its row, unbroken
 	err     error
 }
 
@@ -40,6 +41,10 @@ func Continue(out io.Writer, header ...string) *Rows {
 	t.rows = nil
 	return t
 }
+
+// LastBelow prints the last cell of a row below it on a terminal, unbroken, so that a command in it
+// can be copied. Elsewhere it is a column.
+func (t *Rows) LastBelow() { t.below = t.width > 0 }
 
 // Row adds a row. After Flush it is printed at once, in the columns of the rows before.
 func (t *Rows) Row(cells ...string) {
@@ -63,6 +68,9 @@ func (t *Rows) Flush() error {
 	}
 	t.flushed = true
 	for _, row := range t.rows {
+		if t.below {
+			row = row[:len(row)-1]
+		}
 		for i, cell := range row {
 			if i == len(t.widths) {
 				t.widths = append(t.widths, 0)
@@ -71,7 +79,10 @@ func (t *Rows) Flush() error {
 		}
 	}
 	fit(t.widths, t.width-len(t.indent)-t.gap*(len(t.widths)-1), t.width > 0)
-	for _, row := range t.rows {
+	for i, row := range t.rows {
+		if t.below && t.header && i == 0 {
+			row = append(slices.Clone(row[:len(row)-1]), "-") // the last column has no header
+		}
 		t.print(row)
 	}
 	return t.err
@@ -97,6 +108,15 @@ func fit(widths []int, total int, limited bool) {
 }
 
 func (t *Rows) print(row []string) {
+	detail := "-"
+	if t.below {
+		detail, row = row[len(row)-1], row[:len(row)-1]
+		defer func() {
+			if detail != "-" {
+				t.printLine("  " + detail)
+			}
+		}()
+	}
 	lines := make([][]string, len(row))
 	height := 1
 	for i, cell := range row {
@@ -119,9 +139,13 @@ func (t *Rows) print(row []string) {
 				b.WriteString(strings.Repeat(" ", max(t.widths[i]-utf8.RuneCountInString(text), 0)+t.gap))
 			}
 		}
-		if _, err := fmt.Fprintln(t.out, strings.TrimRight(b.String(), " ")); err != nil && t.err == nil {
-			t.err = err
-		}
+		t.printLine(strings.TrimRight(b.String(), " "))
+	}
+}
+
+func (t *Rows) printLine(line string) {
+	if _, err := fmt.Fprintln(t.out, line); err != nil && t.err == nil {
+		t.err = err
 	}
 }
 

@@ -114,3 +114,20 @@ func TestColor(t *testing.T) {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
+
+// TestTableLastBelow: on a terminal a command in the last column is on a line of its own.
+func TestTableLastBelow(t *testing.T) {
+	for width, want := range map[int]string{
+		30: "NAME   REASON\na      NoDeploymentTarget\n  drey targets create demo --kubernetes-namespace demo\nb      -\n",
+		0:  "NAME   REASON               REMEDY\na      NoDeploymentTarget   drey targets create demo --kubernetes-namespace demo\nb      -                    -\n",
+	} {
+		var b strings.Builder
+		table := NewTable(&Screen{Writer: &b, Width: width}, "NAME", "REASON", "REMEDY")
+		table.LastBelow()
+		table.Row("a", "NoDeploymentTarget", "drey targets create demo --kubernetes-namespace demo")
+		table.Row("b", "", "")
+		if err := table.Flush(); err != nil || b.String() != want {
+			t.Errorf("width %d: got\n%s(%v), want\n%s", width, b.String(), err, want)
+		}
+	}
+}
