@@ -43,6 +43,14 @@ func TestExplainObjects(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	_, replicaSet, _ = strings.Cut(strings.TrimSpace(replicaSet), "/")
+	pod := ""
+	for range 100 {
+		if pod = w.MustKubectl(t, "", "get", "po", "-n", namespace, "-o", "name"); strings.HasPrefix(pod, "pod/") {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	pod = strings.TrimSpace(strings.TrimPrefix(pod, "pod/"))
 	for _, c := range []struct {
 		args string
 		code int
@@ -53,6 +61,7 @@ func TestExplainObjects(t *testing.T) {
 		{"deployments.v1.apps denied", 0, "Deployment denied"},
 		{"Deployment.apps/denied", 0, "Deployment denied"},
 		{"rs " + replicaSet, 0, "owners      Deployment denied"},
+		{"po " + pod, 0, "owners      ReplicaSet " + replicaSet + " < Deployment denied\n"},
 		{"flt ships", 0, "Fleet ships in namespace " + namespace + "\n  verdict     allowed: HasTarget"},
 		{"deploy/denied flt/ships", 0, "\n\nFleet ships"},
 		{"deploy nothing", 3, `Deployment "nothing" not found in namespace "` + namespace + `"`},

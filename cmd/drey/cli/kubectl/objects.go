@@ -2,6 +2,7 @@ package kubectl
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -95,6 +97,51 @@ func (o *Objects) Get(ctx context.Context, namespace string, r Reference) (manif
 		return manifest.Manifest{}, err
 	}
 	return manifest.Manifest{File: r.String(), Text: text, Header: manifest.Header{APIVersion: found.GetAPIVersion(), Kind: found.GetKind()}}, nil
+}
+
+// maxOwners bounds a chain of owners.
+const maxOwners = 8
+
+// Owners returns the chain of controllers of an object, nearest first: KIND NAME, and a note for one
+// that cannot be read.
+func (o *Objects) Owners(ctx context.Context, namespace string, object []byte) (all []string) {
+	var m metav1.PartialObjectMetadata
+	if err := json.Unmarshal(object, &m); err != nil {
+		return nil
+	}
+	for range maxOwners {
+		owner := metav1.GetControllerOfNoCopy(&m)
+		if owner == nil {
+			return all
+		}
+		all = append(all, owner.Kind+" "+owner.Name)
+		found, err := o.owner(ctx, namespace, owner)
+		if err != nil {
+			all[len(all)-1] += " (" + reasonOf(err) + ")"
+			return all
+		}
+		m = metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{OwnerReferences: found.GetOwnerReferences()}}
+	}
+	return all
+}
+
+func (o *Objects) owner(ctx context.Context, namespace string, owner *metav1.OwnerReference) (*unstructured.Unstructured, error) {
+	kind := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)
+	mapping, err := o.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, err
+	}
+	return o.client.Resource(mapping.Resource).Namespace(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+}
+
+func reasonOf(err error) string {
+	switch {
+	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+		return "not found"
+	case apierrors.IsForbidden(err):
+		return "you may not read it"
+	}
+	return err.Error()
 }
 
 // mapping returns the resource that a name stands for, as kubectl finds it.

@@ -59,7 +59,11 @@ func (s *source) liveObject(ctx context.Context, objects *kubectl.Objects, finde
 	if w.Recognized() {
 		w, _ = webhook.WithOwners(ctx, w, finder, known)
 	}
-	return verdict.Decide(w, known).Explain(s.registerHint()), nil
+	e = verdict.Decide(w, known).Explain(s.registerHint())
+	if chain := objects.Owners(ctx, s.defaultNamespace(), m.Text); len(chain) > 0 {
+		e.Owners = chain // drey derives some from names, without reading them
+	}
+	return e, nil
 }
 
 // toDo returns what to do about a workload that admission admitted, empty if nothing.
