@@ -20,6 +20,7 @@ type RegisterHint struct {
 	NeedsToken        bool   // the REST API requires a token
 	InCluster         bool   // targets are custom resources
 	PlatformNamespace string // that of the target where none is labeled; empty: default
+	CommandLine       bool   // the reader uses drey's command line
 	Contact           string // of the people who register targets, for users without the permission; may be empty
 }
 
@@ -132,6 +133,14 @@ func (hint RegisterHint) Command(kubernetesNamespace, platformNamespace string) 
 	body, _ := json.Marshal(target) // strings only: it cannot fail
 	if hint.InCluster {
 		return fmt.Sprintf("echo '%s' | kubectl apply -f -", body)
+	}
+	if hint.CommandLine {
+		name := shellSafe(kubernetesNamespace, "NAMESPACE")
+		command := fmt.Sprintf("drey targets create %s --kubernetes-namespace %s --server %s", name, name, hint.URL)
+		if platformNamespace != registry.DefaultNamespace {
+			command += " --platform-namespace " + platformNamespace
+		}
+		return command
 	}
 	authHeader := ""
 	if hint.NeedsToken {

@@ -37,7 +37,7 @@ either, drey serves the registry alone. Flags override the configuration file of
 	}
 	c.SetUsageFunc(func(c *cobra.Command) error {
 		var b strings.Builder
-		fmt.Fprintf(&b, "Usage:\n  %s\n", c.UseLine())
+		fmt.Fprintf(&b, "Usage:\n  %s\n\nExamples:\n%s\n", c.UseLine(), c.Example)
 		for _, s := range sections {
 			fmt.Fprintf(&b, "\n%s:\n%s", s.Title, s.FlagUsagesWrapped(helpWidth))
 		}

@@ -287,7 +287,7 @@ func (c *Client) unreachable(err error) error {
 // noServer returns the error of a server that does not answer.
 func (c *Client) noServer(err error) error {
 	if c.NoCluster != nil {
-		return fmt.Errorf("no drey at %s: %w; and no registry in the cluster: %w; set --server or $DREY_SERVER, or start drey serve", c.Server, err, c.NoCluster)
+		return fmt.Errorf("no drey found: %s does not answer (%w), and %w; use drey install for a cluster, drey serve for this machine, or --server for another one", c.Server, err, c.NoCluster)
 	}
 	return fmt.Errorf("%s unreachable: %w; set --server or $DREY_SERVER", c.Server, err)
 }

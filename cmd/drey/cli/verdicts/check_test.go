@@ -80,7 +80,7 @@ func TestCheckExitCode(t *testing.T) {
 
 	out, code = check(flinkDeployment, "-f", "-", "-n", "sandbox")
 	if code != command.ExitDenied || !strings.Contains(out, "DENIED: NoDeploymentTarget") || !strings.Contains(out, `namespace "sandbox" has no DeploymentTarget`) ||
-		!strings.Contains(out, "curl -X POST http://127.0.0.1:8080/api/v1/") || !strings.Contains(out, "drey: 1 of 1 workload would be denied") {
+		!strings.Contains(out, "drey targets create sandbox --kubernetes-namespace sandbox --server http://127.0.0.1:8080 ; or") || !strings.Contains(out, "drey: 1 of 1 workload would be denied") {
 		t.Errorf("in one without: %d\n%s", code, out)
 	}
 

@@ -254,7 +254,7 @@ func (s *source) decide(m manifest.Manifest, known verdict.State) (v verdict.Ver
 
 // registerHint says in denials where to register a target.
 func (s *source) registerHint() verdict.RegisterHint {
-	return verdict.RegisterHint{URL: strings.TrimSuffix(cmp.Or(s.client.Server, client.Loopback), "/"), NeedsToken: s.client.HasToken(), InCluster: s.inCluster || s.client.Server == client.InCluster, PlatformNamespace: s.platform}
+	return verdict.RegisterHint{URL: strings.TrimSuffix(cmp.Or(s.client.Server, client.Loopback), "/"), NeedsToken: s.client.HasToken(), CommandLine: true, InCluster: s.inCluster || s.client.Server == client.InCluster, PlatformNamespace: s.platform}
 }
 
 func (s *source) printExplanations(out io.Writer, format output.Format, all []verdict.Explanation) error {

@@ -21,7 +21,7 @@ func TestRemedyMatchesRegistry(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got, want := rest.registerHint().Command("sandbox", "default"), (verdict.RegisterHint{URL: "https://drey.example"}).Command("sandbox", "default"); got != want {
+	if got, want := rest.registerHint().Command("sandbox", "default"), "drey targets create sandbox --kubernetes-namespace sandbox --server https://drey.example"; got != want {
 		t.Errorf("over REST: %s, want %s", got, want)
 	}
 }
