@@ -282,7 +282,7 @@ func (r *read) columns() []column {
 		columns = slices.Insert(columns, 0, column{"PLATFORM NAMESPACE", func(o object) string { return o.Metadata.Namespace }})
 	}
 	if r.format == output.Wide && registry.Kind(r.kind.Name) == registry.DeploymentTarget {
-		columns = append(columns, column{"WORKLOADS", func(o object) string { return o.readiness.workloads() }}, column{"MESSAGE", func(o object) string { return o.readiness.Message }})
+		columns = append(columns, column{"WORKLOADS", func(o object) string { return o.readiness.Workloads }}, column{"MESSAGE", func(o object) string { return o.readiness.Message }})
 	}
 	if r.format == output.Wide {
 		columns = append(columns, column{"ID", func(o object) string { return o.Metadata.ID }}, column{"VERSION", func(o object) string { return strconv.Itoa(int(o.Metadata.Version)) }})

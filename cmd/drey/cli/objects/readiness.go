@@ -16,7 +16,7 @@ type readiness struct {
 	Ready     string // True, False or, without a cluster, empty
 	Reason    string
 	Message   string // of a target that is not ready
-	Workloads int
+	Workloads string // their number; empty if unknown
 }
 
 // String returns the value of the column READY.
@@ -25,13 +25,6 @@ func (r readiness) String() string {
 		return r.Ready + ": " + r.Reason
 	}
 	return r.Ready
-}
-
-func (r readiness) workloads() string {
-	if r.Ready == "" {
-		return ""
-	}
-	return strconv.Itoa(r.Workloads)
 }
 
 // readObjects decodes items, with the readiness of targets for a table.
@@ -76,8 +69,11 @@ func readTargets(ctx context.Context, c *client.Client, query url.Values) (map[o
 	}
 	all := map[objectKey]readiness{}
 	for _, t := range items {
-		state := readiness{Reason: t.Reason, Workloads: t.Workloads}
+		state := readiness{Reason: t.Reason}
 		if t.Ready != nil {
+			if c.Server != client.InCluster { // without a drey nothing counts them
+				state.Workloads = strconv.Itoa(t.Workloads)
+			}
 			state.Ready = "True"
 			if !*t.Ready {
 				state.Ready, state.Message = "False", t.Message
