@@ -84,6 +84,7 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) (apiServerR
 	for round := range s.rounds {
 		for _, scene := range scenes {
 			err := stage.with(ctx, scene, func() error {
+				time.Sleep(settled)
 				for _, l := range loads {
 					if !l.includes(scene) {
 						continue
@@ -102,6 +103,10 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) (apiServerR
 	}
 	return found, nil
 }
+
+// settled is the time that the API server compiles the conditions of a scene in, after the scene
+// is in effect.
+const settled = 1500 * time.Millisecond
 
 func (l *load) includes(s scene) bool {
 	return len(l.scenes) == 0 && s.name != sceneAgain || slices.Contains(l.scenes, s.name) || s.before

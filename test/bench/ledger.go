@@ -16,8 +16,8 @@ type ledger map[string]time.Duration
 // The rows of a ledger: the whole request, and its parts.
 const (
 	rowRequest    = "whole request"
-	rowConditions = "match conditions in CEL"
-	rowPolicies   = "policies in CEL"
+	rowConditions = "match conditions that do not hold"
+	rowPolicies   = "mutating policies in CEL"
 	rowCall       = "call of the webhook"
 	rowHandler    = "in it, handler of drey"
 	rowRest       = "rest: conversion of the pod, patch, second pass"
@@ -29,7 +29,6 @@ var ledgerRows = []string{rowRequest, rowConditions, rowPolicies, rowCall, rowHa
 var ledgerSources = []struct{ row, metric, label string }{
 	{rowRequest, "apiserver_request_duration_seconds_sum", `resource="pods"`},
 	{rowConditions, "apiserver_admission_match_condition_evaluation_seconds_sum", ""},
-	{rowPolicies, "apiserver_validating_admission_policy_check_duration_seconds_sum", ""},
 	{rowPolicies, "apiserver_mutating_admission_policy_check_duration_seconds_sum", ""},
 	{rowCall, "apiserver_admission_webhook_admission_duration_seconds_sum", ""},
 	{rowHandler, "drey_admission_duration_seconds_sum", ""},
