@@ -76,6 +76,7 @@ func footprintMain(ctx context.Context, args []string) (err error) {
 					return fmt.Errorf("%d targets, store %s: %w", n, store, err)
 				}
 				fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", n, store, filepath.Base(program), f.columns())
+				fmt.Fprintf(os.Stderr, "  %s, store %s: ready after %s, anonymous memory %.1f MiB\n", filepath.Base(program), store, f.start.Round(10*time.Millisecond), f.anonymous)
 			}
 		}
 	}

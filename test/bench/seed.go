@@ -120,7 +120,25 @@ func (s *seeder) createNamespaces(ctx context.Context, first, end int) error {
 // createTargets writes the targets with numbers from first to before end, spread over the first
 // count namespaces. Each points at the namespace that it is in.
 func (s *seeder) createTargets(ctx context.Context, first, end, count int) error {
-	return s.c.Seed(ctx, targets, s.targetsOf(first, end, count))
+	if err := s.c.Seed(ctx, targets, s.targetsOf(first, end, count)); err != nil {
+		return err
+	}
+	return s.awaitCached(ctx, targets)
+}
+
+// awaitCached waits until the API server has read what was written to etcd: until then it delays
+// lists and watches.
+func (s *seeder) awaitCached(ctx context.Context, resource schema.GroupVersionResource) error {
+	now, err := s.api.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return err
+	}
+	for {
+		_, err := s.api.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1, ResourceVersion: now.GetResourceVersion(), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan})
+		if !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) {
+			return err
+		}
+	}
 }
 
 func (s *seeder) targetsOf(first, end, count int) iter.Seq[*unstructured.Unstructured] {
@@ -181,7 +199,7 @@ func (s *seeder) deletePod(ctx context.Context, o *unstructured.Unstructured) er
 // createPods writes the pods with numbers from first to before end, copies of a complete one, spread
 // over the first count namespaces. Without drey's labels they are as if created while drey was down.
 func (s *seeder) createPods(ctx context.Context, pod *unstructured.Unstructured, first, end, count int, labeled bool) error {
-	return s.c.Seed(ctx, pods, func(yield func(*unstructured.Unstructured) bool) {
+	err := s.c.Seed(ctx, pods, func(yield func(*unstructured.Unstructured) bool) {
 		for i := first; i < end; i++ {
 			application := i / podsPerApplication
 			namespace := namespaceName(application % count)
@@ -203,4 +221,8 @@ func (s *seeder) createPods(ctx context.Context, pod *unstructured.Unstructured,
 			}
 		}
 	})
+	if err != nil {
+		return err
+	}
+	return s.awaitCached(ctx, pods)
 }

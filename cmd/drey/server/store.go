@@ -14,8 +14,9 @@ import (
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
-// openStoreTimeout bounds the installation of the CRDs and the first list.
-const openStoreTimeout = time.Minute
+// openStoreTimeout bounds the installation of the CRDs and the first list, which is the longer the more
+// objects there are. It is less than the startup probe allows, so that the log has the reason.
+const openStoreTimeout = 100 * time.Second
 
 // openStore opens the store of the registry.
 func (s *server) openStore(ctx context.Context) (err error) {
