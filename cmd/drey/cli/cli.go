@@ -30,8 +30,8 @@ const helpWidth = 100
 func New(build rest.Build) *cobra.Command {
 	root := command.Group(&cobra.Command{
 		Use:   "drey",
-		Short: "Decide where Flink may run in a Kubernetes cluster, and label what runs there",
-		Long: `Drey decides where Flink may run in a Kubernetes cluster, and labels what runs there.
+		Short: "Decide where Flink may run in a Kubernetes cluster, and label its workloads",
+		Long: `Drey decides where Flink may run in a Kubernetes cluster, and labels its workloads.
 
 A DeploymentTarget registers a Kubernetes namespace for Flink, in a platform namespace, which
 is a tenant of the registry. New Flink workloads in other namespaces are denied.
@@ -79,8 +79,8 @@ Exit codes:
 		root.AddCommand(commands...)
 	}
 	add("registry", "Register where Flink may run", objects.Commands())
-	add("verdicts", "Explain what is denied and labeled", verdicts.Commands())
-	add("observe", "Show what runs and what was denied", observe.Commands())
+	add("verdicts", "Explain denials and labels", verdicts.Commands())
+	add("observe", "List workloads and denials", observe.Commands())
 	add("installation", "Install drey in a cluster", installation.Commands(build))
 	add("server", "Run the server and maintain its store", append([]*cobra.Command{newServeCommand(build)}, stores.Commands()...))
 	if isPlugin {

@@ -6,6 +6,7 @@ import (
 	"go/scanner"
 	"go/token"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -44,6 +45,11 @@ var nounClauses = []rule{
 	{"noun clause with who", regexp.MustCompile(`\b(?:tells?|says?|said|knows?|asks?) who\b`)},
 	{"permission without its verb", regexp.MustCompile(`\bwho may\b`)},
 	{"archaism", regexp.MustCompile(`\b(?:for ever|anew)\b`)},
+}
+
+// markdownClauses are checked in documents alone.
+var markdownClauses = []rule{
+	{"noun clause with what", regexp.MustCompile(`\b[Ww]hat (?:is|was|runs|the|they|it|drey|admission|only)\b[^?]*$`)},
 }
 
 // checkGo checks the comments and the string literals of a Go file.
@@ -118,7 +124,7 @@ func checkMarkdown(path string, text []byte) []finding {
 	var found []finding
 	for i, line := range strings.Split(string(text), "\n") {
 		line = codeSpan.ReplaceAllString(line, "``")
-		for _, r := range append([]rule{spelling}, nounClauses...) {
+		for _, r := range slices.Concat([]rule{spelling}, nounClauses, markdownClauses) {
 			found = append(found, r.find(path, i+1, line)...)
 		}
 	}

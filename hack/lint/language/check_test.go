@@ -38,6 +38,18 @@ func TestCheckGo(t *testing.T) {
 	}
 }
 
+func TestCheckMarkdown(t *testing.T) {
+	found := checkMarkdown("a.md", []byte("It lists what runs.\nWhat is drey?\n`what is`, whatever\nCode lists what it needs"))
+	var lines []string
+	for _, f := range found {
+		lines = append(lines, f.String())
+	}
+	want := "a.md:1: noun clause with what: \"what runs.\"\na.md:4: noun clause with what: \"what it needs\""
+	if got := strings.Join(lines, "\n"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestCheckTree: Go and Markdown files are checked, other files and hidden directories are not.
 func TestCheckTree(t *testing.T) {
 	bad := &fstest.MapFile{Data: []byte("`colour` is a\ncolour")}

@@ -57,7 +57,7 @@ type Status struct {
 type WorkloadStatus struct {
 	Status `json:",inline"`
 
-	// State is what the cluster runs, compared with spec.state: RUNNING, CANCELLED,
+	// State is spec.state compared with the workloads in the cluster: RUNNING, CANCELLED,
 	// SUSPENDED, STOPPED, FAILED, FINISHED or TRANSITIONING.
 	//
 	// +optional

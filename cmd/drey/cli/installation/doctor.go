@@ -27,8 +27,9 @@ func newDoctorCommand(version string) *cobra.Command {
 		Long: `Check an installation with the rights of the user: all objects exist as this version
 writes them, the configuration is valid, replicas are ready, a leader holds the Lease, the
 certificate is valid and trusted, no other webhook keeps drey from starting, modes are valid,
-and target namespaces are labeled. The check admission says what is denied now. A drey outside
-of the cluster, whose webhooks are registered by URL, is checked too. Nothing is changed.
+and target namespaces are labeled. The check admission lists the requests that are denied
+now. A drey outside of the cluster, whose webhooks are registered by URL, is checked too.
+Nothing is changed.
 
 The exit code is 1 if a check fails.`,
 		Example: `  drey doctor

@@ -215,8 +215,8 @@ func newUninstallCommand() *cobra.Command {
 		Short: "Remove drey from a cluster",
 		Long: `Remove the webhook configurations and policies first, then the server, its RBAC, its
 namespace and the labels on namespaces. The registry (custom resources and CRDs, or the
-volume of the embedded store) stays unless --purge is given, which lists what is lost and
-asks. Workloads and their labels are not changed. The webhooks and policies of a drey outside
+volume of the embedded store) stays unless --purge is given, which lists the objects and
+prompts. Workloads and their labels are not changed. The webhooks and policies of a drey outside
 of the cluster are removed too: stop it first.`,
 		Example: `  drey uninstall --dry-run
   drey uninstall

@@ -23,7 +23,7 @@ func newStatusCommand() *cobra.Command {
 	var format output.Format
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Print whether drey is ready, its version and what is denied",
+		Short: "Print whether drey is ready, its version and the effect on new workloads",
 		Long: `Print the state of drey: in the cluster of kubectl's context, if it serves drey.dev/v1, that of
 its pods and webhooks, as drey doctor finds it, else the version of the server at a URL, if it
 answers.

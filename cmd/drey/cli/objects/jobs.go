@@ -35,7 +35,7 @@ func newJobsCommand() *cobra.Command {
 	group := command.Group(&cobra.Command{
 		Use: "jobs", Short: "List and get the Flink jobs that have pods in the cluster",
 		Long: `A job is a run of a Deployment, while its pods exist. Without a cluster, and for a registry
-that only --server cluster reads, there are none: drey workloads lists what runs there.`,
+that only --server cluster reads, there are none: use drey workloads there.`,
 		Example: "  drey jobs list\n  drey jobs get ID -o yaml",
 	})
 	c.Bind(group)

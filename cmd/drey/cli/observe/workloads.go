@@ -27,7 +27,7 @@ func newWorkloadsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workloads",
 		Short: "List the Flink workloads of the cluster",
-		Long: `List what runs where, and for which platform namespace: the target, the root owner, the
+		Long: `List the workloads of the cluster, by namespace: the target, the root owner, the
 Deployment or SessionCluster, pods and requests. The column NOTE shows workloads in
 namespaces without a target, and labels that are missing or contradict each other.`,
 		Example: `  drey workloads --target prod
@@ -179,7 +179,7 @@ func newUsageCommand() *cobra.Command {
 		Use:   "usage",
 		Short: "Sum up what Flink workloads request and use",
 		Long: `Sum up the CPU and memory that Flink pods request, by target, platform namespace or
-Deployment, and what they use where the cluster serves metrics.k8s.io.`,
+Deployment, and their use where the cluster serves metrics.k8s.io.`,
 		Example: `  drey usage
   drey usage --by deployment --platform-namespace team-a -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
