@@ -15,8 +15,8 @@ type shown[T any] struct {
 	known map[string]T // by key
 }
 
-func newShown[T any](items []T, key func(T) string, print func(T, bool) error) *shown[T] {
-	s := &shown[T]{key: key, print: print, known: make(map[string]T, len(items))}
+func newShown[T any](items []T, key func(T) string, printItem func(T, bool) error) *shown[T] {
+	s := &shown[T]{key: key, print: printItem, known: make(map[string]T, len(items))}
 	for _, item := range items {
 		s.known[key(item)] = item
 	}
