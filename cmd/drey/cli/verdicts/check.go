@@ -19,7 +19,7 @@ func newCheckCommand() *cobra.Command {
 	var s source
 	var format output.Format
 	cmd := &cobra.Command{
-		Use:   "check -f DIR",
+		Use:   "check [-f] PATH...",
 		Short: "Check manifests with the rules of the webhooks, without a cluster",
 		Long: `Decide on every workload in the manifests as the webhooks do: pods, objects of any
 kind with a pod template, and Flink's custom resources. Manifests are read as kubectl
@@ -27,12 +27,12 @@ reads them; DeploymentTargets among them count as registered.
 
 The exit code is 6 if a workload would be denied, 2 if there is nothing to check, and 1
 if a manifest cannot be read.`,
-		Example: `  drey check -f deploy/ --targets targets.yaml
+		Example: `  drey check deploy/ --targets targets.yaml
   helm template . | drey check -f - --targets targets.yaml -n flink -o junit > drey.xml`,
-		Args: command.Args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(s.files) == 0 {
-				return command.WithCode(command.ExitUsage, fmt.Errorf("-f is missing: give a file, a directory, or - for standard input"))
+		Args: command.Args(cobra.ArbitraryArgs),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if s.files = append(s.files, paths...); len(s.files) == 0 {
+				return command.WithCode(command.ExitUsage, fmt.Errorf("no manifest: give a file, a directory, or - for standard input"))
 			}
 			manifests, known, err := s.read(cmd)
 			if err != nil {
@@ -64,6 +64,9 @@ type checked struct {
 	File string `json:"file"`
 	verdict.Explanation
 }
+
+// place names the workload by its file.
+func (c checked) place() string { return fmt.Sprintf("%s, %s/%s", c.File, c.Kind, c.Name) }
 
 // checkAll decides on all manifests; the errors of unreadable ones are joined.
 func (s *source) checkAll(manifests []manifest.Manifest, known verdict.State) ([]checked, error) {
@@ -132,16 +135,42 @@ func printCheckedTable(out io.Writer, manifests int, all []checked) error {
 			return err
 		}
 	}
-	for _, c := range all {
-		if c.Message != "" || c.Warning != "" {
-			fmt.Fprintln(out)
-			if err := output.Message(out, "", fmt.Sprintf("%s, %s/%s: %s", c.File, c.Kind, c.Name, cmp.Or(c.Message, c.Warning)), c.Remedy); err != nil {
-				return err
-			}
+	for _, same := range groups(all) {
+		c := same[0]
+		fmt.Fprintln(out)
+		if err := output.Message(out, "", fmt.Sprintf("%s: %s", c.place(), cmp.Or(c.Message, c.Warning)), c.Remedy); err != nil {
+			return err
+		}
+		for _, other := range same[1:] {
+			fmt.Fprintf(out, "  also %s\n", other.place())
 		}
 	}
 	_, err := io.WriteString(out, summary(manifests, all))
 	return err
+}
+
+// groups returns the workloads with a message, those with the same cause and remedy together.
+func groups(all []checked) (groups [][]checked) {
+	type cause struct {
+		namespace string
+		reason    verdict.Reason
+		remedy    string
+	}
+	at := map[cause]int{} // index in groups
+	for _, c := range all {
+		if c.Message == "" && c.Warning == "" {
+			continue
+		}
+		key := cause{c.Namespace, c.Reason, c.Remedy}
+		i, known := at[key]
+		if !known || c.Remedy == "" {
+			at[key] = len(groups)
+			groups = append(groups, []checked{c})
+			continue
+		}
+		groups[i] = append(groups[i], c)
+	}
+	return groups
 }
 
 // JUnit XML, in the schema of Ant's junit task, which CI systems read.

@@ -84,6 +84,11 @@ func TestCheckExitCode(t *testing.T) {
 		t.Errorf("in one without: %d\n%s", code, out)
 	}
 
+	out, code = check("", "-R", deploy, filepath.Join(deploy, "nuts.yaml"), "-n", "sandbox")
+	if code != command.ExitDenied || strings.Count(out, "has no DeploymentTarget") != 1 || !strings.Contains(out, "  also "+filepath.Join(deploy, "nuts.yaml")+", FlinkDeployment/nuts\n") {
+		t.Errorf("two workloads with one remedy, by paths without -f: %d\n%s", code, out)
+	}
+
 	out, code = check("", "-f", deploy, "-n", "sandbox", "-o", "junit")
 	var suite junitSuite
 	text, _, _ := strings.Cut(out, "drey: ")
@@ -155,7 +160,7 @@ func TestCheckRefusesInput(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"check"}, command.ExitUsage, "-f is missing"},
+		{[]string{"check"}, command.ExitUsage, "no manifest"},
 		{[]string{"check", "-f", at("good.yaml"), "-o", "xml"}, command.ExitUsage, "table, json or junit"},
 		{[]string{"explain"}, command.ExitUsage, "nothing to explain"},
 		{[]string{"explain", "pod/a", "-f", at("none.yaml")}, command.ExitUsage, "nothing to explain"},
