@@ -57,7 +57,7 @@ func (u user) wantListed(t *testing.T, name, want string) {
 		}
 		defer response.Body.Close()
 		if text, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(text), want) {
-			return fmt.Errorf("got %s %v, want %s", text, err, want)
+			return fmt.Errorf("got %s %w, want %s", text, err, want)
 		}
 		return nil
 	})
