@@ -87,7 +87,7 @@ func (g generator) pod() map[string]any {
 			c["args"] = g.words()
 		}
 		if g.oneIn(3) {
-			c["env"] = []any{map[string]any{"name": g.of("A", "FLINK_MODE", "FLINK_PROPERTIES", "FLINK_CONF_DIR", "MY_FLINK_MODE", "ROLE"), "value": g.of("FLINK_MODE", "master", "worker")}}
+			c["env"] = []any{map[string]any{"name": g.of("A", "FLINK_MODE", "FLINK_PROPERTIES", "FLINK_CONF_DIR", "MY_FLINK_MODE", "ROLE"), "value": g.of("FLINK_MODE", "master", "worker", "taskmanager", "jobmanager")}}
 		}
 		containers = append(containers, c)
 	}

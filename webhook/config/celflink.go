@@ -58,6 +58,7 @@ func celFlinkPod(pod string) string {
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(env), s.configVolume)),
 		allOf(s.container(roleArgs), anyOf(s.rolePart, s.nameLabel, s.configVolume, s.container(anyOf(flinkWord, env)))),
 		s.container(allOf(celRole("c.name"), entryPoint)),
+		allOf(s.container(anyOf(celImage+`.size() > `+celMaxName, celFlinkWord)), s.container(anyOf("m > "+celMaxVariables, celRoleEnv))),
 		s.statefun(anyOf(flinkWord, statefun), `m > `+celMaxVariables+` || `+celStatefunRole),
 	)))
 }

@@ -110,6 +110,7 @@ const (
 	celFlinkWord       = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
 	celStatefunWord    = celPullable + ` && ` + celImage + `.contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
 	celStatefunRole    = `c.?env.orValue([]).exists(e, e.name == "ROLE" && e.?value.orValue("") in ["master", "worker"])`
+	celRoleEnv         = `c.?env.orValue([]).exists(e, e.name == "FLINK_MODE" && e.?value.orValue("") in ` + celEntryPointRoles + `)`
 	celFlinkEnv        = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
 )
 

@@ -34,6 +34,8 @@ func build(line string) *flink.Object {
 			last().Args = strings.Split(strings.ReplaceAll(value, "+", " "), ",")
 		case "env":
 			last().Env = append(last().Env, value)
+		case "mode":
+			last().Env, last().Mode = append(last().Env, "FLINK_MODE"), value
 		case "volume":
 			o.Pod.Volumes = append(o.Pod.Volumes, value)
 		case "mirror":
@@ -90,6 +92,10 @@ func TestStrength(t *testing.T) {
 		"c:taskmanager env:FLINK_PROPERTIES":                                  medium,
 		"c:taskmanager volume:flink-config-volume":                            medium,
 		"c:main env:FLINK_PROPERTIES volume:flink-config-volume image:flink":  weak,
+		"image:bitnami/flink mode:taskmanager":                                medium,
+		"image:example.com/base mode:taskmanager":                             weak,
+		"image:bitnami/flink mode:history-server":                             weak,
+		"image:bitnami/flink mode:taskmanager args:flink,run":                 weak,
 		"args:standalone-job image:flink":                                     medium,
 		"args:history-server image:flink env:FLINK_PROPERTIES":                weak,
 		"image:apache/flink":                                                  weak,

@@ -27,6 +27,7 @@ const (
 	RolePart                            // component or app.kubernetes.io/component contains a role
 	StatefunRole                        // ROLE is master or worker, as for the image of Stateful Functions
 	StatefunName                        // the word statefun in the image or in the label app
+	RoleEnv                             // FLINK_MODE is a role, which the entry point of bitnami's image reads
 	OtherProgram                        // against Flink: a container runs a client, or a server outside a cluster
 )
 
@@ -45,7 +46,7 @@ var signalNames = []string{
 	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "FLINK_MODE or FLINK_PROPERTIES", "the volume flink-config-volume",
 	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink", "an image with flink in its name",
 	"Flink's entry point script", "jobmanager or taskmanager within the label component", "ROLE of Stateful Functions", "statefun in a name",
-	"a Flink client, or a server outside a cluster",
+	"a role in FLINK_MODE", "a Flink client, or a server outside a cluster",
 }
 
 // Names returns a description of each signal in the set.
@@ -71,12 +72,13 @@ func (s Signals) strength() Strength {
 		return Strong
 	case s.hasAll(LyftLabels):
 		return Medium
-	case s.hasAll(OtherProgram) && !s.hasAny(startSignals|RoleContainer|StatefunRole):
+	case s.hasAll(OtherProgram) && !s.hasAny(startSignals|RoleContainer|RoleEnv|StatefunRole):
 	case s.hasAny(RoleLabel|AppRoleLabel) && s.hasAny(RoleContainer|startSignals|FlinkImage),
 		s.hasAll(AppRoleLabel) && s.hasAll(AppNameLabel),
 		s.hasAny(roleSignals) && s.hasAny(FlinkEnv|ConfigVolume),
 		s.hasAny(startSignals) && s.hasAny(flinkSignals|RolePart),
 		s.hasAll(Wrapped) && s.hasAll(RoleContainer),
+		s.hasAll(RoleEnv) && s.hasAny(FlinkImage|FlinkWord),
 		s.hasAll(StatefunRole) && s.hasAny(statefunSignals):
 		return Medium
 	}
@@ -207,7 +209,8 @@ func (e *evidence) readContainer(c *Container) {
 	}
 	p := f.process
 	e.fill(p.role, p.mode)
-	if p, ok := roles[c.Mode]; ok && f.kind == nothing { // the entry point of bitnami's image reads FLINK_MODE
+	if p, ok := roles[c.Mode]; ok && f.kind == nothing {
+		e.signals |= RoleEnv
 		e.fill(p.role, p.mode)
 	}
 	e.native = e.native || p.native
