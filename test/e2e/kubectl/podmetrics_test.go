@@ -190,6 +190,12 @@ func TestPodMetrics(t *testing.T) {
 	usage("served", true)
 	restart() // reads at once
 	shown("served", true)
+	page, err := read("/console/workloads/" + namespace + "/Deployment/denied")
+	for _, p := range strings.Fields(w.MustKubectl(t, "", "get", "pods", "-n", namespace, "-o", "jsonpath={.items[*].metadata.name}")) {
+		if err != nil || !strings.Contains(page, ">"+p+"<") {
+			t.Errorf("the page of the workload does not have pod %s: %v %s", p, err, page)
+		}
+	}
 
 	m.state.Store(slow)
 	usage("slow", false)
