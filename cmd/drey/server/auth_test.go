@@ -47,7 +47,7 @@ func TestOwnerTokenBootstrap(t *testing.T) {
 		{first, "tokens list --platform-namespace *", 0, "owner   owner"},
 		{first, "tokens create ci --role editor", 0, "drey_"},
 		{first, "tokens create ci --role editor", exitRefused, "(AlreadyExists)"},
-		{first, "tokens create x --role king", exitRefused, "viewer, editor or owner"},
+		{first, "tokens create x --role king", exitUsage, "viewer, editor or owner"},
 		{first, "tokens list", 0, "ci     editor"},
 		{first, "tokens delete ci", 0, "apitoken/ci deleted"},
 		{first, "tokens delete ci", exitNotFound, "does not exist"},
