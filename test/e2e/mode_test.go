@@ -148,14 +148,17 @@ func TestModeRecordsOnce(t *testing.T) {
 	if len(list.Items) != 1 || list.Items[0].Kind != "Deployment" || list.Items[0].Count != 1 {
 		t.Errorf("got %d denials, want one of the Deployment: %+v", len(list.Items), list.Items)
 	}
-	events := map[string]int{}
-	for _, e := range w.list(t, "Event", namespace) {
-		if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "otherwise denied") { // not that repair left it running
-			kind, _, _ := unstructured.NestedString(e.Object, "involvedObject", "kind")
-			events[kind]++
+	eventually.OK(t, 20*time.Second, func() error {
+		events := map[string]int{}
+		for _, e := range w.list(t, "Event", namespace) {
+			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "otherwise denied") { // not that repair left it running
+				kind, _, _ := unstructured.NestedString(e.Object, "involvedObject", "kind")
+				events[kind]++
+			}
 		}
-	}
-	if want := map[string]int{"Namespace": 1, "Deployment": 1}; !maps.Equal(events, want) {
-		t.Errorf("events by kind: got %v, want %v", events, want)
-	}
+		if want := map[string]int{"Namespace": 1, "Deployment": 1}; !maps.Equal(events, want) {
+			return fmt.Errorf("events by kind: got %v, want %v", events, want)
+		}
+		return nil
+	})
 }

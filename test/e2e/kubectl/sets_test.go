@@ -79,10 +79,10 @@ func TestSetDelete(t *testing.T) {
 	w := withFlink(t)
 	t.Parallel()
 	for range 3 {
-		_, manifests := w.newSet(t)
+		namespace, manifests := w.newSet(t)
 		w.MustKubectl(t, manifests, "apply", "-f", "-")
-		w.MustKubectl(t, "", "wait", "--for=create", "pod", "-l", "app=flink", "-A")
-		if out, err := w.RunKubectl(t, manifests, "delete", "-f", "-"); err != nil {
+		w.MustKubectl(t, "", "wait", "--for=create", "pod", "-l", "app=flink", "-n", namespace)
+		if out, err := w.RunKubectl(t, manifests, "delete", "--ignore-not-found", "-f", "-"); err != nil { // the deletion of the namespace may be faster
 			t.Errorf("kubectl delete: %v: %s", err, out)
 		}
 	}
