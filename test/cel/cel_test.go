@@ -5,6 +5,7 @@ package cel
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -198,6 +199,41 @@ func TestFixtures(t *testing.T) {
 				t.Errorf("got CEL matches for %v and Go acting at %v, want an additional match only with CELPasses set; it is %q", passed, acted, c.CELPasses)
 			}
 		})
+	}
+}
+
+// TestManyContainers: beside many other containers, CEL matches each pod that Go labels or denies.
+// Without a hint of Flink they are not sent to drey.
+func TestManyContainers(t *testing.T) {
+	code := newCode(t)
+	acting := 0
+	for _, others := range []int{40, 200} {
+		sidecars := func(i int) any {
+			return map[string]any{"name": fmt.Sprint("sidecar-", i), "image": "nginx:1.29", "args": []any{"-g", "daemon off;"}}
+		}
+		for _, c := range fixtures.All(t) {
+			if c.Kind() != "Pod" {
+				continue
+			}
+			object := runtime.DeepCopyJSON(c.Object)
+			all, _, _ := unstructured.NestedSlice(object, "spec", "containers")
+			if err := unstructured.SetNestedSlice(object, append(many(others, sidecars), all...), "spec", "containers"); err != nil {
+				t.Fatal(err)
+			}
+			passed := called(t, admission.Create, object, nil)
+			for _, path := range code.acting(t, object) {
+				if acting++; !slices.Contains(passed, path) {
+					t.Errorf("%s beside %d containers: got CEL matches for %v, want %s, at which Go acts", c.Name, others, passed, path)
+				}
+			}
+		}
+		plain := map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"containers": many(others, sidecars)}}
+		if passed := called(t, admission.Create, plain, nil); len(passed) > 0 {
+			t.Errorf("%d containers without Flink: got CEL matches for %v, want none", others, passed)
+		}
+	}
+	if acting < 100 {
+		t.Errorf("Go acts at %d pods, want at least 100", acting)
 	}
 }
 

@@ -34,6 +34,13 @@ func celManyContainers(pod string) string {
 	return "(" + pod + ".spec.containers.size() > " + celMaxContainers + ")"
 }
 
+// listed holds for a pod with many containers whose command lines are short, as those of pods with
+// many sidecars are.
+func (s celSignals) listed() string {
+	return allOf(s.pod+".spec.containers.size() <= "+celMaxListed, s.pod+".spec.containers.all(c, "+celWords+".size() <= "+celMaxListedWords+")",
+		s.pod+".spec.containers.map(c, "+celWords+".map(w, w.size()).sum()).sum() <= "+celMaxLine)
+}
+
 // labels is the list of the labels that may name Flink.
 func (s celSignals) labels() string {
 	return "[" + strings.Join([]string{celLabel(s.pod, flink.LabelComponent), celLabel(s.pod, flink.LabelAppComponent), celLabel(s.pod, flink.LabelApp), celLabel(s.pod, flink.LabelName)}, ", ") + "]"
