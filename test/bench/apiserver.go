@@ -41,7 +41,7 @@ const (
 
 // load is a kind of requests, from a number of clients.
 type load struct {
-	name    string
+	name    string // in place of the number of clients
 	clients int
 	pod     map[string]any
 	flink   bool
@@ -50,12 +50,13 @@ type load struct {
 
 // The loads of a scene. Those of other pods show what a cluster pays that drey is not for.
 var (
-	oneClient    = load{name: "Flink", clients: 1, pod: flinkPod(), flink: true}
-	eightClients = load{name: "Flink", clients: 8, pod: flinkPod(), flink: true}
-	manyClients  = load{name: "Flink", clients: 64, pod: flinkPod(), flink: true, scenes: []string{sceneNone, sceneConstant, sceneDrey}}
+	oneClient    = load{clients: 1, pod: flinkPod(), flink: true}
+	eightClients = load{clients: 8, pod: flinkPod(), flink: true}
+	manyClients  = load{clients: 64, pod: flinkPod(), flink: true, scenes: []string{sceneNone, sceneConstant, sceneDrey}}
+	taskManagers = load{name: "1, TaskManager", clients: 1, flink: true, scenes: []string{sceneNone, sceneConstant, sceneDrey}} // the pod is set by a run
 	plainPods    = load{name: "nginx", clients: 1, pod: plainPod(), scenes: []string{sceneNone, sceneDrey, sceneAgain}}
 	largePods    = load{name: "200 containers", clients: 1, pod: manyContainers(), scenes: []string{sceneNone, sceneDrey, sceneAgain}}
-	loads        = []*load{&oneClient, &eightClients, &manyClients, &plainPods, &largePods}
+	loads        = []*load{&oneClient, &eightClients, &manyClients, &taskManagers, &plainPods, &largePods}
 )
 
 // measured are the figures of a load in a scene, by round.

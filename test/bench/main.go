@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
@@ -128,6 +129,11 @@ func run(ctx context.Context, s settings) (err error) {
 	if err := populate(ctx, api, "top-speed", 1, func(string) *unstructured.Unstructured { return flinkDeployment("top-speed") }); err != nil {
 		return err
 	}
+	owner, err := api.Resource(deployments).Namespace("bench").Get(ctx, "top-speed", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	taskManagers.pod = taskManagerPod(string(owner.GetUID()))
 	if r.direct, err = direct(ctx, s, servers); err != nil {
 		return err
 	}

@@ -55,10 +55,10 @@ func (r *report) write(docs string) error {
 	if docs == "" {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(docs, "images", "performance.svg"), r.plot(), 0o644); err != nil { //nolint:gosec // a document
+	if err := os.WriteFile(filepath.Join(docs, "images", "performance.svg"), r.plot(), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(docs, "explanation", "performance.md"), text, 0o644) //nolint:gosec // likewise
+	return os.WriteFile(filepath.Join(docs, "explanation", "performance.md"), text, 0o644)
 }
 
 func (r *report) markdown() []byte {
@@ -97,7 +97,7 @@ are a MutatingAdmissionPolicy and a ValidatingAdmissionPolicy that recognize Fli
 have no registry and no owners. CPU is that of the API server.
 
 `)
-	table(&b, []string{"clients", "admission", "creates/s", "p50", "p99", "added", "CPU/create"}, r.scenes(&oneClient, &eightClients, &manyClients))
+	table(&b, []string{"clients", "admission", "creates/s", "p50", "p99", "added", "CPU/create"}, r.scenes(&oneClient, &taskManagers, &eightClients, &manyClients))
 	b.WriteString(`
 ## Pods of others
 
@@ -107,8 +107,7 @@ the noise.
 `)
 	table(&b, []string{"pod", "admission", "creates/s", "p50", "p99", "added", "CPU/create"}, r.scenes(&plainPods, &largePods))
 	fmt.Fprintf(&b, `
-Of the added time, %d µs for nginx and %d µs for 200 containers are match conditions. A pod with more than 32 containers is sent
-to drey, which decides.
+Of the added time, %d µs for nginx and %d µs for 200 containers are match conditions; neither is sent to drey.
 `, r.conditions(&plainPods).Microseconds(), r.conditions(&largePods).Microseconds())
 	b.WriteString(`
 ## Ledger of the added time
@@ -150,7 +149,7 @@ func (r *report) scenes(all ...*load) (rows [][]string) {
 		for _, name := range r.names(l) {
 			f := middle(r.apiServer[l][name].figures)
 			first := fmt.Sprint(l.clients)
-			if !l.flink {
+			if l.name != "" {
 				first = l.name
 			}
 			rows = append(rows, []string{first, name, fmt.Sprintf("%.0f", f.perSecond), short(f.p50), short(f.p99), short(r.added(l, name)), short(f.cpu)})
