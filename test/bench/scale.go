@@ -37,8 +37,8 @@ func scaleMain(ctx context.Context, args []string) (err error) {
 	var s scaleSettings
 	flags := flag.NewFlagSet("bench scale", flag.ExitOnError)
 	flags.IntVar(&s.namespaces, "namespaces", 1000, "number of Kubernetes namespaces, which are platform namespaces too")
-	flags.IntVar(&s.targets, "targets", 100_000, "number of targets in etcd")
-	flags.IntVar(&s.pods, "pods", 20_000, "number of Flink pods, without a kubelet")
+	flags.IntVar(&s.targets, "targets", 50_000, "number of targets in etcd")
+	flags.IntVar(&s.pods, "pods", 10_000, "number of Flink pods, without a kubelet")
 	flags.IntVar(&s.replicas, "replicas", 5, "number of replicas of drey")
 	flags.IntVar(&s.unlabeled, "unlabeled", 2_000, "number of pods without labels, to repair")
 	flags.IntVar(&s.rate, "rate", 500, "pods per second of the churn, as far as the machine lets it")

@@ -31,7 +31,7 @@ func (w *scaleWorld) admissionBuckets(ctx context.Context) ([]bucket, error) {
 	}
 	sums := map[float64]float64{}
 	for name, value := range samples(text) {
-		if !strings.HasPrefix(name, "apiserver_admission_webhook_admission_duration_seconds_bucket{") || !strings.Contains(name, `name="pods.`) && !strings.Contains(name, `name="label-pods.`) {
+		if !strings.HasPrefix(name, "apiserver_admission_webhook_admission_duration_seconds_bucket{") || !strings.Contains(name, `.drey.dev"`) || !strings.Contains(name, "pods") {
 			continue
 		}
 		_, le, _ := strings.Cut(name, `le="`)
@@ -161,7 +161,6 @@ func (r scaleReport) printFit(to io.Writer) {
 		{"received at the start", "MiB", "B", 1 << 20, func(f sizeFigures) float64 { return float64(f.received) / (1 << 20) }},
 		{"CPU of the start", "s", "µs", 1e6, func(f sizeFigures) float64 { return f.cpu.Seconds() }},
 		{"API server's CPU for it", "s", "µs", 1e6, func(f sizeFigures) float64 { return f.apiServerCPU.Seconds() }},
-		{"API server's memory", "MiB", "B", 1 << 20, func(f sizeFigures) float64 { return f.apiServer }},
 	} {
 		constant, target, pod := fit(r.sizes, row.of)
 		fmt.Fprintf(to, "| %s | %.1f %s | %.0f %s | %.0f %s | %.0f %s |\n", row.name, constant, row.unit, target*row.scale, row.small, pod*row.scale, row.small, constant+1e6*target+1e5*pod, row.unit)
@@ -172,14 +171,14 @@ func (r scaleReport) printFit(to io.Writer) {
 	one, all := r.churns[0], r.churns[1]
 	more := time.Duration(all.replicas - one.replicas)
 	perPod := func(f churnFigures) time.Duration { return f.apiServer / time.Duration(max(f.pods, 1)) }
-	fmt.Fprintf(to, "\nOne more replica costs the API server %s of CPU per pod of the churn, and %.1f KiB of watch events.\n", short((perPod(all)-perPod(one))/more),
-		(float64(all.received)/float64(max(all.pods, 1))-float64(one.received)/float64(max(one.pods, 1)))/float64(more)/1024)
+	fmt.Fprintf(to, "\nOne more replica costs the API server %s of CPU per pod of the churn.\n", short((perPod(all)-perPod(one))/more))
 }
 
 // write writes the page.
 func (r scaleReport) write(path string) error {
 	var b strings.Builder
-	b.WriteString(scaleIntroduction)
+	s := r.settings
+	fmt.Fprintf(&b, scaleIntroduction, fmt.Sprintf("bin/bench scale -namespaces %d -targets %d -pods %d -replicas %d -unlabeled %d -rate %d -clients %d -each %s", s.namespaces, s.targets, s.pods, s.replicas, s.unlabeled, s.rate, s.clients, s.each))
 	r.print(&b)
 	return os.WriteFile(path, []byte(b.String()), 0o644) //nolint:gosec // a page of the documentation
 }
@@ -187,12 +186,12 @@ func (r scaleReport) write(path string) error {
 const scaleIntroduction = `# Scale
 
 How drey's costs grow with the cluster, by a simulation on a real control plane: etcd, kube-apiserver and replicas of drey behind a
-load balancer, all on one machine with two cores. There is no kubelet. The figures are of one run of
+load balancer, all on one machine with two cores. There is no kubelet. ` + "`make bench-scale`" + ` writes this page. The figures are of one run of
 
-` + "```" + `
-make bench-scale
+` + "```shell" + `
+%s
 ` + "```" + `
 
-which writes this page. Times depend on the machine; bytes, and ratios of CPU, do not.
+Times depend on the machine and on what else it runs; bytes and CPU do so less.
 
 `

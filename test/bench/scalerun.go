@@ -66,15 +66,15 @@ const settleTime = 5 * time.Second
 
 func (w *scaleWorld) run(ctx context.Context) (r scaleReport, err error) {
 	r.settings = w.scaleSettings
+	if err := w.seed.createTargets(ctx, 0, w.namespaces, w.namespaces); err != nil { // one in each namespace
+		return r, err
+	}
 	first, err := w.startReplica(ctx)
 	if err != nil {
 		return r, err
 	}
 	if err := installed.InstallWebhooks(ctx, w.c, bundle.Defaults(), "https://"+w.balancer.Address()); err != nil {
 		return r, fmt.Errorf("%w\n%s", err, first.Log())
-	}
-	if err := w.seed.createTargets(ctx, 0, w.namespaces, w.namespaces); err != nil { // one in each namespace
-		return r, err
 	}
 	var pod *unstructured.Unstructured
 	if err := retry(ctx, func() (err error) { pod, err = w.seed.completePod(ctx); return err }); err != nil {
