@@ -120,8 +120,7 @@ func TestNamespaceMode(t *testing.T) {
 // TestModeRecordsOnce: in the modes that admit, a Deployment without a target is one denial. Its
 // ReplicaSet and pods, which enforce does not let come about, are no others.
 func TestModeRecordsOnce(t *testing.T) {
-	w := sharedWorld(t)
-	t.Parallel()
+	w := sharedWorld(t) // not parallel: denials of other tests fill the queue of events
 	namespace := w.Namespace(t)
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
 	eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
