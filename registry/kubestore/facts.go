@@ -41,7 +41,7 @@ type count struct {
 var factsSeed = maphash.MakeSeed()
 
 func (f statusFacts) sum() uint64   { return maphash.Comparable(factsSeed, f) }
-func (f observedFacts) sum() uint32 { return uint32(maphash.Comparable(factsSeed, f) >> 32) } //nolint:gosec // a hash
+func (f observedFacts) sum() uint32 { return uint32(maphash.Comparable(factsSeed, f) >> 32) }
 
 // presentFacts returns the facts of the status of an object.
 func presentFacts(r *codec.Resource, o codec.Object) (f statusFacts, observed observedFacts) {

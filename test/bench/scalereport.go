@@ -123,7 +123,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds())
 func (r scaleReport) print(to io.Writer) {
 	s := r.settings
 	fmt.Fprintf(to, "%d namespaces, up to %d targets and %d pods of 10 KB, %d replicas. Measured in %s.\n", s.namespaces, s.targets, s.pods, s.replicas, r.took.Round(time.Second))
-	fmt.Fprint(to, "\n## One replica by size\n\nTargets and pods are written to etcd past the API server; the replica starts anew at each size.\n\n"+
+	fmt.Fprint(to, "\n## One replica by size\n\nTargets and pods are written to etcd past the API server; at each size a new replica starts.\n\n"+
 		"| targets | pods | start | CPU of the start | API server's CPU for it | received | live heap | anonymous memory | API server's memory |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, f := range r.sizes {
 		fmt.Fprintf(to, "| %d | %d | %s | %s | %s | %s MiB | %.1f MiB | %.1f MiB | %.0f MiB |\n", f.targets, f.pods, seconds(f.start), seconds(f.cpu), seconds(f.apiServerCPU), mib(f.received), f.heap, f.anonymous, f.apiServer)
@@ -180,7 +180,7 @@ func (r scaleReport) write(path string) error {
 	s := r.settings
 	fmt.Fprintf(&b, scaleIntroduction, fmt.Sprintf("bin/bench scale -namespaces %d -targets %d -pods %d -replicas %d -unlabeled %d -rate %d -clients %d -each %s", s.namespaces, s.targets, s.pods, s.replicas, s.unlabeled, s.rate, s.clients, s.each))
 	r.print(&b)
-	return os.WriteFile(path, []byte(b.String()), 0o644) //nolint:gosec // a page of the documentation
+	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
 const scaleIntroduction = `# Scale

@@ -88,7 +88,7 @@ func (r *reader) uint() (n uint64) {
 
 func (r *reader) int() int64 {
 	n := r.uint()
-	return int64(n>>1) ^ -int64(n&1) //nolint:gosec // zigzag, as in encoding/binary
+	return int64(n>>1) ^ -int64(n&1) // zigzag, as in encoding/binary
 }
 
 func (r *reader) string() string {
