@@ -22,23 +22,23 @@ func (d *diagnosis) reinstall() string {
 	case d.Manager != "":
 		return "synchronize " + d.Manager
 	}
-	command := fmt.Sprintf("drey install -n %s --image %s --certs %s --store %s --mode %s --replicas %d", o.Namespace, d.Image, o.Certs, o.Store, o.Mode, o.Replicas)
+	args := []string{fmt.Sprintf("drey install -n %s --image %s --certs %s --store %s --mode %s --replicas %d", o.Namespace, d.Image, o.Certs, o.Store, o.Mode, o.Replicas)}
 	if o.RESTURL != "" {
-		command += " --rest-url " + o.RESTURL
+		args = append(args, "--rest-url "+o.RESTURL)
 	}
 	if o.Contact != "" {
-		command += fmt.Sprintf(" --contact %q", o.Contact)
+		args = append(args, fmt.Sprintf("--contact %q", o.Contact))
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.NodeSelector)) {
-		command += fmt.Sprintf(" --node-selector %s=%s", key, o.NodeSelector[key])
+		args = append(args, fmt.Sprintf("--node-selector %s=%s", key, o.NodeSelector[key]))
 	}
 	for _, t := range o.Tolerations {
-		command += " --toleration " + bundle.FormatToleration(t)
+		args = append(args, "--toleration "+bundle.FormatToleration(t))
 	}
 	if !slices.Equal(o.AggregateTo, bundle.UserRoles()) {
-		command += " --aggregate-to=" + strings.Join(o.AggregateTo, ",")
+		args = append(args, "--aggregate-to="+strings.Join(o.AggregateTo, ","))
 	}
-	return command + " (or kubectl apply -k, as it was installed)"
+	return strings.Join(args, " ") + " (or kubectl apply -k, as it was installed)"
 }
 
 // customized are the kinds whose fields admins change.

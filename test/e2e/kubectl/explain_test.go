@@ -31,7 +31,8 @@ func TestExplainObjects(t *testing.T) {
 	run := w.plugin(t, w.Kubeconfig())
 	w.MustKubectl(t, fleetDefinition, "apply", "-f", "-")
 	w.MustKubectl(t, "", "wait", "--for=condition=Established", "crd/fleets.explain.example.com")
-	fleet := "apiVersion: explain.example.com/v1\nkind: Fleet\nmetadata: {name: ships}\n" + deniedDeployment[strings.Index(deniedDeployment, "spec:"):]
+	_, spec, _ := strings.Cut(deniedDeployment, "spec:")
+	fleet := "apiVersion: explain.example.com/v1\nkind: Fleet\nmetadata: {name: ships}\nspec:" + spec
 	w.MustKubectl(t, targetYAML("here", "", namespace), "apply", "-n", namespace, "-f", "-")
 	manifest := strings.Replace(deniedDeployment, "replicas: 0", "replicas: 1", 1)
 	w.whenServed(t, manifest+"\n---\n"+fleet, "apply", "-n", namespace, "-f", "-")
