@@ -249,7 +249,7 @@ func TestDockerfile(t *testing.T) {
 	}
 	docker, makes := filepath.Join(dir, "docker"), filepath.Join(dir, "make")
 	run("CGO_ENABLED=0 GOFLAGS= "+strings.Replace(build, "-o /drey", "-o "+docker, 1), append(variables, "TARGETARCH="+runtime.GOARCH)...)
-	printed := run("make -n image " + strings.Join(variables, " "))
+	printed := run("MAKEFLAGS= make --no-print-directory -n image " + strings.Join(variables, " "))
 	build, _, _ = strings.Cut(printed, "\n")
 	run(strings.Replace(build, "-o bin/drey-linux-"+runtime.GOARCH, "-o "+makes, 1), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false")
 	if a, b := read(t, docker), read(t, makes); len(a) == 0 || !bytes.Equal(a, b) {
