@@ -122,16 +122,21 @@ func (e *endpoint[T]) answer(ctx context.Context, r *http.Request, buffer *[]byt
 		d.patch = answer.patch
 	}
 	*buffer = answer.append(body[:0]) // of the request, the answer has strings only, which do not alias body
-	e.decoders.put(d)
+	if len(body) <= mostPooled {
+		e.decoders.put(d)
+	}
 	return answer.reason, nil
 }
 
 // buffers hold bodies, and then answers. A typical pod has 10 KB.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
+// mostPooled is the size of the largest body whose memory is used again: that of a larger one would
+// stay after its reservation has ended.
+const mostPooled = 256 << 10
+
 func putBuffer(b *[]byte) {
-	const most = 256 << 10 // a larger buffer would never be freed
-	if cap(*b) <= most {
+	if cap(*b) <= mostPooled {
 		*b = (*b)[:0]
 		buffers.Put(b)
 	}
