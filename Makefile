@@ -72,9 +72,12 @@ test: binaries ## Run the tests of the contributor's loop: unit tests, and drey 
 test-cel:
 	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 
-# More packages at once than processors: the tests on a control plane wait for controllers.
+# The suites on a control plane wait for controllers: they start first, and more packages run at
+# once than there are processors. make lint vets the packages, and no test needs debug information.
+E2E := ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
+
 test-main:
-	go test -p 4 -timeout 20m -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/e2e/replicas -e /test/e2e/install -e /test/e2e/docs -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	go test -p 5 -vet=off -ldflags='-s -w' -timeout 20m -skip '$(SLOW_TESTS)' $(E2E) $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
 
 test-api:
 	go test -C test/e2e/rest -count=1 .
