@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: docs help build try demo run control-plane binaries test test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory bench-scale fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: docs help build try demo run control-plane binaries test test-e2e test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory bench-scale fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,31 +66,34 @@ SLOW_PACKAGES := ./test/clients ./hack/image/... ./test/framework/cluster/... ./
 SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons|TestLargeUpdates)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
-	@$(MAKE) --no-print-directory -j3 test-main test-api test-cel
+	@$(MAKE) --no-print-directory -j4 test-e2e test-main test-api test-cel
 
 # The tests in test/cel that measure time are in SLOW_TESTS: make test-full runs them alone.
 test-cel:
 	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 
-# The suites on a control plane wait for controllers: they start first, and more packages run at
-# once than there are processors. make lint vets the packages, and no test needs debug information.
-E2E := ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
+# make lint vets the packages, and no test needs debug information.
+TEST_FLAGS := -vet=off -ldflags='-s -w' -timeout 20m -skip '$(SLOW_TESTS)'
+
+# -count=1: the suites build drey, and go test does not track the files of a program.
+test-e2e:
+	go test $(TEST_FLAGS) -count=1 -p 3 ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 
 test-main:
-	go test -p 5 -vet=off -ldflags='-s -w' -timeout 20m -skip '$(SLOW_TESTS)' $(E2E) $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	go test $(TEST_FLAGS) $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
 
 test-api:
 	go test -C test/e2e/rest -count=1 .
 
 test-full: binaries ## Run the slow tests that make test leaves out; takes minutes
 	go test -timeout 20m $(SLOW_PACKAGES)
-	go test -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
+	go test -count=1 -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 	go test -C test/cel -count=1 -run '$(SLOW_TESTS)' .
 	go test -C test/prometheus -count=1 .
 
 # -count=1: go test does not track files outside of the module.
 test-install: binaries ## Test installation and upgrade with drey, Helm, cert-manager and krew
-	go test -timeout 15m ./test/e2e/install ./test/e2e/docs
+	go test -count=1 -timeout 15m ./test/e2e/install ./test/e2e/docs
 	go test -C test/manifests -count=1 -timeout 15m .
 	go test -C test/certmanager -count=1 -timeout 15m .
 	go test -C hack/release/validate -count=1 -timeout 15m .
