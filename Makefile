@@ -63,7 +63,7 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache; the first build 
 
 # Packages and tests that make test leaves to make test-full. TestSlowTests checks the names.
 SLOW_PACKAGES := ./test/clients ./hack/image/... ./test/framework/cluster/... ./test/framework/kubelet ./test/soak/...
-SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons|TestLargeUpdates)$$
+SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons|TestLargeUpdates|TestOutputRoundTripRandom|TestDeletionAllowed)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
 	@$(MAKE) --no-print-directory -j4 test-e2e test-main test-api test-cel
