@@ -17,6 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/test/framework/exchange"
 )
@@ -55,6 +56,20 @@ func describe(t testing.TB, base string) *description {
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC4122))
 	return &description{document: document, router: router, seen: map[string]map[int]bool{}}
+}
+
+// decodeYAML decodes YAML as the JSON that it stands for. The decoder of openapi3filter returns
+// integers beyond an int64 as uint64, which match no schema.
+func decodeYAML(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	var value any
+	if err := yaml.Unmarshal(text, &value); err != nil { // by way of JSON
+		return nil, &openapi3filter.ParseError{Kind: openapi3filter.KindInvalidFormat, Cause: err}
+	}
+	return value, nil
 }
 
 // validate returns an error if the document does not allow the response, or does not allow

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3filter"
+
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/exchange"
 )
@@ -31,6 +33,7 @@ var server struct {
 }
 
 func TestMain(m *testing.M) {
+	openapi3filter.RegisterBodyDecoder("application/yaml", decodeYAML)
 	code := m.Run()
 	if server.running != nil {
 		if err := server.running.Stop(); err != nil {
