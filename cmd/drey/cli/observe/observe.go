@@ -136,8 +136,7 @@ func (r restObserver) workloads(ctx context.Context, q inventory.Query) (page in
 func (r restObserver) usage(ctx context.Context, by inventory.GroupBy, f inventory.Filter) ([]inventory.Total, error) {
 	query := filterQuery(f)
 	set(query, "by", string(by))
-	items, _, err := client.List[inventory.Total](ctx, r.client, "/drey/v1/usage", query)
-	return items, err
+	return client.Items[inventory.Total](ctx, r.client, "/drey/v1/usage", query)
 }
 
 func (r restObserver) denials(ctx context.Context, q denials.Query) (page denials.Page, err error) {
