@@ -1,18 +1,15 @@
 package installation
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"slices"
-	"time"
-
-	"drey.dev/drey/cmd/drey/cli/output"
 
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
 )
@@ -36,15 +33,7 @@ The exit code is 1 if a check fails.`,
   drey doctor -n flink-platform -o json`,
 		Args: command.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := kubectl.Config()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
-			defer cancel()
-			stop := output.Stderr(cmd).Progress("Reading the cluster at " + config.Host)
-			facts, err := examine(ctx, config, namespace, version)
-			stop()
+			facts, err := readFacts(cmd, kubectl, namespace, version)
 			if err != nil {
 				return err
 			}

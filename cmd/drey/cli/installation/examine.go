@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -26,6 +27,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/certs"
+	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/output"
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
@@ -35,6 +38,18 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	webhookconfig "drey.dev/drey/webhook/config"
 )
+
+// readFacts examines the cluster of kubectl's context, and shows that it does.
+func readFacts(cmd *cobra.Command, k kubectl.Cluster, namespace, version string) (doctor.Facts, error) {
+	config, err := k.Config()
+	if err != nil {
+		return doctor.Facts{}, err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
+	defer cancel()
+	defer output.Stderr(cmd).Progress("Reading the cluster at " + config.Host)()
+	return examine(ctx, config, namespace, version)
+}
 
 // examine collects the facts of an installation. What the user cannot read is recorded
 // in the facts, and no error.

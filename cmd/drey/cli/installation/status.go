@@ -1,10 +1,8 @@
 package installation
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"drey.dev/drey/cmd/drey/cli/output"
 
@@ -96,15 +94,7 @@ func statusOf(f doctor.Facts) clusterStatus {
 }
 
 func printClusterStatus(cmd *cobra.Command, kubectl kubectl.Cluster, namespace string, format output.Format) error {
-	config, err := kubectl.Config()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
-	defer cancel()
-	stop := output.Stderr(cmd).Progress("Reading the cluster at " + config.Host)
-	facts, err := examine(ctx, config, namespace, "dev")
-	stop()
+	facts, err := readFacts(cmd, kubectl, namespace, "dev")
 	if err != nil {
 		return err
 	}
