@@ -4,9 +4,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"strings"
-
 	"net/url"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"

@@ -3,13 +3,12 @@ package bundle
 import (
 	"slices"
 
-	"drey.dev/drey/denials"
-
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"drey.dev/drey/certs"
+	"drey.dev/drey/denials"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/flink"

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"drey.dev/drey/denials"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"drey.dev/drey/denials"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/webhook/config"
 )

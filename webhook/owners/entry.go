@@ -4,12 +4,11 @@ import (
 	"strings"
 	"time"
 
-	"drey.dev/drey/webhook/runstate"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/runstate"
 )
 
 // entry is the cached part of an owner, some hundred bytes.

@@ -4,12 +4,11 @@ import (
 	"reflect"
 	"testing"
 
-	"drey.dev/drey/webhook/runstate"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"drey.dev/drey/webhook/flink"
+	"drey.dev/drey/webhook/runstate"
 )
 
 // TestRuns checks which cached workloads run an id.

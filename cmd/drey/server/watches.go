@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"drey.dev/drey/denials"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -14,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 
+	"drey.dev/drey/denials"
 	"drey.dev/drey/registry/kubestore"
 	webhookconfig "drey.dev/drey/webhook/config"
 	"drey.dev/drey/webhook/controllers/modes"

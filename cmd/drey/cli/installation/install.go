@@ -12,13 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"drey.dev/drey/cmd/drey/cli/output"
-
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/registry"

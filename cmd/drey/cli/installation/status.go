@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"io"
 
-	"drey.dev/drey/cmd/drey/cli/output"
-
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/cli/client"
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/manifests/doctor"
 )

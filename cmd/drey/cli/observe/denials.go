@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"drey.dev/drey/cmd/drey/cli/command"
-	"drey.dev/drey/cmd/drey/cli/output"
-
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/denials"
 	"drey.dev/drey/inventory"
 	"drey.dev/drey/webhook/verdict"

@@ -15,12 +15,11 @@ import (
 	"strings"
 	"time"
 
-	"drey.dev/drey/cmd/drey/cli/output"
-
 	"github.com/spf13/cobra"
 
 	"drey.dev/drey/cmd/drey/cli/client"
 	"drey.dev/drey/cmd/drey/cli/command"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/denials"
 	"drey.dev/drey/inventory"
 	"drey.dev/drey/registry/rest/yamljson"

@@ -10,8 +10,6 @@ import (
 	"os"
 	"strconv"
 
-	"drey.dev/drey/cmd/drey/cli/output"
-
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +17,7 @@ import (
 
 	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/cmd/drey/cli/kubectl"
+	"drey.dev/drey/cmd/drey/cli/output"
 	"drey.dev/drey/cmd/drey/server"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
