@@ -2,10 +2,7 @@ package observe
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,8 +51,7 @@ request was allowed. Equal denials are one row with a count.`,
 }
 
 func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, q denials.Query, items []denials.Denial) error {
-	out := output.Stdout(cmd)
-	one, err := o.denialPrinter(out, items)
+	one, err := o.denialPrinter().print(o, output.Stdout(cmd), items)
 	if err != nil || !o.watch {
 		return err
 	}
@@ -80,22 +76,7 @@ func (o *observeFlags) printDenials(cmd *cobra.Command, from observer, q denials
 	})
 }
 
-// denialPrinter prints denials, and returns a function that prints one more.
-func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (func(denials.Denial) error, error) {
-	switch o.format {
-	case output.JSON, output.YAML:
-		one := func(d denials.Denial) error { return o.printItem(out, d) }
-		if !o.watch {
-			return one, o.printItems(out, "DenialList", append([]denials.Denial{}, items...))
-		}
-		return one, each(items, one)
-	case output.Name:
-		one := func(d denials.Denial) error {
-			_, err := fmt.Fprintf(out, "%s/%s\n", strings.ToLower(d.Kind), d.Name)
-			return err
-		}
-		return one, each(items, one)
-	}
+func (o *observeFlags) denialPrinter() printer[denials.Denial] {
 	header := []string{"LAST", "COUNT", "NAMESPACE", "OBJECT", "USER", "REASON", "MODE"}
 	if o.format == output.Wide {
 		header = append(header, "OWNER", "PLATFORM NAMESPACE", "REPLICA", "REMEDY")
@@ -111,29 +92,8 @@ func (o *observeFlags) denialPrinter(out io.Writer, items []denials.Denial) (fun
 		}
 		return row
 	}
-	if len(items) == 0 && !o.watch {
-		_, err := fmt.Fprintln(out, "No denials found.")
-		return nil, err
+	return printer[denials.Denial]{
+		listKind: "DenialList", none: "No denials found.", header: header, cells: cells, lastBelow: o.format == output.Wide,
+		name: func(d denials.Denial) (kind, name string) { return d.Kind, d.Name },
 	}
-	table := output.NewTable(out, header...)
-	if o.format == output.Wide {
-		table.LastBelow()
-	}
-	one := func(d denials.Denial) error {
-		table.Row(cells(d)...)
-		return table.Flush()
-	}
-	for _, d := range items {
-		table.Row(cells(d)...)
-	}
-	return one, table.Flush()
-}
-
-func each[T any](items []T, f func(T) error) error {
-	for _, item := range items {
-		if err := f(item); err != nil {
-			return err
-		}
-	}
-	return nil
 }

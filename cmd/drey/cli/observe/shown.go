@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// shown is what a command that follows changes has printed. It prints each state once.
+// shown has the items that a command has printed, and prints each later state once.
 type shown[T any] struct {
 	key      func(T) string
 	print    func(value T, deleted bool) error
-	compared func(T) T // what the command prints of a value; nil: all
+	compared func(T) T // the part of a value that is printed; nil: all
 
 	known map[string]T // by key
 }

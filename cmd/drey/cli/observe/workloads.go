@@ -42,7 +42,7 @@ namespaces without a target, and labels that are missing or contradict each othe
 			if err != nil {
 				return err
 			}
-			one, err := o.workloadPrinter(output.Stdout(cmd), page.Items)
+			one, err := o.workloadPrinter().print(&o, output.Stdout(cmd), page.Items)
 			if err != nil || !o.watch {
 				return err
 			}
@@ -52,7 +52,7 @@ namespaces without a target, and labels that are missing or contradict each othe
 				}
 				return one(w)
 			})
-			if o.format == "table" || o.format == "name" { // do not show the use, which changes each minute
+			if o.format == output.Table || o.format == output.Name { // do not show the use, which changes each minute
 				shown.compared = func(w inventory.Workload) inventory.Workload { w.Use = nil; return w }
 			}
 			list := func(ctx context.Context) error {
@@ -90,22 +90,7 @@ func (o *observeFlags) workloadFilter() inventory.Filter {
 	return inventory.Filter{PlatformNamespace: o.client.PlatformNamespace, Namespace: o.kubernetesNamespace(), Target: o.target}
 }
 
-// workloadPrinter prints workloads, and returns a function that prints one more.
-func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload) (func(inventory.Workload) error, error) {
-	switch o.format {
-	case output.JSON, output.YAML:
-		one := func(w inventory.Workload) error { return o.printItem(out, w) }
-		if !o.watch {
-			return one, o.printItems(out, "WorkloadList", append([]inventory.Workload{}, items...))
-		}
-		return one, each(items, one)
-	case output.Name:
-		one := func(w inventory.Workload) error {
-			_, err := fmt.Fprintf(out, "%s/%s\n", strings.ToLower(w.Owner.Kind), w.Owner.Name)
-			return err
-		}
-		return one, each(items, one)
-	}
+func (o *observeFlags) workloadPrinter() printer[inventory.Workload] {
 	header := []string{"NAMESPACE", "OWNER", "PLATFORM NAMESPACE", "TARGET", "MODE", "STATE", "PODS", "CPU", "MEMORY", "AGE", "NOTE"}
 	if o.format == output.Wide {
 		header = slices.Insert(header, len(header)-1, "FLAVOR", "DEPLOYMENT OR SESSION CLUSTER", "ID", "JOB ID", "CPU USE", "MEMORY USE")
@@ -124,22 +109,13 @@ func (o *observeFlags) workloadPrinter(out io.Writer, items []inventory.Workload
 		}
 		return append(row, note(w))
 	}
-	if len(items) == 0 && !o.watch {
-		_, err := fmt.Fprintln(out, "No workloads found.")
-		return nil, err
+	return printer[inventory.Workload]{
+		listKind: "WorkloadList", none: "No workloads found.", header: header, cells: cells,
+		name: func(w inventory.Workload) (kind, name string) { return w.Owner.Kind, w.Owner.Name },
 	}
-	table := output.NewTable(out, header...)
-	one := func(w inventory.Workload) error {
-		table.Row(cells(w)...)
-		return table.Flush()
-	}
-	for _, w := range items {
-		table.Row(cells(w)...)
-	}
-	return one, table.Flush()
 }
 
-// note says what is wrong with a workload.
+// note describes the faults of a workload.
 func note(w inventory.Workload) string {
 	var notes []string
 	if w.Misplaced {

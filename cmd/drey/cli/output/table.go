@@ -35,13 +35,6 @@ func NewList(out io.Writer, indent string) *Rows {
 	return &Rows{out: out, indent: indent, gap: 2, width: widthOf(out)}
 }
 
-// Continue returns a table whose header is not printed: its rows continue another table.
-func Continue(out io.Writer, header ...string) *Rows {
-	t := NewTable(out, header...)
-	t.rows = nil
-	return t
-}
-
 // LastBelow prints the last cell of a row below it on a terminal, unbroken, so that a command in it
 // can be copied. Elsewhere it is a column.
 func (t *Rows) LastBelow() { t.below = t.width > 0 }
