@@ -190,12 +190,7 @@ func (p *pod) container(c *container) flink.Container {
 	all := flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
 	for _, v := range c.Env {
 		p.envs = append(p.envs, v.Name)
-		switch v.Name {
-		case "ROLE":
-			all.Role = v.Value
-		case "FLINK_MODE":
-			all.Mode = v.Value
-		}
+		all.ReadVariable(v.Name, v.Value)
 	}
 	all.Env = p.envs[from:len(p.envs):len(p.envs)]
 	return all

@@ -183,12 +183,7 @@ func toObject(p *corev1.Pod) *flink.Object {
 		container := flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
 		for _, v := range c.Env {
 			container.Env = append(container.Env, v.Name)
-			switch v.Name {
-			case "ROLE":
-				container.Role = v.Value
-			case "FLINK_MODE":
-				container.Mode = v.Value
-			}
+			container.ReadVariable(v.Name, v.Value)
 		}
 		o.Pod.Containers = append(o.Pod.Containers, container)
 	}

@@ -35,3 +35,13 @@ type Container struct {
 	Role    string   // the value of the variable ROLE
 	Mode    string   // the value of the variable FLINK_MODE
 }
+
+// ReadVariable keeps the value of an environment variable if recognition reads it.
+func (c *Container) ReadVariable(name, value string) {
+	switch name {
+	case "ROLE":
+		c.Role = value
+	case "FLINK_MODE":
+		c.Mode = value
+	}
+}
