@@ -2,7 +2,6 @@ package kubectl
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,18 +45,8 @@ func TestTargetReadyCondition(t *testing.T) {
 func (u user) wantListed(t *testing.T, name, want string) {
 	t.Helper()
 	eventually.OK(t, 5*time.Second, func() error {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.drey.REST+"/drey/v1/targets?name="+name, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Authorization", "Bearer "+u.token)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if text, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(text), want) {
-			return fmt.Errorf("got %s %w, want %s", text, err, want)
+		if _, text := u.send(t, http.MethodGet, "/drey/v1/targets?name="+name, ""); !strings.Contains(string(text), want) {
+			return fmt.Errorf("got %s, want %s", text, want)
 		}
 		return nil
 	})

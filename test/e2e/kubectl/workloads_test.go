@@ -3,7 +3,6 @@ package kubectl
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,23 +34,10 @@ func TestWorkloads(t *testing.T) {
 	})
 	list := func(u user, query string) []inventory.Workload {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.drey.REST+"/drey/v1/workloads"+query, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Authorization", "Bearer "+u.token)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
+		status, text := u.send(t, http.MethodGet, "/drey/v1/workloads"+query, "")
 		var all struct{ Items []inventory.Workload }
-		if err := json.Unmarshal(text, &all); err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("%d %s", response.StatusCode, text)
-		}
-		if err != nil {
-			t.Fatal(err)
+		if err := json.Unmarshal(text, &all); err != nil || status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
 		}
 		return all.Items
 	}

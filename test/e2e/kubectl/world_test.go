@@ -161,8 +161,8 @@ type apiError struct {
 	Reason, Message string
 }
 
-// call sends a REST request with the user's token.
-func (p user) call(t testing.TB, method, path, body string) (status int, failure apiError) {
+// send sends a REST request with the user's token, and returns its status and body.
+func (p user) send(t testing.TB, method, path, body string) (int, []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, p.drey.REST+path, strings.NewReader(body))
 	if err != nil {
@@ -179,10 +179,17 @@ func (p user) call(t testing.TB, method, path, body string) (status int, failure
 	if err != nil {
 		t.Fatal(err)
 	}
+	return response.StatusCode, text
+}
+
+// call sends a REST request with the user's token.
+func (p user) call(t testing.TB, method, path, body string) (status int, failure apiError) {
+	t.Helper()
+	status, text := p.send(t, method, path, body)
 	if err := json.Unmarshal(text, &failure); err != nil {
 		t.Fatalf("%s %s: %v: %s", method, path, err, text)
 	}
-	return response.StatusCode, failure
+	return status, failure
 }
 
 // targetYAML returns a DeploymentTarget. restName and namespace may be empty.

@@ -349,15 +349,6 @@ func (k *Kubelet) find(namespace, name string) *pod {
 	return nil
 }
 
-// Log returns the log of a pod, which may be deleted.
-func (k *Kubelet) Log(namespace, name string) string {
-	text, err := os.ReadFile(filepath.Join(k.logs, namespace+"_"+name+".log"))
-	if err != nil {
-		return ""
-	}
-	return string(text)
-}
-
 const tailLines = 30
 
 // Logs returns the last lines of the log of each pod.
