@@ -27,6 +27,7 @@ import (
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/test/framework/fixtures/crds"
 )
 
@@ -92,39 +93,13 @@ func sharedWorld(t *testing.T) *world {
 	return w
 }
 
-// manifests are a namespace, its target and workloads in one set. NS is the namespace, HOME the
-// platform namespace.
-const manifests = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: NS}
----
-apiVersion: drey.dev/v1
-kind: DeploymentTarget
-metadata: {name: NS, namespace: HOME}
-spec: {kubernetes: {namespace: NS}}
+// configMap is a workload beside those of fixtures.Set, as native Flink has it. NS is its namespace.
+const configMap = `
 ---
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: flink-config, namespace: NS, labels: {app: flink, type: flink-native-kubernetes}}
 data: {flink-conf.yaml: "parallelism.default: 2"}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: jm, namespace: NS}
-spec:
-  selector: {matchLabels: {app: flink}}
-  template: {metadata: {labels: {app: flink, component: jobmanager}}, spec: {containers: [{name: jobmanager, image: "flink:1.20", args: [standalone-job]}]}}
----
-apiVersion: flink.apache.org/v1beta1
-kind: FlinkDeployment
-metadata: {name: fd, namespace: NS}
-spec: {job: {}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: bare, namespace: NS, labels: {component: jobmanager}}
-spec: {containers: [{name: jobmanager, image: "flink:1.20", args: [standalone-job]}]}
 `
 
 // set are the manifests with a namespace of its own, which does not exist yet, and a platform
@@ -138,7 +113,7 @@ func (w *world) newSet(t *testing.T) set {
 	t.Helper()
 	s := set{platform: w.Namespace(t)}
 	s.namespace = s.platform + "-set"
-	for text := range strings.SplitSeq(strings.NewReplacer("NS", s.namespace, "HOME", s.platform).Replace(manifests), "---") {
+	for text := range strings.SplitSeq(fixtures.Set(s.namespace, s.platform)+strings.ReplaceAll(configMap, "NS", s.namespace), "---") {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
 			t.Fatal(err)

@@ -15,49 +15,16 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
-)
 
-// setManifests are a namespace, its target and workloads in one set. NS is the namespace,
-// HOME the platform namespace.
-const setManifests = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: NS}
----
-apiVersion: drey.dev/v1
-kind: DeploymentTarget
-metadata: {name: NS, namespace: HOME}
-spec: {kubernetes: {namespace: NS}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: jm, namespace: NS}
-spec:
-  selector: {matchLabels: {app: flink}}
-  template: {metadata: {labels: {app: flink, component: jobmanager}}, spec: {containers: [{name: jobmanager, image: "flink:1.20", args: [standalone-job]}]}}
----
-apiVersion: flink.apache.org/v1beta1
-kind: FlinkDeployment
-metadata: {name: fd, namespace: NS}
-spec: {job: {}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: bare, namespace: NS, labels: {component: jobmanager}}
-spec: {containers: [{name: jobmanager, image: "flink:1.20", args: [standalone-job]}]}
-`
+	"drey.dev/drey/test/framework/fixtures"
+)
 
 // newSet returns the manifests of a set with a namespace of its own, which does not exist.
 func (w *world) newSet(t *testing.T) (namespace, manifests string) {
 	t.Helper()
 	home := w.Namespace(t)
 	namespace = home + "-set"
-	return namespace, manifestsOfSet(namespace, home)
-}
-
-// manifestsOfSet returns the manifests of a set with a namespace and a platform namespace.
-func manifestsOfSet(namespace, home string) string {
-	return strings.NewReplacer("NS", namespace, "HOME", home).Replace(setManifests)
+	return namespace, fixtures.Set(namespace, home)
 }
 
 // TestSetApply applies sets in the order of their manifests: the workloads after the target
@@ -103,7 +70,7 @@ func TestSetWithoutPause(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 {
-		manifests := manifestsOfSet(w.Namespace(t), w.Namespace(t))
+		manifests := fixtures.Set(w.Namespace(t), w.Namespace(t))
 		parts := strings.Split(manifests, "---")
 		for _, text := range []string{parts[1], parts[4], parts[2], parts[3]} { // the pod directly after the target
 			var o unstructured.Unstructured
