@@ -117,7 +117,7 @@ func measureFootprint(ctx context.Context, o drey.Options, settle time.Duration)
 
 // read reads the memory of a running drey.
 func (f *footprint) read(d *drey.Drey) error {
-	rollup, err := rollupMemory(d.PID())
+	rollup, err := procMemory(d.PID(), "smaps_rollup")
 	if err != nil {
 		return err
 	}
@@ -132,15 +132,6 @@ func (f *footprint) read(d *drey.Drey) error {
 	f.anonymous, f.privateDirty, f.rss, f.peak = rollup["Anonymous"], rollup["Private_Dirty"], status["VmRSS"], status["VmHWM"]
 	f.heap = metrics["go_memstats_next_gc_bytes"] / (1 + metrics["go_gc_gogc_percent"]/100) / (1 << 20)
 	return nil
-}
-
-// rollupMemory returns the fields of /proc/PID/smaps_rollup, in MiB.
-func rollupMemory(pid int) (map[string]float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return nil, fmt.Errorf("read memory: %w; run the benchmark on Linux, which has /proc", err)
-	}
-	return kibFields(text), nil
 }
 
 // scrape returns the samples of a metrics endpoint, by name with labels.

@@ -106,8 +106,11 @@ func roundTrip(client *http.Client, request *http.Request, want int) error {
 
 // processMemory returns the fields of /proc/PID/status, in MiB: VmRSS is resident memory,
 // RssAnon the part without a file, and VmHWM the peak.
-func processMemory(pid int) (map[string]float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func processMemory(pid int) (map[string]float64, error) { return procMemory(pid, "status") }
+
+// procMemory returns the fields of a file below /proc/PID, in MiB.
+func procMemory(pid int, file string) (map[string]float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return nil, fmt.Errorf("read memory: %w; run the benchmark on Linux, which has /proc", err)
 	}

@@ -78,7 +78,11 @@ func (c *Cluster) transact(ctx context.Context, client *http.Client, puts []any)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, loopback(c.ports.etcd)+"/v3/kv/txn", bytes.NewReader(body))
+	return c.callEtcd(ctx, client, http.MethodPost, "/v3/kv/txn", body)
+}
+
+func (c *Cluster) callEtcd(ctx context.Context, client *http.Client, method, path string, body []byte) error {
+	request, err := http.NewRequestWithContext(ctx, method, loopback(c.ports.etcd)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func (c *Cluster) transact(ctx context.Context, client *http.Client, puts []any)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("write to etcd: %s: %s", response.Status, text)
+		err = fmt.Errorf("%s %s of etcd: %s: %s", method, path, response.Status, text)
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,19 +15,7 @@ func (c *Cluster) etcdHealthy(ctx context.Context) error {
 	}
 	defer client.CloseIdleConnections()
 
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, loopback(c.ports.etcd)+"/health", nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET /health: %s", response.Status)
-	}
-	return nil
+	return c.callEtcd(ctx, client, http.MethodGet, "/health", nil)
 }
 
 // apiServerReady checks /readyz, which includes etcd.
