@@ -17,23 +17,36 @@ var (
 // Small is the size of the largest body that uses the reserved share, in bytes.
 const Small = 64 << 10
 
-// Options configure a budget, in bytes.
+// Options configure a budget.
 type Options struct {
-	Large    int64         // for all bodies larger than Small
-	Reserved int64         // for all other bodies
+	Large    Size          // for bodies larger than Small, and for much that is decoded of a small one
+	Reserved Size          // for all others
 	Timeout  time.Duration // bounds the wait of an acquisition
 }
 
+// Size is the capacity for requests of a class, in bytes. Memory for what is decoded has a
+// pool of its own: a request that waits for it holds its body, and its holders wait for
+// nothing. From one pool, bodies could take all of it and then wait for each other.
+type Size struct {
+	Bodies  int64
+	Decoded int64
+}
+
 // Budget is the memory for bodies, and for what is decoded of them. Large bodies cannot
-// take the pool that is reserved for small ones.
+// take what is reserved for small ones.
 type Budget struct {
-	large, small *pool
-	timeout      time.Duration
+	large, small               *pool // of bodies
+	largeDecoded, smallDecoded *semaphore
+	timeout                    time.Duration
 }
 
 // New returns a budget.
 func New(o Options) *Budget {
-	return &Budget{newPool(o.Large), newPool(o.Reserved), o.Timeout}
+	return &Budget{
+		large: newPool(o.Large.Bodies), largeDecoded: newSemaphore(o.Large.Decoded),
+		small: newPool(o.Reserved.Bodies), smallDecoded: newSemaphore(o.Reserved.Decoded),
+		timeout: o.Timeout,
+	}
 }
 
 // Reservation is the part of a budget that a request holds. Release returns it.
@@ -42,7 +55,10 @@ type Reservation struct {
 	shares []Share
 	from   *pool   // nil: nothing is held
 	parts  []*part // of from, one for each share
-	held   int64
+	held   int64   // of from
+
+	decodedFrom *semaphore // nil: nothing is held
+	decoded     int64
 }
 
 // Begin returns an empty reservation for a request that counts to shares.
@@ -50,28 +66,36 @@ func (b *Budget) Begin(shares ...Share) *Reservation { return &Reservation{budge
 
 // Release returns all that is held.
 func (r *Reservation) Release() {
+	if r.decodedFrom != nil {
+		r.decodedFrom.release(r.decoded)
+	}
 	if r.from != nil {
 		r.from.release(r.held)
-		r.from.leave(r.parts, r.held)
+		r.from.leave(r.parts, r.held+r.decoded)
 	}
-	r.from, r.parts, r.held = nil, nil, 0
+	r.from, r.parts, r.held, r.decodedFrom, r.decoded = nil, nil, 0, nil, 0
 }
 
-// Grow reserves n bytes more, of the same pool, for what is decoded of a body that has been
-// read. It waits no longer than the timeout of the budget, and does not wait for the shares:
-// they may be exceeded, and the next bodies wait. Its errors are [ErrBusy], and
-// [ErrTooLarge] for what the pool never has.
+// Grow reserves n bytes for what is decoded of a body that has been read, once. It waits no
+// longer than the timeout of the budget, and does not wait for the shares: they may be
+// exceeded, and the next bodies wait. What takes more than an eighth of the reserved pool is
+// taken from that of large bodies. Its errors are [ErrBusy], and [ErrTooLarge] for what the
+// pool never has.
 func (r *Reservation) Grow(ctx context.Context, n int64) error {
-	if r.held+n > r.from.size {
+	b, from := r.budget, r.budget.smallDecoded
+	if r.from == b.large || n > from.size/8 {
+		from = b.largeDecoded
+	}
+	if n > from.size {
 		return ErrTooLarge
 	}
-	if err := r.budget.acquire(ctx, r.from, nil, n); err != nil {
+	if err := b.acquire(ctx, from, nil, n); err != nil {
 		return err
 	}
 	for _, p := range r.parts {
 		p.exceed(n)
 	}
-	r.held += n
+	r.decodedFrom, r.decoded = from, n
 	return nil
 }
 
@@ -80,7 +104,7 @@ func (r *Reservation) extend(ctx context.Context, n int64) error {
 	if r.held+n > r.from.least(r.parts) {
 		return ErrTooLarge
 	}
-	if err := r.budget.acquire(ctx, r.from, r.parts, n); err != nil {
+	if err := r.budget.acquire(ctx, r.from.semaphore, r.parts, n); err != nil {
 		return err
 	}
 	r.held += n
@@ -92,7 +116,7 @@ func (r *Reservation) move(ctx context.Context, to *pool, n int64) error {
 	parts := to.enter(r.shares)
 	err := ErrTooLarge
 	if n <= to.least(parts) {
-		err = r.budget.acquire(ctx, to, parts, n)
+		err = r.budget.acquire(ctx, to.semaphore, parts, n)
 	}
 	if err != nil {
 		to.leave(parts, 0)
@@ -115,9 +139,9 @@ func (r *Reservation) reserve(ctx context.Context, buffer int64) error {
 	return r.extend(ctx, max(0, 2*buffer-r.held))
 }
 
-// acquire acquires n of each part, then of the pool: a request that waits for its share
+// acquire acquires n of each part, then of a pool: a request that waits for its share
 // holds nothing that others need.
-func (b *Budget) acquire(ctx context.Context, from *pool, parts []*part, n int64) error {
+func (b *Budget) acquire(ctx context.Context, from *semaphore, parts []*part, n int64) error {
 	if len(parts) == 0 && from.try(n) {
 		return nil
 	}

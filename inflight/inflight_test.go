@@ -18,8 +18,14 @@ import (
 
 const limit = 1 << 20
 
+var options = inflight.Options{
+	Large:    inflight.Size{Bodies: 4 << 20, Decoded: 2 << 20},
+	Reserved: inflight.Size{Bodies: 1 << 20, Decoded: 1 << 20},
+	Timeout:  time.Second,
+}
+
 func newBudget() *inflight.Budget {
-	return inflight.New(inflight.Options{Large: 4 << 20, Reserved: 1 << 20, Timeout: time.Second})
+	return inflight.New(options)
 }
 
 func read(t *testing.T, b *inflight.Budget, n int, declared int64) (*inflight.Reservation, error) {
@@ -106,23 +112,70 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-// TestGrow: a reservation grows within its share.
+// TestGrow: what is decoded has at most the memory of its pool, and is released.
 func TestGrow(t *testing.T) {
 	b := newBudget()
 	r, err := read(t, b, 10, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Grow(t.Context(), 1<<20); !errors.Is(err, inflight.ErrTooLarge) {
-		t.Errorf("beyond the share: %v", err)
+	if err := r.Grow(t.Context(), 2<<20+1); !errors.Is(err, inflight.ErrTooLarge) {
+		t.Errorf("more than the pool has: %v", err)
 	}
-	if err := r.Grow(t.Context(), 1<<19); err != nil {
-		t.Error(err)
+	for range 3 {
+		if err := r.Grow(t.Context(), 2<<20); err != nil {
+			t.Error(err)
+		}
+		r.Release()
+		if r, err = read(t, b, 10, 10); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.Release()
 	if err := errors.Join(fill(t, b, inflight.Small, 8), fill(t, b, limit-1, 2)); err != nil {
 		t.Errorf("released bytes are not free: %v", err)
 	}
+}
+
+// TestGrowTogether: small bodies of which much is decoded take neither the memory for others
+// nor wait for each other until the timeout, although they exceed the budget together.
+func TestGrowTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget()
+		var wait sync.WaitGroup
+		request := func(size int, decoded int64, lasts time.Duration) {
+			wait.Go(func() {
+				r, err := read(t, b, size, int64(size))
+				defer r.Release()
+				if err == nil {
+					time.Sleep(time.Millisecond) // the others have been read
+					err = r.Grow(t.Context(), decoded)
+				}
+				if err != nil {
+					t.Errorf("of %d bytes, %d decoded: %v", size, decoded, err)
+				}
+				time.Sleep(lasts)
+			})
+		}
+		for range 6 { // of at most 7
+			request(inflight.Small, 2<<20, 100*time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond)
+		began := time.Now()
+		r, err := read(t, b, 10<<10, 10<<10)
+		if err == nil {
+			err = r.Grow(t.Context(), 100<<10)
+		}
+		if took := time.Since(began); err != nil || took > 0 {
+			t.Errorf("a small body beside them: %v after %s", err, took)
+		}
+		r.Release()
+		wait.Wait()
+		for range 40 { // more than fit, of which little is decoded
+			request(inflight.Small, 1<<17, 10*time.Millisecond)
+		}
+		wait.Wait()
+	})
 }
 
 // fill reads n bodies without releasing them in between.
@@ -140,7 +193,9 @@ func fill(t *testing.T, b *inflight.Budget, size, n int) error {
 
 // TestConcurrentReads: after concurrent reads the whole budget is free.
 func TestConcurrentReads(t *testing.T) {
-	b := inflight.New(inflight.Options{Large: 4 << 20, Reserved: 1 << 20, Timeout: time.Millisecond})
+	o := options
+	o.Timeout = time.Millisecond
+	b := inflight.New(o)
 	var wait sync.WaitGroup
 	for i := range 8 {
 		random := rand.New(rand.NewPCG(uint64(i), 1))

@@ -142,11 +142,7 @@ func putBuffer(b *[]byte) {
 	}
 }
 
-// The memory limits of in-flight reviews: three of the largest, and hundreds of the typical
-// size.
 const (
-	largeReviews  = 48 << 20
-	smallReviews  = 16 << 20
 	budgetTimeout = time.Second // less than config.Timeout
 
 	// valueSize is the approximate memory per comma of the most expensive value, an empty
@@ -154,8 +150,14 @@ const (
 	valueSize = 256
 )
 
+// newReviewBudget returns the memory for three of the largest reviews, and for hundreds of the
+// typical size.
 func newReviewBudget() *inflight.Budget {
-	return inflight.New(inflight.Options{Large: largeReviews, Reserved: smallReviews, Timeout: budgetTimeout})
+	return inflight.New(inflight.Options{
+		Large:    inflight.Size{Bodies: 44 << 20, Decoded: 34 << 20},
+		Reserved: inflight.Size{Bodies: 10 << 20, Decoded: 8 << 20},
+		Timeout:  budgetTimeout,
+	})
 }
 
 // readReview reads the body into buffer, or a larger one, and reserves its memory.

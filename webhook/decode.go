@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -43,10 +44,23 @@ func (p *decoders[T]) get() *decoder[T] {
 }
 
 // put returns a decoder. Its request must not be used any more.
-func (p *decoders[T]) put(d *decoder[T]) { p.pool.Put(d) }
+func (p *decoders[T]) put(d *decoder[T]) {
+	d.reset()
+	p.pool.Put(d)
+}
 
-// decode decodes a review with a request, which is valid until the next call and aliases body.
-// Its errors are for the client.
+// reset empties a decoder for the next review. It frees the memory of long lists.
+func (d *decoder[T]) reset() {
+	d.scanner.Reset(nil)
+	d.review, d.request = review[T]{}, request[T]{}
+	if object, ok := any(&d.object).(scannable); ok {
+		object.reset()
+		any(&d.old).(scannable).reset()
+	}
+}
+
+// decode decodes a review with a request, which is valid until reset and aliases body. Its
+// errors are for the client.
 func (d *decoder[T]) decode(body []byte) (*request[T], error) {
 	r := &d.review
 	if !d.scan(body) {
@@ -83,13 +97,9 @@ func (r *review[T]) valid() (*request[T], error) {
 
 // scan reads a review into d.review. It returns false if package json has to decode it.
 func (d *decoder[T]) scan(body []byte) bool {
-	object, ok := any(&d.object).(scannable)
-	if !ok {
+	if _, ok := any(&d.object).(scannable); !ok {
 		return false
 	}
-	object.reset()
-	any(&d.old).(scannable).reset()
-	d.review, d.request = review[T]{}, request[T]{}
 	s, r := &d.scanner, &d.review
 	s.Reset(body)
 	for more := s.Object(); more; more = s.NextMember() {
@@ -417,6 +427,9 @@ func scanList[E any](s *scan.Scanner, into []E, read func(*E, *scan.Scanner)) []
 	}
 	for more := s.Array(); more; more = s.NextElement() {
 		var zero E
+		if n := len(into); n == cap(into) {
+			into = slices.Grow(into, n) // append leaves four times a long list as garbage
+		}
 		into = append(into, zero)
 		read(&into[len(into)-1], s)
 	}

@@ -35,10 +35,14 @@ func (c *DecoderComparison) Compare(t *testing.T, body []byte) {
 }
 
 // Scans reports whether a review of a pod is read by the scanner, without package json.
-func (c *DecoderComparison) Scans(body []byte) bool { return c.pods.scan(body) }
+func (c *DecoderComparison) Scans(body []byte) bool {
+	defer c.pods.reset()
+	return c.pods.scan(body)
+}
 
 func compareDecoders[T any](t *testing.T, d *decoder[T], body []byte) {
 	t.Helper()
+	defer d.reset()
 	got, err := d.decode(body)
 	want, wantErr := decodeByPackage[T](body)
 	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
@@ -104,6 +108,7 @@ func BenchmarkDecodeReview(b *testing.B) {
 			return r.Object.Spec.Containers[0].Name, nil
 		}},
 		{"fields with a scanner", func() (string, error) {
+			defer scanned.reset()
 			r, err := scanned.decode(body)
 			if err != nil {
 				return "", err

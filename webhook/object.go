@@ -176,6 +176,7 @@ func (m *metadata) object(kind, namespace string) flink.Object {
 // template returns the part of the pod that recognition reads. It is valid until the pod changes.
 func (p *pod) template() flink.Pod {
 	p.containers, p.volumes, p.envs = p.containers[:0], p.volumes[:0], p.envs[:0]
+	p.containers = slices.Grow(p.containers, len(p.Spec.Containers))
 	for i := range p.Spec.Containers {
 		p.containers = append(p.containers, p.container(&p.Spec.Containers[i]))
 	}

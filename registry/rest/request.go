@@ -133,18 +133,20 @@ type body struct {
 	quotes []int64 // offsets in json of quotes that are not in sent
 }
 
-// Limits of the memory for bodies of requests in flight, in bytes.
 const (
-	largeBodies   = 32 << 20
-	smallBodies   = 8 << 20
 	budgetTimeout = 2 * time.Second
 
 	// yamlFactor is the memory of a parsed YAML document relative to its text.
 	yamlFactor = 16
 )
 
+// newBodyBudget returns the memory for bodies of requests in flight.
 func newBodyBudget() *inflight.Budget {
-	return inflight.New(inflight.Options{Large: largeBodies, Reserved: smallBodies, Timeout: budgetTimeout})
+	return inflight.New(inflight.Options{
+		Large:    inflight.Size{Bodies: 32 << 20, Decoded: yamlFactor * maxBody},
+		Reserved: inflight.Size{Bodies: 8 << 20, Decoded: 4 << 20},
+		Timeout:  budgetTimeout,
+	})
 }
 
 // receive reads the body of a request within the memory limits. The caller releases the

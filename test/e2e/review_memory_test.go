@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"drey.dev/drey/inflight"
 	webhookconfig "drey.dev/drey/webhook/config"
 )
 
@@ -100,6 +101,9 @@ func TestLargeReviewMemory(t *testing.T) {
 		count := map[int]int{}
 		for _, status := range statuses {
 			count[status]++
+		}
+		if len(s.review) <= inflight.Small && count[http.StatusOK] != concurrency {
+			t.Errorf("%s: got statuses %v, want 200 only", s.name, count)
 		}
 		t.Logf("%s: statuses %v; peak %d MiB so far", s.name, count, peakMemory(t, w.drey.PID()))
 	}
