@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -46,16 +47,20 @@ const (
 	dialTimeout     = 10 * time.Second // of Ready
 )
 
+// maxHeaderBytes bounds the header of a request, which the budget for bodies does not cover. The
+// API server sends less than 1 KiB.
+const maxHeaderBytes = 64 << 10
+
 // New returns a server that is not running. Each handler serves its path, and that followed
 // by another segment, the token. address is a host and a port that is not 0;
-// an empty host means every interface.
-func New(address string, secure TLS, handlers map[string]http.Handler) (*Server, error) {
+// an empty host means every interface. log gets failed TLS handshakes and panics of handlers.
+func New(address string, secure TLS, log *slog.Logger, handlers map[string]http.Handler) (*Server, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return nil, err
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, fmt.Errorf("invalid port %q: use a number from 1 to 65535", port)
 	}
 	config := &tls.Config{
 		MinVersion: cmp.Or(secure.MinVersion, tls.VersionTLS13), GetCertificate: secure.Certificate, ClientCAs: secure.ClientCAs, NextProtos: []string{"http/1.1"},
@@ -71,6 +76,7 @@ func New(address string, secure TLS, handlers map[string]http.Handler) (*Server,
 	}
 	return &Server{address: address, tls: config, http: &http.Server{
 		Handler: secure.requireClientCertificate(paths(handlers)), Protocols: &protocols, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}, nil
 }
 
@@ -114,6 +120,10 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.serve(ctx, listener)
+}
+
+func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 	drained := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)

@@ -116,7 +116,7 @@ func serveTLS(t *testing.T, secure serving.TLS) string {
 	address := free.Addr().String()
 	free.Close()
 	handlers := webhook.New(webhook.Options{Registry: fixtures.Index(t, "flink", nil), Log: slog.New(slog.DiscardHandler)}).Handlers()
-	server, err := serving.New(address, secure, handlers)
+	server, err := serving.New(address, secure, slog.New(slog.DiscardHandler), handlers)
 	if err != nil {
 		t.Fatal(err)
 	}

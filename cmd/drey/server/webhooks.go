@@ -66,7 +66,7 @@ func (s *server) serveWebhooks(ctx context.Context, fail context.CancelCauseFunc
 		stop()
 		return err
 	}
-	server, err := serving.New(s.options.config.Webhooks.BindAddress, secure, webhook.New(webhook.Options{
+	server, err := serving.New(s.options.config.Webhooks.BindAddress, secure, s.log, webhook.New(webhook.Options{
 		Registry: s.index, Owners: s.traces.Owners(watches.owners), Trace: s.traces.Webhooks(), Mode: watches.modes.Of, HadTarget: watches.registered.HadTarget,
 		Refresh: s.refreshTargets(), AwaitRegistered: watches.registered.AwaitRegistered,
 		Draining: s.stopping.Load, Observe: s.recordDenial(watches.denied), Log: s.log, Exclude: s.options.excludedNamespaces(), Metrics: s.metrics,
