@@ -42,7 +42,8 @@ func asWhole(t *testing.T, m *metav1.PartialObjectMetadata) *unstructured.Unstru
 	return &unstructured.Unstructured{Object: object}
 }
 
-// runningFakes are Owners whose informers run on a cluster with Deployments and custom resources.
+// runningFakes are Owners whose informers run on a cluster with Deployments and custom resources,
+// and with the CronJobs among objects, of which the metadata is cached.
 func runningFakes(t *testing.T, before func(*Owners), objects ...runtime.Object) (*Owners, *dynamicfake.FakeDynamicClient) {
 	t.Helper()
 	scheme := metadatafake.NewTestScheme()
@@ -53,8 +54,16 @@ func runningFakes(t *testing.T, before func(*Owners), objects ...runtime.Object)
 	for _, k := range cachedKinds {
 		lists[k.resource()] = k.Kind + "List"
 	}
-	metadata := metadatafake.NewSimpleMetadataClient(scheme)
-	whole := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, objects...)
+	var cronJobs, others []runtime.Object
+	for _, object := range objects {
+		if m, ok := object.(*metav1.PartialObjectMetadata); ok {
+			cronJobs = append(cronJobs, m)
+		} else {
+			others = append(others, object)
+		}
+	}
+	metadata := metadatafake.NewSimpleMetadataClient(scheme, cronJobs...)
+	whole := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, others...)
 	o, err := newOwners(metadata, whole, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

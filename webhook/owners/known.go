@@ -2,6 +2,7 @@ package owners
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -94,7 +95,8 @@ func (o *Owners) KnownNamespaces() []string {
 }
 
 // OnKnownChanged registers a callback for the namespace of each cached object that is added or
-// deleted, or whose labels, owners or run change. Call it before Run. The callback must not block.
+// deleted, or of which a field of [Known] or the owners change. Call it before Run. The callback
+// must not block.
 func (o *Owners) OnKnownChanged(changed func(namespace string)) error {
 	notify := func(object any) {
 		if key, err := cache.DeletionHandlingObjectToName(object); err == nil {
@@ -106,10 +108,17 @@ func (o *Owners) OnKnownChanged(changed func(namespace string)) error {
 		UpdateFunc: func(before, after any) {
 			b, isEntry := before.(*entry)
 			a, ok := after.(*entry)
-			if ok && isEntry && a.run == b.run && a.mode == b.mode && a.jobID == b.jobID && maps.Equal(a.Labels, b.Labels) && len(a.OwnerReferences) == len(b.OwnerReferences) {
-				return
+			if !ok || !isEntry || a.changes(b) {
+				notify(after)
 			}
-			notify(after)
 		},
 	})
+}
+
+// changes reports whether the entry differs from before in a field of [Known], or in its owners.
+// The UID differs if the watch missed that the object was recreated.
+func (e *entry) changes(before *entry) bool {
+	return e.UID != before.UID || e.run != before.run || e.mode != before.mode || e.jobID != before.jobID ||
+		!maps.Equal(e.Labels, before.Labels) || !maps.Equal(e.Annotations, before.Annotations) ||
+		!reflect.DeepEqual(e.podLabelFields, before.podLabelFields) || !slices.Equal(e.ownerReferences(), before.ownerReferences())
 }
