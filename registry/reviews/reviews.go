@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -109,13 +110,19 @@ func (r *Reviews) Authenticate(ctx context.Context, token string) (access.Caller
 	if err != nil {
 		return nil, unavailable("review the token", err)
 	}
-	if !review.Status.Authenticated {
+	if !review.Status.Authenticated || !r.isFor(review.Status.Audiences) {
 		r.callers.Add(hash, nil, cacheTTL)
 		return nil, access.ErrUnknown
 	}
 	c := &caller{reviews: r, hash: hash, user: review.Status.User}
 	r.callers.Add(hash, c, cacheTTL)
 	return c, nil
+}
+
+// isFor reports whether one of the audiences that an authenticator accepted is one that was
+// requested: an authenticator that does not evaluate audiences returns none.
+func (r *Reviews) isFor(accepted []string) bool {
+	return len(r.audiences) == 0 || slices.ContainsFunc(r.audiences, func(a string) bool { return slices.Contains(accepted, a) })
 }
 
 // caller is a user of the cluster.

@@ -2,8 +2,12 @@ package reviews
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
 	"drey.dev/drey/registry"
@@ -43,6 +48,7 @@ func newFakes() *fakes {
 	f.client.AddReactor("create", "tokenreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		review := a.(clienttesting.CreateAction).GetObject().(*authenticationv1.TokenReview)
 		review.Status.User, review.Status.Authenticated = f.users[review.Spec.Token], f.users[review.Spec.Token].Username != ""
+		review.Status.Audiences = review.Spec.Audiences
 		if fmt.Sprint(review.Spec.Audiences) != "[drey]" {
 			review.Status.Authenticated = false
 		}
@@ -111,6 +117,51 @@ func TestAuthenticateTTL(t *testing.T) {
 				authenticate(!known, 1)
 			})
 		})
+	}
+}
+
+// TestAudiences checks that a token is rejected unless one of the audiences is accepted.
+func TestAudiences(t *testing.T) {
+	for rule, c := range map[string]struct {
+		audiences, accepted []string
+		want                bool
+	}{
+		"accepted":            {[]string{"drey", "other"}, []string{"other"}, true},
+		"another is accepted": {[]string{"drey"}, []string{"https://kubernetes.default.svc"}, false},
+		"authenticator that is not audience-aware": {[]string{"drey"}, nil, false},
+		"none requested":                {nil, []string{"https://kubernetes.default.svc"}, true},
+		"none requested, none accepted": {nil, nil, true},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			var spec authenticationv1.TokenReviewSpec
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var review authenticationv1.TokenReview
+				if err := json.NewDecoder(r.Body).Decode(&review); err != nil || r.URL.Path != "/apis/authentication.k8s.io/v1/tokenreviews" {
+					t.Errorf("%s: %v", r.URL.Path, err)
+				}
+				spec = review.Spec
+				review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: "anna"}, Audiences: c.accepted}
+				w.Header().Set("Content-Type", "application/json")
+				_ = json.NewEncoder(w).Encode(review)
+			}))
+			defer server.Close()
+			r, err := New(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, c.audiences...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time from the cache
+				got, err := r.Authenticate(t.Context(), "secret")
+				if c.want && (err != nil || got.Name() != "anna") || !c.want && !errors.Is(err, access.ErrUnknown) {
+					t.Errorf("got %v, %v", got, err)
+				}
+			}
+			if spec.Token != "secret" || !slices.Equal(spec.Audiences, c.audiences) {
+				t.Errorf("reviewed %+v", spec)
+			}
+		})
+	}
+	if _, err := New(&rest.Config{Host: "://"}); err == nil {
+		t.Error("a host that is no URL is valid")
 	}
 }
 
