@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"drey.dev/drey/registry/access"
+	"drey.dev/drey/registry/reviews"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -95,6 +98,24 @@ func TestRegistryRBAC(t *testing.T) {
 		t.Errorf("log: want a line with %s", want)
 	}
 
+	t.Run("audience", func(t *testing.T) {
+		r, err := reviews.New(w.Config(), "drey", "another")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rule, c := range map[string]struct {
+			token string
+			want  error
+		}{
+			"of drey":           {token("viewer", "--audience", "drey"), nil},
+			"of the API server": {viewer, access.ErrUnknown},
+			"of another":        {token("viewer", "--audience", "elsewhere"), access.ErrUnknown},
+		} {
+			if _, err := r.Authenticate(t.Context(), c.token); !errors.Is(err, c.want) {
+				t.Errorf("token %s: got %v, want %v", rule, err, c.want)
+			}
+		}
+	})
 	t.Run("revoked access is denied", func(t *testing.T) {
 		w.MustKubectl(t, "", "delete", "rolebinding", "viewer", "-n", "team-a")
 		eventually.OK(t, 20*time.Second, func() error {
