@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 
+	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook/flink"
 )
 
@@ -32,7 +33,7 @@ type Explanation struct {
 // ExplainedLabel is a desired label, or one of the wrong mode.
 type ExplainedLabel struct {
 	Key    string `json:"key"`
-	Value  string `json:"value,omitempty"` // the desired value, empty if it is unknown
+	Value  string `json:"value,omitempty"` // the desired value, empty if there is none
 	Source Source `json:"source,omitempty"`
 	From   string `json:"from,omitempty"` // describes the source
 
@@ -49,7 +50,7 @@ const (
 	ActionAdd       Action = "add"  // the label is missing, and drey adds it
 	ActionPresent   Action = "has"  // the label has the desired value
 	ActionKeep      Action = "keep" // the label has another value, which stays
-	ActionUnknown   Action = "none" // the desired value is unknown
+	ActionUnknown   Action = "none" // the desired value is unknown, or is no label value
 	ActionConflict  Action = "conflict"
 	ActionExclude   Action = "leave off" // the selector of the pod's controller excludes the label
 	ActionWrongMode Action = "mistaken"  // the label is of the other mode
@@ -78,7 +79,7 @@ func (v Verdict) Explain(hint RegisterHint) Explanation {
 	}
 	if v.Reason == HasTarget || v.Reason == RunningJob || v.Reason == LabelConflict {
 		for _, l := range v.desiredLabels(nil) {
-			e.Labels = append(e.Labels, v.explainLabel(l))
+			e.Labels = append(e.Labels, v.explainLabel(v.fromTemplate(l)))
 		}
 	}
 	for _, l := range v.WrongMode {
@@ -92,6 +93,8 @@ func (v Verdict) explainLabel(l Label) ExplainedLabel {
 	switch {
 	case l.Value == "":
 		e.Action = ActionUnknown
+	case !registry.IsLabelValue(l.Value):
+		e.Value, e.Action, e.From = "", ActionUnknown, fmt.Sprintf("%q is no label value", l.Value)
 	case v.workload.ExcludesLabel(l.Key):
 		e.Action, e.From = ActionExclude, "the selector of its controller excludes the label"
 		if v.workload.Owners[0].SelectorUnknown {

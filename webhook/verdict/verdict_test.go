@@ -531,6 +531,96 @@ func TestRegisterHintToken(t *testing.T) {
 	}
 }
 
+// TestRegisterHintCommandLine: a user of drey's command line gets its command, and the contact
+// stands beside it.
+func TestRegisterHintCommandLine(t *testing.T) {
+	for rule, c := range map[string]struct {
+		labels map[string]string
+		hint   verdict.RegisterHint
+		want   string
+	}{
+		"default platform namespace": {nil, verdict.RegisterHint{URL: "https://drey.example", CommandLine: true},
+			"Register it: drey targets create sandbox --kubernetes-namespace sandbox --server https://drey.example ; or deploy"},
+		"platform namespace of a label": {map[string]string{"vvpNamespace": "team-a"}, verdict.RegisterHint{URL: "https://drey.example", CommandLine: true, PlatformNamespace: "team-b"},
+			"--server https://drey.example --platform-namespace team-a ; or deploy"},
+		"platform namespace of the options": {nil, verdict.RegisterHint{URL: "https://drey.example", CommandLine: true, PlatformNamespace: "team-b"},
+			"--server https://drey.example --platform-namespace team-b ; or deploy"},
+		"label that a shell would run": {map[string]string{"vvpNamespace": "$(reboot)"}, verdict.RegisterHint{URL: "https://drey.example", CommandLine: true},
+			"--server https://drey.example ; or deploy"},
+		"contact": {nil, verdict.RegisterHint{URL: "https://drey.example", CommandLine: true, Contact: "#platform"},
+			"--server https://drey.example ; if you may not, ask #platform; or deploy"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			o := &flink.Object{Kind: "Deployment", Namespace: "sandbox", Name: "x", Labels: c.labels}
+			v := decide(t, flink.Workload{Object: o, Strength: flink.Strong, Signals: flink.MainContainer}, "")
+			if got := v.Message(c.hint); !strings.Contains(got, c.want) {
+				t.Errorf("no %s in %s", c.want, got)
+			}
+		})
+	}
+}
+
+// TestOwnerToVerify checks which owner's template has to be read before a verdict.
+func TestOwnerToVerify(t *testing.T) {
+	plain := flink.Owner{APIVersion: "apps/v1", Kind: "Deployment", Name: "nuts", UID: "uid-nuts"}
+	admitted, custom := plain, flink.Owner{APIVersion: "flink.apache.org/v1beta1", Kind: "FlinkDeployment", Name: "nuts", UID: "uid-custom"}
+	admitted.Labels = map[string]string{"system": "ververica-platform", "vvpNamespace": "team-a"}
+	custom.Labels = admitted.Labels
+	for rule, c := range map[string]struct {
+		state            string
+		owners           []flink.Owner
+		madeByJobManager bool
+		want             int // -1: none
+	}{
+		"no owner":                                       {"", nil, true, -1},
+		"admitted owner, its target is here":             {"team-a/x", []flink.Owner{admitted}, false, -1},
+		"admitted owner, no target":                      {"", []flink.Owner{admitted}, false, 0},
+		"admitted owner, target of another":              {"team-b/x", []flink.Owner{admitted}, false, 0},
+		"admitted owner above":                           {"", []flink.Owner{plain, admitted}, false, 1},
+		"admitted custom resource":                       {"", []flink.Owner{custom}, false, -1},
+		"unlabeled owner":                                {"", []flink.Owner{plain}, false, -1},
+		"TaskManager of native mode, no target":          {"", []flink.Owner{plain}, true, 0},
+		"TaskManager of native mode, target":             {"team-a/x", []flink.Owner{plain}, true, -1},
+		"TaskManager of native mode, admitted, a target": {"team-a/x", []flink.Owner{admitted}, true, -1},
+	} {
+		k, _ := newState(t, c.state)
+		w := flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink"}, Strength: flink.Strong, Owners: c.owners, MadeByJobManager: c.madeByJobManager}
+		i, ok := verdict.OwnerToVerify(w, k)
+		if !ok {
+			i = -1
+		}
+		if i != c.want {
+			t.Errorf("%s: got %d, want %d", rule, i, c.want)
+		}
+	}
+}
+
+// TestCachesWithoutCluster: a registry alone decides without workloads, and without a record of
+// targets that were deleted.
+func TestCachesWithoutCluster(t *testing.T) {
+	k, _ := newState(t, "team-a/x")
+	state := verdict.Caches{Registry: k.Index}
+	if _, ok := state.Cluster("flink", "nuts"); ok || state.HasUID("uid-1") || state.HadTarget("other") {
+		t.Error("state of a cluster without a cluster")
+	}
+	for namespace, want := range map[string]verdict.Reason{"flink": verdict.HasTarget, "other": verdict.NoDeploymentTarget} {
+		w := flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: namespace, Name: "p"}, Strength: flink.Strong}
+		v := verdict.Decide(w, state)
+		if platform := v.PlatformNamespace(); v.Reason != want || (platform == "team-a") != (want == verdict.HasTarget) {
+			t.Errorf("%s: %s, platform namespace %q", namespace, v.Reason, platform)
+		}
+	}
+	two, _ := newState(t, "a/x b/y")
+	w := flink.Workload{Object: &flink.Object{Kind: "Pod", Namespace: "flink", Name: "p"}, Strength: flink.Strong}
+	if v := verdict.Decide(w, two); v.Reason != verdict.AmbiguousTarget || v.PlatformNamespace() != "" {
+		t.Errorf("two platform namespaces: %s, %q", v.Reason, v.PlatformNamespace())
+	}
+	w.Object.Labels = map[string]string{"vvpNamespace": "b"}
+	if v := verdict.Decide(w, state); v.Reason != verdict.LabelConflict || v.PlatformNamespace() != "team-a" {
+		t.Errorf("conflict: %s, %q", v.Reason, v.PlatformNamespace())
+	}
+}
+
 // TestForeignIDs: a pod with an id or a platform namespace of another that its owner has too
 // is admitted. It inherits no such id, and IgnoreOwnerLabels denies it.
 func TestForeignIDs(t *testing.T) {
