@@ -67,7 +67,7 @@ func follow(argv []string, depth int) finding {
 			argv = argv[1:]
 		case shells[name]:
 			return shell(argv[1:], depth-1)
-		case name == "su":
+		case name == "su", name == "runuser" && !runsCommand(argv[1:]):
 			return switchUser(argv[1:], depth-1)
 		case name == "command" && len(argv) > 1 && (argv[1] == "-v" || argv[1] == "-V"):
 			return finding{} // prints the path of a program

@@ -1,6 +1,9 @@
 package flink
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // java returns the finding of the main class in the arguments of java.
 func java(args []string) finding {
@@ -63,29 +66,48 @@ func shell(args []string, depth int) finding {
 	return finding{}
 }
 
-// switchUser returns the finding of su: of the script after -c.
+// switchUser returns the finding of su or runuser: of the script after -c.
 func switchUser(args []string, depth int) finding {
-	for i, a := range args[:max(len(args)-1, 0)] {
-		if a == "-c" || a == "--command" {
+	for i, a := range args {
+		if script, ok := strings.CutPrefix(a, "--command="); ok {
+			return inScript(script, nil, depth)
+		}
+		if i+1 < len(args) && (a == "--command" || isShortOption(a) && strings.HasSuffix(a, "c")) {
 			return inScript(args[i+1], nil, depth)
 		}
 	}
 	return finding{}
 }
 
+// runsCommand reports whether runuser runs a command of its own arguments as the user of an
+// option. Without the option, its first operand is the user.
+func runsCommand(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return isShortOption(a) && a[1] == 'u' || a == "--user" || strings.HasPrefix(a, "--user=")
+	})
+}
+
+func isShortOption(a string) bool { return len(a) > 1 && a[0] == '-' && a[1] != '-' }
+
 // wrapper is a program that runs the command after its own options and operands.
 type wrapper struct {
 	values   string // the letters of short options with a value
+	long     string // the names of long options with a value, which may be the next argument, between spaces
 	operands int    // number of operands before the command
 }
 
 var wrappers = map[string]wrapper{
-	"exec": {values: "a"}, "command": {}, "builtin": {}, "nohup": {}, "time": {values: "fo"}, "setsid": {}, "catchsegv": {},
-	"env": {values: "uCS"}, "nice": {values: "n"}, "ionice": {values: "cn"}, "stdbuf": {values: "ioe"}, "unshare": {},
-	"timeout": {values: "ks", operands: 1}, "taskset": {operands: 1}, "numactl": {values: "NCmpl"}, "chroot": {operands: 1},
-	"tini": {values: "pe"}, "tini-static": {values: "pe"}, "dumb-init": {values: "r"}, "catatonit": {}, "pid1": {},
-	"gosu": {operands: 1}, "su-exec": {operands: 1}, "sudo": {values: "ugCDhpRrTtU"}, "setpriv": {}, "runuser": {values: "ugG"},
-	"chpst": {values: "ueUbmdonpfcrtl0"}, "s6-setuidgid": {operands: 1}, "xvfb-run": {},
+	"exec": {values: "a"}, "command": {}, "builtin": {}, "nohup": {}, "time": {values: "fo", long: " format output "}, "setsid": {}, "catchsegv": {},
+	"env": {values: "uCS", long: " unset chdir "}, "nice": {values: "n", long: " adjustment "}, "ionice": {values: "cn", long: " class classdata "},
+	"stdbuf": {values: "ioe", long: " input output error "}, "unshare": {}, "timeout": {values: "ks", long: " kill-after signal ", operands: 1},
+	"taskset": {operands: 1}, "numactl": {values: "NCmpil", long: " interleave membind cpunodebind physcpubind preferred "},
+	"chroot": {long: " userspec groups ", operands: 1}, "tini": {values: "pe"}, "tini-static": {values: "pe"}, "dumb-init": {values: "r", long: " rewrite "},
+	"catatonit": {}, "pid1": {}, "gosu": {operands: 1}, "su-exec": {operands: 1}, "doas": {values: "Cu"},
+	"sudo":     {values: "ugCDhpRrTtU", long: " user group close-from chdir host prompt chroot role command-timeout type other-user "},
+	"setpriv":  {long: " reuid regid groups inh-caps ambient-caps bounding-set securebits pdeathsig selinux-label apparmor-profile "},
+	"runuser":  {values: "ugG", long: " user group supp-group "},
+	"chpst":    {values: "ueUbmdonpfcrtl0"},
+	"xvfb-run": {values: "efnpsw", long: " error-file auth-file server-num xauth-protocol server-args wait "}, "s6-setuidgid": {operands: 1},
 }
 
 // rest returns the command in the arguments of a wrapper.
@@ -96,6 +118,9 @@ func (w wrapper) rest(args []string) []string {
 		case a == "--":
 			return args[min(i+1+operands, len(args)):]
 		case strings.HasPrefix(a, "--"):
+			if strings.Contains(w.long, " "+a[2:]+" ") {
+				i++
+			}
 		case len(a) > 1 && a[0] == '-':
 			if len(a) == 2 && strings.Contains(w.values, a[1:]) {
 				i++
