@@ -208,3 +208,12 @@ func TestPreconditionHeaders(t *testing.T) {
 		do(t, http.MethodDelete, path, "")
 	}
 }
+
+// TestBodyErrorPath: the path of an error in a deep body is cut.
+func TestBodyErrorPath(t *testing.T) {
+	server := newServer(t)
+	status, text := put(t, server.URL, "application/json", strings.NewReader(strings.Repeat(`{"a":`, 9999)+`1,`))
+	if status != http.StatusBadRequest || len(text) > 1000 || !strings.Contains(text, ", at a.a.a.") {
+		t.Errorf("%d, %d bytes: %.300s", status, len(text), text)
+	}
+}

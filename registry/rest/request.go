@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,9 +36,30 @@ type request struct {
 		Namespace       string            `json:"namespace"`
 		Labels          map[string]string `json:"labels"`
 		Annotations     map[string]string `json:"annotations"`
-		ResourceVersion int32             `json:"resourceVersion"`
+		ResourceVersion version           `json:"resourceVersion"`
 	} `json:"metadata"`
 	Spec jsontext.Value `json:"spec"`
+}
+
+// version is a resourceVersion: an integer, also as text, as clients of the Kubernetes API send
+// it. Ververica Platform accepts both.
+type version int32
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (v *version) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '"' {
+		return jsonv2.UnmarshalDecode(d, (*int32)(v))
+	}
+	text, err := d.ReadToken()
+	if err != nil || text.String() == "" {
+		return err
+	}
+	n, err := strconv.ParseInt(text.String(), 10, 32)
+	if err != nil {
+		return &jsonv2.SemanticError{JSONKind: '"', GoType: reflect.TypeFor[version]()}
+	}
+	*v = version(n)
+	return nil
 }
 
 // input is an object that a client sent, with the address of the path.
@@ -120,7 +143,7 @@ func (c collection) address(ctx context.Context, doc request, path map[string]st
 		},
 		Spec: []byte(doc.Spec),
 	}
-	return input{o, doc.Metadata.ResourceVersion, warnings}, nil
+	return input{o, int32(doc.Metadata.ResourceVersion), warnings}, nil
 }
 
 // body is the body of a request, as JSON with strings in [stringFields].
@@ -183,7 +206,7 @@ func readBody(r *http.Request) (body, error) {
 	if err != nil {
 		return body{}, err
 	}
-	text := infoOf(r).body
+	text := bytes.TrimPrefix(infoOf(r).body, []byte("\ufeff")) // a byte order mark
 	if len(bytes.TrimSpace(text)) == 0 {
 		return body{}, badRequest("the body is empty: send the object as JSON or YAML")
 	}
@@ -227,8 +250,12 @@ func readsAsYAML(method, contentType string) (bool, error) {
 			return true, nil
 		}
 	}
+	supported := "application/json or application/yaml (curl: -H 'Content-Type: application/json')"
+	if method == http.MethodPatch {
+		supported = "a merge patch as application/merge-patch+json, application/json or application/yaml"
+	}
 	return false, &problem{http.StatusUnsupportedMediaType, ReasonUnsupportedMediaType,
-		fmt.Sprintf("the Content-Type %q is not supported: send application/json or application/yaml (curl: -H 'Content-Type: application/json')", contentType)}
+		fmt.Sprintf("the Content-Type %q is not supported: send %s", contentType, supported)}
 }
 
 // describe formats a decoding error with the path, and the line and column in what the client sent.
@@ -259,6 +286,10 @@ func (b body) describe(err error) string {
 		line, column = yamljson.Position(b.sent, string(pointer))
 	default:
 		line, column = lineAndColumn(b.sent, yamljson.Unquoted(offset, b.quotes))
+	}
+	const maxPath = 200 // bytes of a path that is shown
+	if len(path) > maxPath {
+		path = strings.ToValidUTF8(path[:maxPath], "") + "..."
 	}
 	if path != "" {
 		path = ", at " + path

@@ -108,9 +108,7 @@ func New(o Options) http.Handler {
 	}
 	s.route(r, "/api/v1/namespaces/{namespace}/jobs", resource{kind: registry.Job}, methods{http.MethodGet: s.listJobs})
 	s.route(r, "/api/v1/namespaces/{namespace}/jobs/{id}", resource{kind: registry.Job, name: "id"}, methods{http.MethodGet: s.getJob})
-	for _, end := range []string{"", "/"} { // Ververica Platform documents the slash
-		s.route(r, "/namespaces/v1/namespaces"+end, resource{kind: registry.Namespace}, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
-	}
+	s.route(r, "/namespaces/v1/namespaces", resource{kind: registry.Namespace}, methods{http.MethodGet: s.listNamespaces, http.MethodPost: s.createNamespace})
 	s.route(r, "/namespaces/v1/namespaces/{namespace}", resource{kind: registry.Namespace, name: "namespace"},
 		methods{http.MethodGet: s.getNamespace, http.MethodPut: s.putNamespace, http.MethodDelete: s.deleteNamespace})
 	s.route(r, "/apitokens/v1/namespaces/{namespace}/apitokens", resource{kind: registry.APIToken},
@@ -149,13 +147,16 @@ type server struct {
 // methods maps HTTP methods to handlers.
 type methods map[string]func(*http.Request) (response, error)
 
-// route serves a path behind the filter.
+// route serves a path behind the filter, with or without a slash at its end, as Ververica
+// Platform does.
 func (s *server) route(r *mux.Router, path string, res resource, m methods) {
 	for method, handle := range m {
 		m[method] = s.filter.wrap(res, method, handle)
 	}
 	m[http.MethodHead] = m[http.MethodGet]
-	r.Handle(path, s.endpoint(path, m, s.methodNotAllowed(m)))
+	h := s.endpoint(path, m, s.methodNotAllowed(m))
+	r.Handle(path, h)
+	r.Handle(path+"/", h)
 }
 
 func (s *server) notFound(r *http.Request) (response, error) {
