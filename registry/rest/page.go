@@ -19,6 +19,38 @@ func readQuery(r *http.Request) (url.Values, error) {
 	return query, nil
 }
 
+// checkQuery refuses parameters of the Kubernetes API without which a request means something
+// else, and which this API does not have. Other unknown parameters are ignored.
+func checkQuery(method string, r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := readQuery(r)
+	if err != nil {
+		return err
+	}
+	if method != http.MethodGet {
+		if query.Get("dryRun") != "" {
+			return badRequest("dryRun is not supported: nothing was written; omit it to write")
+		}
+		return nil
+	}
+	if query.Get("fieldSelector") != "" {
+		return badRequest("fieldSelector is not supported: GET an object by its name, or select by labelSelector")
+	}
+	if isTrue(query, "watch") {
+		return badRequest("watch is not supported: GET again for the present state")
+	}
+	return nil
+}
+
+// isTrue reports whether a parameter is present, as the Kubernetes API reads booleans: only
+// false and 0 are false.
+func isTrue(query url.Values, name string) bool {
+	value := query.Get(name)
+	return query.Has(name) && value != "false" && value != "0"
+}
+
 // page returns the page of a list, ordered by name, that ?limit= and ?continue= select, and the
 // token of the next page, "" on the last one. The default is the whole list: Ververica Platform
 // has no pages.
