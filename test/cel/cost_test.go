@@ -90,6 +90,8 @@ func TestLargePods(t *testing.T) {
 		"11 arguments of 115,000 bytes":          {spec: inContainer(map[string]any{"args": many(11, word(115_000))}), sent: true},
 		"20 containers of 50 variables":          {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(50, variable)}) })}},
 		"20 containers of 500 variables":         {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(500, variable)}) })}},
+		"200 containers of 40 arguments":         {spec: map[string]any{"containers": many(200, func(int) any { return main(map[string]any{"args": many(40, word(8))}) })}},
+		"200 containers of 1,000 bytes":          {spec: map[string]any{"containers": many(200, func(int) any { return main(map[string]any{"args": many(1, word(1_000))}) })}, sent: true},
 		"500 containers":                         {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
 		"5,000 containers":                       {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
 		"1,000 volumes":                          {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
@@ -286,22 +288,42 @@ func BenchmarkConditions(b *testing.B) {
 		for _, n := range append([]int{0}, shape.sizes[:]...) {
 			for _, o := range shape.objects(n) {
 				b.Run(fmt.Sprintf("%s/%d/%s", strings.ReplaceAll(name, " ", "_"), n, o["kind"]), func(b *testing.B) {
-					versioned, all := creation(b, o), conditional(b, o)
-					least := time.Hour // the mean of a busy machine says little
-					for b.Loop() {
-						began := time.Now()
-						for _, s := range all {
-							if result := s.GetCompiledMatcher(compiler).Match(b.Context(), versioned, nil, nil); result.Error != nil {
-								b.Fatal(result.Error)
-							}
-						}
-						least = min(least, time.Since(began))
-					}
-					b.ReportMetric(float64(least.Microseconds()), "least-us/op")
+					evaluate(b, o, conditional(b, o))
 				})
 			}
 		}
 	}
+}
+
+// BenchmarkManyContainers evaluates the conditions for the creation of a pod without a hint of
+// Flink, by webhook; that without a name is the policy.
+func BenchmarkManyContainers(b *testing.B) {
+	for _, n := range []int{1, 30, 200} {
+		pod := map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{
+			"containers": many(n, func(int) any { return main(map[string]any{"args": []any{"-g", "daemon off;"}}) }),
+		}}
+		for _, s := range conditional(b, pod) {
+			b.Run(fmt.Sprintf("%d/%s", n, s.GetName()), func(b *testing.B) { evaluate(b, pod, []apiserver.WebhookAccessor{s}) })
+		}
+	}
+}
+
+// evaluate repeats the evaluation of the conditions of webhooks.
+func evaluate(b *testing.B, object map[string]any, webhooks []apiserver.WebhookAccessor) {
+	b.Helper()
+	versioned := creation(b, object)
+	least := time.Hour // the mean of a busy machine says little
+	b.ReportAllocs()
+	for b.Loop() {
+		began := time.Now()
+		for _, s := range webhooks {
+			if result := s.GetCompiledMatcher(compiler).Match(b.Context(), versioned, nil, nil); result.Error != nil {
+				b.Fatal(result.Error)
+			}
+		}
+		least = min(least, time.Since(began))
+	}
+	b.ReportMetric(float64(least.Microseconds()), "least-us/op")
 }
 
 func owner(i int) any {
@@ -438,6 +460,12 @@ var shapes = map[string]func(spec, c map[string]any){
 		s["volumes"] = many(256, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })
 	},
 	"containers": func(s, _ map[string]any) { s["containers"] = many(5_000, func(int) any { return main(nil) }) },
+	"containers with long arguments": func(s, _ map[string]any) {
+		s["containers"] = many(250, func(int) any { return main(map[string]any{"args": many(4, word(2_500))}) })
+	},
+	"containers with many arguments": func(s, _ map[string]any) {
+		s["containers"] = many(250, func(int) any { return main(map[string]any{"args": many(200, word(0))}) })
+	},
 	"containers within the bounds": func(s, _ map[string]any) {
 		s["containers"] = many(32, func(int) any { return main(map[string]any{"args": many(30, word(90)), "env": many(31, variable)}) })
 	},

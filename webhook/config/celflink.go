@@ -21,12 +21,11 @@ import (
 // The API server limits the cost of a condition, which grows with every byte searched, and
 // the time of exists, all and map grows with the square of the iterations. So each macro
 // runs over a bounded list, and words are joined by join, which is linear. celFlink holds
-// for a pod beyond a bound, so that drey decides, unless it has many containers with short command
-// lines and no hint of Flink; celRunsFlink does if it names Flink.
+// for a pod beyond a bound, so that drey decides, unless it has many containers without a hint of
+// Flink; celRunsFlink does if it names Flink.
 const (
 	celMaxContainers  = "32"     // in a pod
 	celMaxListed      = "256"    // containers of a pod that is searched for a hint of Flink
-	celMaxListedWords = "16"     // words of a command line in such a pod
 	celMaxVariables   = "1000"   // environment variables of all containers together
 	celMaxVolumes     = "256"    // in a pod
 	celMaxOwners      = "64"     // owner references of an object
@@ -54,8 +53,7 @@ func celFlinkPod(pod string) string {
 	)
 	s := newCelSignals(pod)
 	s.configVolume = anyOf(s.manyVolumes, s.configVolume)
-	many := anyOf("!"+s.listed(), s.read(s.hint()))
-	return anyOf(celFlinkLabels(pod), "("+s.manyContainers+" ? "+many+" : "+anyOf(s.longLines, s.searched(anyOf(
+	return anyOf(celFlinkLabels(pod), "("+s.manyContainers+" ? "+s.hinted()+" : "+anyOf(s.longLines, s.searched(anyOf(
 		"n > "+celMaxLine,
 		s.container(anyOf(celMainContainer, celMentions)),
 		allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celImage+`.size() > `+celMaxName, celFlinkImage))),

@@ -34,11 +34,13 @@ func celManyContainers(pod string) string {
 	return "(" + pod + ".spec.containers.size() > " + celMaxContainers + ")"
 }
 
-// listed holds for a pod with many containers whose command lines are short, as those of pods with
-// many sidecars are.
-func (s celSignals) listed() string {
-	return allOf(s.pod+".spec.containers.size() <= "+celMaxListed, s.pod+".spec.containers.all(c, "+celWords+".size() <= "+celMaxListedWords+")",
-		s.pod+".spec.containers.map(c, "+celWords+".map(w, w.size()).sum()).sum() <= "+celMaxLine)
+// hinted holds for a pod with many containers that has a hint of Flink or is too large to be
+// searched. The texts bound the search: a sum over the words costs more than to join them.
+func (s celSignals) hinted() string {
+	return anyOf(s.pod+".spec.containers.size() > "+celMaxListed, "["+s.texts()+"].exists(l, "+anyOf(
+		"l.map(x, x.size()).sum() > "+celMaxLine,
+		"[("+s.labels()+` + l).join("\n")].exists(t, `+s.hint()+")",
+	)+")")
 }
 
 // labels is the list of the labels that may name Flink.
@@ -66,11 +68,14 @@ func celLongLines(pod string) string {
 		` : (l.size() > ` + celMaxCounted + ` ? 0 : l.map(w, w.size()).sum()))[0]).sum() > ` + celMaxLine + `)`
 }
 
-// read binds the texts of a pod to t, one word per line: some labels, and the names,
-// images and command lines of its containers.
+// texts is the list of the names, images and command lines of the containers, one word per line.
+func (s celSignals) texts() string {
+	return s.pod + ".spec.containers.map(c, ([c.name, " + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))`
+}
+
+// read binds the texts of a pod to t, one word per line: some labels, and those of its containers.
 func (s celSignals) read(holds string) string {
-	containers := s.pod + ".spec.containers.map(c, ([c.name, " + celImage + `] + c.?command.orValue([]) + c.?args.orValue([])).join("\n"))`
-	return "[(" + s.labels() + " + " + containers + `).join("\n")].exists(t, ` + holds + ")"
+	return "[(" + s.labels() + " + " + s.texts() + `).join("\n")].exists(t, ` + holds + ")"
 }
 
 // measured binds the length of t in bytes to n, and the number of environment variables to m.
