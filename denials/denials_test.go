@@ -173,7 +173,7 @@ func TestBounds(t *testing.T) {
 	if n := len(list(t, h)); n != 1+senderBurst+namespaceBurst {
 		t.Errorf("%d denials after a flood in one namespace", n)
 	}
-	document := Document{}.with(h.pending, now)
+	document := Document{}.with(h.pending.denials, now)
 	for round := range 100 { // far above the rate limits
 		more := map[string]Denial{}
 		for i := range 200 {
@@ -275,15 +275,48 @@ func TestListPagesAndVisible(t *testing.T) {
 	}
 }
 
-// TestHistoryHasObject: a denial of the object itself is found, before and after it is stored, and
-// none of what it owns or of another mode.
+// TestHistoryHasObject: a denial of the object itself is found, before and after it is stored and
+// until it is gone, and none of what it owns or of another mode.
 func TestHistoryHasObject(t *testing.T) {
+	all := []Denial{
+		{Namespace: "n", Kind: "Deployment", Name: "job", Reason: "NoDeploymentTarget", Mode: "audit"},
+		{Namespace: "n", Kind: "Pod", Name: "job-1", Owner: Owner{Kind: "Deployment", Name: "job"}, Reason: "NoDeploymentTarget", Mode: "audit"},
+	}
+	recorded, stored, removed := NewHistory("a", nil), NewHistory("b", nil), NewHistory("c", nil)
+	for _, d := range all {
+		recorded.Record(d, "")
+	}
+	stored.Load(Document{Revision: 1, Denials: all})
+	removed.Load(Document{Revision: 1, Denials: all})
+	removed.Load(Document{Revision: 2})
+	written, stop := run(t, "d", &memory{})
+	for _, d := range all {
+		written.Record(d, "")
+	}
+	stop() // writes what is pending
+	for name, h := range map[string]*History{"recorded": recorded, "stored": stored, "written": written, "removed": removed} {
+		t.Run(name, func(t *testing.T) {
+			for object, want := range map[[3]string]bool{{"Deployment", "job", "audit"}: h != removed, {"Deployment", "job", "warn"}: false, {"Pod", "job-1", "audit"}: false, {"Deployment", "other", "audit"}: false} {
+				if got := h.HasObject("n", object[0], object[1], "NoDeploymentTarget", object[2]); got != want {
+					t.Errorf("%v: got %t, want %t", object, got, want)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHasObject looks an object up in a full history that has no denial of it.
+func BenchmarkHasObject(b *testing.B) {
+	var d Document
+	for i := range maxDenials {
+		d.Denials = append(d.Denials, denial(fmt.Sprint("workload-", i)))
+	}
 	h := NewHistory("a", nil)
-	h.Record(Denial{Namespace: "n", Kind: "Deployment", Name: "job", Reason: "NoDeploymentTarget", Mode: "audit"}, "")
-	h.Record(Denial{Namespace: "n", Kind: "Pod", Name: "job-1", Owner: Owner{Kind: "Deployment", Name: "job"}, Reason: "NoDeploymentTarget", Mode: "audit"}, "")
-	for object, want := range map[[3]string]bool{{"Deployment", "job", "audit"}: true, {"Deployment", "job", "warn"}: false, {"Pod", "job-1", "audit"}: false, {"Deployment", "other", "audit"}: false} {
-		if got := h.HasObject("n", object[0], object[1], "NoDeploymentTarget", object[2]); got != want {
-			t.Errorf("%v: got %t, want %t", object, got, want)
+	h.Load(d)
+	b.ReportAllocs()
+	for b.Loop() {
+		if h.HasObject("flink", "Deployment", "other", "NoDeploymentTarget", "enforce") {
+			b.Fatal("found an object without a denial")
 		}
 	}
 }

@@ -22,13 +22,42 @@ type History struct {
 	changes feed.Feed[string, Denial]
 
 	mu       sync.RWMutex
-	stored   map[string]Denial // of the document, by key
-	revision int64             // of the document
-	written  time.Time         // last write by this replica
-	writing  map[string]Denial // in a write that has not returned
-	pending  map[string]Denial // to be written next
-	urgent   bool              // pending has a key that readers do not know
+	stored   table     // of the document
+	revision int64     // of the document
+	written  time.Time // last write by this replica
+	writing  table     // in a write that has not returned
+	pending  table     // to be written next
+	urgent   bool      // pending has a key that readers do not know
 	wake     chan struct{}
+}
+
+// table has denials by key, and the objects that were denied themselves.
+type table struct {
+	denials map[string]Denial
+	objects map[object]struct{}
+}
+
+// object is an object that was denied itself, for a reason and in a mode.
+type object struct{ namespace, kind, name, reason, mode string }
+
+func newTable() table {
+	return table{make(map[string]Denial), make(map[object]struct{})}
+}
+
+func (t table) put(key string, d Denial) {
+	t.denials[key] = d
+	if d.Owner.Name == "" {
+		t.objects[object{d.Namespace, d.Kind, d.Name, d.Reason, d.Mode}] = struct{}{}
+	}
+}
+
+// tableOf returns the table of a document.
+func tableOf(all []Denial) table {
+	t := newTable()
+	for _, d := range all {
+		t.put(d.Key(), d)
+	}
+	return t
 }
 
 // Change is a new or repeated denial, or one that is gone.
@@ -45,7 +74,7 @@ func NewHistory(replica string, dropped func()) *History {
 	}
 	return &History{
 		replica: replica, dropped: dropped, now: time.Now, limits: newLimits(),
-		stored: make(map[string]Denial), pending: make(map[string]Denial), wake: make(chan struct{}, 1),
+		stored: newTable(), pending: newTable(), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -62,15 +91,15 @@ func (h *History) Record(d Denial, sender string) {
 	key := d.Key()
 	h.mu.Lock()
 	before, known := h.lookup(key)
-	if !known && (len(h.pending) >= maxDenials || !h.limits.allow(sender, d.Namespace, d.First)) {
+	if !known && (len(h.pending.denials) >= maxDenials || !h.limits.allow(sender, d.Namespace, d.First)) {
 		h.mu.Unlock()
 		h.dropped()
 		return
 	}
-	if waiting, ok := h.pending[key]; ok {
-		h.pending[key] = combine(waiting, d)
+	if waiting, ok := h.pending.denials[key]; ok {
+		h.pending.put(key, combine(waiting, d))
 	} else {
-		h.pending[key] = d
+		h.pending.put(key, d)
 	}
 	h.urgent = h.urgent || !known
 	if known {
@@ -86,8 +115,8 @@ func (h *History) Record(d Denial, sender string) {
 
 // lookup returns a denial with its counts in the document and of this replica.
 func (h *History) lookup(key string) (d Denial, ok bool) {
-	for _, part := range []map[string]Denial{h.stored, h.writing, h.pending} {
-		if p, found := part[key]; found && ok {
+	for _, part := range [...]table{h.stored, h.writing, h.pending} {
+		if p, found := part.denials[key]; found && ok {
 			d = combine(d, p)
 		} else if found {
 			d, ok = p, true
@@ -101,11 +130,10 @@ func (h *History) lookup(key string) (d Denial, ok bool) {
 func (h *History) HasObject(namespace, kind, name, reason, mode string) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	for _, part := range []map[string]Denial{h.stored, h.writing, h.pending} {
-		for _, d := range part {
-			if d.Namespace == namespace && d.Kind == kind && d.Name == name && d.Owner.Name == "" && d.Reason == reason && d.Mode == mode {
-				return true
-			}
+	o := object{namespace, kind, name, reason, mode}
+	for _, part := range [...]table{h.stored, h.writing, h.pending} {
+		if _, ok := part.objects[o]; ok {
+			return true
 		}
 	}
 	return false
@@ -116,13 +144,13 @@ func (h *History) all() []Denial {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	oldest := h.now().Add(-Retention)
-	all := make([]Denial, 0, len(h.stored)+len(h.pending))
-	for i, part := range []map[string]Denial{h.stored, h.writing, h.pending} {
-		for key := range part {
-			if _, before := h.stored[key]; i > 0 && before {
+	all := make([]Denial, 0, len(h.stored.denials)+len(h.pending.denials))
+	for i, part := range [...]table{h.stored, h.writing, h.pending} {
+		for key := range part.denials {
+			if _, before := h.stored.denials[key]; i > 0 && before {
 				continue
 			}
-			if _, before := h.writing[key]; i > 1 && before {
+			if _, before := h.writing.denials[key]; i > 1 && before {
 				continue
 			}
 			if d, _ := h.lookup(key); d.Last.After(oldest) {

@@ -108,12 +108,12 @@ func (h *History) sleepUntilDue(ctx context.Context, retry time.Duration) bool {
 // write adds what is pending to the document.
 func (h *History) write(ctx context.Context, store Store, timeout time.Duration) error {
 	h.mu.Lock()
-	if len(h.pending) == 0 {
+	if len(h.pending.denials) == 0 {
 		h.mu.Unlock()
 		return nil
 	}
-	h.writing, h.pending, h.urgent = h.pending, make(map[string]Denial), false
-	adding := h.writing // not modified while it is written
+	h.writing, h.pending, h.urgent = h.pending, newTable(), false
+	adding := h.writing.denials // not modified while it is written
 	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -124,18 +124,18 @@ func (h *History) write(ctx context.Context, store Store, timeout time.Duration)
 	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.writing = nil
+	h.writing = table{}
 	if err != nil {
 		for key, d := range adding {
-			if later, ok := h.pending[key]; ok {
+			if later, ok := h.pending.denials[key]; ok {
 				d = combine(d, later)
 			}
-			h.pending[key] = d
+			h.pending.put(key, d)
 		}
 		h.urgent = true
 		return err
 	}
-	h.stored, h.revision, h.written = byKey(result.Denials), result.Revision, h.now()
+	h.stored, h.revision, h.written = tableOf(result.Denials), result.Revision, h.now()
 	for key := range adding { // counts may have been wrong while both parts had them
 		if d, ok := h.lookup(key); ok {
 			h.changes.Publish(key, Change{Value: d})
@@ -152,15 +152,15 @@ func (h *History) replace(d Document) {
 		h.mu.Unlock()
 		return
 	}
-	before := h.stored
-	h.stored, h.revision = byKey(d.Denials), d.Revision
+	before := h.stored.denials
+	h.stored, h.revision = tableOf(d.Denials), d.Revision
 	changes := map[string]Change{}
 	for key, old := range before {
 		if _, ok := h.lookup(key); !ok {
 			changes[key] = Change{Deleted: true, Value: old}
 		}
 	}
-	for key, now := range h.stored {
+	for key, now := range h.stored.denials {
 		if old, ok := before[key]; !ok || old.Count != now.Count || !old.Last.Equal(now.Last) {
 			now, _ = h.lookup(key)
 			changes[key] = Change{Value: now}
