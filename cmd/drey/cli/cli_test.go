@@ -19,6 +19,6 @@ func start(t *testing.T, dataDir string) *drey.Drey {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Kill() }) // it may have ended
+	t.Cleanup(func() { _ = d.Stop() }) // it may have ended
 	return d
 }

@@ -32,6 +32,6 @@ func startWith(t *testing.T, dataDir string, args ...string) *drey.Drey {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Kill() }) // it may have ended
+	t.Cleanup(func() { _ = d.Stop() }) // it may have ended
 	return d
 }

@@ -180,7 +180,7 @@ func TestServeConfigFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Kill() }) // it may have ended
+	t.Cleanup(func() { _ = d.Stop() }) // it may have ended
 	if err := d.Register(t.Context(), "team-a", "t", "staging"); err != nil {
 		t.Error(err)
 	}
