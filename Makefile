@@ -90,6 +90,7 @@ test-full: binaries ## Run the slow tests that make test leaves out; takes minut
 	go test -count=1 -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 	go test -C test/cel -count=1 -run '$(SLOW_TESTS)' .
 	go test -C test/prometheus -count=1 .
+	go test -C test/velero -count=1 .
 
 # -count=1: go test does not track files outside of the module.
 test-install: binaries ## Test installation and upgrade with drey, Helm, cert-manager and krew

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
+	"drey.dev/drey/test/framework/page"
 )
 
 const header = "apiVersion: config.drey.dev/v1alpha1\nkind: DreyConfiguration\n"
@@ -35,6 +36,23 @@ certificates: {lifetime: 48h}
 	}
 	if c, err := configv1alpha1.Decode([]byte(header)); err != nil || !cmp.Equal(c, configv1alpha1.Default()) {
 		t.Errorf("without fields: got %v, want the defaults (-want +got):\n%s", err, cmp.Diff(configv1alpha1.Default(), c))
+	}
+}
+
+// TestDecodeDocumented: the configuration of docs/reference/configuration.md is valid.
+func TestDecodeDocumented(t *testing.T) {
+	blocks, err := page.CheckedBy("../..", t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range blocks {
+		c, err := configv1alpha1.Decode([]byte(text))
+		if err == nil {
+			err = c.Validate()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

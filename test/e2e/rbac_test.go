@@ -14,6 +14,7 @@ import (
 	"drey.dev/drey/registry/reviews"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/page"
 )
 
 // TestRegistryRBAC sends REST requests with tokens of ServiceAccounts: the RBAC of the cluster
@@ -44,6 +45,13 @@ func TestRegistryRBAC(t *testing.T) {
 	})
 	home := w.Namespace(t)
 	w.MustKubectl(t, strings.ReplaceAll(rbac, "HOME", home), "apply", "-f", "-")
+	blocks, err := page.CheckedBy("../..", t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range blocks {
+		w.MustKubectl(t, role, "apply", "-f", "-")
+	}
 	token := func(name string, args ...string) string {
 		return strings.TrimSpace(w.MustKubectl(t, "", append([]string{"create", "token", name, "-n", home}, args...)...))
 	}
@@ -66,7 +74,7 @@ func TestRegistryRBAC(t *testing.T) {
 		return response.StatusCode, string(text)
 	}
 
-	viewer, owner, admin := token("viewer"), token("owner"), token("admin")
+	viewer, owner, admin, lister := token("viewer"), token("owner"), token("admin"), token("lister")
 	const target, otherTarget = `{"spec":{"kubernetes":{"namespace":"team-a"}}}`, `{"spec":{"kubernetes":{"namespace":"default"}}}`
 	for _, c := range []struct {
 		caller, token, method, path, body string
@@ -77,6 +85,10 @@ func TestRegistryRBAC(t *testing.T) {
 		{"viewer", viewer, "GET", "/api/v1/namespaces/default/deployment-targets", "", 403},
 		{"viewer", viewer, "GET", "/api/v1/namespaces/team-a/deployments", "", 403},
 		{"viewer", viewer, "GET", "/namespaces/v1/namespaces/team-a", "", 403},
+		{"viewer", viewer, "GET", "/namespaces/v1/namespaces", "", 403},
+		{"lister", lister, "GET", "/namespaces/v1/namespaces", "", 200},
+		{"lister", lister, "GET", "/namespaces/v1/namespaces/team-a", "", 200},
+		{"lister", lister, "GET", "/api/v1/namespaces/team-a/deployment-targets", "", 403},
 		{"owner", owner, "PUT", "/api/v1/namespaces/team-a/deployment-targets/a", otherTarget, 403},
 		{"owner", owner, "PUT", "/api/v1/namespaces/team-a/deployment-targets/a", target, 201},
 		{"owner", owner, "GET", "/api/v1/namespaces/team-a/jobs", "", 200},
@@ -137,8 +149,8 @@ func TestRegistryRBAC(t *testing.T) {
 	})
 }
 
-// rbac has three ServiceAccounts in the namespace HOME, with different rights on the platform
-// namespace team-a.
+// rbac has four ServiceAccounts in the namespace HOME, with different rights on the platform
+// namespace team-a. The lister has the ClusterRole of docs/how-to/access.md.
 const rbac = `
 apiVersion: v1
 kind: Namespace
@@ -155,6 +167,17 @@ metadata: {name: owner, namespace: HOME}
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: admin, namespace: HOME}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: lister, namespace: HOME}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: drey-namespaces}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: drey-namespaces}
+subjects:
+- {kind: ServiceAccount, name: lister, namespace: HOME}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role

@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-)
+	"sigs.k8s.io/yaml"
 
-// restoreModifier is the patch of docs/how-to/operate.md, which Velero applies to each restored workload.
-const restoreModifier = `{"metadata":{"labels":{"drey.dev/app":null,"system":null,"vvpNamespace":null,"deploymentId":null,"deploymentName":null,"jobId":null,"sessionClusterId":null,"sessionClusterName":null}}}`
+	"drey.dev/drey/test/framework/page"
+)
 
 // TestRestoreToMappedNamespace restores a Deployment and its pod to the namespace of another
 // platform namespace, as Velero does with a namespace mapping. The labels of the source are those of
@@ -21,6 +21,7 @@ func TestRestoreToMappedNamespace(t *testing.T) {
 	w.register(t, "team-a", source)
 	w.register(t, "team-b", mapped)
 	w.runJobManager(t, source)
+	restoreModifier := documentedModifier(t)
 	backup := func(o *unstructured.Unstructured) string {
 		o = o.DeepCopy()
 		o.SetNamespace(mapped)
@@ -49,4 +50,25 @@ func TestRestoreToMappedNamespace(t *testing.T) {
 			t.Errorf("labels of the restored %s: got %v, want those of team-b", kind, labels)
 		}
 	}
+}
+
+// documentedModifier returns the patch of docs/how-to/operate.md, which Velero applies to each
+// restored workload.
+func documentedModifier(t *testing.T) string {
+	t.Helper()
+	blocks, err := page.CheckedBy("../..", "TestRestoreToMappedNamespace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modifiers struct {
+		ResourceModifierRules []struct {
+			MergePatches []struct{ PatchData string }
+		}
+	}
+	for _, text := range blocks {
+		if err := yaml.Unmarshal([]byte(text), &modifiers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return modifiers.ResourceModifierRules[0].MergePatches[0].PatchData
 }

@@ -15,10 +15,13 @@ import (
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/sync/common"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/utils/kube"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/utils/tracing"
+	"github.com/argoproj/argo-cd/v3/util/lua"
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
+
+	"drey.dev/drey/test/framework/page"
 )
 
 // trackingID is the annotation by which Argo CD finds the objects of an application.
@@ -73,7 +76,7 @@ func annotate(o *unstructured.Unstructured, key, value string) {
 // the messages of all objects that failed.
 func (a argoCD) sync(t *testing.T, namespace string, objects []*unstructured.Unstructured, options ...sync.SyncOpt) error {
 	t.Helper()
-	options = append([]sync.SyncOpt{sync.WithPrune(true), sync.WithHealthOverride(targetHealth{}), sync.WithLogr(logr.Discard())}, options...)
+	options = append([]sync.SyncOpt{sync.WithPrune(true), sync.WithHealthOverride(newTargetHealth(t)), sync.WithLogr(logr.Discard())}, options...)
 	started := metav1.Now()
 	phase, message, results := common.OperationRunning, "", []common.ResourceSyncResult(nil)
 	for deadline := time.Now().Add(soon); !phase.Completed(); time.Sleep(100 * time.Millisecond) {
@@ -113,23 +116,25 @@ func (a argoCD) pairs(t *testing.T, namespace string, objects []*unstructured.Un
 }
 
 // targetHealth is the documented health check of targets.
-type targetHealth struct{}
+type targetHealth struct{ script string }
+
+func newTargetHealth(t *testing.T) targetHealth {
+	t.Helper()
+	checks := map[string]string{}
+	for path, text := range documented(t, "TestArgoCDSet") {
+		if err := page.Decode(text, &checks); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	return targetHealth{checks["resource.customizations.health.drey.dev_DeploymentTarget"]}
+}
 
 // GetResourceHealth implements health.HealthOverride.
-func (targetHealth) GetResourceHealth(o *unstructured.Unstructured) (*health.HealthStatus, error) {
+func (h targetHealth) GetResourceHealth(o *unstructured.Unstructured) (*health.HealthStatus, error) {
 	if o.GetKind() != "DeploymentTarget" {
 		return nil, nil // of the engine
 	}
-	conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range conditions {
-		if c := c.(map[string]any); c["type"] == "Ready" && c["status"] == "True" {
-			return &health.HealthStatus{Status: health.HealthStatusHealthy}, nil
-		}
-	}
-	return &health.HealthStatus{Status: health.HealthStatusProgressing}, nil
+	return lua.VM{}.ExecuteHealthLua(o, h.script)
 }
 
 // syncOptions are the ways in which Argo CD writes and compares objects.

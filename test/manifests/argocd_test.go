@@ -1,29 +1,25 @@
 package manifests
 
 import (
-	"os"
-	"strings"
 	"testing"
 
 	lua "github.com/yuin/gopher-lua"
-	"sigs.k8s.io/yaml"
+
+	"drey.dev/drey/test/framework/page"
 )
 
 // TestArgoCDHealthCheck runs the documented health check of Argo CD on statuses of a target.
 func TestArgoCDHealthCheck(t *testing.T) {
-	text, err := os.ReadFile("../../docs/how-to/argo-cd.md")
+	blocks, err := page.CheckedBy("../..", t.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
 	const key = "resource.customizations.health.drey.dev_DeploymentTarget"
-	_, block, _ := strings.Cut(string(text), "```yaml\n   "+key)
-	block, _, ok := strings.Cut(block, "   ```")
-	if !ok {
-		t.Fatal("docs/how-to/argo-cd.md: got no health check of Argo CD")
-	}
-	var checks map[string]string
-	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(key+block, "\n   ", "\n")), &checks); err != nil {
-		t.Fatal(err)
+	checks := map[string]string{}
+	for path, text := range blocks {
+		if err := page.Decode(text, &checks); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
 	}
 	for state, c := range map[string]struct{ object, want string }{
 		"no status": {`obj = {}`, "Progressing"},

@@ -127,33 +127,8 @@ func withoutMonitoring(t *testing.T, manifest string) string {
 func TestChartValuesEffective(t *testing.T) {
 	set := map[string]bool{}
 	for name, text := range matrix(t) {
-		with, err := render("drey-system", text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var values map[string]any
-		if err := yaml.Unmarshal([]byte(text), &values); err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range leaves(values, load(t).Values, nil) {
-			set[strings.Join(path, ".")] = true
-			var reduced map[string]any
-			if err := yaml.Unmarshal([]byte(text), &reduced); err != nil {
-				t.Fatal(err)
-			}
-			parent := reduced
-			for _, key := range path[:len(path)-1] {
-				parent = parent[key].(map[string]any)
-			}
-			delete(parent, path[len(path)-1])
-			reducedText, err := yaml.Marshal(reduced)
-			if err != nil {
-				t.Fatal(err)
-			}
-			without, err := render("drey-system", string(reducedText))
-			if err == nil && without.Manifest == with.Manifest && reflect.DeepEqual(without.Hooks, with.Hooks) {
-				t.Errorf("%s: %s has no effect", name, strings.Join(path, "."))
-			}
+		for _, value := range checkEffective(t, name, text) {
+			set[value] = true
 		}
 	}
 	for _, path := range leaves(load(t).Values, load(t).Values, nil) {
@@ -161,6 +136,41 @@ func TestChartValuesEffective(t *testing.T) {
 			t.Errorf("no value file sets %s", name)
 		}
 	}
+}
+
+// checkEffective fails the test unless each value of a file changes what is rendered. It returns
+// the values, with a dot between keys.
+func checkEffective(t *testing.T, file, text string) (set []string) {
+	t.Helper()
+	with, err := render("drey-system", text)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range leaves(values, load(t).Values, nil) {
+		set = append(set, strings.Join(path, "."))
+		var reduced map[string]any
+		if err := yaml.Unmarshal([]byte(text), &reduced); err != nil {
+			t.Fatal(err)
+		}
+		parent := reduced
+		for _, key := range path[:len(path)-1] {
+			parent = parent[key].(map[string]any)
+		}
+		delete(parent, path[len(path)-1])
+		reducedText, err := yaml.Marshal(reduced)
+		if err != nil {
+			t.Fatal(err)
+		}
+		without, err := render("drey-system", string(reducedText))
+		if err == nil && without.Manifest == with.Manifest && reflect.DeepEqual(without.Hooks, with.Hooks) {
+			t.Errorf("%s: %s has no effect", file, strings.Join(path, "."))
+		}
+	}
+	return set
 }
 
 // leaves returns the paths of values, as far as the defaults have them: an object without

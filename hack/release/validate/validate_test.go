@@ -24,7 +24,7 @@ import (
 // warnings, and the plugin, which krew validates and installs, registers a namespace there.
 func TestInstall(t *testing.T) {
 	tools := tools(t)
-	dist := makeRelease(t)
+	dist, _ := makeRelease(t)
 	root := t.TempDir()
 	path := strings.Join([]string{tools, filepath.Join(root, "bin"), os.Getenv("PATH")}, string(os.PathListSeparator))
 	env := append(os.Environ(), "KREW_ROOT="+root, "PATH="+path)
@@ -96,9 +96,9 @@ func tools(t *testing.T) string {
 }
 
 // makeRelease makes a release in a directory, which is served at the download URL.
-func makeRelease(t *testing.T) string {
+func makeRelease(t *testing.T) (dir, url string) {
 	t.Helper()
-	dir := t.TempDir()
+	dir = t.TempDir()
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
 	path := filepath.Join(t.TempDir(), "drey")
@@ -114,7 +114,7 @@ func makeRelease(t *testing.T) string {
 	if err := release.Make(t.Context(), o, dir); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return dir, server.URL
 }
 
 func build(t *testing.T, dir, out string, args ...string) {

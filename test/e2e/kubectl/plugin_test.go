@@ -13,6 +13,7 @@ import (
 
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/page"
 )
 
 // TestKubectlPlugin runs drey as a kubectl plugin, which uses the kubeconfig's credentials
@@ -131,14 +132,21 @@ func TestKubectlPluginCompletion(t *testing.T) {
 	}
 }
 
-// TestKubectlPluginNamespacedRBAC runs the plugin with a Role in one namespace: write
-// drey's resources, and list pods and their owners.
+// TestKubectlPluginNamespacedRBAC runs the plugin with a Role in one namespace: the rules of
+// docs/how-to/cli.md, and those for audit.
 func TestKubectlPluginNamespacedRBAC(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
 	mine, others := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("theirs", "", mine), "apply", "-n", others, "-f", "-")
 	w.MustKubectl(t, strings.ReplaceAll(onlyThere, "HOME", mine), "apply", "-f", "-")
+	blocks, err := page.CheckedBy("../../..", t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rules := range blocks {
+		w.MustKubectl(t, "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: developer, namespace: "+mine+"}\n"+rules+ownerRule, "apply", "-f", "-")
+	}
 	run := w.plugin(t, w.kubeconfigOf(t, "developer", mine, others))
 	for _, step := range []struct {
 		args   string
@@ -176,6 +184,9 @@ func TestKubectlPluginNamespacedRBAC(t *testing.T) {
 	}
 }
 
+// ownerRule is the permission that audit requires in addition.
+const ownerRule = "- {apiGroups: [apps, batch], resources: [deployments, statefulsets, jobs, cronjobs], verbs: [list]}\n"
+
 const onlyThere = `
 apiVersion: v1
 kind: ServiceAccount
@@ -187,8 +198,7 @@ metadata: {name: developer, namespace: HOME}
 rules:
 - {apiGroups: [drey.dev], resources: [deploymenttargets, deployments, sessionclusters, deploymentdefaults], verbs: [get, list, watch, create, update, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [get, list, create]}
-- {apiGroups: [apps, batch], resources: [deployments, statefulsets, jobs, cronjobs], verbs: [list]} # for audit
----
+` + ownerRule + `---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: developer, namespace: HOME}

@@ -3,7 +3,6 @@ package kubestore_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/registry/storetest"
 	"drey.dev/drey/test/framework/eventually"
+	"drey.dev/drey/test/framework/page"
 )
 
 // TestDocumentedRBAC runs a store as a user with the ClusterRole of docs/reference/kubernetes.md
@@ -18,19 +18,16 @@ import (
 func TestDocumentedRBAC(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
-	text, err := os.ReadFile("../../../docs/reference/kubernetes.md")
+	blocks, err := page.CheckedBy("../../..", t.Name())
 	if err != nil {
 		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "```yaml\napiVersion: rbac.authorization.k8s.io/v1\n")
-	role, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		t.Fatal("docs/reference/kubernetes.md has no ClusterRole")
 	}
 	if out, err := w.RunKubectl(t, "", "create", "namespace", "drey-system"); err != nil && !strings.Contains(out, "AlreadyExists") {
 		t.Fatal(out)
 	}
-	w.MustKubectl(t, "apiVersion: rbac.authorization.k8s.io/v1\n"+role, "apply", "-f", "-")
+	for _, text := range blocks {
+		w.MustKubectl(t, text, "apply", "-f", "-")
+	}
 	w.MustKubectl(t, "", "create", "clusterrolebinding", "drey-registry", "--clusterrole=drey-registry", "--user=drey")
 	config, err := w.NewUser("drey")
 	if err != nil {

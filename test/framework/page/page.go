@@ -9,6 +9,7 @@
 //	<!-- world: cluster drey -->       what the page requires; the words are the caller's
 //	<!-- setup                         commands that the page does not show, to "-->"
 //	<!-- file: target.yaml -->         the next block is the content of a file
+//	<!-- checked by: TestName -->      the next block is one that CheckedBy returns for the tests
 //	<!-- not run: REASON -->           the next block is not executed
 package page
 
@@ -24,13 +25,15 @@ type Page struct {
 	Blocks []Block
 }
 
-// Block is a part of a page that has an effect on a test.
+// Block is a fenced block of a page, or the commands of a setup.
 type Block struct {
-	Line     int // of its first line in the page
-	File     string
-	Text     string // of File
-	Commands []Command
-	NotRun   string // reason; Commands are not executed
+	Line      int // of its first line in the page
+	Language  string
+	File      string
+	CheckedBy []string // names of tests
+	Text      string   // of blocks without commands
+	Commands  []Command
+	NotRun    string // reason; Commands are not executed
 }
 
 // Command is a command with its expected output.
@@ -42,7 +45,7 @@ type Command struct {
 }
 
 var (
-	directive = regexp.MustCompile(`^ *<!-- (world|file|not run): (.*?) -->$`)
+	directive = regexp.MustCompile(`^ *<!-- (world|file|checked by|not run): (.*?) -->$`)
 	fence     = regexp.MustCompile("^( *)```([a-z]*)$")
 	heredoc   = regexp.MustCompile(`<<-?'?([A-Z]+)'?`)
 )
@@ -61,6 +64,8 @@ func Parse(text string) (Page, error) {
 				p.World = strings.Fields(d[2])
 			case "file":
 				pending.File = d[2]
+			case "checked by":
+				pending.CheckedBy = strings.Fields(d[2])
 			case "not run":
 				pending.NotRun = d[2]
 			}
@@ -77,7 +82,7 @@ func Parse(text string) (Page, error) {
 		}
 		f := fence.FindStringSubmatch(line)
 		if f == nil {
-			if strings.TrimSpace(line) != "" && (pending.File != "" || pending.NotRun != "") {
+			if strings.TrimSpace(line) != "" && (pending.File != "" || pending.CheckedBy != nil || pending.NotRun != "") {
 				return p, fmt.Errorf("line %d: no block follows the directive", i+1)
 			}
 			continue
@@ -91,7 +96,7 @@ func Parse(text string) (Page, error) {
 			body = append(body, strings.TrimPrefix(l, f[1]))
 		}
 		b := pending
-		b.Line, pending = i+1, Block{}
+		b.Line, b.Language, pending = i+1, f[2], Block{}
 		switch f[2] {
 		case "":
 			return p, fmt.Errorf("line %d: block without a language: use sh, console, yaml or text", i+1)
@@ -100,12 +105,10 @@ func Parse(text string) (Page, error) {
 		case "sh":
 			b.Commands = script(body, i+2)
 		}
-		if b.File != "" {
+		if b.File != "" || len(b.Commands) == 0 {
 			b.Text, b.Commands = strings.Join(body, "\n")+"\n", nil
 		}
-		if b.File != "" || len(b.Commands) > 0 {
-			p.Blocks = append(p.Blocks, b)
-		}
+		p.Blocks = append(p.Blocks, b)
 		i = end
 	}
 	return p, nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const sample = `# Title
@@ -39,6 +41,11 @@ EOF
    }'
    '''
 
+   <!-- checked by: TestValues TestMore -->
+   '''yaml
+   values: 1
+   '''
+
    <!-- not run: kind needs containers -->
    '''sh
    kind create cluster
@@ -52,7 +59,7 @@ func TestParse(t *testing.T) {
 	}
 	got := fmt.Sprintln(p.World)
 	for _, b := range p.Blocks {
-		got += fmt.Sprintf("%d %q %q %q\n", b.Line, b.File, b.Text, b.NotRun)
+		got += fmt.Sprintf("%d %q %q %q\n", b.Line, b.File+strings.Join(b.CheckedBy, " "), b.Text, b.NotRun)
 		for _, c := range b.Commands {
 			got += fmt.Sprintf("  %d %q %q %v\n", c.Line, c.Text, c.Output, c.Check)
 		}
@@ -67,11 +74,59 @@ func TestParse(t *testing.T) {
 27 "" "" ""
   29 "first" [] false
   30 "second '{\n}'" [] false
-35 "" "" "kind needs containers"
-  36 "kind create cluster" [] false
+35 "TestValues TestMore" "values: 1\n" ""
+40 "" "" "kind needs containers"
+  41 "kind create cluster" [] false
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestUnchecked(t *testing.T) {
+	const text = `<!-- file: a.yaml -->
+'''yaml
+used: true
+'''
+
+<!-- file: b/b.yaml -->
+'''yaml
+used: in a directory
+'''
+
+<!-- file: c.yaml -->
+'''yaml
+used: only by a command that is not run
+'''
+
+<!-- checked by: TestD -->
+'''yaml
+d: 1
+'''
+
+'''json
+{"e": 1}
+'''
+
+'''text
+f
+'''
+
+'''sh
+kubectl apply -f a.yaml -f b/
+'''
+
+<!-- not run: no cluster -->
+'''sh
+kubectl apply -f c.yaml
+'''
+`
+	p, err := Parse(strings.ReplaceAll(text, "'''", "```"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"page.md:12", "page.md:21"}, Unchecked("page.md", p)); diff != "" {
+		t.Errorf("unchecked blocks (-want +got):\n%s", diff)
 	}
 }
 
