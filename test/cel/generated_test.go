@@ -62,7 +62,9 @@ func (g generator) words() []any {
 			"org.apache.flink.runtime.webmonitor.history.HistoryServer", "org.apache.flinkx", "--job-id=a", "\tjobmanager ",
 			"/opt/flink/bin/taskmanager.sh", "standalone-job.sh", "jobmanager.sh", "start-foreground", "stop", "java", "-cp", "/x:/y", "sh", "-ec", "tini", "--", "/wait.sh", "/opt/flink/bin/flink", "run",
 			"exec /docker-entrypoint.sh jobmanager", `exec "$FLINK_HOME"/bin/standalone-job.sh start-foreground -D'a=b'`, "if true; then taskmanager.sh start-foreground; fi",
-			"pgrep -f org.apache.flink.runtime.taskexecutor.TaskManagerRunner | xargs jstack", "cat /opt/flink/bin/taskmanager.sh", "echo a; java -cp x org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+			"pgrep -f org.apache.flink.runtime.taskexecutor.TaskManagerRunner | xargs jstack", "cat /opt/flink/bin/taskmanager.sh", "ROLE=taskmanager; exec /opt/flink/bin/$ROLE.sh start", "exec /docker-entrypoint.sh ${ROLE:-jobmanager}",
+			"bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager",
+			"echo a; java -cp x org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 		))
 	}
 	return words
@@ -176,7 +178,7 @@ func TestGenerated(t *testing.T) {
 }
 
 // ambiguous reports whether CEL cannot distinguish an object from Flink: a word mentions a
-// script or a class of Flink without starting it; a command other than the image's entry
+// script or a class of Flink without starting it, or expands a variable; a command other than the image's entry
 // point gets the first argument; flink is a part of a word in the image; an owner is
 // set, as by Flink's operator; or a mirror pod is selected by its label type, without CEL.
 func ambiguous(o map[string]any) bool {
@@ -194,7 +196,7 @@ func ambiguous(o map[string]any) bool {
 		command, args := words(c["command"]), words(c["args"])
 		switch {
 		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool {
-			return w == "history-server" || strings.HasSuffix(w, "/flink") || slices.ContainsFunc(mentions, func(m string) bool { return strings.Contains(w, m) })
+			return w == "history-server" || strings.Contains(w, "$") || strings.HasSuffix(w, "/flink") || slices.ContainsFunc(mentions, func(m string) bool { return strings.Contains(w, m) })
 		}),
 			named(command, 1), len(command) > 1 && named(args, 0),
 			slices.ContainsFunc(all, has("flink")) && (named(args, 0) || hasRole(c)):

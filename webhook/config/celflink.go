@@ -75,7 +75,8 @@ const (
 // celMentions holds for a container whose command line mentions one of Flink's scripts or
 // classes. Long command lines are searched for the words in common only.
 var celMentions = `[` + celText + `].exists(w, ` + anyOf(
-	allOf(`w.contains(".sh")`, anyOf(celIsLong, `w.contains("manager.sh")`, `w.contains("standalone-job.sh")`, `w.contains("start-cluster.sh")`, `w.contains("flink-console.sh")`, `w.contains("flink-daemon.sh")`)),
+	allOf(`w.contains(".sh")`, anyOf(celIsLong, `w.contains("manager.sh")`, `w.contains("standalone-job.sh")`, `w.contains("start-cluster.sh")`, `w.contains("flink-console.sh")`, `w.contains("flink-daemon.sh")`,
+		allOf(`w.contains("$")`, anyOf(`w.contains("manager")`, `w.contains("standalone-job")`)))), // such as $ROLE.sh
 	allOf(`w.contains("flink")`, anyOf(celIsLong, celList(flink.Classes())+`.exists(name, w.contains(name))`)),
 ) + `)`
 

@@ -15,6 +15,17 @@ import (
 type finding struct {
 	kind    findingKind
 	process process
+
+	// other is a process of another role that a script starts, as in another branch of it.
+	other process
+}
+
+// of returns the process of a role, the first one if none has it.
+func (f finding) of(role Role) process {
+	if role != UnknownRole && f.other.role == role {
+		return f.other
+	}
+	return f.process
 }
 
 type findingKind int
@@ -33,25 +44,55 @@ const (
 // maxDepth bounds the chain of programs that start one another.
 const maxDepth = 8
 
+// scope is what a command of a script may refer to.
+type scope struct {
+	depth int    // of programs that may still be followed
+	stdin string // the text on the standard input of the command
+
+	env, vars map[string]string // values of environment variables, and of those that the script sets
+	files     map[string]string // texts of the files that here-documents write, by path
+
+	repeated *int // bytes of texts that have been read, of maxRepeated
+}
+
+// spend counts the bytes of a text that a script may use again. It reports whether the text may
+// be read.
+func (s *scope) spend(bytes int) bool {
+	if s.repeated == nil {
+		s.repeated = new(int)
+	}
+	*s.repeated += max(bytes, minRepeated)
+	return *s.repeated <= maxRepeated
+}
+
+func (s scope) deeper() scope {
+	s.depth--
+	return s
+}
+
 // find returns the most certain finding of a command line. Without a command, the entry point
 // of the image is assumed to be that of Flink's: it starts roles, and runs other arguments as a
 // command.
-func find(command, args []string) finding {
+func find(command, args []string) finding { return findWith(command, args, nil) }
+
+// findWith is find with the values of environment variables.
+func findWith(command, args []string, env map[string]string) finding {
+	s := scope{depth: maxDepth, env: env}
 	if len(command) > 0 {
-		return follow(slices.Concat(command, args), maxDepth)
+		return follow(slices.Concat(command, args), s)
 	}
 	if len(args) > 0 {
 		if p, ok := roles[args[0]]; ok {
 			p.args = args[1:]
-			return finding{byRole, p}
+			return finding{kind: byRole, process: p}
 		}
 	}
-	return follow(args, maxDepth)
+	return follow(args, s)
 }
 
 // follow returns the finding of one command, through the programs that it starts.
-func follow(argv []string, depth int) finding {
-	for ; depth > 0; depth-- {
+func follow(argv []string, s scope) finding {
+	for ; s.depth > 0; s.depth-- {
 		for len(argv) > 0 && isAssignment(argv[0]) {
 			argv = argv[1:]
 		}
@@ -66,17 +107,23 @@ func follow(argv []string, depth int) finding {
 		case name == entryPoint:
 			argv = argv[1:]
 		case shells[name]:
-			return shell(argv[1:], depth-1)
+			return shell(argv[1:], s.deeper())
 		case name == "su", name == "runuser" && !runsCommand(argv[1:]):
-			return switchUser(argv[1:], depth-1)
+			return switchUser(argv[1:], s.deeper())
 		case name == "command" && len(argv) > 1 && (argv[1] == "-v" || argv[1] == "-V"):
 			return finding{} // prints the path of a program
 		case name == "eval":
-			return inScript(strings.Join(argv[1:], " "), nil, depth-1)
+			return inScript(strings.Join(argv[1:], " "), nil, s.deeper())
 		case wraps:
 			argv = w.rest(argv[1:])
+		case s.files[argv[0]] != "":
+			return repeatedScript(s.files[argv[0]], argv, s.deeper())
 		default:
-			return asArguments(argv[1:], depth-1)
+			f := asArguments(argv[1:], s.deeper())
+			if f.kind == wrapped && passive[name] {
+				f.kind = mentioned
+			}
+			return f
 		}
 	}
 	return finding{}
@@ -88,7 +135,7 @@ func startOf(argv []string) (f finding, ok bool) {
 	name := path.Base(argv[0])
 	if script, ok := scripts[name]; ok {
 		if p, ok := script(argv[1:]); ok {
-			return finding{started, p}, true
+			return finding{kind: started, process: p}, true
 		}
 		return finding{kind: otherProgram}, true
 	}
@@ -100,11 +147,18 @@ func startOf(argv []string) (f finding, ok bool) {
 	case name == entryPoint:
 		p, ok := roles[argv[1]]
 		p.args = argv[2:]
-		return finding{byEntryPoint, p}, ok
+		return finding{kind: byEntryPoint, process: p}, ok
 	case name == "java" || isExpansion(name):
 		return java(argv[1:]), true
 	}
 	return finding{}, false
+}
+
+// passive are programs that run none of their arguments.
+var passive = map[string]bool{
+	"echo": true, "printf": true, "cat": true, "tee": true, "ls": true, "cp": true, "mv": true, "ln": true, "rm": true, "chmod": true, "chown": true,
+	"install": true, "touch": true, "test": true, "[": true, ":": true, "true": true, "grep": true, "egrep": true, "fgrep": true, "pgrep": true,
+	"pkill": true, "sed": true, "awk": true, "head": true, "tail": true, "which": true, "type": true, "sha256sum": true, "shellcheck": true,
 }
 
 // isAssignment reports whether a word is an assignment to an environment variable.
@@ -118,28 +172,38 @@ func isAssignment(word string) bool {
 func isExpansion(name string) bool { return strings.HasPrefix(name, expansion) }
 
 // inScript returns the most certain finding among the commands of a script.
-func inScript(script string, positional []string, depth int) finding {
+func inScript(script string, positional []string, s scope) finding {
 	var best finding
-	eachCommand(script, positional, func(argv []string) bool {
+	eachCommand(script, positional, s, func(argv []string, s scope) bool {
 		for len(argv) > 0 && keywords[argv[0]] { // of a script that is not parsed
 			argv = argv[1:]
 		}
-		if f := follow(argv, depth); f.kind > best.kind || best.kind == nothing && len(best.process.args) == 0 {
+		f := follow(argv, s)
+		switch {
+		case f.kind > best.kind || best.kind == nothing && len(best.process.args) == 0:
 			best = f
+		case f.kind == best.kind && f.kind >= wrapped && f.process.role != best.process.role && best.other.role == UnknownRole:
+			best.other = f.process
 		}
-		return best.kind < started
+		return best.kind < started || best.other.role == UnknownRole
 	})
 	return best
+}
+
+// repeatedScript is inScript for a text that other commands may run too.
+func repeatedScript(script string, positional []string, s scope) finding {
+	if script == "" || !s.spend(len(script)) {
+		return finding{}
+	}
+	return inScript(script, positional, s)
 }
 
 var keywords = map[string]bool{"if": true, "then": true, "else": true, "elif": true, "while": true, "until": true, "do": true, "!": true}
 
 // asArguments returns the finding in the arguments of an unknown program, which may run them as
 // a command, such as a wrapper that waits for a service mesh or fetches secrets.
-func asArguments(args []string, depth int) finding {
-	if depth > 2 {
-		depth = 2 // every argument may begin a command: keeps the cost linear
-	}
+func asArguments(args []string, s scope) finding {
+	s.depth = min(s.depth, 2) // every argument may begin a command: keeps the cost linear
 	best := finding{process: process{args: args}}
 	for i := range min(len(args), maxArguments) {
 		switch name := path.Base(args[i]); {
@@ -147,14 +211,14 @@ func asArguments(args []string, depth int) finding {
 		case scripts[name] == nil:
 			continue
 		}
-		f := follow(args[i:], depth)
+		f := follow(args[i:], s)
 		switch {
 		case f.kind < byRole:
 			continue
 		case isUnambiguous(args[i:]):
-			return finding{wrapped, f.process}
+			return finding{kind: wrapped, process: f.process}
 		case best.kind < mentioned:
-			best = finding{mentioned, f.process}
+			best = finding{kind: mentioned, process: f.process}
 		}
 	}
 	return best

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -91,6 +92,26 @@ func TestFind(t *testing.T) {
 		{"bash -c", "[zsh-only syntax ((( ; taskmanager.sh start-foreground]", "started taskmanager"}, // does not parse
 		{"bash -c", "[" + strings.Repeat("echo a; ", 8<<10) + "taskmanager.sh start-foreground]", "started taskmanager"},
 
+		// a script on standard input, or in a file that the script writes
+		{"sh -c", "[bash <<E\nset -e\ntaskmanager.sh start-foreground\nE\n]", "started taskmanager"},
+		{"sh -c", "[exec gosu flink bash -s x <<'E'\nexec /docker-entrypoint.sh taskmanager\nE\n]", "entry point taskmanager"},
+		{"sh -c", "[cat <<E | bash\ntaskmanager.sh start-foreground\nE\n]", "started taskmanager"},
+		{"sh -c", "[echo 'taskmanager.sh start-foreground' | sh -e]", "started taskmanager"},
+		{"bash -c", "[bash <<< 'taskmanager.sh start-foreground']", "started taskmanager"},
+		{"sh -c", "[cat > /start.sh <<E\ntaskmanager.sh start-foreground \\$X\nE\nchmod +x /start.sh && exec /start.sh]", "started taskmanager"},
+		{"sh -c", "[tee /start.sh <<E >/dev/null\nexec /docker-entrypoint.sh \"$1\"\nE\nbash /start.sh taskmanager]", "entry point taskmanager"},
+
+		// variables and functions of the script
+		{"sh -c", "[ROLE=taskmanager; exec /docker-entrypoint.sh $ROLE]", "entry point taskmanager"},
+		{"sh -c", "[export ROLE=taskmanager && exec \"/opt/flink/bin/${ROLE}.sh\" start-foreground]", "started taskmanager"},
+		{"sh -c", "[CMD='taskmanager.sh start-foreground'; exec $CMD]", "started taskmanager"},
+		{"sh -c", "[CMD='taskmanager.sh start-foreground'; sh -c \"$CMD\"]", "started taskmanager"},
+		{"sh -c", "[exec /docker-entrypoint.sh ${ROLE:-taskmanager}]", "entry point taskmanager"},
+		{"sh -c", "[: ${ROLE:=taskmanager}; exec /docker-entrypoint.sh ${ROLE:?}]", "nothing"},
+		{"sh -c", "[start() { exec /docker-entrypoint.sh \"$1\"; }; start taskmanager]", "entry point taskmanager"},
+		{"sh -c", "[start() { taskmanager.sh start; }; trap start EXIT]", "started taskmanager"},
+		{"sh -c", "[A=jobmanager; if x; then A=taskmanager; fi; exec /docker-entrypoint.sh $A]", "nothing"},
+
 		{"bash -c", "[exec \"$0\" \"$@\"] /docker-entrypoint.sh jobmanager", "entry point jobmanager session"},
 		{"sh -c", "[exec $1 start-foreground] sh /opt/flink/bin/taskmanager.sh", "started taskmanager"},
 
@@ -128,6 +149,13 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[grep -q x /opt/flink/bin/taskmanager.sh || exit 1]", "mentioned taskmanager"},
 		{"sh -c", "[echo 'run taskmanager.sh start-foreground'; echo \"; taskmanager.sh start\"]", "nothing"},
 		{"sh -c", "[cat <<E > /start.sh\ntaskmanager.sh start-foreground\nE\n]", "nothing"},
+		{"sh -c", "[cat <<E\ntaskmanager.sh start-foreground\nE\nsh /other.sh]", "nothing"},
+		{"sh -c", "[bash -n <<E\ntaskmanager.sh start-foreground\nE\n]", "nothing"},
+		{"sh -c", "[bash /x.sh <<E\ntaskmanager.sh start-foreground\nE\n]", "nothing"},
+		{"sh -c", "[echo taskmanager.sh start-foreground | grep x]", "mentioned taskmanager"},
+		{"sh -c", "[cp /opt/flink/bin/taskmanager.sh start-taskmanager.sh]", "mentioned taskmanager"},
+		{"sh -c", "[echo run /docker-entrypoint.sh jobmanager; exec flink run /x.jar]", "mentioned jobmanager session"},
+		{"sh -c", "[A=taskmanager; echo $A]", "nothing"},
 		{"sh -c", "[# taskmanager.sh start-foreground\nsleep 1]", "nothing"},
 		{"", "", "nothing"},
 		{"sh", "", "nothing"},
@@ -139,6 +167,60 @@ func TestFind(t *testing.T) {
 			kind := [...]string{"nothing", "other", "mentioned", "wrapped", "role", "entry point", "started"}[f.kind]
 			if got := strings.TrimSpace(fmt.Sprintf("%s %s %s", kind, f.process.role, f.process.mode)); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestFindArray: the elements of an array are words.
+func TestFindArray(t *testing.T) {
+	f := find([]string{"bash", "-c", `A=(taskmanager -Da=b); exec /docker-entrypoint.sh "${A[@]}"`}, nil)
+	if f.kind != byEntryPoint || f.process.role != TaskManager || !slices.Equal(f.process.args, []string{"-Da=b"}) {
+		t.Errorf("got %+v", f)
+	}
+}
+
+// TestFindRoles: of the roles that the branches of a script start, the name of the container or
+// a label selects one.
+func TestFindRoles(t *testing.T) {
+	for _, script := range []string{
+		`case "$X" in jm) exec /docker-entrypoint.sh jobmanager;; *) exec /docker-entrypoint.sh taskmanager;; esac`,
+		`if [ "$X" = tm ]; then exec taskmanager.sh start; fi; exec jobmanager.sh start`,
+	} {
+		f := find([]string{"sh", "-c", script}, nil)
+		for _, role := range []Role{JobManager, TaskManager} {
+			if got := f.of(role).role; got != role {
+				t.Errorf("%s: got %s, want %s", script, got, role)
+			}
+		}
+	}
+	f := find([]string{"sh", "-c", "jobmanager.sh start && taskmanager.sh start"}, nil)
+	if got := f.of(UnknownRole); got.role != JobManager || got.mode != Session {
+		t.Errorf("got %+v, want the first process", got)
+	}
+}
+
+// TestFindRepeated: the cost of texts that a script uses many times has a bound.
+func TestFindRepeated(t *testing.T) {
+	big := strings.Repeat("echo a\n", 1000)
+	for name, script := range map[string]string{
+		"variables": "A=x\n" + strings.Repeat("A=\"$A$A\"\n", 100) + "B=y\n" + strings.Repeat("C=$B$B;B2=$C$C;", 500),
+		"doubling": "A0=xxxxxxxx\n" + func() (all string) {
+			for i := range 200 {
+				all += fmt.Sprintf("A%d=$A%d$A%d\n", i+1, i, i)
+			}
+			return all
+		}() + strings.Repeat("$A200 ", 1000),
+		"function":  "f() { " + strings.ReplaceAll(big, "\n", "; ") + "}\n" + strings.Repeat("f\n", 8000),
+		"recursion": "f() { f; g; }; g() { f; g; }; f; g",
+		"file":      "cat >/f <<E\n" + big + "E\n" + strings.Repeat("sh /f\n", 3000),
+		"own file":  "cat >/f <<E\nsh /f; sh /f\nE\n" + strings.Repeat("sh /f\n", 3000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			find([]string{"bash", "-c", script[:min(len(script), maxScript)]}, nil)
+			if d := time.Since(start); d > 10*time.Second {
+				t.Errorf("took %s", d)
 			}
 		})
 	}
@@ -184,7 +266,7 @@ func FuzzFind(f *testing.F) {
 		if !ok || file.Stmts[0].Negated {
 			return
 		}
-		if want := argvOf(call.Args, nil); !slices.Equal(got, want) {
+		if want := (expander{scope: &scope{}}).argv(call.Args); !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, the parser %q", c, got, want)
 		}
 	})

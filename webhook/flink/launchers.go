@@ -17,7 +17,7 @@ func java(args []string) finding {
 		default:
 			if p, ok := classes[a]; ok {
 				p.args = args[i+1:]
-				return finding{started, p}
+				return finding{kind: started, process: p}
 			}
 			if strings.HasPrefix(a, "org.apache.flink.") {
 				return finding{kind: otherProgram}
@@ -37,15 +37,16 @@ var javaValues = map[string]bool{
 var shells = map[string]bool{"sh": true, "bash": true, "dash": true, "ash": true, "ksh": true, "zsh": true, "busybox": true}
 
 // shell returns the finding of a shell: of the script after -c, else of the file in its first
-// argument.
-func shell(args []string, depth int) finding {
-	command := false
+// argument, else of the script on its standard input.
+func shell(args []string, s scope) finding {
+	command, stdin := false, s.stdin
+	s.stdin = ""
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		switch {
 		case a == "-o" || a == "+o" || a == "-O" || a == "+O" || a == "--rcfile" || a == "--init-file":
 			i++
-		case a == "--":
+		case a == "--" || a == "-":
 		case len(a) > 1 && (a[0] == '-' || a[0] == '+'):
 			if a[0] == '+' || a[1] == '-' {
 				continue
@@ -53,27 +54,30 @@ func shell(args []string, depth int) finding {
 			if strings.Contains(a, "n") {
 				return finding{} // -n: syntax check only
 			}
+			if strings.Contains(a, "s") {
+				return repeatedScript(stdin, args[i:], s)
+			}
 			command = command || strings.Contains(a, "c")
 			if strings.HasSuffix(a, "o") {
 				i++ // such as -euo pipefail
 			}
 		case command:
-			return inScript(a, args[i+1:], depth)
+			return inScript(a, args[i+1:], s)
 		default:
-			return follow(args[i:], depth)
+			return follow(args[i:], s)
 		}
 	}
-	return finding{}
+	return repeatedScript(stdin, nil, s)
 }
 
 // switchUser returns the finding of su or runuser: of the script after -c.
-func switchUser(args []string, depth int) finding {
+func switchUser(args []string, s scope) finding {
 	for i, a := range args {
 		if script, ok := strings.CutPrefix(a, "--command="); ok {
-			return inScript(script, nil, depth)
+			return inScript(script, nil, s)
 		}
 		if i+1 < len(args) && (a == "--command" || isShortOption(a) && strings.HasSuffix(a, "c")) {
-			return inScript(args[i+1], nil, depth)
+			return inScript(args[i+1], nil, s)
 		}
 	}
 	return finding{}
@@ -102,7 +106,7 @@ var wrappers = map[string]wrapper{
 	"stdbuf": {values: "ioe", long: " input output error "}, "unshare": {}, "timeout": {values: "ks", long: " kill-after signal ", operands: 1},
 	"taskset": {operands: 1}, "numactl": {values: "NCmpil", long: " interleave membind cpunodebind physcpubind preferred "},
 	"chroot": {long: " userspec groups ", operands: 1}, "tini": {values: "pe"}, "tini-static": {values: "pe"}, "dumb-init": {values: "r", long: " rewrite "},
-	"catatonit": {}, "pid1": {}, "gosu": {operands: 1}, "su-exec": {operands: 1}, "doas": {values: "Cu"},
+	"catatonit": {}, "pid1": {}, ".": {}, "source": {}, "gosu": {operands: 1}, "su-exec": {operands: 1}, "doas": {values: "Cu"},
 	"sudo":     {values: "ugCDhpRrTtU", long: " user group close-from chdir host prompt chroot role command-timeout type other-user "},
 	"setpriv":  {long: " reuid regid groups inh-caps ambient-caps bounding-set securebits pdeathsig selinux-label apparmor-profile "},
 	"runuser":  {values: "ugG", long: " user group supp-group "},

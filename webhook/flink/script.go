@@ -13,30 +13,26 @@ const (
 	maxBrackets = 256      // opening ones
 )
 
-// eachCommand calls yield with the words of every simple command of a shell script until yield
-// returns false. Quotes are removed, and expansions replaced by [expansion]. positional are the
-// parameters from $0 on.
-func eachCommand(script string, positional []string, yield func(argv []string) bool) {
+// eachCommand calls yield with the words of every simple command of a shell script, and with
+// what they may refer to, until yield returns false. Quotes are removed, and expansions replaced
+// by their value or by [expansion]. positional are the parameters from $0 on.
+func eachCommand(script string, positional []string, s scope, yield func(argv []string, s scope) bool) {
 	if argv, ok := splitPlain(script); ok {
-		yield(argv)
+		yield(argv, s)
 		return
 	}
 	if len(script) > maxScript || strings.Count(script, "(")+strings.Count(script, "{")+strings.Count(script, "`") > maxBrackets {
-		eachLine(script, yield)
+		eachLine(script, s, yield)
 		return
 	}
 	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
 	if err != nil {
-		eachLine(script, yield)
+		eachLine(script, s, yield)
 		return
 	}
-	more := true
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if call, ok := n.(*syntax.CallExpr); ok && more && len(call.Args) > 0 {
-			more = yield(argvOf(call.Args, positional))
-		}
-		return more
-	})
+	s.spend(0) // the count is one for all commands of the script
+	r := &scriptReader{script: script, scope: s, yield: yield, more: true}
+	r.read(file, positional)
 }
 
 // special are the bytes that, outside of quotes, need a parser.
@@ -86,28 +82,6 @@ func splitPlain(command string) (argv []string, ok bool) {
 // expansion replaces the expansion of a variable or a command. No name contains it.
 const expansion = "\x00"
 
-// argvOf returns the words of a command, with positional parameters expanded.
-func argvOf(words []*syntax.Word, positional []string) []string {
-	argv := make([]string, 0, len(words)+len(positional))
-	var b strings.Builder
-	for _, w := range words {
-		switch p, ok := parameter(w); {
-		case ok && (p == "@" || p == "*"):
-			argv = append(argv, positional[min(1, len(positional)):]...)
-			continue
-		case ok && len(p) == 1 && p[0] >= '0' && int(p[0]-'0') < len(positional):
-			argv = append(argv, positional[p[0]-'0'])
-			continue
-		}
-		b.Reset()
-		for _, part := range w.Parts {
-			writePart(&b, part)
-		}
-		argv = append(argv, b.String())
-	}
-	return argv
-}
-
 // parameter returns the name of the parameter if a word consists of its expansion, quoted or
 // not.
 func parameter(w *syntax.Word) (string, bool) {
@@ -123,25 +97,6 @@ func parameter(w *syntax.Word) (string, bool) {
 		return "", false
 	}
 	return p.Param.Value, true
-}
-
-func writePart(b *strings.Builder, part syntax.WordPart) {
-	switch part := part.(type) {
-	case *syntax.Lit:
-		writeLiteral(b, part.Value, false)
-	case *syntax.SglQuoted:
-		b.WriteString(part.Value)
-	case *syntax.DblQuoted:
-		for _, inner := range part.Parts {
-			if lit, ok := inner.(*syntax.Lit); ok {
-				writeLiteral(b, lit.Value, true)
-				continue
-			}
-			writePart(b, inner)
-		}
-	default:
-		b.WriteString(expansion)
-	}
 }
 
 // writeLiteral writes a literal without its backslash escapes. In double quotes, a backslash
@@ -166,13 +121,13 @@ func writeLiteral(b *strings.Builder, text string, quoted bool) {
 }
 
 // eachLine calls yield with the words between separators of a script that cannot be parsed.
-func eachLine(script string, yield func(argv []string) bool) {
+func eachLine(script string, s scope, yield func(argv []string, s scope) bool) {
 	for line := range strings.FieldsFuncSeq(script, func(r rune) bool { return strings.ContainsRune(";&|(){}`\n", r) }) {
 		words := strings.Fields(line)
 		for i, w := range words {
 			words[i] = quotes.Replace(w)
 		}
-		if len(words) > 0 && !yield(words) {
+		if len(words) > 0 && !yield(words, s) {
 			return
 		}
 	}

@@ -207,7 +207,11 @@ func (e *evidence) readContainer(c *Container) {
 	case started:
 		e.signals |= EntryPoint
 	}
-	p := f.process
+	role := e.name.role
+	if role == UnknownRole {
+		role = nameRoleOf(c.Name).role
+	}
+	p := f.of(role)
 	e.fill(p.role, p.mode)
 	if p, ok := roles[c.Mode]; ok && f.kind == nothing {
 		e.signals |= RoleEnv
