@@ -1,6 +1,9 @@
 package flink
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Cluster is a Flink cluster, as identified by the workload of its JobManager.
 type Cluster struct {
@@ -40,13 +43,42 @@ func (w Workload) IsSeparateTaskManager() bool {
 	return false
 }
 
-// WithCluster returns a separate TaskManager workload completed by its cluster.
-func (w Workload) WithCluster(c Cluster) Workload {
+// rolePairs are words for TaskManagers and JobManagers in the names of workloads that belong
+// together.
+var rolePairs = [][2]string{
+	{"taskmanager", "jobmanager"}, {"task-manager", "job-manager"}, {"task-manager", "job-cluster"}, {"task_manager", "job_manager"}, {"tm", "jm"}, {"worker", "master"},
+}
+
+// ClusterNames returns the names that the cluster of a separate TaskManager workload may have:
+// that of the workload first, then those of JobManagers whose name differs in the role only,
+// such as flink-jobmanager-v2 for flink-taskmanager-v2.
+func (w Workload) ClusterNames() []string {
+	if w.Identity.Name == "" {
+		return nil
+	}
+	names := []string{w.Identity.Name}
+	for _, pair := range rolePairs {
+		i := lastWord(w.Root.Name, pair[0])
+		if i < 0 {
+			continue
+		}
+		jobManager := w
+		jobManager.Root.Name = w.Root.Name[:i] + pair[1] + w.Root.Name[i+len(pair[0]):]
+		if name := jobManager.clusterName(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// WithCluster returns a separate TaskManager workload completed by its cluster, which has a
+// name.
+func (w Workload) WithCluster(c Cluster, name string) Workload {
 	if w.Mode == UnknownMode {
 		w.Mode = c.Mode
 	}
 	if w.Mode == c.Mode {
-		w.Identity.ID = c.ID
+		w.Identity.ID, w.Identity.Name = c.ID, name
 	}
 	return w
 }

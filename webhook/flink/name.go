@@ -54,16 +54,20 @@ func (n *nameRole) fill(other nameRole) {
 func isSeparator(c byte) bool { return c == '-' || c == '_' || c == '.' || c == '/' }
 
 // hasWord reports whether a name contains a word between separators.
-func hasWord(name, word string) bool {
-	for at := 0; ; at++ {
-		i := strings.Index(name[at:], word)
+func hasWord(name, word string) bool { return lastWord(name, word) >= 0 }
+
+// lastWord returns the index of the last occurrence of a word between separators in a name, -1
+// if there is none.
+func lastWord(name, word string) int {
+	for rest := name; ; {
+		i := strings.LastIndex(rest, word)
 		if i < 0 {
-			return false
+			return -1
 		}
-		at += i
-		if end := at + len(word); (at == 0 || isSeparator(name[at-1])) && (end == len(name) || isSeparator(name[end])) {
-			return true
+		if end := i + len(word); (i == 0 || isSeparator(name[i-1])) && (end == len(name) || isSeparator(name[end])) {
+			return i
 		}
+		rest = name[:i+len(word)-1]
 	}
 }
 

@@ -157,6 +157,31 @@ func TestModeRoleAndName(t *testing.T) {
 	}
 }
 
+// TestClusterNames: the name of the workload, then those of JobManagers that differ in the role
+// only.
+func TestClusterNames(t *testing.T) {
+	const docs = "component=taskmanager c:taskmanager args:taskmanager owner:apps/v1:StatefulSet:"
+	for line, want := range map[string]string{
+		docs + "orders-taskmanager":                         "orders",
+		docs + "taskmanager":                                "taskmanager jobmanager",
+		docs + "taskmanager-orders":                         "taskmanager-orders jobmanager-orders",
+		docs + "orders-taskmanager-v2":                      "orders-taskmanager-v2 orders-jobmanager-v2",
+		docs + "orders-task-manager":                        "orders",
+		docs + "orders-task-manager-v2":                     "orders-task-manager-v2 orders-job-manager-v2 orders-job-cluster-v2",
+		docs + "orders-tm":                                  "orders-tm orders-jm",
+		docs + "html-worker-1":                              "html-worker-1 html-master-1",
+		docs + "orders":                                     "orders",
+		docs[:len(docs)-len(" owner:apps/v1:StatefulSet:")]: "",
+	} {
+		t.Run(line, func(t *testing.T) {
+			w := flink.Recognize(build(line))
+			if got := strings.Join(w.ClusterNames(), " "); got != want || !w.IsSeparateTaskManager() {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 func TestJobID(t *testing.T) {
 	const docs = "component=jobmanager c:jobmanager "
 	for line, want := range map[string]string{

@@ -18,12 +18,15 @@ const (
 // workload of their JobManager, if both belong to the same platform namespace.
 func (v *Verdict) joinCluster(state State) {
 	w := v.workload
-	if !w.IsSeparateTaskManager() || w.Identity.Name == "" {
+	if !w.IsSeparateTaskManager() {
 		return
 	}
-	c, ok := state.Cluster(w.Object.Namespace, registry.LabelValue(w.Identity.Name))
-	if ok && c.Labels[LabelPlatformNamespace] == v.platform.name {
-		v.workload = w.WithCluster(c)
+	for _, name := range w.ClusterNames() {
+		c, ok := state.Cluster(w.Object.Namespace, registry.LabelValue(name))
+		if ok && c.Labels[LabelPlatformNamespace] == v.platform.name {
+			v.workload = w.WithCluster(c, name)
+			return
+		}
 	}
 }
 
