@@ -27,7 +27,7 @@ type Options struct {
 	HasTarget  func(kubernetesNamespace string) bool // whether Flink in the namespace is labeled
 	Namespaces func() []string                       // the Kubernetes namespaces that have targets
 	Observe    func(Event)                           // receives repairs and misplaced pods; must not block; may be nil
-	PerSecond  float64                               // pods checked and objects labeled; 0 means 50
+	PerSecond  float64                               // pods checked and objects labeled; 0 means 200
 	Interval   time.Duration                         // between two scans of a namespace, jittered; 0 means 30 minutes
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer // may be nil
@@ -62,7 +62,7 @@ type Repairer struct {
 // New returns a Repairer that is not running.
 func New(o Options) *Repairer {
 	if o.PerSecond == 0 {
-		o.PerSecond = 50
+		o.PerSecond = perSecond
 	}
 	if o.Interval == 0 {
 		o.Interval = 30 * time.Minute
@@ -127,8 +127,13 @@ const (
 	// job id may become known.
 	jobTTL = time.Minute
 
-	// podWorkers is the number of pods that are repaired concurrently.
-	podWorkers = 4
+	// perSecond is the default of Options.PerSecond. A pod takes a read and a patch, each of
+	// which has a client-side limit of the same rate.
+	perSecond = 200
+
+	// podWorkers is the number of pods that are repaired concurrently. It bounds the share of a
+	// slow API server.
+	podWorkers = 8
 
 	// yieldInterval is the interval in which a worker of checks sees whether there are pods to label.
 	yieldInterval = 100 * time.Millisecond

@@ -310,6 +310,23 @@ func TestRepairRate(t *testing.T) {
 	})
 }
 
+// TestRepairDefaultRate checks that 1,000 pods take 4 s: 200 at once, then 200 a second.
+func TestRepairDefaultRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes(t, Options{})
+		for i := range 1000 {
+			f.create(t, pods, pod("orders", fmt.Sprintf("p%d", i), flinkLabels()))
+		}
+		f.start(t)
+		if n := f.after(settleDelay + 2*time.Second + time.Millisecond); n < 590 || n > 600 {
+			t.Errorf("%d repairs within 2 s, want 600", n)
+		}
+		if n := f.after(2 * time.Second); n < 400 {
+			t.Errorf("%d more repairs within 4 s, want 400", n)
+		}
+	})
+}
+
 // TestCheckedTTL checks how long a pod that needs no repair is not read again: its spec does
 // not change, but its job id may become known.
 func TestCheckedTTL(t *testing.T) {
