@@ -40,7 +40,7 @@ func scaleMain(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&s.targets, "targets", 50_000, "number of targets in etcd")
 	flags.IntVar(&s.pods, "pods", 10_000, "number of Flink pods, without a kubelet")
 	flags.IntVar(&s.replicas, "replicas", 5, "number of replicas of drey")
-	flags.IntVar(&s.unlabeled, "unlabeled", 2_000, "number of pods without labels, to repair")
+	flags.IntVar(&s.unlabeled, "unlabeled", 10_000, "number of pods without labels, to repair")
 	flags.IntVar(&s.rate, "rate", 500, "pods per second of the churn, as far as the machine lets it")
 	flags.IntVar(&s.clients, "clients", 8, "number of concurrent clients of the churn")
 	flags.DurationVar(&s.each, "each", 20*time.Second, "duration of a churn")

@@ -19,8 +19,8 @@ type bucket struct {
 	count float64 // cumulative
 }
 
-// admissionBuckets returns the histogram of the API server of the calls of drey's webhook for pods.
-func (w *scaleWorld) admissionBuckets(ctx context.Context) ([]bucket, error) {
+// apiServerMetrics returns the samples of the API server.
+func (w *scaleWorld) apiServerMetrics(ctx context.Context) (map[string]float64, error) {
 	client, err := w.client()
 	if err != nil {
 		return nil, err
@@ -29,8 +29,36 @@ func (w *scaleWorld) admissionBuckets(ctx context.Context) ([]bucket, error) {
 	if err != nil {
 		return nil, err
 	}
+	return samples(text), nil
+}
+
+// requests returns a function that sums the requests for a resource by some verbs.
+func requests(resource string, verbs ...string) func(map[string]float64) float64 {
+	return func(samples map[string]float64) (sum float64) {
+		for name, value := range samples {
+			if strings.HasPrefix(name, "apiserver_request_total{") && strings.Contains(name, `resource="`+resource+`"`) && strings.Contains(name, `subresource=""`) &&
+				slices.ContainsFunc(verbs, func(verb string) bool { return strings.Contains(name, `verb="`+verb+`"`) }) {
+				sum += value
+			}
+		}
+		return sum
+	}
+}
+
+// watchEvents returns the number of events on pods that the API server sent to its clients.
+func watchEvents(samples map[string]float64) (sum float64) {
+	for name, value := range samples {
+		if strings.HasPrefix(name, "apiserver_watch_events_total{") && strings.Contains(name, `resource="pods"`) {
+			sum += value
+		}
+	}
+	return sum
+}
+
+// admissionBuckets returns the histogram of the API server of the calls of drey's webhooks for pods.
+func admissionBuckets(samples map[string]float64) []bucket {
 	sums := map[float64]float64{}
-	for name, value := range samples(text) {
+	for name, value := range samples {
 		if !strings.HasPrefix(name, "apiserver_admission_webhook_admission_duration_seconds_bucket{") || !strings.Contains(name, `.drey.dev"`) || !strings.Contains(name, "pods") {
 			continue
 		}
@@ -38,7 +66,7 @@ func (w *scaleWorld) admissionBuckets(ctx context.Context) ([]bucket, error) {
 		le, _, _ = strings.Cut(le, `"`)
 		limit, err := strconv.ParseFloat(le, 64)
 		if err != nil {
-			return nil, err
+			continue
 		}
 		sums[limit] += value
 	}
@@ -47,7 +75,7 @@ func (w *scaleWorld) admissionBuckets(ctx context.Context) ([]bucket, error) {
 		all = append(all, bucket{le, count})
 	}
 	slices.SortFunc(all, func(a, b bucket) int { return cmp.Compare(a.le, b.le) })
-	return all, nil
+	return all
 }
 
 // minus returns the histogram of what happened after before.
@@ -128,21 +156,34 @@ func (r scaleReport) print(to io.Writer) {
 	for _, f := range r.sizes {
 		fmt.Fprintf(to, "| %d | %d | %s | %s | %s | %s MiB | %.1f MiB | %.1f MiB | %.0f MiB |\n", f.targets, f.pods, seconds(f.start), seconds(f.cpu), seconds(f.apiServerCPU), mib(f.received), f.heap, f.anonymous, f.apiServer)
 	}
-	fmt.Fprint(to, "\n## Churn\n\nEach pod is created with admission, becomes ready by a patch of its status, and is deleted.\n\n"+
-		"| replicas | pods/s | create p50 | p99 | webhook p99, in the API server | API server's CPU per pod | etcd's | a replica's | received by a replica per pod |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, f := range r.churns {
-		n := time.Duration(max(f.pods, 1))
-		fmt.Fprintf(to, "| %d | %.0f | %s | %s | %s | %s | %s | %s | %.1f KiB |\n", f.replicas, f.create.perSecond, short(f.create.p50), short(f.create.p99), quantile(f.admission, 0.99),
-			short(f.apiServer/n), short(f.etcd/n), short(f.cpu/n/time.Duration(f.replicas)), float64(f.received)/float64(n)/float64(f.replicas)/1024)
+	fmt.Fprintf(to, "\n## Churn\n\nEach pod is created with admission, becomes ready by a patch of its status, and is deleted, at up to %d pods/s. 0 replicas: the\n"+
+		"limit of the API server, without drey and outside of its admission. Events are those on pods that the API server sends to watches.\n\n"+
+		"| replicas | pods/s | of the limit | create p50 | p99 | webhook p99, in the API server | API server's CPU per pod | etcd's | a replica's | received by a replica per pod | events per pod |\n|---|---|---|---|---|---|---|---|---|---|---|\n", s.rate)
+	for _, f := range append([]churnFigures{r.limits.churn}, r.churns...) {
+		n, replicas := time.Duration(max(f.pods, 1)), time.Duration(max(f.replicas, 1))
+		fmt.Fprintf(to, "| %d | %.0f | %.2f | %s | %s | %s | %s | %s | %s | %.1f KiB | %.1f |\n", f.replicas, f.create.perSecond, f.create.perSecond/r.limits.churn.create.perSecond, short(f.create.p50), short(f.create.p99), quantile(f.admission, 0.99),
+			short(f.apiServer/n), short(f.etcd/n), short(f.cpu/n/replicas), float64(f.received)/float64(n)/float64(replicas)/1024, f.events/float64(n))
 	}
 	fmt.Fprintf(to, "\n## All replicas\n\nAfter the churn, at %d targets and %d pods; the first leads.\n\n| replica | start | CPU of the start | live heap | anonymous memory | RSS |\n|---|---|---|---|---|---|\n", s.targets, s.pods)
 	for i, f := range r.replicas {
 		fmt.Fprintf(to, "| %d | %s | %s | %.1f MiB | %.1f MiB | %.0f MiB |\n", i+1, seconds(f.start), seconds(f.cpu), f.heap, f.anonymous, f.rss)
 	}
 	fmt.Fprintf(to, "\nWithout changes in the cluster, %d replicas use %s of CPU and receive %s KiB in %s; the API server uses %s.\n", s.replicas, short(r.idle.replicas), fmt.Sprint(r.idle.received>>10), seconds(r.idle.each), short(r.idle.apiServer))
-	fmt.Fprintf(to, "\n%d pods without labels: all have them after %s.\n", s.unlabeled, seconds(r.repaired))
-	if r.failover.killed > 0 {
-		fmt.Fprintf(to, "\nAnother replica leads %s after the leader stops, and %s after it was killed.\n", seconds(r.failover.stopped), seconds(r.failover.killed))
+	f := r.repair
+	perSecond := float64(s.unlabeled) / f.took.Seconds()
+	fmt.Fprintf(to, "\n## Repair\n\n%d pods without labels: all have them after %s.\n\n| figure | measured | limit |\n|---|---|---|\n", s.unlabeled, seconds(f.took))
+	fmt.Fprintf(to, "| pods/s | %.0f | 200, drey's rate; %.0f, reads with a patch of labels by %d clients without drey |\n", perSecond, r.limits.patches.perSecond, s.clients)
+	fmt.Fprintf(to, "| requests per pod | %.2f reads, %.2f patches, %.2f events | 1 read, 1 patch |\n", f.gets, f.patches, f.events)
+	fmt.Fprintf(to, "| CPU per pod | API server %s, etcd %s, leader %s, all replicas %s | API server %s, for a read and a patch without drey |\n", short(f.apiServer), short(f.etcd), short(f.lead), short(f.cpu), short(r.limits.patches.cpu))
+	if r.killed.took > 0 {
+		fmt.Fprint(to, "\n## Leader change\n\nDuring a churn as above. Pods without labels were created while no replica answered; repair labels those that stay.\n\n"+
+			"| the leader | another leads after | limit | pods/s | create p99 | pods without labels |\n|---|---|---|---|---|---|\n")
+		for _, c := range []struct {
+			name, limit string
+			leaderFigures
+		}{{"stops", "2 s, the retry period", r.stopped}, {"is killed", "15 s of its Lease, and 2 s", r.killed}} {
+			fmt.Fprintf(to, "| %s | %s | %s | %.0f | %s | %d of %d |\n", c.name, seconds(c.took), c.limit, c.create.perSecond, short(c.create.p99), c.unlabeled, c.create.calls)
+		}
 	}
 	r.printFit(to)
 }

@@ -8,14 +8,17 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/manifests/bundle"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey/installed"
+	"drey.dev/drey/webhook/verdict"
 )
 
 // scaleReport has the measurements of a run.
@@ -25,9 +28,11 @@ type scaleReport struct {
 	sizes    []sizeFigures
 	replicas []footprint // of all replicas at the full size
 	idle     idleFigures
+	limits   limitFigures
 	churns   []churnFigures
-	repaired time.Duration // until no unlabeled pod was left
-	failover failoverFigures
+	repair   repairFigures
+	stopped  leaderFigures // a leader change after the leader stopped
+	killed   leaderFigures // likewise, after it was killed
 }
 
 // sizeFigures are the measurements of one replica at a size.
@@ -48,18 +53,36 @@ type idleFigures struct {
 
 // churnFigures are the measurements of a churn with a number of replicas.
 type churnFigures struct {
-	replicas       int
+	replicas       int // 0: without admission by drey
 	pods           int
 	each           time.Duration
 	create         figures
 	admission      []bucket
+	events         float64       // of watches that the API server sent, on pods
 	apiServer, cpu time.Duration // CPU of the API server, and of all replicas
 	etcd           time.Duration
 	received       int64 // bytes from the API server to all replicas
 }
 
-// failoverFigures are the times until another replica leads.
-type failoverFigures struct{ stopped, killed time.Duration }
+// limitFigures are what the API server does without drey, at the full size.
+type limitFigures struct {
+	churn   churnFigures
+	patches figures // a read and a patch of the labels of a pod, with the CPU of the API server
+}
+
+// repairFigures are the measurements of the repair of pods without labels.
+type repairFigures struct {
+	took                       time.Duration // until no unlabeled pod was left
+	gets, patches, events      float64       // requests to the API server, of a pod
+	apiServer, etcd, cpu, lead time.Duration // CPU; of all replicas, and of the leader
+}
+
+// leaderFigures are the measurements of a leader change during a churn.
+type leaderFigures struct {
+	took      time.Duration // until another replica leads
+	create    figures
+	unlabeled int // pods that drey did not label
+}
 
 // settleTime is the time from readiness until memory is measured.
 const settleTime = 5 * time.Second
@@ -103,6 +126,10 @@ func (w *scaleWorld) run(ctx context.Context) (r scaleReport, err error) {
 		f.targets, f.pods = targets, pods
 		r.sizes = append(r.sizes, f)
 	}
+	progress("churn without drey")
+	if r.limits, err = w.measureLimits(ctx, pods); err != nil {
+		return r, err
+	}
 	for _, n := range []int{1, w.scaleSettings.replicas} {
 		for len(w.replicas) < n {
 			progress("replica %d of %d", len(w.replicas)+1, n)
@@ -114,7 +141,7 @@ func (w *scaleWorld) run(ctx context.Context) (r scaleReport, err error) {
 			return r, err
 		}
 		progress("churn with %d replicas", n)
-		f, err := w.churn(ctx)
+		f, err := w.churn(ctx, pods, w.anyNamespace)
 		if err != nil {
 			return r, err
 		}
@@ -132,11 +159,20 @@ func (w *scaleWorld) run(ctx context.Context) (r scaleReport, err error) {
 		return r, err
 	}
 	progress("repair of %d pods", w.unlabeled)
-	if r.repaired, err = w.measureRepair(ctx, pod, pods); err != nil {
+	if r.repair, err = w.measureRepair(ctx, pod, pods); err != nil {
+		return r, err
+	}
+	if len(w.replicas) < 3 {
+		return r, nil // the last replica would lead
+	}
+	if err := w.awaitQuiet(ctx); err != nil {
 		return r, err
 	}
 	progress("leader change")
-	r.failover, err = w.measureFailover(ctx)
+	if r.stopped, err = w.changeLeader(ctx, 10*time.Second, false); err != nil {
+		return r, err
+	}
+	r.killed, err = w.changeLeader(ctx, 30*time.Second, true)
 	return r, err
 }
 
@@ -218,9 +254,52 @@ func (w *scaleWorld) awaitQuiet(ctx context.Context) error {
 	}
 }
 
-// churn creates pods through the API server, runs and deletes them.
-func (w *scaleWorld) churn(ctx context.Context) (f churnFigures, err error) {
-	buckets, err := w.admissionBuckets(ctx)
+// excludedNamespace is a namespace outside of admission.
+const excludedNamespace = "kube-system"
+
+// anyNamespace returns the name of one of the namespaces.
+func (w *scaleWorld) anyNamespace() string { return namespaceName(rand.IntN(w.namespaces)) }
+
+// lives collects the lives of pods.
+type lives struct {
+	mu        sync.Mutex
+	creates   []time.Duration
+	unlabeled int
+}
+
+// live creates a pod, runs and deletes it.
+func (w *scaleWorld) live(ctx context.Context, namespace string, to *lives) error {
+	o := &unstructured.Unstructured{Object: flinkPod()}
+	o.SetOwnerReferences(nil)
+	start := time.Now()
+	created, err := w.seed.api.Resource(pods).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	to.mu.Lock()
+	to.creates = append(to.creates, took)
+	if created.GetLabels()["system"] == "" {
+		to.unlabeled++
+	}
+	to.mu.Unlock()
+	if created, err = w.seed.runPod(ctx, created); err != nil {
+		return err
+	}
+	return w.seed.deletePod(ctx, created)
+}
+
+// figures returns the rate and the latency of the creates in a time.
+func (l *lives) figures(passed time.Duration) figures {
+	slices.Sort(l.creates)
+	n := len(l.creates)
+	return figures{perSecond: float64(n) / passed.Seconds(), p50: l.creates[n/2], p99: l.creates[n*99/100], calls: n}
+}
+
+// churn creates pods through the API server, runs and deletes them, beside a number of others. With
+// replicas drey labels each, without them the namespaces are outside of admission.
+func (w *scaleWorld) churn(ctx context.Context, others int, namespace func() string) (f churnFigures, err error) {
+	metricsBefore, err := w.apiServerMetrics(ctx)
 	if err != nil {
 		return f, err
 	}
@@ -229,27 +308,10 @@ func (w *scaleWorld) churn(ctx context.Context) (f churnFigures, err error) {
 		return f, err
 	}
 	began := time.Now()
-	creates := make(chan time.Duration, 1<<20)
-	_, err = measureAt(ctx, w.clients, w.rate, w.each, func() func() error {
-		return func() error {
-			o := &unstructured.Unstructured{Object: flinkPod()}
-			o.SetOwnerReferences(nil)
-			start := time.Now()
-			created, err := w.seed.api.Resource(pods).Namespace(namespaceName(rand.IntN(w.namespaces))).Create(ctx, o, metav1.CreateOptions{})
-			if err != nil {
-				return err
-			}
-			creates <- time.Since(start)
-			if created.GetLabels()["system"] == "" {
-				return fmt.Errorf("pod without drey's labels: %v", created.GetLabels())
-			}
-			if created, err = w.seed.runPod(ctx, created); err != nil {
-				return err
-			}
-			return w.seed.deletePod(ctx, created)
-		}
-	})
-	if err != nil {
+	var all lives
+	if _, err = measureAt(ctx, w.clients, w.rate, w.each, func() func() error {
+		return func() error { return w.live(ctx, namespace(), &all) }
+	}); err != nil {
 		return f, err
 	}
 	passed := time.Since(began)
@@ -258,21 +320,90 @@ func (w *scaleWorld) churn(ctx context.Context) (f churnFigures, err error) {
 	if err != nil {
 		return f, err
 	}
-	close(creates)
-	var all []time.Duration
-	for d := range creates {
-		all = append(all, d)
-	}
-	slices.Sort(all)
-	now, err := w.admissionBuckets(ctx)
+	metricsAfter, err := w.apiServerMetrics(ctx)
 	if err != nil {
 		return f, err
 	}
-	return churnFigures{
-		replicas: len(w.replicas), pods: len(all), each: passed, admission: minus(now, buckets),
-		create:    figures{perSecond: float64(len(all)) / passed.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100]},
+	f = churnFigures{
+		replicas: len(w.replicas), pods: len(all.creates), each: passed, admission: minus(admissionBuckets(metricsAfter), admissionBuckets(metricsBefore)),
+		events: watchEvents(metricsAfter) - watchEvents(metricsBefore), create: all.figures(passed),
 		apiServer: after.apiServer - before.apiServer, etcd: after.etcd - before.etcd, cpu: after.replicas - before.replicas, received: after.received - before.received,
-	}, nil
+	}
+	return f, errors.Join(f.check(all.unlabeled), w.checkPods(ctx, others))
+}
+
+// check returns an error if the numbers of a churn contradict each other.
+func (f churnFigures) check(unlabeled int) error {
+	calls := 0
+	if n := len(f.admission); n > 0 {
+		calls = int(f.admission[n-1].count)
+	}
+	switch {
+	case f.replicas == 0 && (unlabeled != f.pods || calls != 0):
+		return fmt.Errorf("churn without drey: %d of %d pods have no labels, after %d calls of webhooks: want all, and no calls", unlabeled, f.pods, calls)
+	case f.replicas > 0 && unlabeled > 0:
+		return fmt.Errorf("churn with %d replicas: %d of %d pods without drey's labels", f.replicas, unlabeled, f.pods)
+	case f.replicas > 0 && calls < f.pods:
+		return fmt.Errorf("churn with %d replicas: %d calls of webhooks for %d pods", f.replicas, calls, f.pods)
+	}
+	return nil
+}
+
+// checkPods returns an error unless the cluster has a number of pods.
+func (w *scaleWorld) checkPods(ctx context.Context, want int) error {
+	n, err := w.countPods(ctx, "")
+	if err != nil || n == want {
+		return err
+	}
+	return fmt.Errorf("the cluster has %d pods, want %d", n, want)
+}
+
+// countPods returns the number of pods that a selector selects.
+func (w *scaleWorld) countPods(ctx context.Context, selector string) (int, error) {
+	n := 0
+	for options := (metav1.ListOptions{LabelSelector: selector, Limit: 1000}); ; {
+		list, err := w.seed.metadata.Resource(pods).List(ctx, options)
+		if err != nil {
+			return 0, err
+		}
+		n += len(list.Items)
+		if options.Continue = list.Continue; options.Continue == "" {
+			return n, nil
+		}
+	}
+}
+
+// measureLimits measures the API server without drey.
+func (w *scaleWorld) measureLimits(ctx context.Context, others int) (f limitFigures, err error) {
+	excluded := func() string { return excludedNamespace }
+	if f.churn, err = w.churn(ctx, others, excluded); err != nil {
+		return f, err
+	}
+	api := w.seed.api.Resource(pods).Namespace(excludedNamespace)
+	var failed error
+	f.patches, err = measureCPU(ctx, w.c.PID(cluster.APIServer), w.clients, w.each, func() func() error {
+		o := &unstructured.Unstructured{Object: flinkPod()}
+		o.SetOwnerReferences(nil)
+		created, err := api.Create(ctx, o, metav1.CreateOptions{})
+		failed = errors.Join(failed, err)
+		n := 0
+		return func() error {
+			if err != nil {
+				return err
+			}
+			if _, err := api.Get(ctx, created.GetName(), metav1.GetOptions{}); err != nil {
+				return err
+			}
+			n++
+			patch := fmt.Appendf(nil, `[{"op":"add","path":"/metadata/labels/repaired","value":"%d"}]`, n)
+			_, err := w.seed.metadata.Resource(pods).Namespace(excludedNamespace).Patch(ctx, created.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{})
+			return err
+		}
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return f, err
+	}
+	return f, api.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
 }
 
 func (w *scaleWorld) measureIdle(ctx context.Context) (f idleFigures, err error) {
@@ -292,52 +423,93 @@ func (w *scaleWorld) measureIdle(ctx context.Context) (f idleFigures, err error)
 }
 
 // measureRepair writes pods without labels, and waits until drey has labeled all.
-func (w *scaleWorld) measureRepair(ctx context.Context, pod *unstructured.Unstructured, first int) (time.Duration, error) {
-	if err := w.seed.createPods(ctx, pod, first, first+w.unlabeled, w.namespaces, false); err != nil {
-		return 0, err
-	}
-	client, err := w.client()
+func (w *scaleWorld) measureRepair(ctx context.Context, pod *unstructured.Unstructured, first int) (f repairFigures, err error) {
+	leader, err := w.leader(ctx)
 	if err != nil {
-		return 0, err
+		return f, err
+	}
+	usageOf := func() (all usage, lead time.Duration, metrics map[string]float64, err error) {
+		if all, err = w.usage(); err != nil {
+			return all, 0, nil, err
+		}
+		if lead, err = cpuTime(leader.PID()); err != nil {
+			return all, 0, nil, err
+		}
+		metrics, err = w.apiServerMetrics(ctx)
+		return all, lead, metrics, err
+	}
+	before, leadBefore, metricsBefore, err := usageOf()
+	if err != nil {
+		return f, err
 	}
 	began := time.Now()
+	if err := w.seed.createPods(ctx, pod, first, first+w.unlabeled, w.namespaces, false); err != nil {
+		return f, err
+	}
 	for limit := 30*time.Second + time.Duration(w.unlabeled)*100*time.Millisecond; ; {
-		list, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: "!system", ResourceVersion: "0"})
+		list, err := w.seed.metadata.Resource(pods).List(ctx, metav1.ListOptions{LabelSelector: "!system", ResourceVersion: "0"})
 		if err != nil {
-			return 0, err
+			return f, err
 		}
 		if len(list.Items) == 0 {
-			return time.Since(began), nil
+			break
 		}
 		if time.Since(began) > limit {
-			return 0, fmt.Errorf("%d of %d pods have no labels after %s", len(list.Items), w.unlabeled, limit)
+			return f, fmt.Errorf("%d of %d pods have no labels after %s\n%s", len(list.Items), w.unlabeled, limit, leader.Log())
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
+	f.took = time.Since(began)
+	after, leadAfter, metricsAfter, err := usageOf()
+	if err != nil {
+		return f, err
+	}
+	perPod := func(of func(map[string]float64) float64) float64 {
+		return (of(metricsAfter) - of(metricsBefore)) / float64(w.unlabeled)
+	}
+	n := time.Duration(w.unlabeled)
+	f.gets, f.patches, f.events = perPod(requests("pods", "GET")), perPod(requests("pods", "PATCH")), perPod(requests("events", "POST", "PATCH"))
+	f.apiServer, f.etcd, f.cpu, f.lead = (after.apiServer-before.apiServer)/n, (after.etcd-before.etcd)/n, (after.replicas-before.replicas)/n, (leadAfter-leadBefore)/n
+	if f.patches < 1 {
+		return f, fmt.Errorf("%.2f patches for each of %d pods: want 1 at least", f.patches, w.unlabeled)
+	}
+	labeled, err := w.countPods(ctx, verdict.LabelSystem+"="+verdict.System+","+verdict.LabelPlatformNamespace)
+	if err != nil {
+		return f, err
+	}
+	if labeled != first+w.unlabeled {
+		return f, fmt.Errorf("%d pods have drey's labels after the repair, want %d", labeled, first+w.unlabeled)
+	}
+	return f, nil
 }
 
-// measureFailover stops the leader, and then kills the next one.
-func (w *scaleWorld) measureFailover(ctx context.Context) (f failoverFigures, err error) {
-	if len(w.replicas) < 3 {
-		return f, nil
+// changeLeader stops the leader during a churn.
+func (w *scaleWorld) changeLeader(ctx context.Context, length time.Duration, kill bool) (f leaderFigures, err error) {
+	leader, err := w.leader(ctx)
+	if err != nil {
+		return f, err
 	}
-	for _, c := range []struct {
-		kill bool
-		took *time.Duration
-	}{{false, &f.stopped}, {true, &f.killed}} {
-		leader, err := w.leader(ctx)
-		if err != nil {
-			return f, err
-		}
-		began := time.Now()
-		if err := w.stopReplica(leader, c.kill); err != nil {
-			return f, err
-		}
-		if err := retry(ctx, func() error { _, err := w.leader(ctx); return err }); err != nil {
-			return f, err
-		}
-		*c.took = time.Since(began)
+	var all lives
+	var load sync.WaitGroup
+	var failed error
+	began := time.Now()
+	load.Go(func() {
+		_, failed = measureAt(ctx, w.clients, w.rate, length, func() func() error {
+			return func() error { return w.live(ctx, w.anyNamespace(), &all) }
+		})
+	})
+	time.Sleep(length / 10)
+	changed := time.Now()
+	err = w.stopReplica(leader, kill)
+	if err == nil {
+		err = retry(ctx, func() error { _, err := w.leader(ctx); return err })
 	}
+	f.took = time.Since(changed)
+	load.Wait()
+	if err := errors.Join(err, failed); err != nil {
+		return f, err
+	}
+	f.create, f.unlabeled = all.figures(time.Since(began)), all.unlabeled
 	return f, nil
 }
 

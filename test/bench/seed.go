@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
@@ -23,8 +24,9 @@ var targets = schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Reso
 // seeder writes copies of objects that the API server and drey have completed, past both, so that
 // 100,000 objects take seconds.
 type seeder struct {
-	c   *cluster.Cluster
-	api dynamic.Interface
+	c        *cluster.Cluster
+	api      dynamic.Interface
+	metadata metadata.Interface
 
 	namespace, target *unstructured.Unstructured // the originals
 }
@@ -34,6 +36,9 @@ type seeder struct {
 func newSeeder(ctx context.Context, c *cluster.Cluster, program string) (s *seeder, err error) {
 	s = &seeder{c: c}
 	if s.api, err = dynamic.NewForConfig(unthrottled(c)); err != nil {
+		return nil, err
+	}
+	if s.metadata, err = metadata.NewForConfig(unthrottled(c)); err != nil {
 		return nil, err
 	}
 	d, err := drey.Start(ctx, drey.Options{Program: program, Cluster: c, DataDir: c.Dir() + "/seeder", Args: []string{"--store", "kubernetes"}})
