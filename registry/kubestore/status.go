@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,7 +39,7 @@ func (s *Store) ReportStatus(ctx context.Context) {
 	s.mu.Unlock()
 }
 
-// statusReporter writes the status of one object after the other.
+// statusReporter writes the statuses of queued objects.
 type statusReporter struct {
 	store *Store
 	queue workqueue.TypedRateLimitingInterface[uuid.UUID]
@@ -48,6 +49,10 @@ const (
 	statusDelay      = 100 * time.Millisecond // coalesces bursts of changes into one write
 	minStatusBackoff = 100 * time.Millisecond
 	maxStatusBackoff = time.Minute
+
+	// statusWorkers is the number of statuses that are written at a time. Each takes a read and a
+	// write, which share the client-side limit with the registry's own requests.
+	statusWorkers = 4
 )
 
 func newStatusReporter(s *Store) *statusReporter {
@@ -59,19 +64,29 @@ func (r *statusReporter) enqueue(uid uuid.UUID) { r.queue.AddAfter(uid, statusDe
 
 func (r *statusReporter) run(ctx context.Context) {
 	context.AfterFunc(ctx, r.queue.ShutDown)
-	for {
-		uid, shutdown := r.queue.Get()
-		if shutdown {
-			return
-		}
-		if err := r.reconcile(ctx, uid); err != nil && ctx.Err() == nil {
-			r.store.log.WarnContext(ctx, "status not written", "error", err)
-			r.queue.AddRateLimited(uid)
-		} else {
-			r.queue.Forget(uid)
-		}
-		r.queue.Done(uid)
+	var workers sync.WaitGroup
+	for range statusWorkers {
+		workers.Go(func() {
+			for r.processNext(ctx) {
+			}
+		})
 	}
+	workers.Wait()
+}
+
+func (r *statusReporter) processNext(ctx context.Context) bool {
+	uid, shutdown := r.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer r.queue.Done(uid)
+	if err := r.reconcile(ctx, uid); err != nil && ctx.Err() == nil {
+		r.store.log.WarnContext(ctx, "status not written", "error", err)
+		r.queue.AddRateLimited(uid)
+	} else {
+		r.queue.Forget(uid)
+	}
+	return true
 }
 
 // reconcile writes an object's status if it is outdated.
