@@ -1,8 +1,11 @@
 package namespacelabels
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	goruntime "runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,5 +56,60 @@ func TestCacheBrokenWatch(t *testing.T) {
 			}
 			return nil
 		})
+	}
+}
+
+// BenchmarkCacheMemory reports the heap of the cache by registered namespace, as the API server
+// returns them.
+func BenchmarkCacheMemory(b *testing.B) {
+	const n = 10_000
+	scheme := runtime.NewScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		b.Fatal(err)
+	}
+	client := metadatafake.NewSimpleMetadataClient(scheme)
+	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
+		list := &metav1.List{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}
+		for i := range n {
+			name := fmt.Sprint("namespace-", i)
+			list.Items = append(list.Items, runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+				ObjectMeta: metav1.ObjectMeta{
+					Name: name, UID: "5b6f8a9e-0000-4000-8000-000000000000", ResourceVersion: fmt.Sprint(i + 1),
+					Labels: map[string]string{strings.Clone("kubernetes.io/metadata.name"): name, strings.Clone("drey.dev/registered"): strings.Clone("true")},
+				},
+			}})
+		}
+		return true, list, nil
+	})
+	heap := func() uint64 {
+		client.ClearActions()
+		var stats goruntime.MemStats
+		for range 3 { // pools keep objects for two collections
+			goruntime.GC()
+		}
+		goruntime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	for b.Loop() {
+		before := heap()
+		c, err := NewCache(client, slog.New(slog.DiscardHandler))
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(b.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			c.Run(ctx)
+		}()
+		for !c.Synced() || !c.HadTarget("namespace-9999") {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(100 * time.Millisecond) // the handlers process their events
+		b.ReportMetric(float64(heap()-before)/n, "B/namespace")
+		goruntime.KeepAlive(c)
+		cancel()
+		<-ended
 	}
 }

@@ -71,16 +71,31 @@ func (l *Labeler) newRun() (*run, error) {
 	return r, err
 }
 
+// entry is a namespace in the caches.
+type entry struct {
+	name, version string
+	registered    string // value of [config.LabelRegistered]
+	terminating   bool
+}
+
+// GetObjectMeta implements [metav1.ObjectMetaAccessor].
+func (e *entry) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Name: e.name, ResourceVersion: e.version}
+}
+
 // trim reduces a namespace to the fields that the caches need.
 func trim(object any) (any, error) {
-	if n, ok := object.(*metav1.PartialObjectMetadata); ok {
-		labels := map[string]string{}
-		if value, ok := n.Labels[config.LabelRegistered]; ok {
-			labels[config.LabelRegistered] = value
-		}
-		n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: labels, DeletionTimestamp: n.DeletionTimestamp}
+	n, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
 	}
-	return object, nil
+	value := n.Labels[config.LabelRegistered]
+	for _, known := range []string{config.Registered, config.Draining} {
+		if value == known {
+			value = known // all namespaces share it
+		}
+	}
+	return &entry{name: n.Name, version: n.ResourceVersion, registered: value, terminating: n.DeletionTimestamp != nil}, nil
 }
 
 // Enqueue queues a namespace whose targets or admitted workloads have changed. It does
@@ -150,8 +165,8 @@ func (l *Labeler) processNext(ctx context.Context, r *run) bool {
 // when it changes.
 func (l *Labeler) reconcile(ctx context.Context, r *run, namespace string) (after time.Duration, err error) {
 	object, ok, err := r.informer.GetIndexer().GetByKey(namespace)
-	n, _ := object.(*metav1.PartialObjectMetadata)
-	if err != nil || !ok || n.DeletionTimestamp != nil || slices.Contains(l.o.Exclude, namespace) {
+	n, _ := object.(*entry)
+	if err != nil || !ok || n.terminating || slices.Contains(l.o.Exclude, namespace) {
 		delete(r.withoutTarget, namespace)
 		return 0, err
 	}
@@ -161,7 +176,7 @@ func (l *Labeler) reconcile(ctx context.Context, r *run, namespace string) (afte
 		return 0, err
 	}
 	defer l.unlock()
-	have := n.Labels[config.LabelRegistered]
+	have := n.registered
 	want := l.want(namespace, have)
 	if have != config.Registered || want == config.Registered {
 		delete(r.withoutTarget, namespace)
