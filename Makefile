@@ -17,7 +17,7 @@ LINT    := go tool -modfile=hack/lint/go.mod golangci-lint
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: docs help build try demo run control-plane binaries test test-e2e test-main test-cel test-api test-full test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory bench-scale fuzz soak-crash soak-certs soak-replicas manifests image release clean
+.PHONY: docs help build try demo run control-plane binaries test test-e2e test-main test-cel test-api test-full test-peers test-clients test-console screenshots test-flink test-gitops test-install test-replicas test-rest test-unit test-versions test-race cover cover-update lint fmt generate bench bench-registry bench-cluster bench-memory bench-peers bench-scale fuzz soak-crash soak-certs soak-replicas manifests image release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -141,6 +141,9 @@ test-flink: binaries ## Test with Flink, downloaded by pip; FLINK_ARGS='-version
 test-unit: ## Run the tests that need no control plane; takes seconds
 	go test $$(go list ./... | grep -v -e /test/framework/cluster -e /test/e2e -e /test/clients -e /test/framework/kubelet)
 
+test-peers: binaries ## Check the rows of docs/explanation/comparison.md with Kyverno and Gatekeeper; the first build takes minutes
+	go test -count=1 -timeout 1h -v ./test/peers -peers
+
 test-console: ## Test the console in Chromium: every page and action, by keyboard, with axe
 	go test -C test/console -count=1 -timeout 15m .
 
@@ -211,6 +214,10 @@ bench-cluster: binaries build ## Benchmark drey with 10 and with 10,000 targets 
 bench-memory: binaries build ## Measure the memory of an idle drey with 10, 10,000 and 100,000 targets, in etcd and in the file
 	@go build -o bin/bench ./test/bench
 	@bin/bench memory
+
+bench-peers: binaries build ## Compare drey with Kyverno and Gatekeeper, and write the result into docs/explanation/comparison.md
+	@go build -o bin/bench ./test/bench
+	@bin/bench peers -write docs/explanation/comparison.md
 
 bench-scale: binaries build ## Simulate a large cluster, and write docs/explanation/scale.md
 	@go build -o bin/bench ./test/bench

@@ -27,6 +27,7 @@ type scene struct {
 	metrics string                       // URL of drey's metrics; empty: it is not drey
 	before  bool                         // an earlier drey, to compare with
 	probe   map[string]any               // shows that the scene is in effect; nil: a pod of Flink
+	denies  bool                         // whether admission denies the probe in the namespace default, also in a dry run
 }
 
 // The scenes that others are compared with.
@@ -75,6 +76,11 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) (apiServerR
 		{name: sceneNoop, objects: []*unstructured.Unstructured{noopConfiguration(stage.noop, "")}, noop: true},
 		{name: sceneConstant, objects: []*unstructured.Unstructured{noopConfiguration(stage.noop, "patch")}, noop: true, labels: true},
 	}, stage.dreys, []scene{{name: scenePolicies, objects: policies(), labels: true}, {name: sceneAgain}})
+	return stage.interleave(ctx, s, scenes, loads)
+}
+
+// interleave measures the loads in each scene, once a round.
+func (s *stage) interleave(ctx context.Context, settings settings, scenes []scene, loads []*load) (apiServerResults, error) {
 	found := apiServerResults{}
 	for _, l := range loads {
 		found[l] = map[string]*measured{}
@@ -82,15 +88,15 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) (apiServerR
 			found[l][scene.name] = &measured{}
 		}
 	}
-	for round := range s.rounds {
+	for round := range settings.rounds {
 		for _, scene := range scenes {
-			err := stage.with(ctx, scene, func() error {
+			err := s.with(ctx, scene, func() error {
 				time.Sleep(settled)
 				for _, l := range loads {
 					if !l.includes(scene) {
 						continue
 					}
-					if err := stage.measure(ctx, s, scene, l, found[l][scene.name]); err != nil {
+					if err := s.measure(ctx, settings, scene, l, found[l][scene.name]); err != nil {
 						return err
 					}
 				}
@@ -100,7 +106,7 @@ func throughAPIServer(ctx context.Context, s settings, stage *stage) (apiServerR
 				return nil, fmt.Errorf("%s: %w", scene.name, err)
 			}
 		}
-		fmt.Fprintf(os.Stderr, "  round %d of %d through the API server\n", round+1, s.rounds)
+		fmt.Fprintf(os.Stderr, "  round %d of %d through the API server\n", round+1, settings.rounds)
 	}
 	return found, nil
 }
@@ -187,13 +193,19 @@ func (s *stage) awaitEffect(ctx context.Context, scene scene) error {
 		if called := before != after; called != scene.noop {
 			row, last = 0, fmt.Errorf("no-op webhook called: got %t, want %t", called, scene.noop)
 		}
+		if !scene.denies {
+			continue
+		}
+		if _, err := s.dryRun(ctx, metav1.NamespaceDefault, probe); err == nil {
+			row, last = 0, errors.New("namespace default: got admitted, want denied")
+		}
 	}
 	return nil
 }
 
 // create creates a pod with dry run, and checks whether it has drey's labels.
 func (s *stage) create(ctx context.Context, pod map[string]any, want bool) error {
-	created, err := s.api.Resource(pods).Namespace("bench").Create(ctx, &unstructured.Unstructured{Object: pod}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	created, err := s.dryRun(ctx, "bench", pod)
 	if err != nil {
 		return err
 	}
@@ -202,6 +214,10 @@ func (s *stage) create(ctx context.Context, pod map[string]any, want bool) error
 		return fmt.Errorf("got the labels %v, want drey's: %t", labels, want)
 	}
 	return nil
+}
+
+func (s *stage) dryRun(ctx context.Context, namespace string, pod map[string]any) (*unstructured.Unstructured, error) {
+	return s.api.Resource(pods).Namespace(namespace).Create(ctx, &unstructured.Unstructured{Object: pod}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
 var pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
@@ -214,10 +230,13 @@ var resources = map[string]string{
 	"MutatingAdmissionPolicyBinding":   "mutatingadmissionpolicybindings",
 	"ValidatingAdmissionPolicy":        "validatingadmissionpolicies",
 	"ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+	"ClusterPolicy":                    "clusterpolicies",
+	"MutatingPolicy":                   "mutatingpolicies",
+	"ValidatingPolicy":                 "validatingpolicies",
 }
 
 func (s *stage) resource(o *unstructured.Unstructured) dynamic.ResourceInterface {
-	return s.api.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resources[o.GetKind()]})
+	return s.api.Resource(o.GroupVersionKind().GroupVersion().WithResource(resources[o.GetKind()]))
 }
 
 const group = "admissionregistration.k8s.io"
@@ -253,8 +272,7 @@ func (s *stage) takeDown(ctx context.Context) ([]*unstructured.Unstructured, err
 // createNamespace creates the namespace of the pods, labeled as registered, which the
 // admission policies read.
 func (s *stage) createNamespace(ctx context.Context) error {
-	namespaces := s.api.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
-	_, err := namespaces.Create(ctx, object("v1", "Namespace", map[string]any{
+	_, err := s.api.Resource(namespaces).Create(ctx, object("v1", "Namespace", map[string]any{
 		"metadata": map[string]any{"name": "bench", "labels": map[string]any{"drey.dev/registered": "true"}},
 	}), metav1.CreateOptions{})
 	if err != nil {

@@ -5,8 +5,8 @@
 // Subcommands: bench registry compares the registry with etcd and the API server, bench
 // cluster measures drey with its registry in the cluster, bench registered compares records of
 // registration, bench memory measures an idle drey by number of targets, bench deployments by
-// number of Deployments, bench scale the costs in a large cluster, and bench large prints the
-// table of large objects.
+// number of Deployments, bench scale the costs in a large cluster, bench peers compares drey with
+// Kyverno and Gatekeeper, and bench large prints the table of large objects.
 package main
 
 import (
@@ -40,7 +40,7 @@ type settings struct {
 }
 
 // subcommands are the benchmarks other than the main one.
-var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain, "deployments": deploymentsMain, "scale": scaleMain}
+var subcommands = map[string]func(context.Context, []string) error{"registry": registryMain, "cluster": clusterMain, "large": largeMain, "registered": registeredMain, "memory": footprintMain, "deployments": deploymentsMain, "scale": scaleMain, "peers": peersMain}
 
 func main() {
 	if len(os.Args) == 3 {

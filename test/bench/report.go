@@ -163,12 +163,16 @@ func (r *report) conditions(l *load) time.Duration {
 	return middleLedger(r.apiServer[l][sceneDrey].ledgers)[rowConditions]
 }
 
-// added returns the median of the time that a scene adds to p50 in a round.
+// added is added for a load.
 func (r *report) added(l *load, name string) time.Duration {
-	none := r.apiServer[l][sceneNone].figures
+	return added(r.apiServer[l], name)
+}
+
+// added returns the median of the time that a scene adds to p50 in a round.
+func added(by map[string]*measured, name string) time.Duration {
 	var all []time.Duration
-	for i, f := range r.apiServer[l][name].figures {
-		all = append(all, f.p50-none[i].p50)
+	for i, f := range by[name].figures {
+		all = append(all, f.p50-by[sceneNone].figures[i].p50)
 	}
 	return median(all, func(d time.Duration) time.Duration { return d })
 }
