@@ -79,8 +79,10 @@ TEST_FLAGS := -vet=off -ldflags='-s -w' -timeout 20m -skip '$(SLOW_TESTS)'
 test-e2e:
 	go test $(TEST_FLAGS) -count=1 -p 3 ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 
+MAIN_PACKAGES = $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+
 test-main:
-	go test $(TEST_FLAGS) $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+	go test $(TEST_FLAGS) $(MAIN_PACKAGES)
 
 test-api:
 	go test -C test/e2e/rest -count=1 .
@@ -138,8 +140,9 @@ FLINK_ARGS ?=
 test-flink: binaries ## Test with Flink, downloaded by pip; FLINK_ARGS='-versions all', see docs/explanation/flink.md
 	go test -C test/flink -count=1 -timeout 2h -v . $(FLINK_ARGS)
 
+# -p 4: many tests wait for a while, and linking does not. What it leaves out runs in make test-full.
 test-unit: ## Run the tests that need no control plane; takes seconds
-	go test $$(go list ./... | grep -v -e /test/framework/cluster -e /test/e2e -e /test/clients -e /test/framework/kubelet)
+	go test $(TEST_FLAGS) -p 4 $(MAIN_PACKAGES)
 
 test-peers: binaries ## Check the rows of docs/explanation/comparison.md with Kyverno and Gatekeeper; the first build takes minutes
 	go test -count=1 -timeout 1h -v ./test/peers -peers

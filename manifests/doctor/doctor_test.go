@@ -11,6 +11,7 @@ import (
 	"errors"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,11 +49,17 @@ func authority(t *testing.T, from, to time.Time, name string) (ca, leaf *x509.Ce
 	return ca, sign(&x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to, DNSNames: []string{name}}, ca)
 }
 
+// defaults are the stages of the default installation, which are parsed once. Tests change copies.
+var defaults = sync.OnceValues(func() ([]bundle.Stage, error) { return bundle.Stages(bundle.Defaults()) })
+
+// paths are the paths of the webhooks by name, for which their CEL conditions are made.
+var paths = sync.OnceValue(config.Paths)
+
 // healthy returns the facts of an installation without faults.
 func healthy(t *testing.T) doctor.Facts {
 	t.Helper()
 	o := bundle.Defaults()
-	stages, err := bundle.Stages(o)
+	stages, err := defaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +80,7 @@ func healthy(t *testing.T) doctor.Facts {
 			if live.GetKind() == "ConfigMap" {
 				f.Config = live.Object["data"].(map[string]any)[bundle.ConfigKey].(string)
 			}
-			f.Expected = append(f.Expected, object)
+			f.Expected = append(f.Expected, bundle.Object{Unstructured: object.DeepCopy()})
 			f.Live[doctor.Key(live.GetKind(), live.GetNamespace(), live.GetName())] = live
 		}
 	}
@@ -86,7 +93,7 @@ func trust(configuration *unstructured.Unstructured, ca *x509.Certificate) {
 		w := w.(map[string]any)
 		client := w["clientConfig"].(map[string]any)
 		client["caBundle"] = text
-		client["service"].(map[string]any)["path"] = config.Paths()[w["name"].(string)] + "/abcdefghijklmnopqrstuvwxyz"
+		client["service"].(map[string]any)["path"] = paths()[w["name"].(string)] + "/abcdefghijklmnopqrstuvwxyz"
 	}
 }
 

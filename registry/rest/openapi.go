@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/gorilla/mux"
 	"github.com/swaggest/swgui/v5emb"
@@ -42,13 +43,18 @@ const (
 
 // routeDescription serves the OpenAPI description and the Swagger UI, without authentication.
 func (s *server) routeDescription(r *mux.Router) {
-	openAPI, swagger, err := descriptions(s.build.Version)
-	if err != nil {
-		panic(err) // it is embedded and tested
-	}
-	for path, document := range map[string]json.RawMessage{openAPIPath: openAPI, swaggerPath: swagger, platformSwaggerPath: swagger} {
+	type documents struct{ openAPI, swagger json.RawMessage }
+	read := sync.OnceValues(func() (d documents, err error) { // 20 ms, which start does not wait for
+		d.openAPI, d.swagger, err = descriptions(s.build.Version)
+		return d, err
+	})
+	for path, document := range map[string]func(documents) json.RawMessage{
+		openAPIPath: func(d documents) json.RawMessage { return d.openAPI }, swaggerPath: func(d documents) json.RawMessage { return d.swagger },
+		platformSwaggerPath: func(d documents) json.RawMessage { return d.swagger },
+	} {
 		s.route(r, path, public, methods{http.MethodGet: func(*http.Request) (response, error) {
-			return response{status: http.StatusOK, body: document}, nil
+			d, err := read()
+			return response{status: http.StatusOK, body: document(d)}, err
 		}})
 	}
 	pages := v5emb.New("drey", openAPIPath, uiPath+"/")
