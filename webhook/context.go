@@ -34,10 +34,13 @@ func (c *boundedContext) Done() <-chan struct{} { return c.withTimer().Done() }
 
 // Err implements context.Context.
 func (c *boundedContext) Err() error {
-	if time.Now().Before(c.deadline) {
+	c.mu.Lock()
+	timed := c.timed
+	c.mu.Unlock()
+	if timed == nil && time.Now().Before(c.deadline) {
 		return c.Context.Err()
 	}
-	return c.withTimer().Err()
+	return c.withTimer().Err() // not nil once Done is closed, by stop too
 }
 
 func (c *boundedContext) withTimer() context.Context {
