@@ -57,14 +57,15 @@ func run(ctx context.Context, program string, stay bool) (err error) {
 		return err
 	}
 	if stay {
-		return wait(ctx, c, d)
+		printCommands(c, d)
+		return wait(ctx, d)
 	}
 	out.Heading("All results as expected after %s; stopping. make run keeps drey running, with its console", time.Since(began).Round(100*time.Millisecond))
 	return nil
 }
 
-// wait prints commands to try, and waits for Ctrl-C.
-func wait(ctx context.Context, c *cluster.Cluster, d *drey.Drey) error {
+// printCommands prints commands to try.
+func printCommands(c *cluster.Cluster, d *drey.Drey) {
 	fmt.Printf(`
 The console, with what runs and what was denied: %[4]s/
 
@@ -83,6 +84,14 @@ The same manifest with -n default, which has no target, is denied.
 Metrics: %[5]s/metrics
 Ctrl-C stops and removes everything.
 `, c.Kubeconfig(), filepath.Join(c.Dir(), "kubectl-cache"), c.Kubectl(), d.REST, d.Metrics)
-	<-ctx.Done()
-	return nil
+}
+
+// wait waits for Ctrl-C. It returns an error if drey ends before.
+func wait(ctx context.Context, d *drey.Drey) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.Ended():
+		return fmt.Errorf("drey has ended, so the demonstration stops; end of its log:\n%s", d.LogTail(10))
+	}
 }

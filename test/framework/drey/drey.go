@@ -117,11 +117,15 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 func (d *Drey) LogOnFailure(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
-			const tailLines = 40
-			lines := strings.Split(d.Log(), "\n")
-			t.Log("end of drey's log:\n" + strings.Join(lines[max(0, len(lines)-tailLines):], "\n"))
+			t.Log("end of drey's log:\n" + d.LogTail(40))
 		}
 	})
+}
+
+// LogTail returns the last lines of the log.
+func (d *Drey) LogTail(n int) string {
+	lines := strings.Split(strings.TrimSuffix(d.Log(), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 // awaitReady waits for the log line after the installation of the webhooks, and then for
@@ -171,6 +175,9 @@ func (d *Drey) PID() int { return d.cmd.Process.Pid }
 
 // Log returns the log.
 func (d *Drey) Log() string { return d.log.String() }
+
+// Ended is closed once the process has ended.
+func (d *Drey) Ended() <-chan struct{} { return d.ended }
 
 // Stop sends SIGTERM. It returns an error if drey exits with one or exceeds stopTimeout.
 func (d *Drey) Stop() error {
