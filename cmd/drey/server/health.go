@@ -29,14 +29,14 @@ func (s *server) serveMetrics(fail context.CancelCauseFunc) error {
 	metrics := promhttp.HandlerFor(prometheus.Gatherers{s.metrics, controllermetrics.Registry}, promhttp.HandlerOpts{})
 	if s.options.metricsOnLoopback() {
 		mux.Handle("GET "+metricsPath, metrics)
-		return s.serveHTTP(fail, s.options.config.Metrics.BindAddress, s.addProbes(mux), nil)
+		return s.serveHTTP(fail, &s.options.config.Metrics.BindAddress, s.addProbes(mux), nil)
 	}
 	users, err := reviews.New(s.cluster) // not those of the REST API, whose tokens may be for another audience
 	if err != nil {
 		return err
 	}
 	mux.Handle("GET "+metricsPath, s.authorizeMetrics(users, metrics))
-	return s.serveHTTP(fail, s.options.config.Metrics.BindAddress, mux, s.sharedTLS())
+	return s.serveHTTP(fail, &s.options.config.Metrics.BindAddress, mux, s.sharedTLS())
 }
 
 // newBuildInfo returns the constant gauge drey_build_info.

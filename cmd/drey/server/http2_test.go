@@ -28,7 +28,7 @@ func TestServeHTTP2(t *testing.T) {
 			s := &server{options: Options{config: configv1alpha1.DreyConfiguration{EnableHTTP2: enabled}}, log: slog.New(slog.DiscardHandler)}
 			_, fail := context.WithCancelCause(t.Context())
 			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
-			if err := s.serveHTTP(fail, addresses[0], handler, &tls.Config{GetCertificate: serving.GetCertificate, MinVersion: tls.VersionTLS13}); err != nil {
+			if err := s.serveHTTP(fail, &addresses[0], handler, &tls.Config{GetCertificate: serving.GetCertificate, MinVersion: tls.VersionTLS13}); err != nil {
 				t.Fatal(err)
 			}
 			transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}

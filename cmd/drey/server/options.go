@@ -147,7 +147,7 @@ func (o *Options) load() error {
 }
 
 // complete reads the configuration file, defaults what depends on where drey runs, and
-// validates the rest.
+// validates the rest. The URL of the REST API is defaulted once its address is bound.
 func (o *Options) complete() error {
 	if err := o.load(); err != nil {
 		return err
@@ -159,9 +159,7 @@ func (o *Options) complete() error {
 	if o.newOwnerToken && !slices.Contains(c.REST.Auth, configv1alpha1.AuthTokens) {
 		return errors.New("--new-owner-token requires --rest-auth tokens")
 	}
-	if c.REST.URL = strings.TrimSuffix(c.REST.URL, "/"); c.REST.URL == "" {
-		c.REST.URL = c.REST.Scheme() + c.REST.BindAddress
-	}
+	c.REST.URL = strings.TrimSuffix(c.REST.URL, "/")
 	if c.Namespace == "" {
 		c.Namespace = PodNamespace()
 	}

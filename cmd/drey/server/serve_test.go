@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -203,4 +204,17 @@ func get(t *testing.T, url string) string {
 	t.Helper()
 	_, body := ask(t, url)
 	return body
+}
+
+// TestServeChosenPort: with port 0 the log has the addresses that drey serves.
+func TestServeChosenPort(t *testing.T) {
+	t.Parallel()
+	d := startWith(t, t.TempDir(), "--rest-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "localhost:0")
+	rest := regexp.MustCompile(`rest=(http://127\.0\.0\.1:[1-9][0-9]*)`).FindStringSubmatch(d.Log())
+	if rest == nil {
+		t.Fatalf("got no address of the REST API in\n%s", d.Log())
+	}
+	if got := get(t, rest[1]+"/api/v1/namespaces/default/deployment-targets"); !strings.Contains(got, `"items":[]`) {
+		t.Errorf("GET %s: got %s, want an empty list", rest[1], got)
+	}
 }

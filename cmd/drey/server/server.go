@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -212,7 +213,7 @@ func (s *server) run(signaled context.Context) (err error) {
 // start brings up every part. A part that fails later calls fail.
 func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error {
 	if s.options.config.Health.BindAddress != "" { // first, so that /readyz reports the progress of the rest
-		if err := s.serveHTTP(fail, s.options.config.Health.BindAddress, s.addProbes(http.NewServeMux()), nil); err != nil {
+		if err := s.serveHTTP(fail, &s.options.config.Health.BindAddress, s.addProbes(http.NewServeMux()), nil); err != nil {
 			return fmt.Errorf("probes: %w", err)
 		}
 	}
@@ -220,9 +221,10 @@ func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error 
 	if err != nil {
 		return err
 	}
-	if err := s.serveHTTP(fail, s.options.config.REST.BindAddress, s.traces.REST(s.rest), secure); err != nil {
+	if err := s.serveHTTP(fail, &s.options.config.REST.BindAddress, s.traces.REST(s.rest), secure); err != nil {
 		return fmt.Errorf("REST API: %w", err)
 	}
+	s.options.config.REST.URL = cmp.Or(s.options.config.REST.URL, s.options.config.REST.Scheme()+s.options.config.REST.BindAddress)
 	s.closers = append(s.closers, func() error { close(s.closing); return nil }) // before the server waits for requests
 	if err := s.serveMetrics(fail); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -244,12 +246,17 @@ func (s *server) start(ctx context.Context, fail context.CancelCauseFunc) error 
 }
 
 // serveHTTP listens before it returns, and serves until close; with TLS unless
-// secure is nil.
-func (s *server) serveHTTP(fail context.CancelCauseFunc, address string, handler http.Handler, secure *tls.Config) error {
-	listener, err := net.Listen("tcp", address)
+// secure is nil. The port 0 of the address is replaced by the one that the system chose.
+func (s *server) serveHTTP(fail context.CancelCauseFunc, address *string, handler http.Handler, secure *tls.Config) error {
+	listener, err := net.Listen("tcp", *address)
 	if err != nil {
 		return err
 	}
+	if host, port, err := net.SplitHostPort(*address); err == nil && port == "0" {
+		_, chosen, _ := net.SplitHostPort(listener.Addr().String()) // always host:port
+		*address = net.JoinHostPort(host, chosen)
+	}
+	serves := *address
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(s.options.config.EnableHTTP2)
@@ -270,7 +277,7 @@ func (s *server) serveHTTP(fail context.CancelCauseFunc, address string, handler
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			fail(fmt.Errorf("serve %s: %w", address, err))
+			fail(fmt.Errorf("serve %s: %w", serves, err))
 		}
 	})
 	s.closers = append(s.closers, func() error {
