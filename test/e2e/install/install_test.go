@@ -503,8 +503,10 @@ func (w *world) uninstall(t *testing.T) {
 		t.Errorf("--purge without a confirmation: got %v %s, want exit code 2", err, out)
 	}
 	w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge", "--yes")
-	if out := w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge", "--yes"); !strings.Contains(out, "nothing to remove") {
-		t.Errorf("the second time: got %s, want nothing to remove", out)
+	for _, again := range [][]string{{"--purge", "--yes"}, {"--purge"}} { // without a prompt
+		if out := w.mustRun(t, append([]string{"uninstall", "--kubeconfig", w.Kubeconfig()}, again...)...); !strings.HasPrefix(out, "nothing to remove") {
+			t.Errorf("the second time, with %q: got %s, want nothing to remove", again, out)
+		}
 	}
 	for _, n := range []string{"staging", "lenient", "sandbox", "team-a"} {
 		if labels := w.MustKubectl(t, "", "get", "namespace", n, "-o", "jsonpath={.metadata.labels}"); strings.Contains(labels, "drey.dev/registered") {

@@ -234,12 +234,15 @@ of the cluster are removed too: stop it first.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), w.timeout)
 			defer cancel()
+			found := true
 			if removal.Purge && !w.dryRun && !confirmed {
-				if err := confirmPurge(ctx, cmd, w.kubectl); err != nil {
-					return err
+				if found, err = w.installed(ctx, removal); err == nil && found {
+					err = confirmPurge(ctx, cmd, w.kubectl)
 				}
 			}
-			found, err := r.Remove(ctx, removal)
+			if err == nil && found {
+				found, err = r.Remove(ctx, removal)
+			}
 			if err == nil && !found {
 				_, err = fmt.Fprintf(output.Stdout(cmd), "nothing to remove: drey is not installed in namespace %s; another namespace: -n\n", removal.Namespace)
 			}
@@ -254,6 +257,16 @@ of the cluster are removed too: stop it first.`,
 	f.BoolVarP(&confirmed, "yes", "y", false, "with --purge: do not ask")
 	command.Complete(cmd, "namespace", w.kubectl.CompleteNamespaces)
 	return cmd
+}
+
+// installed reports whether a removal finds an object.
+func (w rolloutOptions) installed(ctx context.Context, removal rollout.Removal) (bool, error) {
+	w.dryRun = true
+	r, err := w.rollout(io.Discard)
+	if err != nil {
+		return false, err
+	}
+	return r.Remove(ctx, removal)
 }
 
 // confirmPurge lists what a purge deletes and reads a confirmation, unless there is nothing.
