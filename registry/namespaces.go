@@ -39,7 +39,7 @@ func (r *Registry) CreateNamespace(ctx context.Context, name string, bindings ..
 		Spec:     NamespaceSpec(bindings),
 	})
 	if errors.Is(err, ErrExists) {
-		return Object{}, refuse(ReasonAlreadyExists, "platform namespace %s already exists", quote(name))
+		return Object{}, refuse(ReasonAlreadyExists, "platform namespace %s already exists: use it, or choose another name", quote(name))
 	}
 	return stored, err
 }

@@ -58,6 +58,7 @@ func TestObjectCommands(t *testing.T) {
 		{"deployments list", "", 0, "NAME   TARGET   SESSION CLUSTER   STATE       DISPLAY NAME        AGE\nred    -        -                 CANCELLED   \"\\x1b[31m\\tred\\n\"   AGE\n"},
 		{"targets apply -f -", "---\n# the first\n---\nmetadata: {name: one}\nspec: {kubernetes: {namespace: a}}\n---\n", 0, "deploymenttarget/one created\n"},
 		{"namespaces create team-q", "", 0, "namespace/team-q created\n"},
+		{"namespaces create team-q", "", command.ExitRefused, `drey: platform namespace "team-q" already exists: use it, or choose another name (AlreadyExists)` + "\n"},
 		{"namespaces list", "", 0, "NAME      ROLE BINDINGS   AGE\ndefault   0               AGE\nteam-q    0               AGE\n"},
 		{"namespaces get team-q -o name", "", 0, "namespace/team-q\n"},
 		{"namespaces delete team-q nowhere", "", command.ExitNotFound, "namespace/team-q deleted\n" + `drey: platform namespace "nowhere" does not exist: list yours with drey namespaces list, or create it with drey namespaces create (NotFound)` + "\n"},
