@@ -54,7 +54,7 @@ func (c *Console) call(r *http.Request, u *user, method, path string, header htt
 
 // pageWords replaces remedies in terms of HTTP by those of the console.
 var pageWords = strings.NewReplacer(
-	", or PUT to replace it", "",
+	"PUT to replace it", "use that one",
 	"list yours with GET /namespaces/v1/namespaces, or create it with POST", "choose one of yours, or create it with drey namespaces create",
 	"GET the object, then try again", "read the page again, then repeat the action",
 	"GET it, apply the change to that, and try again", "read the page again, then repeat the action",
