@@ -57,6 +57,10 @@ func TestObjectCommands(t *testing.T) {
 		{"deployments create -f -", `{"metadata":{"name":"red","displayName":"\u001b[31m\tred\n"},"spec":{}}`, 0, "deployment/red created\n"},
 		{"deployments list", "", 0, "NAME   TARGET   SESSION CLUSTER   STATE       DISPLAY NAME        AGE\nred    -        -                 CANCELLED   \"\\x1b[31m\\tred\\n\"   AGE\n"},
 		{"targets apply -f -", "---\n# the first\n---\nmetadata: {name: one}\nspec: {kubernetes: {namespace: a}}\n---\n", 0, "deploymenttarget/one created\n"},
+		{"targets apply -f -", "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: moved, annotations: {drey.dev/id: " + foreignID + "}}\nspec: {kubernetes: {namespace: a}}\n", 0, "Warning: DeploymentTarget \"moved\" has the id ID, not ID of the manifest: a registry assigns ids; drey migrate and drey restore keep them\ndeploymenttarget/moved created\n"},
+		{"apply -f -", "apiVersion: v1\nkind: List\nitems:\n- kind: DeploymentTarget\n  metadata: {name: moved, id: " + foreignID + "}\n  spec: {kubernetes: {namespace: a}}\n", 0, "Warning: DeploymentTarget \"moved\" has the id ID, not ID of the manifest: a registry assigns ids; drey migrate and drey restore keep them\ndeploymenttarget/moved unchanged\n"},
+		{"apply -f -", "kind: DeploymentTarget\nmetadata: {name: moved, id: 7}\nspec: {kubernetes: {namespace: a}}\n", 0, "deploymenttarget/moved unchanged\n"},
+		{"targets delete moved", "", 0, "deploymenttarget/moved deleted\n"},
 		{"namespaces create team-q", "", 0, "namespace/team-q created\n"},
 		{"namespaces create team-q", "", command.ExitRefused, `drey: platform namespace "team-q" already exists: use it, or choose another name (AlreadyExists)` + "\n"},
 		{"namespaces list", "", 0, "NAME      ROLE BINDINGS   AGE\ndefault   0               AGE\nteam-q    0               AGE\n"},
@@ -89,6 +93,8 @@ func TestObjectCommands(t *testing.T) {
 		t.Errorf("without a server: %d: %s", code, out)
 	}
 }
+
+const foreignID = "11111111-1111-4111-8111-111111111111"
 
 var (
 	agePattern  = regexp.MustCompile(`(?m)[0-9]+s$`)

@@ -267,6 +267,15 @@ func (c *Client) warn(header http.Header) {
 	}
 }
 
+// Warn prints a warning, as those of the server.
+func (c *Client) Warn(text string) {
+	if c.warnings != nil {
+		c.warnings.HandleWarningHeader(miscWarning, "-", text)
+	}
+}
+
+const miscWarning = 299 // the code of the warnings of Kubernetes, which are printed
+
 // unreachable returns the error of a request without a response.
 func (c *Client) unreachable(err error) error {
 	if request, ok := errors.AsType[*url.Error](err); ok {

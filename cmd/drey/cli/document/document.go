@@ -59,6 +59,7 @@ type Document struct {
 	Kind      Kind
 	Namespace string // platform namespace; empty if the manifest has none
 	Name      string
+	ID        string // that the manifest states: the registry assigns another
 	Body      []byte // JSON, or YAML as written
 }
 
@@ -67,8 +68,10 @@ type header struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Metadata   struct {
-		Name      string `json:"name"`
-		Namespace string `json:"namespace"`
+		Name        string `json:"name"`
+		Namespace   string `json:"namespace"`
+		ID          any    `json:"id"`          // of REST
+		Annotations any    `json:"annotations"` // with the id of a custom resource
 	} `json:"metadata"`
 	Items []json.RawMessage `json:"items"`
 }
@@ -147,8 +150,11 @@ func one(h header, text []byte, kind string) ([]Document, error) {
 	case group == v1.GroupVersion.Group && version != v1.GroupVersion.Version || version != "" && group != v1.GroupVersion.Group:
 		return nil, fmt.Errorf("%s %q: apiVersion %s; want %s or %s", d.Kind.Name, d.Name, h.APIVersion, FormResource, FormREST)
 	case version != "":
+		annotations, _ := h.Metadata.Annotations.(map[string]any)
+		d.ID, _ = annotations[v1.AnnotationID].(string)
 		return d.fromResource(text)
 	}
+	d.ID, _ = h.Metadata.ID.(string)
 	return []Document{d}, nil
 }
 

@@ -429,7 +429,8 @@ func applyFile(c *client.Client, cmd *cobra.Command, file, only string) error {
 	return nil
 }
 
-// apply upserts one object, and prints whether it was created, configured or unchanged.
+// apply upserts one object, and prints whether it was created, configured or unchanged. It warns
+// if the object has another id than the manifest.
 func apply(c *client.Client, cmd *cobra.Command, d document.Document) error {
 	path := c.PathIn(cmp.Or(d.Namespace, c.Platform()), d.Kind.Collection, d.Name)
 	var before, after object
@@ -439,11 +440,14 @@ func apply(c *client.Client, cmd *cobra.Command, d document.Document) error {
 	answer, status, err := c.Do(cmd.Context(), http.MethodPut, path, d.Body)
 	did := "configured"
 	switch {
-	case err != nil:
+	case err != nil || json.Unmarshal(answer, &after) != nil:
 	case status == http.StatusCreated:
 		did = "created"
-	case json.Unmarshal(answer, &after) == nil && after.Metadata.Version == before.Metadata.Version:
+	case after.Metadata.Version == before.Metadata.Version:
 		did = "unchanged"
+	}
+	if err == nil && d.ID != "" && d.ID != after.Metadata.ID {
+		c.Warn(fmt.Sprintf("%s %q has the id %s, not %s of the manifest: a registry assigns ids; drey migrate and drey restore keep them", d.Kind.Name, after.Metadata.Name, after.Metadata.ID, d.ID))
 	}
 	return report(output.Stdout(cmd), d.Kind, answer, did, err)
 }
