@@ -9,6 +9,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/scan"
 )
 
@@ -397,10 +398,38 @@ func (v *variables) scan(s *scan.Scanner) {
 		if bytes.IndexByte(name, '\\') >= 0 {
 			s.Fail()
 		}
-		if string(name) == `"ROLE"` || bytes.HasPrefix(name, []byte(`"FLINK_`)) {
+		if isFlinkVariable(name) || mayStart(s, value) {
 			*v = append(*v, variable{s.Unquote(name), s.Unquote(value)})
 		}
 	}
+}
+
+// isFlinkVariable reports whether recognition reads a variable by its name, in JSON.
+func isFlinkVariable(name []byte) bool {
+	switch string(name) {
+	case `"ROLE"`, `"JOB_MANAGER_RPC_ADDRESS"`, `"TASK_MANAGER_NUMBER_OF_TASK_SLOTS"`:
+		return true
+	}
+	return bytes.HasPrefix(name, []byte(`"FLINK_`))
+}
+
+// mayStart reports whether a value, in JSON, may be a part of a start of Flink. It decodes few
+// values.
+func mayStart(s *scan.Scanner, value []byte) bool {
+	const longestRole = len("standalone-job")
+	switch {
+	case len(value) <= 2:
+		return false
+	case bytes.IndexByte(value, '\\') >= 0:
+		return containsAny(value, ".sh", "org.apache.flink.", `\u`) && flink.MayStart(s.Unquote(value))
+	case len(value) > 2+longestRole && !containsAny(value, ".sh", "org.apache.flink."):
+		return false
+	}
+	return flink.MayStart(string(value[1 : len(value)-1]))
+}
+
+func containsAny(text []byte, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return bytes.Contains(text, []byte(part)) })
 }
 
 // scanMap reads an object of strings, or null, into a map.

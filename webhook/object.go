@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -67,8 +66,8 @@ type named struct {
 	Name string `json:"name"`
 }
 
-// variables are the environment variables of a container if one of them may be Flink's. They
-// are most of a large pod, so the text is searched before it is decoded.
+// variables are the environment variables of a container if recognition may read one of them.
+// They are most of a large pod, so the text is searched before it is decoded.
 type variables []variable
 
 type variable struct {
@@ -76,10 +75,15 @@ type variable struct {
 	Value string `json:"value"`
 }
 
+// readVariables are parts of the variables that recognition reads, in JSON.
+var readVariables = [...]string{
+	"FLINK_", `"ROLE"`, "JOB_MANAGER_RPC_ADDRESS", "TASK_MANAGER_NUMBER_OF_TASK_SLOTS", ".sh", "org.apache.flink.", "manager", "standalone-job", "job-cluster", `\u`,
+}
+
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (v *variables) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	value, err := d.ReadValue()
-	if err != nil || !bytes.Contains(value, []byte("FLINK_")) && !bytes.Contains(value, []byte(`"ROLE"`)) {
+	if err != nil || !containsAny(value, readVariables[:]...) {
 		return err
 	}
 	return jsonv2.Unmarshal(value, (*[]variable)(v), decodeOptions)

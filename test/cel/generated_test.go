@@ -63,7 +63,7 @@ func (g generator) words() []any {
 			"/opt/flink/bin/taskmanager.sh", "standalone-job.sh", "jobmanager.sh", "start-foreground", "stop", "java", "-cp", "/x:/y", "sh", "-ec", "tini", "--", "/wait.sh", "/opt/flink/bin/flink", "run",
 			"exec /docker-entrypoint.sh jobmanager", `exec "$FLINK_HOME"/bin/standalone-job.sh start-foreground -D'a=b'`, "if true; then taskmanager.sh start-foreground; fi",
 			"pgrep -f org.apache.flink.runtime.taskexecutor.TaskManagerRunner | xargs jstack", "cat /opt/flink/bin/taskmanager.sh", "ROLE=taskmanager; exec /opt/flink/bin/$ROLE.sh start", "exec /docker-entrypoint.sh ${ROLE:-jobmanager}",
-			"bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager",
+			"$(A)", "exec /docker-entrypoint.sh $A", "$(B)", "bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager",
 			"echo a; java -cp x org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 		))
 	}
@@ -89,7 +89,7 @@ func (g generator) pod() map[string]any {
 			c["args"] = g.words()
 		}
 		if g.oneIn(3) {
-			c["env"] = []any{map[string]any{"name": g.of("A", "FLINK_MODE", "FLINK_PROPERTIES", "FLINK_CONF_DIR", "MY_FLINK_MODE", "ROLE"), "value": g.of("FLINK_MODE", "master", "worker", "taskmanager", "jobmanager")}}
+			c["env"] = []any{map[string]any{"name": g.of("A", "A", "FLINK_MODE", "FLINK_PROPERTIES", "JOB_MANAGER_RPC_ADDRESS", "FLINK_CONF_DIR", "MY_FLINK_MODE", "ROLE"), "value": g.of("FLINK_MODE", "master", "worker", "taskmanager", "jobmanager", "/docker-entrypoint.sh taskmanager")}}
 		}
 		containers = append(containers, c)
 	}

@@ -49,8 +49,8 @@ func celFlinkPod(pod string) string {
 		roleArgs   = `(` + celRoleArgs + ` || ` + entryPoint + `)`
 		flinkWord  = `(` + celImage + `.size() > ` + celMaxName + ` || ` + celImage + `.contains("flink"))`
 		statefun   = celImage + `.contains("statefun")`
-		env        = `(m > ` + celMaxVariables + ` || ` + celFlinkEnv + `)`
 	)
+	env := `(m > ` + celMaxVariables + ` || ` + celFlinkEnv + `)`
 	s := newCelSignals(pod)
 	s.configVolume = anyOf(s.manyVolumes, s.configVolume)
 	return anyOf(celFlinkLabels(pod), "("+s.manyContainers+" ? "+s.hinted()+" : "+anyOf(s.longLines, s.searched(anyOf(
@@ -58,6 +58,7 @@ func celFlinkPod(pod string) string {
 		s.container(anyOf(celMainContainer, celMentions)),
 		allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celImage+`.size() > `+celMaxName, celFlinkImage))),
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(env), s.configVolume)),
+		s.container(allOf(celText+`.contains("$")`, anyOf(flinkWord, celRole("c.name")))), // a variable may hold the role
 		allOf(s.container(roleArgs), anyOf(s.rolePart, s.nameLabel, s.configVolume, s.container(anyOf(flinkWord, env)))),
 		s.container(allOf(celRole("c.name"), entryPoint)),
 		allOf(s.container(anyOf(celImage+`.size() > `+celMaxName, celFlinkWord)), s.container(anyOf("m > "+celMaxVariables, celRoleEnv))),
@@ -115,8 +116,8 @@ func celShowsFlink(pod string) string {
 		command = `(?:^\s*|[;&|({\n]\s*|\b(?:exec|then|do|else)\s+)(?:[^\s;&|"'()#]*/)?` // where a shell expects a command
 		role    = command + `docker-entrypoint[.]sh\s+(?:jobmanager|taskmanager|standalone-job|job-cluster|task-manager)(?:\s|$)`
 		line    = command + `(?:kubernetes-(?:job|task)manager[.]sh(?:\s|$)|(?:jobmanager|taskmanager|standalone-job)[.]sh\s+start)`
-		env     = `(m <= ` + celMaxVariables + ` && ` + celFlinkEnv + `)`
 	)
+	env := `(m <= ` + celMaxVariables + ` && ` + celFlinkEnv + `)`
 	isEntry := celProgram("0", `(^|/)docker-entrypoint[.]sh$`)
 	class := command + `java\s[^;&|\n]*\s(?:` + strings.ReplaceAll(strings.Join(flink.Classes(), "|"), ".", "[.]") + `)(?:\s|$)`
 	byRole := allOf(anyOf(celRoleArgs, celText+`.contains("docker-entrypoint.sh")`),

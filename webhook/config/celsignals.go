@@ -123,8 +123,9 @@ const (
 	celStatefunWord    = celPullable + ` && ` + celImage + `.contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
 	celStatefunRole    = `c.?env.orValue([]).exists(e, e.name == "ROLE" && e.?value.orValue("") in ["master", "worker"])`
 	celRoleEnv         = `c.?env.orValue([]).exists(e, e.name == "FLINK_MODE" && e.?value.orValue("") in ` + celEntryPointRoles + `)`
-	celFlinkEnv        = `c.?env.orValue([]).exists(e, e.name in ["FLINK_MODE", "FLINK_PROPERTIES"])`
 )
+
+var celFlinkEnv = `c.?env.orValue([]).exists(e, e.name in ` + celList(flink.ImageVariables()) + `)`
 
 // celRole holds for a name that ends in a role of a Flink process.
 func celRole(name string) string {

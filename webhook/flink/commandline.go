@@ -75,6 +75,54 @@ func (s scope) deeper() scope {
 // command.
 func find(command, args []string) finding { return findWith(command, args, nil) }
 
+// findIn returns the most certain finding of the command line of a container. The values of
+// environment variables count only if the name or the image is a sign of Flink: they are not
+// evidence enough by themselves, and are not searched before a pod is sent for admission.
+func findIn(c *Container) finding {
+	f := find(c.Command, c.Args)
+	if len(c.Starts) == 0 || !strings.Contains(c.Image, NameFlink) && !nameRoleOf(c.Name).suffix {
+		return f
+	}
+	command, args := expandAll(c.Command, c.Starts), expandAll(c.Args, c.Starts)
+	if g := findWith(command, args, c.Starts); g.kind >= f.kind {
+		g.kind = max(f.kind, min(g.kind, byEntryPoint))
+		return g
+	}
+	return f
+}
+
+// expandAll expands references such as $(VAR) in words, as the kubelet does. $$ is a dollar.
+func expandAll(words []string, values map[string]string) []string {
+	expanded := slices.Clone(words)
+	for i, w := range expanded {
+		if !strings.Contains(w, "$(") {
+			continue
+		}
+		var b strings.Builder
+		for rest := w; rest != ""; {
+			before, after, found := strings.Cut(rest, "$")
+			b.WriteString(before)
+			name, end, closed := strings.Cut(after, ")")
+			value, known := values[strings.TrimPrefix(name, "(")]
+			switch {
+			case !found:
+				rest = ""
+			case strings.HasPrefix(after, "$"):
+				b.WriteByte('$')
+				rest = after[1:]
+			case closed && known && strings.HasPrefix(name, "("):
+				b.WriteString(value)
+				rest = end
+			default:
+				b.WriteByte('$')
+				rest = after
+			}
+		}
+		expanded[i] = b.String()
+	}
+	return expanded
+}
+
 // findWith is find with the values of environment variables.
 func findWith(command, args []string, env map[string]string) finding {
 	s := scope{depth: maxDepth, env: env}

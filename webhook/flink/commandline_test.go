@@ -180,6 +180,48 @@ func TestFindArray(t *testing.T) {
 	}
 }
 
+// TestFindVariables: the values of a container's variables count with another sign of Flink.
+func TestFindVariables(t *testing.T) {
+	values := map[string]string{"ROLE": "taskmanager", "BIN": "/opt/flink/bin/taskmanager.sh", "LINE": "/opt/flink/bin/taskmanager.sh start-foreground"}
+	for _, c := range []struct {
+		command, args, want string // kind role mode
+	}{
+		{"", "$(ROLE) -Da=b", "role taskmanager"},
+		{"/docker-entrypoint.sh", "$(ROLE)", "entry point taskmanager"},
+		{"$(BIN) start-foreground", "", "entry point taskmanager"},
+		{"sh -c", "[exec /docker-entrypoint.sh $ROLE]", "entry point taskmanager"},
+		{"sh -c", "[exec /docker-entrypoint.sh \"${ROLE:-jobmanager}\"]", "entry point taskmanager"},
+		{"sh -c", "[exec /opt/flink/bin/$ROLE.sh start-foreground]", "entry point taskmanager"},
+		{"sh -c", "$(LINE)", "entry point taskmanager"},
+		{"sh -c", "[exec $LINE]", "entry point taskmanager"},
+		{"sh -c", "[eval \"$LINE\"]", "entry point taskmanager"},
+		{"", "$$(ROLE)", "nothing"},
+		{"", "$(OTHER)", "nothing"},
+		{"", "$ROLE", "nothing"},
+		{"", "$(ROLE", "nothing"},
+		{"echo", "$(LINE)", "nothing"},
+		{"", "flink run $(ROLE)", "other"},
+	} {
+		t.Run(c.command+" "+c.args, func(t *testing.T) {
+			for image, want := range map[string]string{"example.com/flink-job": c.want, "example.com/job": ""} {
+				if strings.Contains(c.args, ":-") && want == "" {
+					continue // the default is sufficient
+				}
+				container := Container{Name: "main", Image: image, Command: argv(c.command), Args: argv(c.args)}
+				for name, value := range values {
+					container.ReadVariable(name, value)
+				}
+				f := findIn(&container)
+				kind := [...]string{"nothing", "other", "mentioned", "wrapped", "role", "entry point", "started"}[f.kind]
+				got := strings.TrimSpace(fmt.Sprintf("%s %s %s", kind, f.process.role, f.process.mode))
+				if want == "" && f.kind >= wrapped || want != "" && got != want {
+					t.Errorf("%s: got %q, want %q", image, got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestFindRoles: of the roles that the branches of a script start, the name of the container or
 // a label selects one.
 func TestFindRoles(t *testing.T) {

@@ -1,5 +1,7 @@
 package flink
 
+import "strings"
+
 // Object is the part of a Kubernetes object that recognition reads: of a pod, of an object
 // that creates pods, or of a Service or ConfigMap.
 type Object struct {
@@ -31,9 +33,10 @@ type Container struct {
 	Image   string
 	Command []string
 	Args    []string
-	Env     []string // names
-	Role    string   // the value of the variable ROLE
-	Mode    string   // the value of the variable FLINK_MODE
+	Env     []string          // names
+	Role    string            // the value of the variable ROLE
+	Mode    string            // the value of the variable FLINK_MODE
+	Starts  map[string]string // the values of other variables that may be a part of a start of Flink
 }
 
 // ReadVariable keeps the value of an environment variable if recognition reads it.
@@ -44,4 +47,20 @@ func (c *Container) ReadVariable(name, value string) {
 	case "FLINK_MODE":
 		c.Mode = value
 	}
+	if MayStart(value) {
+		if c.Starts == nil {
+			c.Starts = map[string]string{}
+		}
+		c.Starts[name] = value
+	}
+}
+
+// MayStart reports whether the value of an environment variable may be a part of a start of
+// Flink: a role, or a command.
+func MayStart(value string) bool {
+	if len(value) > maxValue {
+		return false
+	}
+	_, isRole := roles[value]
+	return isRole || strings.Contains(value, ".sh") || strings.Contains(value, "org.apache.flink.")
 }

@@ -90,6 +90,8 @@ func TestStrength(t *testing.T) {
 		"app.kubernetes.io/component=jobmanager":                              weak,
 		"c:taskmanager":                                                       weak,
 		"c:taskmanager env:FLINK_PROPERTIES":                                  medium,
+		"c:taskmanager env:JOB_MANAGER_RPC_ADDRESS":                           medium,
+		"c:main env:JOB_MANAGER_RPC_ADDRESS image:flink":                      weak,
 		"c:taskmanager volume:flink-config-volume":                            medium,
 		"c:main env:FLINK_PROPERTIES volume:flink-config-volume image:flink":  weak,
 		"image:bitnami/flink mode:taskmanager":                                medium,

@@ -17,7 +17,7 @@ const (
 	RoleArgs                            // a role for the entry point of Flink's image
 	AppNameLabel                        // app.kubernetes.io/name is flink
 	AppRoleLabel                        // app.kubernetes.io/component, like component
-	FlinkEnv                            // FLINK_MODE or FLINK_PROPERTIES is set
+	FlinkEnv                            // one of imageVariables is set
 	ConfigVolume                        // a volume named flink-config-volume
 	LyftLabels                          // flink-app and flink-deployment-type, of lyft's operator
 	FlinkKind                           // strong: a Flink custom resource
@@ -43,7 +43,7 @@ const (
 var signalNames = []string{
 	"the label type", "a Flink custom resource as owner", "the container flink-main-container", "a Flink entry point",
 	"the labels system and app", "the label component", "a container named jobmanager or taskmanager", "arguments of Flink's entry point script",
-	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "FLINK_MODE or FLINK_PROPERTIES", "the volume flink-config-volume",
+	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "a variable of Flink's image", "the volume flink-config-volume",
 	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink", "an image with flink in its name",
 	"Flink's entry point script", "jobmanager or taskmanager within the label component", "ROLE of Stateful Functions", "statefun in a name",
 	"a role in FLINK_MODE", "a Flink client, or a server outside a cluster",
@@ -87,6 +87,13 @@ func (s Signals) strength() Strength {
 	}
 	return None
 }
+
+// imageVariables are the environment variables that the entry points of Flink's and bitnami's
+// images read.
+var imageVariables = []string{"FLINK_MODE", "FLINK_PROPERTIES", "JOB_MANAGER_RPC_ADDRESS", "TASK_MANAGER_NUMBER_OF_TASK_SLOTS"}
+
+// ImageVariables returns the environment variables that are a sign of Flink, sorted.
+func ImageVariables() []string { return slices.Clone(imageVariables) }
 
 // evidence is the result of one pass over an object.
 type evidence struct {
@@ -194,7 +201,7 @@ func (e *evidence) readContainer(c *Container) {
 	if c.Name == MainContainerName {
 		e.signals |= MainContainer
 	}
-	f := find(c.Command, c.Args)
+	f := findIn(c)
 	switch f.kind {
 	case otherProgram:
 		e.signals |= OtherProgram
@@ -221,7 +228,7 @@ func (e *evidence) readContainer(c *Container) {
 	e.readArguments(p.args)
 	e.readName(c.Name, RoleContainer, 0)
 	e.readImage(c.Image)
-	if slices.Contains(c.Env, "FLINK_MODE") || slices.Contains(c.Env, "FLINK_PROPERTIES") {
+	if slices.ContainsFunc(c.Env, func(name string) bool { return slices.Contains(imageVariables, name) }) {
 		e.signals |= FlinkEnv
 	}
 	e.readStatefun(c)
