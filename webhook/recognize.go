@@ -10,8 +10,9 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// Recognize recognizes an object in JSON as its webhook does. An object of another kind with a
-// pod template is recognized as the pods of the template; ok is false for all others.
+// Recognize recognizes an object in JSON as its webhook does. An object of another kind with
+// pod templates is recognized as the pods of the first one that is Flink's; ok is false for all
+// others.
 // namespace overrides that of the object. An error may be a *json.SemanticError with the path
 // of a field of the wrong type.
 func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workload, ok bool, err error) {
@@ -23,14 +24,14 @@ func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workl
 	case flink.IsCustomResource(apiVersion, kind):
 		w, err = recognize(kind, namespace, object, (*custom).recognize)
 	default:
-		template, path := podTemplate(object)
+		templates := podTemplates(apiVersion, kind, object)
 		switch {
-		case template == nil:
+		case len(templates) == 0:
 			return w, false, nil
 		case isRollout(apiVersion, kind):
 			w, err = recognize(kind, namespace, object, (*workload).recognize)
 		default:
-			w, err = recognizeTemplate(kind, namespace, object, template, path)
+			w, err = recognizeTemplates(kind, namespace, object, templates)
 		}
 	}
 	if err != nil {
@@ -38,6 +39,19 @@ func Recognize(apiVersion, kind, namespace string, object []byte) (w flink.Workl
 	}
 	w.Object.FromManifest = w.Object.FromManifest || w.Object.UID == "" // without a uid it is a manifest
 	return w, true, nil
+}
+
+func recognizeTemplates(kind, namespace string, object []byte, templates []template) (first flink.Workload, err error) {
+	for i, t := range templates {
+		w, err := recognizeTemplate(kind, namespace, object, t)
+		if err != nil || w.Recognized() {
+			return w, err
+		}
+		if i == 0 {
+			first = w
+		}
+	}
+	return first, nil
 }
 
 func isWorkload(apiVersion, kind string) bool {

@@ -10,6 +10,8 @@ import (
 	"drey.dev/drey/webhook"
 )
 
+const webTemplate = `{"spec": {"containers": [{"name": "web", "image": "nginx"}]}}`
+
 const jobManagerTemplate = `{"metadata": {"labels": {"app": "nuts", "component": "jobmanager"}}, "spec": {"containers": [{"name": "jobmanager", "image": "flink:2.2", "args": ["jobmanager"]}]}}`
 
 // TestRecognizeEveryPodTemplate: objects of any kind with a pod template are recognized.
@@ -34,6 +36,16 @@ func TestRecognizeEveryPodTemplate(t *testing.T) {
 		"a CronJob":                         {"batch/v1", "CronJob", jobTemplate, flinks},
 		"a custom resource that makes pods": {"example.com/v1", "Fleet", template, flinks},
 		"a custom resource that makes Jobs": {"example.com/v1", "Nightly", jobTemplate, flinks},
+		"a set of Jobs":                     {"example.com/v1", "JobSet", `"spec": {"jobs": [{"template": {"spec": {"template": ` + webTemplate + `}}}, {"template": {"spec": {"template": ` + jobManagerTemplate + `}}}]}`, flinks},
+		"a leader and workers":              {"example.com/v1", "Group", `"spec": {"leader": ` + jobManagerTemplate + `, "worker": ` + webTemplate + `}`, flinks},
+		"a list of templates":               {"example.com/v1", "Group", `"spec": {"tasks": [{"template": ` + jobManagerTemplate + `}]}`, flinks},
+		"objects in an object":              {"template.openshift.io/v1", "Template", `"objects": [{"apiVersion": "apps/v1", "kind": "Deployment", ` + template + `}]`, flinks},
+		"a step of a workflow":              {"argoproj.io/v1alpha1", "Workflow", `"spec": {"templates": [{"metadata": {"labels": {"component": "jobmanager"}}, "container": {"image": "flink:2.2", "args": ["standalone-job"]}}]}`, flinks},
+		"a step that submits":               {"argoproj.io/v1alpha1", "Workflow", `"spec": {"templates": [{"container": {"image": "flink:2.2", "args": ["flink", "run", "/x.jar"]}}]}`, notFlink},
+		"a container of another group":      {"example.com/v1", "Build", `"spec": {"container": {"image": "flink:2.2", "args": ["standalone-job"]}}`, none},
+		"templates of other products":       {"example.com/v1", "Group", `"spec": {"a": ` + webTemplate + `, "b": ` + webTemplate + `}`, notFlink},
+		"the history of a workload":         {"apps/v1", "ControllerRevision", `"data": {` + template + `}`, none},
+		"a status":                          {"example.com/v1", "Group", `"status": {"a": ` + jobManagerTemplate + `}`, none},
 		"a Service of Knative":              {"serving.knative.dev/v1", "Service", template, flinks},
 		"a PodTemplate":                     {"v1", "PodTemplate", `"template": ` + jobManagerTemplate, flinks},
 		"a removed version":                 {"extensions/v1beta1", "Deployment", template, flinks},

@@ -2,6 +2,10 @@ package webhook
 
 import (
 	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -9,21 +13,76 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
+// template is a pod template of an object, and its path.
+type template struct {
+	text jsontext.Value
+	path []string
+}
+
 // templatePaths are the paths of pod templates, in order of preference: of a workload, of a
 // CronJob, and of a PodTemplate.
 var templatePaths = [][]string{{"spec", "template"}, {"spec", "jobTemplate", "spec", "template"}, {"template"}}
 
-// podTemplate returns the pod template of an object of any kind, and its path. A template has
-// containers.
-func podTemplate(object []byte) (template jsontext.Value, path []string) {
+// podTemplates returns the pod templates of an object of any kind: at one of templatePaths, else
+// at any path, as of sets of Jobs. A template has containers.
+func podTemplates(apiVersion, kind string, object []byte) []template {
 	for _, path := range templatePaths {
-		template := field(object, path...)
-		var containers []map[string]jsontext.Value
-		if jsonv2.Unmarshal(field(template, "spec", "containers"), &containers, decodeOptions) == nil && len(containers) > 0 {
-			return template, path
+		if text := field(object, path...); hasContainers(text) {
+			return []template{{text, path}}
 		}
 	}
-	return nil, nil
+	if kind == "ControllerRevision" { // the history of a workload
+		return nil
+	}
+	return nestedTemplates(nil, object, nil, strings.HasPrefix(apiVersion, "argoproj.io/"))
+}
+
+// maxTemplateDepth bounds the search for templates, which reads each level again.
+const maxTemplateDepth = 12
+
+// nestedTemplates appends the templates below a value. With workflow, an object with a container
+// is one too: a step of Argo Workflows.
+func nestedTemplates(all []template, value jsontext.Value, path []string, workflow bool) []template {
+	if len(path) > maxTemplateDepth {
+		return all
+	}
+	if len(path) > 0 && hasContainers(value) {
+		return append(all, template{value, path})
+	}
+	var fields map[string]jsontext.Value
+	var elements []jsontext.Value
+	switch value.Kind() {
+	case '{':
+		if jsonv2.Unmarshal(value, &fields, decodeOptions) != nil {
+			return all
+		}
+	case '[':
+		if jsonv2.Unmarshal(value, &elements, decodeOptions) != nil {
+			return all
+		}
+	}
+	if container := fields["container"]; workflow && container.Kind() == '{' {
+		step := template{jsontext.Value(`{"spec":{"containers":[` + string(container) + `]}}`), path}
+		if metadata := fields["metadata"]; metadata.Kind() == '{' {
+			step.text = jsontext.Value(`{"metadata":` + string(metadata) + `,` + string(step.text[1:]))
+		}
+		all = append(all, step)
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if len(path) == 0 && (name == "metadata" || name == "status") {
+			continue
+		}
+		all = nestedTemplates(all, fields[name], slices.Concat(path, []string{name}), workflow)
+	}
+	for i, e := range elements {
+		all = nestedTemplates(all, e, slices.Concat(path, []string{strconv.Itoa(i)}), workflow)
+	}
+	return all
+}
+
+func hasContainers(template jsontext.Value) bool {
+	var containers []map[string]jsontext.Value
+	return jsonv2.Unmarshal(field(template, "spec", "containers"), &containers, decodeOptions) == nil && len(containers) > 0
 }
 
 // field returns a field of an object, nil if it is absent.
@@ -40,14 +99,14 @@ func field(v jsontext.Value, path ...string) jsontext.Value {
 
 // recognizeTemplate recognizes the pods of an object's template, which have the template's
 // labels and not the object's.
-func recognizeTemplate(kind, namespace string, object []byte, template jsontext.Value, path []string) (flink.Workload, error) {
+func recognizeTemplate(kind, namespace string, object []byte, t template) (flink.Workload, error) {
 	var o labeled
 	if err := jsonv2.Unmarshal(object, &o, decodeOptions); err != nil {
 		return flink.Workload{}, err
 	}
 	var p pod
-	if err := jsonv2.Unmarshal(template, &p, decodeOptions); err != nil {
-		return flink.Workload{}, below(path, err)
+	if err := jsonv2.Unmarshal(t.text, &p, decodeOptions); err != nil {
+		return flink.Workload{}, below(t.path, err)
 	}
 	f := o.Metadata.object(kind, namespace)
 	f.OwnerReferences = nil // the owners of the pods are not in the object
