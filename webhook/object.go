@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -86,7 +87,11 @@ func (v *variables) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if err != nil || !containsAny(value, readVariables[:]...) {
 		return err
 	}
-	return jsonv2.Unmarshal(value, (*[]variable)(v), decodeOptions)
+	err = jsonv2.Unmarshal(value, (*[]variable)(v), decodeOptions)
+	if semantic, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+		semantic.JSONPointer = d.StackPointer() + semantic.JSONPointer
+	}
+	return err
 }
 
 // pod is a Pod or a pod template.

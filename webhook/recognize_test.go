@@ -87,6 +87,8 @@ func TestRecognizeInvalidField(t *testing.T) {
 		{"apps/v1", "Deployment", `"spec": {"template": {"metadata": {"labels": {"version": 1.2}}}}`, "/spec/template/metadata/labels/version"},
 		{"example.com/v1", "Fleet", `"metadata": {"labels": {"a.b/c": true}}, "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}`, "/metadata/labels/a.b~1c"},
 		{"example.com/v1", "Fleet", `"spec": {"template": {"spec": {"containers": [{"name": "a", "args": ["b", 8081]}]}}}`, "/spec/template/spec/containers/0/args/1"},
+		{"apps/v1", "Deployment", `"spec": {"template": {"spec": {"containers": [{"name": "a", "env": [{"name": "FLINK_MODE", "value": 1}]}]}}}`, "/spec/template/spec/containers/0/env/0/value"},
+		{"example.com/v1", "Fleet", `"spec": {"template": {"spec": {"containers": [{"name": "a", "env": [{"name": "FLINK_MODE", "value": 1}]}]}}}`, "/spec/template/spec/containers/0/env/0/value"},
 		{"example.com/v1", "Nightly", `"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": 1}]}}}}}`, "/spec/jobTemplate/spec/template/spec/containers/0/name"},
 	} {
 		object := fmt.Sprintf(`{"apiVersion": %q, "kind": %q, %s}`, c.apiVersion, c.kind, c.fields)
