@@ -55,6 +55,16 @@ func watchEvents(samples map[string]float64) (sum float64) {
 	return sum
 }
 
+// webhookCalls returns the number of calls of drey's webhooks, for all resources.
+func webhookCalls(samples map[string]float64) (sum float64) {
+	for name, value := range samples {
+		if strings.HasPrefix(name, "apiserver_admission_webhook_admission_duration_seconds_count{") && strings.Contains(name, `.drey.dev"`) {
+			sum += value
+		}
+	}
+	return sum
+}
+
 // admissionBuckets returns the histogram of the API server of the calls of drey's webhooks for pods.
 func admissionBuckets(samples map[string]float64) []bucket {
 	sums := map[float64]float64{}
@@ -168,12 +178,13 @@ func (r scaleReport) print(to io.Writer) {
 	for i, f := range r.replicas {
 		fmt.Fprintf(to, "| %d | %s | %s | %.1f MiB | %.1f MiB | %.0f MiB |\n", i+1, seconds(f.start), seconds(f.cpu), f.heap, f.anonymous, f.rss)
 	}
-	fmt.Fprintf(to, "\nWithout changes in the cluster, %d replicas use %s of CPU and receive %s KiB in %s; the API server uses %s.\n", s.replicas, short(r.idle.replicas), fmt.Sprint(r.idle.received>>10), seconds(r.idle.each), short(r.idle.apiServer))
+	fmt.Fprintf(to, "\nWithout changes in the cluster and without probes, %d replicas use %s of CPU and receive %s KiB in %s; the API server uses %s.\n", s.replicas, short(r.idle.replicas), fmt.Sprint(r.idle.received>>10), seconds(r.idle.each), short(r.idle.apiServer))
 	f := r.repair
 	perSecond := float64(s.unlabeled) / f.took.Seconds()
 	fmt.Fprintf(to, "\n## Repair\n\n%d pods without labels: all have them after %s.\n\n| figure | measured | limit |\n|---|---|---|\n", s.unlabeled, seconds(f.took))
 	fmt.Fprintf(to, "| pods/s | %.0f | 200, drey's rate; %.0f, reads with a patch of labels by %d clients without drey |\n", perSecond, r.limits.patches.perSecond, s.clients)
 	fmt.Fprintf(to, "| requests per pod | %.2f reads, %.2f patches, %.2f events | 1 read, 1 patch |\n", f.gets, f.patches, f.events)
+	fmt.Fprintf(to, "| calls of webhooks per pod | %.2f | 1: the patch sets an identity, which drey validates as for each user |\n", f.calls)
 	fmt.Fprintf(to, "| CPU per pod | API server %s, etcd %s, leader %s, all replicas %s | API server %s, for a read and a patch without drey |\n", short(f.apiServer), short(f.etcd), short(f.lead), short(f.cpu), short(r.limits.patches.cpu))
 	if r.killed.took > 0 {
 		fmt.Fprint(to, "\n## Leader change\n\nDuring a churn as above. Pods without labels were created while no replica answered; repair labels those that stay.\n\n"+
