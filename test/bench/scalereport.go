@@ -167,12 +167,13 @@ func (r scaleReport) print(to io.Writer) {
 		fmt.Fprintf(to, "| %d | %d | %s | %s | %s | %s MiB | %.1f MiB | %.1f MiB | %.0f MiB |\n", f.targets, f.pods, seconds(f.start), seconds(f.cpu), seconds(f.apiServerCPU), mib(f.received), f.heap, f.anonymous, f.apiServer)
 	}
 	fmt.Fprintf(to, "\n## Churn\n\nEach pod is created with admission, becomes ready by a patch of its status, and is deleted, at up to %d pods/s. 0 replicas: the\n"+
-		"limit of the API server, without drey and outside of its admission. Events are those on pods that the API server sends to watches.\n\n"+
-		"| replicas | pods/s | of the limit | create p50 | p99 | webhook p99, in the API server | API server's CPU per pod | etcd's | a replica's | received by a replica per pod | events per pod |\n|---|---|---|---|---|---|---|---|---|---|---|\n", s.rate)
+		"limit of the API server, without drey and outside of its admission. Events are those on pods that the API server sends to watches. Kubernetes\n"+
+		"1.37 compresses watches that begin with a list, those of informers, and not that of repair, in the leader.\n\n"+
+		"| replicas | pods/s | of the limit | create p50 | p99 | webhook p99, in the API server | API server's CPU per pod | etcd's | a replica's | received by the leader per pod | by another replica | events per pod |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", s.rate)
 	for _, f := range append([]churnFigures{r.limits.churn}, r.churns...) {
 		n, replicas := time.Duration(max(f.pods, 1)), time.Duration(max(f.replicas, 1))
-		fmt.Fprintf(to, "| %d | %.0f | %.2f | %s | %s | %s | %s | %s | %s | %.1f KiB | %.1f |\n", f.replicas, f.create.perSecond, f.create.perSecond/r.limits.churn.create.perSecond, short(f.create.p50), short(f.create.p99), quantile(f.admission, 0.99),
-			short(f.apiServer/n), short(f.etcd/n), short(f.cpu/n/replicas), float64(f.received)/float64(n)/float64(replicas)/1024, f.events/float64(n))
+		fmt.Fprintf(to, "| %d | %.0f | %.2f | %s | %s | %s | %s | %s | %s | %.1f KiB | %.1f KiB | %.1f |\n", f.replicas, f.create.perSecond, f.create.perSecond/r.limits.churn.create.perSecond, short(f.create.p50), short(f.create.p99), quantile(f.admission, 0.99),
+			short(f.apiServer/n), short(f.etcd/n), short(f.cpu/n/replicas), float64(f.lead)/float64(n)/1024, float64(f.received-f.lead)/float64(n)/float64(max(replicas-1, 1))/1024, f.events/float64(n))
 	}
 	fmt.Fprintf(to, "\n## All replicas\n\nAfter the churn, at %d targets and %d pods; the first leads.\n\n| replica | start | CPU of the start | live heap | anonymous memory | RSS |\n|---|---|---|---|---|---|\n", s.targets, s.pods)
 	for i, f := range r.replicas {
@@ -187,7 +188,8 @@ func (r scaleReport) print(to io.Writer) {
 	fmt.Fprintf(to, "| calls of webhooks per pod | %.2f | 1: the patch sets an identity, which drey validates as for each user |\n", f.calls)
 	fmt.Fprintf(to, "| CPU per pod | API server %s, etcd %s, leader %s, all replicas %s | API server %s, for a read and a patch without drey |\n", short(f.apiServer), short(f.etcd), short(f.lead), short(f.cpu), short(r.limits.patches.cpu))
 	if r.killed.took > 0 {
-		fmt.Fprint(to, "\n## Leader change\n\nDuring a churn as above. Pods without labels were created while no replica answered; repair labels those that stay.\n\n"+
+		fmt.Fprint(to, "\n## Leader change\n\nDuring a churn as above, without a shutdown delay. A pod has no labels if its call was at the replica that ended; repair labels it if it\n"+
+			"stays.\n\n"+
 			"| the leader | another leads after | limit | pods/s | create p99 | pods without labels |\n|---|---|---|---|---|---|\n")
 		for _, c := range []struct {
 			name, limit string

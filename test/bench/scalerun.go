@@ -61,7 +61,7 @@ type churnFigures struct {
 	events         float64       // of watches that the API server sent, on pods
 	apiServer, cpu time.Duration // CPU of the API server, and of all replicas
 	etcd           time.Duration
-	received       int64 // bytes from the API server to all replicas
+	received, lead int64 // bytes from the API server to all replicas, and to the leader
 }
 
 // limitFigures are what the API server does without drey, at the full size.
@@ -207,7 +207,7 @@ func (w *scaleWorld) measureSize(ctx context.Context) (f sizeFigures, err error)
 // usage is what processes have used so far.
 type usage struct {
 	apiServer, etcd, replicas time.Duration
-	received                  int64
+	received, lead            int64 // by all replicas, and by the first, which leads
 }
 
 func (w *scaleWorld) usage() (u usage, err error) {
@@ -217,13 +217,16 @@ func (w *scaleWorld) usage() (u usage, err error) {
 	if u.etcd, err = cpuTime(w.c.PID(cluster.Etcd)); err != nil {
 		return u, err
 	}
-	for _, r := range w.replicas {
+	for i, r := range w.replicas {
 		cpu, err := cpuTime(r.PID())
 		if err != nil {
 			return u, err
 		}
 		u.replicas += cpu
-		u.received += r.meter.received.Load()
+		received := r.meter.received.Load()
+		if u.received += received; i == 0 {
+			u.lead = received
+		}
 	}
 	return u, nil
 }
@@ -329,6 +332,7 @@ func (w *scaleWorld) churn(ctx context.Context, others int, namespace func() str
 		replicas: len(w.replicas), pods: len(all.creates), each: passed, admission: minus(admissionBuckets(metricsAfter), admissionBuckets(metricsBefore)),
 		events: watchEvents(metricsAfter) - watchEvents(metricsBefore), create: all.figures(passed),
 		apiServer: after.apiServer - before.apiServer, etcd: after.etcd - before.etcd, cpu: after.replicas - before.replicas, received: after.received - before.received,
+		lead: after.lead - before.lead,
 	}
 	return f, errors.Join(f.check(all.unlabeled), w.checkPods(ctx, others))
 }
