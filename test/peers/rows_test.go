@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/eventually"
@@ -29,6 +30,7 @@ var enabled = flag.Bool("peers", false, "build and run Kyverno and Gatekeeper; t
 const (
 	rowCustomResources = "deny FlinkDeployments in a namespace"
 	rowPods            = "deny Flink's Deployments and pods of any flavor"
+	rowNamespaces      = "allowed namespaces come from"
 	rowConstants       = "label pods with constants"
 	rowRootOwner       = "label pods with the id and name of the root owner"
 	rowJobID           = "job id from the status of the custom resource"
@@ -54,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{T: t, cluster: cluster.StartWith(t, cluster.Options{KeepNamespaces: true})}
 	config := w.cluster.Config()
-	config.QPS, config.Burst = -1, -1
+	config.QPS, config.Burst, config.WarningHandler = -1, -1, rest.NoWarnings{}
 	var err error
 	if w.api, err = dynamic.NewForConfig(config); err != nil {
 		t.Fatal(err)
@@ -233,6 +235,15 @@ func TestKyverno(t *testing.T) {
 		w.admitted(t, "open", forged) // any pod can state the label
 		w.apply("kyverno")
 	})
+	t.Run(rowNamespaces, func(t *testing.T) {
+		w.apply("kyverno-configmap")
+		w.denied(t, "closed", jobManager(), "ConfigMap flink-namespaces does not list closed")
+		w.setOpen(false) // the label does not matter
+		w.admitted(t, "open", jobManager())
+		w.setOpen(true)
+		w.apply("kyverno")
+		w.denied(t, "closed", jobManager(), denial)
+	})
 	t.Run(rowConstants, func(t *testing.T) {
 		w.apply("kyverno-constants")
 		w.labeled(t, jobManager(), constants)
@@ -255,6 +266,19 @@ func TestKyverno(t *testing.T) {
 		w.denied(t, "open", jobManager(), "failed calling webhook")
 		w.denied(t, "open", nginx(), "failed calling webhook")
 		w.admitted(t, "open", configMap())
+
+		// The API server evaluates the conditions of a ValidatingPolicy.
+		if p, err = StartKyverno(t.Context(), w.cluster, os.Stderr); err != nil {
+			t.Fatal(err)
+		}
+		w.remove("kyverno")
+		w.apply("kyverno-cel")
+		w.denied(t, "closed", jobManager(), "this namespace is not open to Flink")
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		w.denied(t, "open", jobManager(), "failed calling webhook")
+		w.admitted(t, "open", nginx())
 	})
 }
 
