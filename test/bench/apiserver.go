@@ -26,6 +26,7 @@ type scene struct {
 	noop    bool                         // whether the API server calls the no-op webhook
 	metrics string                       // URL of drey's metrics; empty: it is not drey
 	before  bool                         // an earlier drey, to compare with
+	pids    []int                        // processes of the webhooks, whose CPU is measured
 	probe   map[string]any               // shows that the scene is in effect; nil: a pod of Flink
 	denies  bool                         // whether admission denies the probe in the namespace default, also in a dry run
 }
@@ -115,6 +116,18 @@ func (s *stage) interleave(ctx context.Context, settings settings, scenes []scen
 // is in effect.
 const settled = 1500 * time.Millisecond
 
+// cpuTimes returns the sum of the CPU times of processes.
+func cpuTimes(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		used, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
 func (l *load) includes(s scene) bool {
 	return len(l.scenes) == 0 && s.name != sceneAgain || slices.Contains(l.scenes, s.name) || s.before
 }
@@ -133,12 +146,21 @@ func (s *stage) measure(ctx context.Context, settings settings, scene scene, l *
 	if err != nil {
 		return err
 	}
+	webhook, err := cpuTimes(scene.pids)
+	if err != nil {
+		return err
+	}
 	f, err := measureCPU(ctx, s.cluster.PID(cluster.APIServer), l.clients, settings.each, func() func() error {
 		return func() error { return s.create(ctx, l.pod, scene.labels && l.flink) }
 	})
 	if err != nil {
 		return err
 	}
+	used, err := cpuTimes(scene.pids)
+	if err != nil {
+		return err
+	}
+	f.webhook = (used - webhook) / time.Duration(f.calls)
 	after, err := readLedger(ctx, s.cluster, scene.metrics)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ type figures struct {
 	p50, p99  time.Duration
 	calls     int
 	cpu       time.Duration // of a server per call, if it was measured
+	webhook   time.Duration // CPU of the processes of a scene per call, if it has some
 }
 
 // measure calls do repeatedly from n concurrent workers. worker prepares each of them.
@@ -97,6 +98,7 @@ func middle(rounds []figures) figures {
 		p50:       median(rounds, func(f figures) time.Duration { return f.p50 }),
 		p99:       median(rounds, func(f figures) time.Duration { return f.p99 }),
 		cpu:       median(rounds, func(f figures) time.Duration { return f.cpu }),
+		webhook:   median(rounds, func(f figures) time.Duration { return f.webhook }),
 	}
 }
 

@@ -113,6 +113,18 @@ func peersMain(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	for i := range scenes {
+		switch scenes[i].name {
+		case sceneConstant:
+			scenes[i].pids = []int{noop.pid()}
+		case sceneDrey:
+			scenes[i].pids = []int{d.PID()}
+		case sceneKyverno, sceneKyvernoConstants, sceneKyvernoCEL:
+			scenes[i].pids = []int{kyverno.PID()}
+		case sceneGatekeeper:
+			scenes[i].pids = []int{gatekeeper.Webhook.PID()}
+		}
+	}
 	r := peerReport{settings: s, processes: []peerProcess{
 		{name: "drey", pid: d.PID()},
 		{name: "Kyverno's admission controller", version: kyverno.Version, pid: kyverno.PID()},
@@ -211,11 +223,15 @@ func (r *peerReport) markdown() []byte {
 		if len(nginx[name].figures) > 0 {
 			plain = short(added(nginx, name))
 		}
+		webhook := "-"
+		if used := middle(eight[name].figures).webhook; used > 0 {
+			webhook = short(used)
+		}
 		rows = append(rows, []string{
-			name, fmt.Sprintf("%.0f", middle(eight[name].figures).perSecond), short(added(one, name)), short(middle(one[name].figures).cpu), plain,
+			name, fmt.Sprintf("%.0f", middle(eight[name].figures).perSecond), short(added(one, name)), short(middle(eight[name].figures).cpu), webhook, plain,
 		})
 	}
-	table(&b, []string{"admission", "Flink pods/s, 8 clients", "added p50, 1 client", "API server's CPU", "added p50, nginx"}, rows)
+	table(&b, []string{"admission", "Flink pods/s, 8 clients", "added p50, 1 client", "API server's CPU", "webhook's CPU", "added p50, nginx"}, rows)
 	b.WriteString("\n")
 	rows = nil
 	for _, p := range r.processes {
