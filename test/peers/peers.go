@@ -252,8 +252,7 @@ func module(ctx context.Context, name string) (version, dir string, err error) {
 }
 
 // build compiles a peer into the user's cache, unless it is there, and returns its path and
-// version. The first build of both takes a quarter of an hour of two cores, and 4 GB of the build
-// cache.
+// version. The first build of both takes about ten minutes of two cores.
 func build(ctx context.Context, name string, progress io.Writer) (program, version string, err error) {
 	version, _, err = module(ctx, name)
 	if err != nil {
