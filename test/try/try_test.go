@@ -10,7 +10,7 @@ import (
 // TestTry: all results of the demonstration are as expected.
 func TestTry(t *testing.T) {
 	const root = "../.."
-	program, err := drey.BuildIn(t.Context(), root, t.TempDir())
+	program, err := drey.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

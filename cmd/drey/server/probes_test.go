@@ -13,7 +13,7 @@ import (
 // delay is over.
 func TestShutdownDelay(t *testing.T) {
 	probes := freeAddress(t)
-	d := startWith(t, t.TempDir(), "--health-probe-bind-address", probes, "--shutdown-delay", "6s")
+	d := startWith(t, t.TempDir(), "--health-probe-bind-address", probes, "--shutdown-delay", "3s")
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 404, "/": 404} {
 		if code, body := ask(t, "http://"+probes+path); code != want {
 			t.Errorf("%s: %d, want %d: %s", path, code, want, body)
@@ -22,13 +22,13 @@ func TestShutdownDelay(t *testing.T) {
 	began := time.Now()
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.Stop() }()
-	for deadline := began.Add(4 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := began.Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		code, body := ask(t, "http://"+probes+"/readyz")
 		if code == http.StatusServiceUnavailable && strings.Contains(body, "stopping") {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still ready four seconds after SIGTERM: %d %s", code, body)
+			t.Fatalf("still ready two seconds after SIGTERM: %d %s", code, body)
 		}
 	}
 	if code, body := ask(t, "http://"+probes+"/livez"); code != http.StatusOK {
@@ -40,7 +40,7 @@ func TestShutdownDelay(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Errorf("%v\n%s", err, d.Log())
 	}
-	if took := time.Since(began); took < 6*time.Second {
+	if took := time.Since(began); took < 3*time.Second {
 		t.Errorf("it ended after %s, before the drain was over", took)
 	}
 }

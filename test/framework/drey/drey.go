@@ -240,7 +240,7 @@ var built struct {
 // -cover sets GOCOVERDIR itself, to a directory that it removes.
 const coverDir = "DREY_COVERDIR"
 
-// Build compiles drey into dir and returns the path of the binary. A process links it once: later
+// Build compiles drey and returns the path of a link to it in dir. A process links it once: later
 // calls link the file. With [coverDir] the binary writes its coverage when it exits, except after
 // SIGKILL.
 func Build(ctx context.Context, dir string) (string, error) {
@@ -250,15 +250,15 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if built.path != path && built.path != "" && os.Link(built.path, path) == nil {
 		return path, nil
 	}
-	args := []string{"build", "-ldflags=-s -w", "-o", path}
+	args := []string{"build", "-ldflags=-s -w"}
 	if dir := os.Getenv(coverDir); dir != "" {
 		args = append(args, "-cover", "-coverpkg=drey.dev/drey/...")
 		if err := os.Setenv("GOCOVERDIR", dir); err != nil { // of all processes that run it
 			return "", err
 		}
 	}
-	if out, err := exec.CommandContext(ctx, "go", append(args, "drey.dev/drey/cmd/drey")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build drey: %w\n%s", err, out)
+	if err := buildShared(ctx, args, path); err != nil {
+		return "", fmt.Errorf("build drey: %w", err)
 	}
 	built.path = path
 	return path, openSource(ctx)
