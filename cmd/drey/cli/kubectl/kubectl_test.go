@@ -172,7 +172,7 @@ func cluster() responses {
 
 func objects(t *testing.T, all responses) *Objects {
 	t.Helper()
-	o, err := NewObjects(&rest.Config{Host: serve(t, all)})
+	o, err := NewObjects(&rest.Config{Host: serve(t, all), QPS: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
