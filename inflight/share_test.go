@@ -93,6 +93,51 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// TestBeyondShare: a body that grows beyond its share is rejected, without a wait, and one that
+// waits for memory to decode gets ErrBusy at the timeout; what both held is free then.
+func TestBeyondShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{Large: Size{8 << 20, 1 << 20}, Reserved: Size{1 << 20, 1 << 20}, Timeout: time.Second})
+		read := func(n int, declared int64) (*Reservation, error) {
+			r := b.Begin(Share{"a", 4})
+			_, err := r.Read(t.Context(), strings.NewReader(strings.Repeat("x", n)), declared, 4<<20, nil)
+			return r, err
+		}
+		began := time.Now()
+		for _, declared := range []int64{3 << 20, -1} { // a share of the large pool is 2 MiB, and decoding takes as much again
+			r, err := read(3<<20, declared)
+			if !errors.Is(err, ErrTooLarge) || time.Since(began) != 0 {
+				t.Errorf("declared %d: %v after %s", declared, err, time.Since(began))
+			}
+			r.Release()
+		}
+		holder, err := read(100, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := holder.Grow(t.Context(), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		other, err := read(1<<17, 1<<17)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Grow(t.Context(), 1); !errors.Is(err, ErrBusy) || time.Since(began) != time.Second {
+			t.Errorf("memory for what is decoded: %v after %s", err, time.Since(began))
+		}
+		other.Release()
+		holder.Release()
+		if n := b.heldBytes(); n > 0 {
+			t.Errorf("%d bytes are held", n)
+		}
+		if r, err := read(1<<19, -1); err != nil {
+			t.Errorf("afterwards: %v", err)
+		} else {
+			r.Release()
+		}
+	})
+}
+
 // TestRandomShares: whatever ends how, all is released.
 func TestRandomShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
