@@ -115,7 +115,7 @@ func (r *Repairer) reportConflict(ctx context.Context, s source, o cache.ObjectN
 	}
 	v, conflicts := f.Conflict()
 	if !conflicts || !f.ownersResolved {
-		return false, nil
+		return conflicts, nil // a conflict that was reported before stays
 	}
 	r.setConflict(object{s.kind, o}, true)
 	r.o.Observe(Event{Kind: s.kind, Namespace: o.Namespace, Name: o.Name, UID: string(f.UID), Verdict: v})
