@@ -234,6 +234,8 @@ func TestExplain(t *testing.T) {
 		want(t, http.StatusOK, "1 workload", "HasTarget", "search")
 	explain("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", "web").want(t, http.StatusOK)
 	explain("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", "web").want(t, http.StatusOK, "No workload in the manifest")
+	explain("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: flink}]}\n", "web").
+		want(t, http.StatusOK, "InsufficientSignal", "Recognized with one of", "the label component with the value jobmanager or taskmanager")
 	explain("  ", "web").want(t, http.StatusBadRequest, "the manifest is empty: paste")
 	explain("a: [", "web").want(t, http.StatusBadRequest, "Not explained", "line 1")
 	explain("kind: Pod\n", "web").want(t, http.StatusBadRequest, "apiVersion is missing")

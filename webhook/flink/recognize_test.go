@@ -1,6 +1,7 @@
 package flink_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -263,5 +264,42 @@ func TestMadeByJobManager(t *testing.T) {
 	deployment.Kind = "Deployment"
 	if flink.Recognize(deployment).MadeByJobManager {
 		t.Error("a Deployment: got true")
+	}
+}
+
+// TestSufficientSignals: a workload that is not recognized is recognized with each of the described
+// signals, and with no other addition.
+func TestSufficientSignals(t *testing.T) {
+	additions := map[string]string{ // the words of build by the described signal
+		"a command that starts":                 "args:jobmanager.sh",
+		"jobmanager, standalone-job or task":    "args:standalone-job",
+		"the label component ":                  "component=jobmanager",
+		"the label app.kubernetes.io/component": "app.kubernetes.io/component=taskmanager",
+		"a container named":                     "c:jobmanager",
+		"an image named flink":                  "image:flink:1.20",
+		"the label app.kubernetes.io/name":      "app.kubernetes.io/name=flink",
+		"the variable FLINK_PROPERTIES":         "env:FLINK_PROPERTIES",
+	}
+	for _, line := range []string{
+		"image:flink:1.20", "image:example.com/my-flink-job", "component=jobmanager", "app.kubernetes.io/component=taskmanager", "c:taskmanager", "env:FLINK_PROPERTIES",
+		"app.kubernetes.io/name=flink", "volume:flink-config-volume", "component=my-jobmanager-x image:flink", "image:flink args:sql-client.sh",
+	} {
+		w := flink.Recognize(build(line))
+		if w.Strength != flink.Weak {
+			t.Errorf("%s: got %s, want weak", line, w.Strength)
+		}
+		described := w.Signals.Sufficient()
+		for text, words := range additions {
+			isDescribed := slices.ContainsFunc(described, func(d string) bool { return strings.HasPrefix(d, text) })
+			if got := flink.Recognize(build(line + " " + words)).Recognized(); got != isDescribed {
+				t.Errorf("%s with %s: recognized: got %t, and described: %t", line, words, got, isDescribed)
+			}
+		}
+		if len(described) == 0 {
+			t.Errorf("%s: got no signal", line)
+		}
+	}
+	if got := flink.Recognize(build("type=flink-native-kubernetes")).Signals.Sufficient(); len(got) > 0 {
+		t.Errorf("recognized: got %q, want none", got)
 	}
 }

@@ -60,6 +60,32 @@ func (s Signals) Names() []string {
 	return names
 }
 
+// additions are signals that a manifest can add, and how.
+var additions = []struct {
+	signal Signals
+	text   string
+}{
+	{EntryPoint, "a command that starts a JobManager or a TaskManager, such as jobmanager.sh"},
+	{RoleArgs, "jobmanager, standalone-job or taskmanager as the first argument for the entry point of Flink's image"},
+	{RoleLabel, "the label component with the value jobmanager or taskmanager"},
+	{AppRoleLabel, "the label app.kubernetes.io/component with the value jobmanager or taskmanager"},
+	{RoleContainer, "a container named jobmanager or taskmanager"},
+	{FlinkImage, "an image named flink"},
+	{AppNameLabel, "the label app.kubernetes.io/name with the value flink"},
+	{FlinkEnv, "the variable FLINK_PROPERTIES"},
+}
+
+// Sufficient describes the signals each of which would make a set that is too weak sufficient.
+func (s Signals) Sufficient() []string {
+	var texts []string
+	for _, a := range additions {
+		if s.strength() < Medium && (s|a.signal).strength() >= Medium {
+			texts = append(texts, a.text)
+		}
+	}
+	return texts
+}
+
 func (s Signals) hasAll(wanted Signals) bool { return s&wanted == wanted }
 func (s Signals) hasAny(wanted Signals) bool { return s&wanted != 0 }
 

@@ -21,6 +21,7 @@ type Explanation struct {
 
 	Strength string   `json:"strength"` // none, weak, medium or strong
 	Signals  []string `json:"signals"`
+	Missing  []string `json:"missing,omitempty"` // signals each of which would suffice, of InsufficientSignal
 	Flavor   string   `json:"flavor,omitempty"`
 	Mode     string   `json:"mode,omitempty"`
 	Role     string   `json:"role,omitempty"`
@@ -69,6 +70,9 @@ func (v Verdict) Explain(hint RegisterHint) Explanation {
 	}
 	if e.Name == "" && w.Object.GenerateName != "" {
 		e.Name = w.Object.GenerateName + "*"
+	}
+	if v.Reason == InsufficientSignal {
+		e.Missing = w.Signals.Sufficient()
 	}
 	for _, o := range w.Owners {
 		owner := fmt.Sprintf("%s %s", o.Kind, o.Name)

@@ -302,7 +302,11 @@ func (s *source) printExplanation(out io.Writer, e verdict.Explanation) error {
 	if toDo != "" {
 		toDo = "to do: " + toDo
 	}
-	for _, text := range []string{e.Message, e.Warning, toDo} {
+	missing := ""
+	if len(e.Missing) > 0 {
+		missing = "not recognized as Flink: one of these signals suffices: " + strings.Join(e.Missing, "; ")
+	}
+	for _, text := range []string{e.Message, e.Warning, toDo, missing} {
 		if text == "" {
 			continue
 		}
