@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -352,6 +353,7 @@ func (c *container) scan(s *scan.Scanner) {
 	if s.Null() {
 		return
 	}
+	hasEnv := false
 	for more := s.Object(); more; more = s.NextMember() {
 		switch string(s.Name()) {
 		case "name":
@@ -363,16 +365,26 @@ func (c *container) scan(s *scan.Scanner) {
 		case "args":
 			c.Args = s.Texts()
 		case "env":
-			c.Env.scan(s)
+			c.Env.scan(s, c.expands())
+			hasEnv = !c.expands()
 		default:
 			s.Skip()
 		}
 	}
+	if hasEnv && c.expands() { // the command line comes after the variables
+		s.Fail()
+	}
 }
 
-// scan reads the variables of Flink. Unlike UnmarshalJSONFrom it leaves out all others, which
-// recognition does not read.
-func (v *variables) scan(s *scan.Scanner) {
+// expands reports whether the command line may refer to variables.
+func (c *container) expands() bool {
+	refers := func(word string) bool { return strings.IndexByte(word, '$') >= 0 }
+	return slices.ContainsFunc(c.Command, refers) || slices.ContainsFunc(c.Args, refers)
+}
+
+// scan reads the variables of Flink, and with expands those whose value may be a part of a start
+// of Flink. Unlike UnmarshalJSONFrom it leaves out all others, which recognition does not read.
+func (v *variables) scan(s *scan.Scanner, expands bool) {
 	if len(*v) > 0 { // of an earlier member, which UnmarshalJSONFrom keeps or replaces
 		s.Fail()
 		return
@@ -398,7 +410,7 @@ func (v *variables) scan(s *scan.Scanner) {
 		if bytes.IndexByte(name, '\\') >= 0 {
 			s.Fail()
 		}
-		if isFlinkVariable(name) || mayStart(s, value) {
+		if isFlinkVariable(name) || expands && mayStart(s, value) {
 			*v = append(*v, variable{s.Unquote(name), s.Unquote(value)})
 		}
 	}

@@ -57,6 +57,8 @@ func TestDecodeScans(t *testing.T) {
 
 // decodeSeeds are objects whose fields repeat, are null, or have another type.
 var decodeSeeds = []string{
+	`{"spec":{"containers":[{"args":["$(A)"],"env":[{"name":"A","value":"jobmanager"},{"name":"B","value":"a\u002esh"},{"name":"C","value":"none"}]}]}}`,
+	`{"spec":{"containers":[{"env":[{"name":"A","value":"jobmanager"}],"args":["$(A)"]}]}}`,
 	`null`, `{}`, `1`, `{"metadata":null,"spec":null}`, `{"metadata":[]}`, `{"metadata":{"name":null,"labels":null,"annotations":{"a":null},"ownerReferences":null,"managedFields":[null,{}]}}`,
 	`{"metadata":{"labels":{"a":"b","a":"c"},"labels":{"d":"e"},"labels":null,"labels":{"f":"\u003c\n"}},"metadata":{"uid":"u"}}`,
 	`{"metadata":{"labels":{"\u0061":"b"},"ownerReferences":[{"controller":null,"uid":"a"},{"controller":true}],"ownerReferences":[{"kind":"K"}]},"metadata":null}`,
