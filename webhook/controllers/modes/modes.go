@@ -3,6 +3,7 @@
 package modes
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -22,6 +23,17 @@ type Modes struct {
 	informer cache.SharedIndexInformer
 }
 
+// entry is a namespace with a mode; "" if its label is none.
+type entry struct {
+	name, version string
+	mode          webhookconfig.Mode
+}
+
+// GetObjectMeta implements [metav1.ObjectMetaAccessor].
+func (e *entry) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Name: e.name, ResourceVersion: e.version}
+}
+
 // New returns a cache that is not running. fallback is the mode of namespaces that set
 // none. It requires list and watch of namespaces.
 func New(config *rest.Config, fallback webhookconfig.Mode, log *slog.Logger) (*Modes, error) {
@@ -37,13 +49,16 @@ func newModes(client metadata.Interface, fallback webhookconfig.Mode, log *slog.
 	informer := cache.NewSharedIndexInformer(labeled, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	m := &Modes{fallback, informer}
 	if err := informer.SetTransform(func(object any) (any, error) {
-		if n, ok := object.(*metav1.PartialObjectMetadata); ok {
-			if _, err := webhookconfig.ParseMode(n.Labels[webhookconfig.LabelMode]); err != nil {
-				log.Warn("namespace label ignored", "namespace", n.Name, "label", webhookconfig.LabelMode, "error", err)
-			}
-			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: map[string]string{webhookconfig.LabelMode: n.Labels[webhookconfig.LabelMode]}}
+		n, ok := object.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return object, nil
 		}
-		return object, nil
+		mode, err := webhookconfig.ParseMode(n.Labels[webhookconfig.LabelMode])
+		if err != nil {
+			log.Warn("namespace label ignored", "namespace", n.Name, "label", webhookconfig.LabelMode, "error", err)
+			mode = ""
+		}
+		return &entry{n.Name, n.ResourceVersion, mode}, nil
 	}); err != nil {
 		return nil, err
 	}
@@ -64,9 +79,5 @@ func (m *Modes) Of(namespace string) webhookconfig.Mode {
 	if err != nil || !ok {
 		return m.fallback
 	}
-	mode, err := webhookconfig.ParseMode(object.(*metav1.PartialObjectMetadata).Labels[webhookconfig.LabelMode])
-	if err != nil {
-		return m.fallback
-	}
-	return mode
+	return cmp.Or(object.(*entry).mode, m.fallback)
 }
