@@ -178,7 +178,7 @@ func TestGenerated(t *testing.T) {
 }
 
 // ambiguous reports whether CEL cannot distinguish an object from Flink: a word mentions a
-// script or a class of Flink without starting it, or expands a variable; a command other than the image's entry
+// script or a class of Flink without starting it, or expands a variable; a role is spelled as other products do; a command other than the image's entry
 // point gets the first argument; flink is a part of a word in the image; an owner is
 // set, as by Flink's operator; or a mirror pod is selected by its label type, without CEL.
 func ambiguous(o map[string]any) bool {
@@ -198,7 +198,7 @@ func ambiguous(o map[string]any) bool {
 		case slices.ContainsFunc(slices.Concat(command, args), func(w string) bool {
 			return w == "history-server" || strings.Contains(w, "$") || strings.HasSuffix(w, "/flink") || slices.ContainsFunc(mentions, func(m string) bool { return strings.Contains(w, m) })
 		}),
-			named(command, 1), len(command) > 1 && named(args, 0),
+			named(command, 1), len(command) > 1 && named(args, 0), slices.Contains(args, "task-manager"), slices.Contains(args, "job-cluster"),
 			slices.ContainsFunc(all, has("flink")) && (named(args, 0) || hasRole(c)):
 			return true
 		}

@@ -137,7 +137,9 @@ func celShowsFlink(pod string) string {
 	return allOf("n <= "+celMaxLine, anyOf(
 		s.container(anyOf(celMainContainer, starts)),
 		allOf(anyOf(
-			allOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole, celFlinkImage))),
+			allOf(s.roleLabel, s.container(celFlinkImage)),
+			allOf(s.flinksRoleLabel, s.container(anyOf(celRole("c.name"), byRole))),
+			allOf(s.roleLabel, s.container(celFlinksRole("c.name"))),
 			allOf(anyOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole))), anyOf(s.container(env), s.configVolume)),
 			allOf(s.container(byRole), s.container(celFlinkWord)),
 			s.statefun(anyOf(celFlinkWord, celStatefunWord), `m <= `+celMaxVariables+` && `+celStatefunRole),

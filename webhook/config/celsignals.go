@@ -12,17 +12,19 @@ import (
 type celSignals struct {
 	pod                                          string
 	roleLabel, rolePart, nameLabel, configVolume string
+	flinksRoleLabel                              string // roleLabel in Flink's spelling
 	manyContainers, manyVolumes, longLines       string // hold beyond a bound
 }
 
 func newCelSignals(pod string) celSignals {
 	component, appComponent := celLabel(pod, flink.LabelComponent), celLabel(pod, flink.LabelAppComponent)
 	return celSignals{
-		pod:          pod,
-		roleLabel:    anyOf(celRole(component), celRole(appComponent)),
-		rolePart:     anyOf(celRolePart(component), celRolePart(appComponent)),
-		nameLabel:    celLabel(pod, "app.kubernetes.io/name") + ` == "flink"`,
-		configVolume: "(has(" + pod + ".spec.volumes) && " + pod + `.spec.volumes.exists(v, v.name == ` + strconv.Quote(flink.ConfigVolumeName) + `))`,
+		pod:             pod,
+		roleLabel:       anyOf(celRole(component), celRole(appComponent)),
+		flinksRoleLabel: anyOf(celFlinksRole(component), celFlinksRole(appComponent)),
+		rolePart:        anyOf(celRolePart(component), celRolePart(appComponent)),
+		nameLabel:       celLabel(pod, "app.kubernetes.io/name") + ` == "flink"`,
+		configVolume:    "(has(" + pod + ".spec.volumes) && " + pod + `.spec.volumes.exists(v, v.name == ` + strconv.Quote(flink.ConfigVolumeName) + `))`,
 
 		manyContainers: celManyContainers(pod),
 		longLines:      celLongLines(pod),
@@ -131,6 +133,11 @@ var celFlinkEnv = `c.?env.orValue([]).exists(e, e.name in ` + celList(flink.Imag
 func celRole(name string) string {
 	return allOf(anyOf(name+`.endsWith("manager")`, name+`.endsWith("job-cluster")`),
 		anyOf(name+`.size() > `+celMaxName, name+`.matches("(^|[-_./])(job[-_]?manager|task[-_]?manager|job-cluster)$")`))
+}
+
+// celFlinksRole surely holds for a name that ends in a role in Flink's spelling.
+func celFlinksRole(name string) string {
+	return allOf(name+`.endsWith("manager")`, name+`.size() <= `+celMaxName, name+`.matches("(^|[-_./])(job|task)manager$")`)
 }
 
 // celRolePart holds for a name that contains a role of a Flink process.

@@ -6,6 +6,7 @@ import "strings"
 type nameRole struct {
 	role   Role
 	mode   Mode
+	flinks bool // in Flink's spelling
 	suffix bool // the name ends with the role: dedup-jobmanager is a JobManager, jobmanager-client may be anything
 }
 
@@ -15,8 +16,8 @@ var roleNames = []struct {
 	name string
 	role nameRole
 }{
-	{"jobmanager", nameRole{role: JobManager}}, {"job-manager", nameRole{role: JobManager}}, {"job_manager", nameRole{role: JobManager}},
-	{"taskmanager", nameRole{role: TaskManager}}, {"task-manager", nameRole{role: TaskManager}}, {"task_manager", nameRole{role: TaskManager}},
+	{"jobmanager", nameRole{role: JobManager, flinks: true}}, {"job-manager", nameRole{role: JobManager}}, {"job_manager", nameRole{role: JobManager}},
+	{"taskmanager", nameRole{role: TaskManager, flinks: true}}, {"task-manager", nameRole{role: TaskManager}}, {"task_manager", nameRole{role: TaskManager}},
 	{"job-cluster", nameRole{role: JobManager, mode: Application}},
 }
 

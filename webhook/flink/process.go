@@ -12,6 +12,7 @@ type process struct {
 	role   Role
 	mode   Mode
 	native bool     // of the native Kubernetes mode
+	flinks bool     // of a role that is a word of Flink's only
 	args   []string // the arguments after the script, the class or the role
 }
 
@@ -62,9 +63,9 @@ func Scripts() []string { return slices.Sorted(maps.Keys(scripts)) }
 // (docker-entrypoint.sh) that start a JobManager or a TaskManager. The last two are
 // those of Flink before 1.11.
 var roles = map[string]process{
-	"jobmanager":     {role: JobManager, mode: Session},
-	"standalone-job": {role: JobManager, mode: Application},
-	"taskmanager":    {role: TaskManager},
+	"jobmanager":     {role: JobManager, mode: Session, flinks: true},
+	"standalone-job": {role: JobManager, mode: Application, flinks: true},
+	"taskmanager":    {role: TaskManager, flinks: true},
 	"job-cluster":    {role: JobManager, mode: Application},
 	"task-manager":   {role: TaskManager},
 }

@@ -29,6 +29,7 @@ const (
 	StatefunName                        // the word statefun in the image or in the label app
 	RoleEnv                             // FLINK_MODE is a role, which the entry point of bitnami's image reads
 	OtherProgram                        // against Flink: a container runs a client, or a server outside a cluster
+	FlinkSpelling                       // no signal by itself, and without a name: a role is spelled as Flink does, jobmanager and not job-manager, as other products do
 )
 
 const (
@@ -99,16 +100,16 @@ func (s Signals) strength() Strength {
 	case s.hasAll(LyftLabels):
 		return Medium
 	case s.hasAll(OtherProgram) && !s.hasAny(startSignals|RoleContainer|RoleEnv|StatefunRole):
-	case s.hasAny(RoleLabel|AppRoleLabel) && s.hasAny(RoleContainer|startSignals|FlinkImage),
+	case s.hasAny(RoleLabel|AppRoleLabel) && (s.hasAll(FlinkImage) || s.hasAny(RoleContainer|startSignals) && s.hasAll(FlinkSpelling)),
 		s.hasAll(AppRoleLabel) && s.hasAll(AppNameLabel),
 		s.hasAny(roleSignals) && s.hasAny(FlinkEnv|ConfigVolume),
-		s.hasAny(startSignals) && s.hasAny(flinkSignals|RolePart),
-		s.hasAll(Wrapped) && s.hasAll(RoleContainer),
+		s.hasAny(startSignals) && (s.hasAny(flinkSignals) || s.hasAll(RolePart|FlinkSpelling)),
+		s.hasAll(Wrapped | RoleContainer | FlinkSpelling),
 		s.hasAll(RoleEnv) && s.hasAny(FlinkImage|FlinkWord),
 		s.hasAll(StatefunRole) && s.hasAny(statefunSignals):
 		return Medium
 	}
-	if s&^OtherProgram != 0 {
+	if s&^(OtherProgram|FlinkSpelling) != 0 {
 		return Weak
 	}
 	return None
@@ -210,7 +211,11 @@ func (e *evidence) readLabels(labels map[string]string) {
 
 // readName adds a signal if a name ends with a role, or another one if it contains a role.
 func (e *evidence) readName(name string, signal, partial Signals) {
-	switch n := nameRoleOf(name); {
+	n := nameRoleOf(name)
+	if n.flinks {
+		e.signals |= FlinkSpelling
+	}
+	switch {
 	case n.role == UnknownRole:
 	case n.suffix:
 		e.signals |= signal
@@ -245,6 +250,9 @@ func (e *evidence) readContainer(c *Container) {
 		role = nameRoleOf(c.Name).role
 	}
 	p := f.of(role)
+	if p.flinks {
+		e.signals |= FlinkSpelling
+	}
 	e.fill(p.role, p.mode)
 	if p, ok := roles[c.Mode]; ok && f.kind == nothing {
 		e.signals |= RoleEnv
