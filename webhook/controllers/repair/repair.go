@@ -48,7 +48,8 @@ type Event struct {
 // which shows that calls were missed, and periodically. Run it in the leader.
 type Repairer struct {
 	o       Options
-	limit   *rate.Limiter
+	limit   *rate.Limiter          // of pods to label, and of other objects
+	checks  *rate.Limiter          // of pods that drey has labeled
 	queues  atomic.Pointer[queues] // of the current run; nil while the Repairer is not running
 	metrics metrics
 
@@ -71,12 +72,16 @@ func New(o Options) *Repairer {
 		o.Observe = func(Event) {}
 	}
 	r := &Repairer{
-		o: o, limit: rate.NewLimiter(rate.Limit(o.PerSecond), int(max(o.PerSecond, 1))), metrics: newMetrics(o.Metrics),
+		o: o, limit: newLimit(o.PerSecond), checks: newLimit(min(o.PerSecond, checksPerSecond)), metrics: newMetrics(o.Metrics),
 		checked: utilcache.NewLRUExpireCache(checkedSize), unlabeled: make(map[cache.ObjectName]bool),
 		conflicts: make(map[object]bool), due: make(map[string]bool),
 	}
 	r.metrics.observe(r)
 	return r
+}
+
+func newLimit(perSecond float64) *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond, 1)))
 }
 
 // queues hold the work of one run.
@@ -131,6 +136,10 @@ const (
 	// which has a client-side limit of the same rate.
 	perSecond = 200
 
+	// checksPerSecond bounds the reads of pods that drey has labeled, of which each new leader
+	// checks those without a job id.
+	checksPerSecond = 50
+
 	// podWorkers is the number of pods that are repaired concurrently. It bounds the share of a
 	// slow API server.
 	podWorkers = 8
@@ -170,12 +179,12 @@ func (r *Repairer) Run(ctx context.Context) {
 	})
 	for range podWorkers {
 		wait.Go(func() {
-			for r.processNextPod(ctx, q.pods, func() bool { return false }) {
+			for r.processNextPod(ctx, q.pods, r.limit, func() bool { return false }) {
 			}
 		})
 	}
 	wait.Go(func() {
-		for r.processNextPod(ctx, q.checks, func() bool { return q.pods.Len() > 0 }) {
+		for r.processNextPod(ctx, q.checks, r.checks, func() bool { return q.pods.Len() > 0 }) {
 		}
 	})
 	<-ctx.Done()
@@ -185,7 +194,7 @@ func (r *Repairer) Run(ctx context.Context) {
 }
 
 // processNextPod repairs one pod of a queue, once it need not yield to another.
-func (r *Repairer) processNextPod(ctx context.Context, q workqueue.TypedRateLimitingInterface[cache.ObjectName], yields func() bool) bool {
+func (r *Repairer) processNextPod(ctx context.Context, q workqueue.TypedRateLimitingInterface[cache.ObjectName], limit *rate.Limiter, yields func() bool) bool {
 	pod, shutdown := q.Get()
 	if shutdown {
 		return false
@@ -198,7 +207,7 @@ func (r *Repairer) processNextPod(ctx context.Context, q workqueue.TypedRateLimi
 		case <-time.After(yieldInterval):
 		}
 	}
-	if err := r.limit.Wait(ctx); err != nil {
+	if err := limit.Wait(ctx); err != nil {
 		return false
 	}
 	switch err := r.repair(ctx, pod, q.NumRequeues(pod) < conflictRetries); {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -310,19 +311,39 @@ func TestRepairRate(t *testing.T) {
 	})
 }
 
-// TestRepairDefaultRate checks that 1,000 pods take 4 s: 200 at once, then 200 a second.
-func TestRepairDefaultRate(t *testing.T) {
+// TestDefaultRates checks the rates of pods to label and of checks, and that Options.PerSecond bounds
+// both. The fake clients cannot deliver the events of 200 patches at once.
+func TestDefaultRates(t *testing.T) {
+	for perSecond, want := range map[float64][2]rate.Limit{0: {200, 50}, 100: {100, 50}, 10: {10, 10}} {
+		r := New(Options{PerSecond: perSecond})
+		if got := [2]rate.Limit{r.limit.Limit(), r.checks.Limit()}; got != want {
+			t.Errorf("PerSecond %v: got %v for pods and checks, want %v", perSecond, got, want)
+		}
+	}
+}
+
+// TestCheckRate: pods that drey has labeled are read at 50 a second, so that a new leader does not
+// compete with admission.
+func TestCheckRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, Options{})
-		for i := range 1000 {
-			f.create(t, pods, pod("orders", fmt.Sprintf("p%d", i), flinkLabels()))
+		for i := range 500 {
+			f.create(t, pods, pod("orders", fmt.Sprint("labeled-", i), map[string]string{
+				verdict.LabelKind: "Deployment", verdict.LabelSystem: verdict.System, verdict.LabelPlatformNamespace: "team-a", verdict.LabelDeploymentID: fmt.Sprint("id-", i), "app": "clicks", "component": "jobmanager", "type": "flink-native-kubernetes",
+			}))
 		}
-		f.start(t)
-		if n := f.after(settleDelay + 2*time.Second + time.Millisecond); n < 590 || n > 600 {
-			t.Errorf("%d repairs within 2 s, want 600", n)
+		stop := f.start(t)
+		defer stop()
+		time.Sleep(settleDelay + 4*time.Second + time.Millisecond)
+		synctest.Wait()
+		reads := 0
+		for _, a := range f.objects.Actions() {
+			if a.Matches("get", "pods") {
+				reads++
+			}
 		}
-		if n := f.after(2 * time.Second); n < 400 {
-			t.Errorf("%d more repairs within 4 s, want 400", n)
+		if reads < 200 || reads > 250 { // 50 at once, then 50 a second
+			t.Errorf("%d reads within 4 s, want 250", reads)
 		}
 	})
 }
