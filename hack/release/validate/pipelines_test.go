@@ -97,7 +97,7 @@ func TestDocumentedPipeline(t *testing.T) {
 	p.program(t, "rsync", "exit 0\n") // copies the files for jobs in containers
 	tool := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--prefix", tool, gitLabCILocal).CombinedOutput(); err != nil {
-		t.Fatalf("npm install %s: %v\n%s", gitLabCILocal, err, out)
+		t.Skipf("npm install %s: %v: a registry of npm is required\n%s", gitLabCILocal, err, out)
 	}
 	for path, text := range blocks {
 		var pipeline struct {
