@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -118,7 +119,7 @@ func TestSender(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			var denials []webhook.Denial
 			w := newWebhooks(t, nil, webhook.Options{Observe: func(d webhook.Denial) { denials = append(denials, d) }, Metrics: prometheus.NewRegistry()})
-			r := httptest.NewRequest("POST", config.PathLabelPods, strings.NewReader(string(reviewOf(t, pod(), "flink"))))
+			r := httptest.NewRequest(http.MethodPost, config.PathLabelPods, strings.NewReader(string(reviewOf(t, pod(), "flink"))))
 			r.Header.Set("Content-Type", "application/json")
 			r.RemoteAddr = c.address
 			r.TLS = &tls.ConnectionState{VerifiedChains: c.chains}

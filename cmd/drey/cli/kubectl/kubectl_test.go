@@ -203,7 +203,7 @@ func TestGet(t *testing.T) {
 	} {
 		kind, name, _ := strings.Cut(reference, "/")
 		m, err := o.Get(t.Context(), "flink", Reference{kind, name})
-		got := m.Header.Kind
+		got := m.Kind
 		if err != nil {
 			got = err.Error()
 		}
