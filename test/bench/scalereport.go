@@ -32,11 +32,11 @@ func (w *scaleWorld) apiServerMetrics(ctx context.Context) (map[string]float64, 
 	return samples(text), nil
 }
 
-// requests returns a function that sums the requests for a resource by some verbs.
-func requests(resource string, verbs ...string) func(map[string]float64) float64 {
+// requests returns a function that sums the requests for a resource or its subresource by some verbs.
+func requests(resource, subresource string, verbs ...string) func(map[string]float64) float64 {
 	return func(samples map[string]float64) (sum float64) {
 		for name, value := range samples {
-			if strings.HasPrefix(name, "apiserver_request_total{") && strings.Contains(name, `resource="`+resource+`"`) && strings.Contains(name, `subresource=""`) &&
+			if strings.HasPrefix(name, "apiserver_request_total{") && strings.Contains(name, `resource="`+resource+`"`) && strings.Contains(name, `subresource="`+subresource+`"`) &&
 				slices.ContainsFunc(verbs, func(verb string) bool { return strings.Contains(name, `verb="`+verb+`"`) }) {
 				sum += value
 			}
@@ -184,7 +184,7 @@ func (r scaleReport) print(to io.Writer) {
 	perSecond := float64(s.unlabeled) / f.took.Seconds()
 	fmt.Fprintf(to, "\n## Repair\n\n%d pods without labels: all have them after %s.\n\n| figure | measured | limit |\n|---|---|---|\n", s.unlabeled, seconds(f.took))
 	fmt.Fprintf(to, "| pods/s | %.0f | 200, drey's rate; %.0f, reads with a patch of labels by %d clients without drey |\n", perSecond, r.limits.patches.perSecond, s.clients)
-	fmt.Fprintf(to, "| requests per pod | %.2f reads, %.2f patches, %.2f events | 1 read, 1 patch |\n", f.gets, f.patches, f.events)
+	fmt.Fprintf(to, "| requests per pod | %.2f reads, %.2f patches, %.2f events, %.2f writes of a target's status | 1 read, 1 patch |\n", f.gets, f.patches, f.events, f.statuses)
 	fmt.Fprintf(to, "| calls of webhooks per pod | %.2f | 1: the patch sets an identity, which drey validates as for each user |\n", f.calls)
 	fmt.Fprintf(to, "| CPU per pod | API server %s, etcd %s, leader %s, all replicas %s | API server %s, for a read and a patch without drey |\n", short(f.apiServer), short(f.etcd), short(f.lead), short(f.cpu), short(r.limits.patches.cpu))
 	if r.killed.took > 0 {

@@ -74,7 +74,7 @@ type limitFigures struct {
 type repairFigures struct {
 	took                       time.Duration // until no unlabeled pod was left
 	gets, patches, events      float64       // requests to the API server, of a pod
-	calls                      float64       // of webhooks, of a pod
+	calls, statuses            float64       // of webhooks, and writes of the status of targets, of a pod
 	apiServer, etcd, cpu, lead time.Duration // CPU; of all replicas, and of the leader
 }
 
@@ -496,7 +496,8 @@ func (w *scaleWorld) measureRepair(ctx context.Context, pod *unstructured.Unstru
 		return (of(metricsAfter) - of(metricsBefore)) / float64(w.unlabeled)
 	}
 	n := time.Duration(w.unlabeled)
-	f.gets, f.patches, f.events = perPod(requests("pods", "GET")), perPod(requests("pods", "PATCH")), perPod(requests("events", "POST", "PATCH"))
+	f.gets, f.patches, f.events = perPod(requests("pods", "", "GET")), perPod(requests("pods", "", "PATCH")), perPod(requests("events", "", "POST", "PATCH"))
+	f.statuses = perPod(requests("deploymenttargets", "status", "PUT"))
 	f.apiServer, f.etcd, f.cpu, f.lead = (after.apiServer-before.apiServer)/n, (after.etcd-before.etcd)/n, (after.replicas-before.replicas)/n, (leadAfter-leadBefore)/n
 	f.calls = perPod(webhookCalls)
 	if f.patches < 1 {
