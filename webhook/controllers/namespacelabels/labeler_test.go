@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 
 	"drey.dev/drey/webhook/config"
 )
@@ -397,5 +398,37 @@ func TestCacheAwaitRegistered(t *testing.T) {
 				time.Sleep(time.Second)
 			})
 		})
+	}
+}
+
+// TestTrim checks the fields that stay of a namespace. A relist trims again what a cache has, and
+// gives tombstones.
+func TestTrim(t *testing.T) {
+	now := metav1.Now()
+	namespace := func(registered string, deletion *metav1.Time) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Name: "orders", ResourceVersion: "7", Labels: map[string]string{config.LabelRegistered: registered, "team": "a"}, DeletionTimestamp: deletion,
+		}}
+	}
+	for rule, c := range map[string]struct {
+		object *metav1.PartialObjectMetadata
+		want   entry
+	}{
+		"registered":  {namespace(config.Registered, nil), entry{"orders", "7", config.Registered, false}},
+		"draining":    {namespace(config.Draining, nil), entry{"orders", "7", config.Draining, false}},
+		"other value": {namespace("mine", nil), entry{"orders", "7", "mine", false}},
+		"terminating": {namespace("", &now), entry{"orders", "7", "", true}},
+	} {
+		once, err := trim(c.object)
+		if e, ok := once.(*entry); err != nil || !ok || *e != c.want || e.GetObjectMeta().GetName() != "orders" {
+			t.Errorf("%s: got %+v, %v, want %+v", rule, once, err, c.want)
+		}
+		if again, err := trim(once); err != nil || again != once {
+			t.Errorf("%s: trimmed again: %+v, %v", rule, again, err)
+		}
+	}
+	tombstone := cache.DeletedFinalStateUnknown{Key: "orders"}
+	if got, err := trim(tombstone); err != nil || got != any(tombstone) {
+		t.Errorf("tombstone: %+v, %v", got, err)
 	}
 }
