@@ -209,7 +209,7 @@ func get(t *testing.T, url string) string {
 // TestServeChosenPort: with port 0 the log has the addresses that drey serves.
 func TestServeChosenPort(t *testing.T) {
 	t.Parallel()
-	d := startWith(t, t.TempDir(), "--rest-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "localhost:0")
+	d := startWith(t, t.TempDir(), "--rest-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "localhost:0", "--shutdown-delay", "0s")
 	rest := regexp.MustCompile(`rest=(http://127\.0\.0\.1:[1-9][0-9]*)`).FindStringSubmatch(d.Log())
 	if rest == nil {
 		t.Fatalf("got no address of the REST API in\n%s", d.Log())
