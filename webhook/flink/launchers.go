@@ -95,23 +95,44 @@ func isShortOption(a string) bool { return len(a) > 1 && a[0] == '-' && a[1] != 
 
 // wrapper is a program that runs the command after its own options and operands.
 type wrapper struct {
-	values   string // the letters of short options with a value
-	long     string // the names of long options with a value, which may be the next argument, between spaces
-	operands int    // number of operands before the command
+	values   string   // the letters of short options with a value
+	long     []string // the names of long options with a value, which may be the next argument
+	operands int      // number of operands before the command
 }
 
 var wrappers = map[string]wrapper{
-	"exec": {values: "a"}, "command": {}, "builtin": {}, "nohup": {}, "time": {values: "fo", long: " format output "}, "setsid": {}, "catchsegv": {},
-	"env": {values: "uCS", long: " unset chdir "}, "nice": {values: "n", long: " adjustment "}, "ionice": {values: "cn", long: " class classdata "},
-	"stdbuf": {values: "ioe", long: " input output error "}, "unshare": {}, "timeout": {values: "ks", long: " kill-after signal ", operands: 1},
-	"taskset": {operands: 1}, "numactl": {values: "NCmpil", long: " interleave membind cpunodebind physcpubind preferred "},
-	"chroot": {long: " userspec groups ", operands: 1}, "tini": {values: "pe"}, "tini-static": {values: "pe"}, "dumb-init": {values: "r", long: " rewrite "},
-	"catatonit": {}, "pid1": {}, ".": {}, "source": {}, "gosu": {operands: 1}, "su-exec": {operands: 1}, "doas": {values: "Cu"},
-	"sudo":     {values: "ugCDhpRrTtU", long: " user group close-from chdir host prompt chroot role command-timeout type other-user "},
-	"setpriv":  {long: " reuid regid groups inh-caps ambient-caps bounding-set securebits pdeathsig selinux-label apparmor-profile "},
-	"runuser":  {values: "ugG", long: " user group supp-group "},
-	"chpst":    {values: "ueUbmdonpfcrtl0"},
-	"xvfb-run": {values: "efnpsw", long: " error-file auth-file server-num xauth-protocol server-args wait "}, "s6-setuidgid": {operands: 1},
+	".":            {},
+	"builtin":      {},
+	"catatonit":    {},
+	"catchsegv":    {},
+	"chpst":        {values: "ueUbmdonpfcrtl0"},
+	"chroot":       {long: []string{"userspec", "groups"}, operands: 1},
+	"command":      {},
+	"doas":         {values: "Cu"},
+	"dumb-init":    {values: "r", long: []string{"rewrite"}},
+	"env":          {values: "uCS", long: []string{"unset", "chdir"}},
+	"exec":         {values: "a"},
+	"gosu":         {operands: 1},
+	"ionice":       {values: "cn", long: []string{"class", "classdata"}},
+	"nice":         {values: "n", long: []string{"adjustment"}},
+	"nohup":        {},
+	"numactl":      {values: "NCmpil", long: []string{"interleave", "membind", "cpunodebind", "physcpubind", "preferred"}},
+	"pid1":         {},
+	"runuser":      {values: "ugG", long: []string{"user", "group", "supp-group"}},
+	"s6-setuidgid": {operands: 1},
+	"setpriv":      {long: []string{"reuid", "regid", "groups", "inh-caps", "ambient-caps", "bounding-set", "securebits", "pdeathsig", "selinux-label", "apparmor-profile"}},
+	"setsid":       {},
+	"source":       {},
+	"stdbuf":       {values: "ioe", long: []string{"input", "output", "error"}},
+	"su-exec":      {operands: 1},
+	"sudo":         {values: "ugCDhpRrTtU", long: []string{"user", "group", "close-from", "chdir", "host", "prompt", "chroot", "role", "command-timeout", "type", "other-user"}},
+	"taskset":      {operands: 1},
+	"time":         {values: "fo", long: []string{"format", "output"}},
+	"timeout":      {values: "ks", long: []string{"kill-after", "signal"}, operands: 1},
+	"tini":         {values: "pe"},
+	"tini-static":  {values: "pe"},
+	"unshare":      {},
+	"xvfb-run":     {values: "efnpsw", long: []string{"error-file", "auth-file", "server-num", "xauth-protocol", "server-args", "wait"}},
 }
 
 // rest returns the command in the arguments of a wrapper.
@@ -122,7 +143,7 @@ func (w wrapper) rest(args []string) []string {
 		case a == "--":
 			return args[min(i+1+operands, len(args)):]
 		case strings.HasPrefix(a, "--"):
-			if strings.Contains(w.long, " "+a[2:]+" ") {
+			if slices.Contains(w.long, a[2:]) {
 				i++
 			}
 		case len(a) > 1 && a[0] == '-':
