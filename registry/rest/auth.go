@@ -127,8 +127,10 @@ func (f filter) wrap(res resource, method string, next func(*http.Request) (resp
 		if err := f.authorize(res, method, r); err != nil {
 			return response{}, err
 		}
-		if err := checkQuery(method, r); err != nil {
-			return response{}, err
+		if res != public {
+			if err := checkQuery(method, r); err != nil {
+				return response{}, err
+			}
 		}
 		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
 			body, reservation, err := f.receive(r, shares)

@@ -2,12 +2,14 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -72,6 +74,20 @@ func decodeYAML(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3
 	return value, nil
 }
 
+// versionAsText matches a version as clients of the Kubernetes API send it.
+var versionAsText = regexp.MustCompile(`"resourceVersion":"([0-9]*)"`)
+
+// canonical returns a body without forms that the server accepts and the document does not
+// state: a byte order mark, and a version as text. A schema of two types would be in the code of
+// generated clients.
+func canonical(body []byte) []byte {
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
+	return versionAsText.ReplaceAllFunc(body, func(found []byte) []byte {
+		digits := versionAsText.FindSubmatch(found)[1]
+		return append([]byte(`"resourceVersion":`), cmp.Or(string(digits), "0")...)
+	})
+}
+
 // validate returns an error if the document does not allow the response, or does not allow
 // a request that succeeded.
 func (d *description) validate(e exchange.Exchange) error {
@@ -89,7 +105,7 @@ func (d *description) validate(e exchange.Exchange) error {
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
 	}
 	if e.Response.StatusCode < 300 {
-		request.Body = io.NopCloser(bytes.NewReader(e.Sent))
+		request.Body, request.GetBody = io.NopCloser(bytes.NewReader(canonical(e.Sent))), nil
 		if request.Header.Get("Content-Type") == "" && len(e.Sent) > 0 {
 			request.Header.Set("Content-Type", "application/json") // the server's default
 		}
