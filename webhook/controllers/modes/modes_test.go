@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	metadatafake "k8s.io/client-go/metadata/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
 	webhookconfig "drey.dev/drey/webhook/config"
@@ -88,6 +91,34 @@ func TestOf(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestNew: only the metadata of namespaces with the label is requested.
+func TestNew(t *testing.T) {
+	requests := make(chan *http.Request, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case requests <- r:
+		default: // one is enough
+		}
+		http.Error(w, "no", http.StatusForbidden)
+	}))
+	defer server.Close()
+	m, err := New(&rest.Config{Host: server.URL}, webhookconfig.Warn, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go m.Run(t.Context())
+	r := <-requests
+	if got := r.URL.Query().Get("labelSelector"); r.URL.Path != "/api/v1/namespaces" || got != webhookconfig.LabelMode {
+		t.Errorf("got a request of %s with the selector %q, want namespaces with the label", r.URL, got)
+	}
+	if accept := r.Header.Get("Accept"); !strings.Contains(accept, "as=PartialObjectMetadata") {
+		t.Errorf("got the media types %q, want metadata alone", accept)
+	}
+	if m.Synced() || m.Of("orders") != webhookconfig.Warn {
+		t.Error("got a synced cache after a 403, want the fallback")
 	}
 }
 
