@@ -35,7 +35,7 @@ func footprintMain(ctx context.Context, args []string) (err error) {
 	if *before != "" {
 		programs = []string{*before, *program}
 	}
-	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
+	c, err := cluster.New(ctx, cluster.Options{NoMemoryLimit: true, Progress: os.Stdout})
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func deploymentsMain(ctx context.Context, args []string) (err error) {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	c, err := cluster.New(ctx, cluster.Options{Progress: os.Stdout})
+	c, err := cluster.New(ctx, cluster.Options{NoMemoryLimit: true, Progress: os.Stdout})
 	if err != nil {
 		return err
 	}

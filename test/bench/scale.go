@@ -95,7 +95,7 @@ func newScaleWorld(ctx context.Context, s scaleSettings) (w *scaleWorld, err err
 		}
 	}()
 	w.c, err = cluster.New(ctx, cluster.Options{
-		Progress: os.Stdout, APIServerArgs: []string{"--profiling=true"}, ControllerManagerArgs: []string{"--controllers=serviceaccount-controller"},
+		NoMemoryLimit: true, Progress: os.Stdout, APIServerArgs: []string{"--profiling=true"}, ControllerManagerArgs: []string{"--controllers=serviceaccount-controller"},
 	})
 	if err != nil {
 		return w, err

@@ -35,6 +35,10 @@ type Options struct {
 	// namespace lists and deletes every resource: a tenth of a second of a processor.
 	KeepNamespaces bool
 
+	// NoMemoryLimit runs the components with Go's defaults. With tens of thousands of objects the
+	// API server keeps more than the limit of tests, and would only collect garbage.
+	NoMemoryLimit bool
+
 	// choosePorts replaces freePorts in tests of port conflicts.
 	choosePorts func() (ports, error)
 }

@@ -54,7 +54,10 @@ func (c *Cluster) startComponent(component Component) error {
 	p.cmd.Dir = c.dir
 	// A minimal environment: etcd reads flags from ETCD_*, and proxy variables break
 	// connections to loopback.
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir}, gcSettings...)
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir}
+	if !c.options.NoMemoryLimit {
+		p.cmd.Env = append(p.cmd.Env, gcSettings...)
+	}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := p.cmd.StdinPipe()
