@@ -418,11 +418,10 @@ func (v *variables) scan(s *scan.Scanner, expands bool) {
 
 // isFlinkVariable reports whether recognition reads a variable by its name, in JSON.
 func isFlinkVariable(name []byte) bool {
-	switch string(name) {
-	case `"ROLE"`, `"JOB_MANAGER_RPC_ADDRESS"`, `"TASK_MANAGER_NUMBER_OF_TASK_SLOTS"`:
+	if bytes.HasPrefix(name, []byte(`"FLINK_`)) || string(name) == `"ROLE"` {
 		return true
 	}
-	return bytes.HasPrefix(name, []byte(`"FLINK_`))
+	return len(name) > 2 && slices.ContainsFunc(imageVariables, func(v string) bool { return string(name[1:len(name)-1]) == v })
 }
 
 // mayStart reports whether a value, in JSON, may be a part of a start of Flink. It decodes few

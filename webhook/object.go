@@ -76,15 +76,17 @@ type variable struct {
 	Value string `json:"value"`
 }
 
+var imageVariables = flink.ImageVariables()
+
 // readVariables are parts of the variables that recognition reads, in JSON.
-var readVariables = [...]string{
-	"FLINK_", `"ROLE"`, "JOB_MANAGER_RPC_ADDRESS", "TASK_MANAGER_NUMBER_OF_TASK_SLOTS", ".sh", "org.apache.flink.", "manager", "standalone-job", "job-cluster", `\u`,
-}
+var readVariables = append([]string{
+	"FLINK_", `"ROLE"`, ".sh", "org.apache.flink.", "manager", "standalone-job", "job-cluster", `\u`,
+}, imageVariables...)
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (v *variables) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	value, err := d.ReadValue()
-	if err != nil || !containsAny(value, readVariables[:]...) {
+	if err != nil || !containsAny(value, readVariables...) {
 		return err
 	}
 	err = jsonv2.Unmarshal(value, (*[]variable)(v), decodeOptions)
