@@ -234,19 +234,18 @@ of the cluster are removed too: stop it first.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), w.timeout)
 			defer cancel()
-			found := true
 			if removal.Purge && !w.dryRun && !confirmed {
-				if found, err = w.installed(ctx, removal); err == nil && found {
-					err = confirmPurge(ctx, cmd, w.kubectl)
+				if found, err := w.installed(ctx, removal); err != nil || !found {
+					return printNothing(cmd, removal, err)
+				}
+				if err := confirmPurge(ctx, cmd, w.kubectl); err != nil {
+					return err
 				}
 			}
-			if err == nil && found {
-				found, err = r.Remove(ctx, removal)
+			if found, err := r.Remove(ctx, removal); err != nil || !found {
+				return printNothing(cmd, removal, err)
 			}
-			if err == nil && !found {
-				_, err = fmt.Fprintf(output.Stdout(cmd), "nothing to remove: drey is not installed in namespace %s; another namespace: -n\n", removal.Namespace)
-			}
-			return err
+			return nil
 		},
 	}
 	w.bind(cmd, "print kubectl commands for most of it instead of running them")
@@ -257,6 +256,14 @@ of the cluster are removed too: stop it first.`,
 	f.BoolVarP(&confirmed, "yes", "y", false, "with --purge: do not ask")
 	command.Complete(cmd, "namespace", w.kubectl.CompleteNamespaces)
 	return cmd
+}
+
+// printNothing prints that a removal found no object, unless it failed.
+func printNothing(cmd *cobra.Command, removal rollout.Removal, err error) error {
+	if err == nil {
+		_, err = fmt.Fprintf(output.Stdout(cmd), "nothing to remove: drey is not installed in namespace %s; another namespace: -n\n", removal.Namespace)
+	}
+	return err
 }
 
 // installed reports whether a removal finds an object.
