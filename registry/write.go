@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 
 	"github.com/google/uuid"
@@ -59,19 +58,6 @@ func (r *Registry) notifyTargetCreated(ctx context.Context, o Object) {
 	}
 }
 
-// Precondition is what a write requires of the present object. The zero value requires
-// nothing.
-type Precondition struct {
-	ID      string
-	Version int32 // 0: any
-	Exists  bool  // an object must exist
-	Absent  bool  // no object may exist
-}
-
-func (p Precondition) met(m Metadata) bool {
-	return (p.ID == "" || p.ID == m.ID) && (p.Version == 0 || p.Version == m.ResourceVersion)
-}
-
 // Outcome is the effect of a [Registry.Put].
 type Outcome int
 
@@ -83,8 +69,8 @@ const (
 )
 
 // Put replaces the object at o's key, or creates it. Refused as Create, with
-// [ReasonImmutableSpec] for a changed spec of a target, and with [ReasonConflict] if the
-// precondition fails.
+// [ReasonImmutableSpec] for a changed spec of a target, and as [Precondition] states
+// if it fails.
 func (r *Registry) Put(ctx context.Context, o Object, precondition Precondition, by Requester) (Object, Outcome, error) {
 	claimed, err := r.claimIfAbsent(ctx, o, by)
 	if err != nil {
@@ -135,9 +121,8 @@ func (r *Registry) putGuarded(ctx context.Context, o Object, precondition Precon
 func (r *Registry) put(ctx context.Context, o Object, precondition Precondition, isFreeText bool, by Requester, claimed bool) (Object, Outcome, error) {
 	current, err := r.store.Get(ctx, o.Key(), Consistent)
 	if errors.Is(err, ErrNotFound) {
-		if precondition != (Precondition{}) && !precondition.Absent {
-			return Object{}, Unchanged, refuse(ReasonConflict,
-				"%s does not exist, but the request states a version of it: omit metadata.resourceVersion and If-Match to create it", describe(o.Key()))
+		if err := precondition.checkAbsent(o.Key()); err != nil {
+			return Object{}, Unchanged, err
 		}
 		if err := r.checkReferences(ctx, o); err != nil {
 			return Object{}, Unchanged, err
@@ -153,11 +138,11 @@ func (r *Registry) put(ctx context.Context, o Object, precondition Precondition,
 	if err != nil {
 		return Object{}, Unchanged, err
 	}
-	if isFreeText || precondition.Absent {
+	if isFreeText {
 		return Object{}, Unchanged, exists(current.Key())
 	}
-	if !precondition.met(current.Metadata) {
-		return Object{}, Unchanged, stale(current, precondition)
+	if err := precondition.check(current); err != nil {
+		return Object{}, Unchanged, err
 	}
 	same := sameSpec(o.Spec, current.Spec)
 	if !same && kinds[o.Kind].immutableSpec {
@@ -193,17 +178,8 @@ func (r *Registry) put(ctx context.Context, o Object, precondition Precondition,
 	return stored, Replaced, err
 }
 
-func stale(current Object, p Precondition) error {
-	stated := fmt.Sprintf("resourceVersion %d", p.Version)
-	if p.ID != "" {
-		stated += " of the object with id " + quote(p.ID)
-	}
-	return refuse(ReasonConflict, "%s is at resourceVersion %d (id %s), the request states %s: GET it, apply the change to that, and try again",
-		describe(current.Key()), current.Metadata.ResourceVersion, current.Metadata.ID, stated)
-}
-
-// Delete deletes an object and returns its last state. Refused with [ReasonNotFound], with
-// [ReasonConflict] if the precondition fails, and with [ReasonTargetReferenced] or
+// Delete deletes an object and returns its last state. Refused with [ReasonNotFound], as
+// [Precondition] states if it fails, and with [ReasonTargetReferenced] or
 // [ReasonSessionClusterReferenced] while it is referenced.
 func (r *Registry) Delete(ctx context.Context, key Key, precondition Precondition) (Object, error) {
 	current, err := r.Get(ctx, key, Consistent)
@@ -224,8 +200,8 @@ func (r *Registry) Delete(ctx context.Context, key Key, precondition Preconditio
 		if err != nil {
 			return Object{}, err
 		}
-		if !precondition.met(current.Metadata) {
-			return Object{}, stale(current, precondition)
+		if err := precondition.check(current); err != nil {
+			return Object{}, err
 		}
 		err = r.deleteUnreferenced(ctx, current)
 		switch {

@@ -132,7 +132,7 @@ func (f filter) wrap(res resource, method string, next func(*http.Request) (resp
 				return response{}, err
 			}
 		}
-		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+		if method != http.MethodGet && (method != http.MethodDelete || r.ContentLength != 0) {
 			body, reservation, err := f.receive(r, shares)
 			info.release = func() {
 				reservation.Release()

@@ -50,8 +50,8 @@ func (s *server) endpoint(route string, m methods, fallback func(*http.Request) 
 			return
 		}
 		resp.send(w, accepted{
-			yaml: err == nil && prefersYAML(r.Header.Get("Accept")),
-			gzip: acceptsGzip(r.Header.Get("Accept-Encoding")),
+			yaml: err == nil && prefersYAML(fieldValue(r, "Accept")),
+			gzip: acceptsGzip(fieldValue(r, "Accept-Encoding")),
 		})
 		s.metrics.observe(route, r.Method, resp.status, time.Since(start))
 		s.log.Log(r.Context(), s.requestLevel, "request", "method", r.Method, "path", r.URL.Path, "status", resp.status, "duration", time.Since(start), "user", info.user, "client", r.RemoteAddr, "id", id)

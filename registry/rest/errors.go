@@ -45,8 +45,11 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonAlreadyExists: http.StatusConflict,
 	registry.ReasonConflict:      http.StatusConflict,
 	registry.ReasonImmutableSpec: http.StatusConflict,
-	registry.ReasonInvalidName:   http.StatusBadRequest,
-	registry.ReasonInvalidSpec:   http.StatusBadRequest,
+
+	registry.ReasonPreconditionFailed: http.StatusPreconditionFailed,
+
+	registry.ReasonInvalidName: http.StatusBadRequest,
+	registry.ReasonInvalidSpec: http.StatusBadRequest,
 
 	registry.ReasonUnknownReference:         http.StatusBadRequest,
 	registry.ReasonTargetReferenced:         http.StatusConflict,

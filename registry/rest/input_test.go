@@ -168,23 +168,37 @@ func TestPreconditionHeaders(t *testing.T) {
 		name, value   string // TAG stands for the object's, ID for its id
 		there, absent int
 	}{
-		{"If-Match", `TAG`, 200, 409},
-		{"If-Match", `W/TAG`, 200, 409},
-		{"If-Match", `*`, 200, 409},
-		{"If-Match", `"ID.2"`, 409, 409},
-		{"If-Match", `"ID.0"`, 400, 400},
-		{"If-Match", `"ID.-1"`, 400, 400},
-		{"If-Match", `"x", TAG`, 400, 400},
-		{"If-Match", `""`, 400, 400},
-		{"If-None-Match", `*`, 409, 201},
-		{"If-None-Match", `TAG`, 400, 400},
+		{"If-Match", `TAG`, 200, 412},
+		{"If-Match", `W/TAG`, 200, 412},
+		{"If-Match", `ID.1`, 200, 412},
+		{"If-Match", `*`, 200, 412},
+		{"If-Match", `"ID.2"`, 412, 412},
+		{"If-Match", `"ID.0"`, 412, 412},
+		{"If-Match", `"ID.-1"`, 412, 412},
+		{"If-Match", `"x"`, 412, 412},
+		{"If-Match", `""`, 412, 412},
+		{"If-Match", `"x", TAG`, 200, 412},
+		{"If-Match", `"a,b",W/"x" , TAG,`, 200, 412},
+		{"If-Match", "\"x\"\nTAG", 200, 412}, // two lines
+		{"If-Match", `"ID.2","x"`, 412, 412},
+		{"If-Match", `x`, 400, 400},
+		{"If-Match", `"x`, 400, 400},
+		{"If-Match", `TAG, *`, 400, 400},
+		{"If-Match", `"x" TAG`, 400, 400},
+		{"If-None-Match", `*`, 412, 201},
+		{"If-None-Match", `TAG`, 412, 201},
+		{"If-None-Match", `"x", W/TAG`, 412, 201},
+		{"If-None-Match", `"x"`, 200, 201},
+		{"If-None-Match", `x`, 400, 400},
 	} {
 		put := func(path, id string) int {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, path, strings.NewReader(`{"metadata":{"labels":{"a":"b"}},"spec":{}}`))
 			if err != nil {
 				t.Fatal(err)
 			}
-			request.Header.Set(c.name, strings.NewReplacer("TAG", `"`+id+`.1"`, "ID", id).Replace(c.value))
+			for line := range strings.SplitSeq(strings.NewReplacer("TAG", `"`+id+`.1"`, "ID", id).Replace(c.value), "\n") {
+				request.Header.Add(c.name, line)
+			}
 			response, err := http.DefaultClient.Do(request)
 			if err != nil {
 				t.Fatal(err)
@@ -206,6 +220,77 @@ func TestPreconditionHeaders(t *testing.T) {
 			t.Errorf("%s: %s of what is not got %d, want %d", c.name, c.value, got, c.absent)
 		}
 		do(t, http.MethodDelete, path, "")
+	}
+}
+
+// TestDeleteOptions: preconditions in the body of a DELETE are honored, and a dry run is refused.
+func TestDeleteOptions(t *testing.T) {
+	server := newServer(t)
+	for path, want := range map[string]string{
+		"/api/v1/namespaces/default/deployment-targets/a":  `{"spec":{"kubernetes":{"namespace":"a"}}}`,
+		"/api/v1/namespaces/default/deployments/a":         `{"spec":{}}`,
+		"/api/v1/namespaces/default/sessionclusters/a":     `{"spec":{"deploymentTargetName":"t"}}`,
+		"/api/v1/namespaces/default/deployment-targets/t":  `{"spec":{"kubernetes":{"namespace":"a"}}}`,
+		"/api/v1/namespaces/default/deployment-targets/t2": `{"spec":{"kubernetes":{"namespace":"a"}}}`,
+	} {
+		path = server.URL + path
+		do(t, http.MethodPut, server.URL+"/api/v1/namespaces/default/deployment-targets/t", `{"spec":{"kubernetes":{"namespace":"a"}}}`)
+		_, text := do(t, http.MethodPut, path, want)
+		var made struct{ Metadata struct{ ID string } }
+		if err := json.Unmarshal([]byte(text), &made); err != nil || made.Metadata.ID == "" {
+			t.Fatalf("%v: %s", err, text)
+		}
+		for _, c := range []struct {
+			body string
+			want int
+		}{
+			{`{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"another"}}`, 409},
+			{`{"preconditions":{"resourceVersion":"2"}}`, 409},
+			{`{"preconditions":{"uid":"ID","resourceVersion":"2"}}`, 409},
+			{`{"preconditions":{"uid":1}}`, 400},
+			{`{"preconditions"`, 400},
+			{`[]`, 400},
+			{`{"dryRun":["All"]}`, 400},
+		} {
+			status, text := do(t, http.MethodDelete, path, strings.ReplaceAll(c.body, `"ID"`, `"`+made.Metadata.ID+`"`))
+			if status != c.want {
+				t.Errorf("%s: %s: got %d, want %d: %s", path, c.body, status, c.want, text)
+			}
+		}
+		if status, text := getText(t, path); status != http.StatusOK {
+			t.Errorf("%s is gone: %d %s", path, status, text)
+		}
+	}
+	for _, body := range []string{``, ` `, `null`, `{}`, `{"preconditions":null,"dryRun":[],"propagationPolicy":"Foreground","gracePeriodSeconds":0}`, `{"preconditions":{"resourceVersion":"1"}}`} {
+		path := server.URL + "/api/v1/namespaces/default/deployments/b"
+		do(t, http.MethodPut, path, `{"spec":{}}`)
+		if status, text := do(t, http.MethodDelete, path, body); status != http.StatusOK {
+			t.Errorf("DELETE with %q: got %d: %s", body, status, text)
+		}
+	}
+	do(t, http.MethodPost, server.URL+"/namespaces/v1/namespaces", `{"name":"namespaces/n"}`)
+	for body, want := range map[string]int{`{"preconditions":{"uid":"x"}}`: 400, `{"dryRun":["All"]}`: 400} {
+		if status, text := do(t, http.MethodDelete, server.URL+"/namespaces/v1/namespaces/n", body); status != want {
+			t.Errorf("namespace, %s: got %d, want %d: %s", body, status, want, text)
+		}
+	}
+}
+
+// TestHeaderLines: a header field that is a list may have several lines.
+func TestHeaderLines(t *testing.T) {
+	server := newServer(t)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/namespaces/default/deployments", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header["Accept"] = []string{"text/html", "application/yaml"}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if got := response.Header.Get("Content-Type"); got != "application/yaml" {
+		t.Errorf("got %s, want application/yaml", got)
 	}
 }
 

@@ -135,6 +135,13 @@ func (s *server) warningsOf(o registry.Object) []string {
 }
 
 func (s *server) deleteNamespace(r *http.Request) (response, error) {
+	options, err := readDeleteOptions(r)
+	if err != nil {
+		return response{}, err
+	}
+	if options.Preconditions != (preconditions{}) {
+		return response{}, badRequest("preconditions of the deletion of a platform namespace are not supported: omit them")
+	}
 	o, tokens, err := s.registry.DeleteNamespace(r.Context(), mux.Vars(r)["namespace"])
 	for _, t := range tokens {
 		s.audit(r, access.Delete, t, t.Metadata.ResourceVersion)

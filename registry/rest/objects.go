@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -84,7 +82,10 @@ func (c collection) get(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if tag := etag(o); !c.statusChanges() && matches(r.Header.Get("If-None-Match"), tag) {
+	if err := checkRead(r, o); err != nil {
+		return response{}, err
+	}
+	if tag := etag(o); !c.statusChanges() && matches(fieldValue(r, "If-None-Match"), tag) {
 		return response{status: http.StatusNotModified, header: http.Header{"Etag": {tag}}}, nil
 	}
 	return c.respond(http.StatusOK, o), nil
@@ -108,10 +109,11 @@ func (c collection) put(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	precondition, err := readPrecondition(r, in.version)
+	precondition, err := readPrecondition(r)
 	if err != nil {
 		return response{}, err
 	}
+	precondition.Version = in.version
 	o, outcome, err := c.registry.Put(r.Context(), in.object, precondition, c.filter.requester(r))
 	if err != nil {
 		return response{}, err
@@ -127,7 +129,7 @@ func (c collection) put(r *http.Request) (response, error) {
 }
 
 func (c collection) delete(r *http.Request) (response, error) {
-	precondition, err := readPrecondition(r, 0)
+	precondition, err := readDeletion(r)
 	if err != nil {
 		return response{}, err
 	}
@@ -139,14 +141,13 @@ func (c collection) delete(r *http.Request) (response, error) {
 	return response{status: http.StatusOK, body: c.toDocument(o)}, nil
 }
 
-// patch applies an RFC 7386 merge patch to the present object, and retries on conflict unless
-// If-Match states a version. A resourceVersion in the patch is ignored, as by Ververica Platform.
+// patch applies an RFC 7386 merge patch to the present object, and retries on conflict. A resourceVersion in the patch is ignored, as by Ververica Platform.
 func (c collection) patch(r *http.Request) (response, error) {
 	change, err := c.readPatch(r)
 	if err != nil {
 		return response{}, err
 	}
-	stated, err := readPrecondition(r, 0)
+	precondition, err := readPrecondition(r)
 	if err != nil {
 		return response{}, err
 	}
@@ -160,13 +161,9 @@ func (c collection) patch(r *http.Request) (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		precondition := registry.Precondition{ID: current.Metadata.ID, Version: current.Metadata.ResourceVersion}
-		fixed := stated.ID != "" // If-Match: * states no version
-		if fixed {
-			precondition = stated
-		}
+		precondition.ID, precondition.Version = current.Metadata.ID, current.Metadata.ResourceVersion
 		o, outcome, err := c.registry.Put(r.Context(), in.object, precondition, nil)
-		if registry.ReasonOf(err) == registry.ReasonConflict && !fixed {
+		if registry.ReasonOf(err) == registry.ReasonConflict {
 			continue
 		}
 		if err != nil {
@@ -203,50 +200,4 @@ func (s *server) toDocument(o registry.Object) document {
 // etag identifies a version of an object, by its id.
 func etag(o registry.Object) string {
 	return fmt.Sprintf(`"%s.%d"`, o.Metadata.ID, o.Metadata.ResourceVersion)
-}
-
-// matches reports whether an If-None-Match header lists the tag.
-func matches(header, tag string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
-		if part == tag || part == "*" {
-			return true
-		}
-	}
-	return false
-}
-
-// etagPattern matches an ETag of [etag], also without quotes. Compressing proxies weaken ETags, which
-// still identify a version. openapi.yaml has it too.
-var etagPattern = regexp.MustCompile(`^(?:W/)?"?([^", .]+)[.]([1-9][0-9]{0,8})"?$`)
-
-// readPrecondition combines If-Match, If-None-Match and the version in the body, 0 if it has none.
-func readPrecondition(r *http.Request, version int32) (registry.Precondition, error) {
-	p := registry.Precondition{Version: version}
-	if none := strings.TrimSpace(r.Header.Get("If-None-Match")); none != "" {
-		if none != "*" || r.Method != http.MethodPut || version != 0 || r.Header.Get("If-Match") != "" {
-			return p, badRequest("the If-None-Match header is %q: except for GET, only * is supported, with a PUT without a version, to create an object", none)
-		}
-		p.Absent = true
-		return p, nil
-	}
-	header := strings.TrimSpace(r.Header.Get("If-Match"))
-	switch header {
-	case "":
-		return p, nil
-	case "*":
-		p.Exists = true
-		return p, nil
-	}
-	parts := etagPattern.FindStringSubmatch(header)
-	if parts == nil {
-		return p, badRequest("the If-Match header is %q, which is not an ETag of this API: use the ETag of a GET of the object, or omit it", header)
-	}
-	id := parts[1]
-	n, _ := strconv.ParseInt(parts[2], 10, 32) // at most 9 digits
-	if version != 0 && version != int32(n) {
-		return p, badRequest("If-Match states resourceVersion %d, but the body %d: omit one of them", n, version)
-	}
-	p.ID, p.Version = id, int32(n)
-	return p, nil
 }

@@ -86,7 +86,11 @@ func (s *server) createToken(r *http.Request) (response, error) {
 }
 
 func (s *server) deleteToken(r *http.Request) (response, error) {
-	o, err := s.registry.Delete(r.Context(), tokenKey(r), registry.Precondition{})
+	precondition, err := readDeletion(r)
+	if err != nil {
+		return response{}, err
+	}
+	o, err := s.registry.Delete(r.Context(), tokenKey(r), precondition)
 	if err == nil {
 		s.audit(r, access.Delete, o, o.Metadata.ResourceVersion)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // unsent are parts of messages about requests that no front end sends.
-var unsent = []string{"If-None-Match", "If-Match", "merge patch", "PUT the whole object", "fieldSelector is not supported", "watch is not supported"}
+var unsent = []string{"If-None-Match", "merge patch", "PUT the whole object", "fieldSelector is not supported", "watch is not supported"}
 
 var method = regexp.MustCompile(`\b(GET|PUT|POST|PATCH)\b`)
 
