@@ -27,6 +27,7 @@ func TestExitCodes(t *testing.T) {
 		{0, pod, "check -f - -n flink"},
 		{command.ExitFailure, "", "backup --data-dir " + filepath.Join(t.TempDir(), "none") + " -"},
 		{command.ExitFailure, "a: {", "check -f -"},
+		{command.ExitUsage, "a: {", "apply -f -"},
 		{command.ExitUsage, "", "targets get here --unknown"},
 		{command.ExitUsage, "", "check -f -"},
 		{command.ExitNotFound, "", "targets get there"},

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -41,7 +44,7 @@ func TestObjectCommands(t *testing.T) {
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n---\nmetadata: {name: Two Words}\nspec: {}\n", 0, "deployment/one created\ndeployment/two-words created\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: nuts}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one unchanged\n"},
 		{"deployments apply -f -", "metadata: {name: one, labels: {team: oaks}}\nspec: {deploymentTargetName: staging, big: 12345678901234567890.10}\n", 0, "deployment/one configured\n"},
-		{"deployments apply -f -", "spec: {}\n", command.ExitUsage, "drey: document 1: metadata.name is missing or unreadable in: spec: {}\n\n"},
+		{"deployments apply -f -", "spec: {}\n", command.ExitUsage, "drey: standard input, document 1: metadata.name is missing or unreadable in: spec: {}\n"},
 		{"deployments list", "", 0, "NAME        TARGET    SESSION CLUSTER   STATE       DISPLAY NAME   AGE\none         staging   -                 CANCELLED   -              AGE\ntwo-words   -         -                 CANCELLED   Two Words      AGE\n"},
 		{"deployments list -l team=oaks -o name", "", 0, "deployment/one\n"},
 		{"targets delete staging", "", command.ExitRefused, `drey: DeploymentTarget "staging" in platform namespace "default" cannot be deleted while it is referenced: Deployment "one": delete these or change their references first (TargetReferenced)` + "\n"},
@@ -53,7 +56,7 @@ func TestObjectCommands(t *testing.T) {
 		{"sessionclusters create -f -", "metadata: {name: shared}\nspec: {}\n", 0, "sessioncluster/shared created\n"},
 		{"sessionclusters get shared -o name", "", 0, "sessioncluster/shared\n"},
 		{"sessionclusters get -o name", "", 0, "sessioncluster/shared\n"},
-		{"apply -f -", "", command.ExitUsage, "drey: nothing to apply: the input has no object\n"},
+		{"apply -f -", "", command.ExitUsage, "drey: nothing to apply: no object in standard input\n"},
 		{"deployments create -f -", `{"metadata":{"name":"red","displayName":"\u001b[31m\tred\n"},"spec":{}}`, 0, "deployment/red created\n"},
 		{"deployments list", "", 0, "NAME   TARGET   SESSION CLUSTER   STATE       DISPLAY NAME        AGE\nred    -        -                 CANCELLED   \"\\x1b[31m\\tred\\n\"   AGE\n"},
 		{"targets apply -f -", "---\n# the first\n---\nmetadata: {name: one}\nspec: {kubernetes: {namespace: a}}\n---\n", 0, "deploymenttarget/one created\n"},
@@ -76,6 +79,16 @@ func TestObjectCommands(t *testing.T) {
 		{"tokens rotate", "", command.ExitUsage, `drey: "rotate" is not a command of drey tokens: see drey tokens --help` + "\n"},
 		{"target", "", command.ExitUsage, `drey: "target" is not a command of drey, did you mean targets: see drey --help` + "\n"},
 		{"targets list --server localhost:8080", "", command.ExitUsage, `drey: --server is "localhost:8080": want a base URL, such as http://127.0.0.1:8080` + "\n"},
+		{"targets list --server 127.0.0.1:8080", "", command.ExitUsage, `drey: --server is "127.0.0.1:8080": want a base URL, such as http://127.0.0.1:8080` + "\n"},
+		{"denials --since -1h", "", command.ExitUsage, "drey: --since is -1h0m0s: use a positive duration, such as 24h\n"},
+		{"apply -f -", "{\"x\":", command.ExitUsage, "drey: standard input, document 1: error converting YAML to JSON: yaml: line 1: did not find expected node content\n"},
+		{"apply -f https://example.com/a.yaml", "", command.ExitUsage, `drey: -f is "https://example.com/a.yaml": URLs are not read; download it: curl -fsSL 'https://example.com/a.yaml' | drey apply -f -` + "\n"},
+		{"check -f https://example.com/a.yaml", "", command.ExitUsage, `drey: -f is "https://example.com/a.yaml": URLs are not read; download it: curl -fsSL 'https://example.com/a.yaml' | drey check -f -` + "\n"},
+		{"apply -f nowhere.yaml", "", command.ExitFailure, "drey: stat nowhere.yaml: no such file or directory\n"},
+		{"check -f nowhere.yaml", "", command.ExitFailure, "drey: stat nowhere.yaml: no such file or directory\n"},
+		{"targets create -f nowhere.yaml", "", command.ExitFailure, "drey: open nowhere.yaml: no such file or directory\n"},
+		{"targets create -f .", "", command.ExitUsage, `drey: -f is ".", a directory: give a file, or - for standard input` + "\n"},
+		{"apply -f - -f -", "", command.ExitUsage, "drey: standard input is given twice; give - once\n"},
 		{"serve now", "", command.ExitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
 		{"serve --rest-auth users", "", command.ExitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},
 		{"serve --log-level loud", "", command.ExitUsage, `drey: --log-level is "loud": use debug, info, warn or error` + "\n"},
@@ -108,4 +121,45 @@ func runDrey(t *testing.T, stdin string, args []string) (string, int) {
 	text = agePattern.ReplaceAllString(text, "AGE")
 	text = uuidPattern.ReplaceAllString(text, "ID")
 	return timePattern.ReplaceAllString(text, "TIME"), code
+}
+
+// TestApplyFiles: apply reads files, directories below them, UTF-16 and byte order marks, as check does,
+// and creates targets first. Errors name the file.
+func TestApplyFiles(t *testing.T) {
+	d := start(t, t.TempDir())
+	t.Setenv("DREY_SERVER", d.REST)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	target := "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: %s}\nspec: {kubernetes: {namespace: flink}}\n"
+	write("all/a.yaml", "apiVersion: drey.dev/v1\nkind: Deployment\nmetadata: {name: job}\nspec: {deploymentTargetName: below}\n")
+	write("all/sub/b.yml", "\ufeff---\n# nothing\n---\n"+fmt.Sprintf(target, "below"))
+	write("all/README.md", "no manifest")
+	wide := []byte{0xff, 0xfe}
+	for _, c := range fmt.Sprintf(target, "wide") {
+		wide = append(wide, byte(c), 0)
+	}
+	utf16 := write("wide.yaml", string(wide))
+	bad, comments := write("bad.yaml", "a: ["), write("comments.yaml", "# nothing\n")
+	for _, c := range []struct {
+		args []string
+		want string
+		code int
+	}{
+		{[]string{"apply", "-f", filepath.Join(dir, "all"), "-f", utf16}, "deploymenttarget/below created\ndeploymenttarget/wide created\ndeployment/job created\n", 0},
+		{[]string{"apply", "-f", filepath.Join(dir, "all"), "-f", bad}, "drey: " + bad + ", document 1: ", command.ExitUsage},
+		{[]string{"apply", "-f", comments}, "drey: nothing to apply: no object in " + comments + "\n", command.ExitUsage},
+	} {
+		if out, code := runDrey(t, "", c.args); code != c.code || !strings.HasPrefix(out, c.want) {
+			t.Errorf("drey %s: %d %q\nwant %d %q", strings.Join(c.args, " "), code, out, c.code, c.want)
+		}
+	}
 }

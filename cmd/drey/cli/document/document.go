@@ -104,7 +104,7 @@ func readDocument(text []byte, kind string) ([]Document, error) {
 	}
 	var h header
 	if err := yaml.Unmarshal(text, &h); err != nil {
-		return nil, fmt.Errorf("%w in: %.200s", err, text)
+		return nil, fmt.Errorf("%s", strings.TrimSpace(err.Error()))
 	}
 	if h.Items == nil && !strings.HasSuffix(h.Kind, "List") {
 		return one(h, text, kind)
@@ -136,7 +136,7 @@ func itemKind(list string) string { return strings.TrimSuffix(list, "List") }
 func one(h header, text []byte, kind string) ([]Document, error) {
 	if h.Metadata.Name == "" {
 		if err := yaml.Unmarshal(text, &h); err != nil || h.Metadata.Name == "" {
-			return nil, fmt.Errorf("metadata.name is missing or unreadable in: %.200s", text)
+			return nil, fmt.Errorf("metadata.name is missing or unreadable in: %.200s", bytes.TrimSpace(text))
 		}
 	}
 	d := Document{Namespace: h.Metadata.Namespace, Name: h.Metadata.Name, Body: text}

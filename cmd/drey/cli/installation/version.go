@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 
@@ -83,11 +84,12 @@ func (v versions) print(cmd *cobra.Command, format output.Format) error {
 	if format == output.JSON {
 		return output.PrintJSON(cmd.OutOrStdout(), v)
 	}
-	fmt.Fprintf(output.Stdout(cmd), "Client: %s\n", v.Client)
+	text := fmt.Sprintf("Client: %s\n", v.Client)
 	if v.Server != nil {
-		fmt.Fprintf(output.Stdout(cmd), "Server: %s\n", *v.Server)
+		text += fmt.Sprintf("Server: %s\n", *v.Server)
 	}
-	return nil
+	_, err := io.WriteString(output.Stdout(cmd), text)
+	return err
 }
 
 // String returns the version, with its commit and platform if known.

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf16"
 
@@ -95,32 +96,55 @@ func (r *Reader) Read(paths []string) ([]Manifest, error) {
 }
 
 func (r *Reader) readPath(path string) ([]Manifest, error) {
-	files, isDir, err := r.files(path)
+	files, isDir, err := r.ReadFiles(path)
 	if err != nil {
 		return nil, err
 	}
 	var all []Manifest
-	size := 0
 	for _, file := range files {
-		text, err := r.readFile(file)
+		found, err := Parse(file.Name, file.Text)
 		if err != nil {
-			return nil, err
-		}
-		found, err := Parse(file, text)
-		if err != nil {
-			if bytes.Contains(text, []byte("{{")) {
+			if bytes.Contains(file.Text, []byte("{{")) {
 				err = fmt.Errorf("%w; a Helm template has to be rendered: helm template CHART | %s -f -", err, r.Command)
 			}
 			return nil, err
 		}
-		all, size = append(all, found...), size+len(bytes.TrimSpace(text))
+		all = append(all, found...)
 	}
 	if len(all) > 0 {
 		return all, nil
 	}
-	name := path
-	if path == stdin {
-		name = "standard input"
+	return nil, noManifest(path, files, isDir)
+}
+
+// File is a file of manifests.
+type File struct {
+	Name string
+	Text []byte // UTF-8, without a byte order mark
+}
+
+// ReadFiles reads the files at a path: a file, those of a directory and the directories below it,
+// or - for standard input.
+func (r *Reader) ReadFiles(path string) (files []File, isDir bool, err error) {
+	names, isDir, err := r.files(path)
+	if err != nil {
+		return nil, isDir, inputError(err, r.Command)
+	}
+	for _, name := range names {
+		text, err := r.readFile(name)
+		if err != nil {
+			return nil, isDir, err
+		}
+		files = append(files, File{name, toUTF8(text)})
+	}
+	return files, isDir, nil
+}
+
+// noManifest returns the error of a path without any object.
+func noManifest(path string, files []File, isDir bool) error {
+	size := 0
+	for _, file := range files {
+		size += len(bytes.TrimSpace(file.Text))
 	}
 	why := "it is empty"
 	switch {
@@ -131,7 +155,7 @@ func (r *Reader) readPath(path string) ([]Manifest, error) {
 	case size > 0:
 		why = "it has only comments, separators or empty lists"
 	}
-	return nil, &InputError{fmt.Errorf("no manifest in %s: %s; give a file, a directory or - with Kubernetes objects in YAML or JSON", name, why)}
+	return &InputError{fmt.Errorf("no manifest in %s: %s; give a file, a directory or - with Kubernetes objects in YAML or JSON", DisplayName(path), why)}
 }
 
 func (r *Reader) readFile(file string) ([]byte, error) {
@@ -141,7 +165,7 @@ func (r *Reader) readFile(file string) ([]byte, error) {
 		}
 		r.stdinRead = true
 	}
-	return ReadFile(r.Stdin, file)
+	return ReadFile(r.Stdin, file, r.Command)
 }
 
 // files returns the files at a path, in order.
@@ -324,15 +348,46 @@ func linesBefore(text []byte, document int) int {
 	return lines
 }
 
-// ReadFile reads a file, or standard input for -.
-func ReadFile(stdin io.Reader, file string) ([]byte, error) {
+// ReadFile reads a file, or standard input for -. command is in its errors.
+func ReadFile(stdin io.Reader, file, command string) ([]byte, error) {
 	switch file {
 	case "":
 		return nil, &InputError{errors.New("-f is missing: give a file, or - for standard input")}
 	case "-":
 		return io.ReadAll(stdin)
 	}
-	return os.ReadFile(file) //nolint:gosec // the user names the file
+	text, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, inputError(err, command)
+	}
+	return text, nil
+}
+
+// DisplayName returns the name of paths in errors.
+func DisplayName(paths ...string) string {
+	names := slices.Clone(paths)
+	for i, path := range names {
+		if path == stdin {
+			names[i] = "standard input"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// inputError returns the error of a path that cannot be read, with what to give instead.
+func inputError(err error, command string) error {
+	failed, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return err
+	}
+	path := failed.Path
+	switch {
+	case strings.HasPrefix(path, "http://"), strings.HasPrefix(path, "https://"):
+		return &InputError{fmt.Errorf("-f is %q: URLs are not read; download it: curl -fsSL %s | %s -f -", path, shellWord(path), command)}
+	case errors.Is(err, syscall.EISDIR):
+		return &InputError{fmt.Errorf("-f is %q, a directory: give a file, or - for standard input", path)}
+	}
+	return err
 }
 
 // Printable quotes text with control characters, which could break a table or drive

@@ -332,7 +332,7 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 			case file == "" && k.Name == string(registry.DeploymentTarget):
 				return command.WithCode(command.ExitUsage, errors.New("nothing to create: give NAME --kubernetes-namespace NAMESPACE, or -f FILE"))
 			default:
-				body, err = manifest.ReadFile(cmd.InOrStdin(), file)
+				body, err = manifest.ReadFile(cmd.InOrStdin(), file, cmd.CommandPath())
 			}
 			if err != nil {
 				return err
@@ -367,48 +367,67 @@ func targetBody(name, kubernetesNamespace string) ([]byte, error) {
 }
 
 func newApply(k document.Kind, c *client.Client) *cobra.Command {
-	var file string
+	var files []string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: fmt.Sprintf("Create or update %ss from a file", k.Name), Args: command.Args(cobra.NoArgs),
 		Long: fmt.Sprintf(`Create or update %ss from YAML documents, JSON or lists, of %s or in the
 form of the REST API. Each object is reported as created, configured or unchanged.`, k.Name, document.FormResource),
 		Example: fmt.Sprintf("  drey %[1]s apply -f %[1]s.yaml\n  drey %[1]s get -o yaml | drey %[1]s apply --platform-namespace team-b -f -", k.Command),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, k.Name) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFiles(c, cmd, files, k.Name) },
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file or directory of objects in YAML or JSON; - for standard input; repeatable")
 	return cmd
 }
 
 // newApplyAllCommand returns drey apply, for objects of all kinds.
 func newApplyAllCommand() *cobra.Command {
 	c := &client.Client{}
-	var file string
+	var files []string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Create or update DeploymentTargets, Deployments and SessionClusters from a file", Args: command.Args(cobra.NoArgs),
 		Long: `Create or update objects of all kinds from YAML documents, JSON or lists, of drey.dev/v1 or in
 the form of the REST API. Targets come first, to which the others may refer. Each object is
 reported as created, configured or unchanged.`,
 		Example: "  drey apply -f registry.yaml\n  kubectl get deploymenttargets,deployments.drey.dev -n team-a -o yaml | drey apply --server https://drey.example.com -f -",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFile(c, cmd, file, "") },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFiles(c, cmd, files, "") },
 	}
 	c.Bind(cmd)
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the objects in YAML or JSON; - for standard input")
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file or directory of objects in YAML or JSON; - for standard input; repeatable")
 	return cmd
 }
 
-// applyFile upserts the objects of a file, those first that others may refer to. only is
-// their kind; empty: any.
-func applyFile(c *client.Client, cmd *cobra.Command, file, only string) error {
-	text, err := manifest.ReadFile(cmd.InOrStdin(), file)
+// readDocuments reads the objects of files, directories and standard input.
+func readDocuments(cmd *cobra.Command, paths []string, only string) ([]document.Document, error) {
+	if len(paths) == 0 {
+		return nil, command.WithCode(command.ExitUsage, errors.New("-f is missing: give a file, a directory, or - for standard input"))
+	}
+	reader := manifest.Reader{Stdin: cmd.InOrStdin(), Command: cmd.CommandPath()}
+	var all []document.Document
+	for _, path := range paths {
+		files, _, err := reader.ReadFiles(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			found, err := document.Read(file.Text, only)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %w", manifest.DisplayName(file.Name), err)
+			}
+			all = append(all, found...)
+		}
+	}
+	if len(all) == 0 {
+		return nil, command.WithCode(command.ExitUsage, fmt.Errorf("nothing to apply: no object in %s", manifest.DisplayName(paths...)))
+	}
+	return all, nil
+}
+
+// applyFiles upserts the objects of files, those first that others may refer to. only is their
+// kind; empty: any.
+func applyFiles(c *client.Client, cmd *cobra.Command, paths []string, only string) error {
+	documents, err := readDocuments(cmd, paths, only)
 	if err != nil {
 		return err
-	}
-	documents, err := document.Read(text, only)
-	if err != nil {
-		return err
-	}
-	if len(documents) == 0 {
-		return command.WithCode(command.ExitUsage, errors.New("nothing to apply: the input has no object"))
 	}
 	for _, d := range documents {
 		if only != "" && d.Kind.Name != only {

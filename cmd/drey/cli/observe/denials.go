@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -30,6 +31,9 @@ request was allowed. Equal denials are one row with a count.`,
   drey denials -w`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := denials.Query{Filter: denials.Filter{PlatformNamespace: o.client.PlatformNamespace, Namespace: o.kubernetesNamespace(), Reason: reason}}
+			if since < 0 {
+				return command.WithCode(command.ExitUsage, fmt.Errorf("--since is %s: use a positive duration, such as 24h", since))
+			}
 			if since > 0 {
 				q.Since = time.Now().Add(-since)
 			}
