@@ -74,14 +74,33 @@ func (d *diagnosis) outside() {
 			"start it again, where the API server reaches it: drey serve --install-webhooks; "+d.openGates())
 	}
 	d.ok(check, fmt.Sprintf("a drey outside of the cluster serves the webhooks at %s, and answers", d.Outside.URL))
+	d.requireOutside(config.Name, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 	for _, name := range []string{config.PodPolicy, config.RegisteredLabelPolicy, config.ClaimPolicy} {
-		for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
-			if key := Key(kind, "", name); d.Live[key] == nil && d.ReadErrors[key] == nil {
-				d.add("objects", Fail, fmt.Sprintf("%s/%s does not exist", strings.ToLower(kind), name), "restart that drey: it registers its webhooks and policies at start")
-			}
-		}
+		d.requireOutside(name, "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 	}
 	d.ok("objects", "its webhooks and policies are registered")
+	var untrusting []string
+	for name, client := range d.webhookClients() {
+		d.webhooks++
+		if text, _, _ := unstructured.NestedString(client, "caBundle"); text == "" {
+			untrusting = append(untrusting, name)
+		}
+	}
+	if len(untrusting) > 0 {
+		d.add("caBundle", Fail, fmt.Sprintf("%d of %d webhooks have no caBundle: what they match is denied if they fail closed, and not labeled if they fail open: %s",
+			len(untrusting), d.webhooks, some(untrusting)), restartOutside)
+	}
+}
+
+const restartOutside = "restart that drey: it registers its webhooks and policies at start"
+
+// requireOutside reports objects that a drey outside of the cluster registers, and that do not exist.
+func (d *diagnosis) requireOutside(name string, kinds ...string) {
+	for _, kind := range kinds {
+		if key := Key(kind, "", name); d.Live[key] == nil && d.ReadErrors[key] == nil {
+			d.add("objects", Fail, fmt.Sprintf("%s/%s does not exist", strings.ToLower(kind), name), restartOutside)
+		}
+	}
 }
 
 // network checks that the NetworkPolicy allows the API server's calls of the webhooks, and drey's of the API server.

@@ -170,6 +170,19 @@ func TestDiagnoseFaults(t *testing.T) {
 		"outside, unreachable": {func(f *doctor.Facts) {
 			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443", Err: errors.New("refused")}
 		}, doctor.Warn, "server", "at https://10.0.0.1:9443, which this machine cannot reach: refused", "drey serve --install-webhooks"},
+		"outside, mutating webhooks deleted": {func(f *doctor.Facts) {
+			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
+			delete(f.Live, "MutatingWebhookConfiguration//drey")
+		}, doctor.Fail, "objects", "mutatingwebhookconfiguration/drey does not exist", "restart that drey"},
+		"outside, validating webhooks deleted": {func(f *doctor.Facts) {
+			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
+			delete(f.Live, "ValidatingWebhookConfiguration//drey")
+		}, doctor.Fail, "objects", "validatingwebhookconfiguration/drey does not exist", "restart that drey"},
+		"outside, caBundle emptied": {func(f *doctor.Facts) {
+			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
+			webhooks := f.Live["MutatingWebhookConfiguration//drey"].Object["webhooks"].([]any)
+			webhooks[0].(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = ""
+		}, doctor.Fail, "caBundle", "1 of 19 webhooks have no caBundle", "restart that drey"},
 		"outside, policy deleted": {func(f *doctor.Facts) {
 			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
 			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")

@@ -166,14 +166,15 @@ func Server(configuration *unstructured.Unstructured) (namespace, url string) {
 	return "", ""
 }
 
-// CABundle returns the caBundle of the first webhook of a configuration, nil if it has none.
+// CABundle returns the first caBundle of the webhooks of a configuration, nil if there is none.
 func CABundle(configuration *unstructured.Unstructured) []byte {
 	webhooks, _, _ := unstructured.NestedSlice(configuration.Object, "webhooks")
 	for _, w := range webhooks {
 		webhook, _ := w.(map[string]any)
 		text, _, _ := unstructured.NestedString(webhook, "clientConfig", "caBundle")
-		bundle, _ := base64.StdEncoding.DecodeString(text) // invalid base64 is none
-		return bundle
+		if bundle, _ := base64.StdEncoding.DecodeString(text); len(bundle) > 0 { // invalid base64 is none
+			return bundle
+		}
 	}
 	return nil
 }

@@ -177,15 +177,24 @@ func examineOutside(ctx context.Context, config *rest.Config, client *clients, f
 			examineObjects(ctx, objects, f, stage.Objects)
 		}
 	}
-	configuration := f.Live[doctor.Key("ValidatingWebhookConfiguration", "", webhookconfig.Name)]
-	if configuration == nil {
-		return
+	var address string
+	var caBundle []byte
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} {
+		configuration := f.Live[doctor.Key(kind, "", webhookconfig.Name)]
+		if configuration == nil {
+			continue
+		}
+		if address == "" {
+			_, address = rollout.Server(configuration)
+		}
+		if len(caBundle) == 0 {
+			caBundle = rollout.CABundle(configuration)
+		}
 	}
-	_, address := rollout.Server(configuration)
 	if address == "" {
 		return
 	}
-	f.Outside = &doctor.Outside{URL: address, Err: dialWebhooks(ctx, address, rollout.CABundle(configuration))}
+	f.Outside = &doctor.Outside{URL: address, Err: dialWebhooks(ctx, address, caBundle)}
 	examineTargets(ctx, config, f)
 	examineOthers(ctx, client, f)
 }
