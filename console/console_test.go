@@ -210,7 +210,7 @@ func TestDeleteTarget(t *testing.T) {
 	_, after, _ := strings.Cut(page.body, `name="revision" value="`)
 	revision, _, _ := strings.Cut(after, `">`)
 	form := url.Values{"revision": {html.UnescapeString(revision)}}
-	c.post("/console/targets/analytics/sandbox/delete", url.Values{"revision": {`"00000000-0000-4000-8000-000000000000.1"`}}).want(t, http.StatusPreconditionFailed, "Not deleted", "is at resourceVersion 1")
+	c.post("/console/targets/analytics/sandbox/delete", url.Values{"revision": {`"00000000-0000-4000-8000-000000000000.1"`}}).want(t, http.StatusConflict, "Not deleted", "is at resourceVersion 1")
 	if a := c.post("/console/targets/analytics/sandbox/delete", form); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("%d: %s", a.StatusCode, a.body)
 	}

@@ -313,7 +313,7 @@ func (c *Console) deleteTarget(r *http.Request, u *user) (response, error) {
 		header.Set("If-Match", revision)
 	}
 	_, err = c.call(r, u, http.MethodDelete, path, header, nil, nil)
-	if p, ok := errors.AsType[*problem](err); ok && (p.status == http.StatusConflict || p.status == http.StatusPreconditionFailed) {
+	if p, ok := errors.AsType[*problem](err); ok && p.status == http.StatusConflict {
 		m, err := c.deletion(r, u)
 		if err != nil {
 			return response{}, err

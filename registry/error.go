@@ -12,12 +12,10 @@ type Reason string
 const (
 	ReasonNotFound      Reason = "NotFound"      // the object or the platform namespace does not exist
 	ReasonAlreadyExists Reason = "AlreadyExists" // an object has the name
-	ReasonConflict      Reason = "Conflict"      // the id or the resourceVersion in the body is not that of the object
-
-	ReasonPreconditionFailed Reason = "PreconditionFailed" // the object does not meet If-Match or If-None-Match
-	ReasonImmutableSpec      Reason = "ImmutableSpec"      // the spec of a target cannot be changed
-	ReasonInvalidName        Reason = "InvalidName"        // the name is not valid for the kind
-	ReasonInvalidSpec        Reason = "InvalidSpec"        // the spec is not valid for the kind
+	ReasonConflict      Reason = "Conflict"      // the precondition failed
+	ReasonImmutableSpec Reason = "ImmutableSpec" // the spec of a target cannot be changed
+	ReasonInvalidName   Reason = "InvalidName"   // the name is not valid for the kind
+	ReasonInvalidSpec   Reason = "InvalidSpec"   // the spec is not valid for the kind
 
 	ReasonUnknownReference         Reason = "UnknownReference"         // the spec refers to a missing object
 	ReasonTargetReferenced         Reason = "TargetReferenced"         // the target is referenced

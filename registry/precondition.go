@@ -6,8 +6,7 @@ import (
 )
 
 // Precondition is what a write requires of the present object. The zero value requires nothing.
-// A write is refused with [ReasonConflict] for ID and Version, and with
-// [ReasonPreconditionFailed] for the other fields, which are those of HTTP.
+// A write is refused with [ReasonConflict], and with [ReasonAlreadyExists] for Absent.
 type Precondition struct {
 	ID      string
 	Version int32 // 0: any
@@ -24,34 +23,25 @@ type Revision struct {
 	Version int32
 }
 
-// needsObject reports whether an object must exist.
-func (p Precondition) needsObject() bool {
-	return p.ID != "" || p.Version != 0 || p.Exists || p.AnyOf != nil
-}
-
 // checkAbsent refuses the creation of an object if the precondition needs a present one.
 func (p Precondition) checkAbsent(key Key) error {
-	switch {
-	case p.Exists || p.AnyOf != nil:
-		return refuse(ReasonPreconditionFailed, "%s does not exist, but If-Match states a version of it: omit If-Match to create it", describe(key))
-	case p.needsObject():
-		return refuse(ReasonConflict,
-			"%s does not exist, but the request states a version of it: omit metadata.resourceVersion and If-Match to create it", describe(key))
+	if p.ID == "" && p.Version == 0 && !p.Exists && p.AnyOf == nil {
+		return nil
 	}
-	return nil
+	return refuse(ReasonConflict, "%s does not exist, but the request states a version of it: omit metadata.resourceVersion and If-Match to create it", describe(key))
 }
 
-// check refuses a write of the present object if the precondition fails.
-func (p Precondition) check(current Object) error {
+// Check refuses a write of the present object if the precondition fails.
+func (p Precondition) Check(current Object) error {
 	m := current.Metadata
 	present := Revision{m.ID, m.ResourceVersion}
 	switch {
 	case p.Absent:
-		return refuse(ReasonPreconditionFailed, "%s exists, but If-None-Match is *: choose another name, or omit If-None-Match to replace it", describe(current.Key()))
+		return exists(current.Key())
 	case slices.Contains(p.NoneOf, present):
-		return refuse(ReasonPreconditionFailed, "%s is at resourceVersion %d (id %s), which If-None-Match excludes: omit If-None-Match", describe(current.Key()), m.ResourceVersion, m.ID)
+		return refuse(ReasonConflict, "%s is at resourceVersion %d (id %s), which If-None-Match excludes: omit If-None-Match", describe(current.Key()), m.ResourceVersion, m.ID)
 	case p.AnyOf != nil && !slices.Contains(p.AnyOf, present):
-		return refuse(ReasonPreconditionFailed, "%s is at resourceVersion %d (id %s), not at one that the request states: GET it, apply the change to that, and try again",
+		return refuse(ReasonConflict, "%s is at resourceVersion %d (id %s), not at one that the request states: GET it, apply the change to that, and try again",
 			describe(current.Key()), m.ResourceVersion, m.ID)
 	case p.ID != "" && p.ID != m.ID, p.Version != 0 && p.Version != m.ResourceVersion:
 		return p.stale(current)

@@ -141,7 +141,7 @@ func (r *Registry) put(ctx context.Context, o Object, precondition Precondition,
 	if isFreeText {
 		return Object{}, Unchanged, exists(current.Key())
 	}
-	if err := precondition.check(current); err != nil {
+	if err := precondition.Check(current); err != nil {
 		return Object{}, Unchanged, err
 	}
 	same := sameSpec(o.Spec, current.Spec)
@@ -200,7 +200,7 @@ func (r *Registry) Delete(ctx context.Context, key Key, precondition Preconditio
 		if err != nil {
 			return Object{}, err
 		}
-		if err := precondition.check(current); err != nil {
+		if err := precondition.Check(current); err != nil {
 			return Object{}, err
 		}
 		err = r.deleteUnreferenced(ctx, current)

@@ -45,11 +45,8 @@ var statusOf = map[registry.Reason]int{
 	registry.ReasonAlreadyExists: http.StatusConflict,
 	registry.ReasonConflict:      http.StatusConflict,
 	registry.ReasonImmutableSpec: http.StatusConflict,
-
-	registry.ReasonPreconditionFailed: http.StatusPreconditionFailed,
-
-	registry.ReasonInvalidName: http.StatusBadRequest,
-	registry.ReasonInvalidSpec: http.StatusBadRequest,
+	registry.ReasonInvalidName:   http.StatusBadRequest,
+	registry.ReasonInvalidSpec:   http.StatusBadRequest,
 
 	registry.ReasonUnknownReference:         http.StatusBadRequest,
 	registry.ReasonTargetReferenced:         http.StatusConflict,

@@ -82,9 +82,6 @@ func (c collection) get(r *http.Request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if err := checkRead(r, o); err != nil {
-		return response{}, err
-	}
 	if tag := etag(o); !c.statusChanges() && matches(fieldValue(r, "If-None-Match"), tag) {
 		return response{status: http.StatusNotModified, header: http.Header{"Etag": {tag}}}, nil
 	}
@@ -141,7 +138,8 @@ func (c collection) delete(r *http.Request) (response, error) {
 	return response{status: http.StatusOK, body: c.toDocument(o)}, nil
 }
 
-// patch applies an RFC 7386 merge patch to the present object, and retries on conflict. A resourceVersion in the patch is ignored, as by Ververica Platform.
+// patch applies an RFC 7386 merge patch to the present object, and retries on conflict. A
+// resourceVersion in the patch is ignored, as by Ververica Platform.
 func (c collection) patch(r *http.Request) (response, error) {
 	change, err := c.readPatch(r)
 	if err != nil {
@@ -161,8 +159,12 @@ func (c collection) patch(r *http.Request) (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		precondition.ID, precondition.Version = current.Metadata.ID, current.Metadata.ResourceVersion
-		o, outcome, err := c.registry.Put(r.Context(), in.object, precondition, nil)
+		if err := precondition.Check(current); err != nil {
+			return response{}, err
+		}
+		stated := precondition
+		stated.ID, stated.Version = current.Metadata.ID, current.Metadata.ResourceVersion
+		o, outcome, err := c.registry.Put(r.Context(), in.object, stated, nil)
 		if registry.ReasonOf(err) == registry.ReasonConflict {
 			continue
 		}

@@ -3,7 +3,6 @@ package rest
 import (
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -71,22 +70,6 @@ func readPrecondition(r *http.Request) (p registry.Precondition, err error) {
 		}
 	}
 	return p, nil
-}
-
-// checkRead refuses a GET of an object that its If-Match excludes.
-func checkRead(r *http.Request, o registry.Object) error {
-	header := strings.TrimSpace(fieldValue(r, "If-Match"))
-	if header == "" || header == "*" {
-		return nil
-	}
-	revisions, err := readTags("If-Match", header)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(revisions, registry.Revision{ID: o.Metadata.ID, Version: o.Metadata.ResourceVersion}) {
-		return nil
-	}
-	return &problem{http.StatusPreconditionFailed, registry.ReasonPreconditionFailed, "the ETag of the object is " + etag(o) + ", which If-Match does not list: omit If-Match"}
 }
 
 // deleteOptions is the body of a DELETE, as clients of the Kubernetes API send it. Objects of the
