@@ -150,6 +150,9 @@ func follow(argv []string, s scope) finding {
 		if f, ok := startOf(argv); ok {
 			return f
 		}
+		if f, ok := builds(argv, s.deeper()); ok {
+			return f
+		}
 		name := path.Base(argv[0])
 		switch w, wraps := wrappers[name]; {
 		case name == entryPoint:
@@ -157,7 +160,7 @@ func follow(argv []string, s scope) finding {
 		case shells[name]:
 			return shell(argv[1:], s.deeper())
 		case name == "su", name == "runuser" && !runsCommand(argv[1:]):
-			return switchUser(argv[1:], s.deeper())
+			return afterCommand(argv[1:], s.deeper())
 		case name == "command" && len(argv) > 1 && (argv[1] == "-v" || argv[1] == "-V"):
 			return finding{} // prints the path of a program
 		case name == "eval":

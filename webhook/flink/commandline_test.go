@@ -101,6 +101,27 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[cat > /start.sh <<E\ntaskmanager.sh start-foreground \\$X\nE\nchmod +x /start.sh && exec /start.sh]", "started taskmanager"},
 		{"sh -c", "[tee /start.sh <<E >/dev/null\nexec /docker-entrypoint.sh \"$1\"\nE\nbash /start.sh taskmanager]", "entry point taskmanager"},
 
+		// programs that build a command
+		{"script -qec", "[/opt/flink/bin/taskmanager.sh start-foreground] /dev/null", "started taskmanager"},
+		{"[script] [--command] [exec /docker-entrypoint.sh taskmanager] /tmp/log", "", "entry point taskmanager"},
+		{"/my/script /docker-entrypoint.sh taskmanager", "", "wrapped taskmanager"},
+		{"xargs -r -n 1 taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"xargs -a /roles /docker-entrypoint.sh", "", "nothing"},
+		{"xargs", "", "nothing"},
+		{"sh -c", "[echo start-foreground | xargs /opt/flink/bin/taskmanager.sh]", "started taskmanager"},
+		{"sh -c", "[echo taskmanager | exec xargs -t /docker-entrypoint.sh]", "entry point taskmanager"},
+		{"sh -c", "[echo taskmanager | xargs -I% sh -c 'exec /docker-entrypoint.sh %']", "entry point taskmanager"},
+		{"sh -c", "[echo 'taskmanager.sh start-foreground' | xargs -I {} sh -c '{}']", "started taskmanager"},
+		{"sh -c", "[cat /args | xargs -d '\n' taskmanager.sh start-foreground]", "started taskmanager"},
+		{"sh -c", "[echo stop | xargs taskmanager.sh]", "other"},
+		{"sh -c", "[ls /opt/flink/bin/taskmanager.sh start | xargs chmod +x]", "mentioned taskmanager"},
+		{"sh -c", "[echo 'taskmanager.sh start' | xargs]", "nothing"},
+		{"find /opt -name taskmanager.sh -exec {} start-foreground ;", "", "started taskmanager"},
+		{"sh -c", "[find / -path /opt/flink/bin -prune -o -type f -exec /docker-entrypoint.sh taskmanager \\;]", "entry point taskmanager"},
+		{"sh -c", "[find /jobs -name '*.jar' -execdir standalone-job.sh start-foreground --jars {} +]", "started jobmanager application"},
+		{"sh -c", "[find /opt/flink/bin -name taskmanager.sh -exec chmod +x {} + -exec sed -i s/a/b/ {} \\;]", "mentioned taskmanager"},
+		{"sh -c", "[find / -name start-cluster.sh -print]", "nothing"},
+
 		// variables and functions of the script
 		{"sh -c", "[ROLE=taskmanager; exec /docker-entrypoint.sh $ROLE]", "entry point taskmanager"},
 		{"sh -c", "[export ROLE=taskmanager && exec \"/opt/flink/bin/${ROLE}.sh\" start-foreground]", "started taskmanager"},
@@ -283,6 +304,16 @@ func TestFindBounds(t *testing.T) {
 	}
 	for _, deep := range []string{"$(", "(", "{ ", "if ", "\"$(", "((", "`", "${a:-", "while "} {
 		find([]string{"sh", "-c", strings.Repeat(deep, 3<<20/len(deep))}, nil)
+	}
+	start := time.Now()
+	long := strings.Repeat("{} ", 300)
+	nested := "taskmanager.sh"
+	for range maxDepth {
+		nested = "xargs -I{} " + nested + " " + long
+	}
+	find(slices.Concat([]string{"find", "-name", long}, slices.Repeat([]string{"-exec", "sh", "-c", nested, ";"}, 1000)), nil)
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("placeholders took %s", d)
 	}
 }
 

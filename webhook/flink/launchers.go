@@ -70,8 +70,8 @@ func shell(args []string, s scope) finding {
 	return repeatedScript(stdin, nil, s)
 }
 
-// switchUser returns the finding of su or runuser: of the script after -c.
-func switchUser(args []string, s scope) finding {
+// afterCommand returns the finding of su, runuser or script: of the shell script after -c.
+func afterCommand(args []string, s scope) finding {
 	for i, a := range args {
 		if script, ok := strings.CutPrefix(a, "--command="); ok {
 			return inScript(script, nil, s)
