@@ -341,6 +341,8 @@ func (p *podSpec) scan(s *scan.Scanner) {
 		switch string(s.Name()) {
 		case "containers":
 			p.Containers = scanList(s, p.Containers, (*container).scan)
+		case "initContainers":
+			p.InitContainers = scanList(s, p.InitContainers, (*container).scan)
 		case "volumes":
 			p.Volumes = scanList(s, p.Volumes, (*named).scan)
 		default:
@@ -364,6 +366,8 @@ func (c *container) scan(s *scan.Scanner) {
 			c.Command = s.Texts()
 		case "args":
 			c.Args = s.Texts()
+		case "restartPolicy":
+			c.RestartPolicy = s.Text()
 		case "env":
 			c.Env.scan(s, c.expands())
 			hasEnv = !c.expands()
@@ -506,7 +510,7 @@ func (m *metadata) reset() {
 }
 
 func (p *podSpec) reset() {
-	*p = podSpec{Containers: emptyList(p.Containers), Volumes: emptyList(p.Volumes)}
+	*p = podSpec{Containers: emptyList(p.Containers), InitContainers: emptyList(p.InitContainers), Volumes: emptyList(p.Volumes)}
 }
 
 // mostKept is the length of the largest map or list whose memory is used again.

@@ -51,8 +51,9 @@ type ownerReference struct {
 }
 
 type podSpec struct {
-	Containers []container `json:"containers"`
-	Volumes    []named     `json:"volumes"`
+	Containers     []container `json:"containers"`
+	InitContainers []container `json:"initContainers"`
+	Volumes        []named     `json:"volumes"`
 }
 
 type container struct {
@@ -61,6 +62,8 @@ type container struct {
 	Command []string  `json:"command"`
 	Args    []string  `json:"args"`
 	Env     variables `json:"env"`
+
+	RestartPolicy string `json:"restartPolicy"` // of an init container; Always: a native sidecar
 }
 
 type named struct {
@@ -190,6 +193,13 @@ func (p *pod) template() flink.Pod {
 	p.containers = slices.Grow(p.containers, len(p.Spec.Containers))
 	for i := range p.Spec.Containers {
 		p.containers = append(p.containers, p.container(&p.Spec.Containers[i]))
+	}
+	for i := range p.Spec.InitContainers {
+		if c := &p.Spec.InitContainers[i]; c.RestartPolicy == flink.RestartAlways {
+			sidecar := p.container(c)
+			sidecar.Sidecar = true
+			p.containers = append(p.containers, sidecar)
+		}
 	}
 	for _, v := range p.Spec.Volumes {
 		p.volumes = append(p.volumes, v.Name)

@@ -179,16 +179,26 @@ func toObject(p *corev1.Pod) *flink.Object {
 		Pod: flink.Pod{Labels: p.Labels, Annotations: p.Annotations},
 	}
 	for i := range p.Spec.Containers {
-		c := &p.Spec.Containers[i]
-		container := flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
-		for _, v := range c.Env {
-			container.Env = append(container.Env, v.Name)
-			container.ReadVariable(v.Name, v.Value)
+		o.Pod.Containers = append(o.Pod.Containers, toContainer(&p.Spec.Containers[i]))
+	}
+	for i := range p.Spec.InitContainers {
+		if c := &p.Spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == flink.RestartAlways {
+			sidecar := toContainer(c)
+			sidecar.Sidecar = true
+			o.Pod.Containers = append(o.Pod.Containers, sidecar)
 		}
-		o.Pod.Containers = append(o.Pod.Containers, container)
 	}
 	for i := range p.Spec.Volumes {
 		o.Pod.Volumes = append(o.Pod.Volumes, p.Spec.Volumes[i].Name)
 	}
 	return o
+}
+
+func toContainer(c *corev1.Container) flink.Container {
+	container := flink.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args}
+	for _, v := range c.Env {
+		container.Env = append(container.Env, v.Name)
+		container.ReadVariable(v.Name, v.Value)
+	}
+	return container
 }

@@ -97,6 +97,13 @@ func (g generator) pod() map[string]any {
 	if g.oneIn(4) {
 		spec["initContainers"] = []any{map[string]any{"name": "flink-main-container", "image": "flink", "args": g.words()}}
 	}
+	if g.oneIn(6) {
+		c := map[string]any{"name": g.of("flink-main-container", "taskmanager", "proxy"), "image": g.image(), "args": g.words(), "restartPolicy": g.of("Always", "Always", "OnFailure", "")}
+		if g.oneIn(3) {
+			c["env"] = []any{map[string]any{"name": g.of("A", "FLINK_MODE", "FLINK_PROPERTIES"), "value": g.of("taskmanager", "/docker-entrypoint.sh taskmanager")}}
+		}
+		spec["initContainers"] = []any{c}
+	}
 	if g.oneIn(4) {
 		spec["volumes"] = []any{map[string]any{"name": g.of("data", "flink-config-volume"), "emptyDir": map[string]any{}}}
 	}
@@ -178,7 +185,7 @@ func TestGenerated(t *testing.T) {
 }
 
 // ambiguous reports whether CEL cannot distinguish an object from Flink: a word mentions a
-// script or a class of Flink without starting it, or expands a variable; a role is spelled as other products do; a command other than the image's entry
+// script or a class of Flink without starting it, or expands a variable; a native sidecar has a hint of Flink; a role is spelled as other products do; a command other than the image's entry
 // point gets the first argument; flink is a part of a word in the image; an owner is
 // set, as by Flink's operator; or a mirror pod is selected by its label type, without CEL.
 func ambiguous(o map[string]any) bool {
@@ -192,6 +199,9 @@ func ambiguous(o map[string]any) bool {
 		return true
 	}
 	all := containers(o)
+	if slices.ContainsFunc(containersAt(o, "initContainers"), func(c map[string]any) bool { return c["restartPolicy"] == "Always" }) {
+		return true
+	}
 	for _, c := range all {
 		command, args := words(c["command"]), words(c["args"])
 		switch {
@@ -215,9 +225,12 @@ func hasRole(c map[string]any) bool {
 var roleArgs = flink.Roles()
 
 // containers returns the containers of a Pod or of a pod template.
-func containers(o map[string]any) []map[string]any {
-	for _, path := range [][]string{{"spec", "containers"}, {"spec", "template", "spec", "containers"}, {"spec", "jobTemplate", "spec", "template", "spec", "containers"}} {
-		list, ok, _ := unstructured.NestedFieldNoCopy(o, path...)
+func containers(o map[string]any) []map[string]any { return containersAt(o, "containers") }
+
+// containersAt returns the containers in a field of the spec of a Pod or of a pod template.
+func containersAt(o map[string]any, field string) []map[string]any {
+	for _, path := range [][]string{{"spec"}, {"spec", "template", "spec"}, {"spec", "jobTemplate", "spec", "template", "spec"}} {
+		list, ok, _ := unstructured.NestedFieldNoCopy(o, append(path, field)...)
 		if !ok {
 			continue
 		}

@@ -63,7 +63,7 @@ func celFlinkPod(pod string) string {
 		s.container(allOf(celRole("c.name"), entryPoint)),
 		allOf(s.container(anyOf(celImage+`.size() > `+celMaxName, celFlinkWord)), s.container(anyOf("m > "+celMaxVariables, celRoleEnv))),
 		s.statefun(anyOf(flinkWord, statefun), `m > `+celMaxVariables+` || `+celStatefunRole),
-	)))+")")
+	)))+")", s.sidecar())
 }
 
 const (
@@ -90,7 +90,7 @@ func celRunsFlink(pod string) string {
 	role := anyOf(celRole("c.name"), celRoleArgs)
 	named := anyOf(celNamesFlink("t"), s.roleLabel, s.container(role))
 	names := anyOf(role, celImage+`.contains("flink")`, celImage+`.contains("statefun")`, celMainContainer, celText+`.contains("flink")`)
-	return anyOf(celHasFlinkOwner, celFlinkLabels(pod),
+	return anyOf(celHasFlinkOwner, celSureLabels(pod),
 		allOf("!"+s.manyContainers, s.longLines, anyOf(s.roleLabel, s.labels()+".exists(w, "+celNamesFlink("w")+")", s.container(anyOf(role, celNamesFlink("c.name"), celNamesFlink(celImage), celLineNamesFlink)))),
 		allOf("!"+s.manyContainers, "!"+s.longLines, s.searched(anyOf(
 			celShowsFlink(pod),
@@ -103,7 +103,7 @@ func celRunsFlink(pod string) string {
 // celRunsFlinkPod holds if the pod at a CEL path surely runs Flink, by its own fields.
 func celRunsFlinkPod(pod string) string {
 	s := newCelSignals(pod)
-	return anyOf(celFlinkLabels(pod), allOf("!"+s.manyContainers, "!"+s.longLines, s.searched(celShowsFlink(pod))))
+	return anyOf(celSureLabels(pod), allOf("!"+s.manyContainers, "!"+s.longLines, s.searched(celShowsFlink(pod))))
 }
 
 // celShowsFlink holds if the containers of a pod within the bounds surely run Flink.
@@ -137,6 +137,7 @@ func celShowsFlink(pod string) string {
 	return allOf("n <= "+celMaxLine, anyOf(
 		s.container(anyOf(celMainContainer, starts)),
 		allOf(anyOf(
+			celNameLabels(pod),
 			allOf(s.roleLabel, s.container(celFlinkImage)),
 			allOf(s.flinksRoleLabel, s.container(anyOf(celRole("c.name"), byRole))),
 			allOf(s.roleLabel, s.container(celFlinksRole("c.name"))),

@@ -94,14 +94,30 @@ func (s celSignals) container(holds string) string {
 	return s.pod + ".spec.containers.exists(c, " + holds + ")"
 }
 
+// sidecar holds if a native sidecar has a hint of Flink or is too large to be searched. Its words
+// are counted before they are joined.
+func (s celSignals) sidecar() string {
+	init := s.pod + ".spec.initContainers"
+	words := `([c.?name.orValue(""), ` + celImage + `] + ` + celWords + `)`
+	hinted := `[` + words + `].exists(l, ` + anyOf("l.size() > "+celMaxListed, "l.map(w, w.size()).sum() > "+celMaxScript,
+		`[l.join("\n")].exists(t, `+anyOf(celHints()...)+")") + ")"
+	return "(has(" + init + ") && " + anyOf(init+".size() > "+celMaxListed,
+		"["+init+`.filter(c, c.?restartPolicy.orValue("") == "`+flink.RestartAlways+`")].exists(k, `+anyOf("k.size() > "+celMaxContainers, "k.exists(c, "+hinted+")")+")") + ")"
+}
+
 // hint holds if any other signal does, and for large pods. It costs one pass over a pod
 // without a sign of Flink.
 func (s celSignals) hint() string {
-	hints := []string{"t.size() > " + celMaxLine}
+	return anyOf(s.manyVolumes, s.configVolume, "t.size() > "+celMaxLine, anyOf(celHints()...))
+}
+
+// celHints hold for a text t that may be of Flink.
+func celHints() []string {
+	var hints []string
 	for _, word := range []string{"flink", ".sh", "manager", "statefun", "job-cluster", "standalone-job"} {
 		hints = append(hints, `t.contains("`+word+`")`)
 	}
-	return anyOf(s.manyVolumes, s.configVolume, anyOf(hints...))
+	return hints
 }
 
 // statefun holds for pods of Stateful Functions.
@@ -148,12 +164,22 @@ func celRolePart(name string) string {
 
 // celFlinkLabels holds for labels that identify Flink without another signal.
 func celFlinkLabels(object string) string {
+	return anyOf(celSureLabels(object), celNameLabels(object))
+}
+
+// celSureLabels holds for labels that identify Flink whatever the containers run.
+func celSureLabels(object string) string {
 	return anyOf(
 		celTypeLabel(object),
 		allOf(celLabel(object, verdict.LabelSystem)+` == `+strconv.Quote(verdict.System), celLabel(object, verdict.LabelApp)+` in `+celList([]string{verdict.AppJob, verdict.AppSessionCluster})),
 		allOf(celLabel(object, "flink-app")+` != ""`, celLabel(object, "flink-deployment-type")+` != ""`),
-		allOf(celLabel(object, "app.kubernetes.io/name")+` == "flink"`, celRole(celLabel(object, "app.kubernetes.io/component"))),
 	)
+}
+
+// celNameLabels holds for the recommended labels of Flink and a role. They identify Flink unless
+// a container runs a client.
+func celNameLabels(object string) string {
+	return allOf(celLabel(object, flink.LabelName)+` == "flink"`, celRole(celLabel(object, flink.LabelAppComponent)))
 }
 
 // celHasFlinkOwner holds for an object with an owner reference to one of Flink's custom
@@ -178,7 +204,7 @@ var celFlinkOwner = func() string {
 // they show a JobManager or a TaskManager.
 func celNotOperator(pod string) string {
 	s := newCelSignals(pod)
-	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers,
+	return anyOf(celNotNamedOperator(pod), celTypeLabel(pod), s.manyContainers, s.sidecar(),
 		s.read(s.measured(anyOf("n > "+celMaxLine, s.container(anyOf(celMainContainer, celMentions))))))
 }
 

@@ -23,8 +23,8 @@ type Object struct {
 type Pod struct {
 	Labels      map[string]string // of a pod: those of the object
 	Annotations map[string]string // likewise
-	Containers  []Container
-	Volumes     []string // names
+	Containers  []Container       // those that run: native sidecars included, other init containers not
+	Volumes     []string          // names
 }
 
 // Container is the part of a container that recognition reads.
@@ -37,7 +37,11 @@ type Container struct {
 	Role    string            // the value of the variable ROLE
 	Mode    string            // the value of the variable FLINK_MODE
 	Starts  map[string]string // the values of other variables that may be a part of a start of Flink
+	Sidecar bool              // an init container that runs as long as the pod
 }
+
+// RestartAlways is the restartPolicy of an init container that is a sidecar.
+const RestartAlways = "Always"
 
 // ReadVariable keeps the value of an environment variable if recognition reads it.
 func (c *Container) ReadVariable(name, value string) {

@@ -1,6 +1,9 @@
 package flink
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Signals is a set of signs of Flink in an object.
 type Signals uint32
@@ -226,13 +229,23 @@ func (e *evidence) readName(name string, signal, partial Signals) {
 	}
 }
 
+// startsAsSidecar reports whether a native sidecar starts Flink. Others count for nothing: beside
+// the containers of a pod they are helpers, whatever their names and images.
+func startsAsSidecar(c *Container, f finding) bool {
+	_, hasRole := roles[c.Mode]
+	return f.kind >= wrapped || f.kind == nothing && hasRole && strings.Contains(c.Image, NameFlink)
+}
+
 // readContainer reads the command line of a container first. The name and the environment of
 // a client, or of a server outside a cluster, do not count.
 func (e *evidence) readContainer(c *Container) {
-	if c.Name == MainContainerName {
+	if c.Name == MainContainerName && !c.Sidecar {
 		e.signals |= MainContainer
 	}
 	f := findIn(c)
+	if c.Sidecar && !startsAsSidecar(c, f) {
+		return
+	}
 	switch f.kind {
 	case otherProgram:
 		e.signals |= OtherProgram
