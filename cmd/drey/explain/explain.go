@@ -13,6 +13,7 @@ import (
 	"drey.dev/drey/console"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -40,6 +41,7 @@ func (x Explainer) Explain(ctx context.Context, text []byte, namespace string, v
 			return nil, false, &console.ManifestError{Err: err}
 		}
 	}
+	var workloads []flink.Workload
 	for _, m := range manifests {
 		if ctx.Err() != nil {
 			return nil, false, ctx.Err()
@@ -52,8 +54,11 @@ func (x Explainer) Explain(ctx context.Context, text []byte, namespace string, v
 			return nil, false, &console.ManifestError{Err: fmt.Errorf("%s: %w", m, manifest.FieldError(err))}
 		}
 		if ok {
-			all = append(all, verdict.Decide(w, state).Explain(x.Hint))
+			workloads = append(workloads, w)
 		}
+	}
+	for _, v := range verdict.DecideAll(workloads, state) {
+		all = append(all, v.Explain(x.Hint))
 	}
 	return all, seen.partial, seen.err
 }

@@ -3,7 +3,6 @@ package verdicts
 import (
 	"cmp"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 
@@ -71,25 +70,13 @@ func (c checked) place() string { return fmt.Sprintf("%s, %s/%s", c.File, c.Kind
 // checkAll decides on all manifests; the errors of unreadable ones are joined.
 func (s *source) checkAll(manifests []manifest.Manifest, known verdict.State) ([]checked, error) {
 	var all []checked
-	var errs []error
-	for _, m := range manifests {
-		c, ok, err := s.check(m, known)
-		if ok {
-			all = append(all, c)
+	decisions, err := s.decideAll(manifests, known)
+	for _, d := range decisions {
+		if !d.onlyLabeled() {
+			all = append(all, checked{d.File, d.Explain(s.registerHint())})
 		}
-		errs = append(errs, err)
 	}
-	return all, errors.Join(errs...)
-}
-
-// check decides on a manifest. ok is false for objects that admission does not deny:
-// those without pods, and those that are only labeled.
-func (s *source) check(m manifest.Manifest, known verdict.State) (c checked, ok bool, err error) {
-	v, ok, err := s.decide(m, known)
-	if err != nil || !ok || m.APIVersion == "v1" && (m.Kind == "Service" || m.Kind == "ConfigMap") {
-		return checked{}, false, err
-	}
-	return checked{m.File, v.Explain(s.registerHint())}, true, nil
+	return all, err
 }
 
 func count(all []checked, is func(checked) bool) int {

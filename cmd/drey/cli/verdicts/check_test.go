@@ -247,7 +247,7 @@ func FuzzManifests(f *testing.F) {
 		}
 		for _, m := range manifests {
 			src := source{namespace: "flink"}
-			if _, _, err := src.check(m, known); err != nil && !strings.HasPrefix(err.Error(), "fuzz, document ") {
+			if _, err := src.checkAll([]manifest.Manifest{m}, known); err != nil && !strings.HasPrefix(err.Error(), "fuzz, document ") {
 				t.Errorf("error without a position: %v", err)
 			}
 			if document.IsRegistryObject(m) {

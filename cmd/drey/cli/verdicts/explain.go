@@ -25,6 +25,7 @@ import (
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/kubestore"
 	"drey.dev/drey/webhook"
+	"drey.dev/drey/webhook/flink"
 	"drey.dev/drey/webhook/verdict"
 )
 
@@ -220,17 +221,13 @@ func (s *source) clusterRegistry(ctx context.Context, notes io.Writer) ([]regist
 
 // offline explains the workloads of manifests.
 func (s *source) offline(manifests []manifest.Manifest, known verdict.State) ([]verdict.Explanation, error) {
-	var all []verdict.Explanation
-	var errs []error
-	for _, m := range manifests {
-		v, ok, err := s.decide(m, known)
-		if ok {
-			all = append(all, v.Explain(s.registerHint()))
-		}
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	decisions, err := s.decideAll(manifests, known)
+	if err != nil {
 		return nil, err
+	}
+	var all []verdict.Explanation
+	for _, d := range decisions {
+		all = append(all, d.Explain(s.registerHint()))
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no workload among the %d objects in %s: no pod, pod template or Flink custom resource", len(manifests), strings.Join(s.files, ", "))
@@ -238,19 +235,46 @@ func (s *source) offline(manifests []manifest.Manifest, known verdict.State) ([]
 	return all, nil
 }
 
-// decide decides on a manifest. ok is false if it is not a workload.
-func (s *source) decide(m manifest.Manifest, known verdict.State) (v verdict.Verdict, ok bool, err error) {
+// decision is the verdict on the workload of a manifest.
+type decision struct {
+	manifest.Manifest
+	verdict.Verdict
+}
+
+// onlyLabeled reports whether admission labels the object, and never denies it.
+func (d decision) onlyLabeled() bool {
+	return d.APIVersion == "v1" && (d.Kind == "Service" || d.Kind == "ConfigMap")
+}
+
+// decideAll decides on the workloads among manifests, which are created together. The errors of
+// unreadable ones are joined.
+func (s *source) decideAll(manifests []manifest.Manifest, known verdict.State) ([]decision, error) {
+	var all []decision
+	var workloads []flink.Workload
+	var errs []error
+	for _, m := range manifests {
+		w, ok, err := s.recognize(m)
+		if ok {
+			all, workloads = append(all, decision{Manifest: m}), append(workloads, w)
+		}
+		errs = append(errs, err)
+	}
+	for i, v := range verdict.DecideAll(workloads, known) {
+		all[i].Verdict = v
+	}
+	return all, errors.Join(errs...)
+}
+
+// recognize recognizes the workload of a manifest. ok is false if it is none.
+func (s *source) recognize(m manifest.Manifest) (w flink.Workload, ok bool, err error) {
 	if document.IsRegistryObject(m) {
-		return v, false, nil
+		return w, false, nil
 	}
-	w, ok, err := webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, s.defaultNamespace()), m.Text)
+	w, ok, err = webhook.Recognize(m.APIVersion, m.Kind, cmp.Or(m.Metadata.Namespace, s.defaultNamespace()), m.Text)
 	if err != nil {
-		return v, false, fmt.Errorf("%s: %w", m, manifest.FieldError(err))
+		return w, false, fmt.Errorf("%s: %w", m, manifest.FieldError(err))
 	}
-	if !ok {
-		return v, false, nil
-	}
-	return verdict.Decide(w, known), true, nil
+	return w, ok, nil
 }
 
 // registerHint says in denials where to register a target.
