@@ -262,7 +262,8 @@ func (m Manifest) appendTo(all []Manifest, apiVersion, kind string) ([]Manifest,
 		return nil, fmt.Errorf("%s: kind is missing; every Kubernetes object has apiVersion and kind", m)
 	}
 	if m.Items == nil && m.Kind != "List" {
-		return append(all, m), nil
+		created, err := m.created()
+		return append(append(all, m), created...), err
 	}
 	var items []jsontext.Value
 	if err := jsonv2.Unmarshal(m.Items, &items, asTheAPIServer); m.Items != nil && err != nil {
