@@ -63,7 +63,7 @@ func (g generator) words() []any {
 			"/opt/flink/bin/taskmanager.sh", "standalone-job.sh", "jobmanager.sh", "start-foreground", "stop", "java", "-cp", "/x:/y", "sh", "-ec", "tini", "--", "/wait.sh", "/opt/flink/bin/flink", "run",
 			"exec /docker-entrypoint.sh jobmanager", `exec "$FLINK_HOME"/bin/standalone-job.sh start-foreground -D'a=b'`, "if true; then taskmanager.sh start-foreground; fi",
 			"pgrep -f org.apache.flink.runtime.taskexecutor.TaskManagerRunner | xargs jstack", "cat /opt/flink/bin/taskmanager.sh", "ROLE=taskmanager; exec /opt/flink/bin/$ROLE.sh start", "exec /docker-entrypoint.sh ${ROLE:-jobmanager}",
-			"$(A)", "exec /docker-entrypoint.sh $A", "$(B)", "bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager",
+			"$(A)", "exec /docker-entrypoint.sh $A", "$(B)", "bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager", "kubectl exec a -- /docker-entrypoint.sh taskmanager",
 			"echo a; java -cp x org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 		))
 	}
@@ -72,7 +72,7 @@ func (g generator) words() []any {
 
 func (g generator) image() string {
 	return g.of("flink", "flink:2.2", "apache/flink:2.2-scala_2.12", "registry:5000/flink", "flink:5000/other", "flink:5000/flink", "example.com/flink/jobs:1", "flink@sha256:0",
-		"a/flink:1@sha256:0", "a@b/flink", "a:flink", "nginx", "flink-jobs", "example.com/myflink:1", "", "flink:1:2", "flink/", "a//flink", "apache/flink-statefun:3.2", "my-statefun:1", "team/fraud-flink:12")
+		"a/flink:1@sha256:0", "a@b/flink", "a:flink", "nginx", "flink-jobs", "example.com/myflink:1", "", "flink:1:2", "flink/", "a//flink", "apache/flink-statefun:3.2", "my-statefun:1", "team/fraud-flink:12", "pyflink:2")
 }
 
 func (g generator) pod() map[string]any {

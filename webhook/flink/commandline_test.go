@@ -122,6 +122,11 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[find /opt/flink/bin -name taskmanager.sh -exec chmod +x {} + -exec sed -i s/a/b/ {} \\;]", "mentioned taskmanager"},
 		{"sh -c", "[find / -name start-cluster.sh -print]", "nothing"},
 
+		// programs that run their arguments elsewhere
+		{"kubectl exec deploy/jm -- /opt/flink/bin/jobmanager.sh start-foreground", "", "mentioned jobmanager session"},
+		{"docker run flink /docker-entrypoint.sh taskmanager", "", "mentioned taskmanager"},
+		{"sh -c", "[ssh a /opt/flink/bin/taskmanager.sh start]", "mentioned taskmanager"},
+
 		// variables and functions of the script
 		{"sh -c", "[ROLE=taskmanager; exec /docker-entrypoint.sh $ROLE]", "entry point taskmanager"},
 		{"sh -c", "[export ROLE=taskmanager && exec \"/opt/flink/bin/${ROLE}.sh\" start-foreground]", "started taskmanager"},
