@@ -286,7 +286,7 @@ func (e *evidence) readImage(image string) {
 	switch {
 	case hasSegment(repository, NameFlink):
 		e.signals |= FlinkImage
-	case hasWord(repository, NameFlink):
+	case hasWord(repository, NameFlink), hasWord(repository, namePyFlink):
 		e.signals |= FlinkWord
 	}
 	if hasWord(repository, nameStatefun) {

@@ -60,6 +60,7 @@ const (
 	LabelName         = "app.kubernetes.io/name"
 	LabelAppComponent = "app.kubernetes.io/component"
 	NameFlink         = "flink"
+	namePyFlink       = "pyflink"
 	NameOperator      = "flink-kubernetes-operator"
 	labelJobIDSpotify = "flinkoperator.k8s.io/job-id"
 	LabelLyftApp      = "flink-app"
