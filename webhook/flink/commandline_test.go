@@ -122,6 +122,10 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[find /opt/flink/bin -name taskmanager.sh -exec chmod +x {} + -exec sed -i s/a/b/ {} \\;]", "mentioned taskmanager"},
 		{"sh -c", "[find / -name start-cluster.sh -print]", "nothing"},
 
+		// a path in the arguments of a program that does not run it
+		{"diff /opt/flink/bin/start-cluster.sh /x", "", "mentioned jobmanager session"},
+		{"sh -c", "[stat /opt/flink/bin/start-cluster.sh && tar czf /b.tgz bin/start-cluster.sh]", "mentioned jobmanager session"},
+
 		// programs that run their arguments elsewhere
 		{"kubectl exec deploy/jm -- /opt/flink/bin/jobmanager.sh start-foreground", "", "mentioned jobmanager session"},
 		{"docker run flink /docker-entrypoint.sh taskmanager", "", "mentioned taskmanager"},

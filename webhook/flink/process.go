@@ -148,6 +148,8 @@ func isUnambiguous(argv []string) bool {
 		return strings.HasPrefix(first, "kubernetes-")
 	case "kubernetes-taskmanager.sh":
 		return strings.HasPrefix(first, "-D")
+	case "start-cluster.sh":
+		return false // it has no argument that tells it from a file
 	}
 	return true
 }
