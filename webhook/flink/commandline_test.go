@@ -122,6 +122,11 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[find /opt/flink/bin -name taskmanager.sh -exec chmod +x {} + -exec sed -i s/a/b/ {} \\;]", "mentioned taskmanager"},
 		{"sh -c", "[find / -name start-cluster.sh -print]", "nothing"},
 
+		// programs of a service mesh and of secrets that start another
+		{"/linkerd-await --shutdown --timeout 30s -- /docker-entrypoint.sh", "taskmanager", "entry point taskmanager"},
+		{"/usr/local/bin/scuttle taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"/vault/vault-env", "/opt/flink/bin/standalone-job.sh start-foreground", "started jobmanager application"},
+
 		// a path in the arguments of a program that does not run it
 		{"diff /opt/flink/bin/start-cluster.sh /x", "", "mentioned jobmanager session"},
 		{"sh -c", "[stat /opt/flink/bin/start-cluster.sh && tar czf /b.tgz bin/start-cluster.sh]", "mentioned jobmanager session"},
@@ -160,7 +165,7 @@ func TestFind(t *testing.T) {
 
 		// a start as the arguments of an unknown program
 		{"/wait-for-mesh.sh /docker-entrypoint.sh", "standalone-job --job-classname x", "wrapped jobmanager application"},
-		{"/vault/vault-env /opt/flink/bin/taskmanager.sh start-foreground", "", "wrapped taskmanager"},
+		{"/secrets/fetch /opt/flink/bin/taskmanager.sh start-foreground", "", "wrapped taskmanager"},
 		{"/custom-entry.sh", "bash -c [" + nativeScript + "]", "wrapped taskmanager"},
 		{"sh -c", "[/wait.sh a:1 -- /docker-entrypoint.sh taskmanager]", "wrapped taskmanager"},
 		{"/wait.sh java -cp x", taskManagerRunner, "wrapped taskmanager"},
