@@ -1,5 +1,5 @@
-// Command drey decides where Flink may run in a Kubernetes cluster, and labels
-// what runs there.
+// Command drey controls which Kubernetes namespaces may run Flink, and labels
+// its workloads.
 package main
 
 import (

@@ -30,13 +30,13 @@ const helpWidth = 100
 func New(build rest.Build) *cobra.Command {
 	root := command.Group(&cobra.Command{
 		Use:   "drey",
-		Short: "Decide where Flink may run in a Kubernetes cluster, and label its workloads",
-		Long: `Drey decides where Flink may run in a Kubernetes cluster, and labels its workloads.
+		Short: "Control which Kubernetes namespaces may run Flink, and label its workloads",
+		Long: `Drey controls which Kubernetes namespaces may run Flink, and labels Flink workloads.
 
 A DeploymentTarget registers a Kubernetes namespace for Flink, in a platform namespace, which
 is a tenant of the registry. New Flink workloads in other namespaces are denied.
 
-Commands about the registry use the first of these, which -v prints:
+The registry is the first of these that applies; -v prints it:
   1. the files of --targets (explain, check and audit)
   2. --server, else $DREY_SERVER
   3. the cluster of kubectl's context, if it serves drey.dev/v1; kubectl drey always,
@@ -46,10 +46,10 @@ Commands about the registry use the first of these, which -v prints:
 Exit codes:
   0  success
   1  any other error; doctor: a check failed
-  2  the command line or its input is wrong
+  2  invalid command line or input
   3  the object, or an installation of drey, does not exist
-  4  the server refuses the request: a retry does not help
-  5  the server is unreachable, overloaded or not ready: a retry may help
+  4  the server rejected the request; do not retry
+  5  the server is unreachable, overloaded or not ready; retry
   6  check or audit --fail-on found a workload that admission would deny`,
 		Example: `  drey install
   drey targets create prod --kubernetes-namespace flink-prod

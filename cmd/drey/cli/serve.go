@@ -18,7 +18,7 @@ func newServeCommand(build rest.Build) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the registry over REST and, with a cluster, the webhooks",
 		Long: `Serve the registry of DeploymentTargets over REST and, with a cluster, the
-webhooks that label Flink pods and keep Flink out of namespaces without a target.
+webhooks that label Flink pods and deny Flink in namespaces without a target.
 
 The cluster is the one of --kubeconfig, or the one that drey runs in. Without
 either, drey serves the registry alone. Flags override the configuration file of --config.`,

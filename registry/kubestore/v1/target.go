@@ -9,7 +9,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:resource:shortName=dt,categories=drey
 // +kubebuilder:printcolumn:name="Target-Namespace",type=string,JSONPath=`.spec.kubernetes.namespace`,description="The Kubernetes namespace that Flink is admitted to. Empty: the one that drey runs in."
 // +kubebuilder:printcolumn:name="References",type=integer,JSONPath=`.status.references`,description="Number of Deployments and SessionClusters of drey that refer to this target."
-// +kubebuilder:printcolumn:name="Workloads",type=integer,JSONPath=`.status.workloads`,description="Number of Flink workloads that run by this target."
+// +kubebuilder:printcolumn:name="Workloads",type=integer,JSONPath=`.status.workloads`,description="Number of Flink workloads admitted by this target."
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods`,description="Number of their pods."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -74,8 +74,8 @@ type DeploymentTargetStatus struct {
 	// +optional
 	References *int32 `json:"references,omitempty"`
 
-	// Workloads is the number of Flink workloads that run by this target, as of
-	// some seconds ago. It is absent until drey has listed the cluster.
+	// Workloads is the number of Flink workloads admitted by this target, at most
+	// 10 seconds old. It is absent until drey has listed the cluster.
 	// +optional
 	Workloads *int32 `json:"workloads,omitempty"`
 

@@ -117,7 +117,7 @@ func (c *Client) Platform() string {
 // BindServer adds the flags of the server to a command.
 func (c *Client) BindServer(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&c.Server, "server", cmp.Or(os.Getenv("DREY_SERVER"), pluginServer()), "base URL of the REST API, or "+InCluster+" for the registry in the cluster of kubectl's context ($DREY_SERVER; default: "+InCluster+" if that keeps one, else "+Loopback+")")
+	f.StringVar(&c.Server, "server", cmp.Or(os.Getenv("DREY_SERVER"), pluginServer()), "base URL of the REST API, or "+InCluster+" for the registry in the cluster of kubectl's context ($DREY_SERVER; default: "+InCluster+" if it serves drey.dev/v1, else "+Loopback+")")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print which registry is used")
 	f.StringVar(&c.token, "token", "", "API token ($DREY_TOKEN)")
 	f.BoolVar(&c.sendToken, "insecure-send-token", false, "send the token unencrypted over http to a host other than loopback")

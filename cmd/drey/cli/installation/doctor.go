@@ -21,12 +21,11 @@ func newDoctorCommand(version string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Diagnose an installation, and print the fixes",
-		Long: `Check an installation with the rights of the user: all objects exist as this version
-writes them, the configuration is valid, replicas are ready, a leader holds the Lease, the
-certificate is valid and trusted, no other webhook keeps drey from starting, modes are valid,
-and target namespaces are labeled. The check admission lists the requests that are denied
-now. A drey outside of the cluster, whose webhooks are registered by URL, is checked too.
-Nothing is changed.
+		Long: `Check an installation with the user's permissions: all objects match this version, the
+configuration is valid, replicas are ready, a leader holds the Lease, the certificate is valid
+and trusted, no other webhook can block drey's start, modes are valid, and target namespaces are
+labeled. The check "admission" lists the requests that are denied now. A drey outside the
+cluster, with webhooks registered by URL, is checked too. Nothing is changed.
 
 The exit code is 1 if a check fails.`,
 		Example: `  drey doctor

@@ -120,7 +120,7 @@ objects.`,
 	f.StringToStringVar(&o.NodeSelector, "node-selector", nil, "labels of the nodes for drey's pods, beside kubernetes.io/os=linux")
 	f.Var((*tolerations)(&o.Tolerations), "toleration", "taint that drey's pods tolerate, as KEY[=VALUE][:EFFECT]; repeatable")
 	f.StringSliceVar(&o.AggregateTo, "aggregate-to", o.AggregateTo, "ClusterRoles of Kubernetes that include drey's roles for people; without admin, bind drey-admin to the users that register targets")
-	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the rights of a Flink job; repeatable")
+	f.StringArrayVar(&o.TargetNamespaces, "target-namespace", nil, "existing namespace in which to create a ServiceAccount flink with the permissions of a Flink job; repeatable")
 	for _, name := range []string{"namespace", "target-namespace"} {
 		command.Complete(cmd, name, w.kubectl.CompleteNamespaces)
 	}
@@ -212,11 +212,11 @@ func newUninstallCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Remove drey from a cluster",
-		Long: `Remove the webhook configurations and policies first, then the server, its RBAC, its
-namespace and the labels on namespaces. The registry (custom resources and CRDs, or the
-volume of the embedded store) stays unless --purge is given, which lists the objects and
-prompts. Workloads and their labels are not changed. The webhooks and policies of a drey outside
-of the cluster are removed too: stop it first.`,
+		Long: `Remove the webhook configurations and policies, then the server, its RBAC, its namespace and
+the labels on namespaces. The registry (custom resources and CRDs, or the volume of the embedded
+store) is kept unless --purge is given, which lists the objects and prompts. Workloads and their
+labels are not changed. For a drey outside the cluster, stop the process first: its webhooks and
+policies are removed too.`,
 		Example: `  drey uninstall --dry-run
   drey uninstall
   drey uninstall --purge`,

@@ -20,10 +20,9 @@ func newStatusCommand() *cobra.Command {
 	var format output.Format
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Print whether drey is ready, its version and the effect on new workloads",
-		Long: `Print the state of drey: in the cluster of kubectl's context, if it serves drey.dev/v1, that of
-its pods and webhooks, as drey doctor finds it, else the version of the server at a URL, if it
-answers.
+		Short: "Print drey's readiness, version and effect on new workloads",
+		Long: `Print the state of drey's pods and webhooks in the cluster of kubectl's context, if the cluster
+serves drey.dev/v1; else the version of the server at a URL.
 
 The exit code is 0 if drey is ready, 5 if it is not, and 3 if it is not installed.`,
 		Example: `  drey status --server cluster

@@ -34,21 +34,21 @@ func newJobsCommand() *cobra.Command {
 	c := &client.Client{}
 	group := command.Group(&cobra.Command{
 		Use: "jobs", Short: "List and get the Flink jobs that have pods in the cluster",
-		Long: `A job is a run of a Deployment, while its pods exist. Without a cluster, and for a registry
-that only --server cluster reads, there are none: use drey workloads there.`,
+		Long: `A job is one execution of a Deployment; it exists as long as its pods. A server without a cluster
+has no jobs, and --server cluster does not list them: use drey workloads.`,
 		Example: "  drey jobs list\n  drey jobs get ID -o yaml",
 	})
 	c.Bind(group)
-	group.AddCommand(newJobGet(c, "list", cobra.NoArgs), newJobGet(c, "get [ID]", cobra.MaximumNArgs(1)))
+	group.AddCommand(newJobGet(c, "list", "List the jobs of a platform namespace", cobra.NoArgs),
+		newJobGet(c, "get [ID]", "Get a job, or all jobs of a platform namespace", cobra.MaximumNArgs(1)))
 	return group
 }
 
-func newJobGet(c *client.Client, use string, args cobra.PositionalArgs) *cobra.Command {
+func newJobGet(c *client.Client, use, short string, args cobra.PositionalArgs) *cobra.Command {
 	var format output.Format
 	var deployment string
 	cmd := &cobra.Command{
-		Use: use, Short: "List the jobs of a platform namespace",
-		Long:    "List the jobs of a platform namespace, or get one by its id.",
+		Use: use, Short: short, Long: short + ".",
 		Example: "  drey jobs list --deployment-id ID\n  drey jobs get ID -o yaml",
 		ValidArgsFunction: c.Completion(func(ctx context.Context) ([]string, error) {
 			answer, _, err := c.Do(ctx, http.MethodGet, c.Path("jobs"), nil)

@@ -319,7 +319,7 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 	var file, kubernetesNamespace string
 	cmd := &cobra.Command{
 		Use: "create -f FILE", Short: fmt.Sprintf("Create a %s", k.Name), Args: command.Args(cobra.NoArgs),
-		Long:    fmt.Sprintf("Create a %s from a file. An existing one of its name is an error: use apply.", k.Name),
+		Long:    fmt.Sprintf("Create a %s from a file. It must not exist: drey %s apply updates it.", k.Name, k.Command),
 		Example: fmt.Sprintf("  drey %s create -f %s.yaml", k.Command, strings.ToLower(k.Name)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var body []byte
@@ -344,8 +344,8 @@ func newCreate(k document.Kind, c *client.Client) *cobra.Command {
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
 	if k.Name == "DeploymentTarget" {
 		cmd.Use = "create NAME --kubernetes-namespace NAMESPACE | create -f FILE"
-		cmd.Long = `Create a DeploymentTarget, which registers a Kubernetes namespace for Flink. An existing one
-of its name is an error. The Kubernetes namespace may be created later.`
+		cmd.Long = `Create a DeploymentTarget, which registers a Kubernetes namespace for Flink. The target must not
+exist. The Kubernetes namespace may be created later.`
 		cmd.Example = `  drey targets create prod --kubernetes-namespace flink-prod
   drey targets create prod --kubernetes-namespace flink-prod --platform-namespace team-a
   drey targets create -f target.yaml`
@@ -492,8 +492,8 @@ func newDelete(k document.Kind, c *client.Client) *cobra.Command {
 		},
 	}
 	if isReferable(k) {
-		cmd.Long = fmt.Sprintf(`Delete %ss. One that objects or pods refer to is not deleted, and these are listed;
---preview lists them without deleting. Workloads that run are not changed.`, k.Name)
+		cmd.Long = fmt.Sprintf(`Delete %ss. References block the deletion and are listed;
+--preview lists them without deleting. Running workloads are not changed.`, k.Name)
 		cmd.Example = fmt.Sprintf("  drey %[1]s delete NAME --preview\n  drey %[1]s delete NAME", k.Command)
 		cmd.Flags().BoolVar(&preview, "preview", false, fmt.Sprintf("dry run: list the references that block the deletion, and the workloads that would be denied after it; exit code %d if it is blocked", command.ExitRefused))
 		format.Bind(cmd, output.Table, output.JSON, output.YAML)

@@ -33,8 +33,8 @@ func newTokensCommand() *cobra.Command {
 	group := &cobra.Command{
 		Use: "tokens", Short: "List, create and delete API tokens",
 		Long: `List, create and delete the API tokens of a platform namespace or, with
---platform-namespace '*', of all. A server without authentication keeps tokens, and accepts
-requests without one.`,
+--platform-namespace '*', of all. A server without authentication stores tokens but does not
+require them.`,
 		Example: "  drey tokens list\n  drey tokens create ci --role editor\n  drey tokens delete ci",
 	}
 	command.Group(group)
@@ -95,7 +95,7 @@ func newTokenCreate(c *client.Client) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
 		Use: "create NAME --role ROLE", Short: "Create an API token and print its secret, which is shown once",
-		Long: `Create an API token and print its secret, alone on standard output. The server keeps a hash of
+		Long: `Create an API token and print only its secret to standard output. The server stores a hash of
 it, so it is shown once. Clients send it by --token or $DREY_TOKEN.`,
 		Example: "  drey tokens create ci --role editor\n  export DREY_TOKEN=$(drey tokens create me --role owner)", Args: command.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -47,7 +47,7 @@ request was allowed. Equal denials are one row with a count.`,
 	}
 	o.bind(cmd, output.Table, output.Wide, output.JSON, output.YAML, output.Name)
 	f := cmd.Flags()
-	f.DurationVar(&since, "since", 0, "only denials of this time, such as 24h (default: all that are kept)")
+	f.DurationVar(&since, "since", 0, "only denials newer than this duration, such as 24h (default: all in the history)")
 	f.StringVar(&reason, "reason", "", "only denials with this reason, such as NoDeploymentTarget")
 	command.Complete(cmd, "reason", cobra.FixedCompletions([]string{string(verdict.NoDeploymentTarget), string(verdict.AmbiguousTarget), string(verdict.LabelConflict), string(verdict.LabelImmutable)}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVarP(&o.watch, "watch", "w", false, "print denials as they come, until interrupted")

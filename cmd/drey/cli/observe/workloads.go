@@ -152,8 +152,8 @@ func newUsageCommand() *cobra.Command {
 	var by inventory.GroupBy
 	cmd := &cobra.Command{
 		Use:   "usage",
-		Short: "Sum up what Flink workloads request and use",
-		Long: `Sum up the CPU and memory that Flink pods request, by target, platform namespace or
+		Short: "Sum the resource requests and usage of Flink workloads",
+		Long: `Sum the CPU and memory that Flink pods request, by target, platform namespace or
 Deployment, and their use where the cluster serves metrics.k8s.io.`,
 		Example: `  drey usage
   drey usage --by deployment --platform-namespace team-a -o json`,

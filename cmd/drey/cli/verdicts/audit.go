@@ -131,7 +131,7 @@ func (a audit) failure(failOn string) error {
 	return command.WithCode(command.ExitDenied, fmt.Errorf("%s of --fail-on %s", output.Plural(n, "finding"), failOn))
 }
 
-// inspector reads the cluster with the rights of the user.
+// inspector reads the cluster with the user's permissions.
 func (s *source) inspector(cmd *cobra.Command, known verdict.Caches) (*repair.Inspector, error) {
 	config, err := s.client.Kubectl.Config()
 	if err != nil {

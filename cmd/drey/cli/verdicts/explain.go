@@ -98,7 +98,7 @@ func (s *source) bind(cmd *cobra.Command) {
 	s.bindRegistry(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&s.files, "filename", "f", nil, "file or directory of manifests in YAML or JSON; - for standard input; repeatable")
-	f.BoolP("recursive", "R", true, "read the subdirectories of a directory, as always")
+	f.BoolP("recursive", "R", true, "accepted for compatibility with kubectl: directories are always read recursively")
 	f.StringVarP(&s.namespace, "namespace", "n", "", "Kubernetes namespace of objects without one (default: that of kubectl's context)")
 	command.Complete(cmd, "namespace", s.client.Kubectl.CompleteNamespaces)
 }
