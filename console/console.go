@@ -1,9 +1,8 @@
-// Package console serves the pages at / of the REST address: what runs where, what was denied and
-// why, and the targets. Package page renders them.
+// Package console serves the web console, at / of the REST address: targets, workloads and
+// denials. Package page renders the pages.
 //
-// The console has no rules of its own. It authenticates users as the REST API does, reads what
-// they may list, and writes by requests to the REST API in the same process. It works without
-// scripts; with them it updates by server-sent events.
+// The console uses the REST API's authentication and authorization, and writes through the REST
+// API in the same process. It works without scripts; with them it updates by server-sent events.
 package console
 
 import (

@@ -65,10 +65,10 @@ func (h *History) Run(ctx context.Context, store Store, log *slog.Logger) {
 // nothing.
 func (h *History) Follow(ctx context.Context, store Store) error { return store.Watch(ctx, h.replace) }
 
-// Load replaces what the history has of a store's document.
+// Load replaces the history's copy of a store's document.
 func (h *History) Load(d Document) { h.replace(d) }
 
-// writeLast writes what is pending when ctx has ended.
+// writeLast writes the pending records after ctx has ended.
 func (h *History) writeLast(ctx context.Context, store Store, log *slog.Logger) {
 	if err := h.write(context.WithoutCancel(ctx), store, lastTimeout); err != nil {
 		log.Warn("last denials not written to the history", "error", err)
@@ -105,7 +105,7 @@ func (h *History) sleepUntilDue(ctx context.Context, retry time.Duration) bool {
 	}
 }
 
-// write adds what is pending to the document.
+// write adds the pending records to the document.
 func (h *History) write(ctx context.Context, store Store, timeout time.Duration) error {
 	h.mu.Lock()
 	if len(h.pending.denials) == 0 {

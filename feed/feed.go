@@ -1,5 +1,5 @@
 // Package feed publishes the changes of an in-memory table to subscribers. A slow subscriber
-// gets the newest state of each row and misses intermediate ones, so it blocks nobody and its
+// gets the newest state of each row and misses intermediate ones, so it blocks no publisher and its
 // memory is bounded by the size of the table.
 package feed
 

@@ -24,16 +24,16 @@ type Options struct {
 	Timeout  time.Duration // bounds the wait of an acquisition
 }
 
-// Size is the capacity for requests of a class, in bytes. Memory for what is decoded has a
-// pool of its own: a request that waits for it holds its body, and its holders wait for
-// nothing. From one pool, bodies could take all of it and then wait for each other.
+// Size is the capacity for requests of a class, in bytes. Decoded objects have a separate pool,
+// which avoids a deadlock: a request that waits for it holds its body, and its holders wait for
+// nothing.
 type Size struct {
 	Bodies  int64
 	Decoded int64
 }
 
-// Budget is the memory for bodies, and for what is decoded of them. Large bodies cannot
-// take what is reserved for small ones.
+// Budget is the memory for bodies and for the objects decoded from them. Large bodies cannot
+// take memory that is reserved for small ones.
 type Budget struct {
 	large, small               *pool // of bodies
 	largeDecoded, smallDecoded *semaphore
@@ -76,11 +76,10 @@ func (r *Reservation) Release() {
 	r.from, r.parts, r.held, r.decodedFrom, r.decoded = nil, nil, 0, nil, 0
 }
 
-// Grow reserves n bytes for what is decoded of a body that has been read, once. It waits no
-// longer than the timeout of the budget, and does not wait for the shares: they may be
-// exceeded, and the next bodies wait. What takes more than an eighth of the reserved pool is
-// taken from that of large bodies. Its errors are [ErrBusy], and [ErrTooLarge] for what the
-// pool never has.
+// Grow reserves n bytes for the objects decoded from a body. It is called once, after the body has
+// been read. It waits at most the timeout of the budget, and may exceed the shares, so that later
+// bodies wait. More than an eighth of the reserved pool is taken from the pool of large bodies.
+// Its errors are [ErrBusy], and [ErrTooLarge] if n exceeds the pool.
 func (r *Reservation) Grow(ctx context.Context, n int64) error {
 	b, from := r.budget, r.budget.smallDecoded
 	if r.from == b.large || n > from.size/8 {

@@ -2,8 +2,8 @@ package inflight
 
 import "sync"
 
-// Share limits what the requests of one key hold together to one of Parts equal parts of
-// each pool, so that one slow sender cannot exhaust the budget.
+// Share limits the requests of one key together to 1/Parts of each pool, so that one slow sender
+// cannot exhaust the budget.
 type Share struct {
 	Key   string
 	Parts int
@@ -17,7 +17,7 @@ type pool struct {
 	parts map[Share]*part
 }
 
-// part is what the requests of one share may hold of a pool.
+// part is the semaphore of one share in a pool.
 type part struct {
 	*semaphore
 	share   Share
@@ -28,7 +28,7 @@ func newPool(size int64) *pool {
 	return &pool{semaphore: newSemaphore(size), parts: make(map[Share]*part)}
 }
 
-// enter returns the parts of shares, which stay until leave.
+// enter returns the parts of shares, and holds them until leave.
 func (p *pool) enter(shares []Share) []*part {
 	if len(shares) == 0 {
 		return nil
@@ -46,7 +46,7 @@ func (p *pool) enter(shares []Share) []*part {
 	return parts
 }
 
-// leave releases n of each part, and drops those that nobody holds.
+// leave releases n of each part, and drops parts without holders.
 func (p *pool) leave(parts []*part, n int64) {
 	if len(parts) == 0 {
 		return

@@ -1,6 +1,6 @@
-// Package inventory is the read model of the Flink workloads in the cluster: what runs where,
-// for which platform namespace, and what it requests. It is pure: its feeder calls
-// [Inventory.Put] and [Inventory.Delete], and readers make no API calls.
+// Package inventory is the read model of the Flink workloads in the cluster: their namespaces,
+// platform namespaces, targets and resource requests. It is pure: a feeder calls [Inventory.Put]
+// and [Inventory.Delete], and readers make no API calls.
 package inventory
 
 import (

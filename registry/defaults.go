@@ -18,8 +18,8 @@ func defaultsName(kind Kind, name string) (stored, freeText string, err error) {
 	return name, "", nil
 }
 
-// GetDefaults returns the DeploymentDefaults of a platform namespace. Those that nobody wrote
-// have the id and the times of the platform namespace, version 0 and an empty spec.
+// GetDefaults returns the DeploymentDefaults of a platform namespace. Without a stored object it
+// returns one with the id and the times of the platform namespace, version 0 and an empty spec.
 func (r *Registry) GetDefaults(ctx context.Context, namespace string, c Consistency) (Object, error) {
 	o, err := r.Get(ctx, Key{DeploymentDefaults, namespace, DefaultsName}, c)
 	if ReasonOf(err) != ReasonNotFound {

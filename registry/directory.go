@@ -28,7 +28,7 @@ type shelf struct {
 	entries   map[string]entry // by name
 }
 
-// entry is what the directory keeps of an object.
+// entry is the directory's record of an object.
 type entry struct {
 	id   idKey
 	size int64

@@ -38,7 +38,7 @@ func (noWorkloads) Usage(context.Context) (map[string]Usage, error)             
 func (r *Registry) Usage(ctx context.Context) (map[string]Usage, error) {
 	used, err := r.workloads.Usage(ctx)
 	if err != nil {
-		return nil, refuse(ReasonClusterUnavailable, "cannot read what runs: %v: try again once the API server is available, or grant the permission to list pods", err)
+		return nil, refuse(ReasonClusterUnavailable, "cannot list the running jobs: %v: try again once the API server is available, or grant the permission to list pods", err)
 	}
 	return used, nil
 }

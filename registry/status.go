@@ -20,14 +20,14 @@ const (
 	Transitioning State = "TRANSITIONING" // the cluster does not run yet, or still runs, what the spec states
 )
 
-// Observer observes Flink in the cluster, without a request to it.
+// Observer reads the state of Flink workloads from caches, without API calls.
 type Observer interface {
-	// Observe returns what the workloads of a Deployment or SessionCluster run. The zero
-	// Observation: there are none.
+	// Observe returns the state of the workloads of a Deployment or SessionCluster, the zero
+	// Observation if it has none.
 	Observe(kind Kind, id string) Observation
 }
 
-// Observation is what the workloads of one object run.
+// Observation is the combined state of the workloads of one object.
 type Observation struct {
 	// State is Running, Transitioning, Failed or Finished; Suspended: the workloads exist and
 	// run nothing; "": there are no workloads.
@@ -42,7 +42,7 @@ type Status struct {
 	Running *RunningStatus // nil unless State is Running
 }
 
-// RunningStatus describes what runs.
+// RunningStatus describes the running job.
 type RunningStatus struct {
 	JobID string // empty if unknown
 	Since time.Time
@@ -62,7 +62,7 @@ func (r *Registry) Status(o Object) Status { return StatusOf(o, r.observer) }
 // the objects.
 func (r *Registry) Observes() bool { return r.observer != nil }
 
-// StatusOf returns the status of an object: what the cluster runs, compared with spec.state.
+// StatusOf returns the status of an object: its workloads' state, compared with spec.state.
 // Without a cluster, observer is nil and the status follows spec.state. The zero Status is
 // that of kinds without one.
 func StatusOf(o Object, observer Observer) Status {

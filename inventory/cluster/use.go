@@ -52,8 +52,8 @@ func (m *PodMetrics) Of(namespace string) map[string]inventory.Resources {
 	return m.usage[namespace]
 }
 
-// Read reads once. Where metrics.k8s.io is not served, no use is known. After other failures that
-// of the last reading stays known for maxUseAge.
+// Read reads the usage once. It clears the usage if metrics.k8s.io is not served or forbidden, and
+// keeps the last values for maxUseAge after other errors.
 func (m *PodMetrics) Read(ctx context.Context) {
 	usage, err := m.read(ctx)
 	absent := apierrors.IsNotFound(err) || apierrors.IsForbidden(err)

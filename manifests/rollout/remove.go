@@ -29,8 +29,8 @@ type Removal struct {
 // and its namespace. It skips objects without drey's label. It keeps labels on pods, and the
 // ServiceAccounts and roles of Flink jobs in the namespaces of targets, since running jobs
 // use them. found is false if there was nothing to remove or to keep.
-func (r *Rollout) Remove(ctx context.Context, what Removal) (found bool, err error) {
-	stages, err := allVariants(what.Namespace)
+func (r *Rollout) Remove(ctx context.Context, removal Removal) (found bool, err error) {
+	stages, err := allVariants(removal.Namespace)
 	if err != nil {
 		return false, err
 	}
@@ -45,22 +45,22 @@ func (r *Rollout) Remove(ctx context.Context, what Removal) (found bool, err err
 			counting.report(url, "is a drey outside of the cluster: stop it, else it labels namespaces, and registers its webhooks at the next start")
 		}
 	}
-	return found, counting.removeStages(ctx, stages, what)
+	return found, counting.removeStages(ctx, stages, removal)
 }
 
-func (r *Rollout) removeStages(ctx context.Context, stages []bundle.Stage, what Removal) error {
+func (r *Rollout) removeStages(ctx context.Context, stages []bundle.Stage, removal Removal) error {
 	for _, stage := range slices.Backward(stages) {
-		if stage.Name != bundle.Admission && what.AdmissionOnly {
+		if stage.Name != bundle.Admission && removal.AdmissionOnly {
 			break
 		}
 		for _, o := range slices.Backward(stage.Objects) {
 			if o.GetKind() == "Namespace" {
-				if err := r.removeNamespace(ctx, o, what.Purge); err != nil {
+				if err := r.removeNamespace(ctx, o, removal.Purge); err != nil {
 					return err
 				}
 				continue
 			}
-			if !what.Purge && (o.GetKind() == "CustomResourceDefinition" || o.GetKind() == "PersistentVolumeClaim") {
+			if !removal.Purge && (o.GetKind() == "CustomResourceDefinition" || o.GetKind() == "PersistentVolumeClaim") {
 				if _, err := r.resource(o).Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil {
 					r.report(o.String(), "kept: it holds the registry; --purge removes it")
 				}
@@ -71,7 +71,7 @@ func (r *Rollout) removeStages(ctx context.Context, stages []bundle.Stage, what 
 			}
 		}
 		if stage.Name == bundle.Server && !r.dry() { // no running drey sets the labels again
-			if err := r.awaitNoPods(ctx, what.Namespace); err != nil {
+			if err := r.awaitNoPods(ctx, removal.Namespace); err != nil {
 				return err
 			}
 			if err := r.removeNamespaceLabels(ctx); err != nil {
@@ -111,18 +111,18 @@ func allVariants(namespace string) ([]bundle.Stage, error) {
 
 // Names returns the objects that Remove removes, in its order: TYPE/NAME, and the namespace,
 // which may be empty.
-func Names(what Removal) ([][2]string, error) {
-	stages, err := allVariants(what.Namespace)
+func Names(removal Removal) ([][2]string, error) {
+	stages, err := allVariants(removal.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	var all [][2]string
 	for _, stage := range slices.Backward(stages) {
-		if stage.Name != bundle.Admission && what.AdmissionOnly {
+		if stage.Name != bundle.Admission && removal.AdmissionOnly {
 			break
 		}
 		for _, o := range slices.Backward(stage.Objects) {
-			if kind := o.GetKind(); what.Purge || kind != "CustomResourceDefinition" && kind != "PersistentVolumeClaim" && kind != "Namespace" {
+			if kind := o.GetKind(); removal.Purge || kind != "CustomResourceDefinition" && kind != "PersistentVolumeClaim" && kind != "Namespace" {
 				all = append(all, [2]string{o.String(), o.GetNamespace()})
 			}
 		}

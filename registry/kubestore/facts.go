@@ -19,7 +19,7 @@ type statusFacts struct {
 	ready, referenced conditionFacts
 }
 
-// observedFacts are the parts of a status that follow from what runs.
+// observedFacts are the parts of a status that depend on workloads.
 type observedFacts struct {
 	state           string
 	workloads, pods count

@@ -171,8 +171,8 @@ func (r *statusReporter) desired(uid uuid.UUID) (*record, statusFacts, observedF
 	return rec, want, observed
 }
 
-// observe returns what the cluster runs by an object. The zero value is unknown: the status keeps
-// the present state.
+// observe returns the facts about the workloads of an object. The zero value means unknown: the
+// status is not changed.
 func (r *statusReporter) observe(rec *record) (observed observedFacts) {
 	o := r.store.options
 	switch {

@@ -43,7 +43,7 @@ var public resource
 // anonymous is the user name in logs of a request without authentication.
 const anonymous = "anonymous"
 
-// requestInfo is what the filter knows of a request.
+// requestInfo is the auth filter's state of a request.
 type requestInfo struct {
 	id     string
 	user   string

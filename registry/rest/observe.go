@@ -19,9 +19,9 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// The API below /drey/v1 is drey's own: what runs, what it uses, and what was denied. A caller
-// sees the platform namespaces whose targets it may list; what has no platform namespace, if
-// that is all.
+// The API below /drey/v1 is drey's own: targets, workloads, usage and denials. A caller sees the
+// platform namespaces whose targets it may list. Objects without a platform namespace require
+// list in all.
 
 // perItem is what a path addresses whose handler authorizes each item.
 var perItem = resource{perItem: true}

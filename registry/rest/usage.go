@@ -12,9 +12,9 @@ import (
 	"drey.dev/drey/registry/access"
 )
 
-// resourceUsage reports what runs, as the CSV of Ververica Platform with the memory besides. Drey
-// keeps no history: the period has a row of each platform namespace for the present minute, if that
-// is within it.
+// resourceUsage returns the requests of running workloads as Ververica Platform's CSV, with an
+// additional column for memory. Drey keeps no history: each platform namespace has one row, for the
+// current minute, if the period includes it.
 func (s *server) resourceUsage(r *http.Request) (response, error) {
 	query, err := readQuery(r)
 	if err != nil {

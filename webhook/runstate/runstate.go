@@ -12,7 +12,7 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// State is what the status of a workload reports about its processes or its job.
+// State is the run state of a workload, derived from its status.
 type State string
 
 // The run states of workloads.

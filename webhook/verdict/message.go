@@ -13,15 +13,15 @@ import (
 	"drey.dev/drey/webhook/flink"
 )
 
-// RegisterHint says how the reader of a denial registers a target: with kubectl, if the
+// RegisterHint selects the command in a denial that registers a target: with kubectl, if the
 // registry is in the cluster, else over REST.
 type RegisterHint struct {
 	URL               string // of the REST API, such as http://127.0.0.1:8080
 	NeedsToken        bool   // the REST API requires a token
 	InCluster         bool   // targets are custom resources
 	PlatformNamespace string // that of the target where none is labeled; empty: default
-	CommandLine       bool   // the reader uses drey's command line
-	Contact           string // of the people who register targets, for users without the permission; may be empty
+	CommandLine       bool   // print a command of drey instead of curl
+	Contact           string // for users without the permission to register a target; may be empty
 }
 
 // Message returns the message of a denial, empty if the verdict is to allow: the namespace,
@@ -33,7 +33,7 @@ func (v Verdict) Message(hint RegisterHint) string {
 	switch v.Reason {
 	case NoDeploymentTarget:
 		return fmt.Sprintf("namespace %q has no DeploymentTarget, so Flink may not run there. Register it: %s ; %sor deploy to a namespace that has one. %s",
-			namespace, v.Remedy(hint), hint.ask(), recognizedBy(w))
+			namespace, v.Remedy(hint), hint.contactClause(), recognizedBy(w))
 	case AmbiguousTarget:
 		return fmt.Sprintf("namespace %q has DeploymentTargets of several platform namespaces: %s. Set the label %s of the pods to one of them: %s . %s",
 			namespace, strings.Join(v.platform.candidates, ", "), LabelPlatformNamespace, v.remedy(), recognizedBy(w))
@@ -112,8 +112,9 @@ func recognizedBy(w flink.Workload) string {
 	return fmt.Sprintf("(%s is recognized as Flink by %s.)", describe(w.Object), strings.Join(w.Signals.Names(), ", "))
 }
 
-// ask names the contact to users without the permission to register a target; empty without one.
-func (hint RegisterHint) ask() string {
+// contactClause refers users without the permission to register a target to the contact. It is
+// empty without one.
+func (hint RegisterHint) contactClause() string {
 	if hint.Contact == "" {
 		return ""
 	}

@@ -22,10 +22,9 @@ import (
 )
 
 // denialEvents emits events for denials: on the namespace, on the root owner and, if the mode
-// allowed it, on the object. Anybody who reaches the port of the webhooks can forge a review,
-// so events refer only to objects that the API server returns. Beyond denialEventsPerSecond
-// they are dropped, and so are equal ones beyond denialEventBurst at once and one each
-// denialEventInterval.
+// allowed it, on the object. Reviews can be forged, so events refer only to objects that the API
+// server returns. Events are rate limited: all to denialEventsPerSecond, equal ones to a burst of
+// denialEventBurst and one per denialEventInterval. Others are dropped.
 type denialEvents struct {
 	recorder record.EventRecorder
 	client   metadata.Interface

@@ -1,6 +1,6 @@
-// Package reports writes what runs and what was denied as reports that policy tools read: one
-// in each Kubernetes namespace with workloads or denials, of openreports.io or else of
-// wgpolicyk8s.io, where the cluster serves them.
+// Package reports writes workloads and denials as policy reports: one report in each Kubernetes
+// namespace with workloads or denials, of openreports.io or else wgpolicyk8s.io, if the cluster
+// serves them.
 package reports
 
 import (

@@ -90,7 +90,7 @@ func Commands() []*cobra.Command {
 	return append(all, newApplyAllCommand(), newNamespacesCommand(), newJobsCommand(), newTokensCommand())
 }
 
-// descriptions say what the kinds are.
+// descriptions are the help texts of the kinds.
 var descriptions = map[string]string{
 	"DeploymentTarget": `A DeploymentTarget registers a Kubernetes namespace for the Flink workloads of a platform
 namespace. Its spec cannot be changed, and it cannot be deleted while objects refer to it.`,

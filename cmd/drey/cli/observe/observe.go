@@ -1,5 +1,4 @@
-// Package observe holds the commands that list what runs, what it requests and uses, and what
-// was denied.
+// Package observe implements the commands workloads, usage and denials.
 package observe
 
 import (
@@ -30,8 +29,8 @@ func Commands() []*cobra.Command {
 	return []*cobra.Command{newWorkloadsCommand(), newUsageCommand(), newDenialsCommand()}
 }
 
-// observer reads what runs and what was denied: over REST, or from the cluster with the rights
-// of the user.
+// observer reads workloads, usage and denials: over REST, or from the cluster with the user's
+// permissions.
 type observer interface {
 	workloads(context.Context, inventory.Query) (inventory.Page, error)
 	usage(context.Context, inventory.GroupBy, inventory.Filter) ([]inventory.Total, error)
