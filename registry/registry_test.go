@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"drey.dev/drey/registry"
-	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/registry/memstore"
 )
 
@@ -234,12 +232,7 @@ func target(namespace, name, kubernetesNamespace string) registry.Object {
 // TestDeleteTargetRace: of the creation of a Deployment and the deletion of its target, the
 // second is refused, in 1,000 races.
 func TestDeleteTargetRace(t *testing.T) {
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "registry.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	r := newRegistry(t, store)
+	r := newRegistry(t, memstore.New())
 	alone := target("default", "alone", "staging")
 	if _, err := r.Create(t.Context(), alone, nil); err != nil {
 		t.Fatal(err)
