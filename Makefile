@@ -63,7 +63,7 @@ binaries: ## Build etcd, Kubernetes and kubectl into the cache; the first build 
 
 # Packages and tests that make test leaves to make test-full. TestSlowTests checks the names.
 SLOW_PACKAGES := ./test/clients ./hack/image/... ./test/framework/cluster/... ./test/framework/kubelet ./test/soak/...
-SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons|TestLargeUpdates|TestOutputRoundTripRandom|TestDeletionAllowed)$$
+SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestFlavorLifecycle|TestRegistryLoss|TestRandomAdmin|TestRandomSelectors|TestCheckFixtures|TestGatePolicyFixtures|TestCorpus|TestLargePods|TestLargeReviewMemory|TestAlertAndDashboardMetrics|TestLargeFlink|TestConditionsOfLargeObjects|TestConditionCost|TestRemediesOtherReasons|TestLargeUpdates|TestOutputRoundTripRandom|TestDeletionAllowed|TestUpgradeKilled|TestOpenDamagedFiles)$$
 
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
 	@$(MAKE) --no-print-directory -j4 test-e2e test-main test-api test-cel
@@ -89,7 +89,7 @@ test-api:
 
 test-full: binaries ## Run the slow tests that make test leaves out; takes minutes
 	go test -timeout 20m $(SLOW_PACKAGES)
-	go test -count=1 -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
+	go test -count=1 -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./registry/boltstore ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 	go test -C test/cel -count=1 -run '$(SLOW_TESTS)' .
 	go test -C test/prometheus -count=1 .
 	go test -C test/velero -count=1 .

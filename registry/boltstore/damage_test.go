@@ -67,11 +67,17 @@ func TestOpenForeignFile(t *testing.T) {
 	}
 }
 
-// TestOpenDamagedFile: a file with a flipped bit is refused, or has all objects.
-func TestOpenDamagedFile(t *testing.T) {
+// TestOpenDamagedFile: a damaged file is refused, or has all objects. TestOpenDamagedFiles has more.
+func TestOpenDamagedFile(t *testing.T) { openDamaged(t, 150) }
+
+// TestOpenDamagedFiles is [TestOpenDamagedFile] with ten times the files, in make test-full.
+func TestOpenDamagedFiles(t *testing.T) { openDamaged(t, 1500) }
+
+// openDamaged opens copies of a file, each with other random damage.
+func openDamaged(t *testing.T, rounds int) {
+	t.Helper()
 	path := filled(t)
 	valid, want := readFile(t, path), dump(t, path)
-	const rounds = 1500
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	inUse := len(bytes.TrimRight(valid, "\x00"))
