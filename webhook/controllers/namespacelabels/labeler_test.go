@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,9 +216,10 @@ func TestLabelerDraining(t *testing.T) {
 func TestLabelerRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakes(t, true, false, namespace("orders", ""))
-		fails := true
+		var fails atomic.Bool
+		fails.Store(true)
 		f.client.PrependReactor("patch", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return fails, nil, apierrors.NewInternalError(errors.New("etcd is down"))
+			return fails.Load(), nil, apierrors.NewInternalError(errors.New("etcd is down"))
 		})
 		f.start(t)
 		f.after(t, 1750*time.Millisecond, "orders", "")
@@ -228,7 +230,7 @@ func TestLabelerRetries(t *testing.T) {
 		if got := f.patches(); got < 55 || got > 70 {
 			t.Errorf("%d attempts in an hour, want one a minute", got)
 		}
-		fails = false
+		fails.Store(false)
 		f.after(t, time.Minute, "orders", config.Registered)
 		f.after(t, time.Hour, "orders", config.Registered)
 		if got := f.patches(); got != 1 {
