@@ -263,6 +263,13 @@ func TestRepairPod(t *testing.T) {
 	}
 }
 
+// unlabeledPods returns the number of pods that the Repairer has failed to label.
+func (f *fakes) unlabeledPods() int {
+	f.Repairer.mu.Lock()
+	defer f.Repairer.mu.Unlock()
+	return len(f.unlabeled)
+}
+
 // TestRepairBackoff checks the retries of a failed patch: after a second, doubled up to five
 // minutes.
 func TestRepairBackoff(t *testing.T) {
@@ -279,7 +286,7 @@ func TestRepairBackoff(t *testing.T) {
 			t.Errorf("events %+v of a pod that is not labeled", f.events)
 		}
 		f.mu.Unlock()
-		if got := len(f.unlabeled); got != 1 {
+		if got := f.unlabeledPods(); got != 1 {
 			t.Errorf("drey_unlabeled_pods: %d, want 1", got)
 		}
 		f.after(time.Hour)
@@ -288,8 +295,8 @@ func TestRepairBackoff(t *testing.T) {
 		}
 		f.failWith(nil)
 		f.after(5 * time.Minute)
-		if !f.isLabeled(t, pods, "orders", "p") || len(f.unlabeled) > 0 {
-			t.Errorf("not labeled after the failure: %v", f.unlabeled)
+		if !f.isLabeled(t, pods, "orders", "p") || f.unlabeledPods() > 0 {
+			t.Errorf("not labeled after the failure: drey_unlabeled_pods: %d", f.unlabeledPods())
 		}
 	})
 }
