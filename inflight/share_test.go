@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,14 +36,14 @@ func TestShares(t *testing.T) {
 				slow, quick := Share{"slow", 4}, Share{"quick", 4}
 				ctx, cancel := context.WithCancel(t.Context())
 				var wait sync.WaitGroup
-				busy := 0
+				var busy atomic.Int32
 				for range 20 { // 2 of which are within the share
 					wait.Go(func() {
 						r := b.Begin(slow, Share{"namespace", 2})
 						_, err := r.Read(ctx, stalled{ctx}, size, most, nil)
 						r.Release()
 						if errors.Is(err, ErrBusy) {
-							busy++
+							busy.Add(1)
 						}
 					})
 					synctest.Wait()
@@ -61,7 +62,7 @@ func TestShares(t *testing.T) {
 					r.Release()
 				}
 				time.Sleep(2 * time.Second)
-				if busy != 18 {
+				if busy := busy.Load(); busy != 18 {
 					t.Errorf("%d of 20 slow requests of one key got ErrBusy, want 18", busy)
 				}
 				cancel()
