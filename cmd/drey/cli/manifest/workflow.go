@@ -54,7 +54,7 @@ func (m Manifest) created() ([]Manifest, error) {
 	}
 	values := map[string]string{"workflow.namespace": m.Metadata.Namespace, "workflow.name": m.Metadata.Name}
 	for _, p := range spec.Arguments.Parameters {
-		values["workflow.parameters."+p.Name] = strings.Trim(string(p.Value), `"`)
+		values["workflow.parameters."+p.Name] = textOf(p.Value)
 	}
 	var all []Manifest
 	for _, t := range spec.Templates {
@@ -76,6 +76,15 @@ func (m Manifest) created() ([]Manifest, error) {
 		}
 	}
 	return all, nil
+}
+
+// textOf returns the string of a JSON string, and the text of another value.
+func textOf(v jsontext.Value) string {
+	if v.Kind() != '"' {
+		return string(v)
+	}
+	text, _ := jsontext.AppendUnquote(nil, v) // valid, as decoded
+	return string(text)
 }
 
 var parameters = regexp.MustCompile(`\{\{[^{}]*\}\}`)

@@ -25,6 +25,8 @@ func TestParseWorkflow(t *testing.T) {
 		"parameters": {"ClusterWorkflowTemplate", `arguments: {parameters: [{name: ns, value: flink}, {name: number, value: 3}]}
   templates: [{resource: {action: create, manifest: "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{workflow.name}}-{{=sprig.date('a: b')}}-{{workflow.parameters.number}}\n  namespace: {{ workflow.parameters.ns }}\nspec: {{inputs.parameters.spec}}"}}]`,
 			"flink/Pod/nightly-<expression>-3"},
+		"a parameter of lines": {"Workflow", `arguments: {parameters: [{name: meta, value: "name: \"a\"\n  namespace: b"}]}
+  templates: [{resource: {action: create, manifest: "apiVersion: v1\nkind: Pod\nmetadata:\n  {{workflow.parameters.meta}}"}}]`, "b/Pod/a"},
 		"a namespace that the step gets": {"Workflow", `templates: [{resource: {action: create, manifest: "apiVersion: v1\nkind: Pod\nmetadata: {namespace: '{{inputs.parameters.ns}}'}"}}]`, ""},
 		"deletes":                        {"Workflow", `templates: [{resource: {action: delete, manifest: "apiVersion: v1\nkind: Pod"}}, {resource: {action: get, flags: [pod, a]}}]`, ""},
 		"no YAML, no Flink":              {"Workflow", `templates: [{resource: {action: create, manifest: "a: b: c"}}]`, ""},
