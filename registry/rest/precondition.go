@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -36,40 +37,35 @@ var (
 	ownTagPattern = regexp.MustCompile(`^(?:W/)?"?([^", .]+)[.]([1-9][0-9]{0,8})"?$`)
 )
 
-// readTags returns the revisions in a list of entity tags, not nil. Those of other servers
-// identify no object.
-func readTags(name, header string) ([]registry.Revision, error) {
-	if !tagsPattern.MatchString(header) {
-		return nil, badRequest("the %s header is %q, which is not a list of ETags: use the ETag in the response with the object, or omit it", name, header)
+// readTags returns the revisions in a header field that lists entity tags, nil without the field.
+// Tags of other servers identify no object. star reports that the field is *.
+func readTags(r *http.Request, name string) (star bool, revisions []registry.Revision, err error) {
+	header := strings.TrimSpace(fieldValue(r, name))
+	switch {
+	case header == "":
+		return false, nil, nil
+	case header == "*":
+		return true, nil, nil
+	case !tagsPattern.MatchString(header):
+		return false, nil, badRequest("the %s header is %q, which is not a list of ETags: use the ETag in the response with the object, or omit it", name, header)
 	}
-	revisions := []registry.Revision{}
+	revisions = []registry.Revision{}
 	for _, tag := range tagPattern.FindAllString(header, -1) {
 		if parts := ownTagPattern.FindStringSubmatch(tag); parts != nil {
 			version, _ := strconv.ParseInt(parts[2], 10, 32) // at most 9 digits
 			revisions = append(revisions, registry.Revision{ID: parts[1], Version: int32(version)})
 		}
 	}
-	return revisions, nil
+	return false, revisions, nil
 }
 
 // readPrecondition returns what If-Match and If-None-Match require, as in RFC 9110, section 13.1.
 func readPrecondition(r *http.Request) (p registry.Precondition, err error) {
-	for _, one := range []struct {
-		name string
-		any  *bool
-		tags *[]registry.Revision
-	}{{"If-Match", &p.Exists, &p.AnyOf}, {"If-None-Match", &p.Absent, &p.NoneOf}} {
-		switch header := strings.TrimSpace(fieldValue(r, one.name)); header {
-		case "":
-		case "*":
-			*one.any = true
-		default:
-			if *one.tags, err = readTags(one.name, header); err != nil {
-				return p, err
-			}
-		}
+	if p.Exists, p.AnyOf, err = readTags(r, "If-Match"); err != nil {
+		return p, err
 	}
-	return p, nil
+	p.Absent, p.NoneOf, err = readTags(r, "If-None-Match")
+	return p, err
 }
 
 // deleteOptions is the body of a DELETE, as clients of the Kubernetes API send it. Objects of the
@@ -87,14 +83,14 @@ type preconditions struct {
 // readDeleteOptions returns the options in the body of a DELETE, which may be empty.
 func readDeleteOptions(r *http.Request) (deleteOptions, error) {
 	var options deleteOptions
-	if len(strings.TrimSpace(string(infoOf(r).body))) == 0 {
+	if len(bytes.TrimSpace(infoOf(r).body)) == 0 {
 		return options, nil
 	}
 	text, err := readBody(r)
 	if err != nil {
 		return options, err
 	}
-	if strings.TrimSpace(string(text.json)) == "null" {
+	if string(bytes.TrimSpace(text.json)) == "null" {
 		return options, nil
 	}
 	if err := text.decode(&options); err != nil {
