@@ -209,7 +209,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body []byte) (*h
 	if server == InCluster {
 		server = "http://localhost"
 	}
-	if base, err := url.Parse(server); err != nil || (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
+	if base, err := url.Parse(server); err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, command.WithCode(command.ExitUsage, fmt.Errorf("--server is %q: want a base URL, such as http://127.0.0.1:8080", c.Server))
 	}
 	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(server, "/")+path, bytes.NewReader(body))

@@ -104,7 +104,7 @@ func readDocument(text []byte, kind string) ([]Document, error) {
 	}
 	var h header
 	if err := yaml.Unmarshal(text, &h); err != nil {
-		return nil, fmt.Errorf("%s", strings.TrimSpace(err.Error()))
+		return nil, errors.New(strings.TrimSpace(err.Error()))
 	}
 	if h.Items == nil && !strings.HasSuffix(h.Kind, "List") {
 		return one(h, text, kind)
