@@ -119,6 +119,14 @@ func unregister(f *doctor.Facts) {
 	}
 }
 
+// outsideWithout returns the fault that a drey outside of the cluster lacks an object.
+func outsideWithout(key string) func(*doctor.Facts) {
+	return func(f *doctor.Facts) {
+		f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
+		delete(f.Live, key)
+	}
+}
+
 func TestDiagnoseHealthy(t *testing.T) {
 	for _, found := range doctor.Diagnose(healthy(t)) {
 		if found.Level != doctor.OK || found.Fix != "" {
@@ -170,23 +178,14 @@ func TestDiagnoseFaults(t *testing.T) {
 		"outside, unreachable": {func(f *doctor.Facts) {
 			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443", Err: errors.New("refused")}
 		}, doctor.Warn, "server", "at https://10.0.0.1:9443, which this machine cannot reach: refused", "drey serve --install-webhooks"},
-		"outside, mutating webhooks deleted": {func(f *doctor.Facts) {
-			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
-			delete(f.Live, "MutatingWebhookConfiguration//drey")
-		}, doctor.Fail, "objects", "mutatingwebhookconfiguration/drey does not exist", "restart that drey"},
-		"outside, validating webhooks deleted": {func(f *doctor.Facts) {
-			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
-			delete(f.Live, "ValidatingWebhookConfiguration//drey")
-		}, doctor.Fail, "objects", "validatingwebhookconfiguration/drey does not exist", "restart that drey"},
+		"outside, mutating webhooks deleted":   {outsideWithout("MutatingWebhookConfiguration//drey"), doctor.Fail, "objects", "mutatingwebhookconfiguration/drey does not exist", "restart that drey"},
+		"outside, validating webhooks deleted": {outsideWithout("ValidatingWebhookConfiguration//drey"), doctor.Fail, "objects", "validatingwebhookconfiguration/drey does not exist", "restart that drey"},
 		"outside, caBundle emptied": {func(f *doctor.Facts) {
 			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
 			webhooks := f.Live["MutatingWebhookConfiguration//drey"].Object["webhooks"].([]any)
 			webhooks[0].(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = ""
 		}, doctor.Fail, "caBundle", "1 of 19 webhooks have no caBundle", "restart that drey"},
-		"outside, policy deleted": {func(f *doctor.Facts) {
-			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
-			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")
-		}, doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "restart that drey"},
+		"outside, policy deleted": {outsideWithout("ValidatingAdmissionPolicy//drey-gate"), doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "restart that drey"},
 		"several objects deleted": {func(f *doctor.Facts) {
 			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")
 			delete(f.Live, "ClusterRole//drey")
