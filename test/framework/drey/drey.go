@@ -30,6 +30,7 @@ type Options struct {
 	DataDir string
 	Pod     bool          // probe and metrics addresses as in a pod: all interfaces, metrics with TLS
 	Args    []string      // appended to the arguments from the fields above
+	Env     []string      // appended to the environment of this process, as key=value
 	Log     io.Writer     // receives a copy of the log; may be nil
 	Timeout time.Duration // until it is ready; 0: 30 s
 }
@@ -91,6 +92,7 @@ func start(ctx context.Context, o Options) (*Drey, error) {
 		args = append(args, "--kubeconfig", o.Cluster.Kubeconfig(), "--webhook-bind-address", addresses[2], "--install-webhooks")
 	}
 	d.cmd = exec.Command(o.Program, append(args, o.Args...)...)
+	d.cmd.Env = append(os.Environ(), o.Env...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not reach it
 	if err := d.cmd.Start(); err != nil {

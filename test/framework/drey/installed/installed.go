@@ -45,6 +45,9 @@ func Start(ctx context.Context, o drey.Options, b bundle.Options) (*drey.Drey, e
 	if err != nil {
 		return nil, err
 	}
+	if o.Env, err = environment(b); err != nil {
+		return nil, err
+	}
 	o.Args = append([]string{"--kubeconfig", kubeconfig, "--install-webhooks=false", "--namespace", b.Namespace, "--store", b.Store, "--certs", b.Certs}, o.Args...)
 	d, err := drey.Start(ctx, o)
 	if err != nil {
