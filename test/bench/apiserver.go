@@ -300,7 +300,7 @@ func (s *stage) createNamespace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	accounts := s.api.Resource(schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}).Namespace("bench")
+	accounts := s.api.Resource(serviceAccounts).Namespace("bench")
 	for range 500 {
 		if _, err = accounts.Get(ctx, "default", metav1.GetOptions{}); err == nil {
 			return nil

@@ -19,7 +19,10 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-var targets = schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: "deploymenttargets"}
+var (
+	targets         = schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: "deploymenttargets"}
+	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+)
 
 // seeder writes copies of objects that the API server and drey have completed, past both, so that
 // 100,000 objects take seconds.
@@ -28,7 +31,7 @@ type seeder struct {
 	api      dynamic.Interface
 	metadata metadata.Interface
 
-	namespace, target *unstructured.Unstructured // the originals
+	namespace, account, target *unstructured.Unstructured // the originals
 }
 
 // newSeeder creates the originals: a namespace, and a target in it by the REST API, with the status
@@ -62,6 +65,9 @@ func newSeeder(ctx context.Context, c *cluster.Cluster, program string) (s *seed
 			return err
 		}
 		if s.namespace, err = s.api.Resource(namespaces).Get(ctx, "seed", metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if s.account, err = s.api.Resource(serviceAccounts).Namespace("seed").Get(ctx, "default", metav1.GetOptions{}); err != nil {
 			return err
 		}
 		conditions, _, err := unstructured.NestedSlice(s.target.Object, "status", "conditions")
@@ -106,9 +112,20 @@ func copyOf(o *unstructured.Unstructured, namespace, name string) *unstructured.
 	return o
 }
 
-// createNamespaces writes the namespaces with numbers from first to before end. Each is a platform
-// namespace, and Flink may run in it.
+// createNamespaces writes the namespaces with numbers from first to before end, and their default
+// ServiceAccounts, for which the controller would take minutes. Each is a platform namespace, and
+// Flink may run in it.
 func (s *seeder) createNamespaces(ctx context.Context, first, end int) error {
+	err := s.c.Seed(ctx, serviceAccounts, func(yield func(*unstructured.Unstructured) bool) {
+		for i := first; i < end; i++ {
+			if !yield(copyOf(s.account, namespaceName(i), "default")) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
 	return s.c.Seed(ctx, namespaces, func(yield func(*unstructured.Unstructured) bool) {
 		for i := first; i < end; i++ {
 			o := copyOf(s.namespace, "", namespaceName(i))
