@@ -132,7 +132,7 @@ func TestCertManagerRBAC(t *testing.T) {
 	parts.Go(func() { _ = m.Lead(ctx) })
 	t.Cleanup(func() { stop(); parts.Wait() })
 
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := m.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl describe certificate -n "+home) {
 			return fmt.Errorf("got %v, want the command that shows the cause", err)
 		}
@@ -145,7 +145,7 @@ func TestCertManagerRBAC(t *testing.T) {
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-ca", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually.OK(t, 30*time.Second, m.Ready)
+	eventually.OK(t, m.Ready)
 
 	// Manual renewal, as documented: the serving certificate stays trusted.
 	before, err := m.GetCertificate(nil)
@@ -160,7 +160,7 @@ func TestCertManagerRBAC(t *testing.T) {
 		if err := client.CoreV1().Secrets(home).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually.OK(t, 30*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if err := m.Ready(); err != nil {
 				t.Fatalf("got not ready during the renewal: %v", err)
 			}
@@ -174,7 +174,7 @@ func TestCertManagerRBAC(t *testing.T) {
 			return nil
 		})
 	}
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := m.Ready(); err != nil {
 			t.Fatalf("got not ready during the renewal: %v", err)
 		}

@@ -55,7 +55,7 @@ func InstallCRDs(t testing.TB, c *cluster.Cluster) {
 	dir := filepath.Join(strings.TrimSpace(string(out)), "deploy", "crds")
 	for _, args := range [][]string{
 		{"apply", "--server-side", "-f", dir},
-		{"wait", "--for=condition=Established", "--timeout=30s", "crd", "certificates.cert-manager.io", "issuers.cert-manager.io", "certificaterequests.cert-manager.io"},
+		{"wait", "--for=condition=Established", "--timeout=2m", "crd", "certificates.cert-manager.io", "issuers.cert-manager.io", "certificaterequests.cert-manager.io"},
 	} {
 		if out, err := c.KubectlCommand(t.Context(), args...).CombinedOutput(); err != nil {
 			t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -21,7 +20,7 @@ func TestAuditRepairWorkloads(t *testing.T) {
 	namespace := w.Namespace(t) // without a target, so drey does not repair it
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
 	s := &scope{w, namespace}
-	eventually.OK(t, 20*time.Second, func() error { return s.apply(t, flavorObjects(t, "native")[0]) }) // drey follows modes by a watch
+	eventually.OK(t, func() error { return s.apply(t, flavorObjects(t, "native")[0]) }) // drey follows modes by a watch
 	for _, o := range flavorObjects(t, "native") {
 		if err := s.apply(t, o); err != nil {
 			t.Fatal(err)

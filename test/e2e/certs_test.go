@@ -60,7 +60,7 @@ func TestCertsForeignObjects(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := runCerts(ctx, t, c.Config(), home)
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl delete secret -n "+home+" drey-certs") {
 			return fmt.Errorf("readiness: got %w, want the command that deletes the Secret", err)
 		}
@@ -69,7 +69,7 @@ func TestCertsForeignObjects(t *testing.T) {
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-certs", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "kubectl label validatingwebhookconfiguration drey app.kubernetes.io/name=drey") {
 			return fmt.Errorf("readiness: got %w, want the command that labels the configuration", err)
 		}
@@ -78,7 +78,7 @@ func TestCertsForeignObjects(t *testing.T) {
 	if now, err := configurations.Get(t.Context(), "drey", metav1.GetOptions{}); err != nil || now.ResourceVersion != before.ResourceVersion {
 		t.Errorf("webhook configuration: got %v, %v, want it unchanged", now, err)
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if now, err := client.CoreV1().Secrets(home).Get(t.Context(), "drey-certs", metav1.GetOptions{}); err != nil || now.UID == foreign.UID {
 			return fmt.Errorf("drey has not created its Secret: %w", err)
 		}
@@ -87,7 +87,7 @@ func TestCertsForeignObjects(t *testing.T) {
 	if out, err := c.KubectlCommand(t.Context(), "label", "validatingwebhookconfiguration", "drey", "app.kubernetes.io/name=drey").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "192.0.2.1") {
 			return fmt.Errorf("readiness: got %w, want that the certificate is not valid for 192.0.2.1", err)
 		}
@@ -130,7 +130,7 @@ func TestCertsLeastPrivilege(t *testing.T) {
 		}
 	}
 	s := runCerts(t.Context(), t, user, home)
-	eventually.OK(t, 20*time.Second, s.Ready)
+	eventually.OK(t, s.Ready)
 	before, err := s.GetCertificate(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestCertsLeastPrivilege(t *testing.T) {
 	if err := client.CoreV1().Secrets(home).Delete(t.Context(), "drey-certs", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := s.Ready(); err != nil {
 			t.Fatalf("not ready after the Secret was deleted: %v", err)
 		}
@@ -232,7 +232,7 @@ users:
 		}
 		return nil
 	}
-	eventually.OK(t, 30*time.Second, func() error { return checkDenied("--dry-run=server") }) // the API server follows configurations by a watch
+	eventually.OK(t, func() error { return checkDenied("--dry-run=server") }) // the API server follows configurations by a watch
 	if err := checkDenied(); err != nil {
 		t.Error(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -45,7 +44,7 @@ func TestClusterSelector(t *testing.T) {
 					}
 					want += flinkPods(o)
 				}
-				eventually.OK(t, 60*time.Second, func() error { return s.checkSelector(t, want) })
+				eventually.OK(t, func() error { return s.checkSelector(t, want) })
 				out, err := exec.CommandContext(t.Context(), program, "audit", "-n", s.namespace, "--kubeconfig", w.Kubeconfig(), "--server", w.drey.REST).CombinedOutput()
 				if err != nil || strings.Contains(string(out), "LabelConflict") {
 					t.Errorf("%v:\n%s", err, out)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -86,7 +85,7 @@ func foreignIDsOutage(t *testing.T, w *world) (c outageCase) {
 		for _, name := range []string{"id", "stated", "theirs"} {
 			w.MustKubectl(t, "", "patch", "deployment", name, "-n", namespace, "--type=json", "-p", `[{"op":"remove","path":"/metadata/ownerReferences"}]`)
 		}
-		eventually.OK(t, 30*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if n := len(w.list(t, "Pod", namespace)); n != 11 {
 				return fmt.Errorf("%d pods, want 11", n)
 			}
@@ -98,13 +97,13 @@ func foreignIDsOutage(t *testing.T, w *world) (c outageCase) {
 			"Pod/complete": true, "Pod/of-nginx": true, "Pod/session": true, "Pod/platform": true,
 			"Deployment/id": true, "Deployment/stated": true, "Pod/" + podOf(t, "stated"): true, "Deployment/theirs": true, "Pod/" + podOf(t, "theirs"): true,
 		}
-		eventually.OK(t, 50*time.Second, func() error { // the second scan comes later
+		eventually.OK(t, func() error { // the second scan comes later
 			if got := w.conflicts(t, namespace); !maps.Equal(got, want) {
 				return fmt.Errorf("objects with an event: %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 			}
 			return nil
 		})
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			_, value, _ := strings.Cut(w.metrics(t), "\ndrey_label_conflicts ")
 			all := w.conflicts(t, "") // other cases may have some
 			if value, _, _ = strings.Cut(value, "\n"); value != strconv.Itoa(len(all)) {
@@ -135,7 +134,7 @@ func foreignIDsOutage(t *testing.T, w *world) (c outageCase) {
 		}
 
 		// All pods keep running, and inherited no foreign id.
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if labels := w.get(t, "Pod", namespace, podOf(t, "id")).GetLabels(); labels["deploymentId"] != uid("Deployment", namespace, "id") {
 				return fmt.Errorf("the pod of a Deployment with a foreign id has the labels %v", labels)
 			}
@@ -148,7 +147,7 @@ func foreignIDsOutage(t *testing.T, w *world) (c outageCase) {
 			t.Helper()
 			w.MustKubectl(t, "", "delete", "pod", podOf(t, name), "-n", namespace, "--now")
 			var labels map[string]string
-			eventually.OK(t, 20*time.Second, func() error {
+			eventually.OK(t, func() error {
 				for _, p := range w.list(t, "Pod", namespace) {
 					if labels = p.GetLabels(); labels["run"] == name && labels["system"] != "" {
 						return nil
@@ -164,7 +163,7 @@ func foreignIDsOutage(t *testing.T, w *world) (c outageCase) {
 		remade("stated")
 		w.MustKubectl(t, "", "label", "deployment", "stated", "-n", namespace, "--overwrite", "deploymentId="+uid("Deployment", namespace, "stated"))
 		w.MustKubectl(t, "", "label", "deployment", "theirs", "-n", namespace, "--overwrite", "vvpNamespace=team-a")
-		eventually.OK(t, 20*time.Second, func() error { // drey sees the new label by a watch
+		eventually.OK(t, func() error { // drey sees the new label by a watch
 			if labels := remade("theirs"); labels["vvpNamespace"] != "team-a" {
 				return fmt.Errorf("the label of the Deployment was corrected, and its new pod has the labels %v", labels)
 			}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
@@ -38,7 +37,7 @@ func TestDeletionAllowed(t *testing.T) {
 			namespace := w.Namespace(t)
 			w.register(t, "default", namespace)
 			w.MustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-")
-			eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 1) })
+			eventually.OK(t, func() error { return w.checkPodCount(t, namespace, 1) })
 			w.MustKubectl(t, "", "patch", "pod", w.list(t, "Pod", namespace)[0].GetName(), "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
 			namespaces[i] = append(namespaces[i], namespace)
 		}
@@ -48,7 +47,7 @@ func TestDeletionAllowed(t *testing.T) {
 		if out := w.MustKubectl(t, heldDeployment+"---\n"+heldCustom, "apply", "-n", namespace, "-f", "-"); strings.Count(out, "Warning: drey would deny this") != 2 {
 			t.Errorf("--mode warn: got %s, want two warnings", out)
 		}
-		eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 1) })
+		eventually.OK(t, func() error { return w.checkPodCount(t, namespace, 1) })
 		return namespace
 	}
 	for i := range namespaces {
@@ -57,7 +56,7 @@ func TestDeletionAllowed(t *testing.T) {
 	policies = append(policies, "background")
 	strict := w.Namespace(t) // its mode overrides that of the installation
 	w.MustKubectl(t, "", "label", "namespace", strict, "drey.dev/mode=enforce")
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, jobManager, "create", "-n", strict, "-f", "-"); err == nil {
 			w.MustKubectl(t, jobManager, "delete", "-n", strict, "-f", "-")
 			return fmt.Errorf("allowed in mode enforce: %s", out)
@@ -105,7 +104,7 @@ func (w *world) deleteAll(t *testing.T, namespace, policy string) {
 		}
 	}
 	w.MustKubectl(t, "", "delete", "deployment,replicaset,pod,flinkdeployment", "--all", "-n", namespace, "--now", "--wait=false")
-	eventually.OK(t, 60*time.Second, func() error {
+	eventually.OK(t, func() error {
 		for _, kind := range []string{"Pod", "ReplicaSet", "Deployment", "FlinkDeployment"} {
 			if left := w.list(t, kind, namespace); len(left) > 0 {
 				return fmt.Errorf("%s deletion in %s: %d %ss left, want none: %v", policy, namespace, len(left), kind, left[0].Object["metadata"])

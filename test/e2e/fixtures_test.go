@@ -156,7 +156,7 @@ func (w *world) createExisting(t *testing.T, namespace string, object map[string
 	wanted := &unstructured.Unstructured{Object: deepCopy(t, object)}
 	wanted.SetUID("")
 	var created *unstructured.Unstructured
-	eventually.OK(t, 5*time.Second, func() (err error) {
+	eventually.OK(t, func() (err error) {
 		created, err = w.create(t.Context(), namespace, wanted.DeepCopy().Object)
 		return err
 	})

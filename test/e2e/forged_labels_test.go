@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -211,7 +210,7 @@ func forgedLabelsOutage(t *testing.T, w *world) (c outageCase) {
 		podOfBefore(t)
 		// The labeler has processed its first list of workloads when it labels a namespace that is registered later.
 		w.register(t, "team-a", later)
-		eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, later, "true") })
+		eventually.OK(t, func() error { return w.checkRegistered(t, later, "true") })
 	}
 	c.down = func(t *testing.T) {
 		if err := w.checkRegistered(t, namespace, ""); err != nil {

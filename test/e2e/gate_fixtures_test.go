@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -42,7 +41,7 @@ func TestGatePolicyFixtures(t *testing.T) {
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "jm", "labels": map[string]any{"type": "flink-native-kubernetes"}},
 		"spec": map[string]any{"containers": []any{map[string]any{"name": "flink-main-container", "image": "flink:2.2"}}},
 	}
-	eventually.OK(t, 10*time.Second, func() error { // the API server follows policies by a watch
+	eventually.OK(t, func() error { // the API server follows policies by a watch
 		if !deniedByPolicy(unregistered, jobManagerPod) {
 			return errors.New("the policy is not in effect")
 		}

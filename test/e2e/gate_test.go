@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -50,7 +49,7 @@ func gatePolicyOutage(t *testing.T, w *world) (c outageCase) {
 // target. The API server follows policies by a watch.
 func (w *world) awaitPolicy(t testing.TB, unregistered string) {
 	t.Helper()
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, fmt.Sprintf(bareFlinkPod, "denied"), "create", "-n", unregistered, "-f", "-"); err == nil {
 			w.MustKubectl(t, "", "delete", "pod", "denied", "-n", unregistered, "--force")
 			return fmt.Errorf("a Flink pod is allowed: %s", out)
@@ -85,7 +84,7 @@ func TestRegisteredLabelProtected(t *testing.T) {
 	const self = "--as=system:serviceaccount:drey-system:drey"
 	w.MustKubectl(t, "", self, "label", "namespace", namespace, "drey.dev/registered-")
 	w.MustKubectl(t, "", self, "label", "namespace", other, "drey.dev/registered=true")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if a, b := w.registered(t, namespace), w.registered(t, other); a != "true" || b != "" {
 			return fmt.Errorf("drey.dev/registered: got %q and %q, want true and none", a, b)
 		}
@@ -96,7 +95,7 @@ func TestRegisteredLabelProtected(t *testing.T) {
 	late := other + "-late"
 	w.register(t, "team-a", late)
 	w.MustKubectl(t, "", "create", "namespace", late)
-	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, late, "true") })
+	eventually.OK(t, func() error { return w.checkRegistered(t, late, "true") })
 	w.MustKubectl(t, "", "delete", "namespace", late, "--wait=false")
 }
 
@@ -118,7 +117,7 @@ func TestRegisteredLabelDraining(t *testing.T) {
 	w.register(t, "default", namespace)
 	w.runJobManager(t, namespace)
 	w.removeTarget(t, namespace)
-	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, namespace, "draining") })
+	eventually.OK(t, func() error { return w.checkRegistered(t, namespace, "draining") })
 	w.MustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
-	eventually.OK(t, 60*time.Second, func() error { return w.checkRegistered(t, namespace, "") })
+	eventually.OK(t, func() error { return w.checkRegistered(t, namespace, "") })
 }

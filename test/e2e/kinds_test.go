@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -70,7 +69,7 @@ func TestDeploymentRolloutNoReview(t *testing.T) {
 	w.register(t, "team-a", namespace)
 	awaitReplicaSets := func(want int) {
 		t.Helper()
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if got := len(w.list(t, "ReplicaSet", namespace)); got != want {
 				return fmt.Errorf("ReplicaSets: got %d, want %d", got, want)
 			}

@@ -69,7 +69,7 @@ func (w *world) runRemedies(t *testing.T, reasons ...denialReason) {
 				}
 				createPod := source.prepare(s)
 				var denial string
-				eventually.OK(t, 10*time.Second, func() error { // drey follows the cluster by watches
+				eventually.OK(t, func() error { // drey follows the cluster by watches
 					err := createPod()
 					if err == nil {
 						return errors.New("allowed")
@@ -83,7 +83,7 @@ func (w *world) runRemedies(t *testing.T, reasons ...denialReason) {
 					t.Errorf("denial: got %s, want it to contain the namespace %q and the value %q", denial, s.namespace, s.value)
 				}
 				s.applyRemedy(denial)
-				eventually.OK(t, 10*time.Second, func() error {
+				eventually.OK(t, func() error {
 					if err := createPod(); err != nil {
 						return fmt.Errorf("%w\nafter the remedy of: %s", err, denial)
 					}
@@ -271,7 +271,7 @@ func (s *situation) storedCustom(object map[string]any) func() error {
 func (s *situation) createUnchecked(object map[string]any) {
 	s.t.Helper()
 	s.setMode(s.t, s.namespace, webhookconfig.Audit)
-	eventually.OK(s.t, 10*time.Second, func() error {
+	eventually.OK(s.t, func() error {
 		_, err := s.create(s.t.Context(), s.namespace, deepCopy(s.t, object))
 		return err
 	})

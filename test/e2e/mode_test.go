@@ -30,7 +30,7 @@ func TestNamespaceMode(t *testing.T) {
 		out, err := w.RunKubectl(t, jobManager, "create", "-n", namespace, "-f", "-", "-o", "name")
 		if err == nil {
 			w.MustKubectl(t, "", "delete", "deployment/my-job", "-n", namespace, "--wait=false")
-			eventually.OK(t, 20*time.Second, func() error {
+			eventually.OK(t, func() error {
 				if n := len(w.list(t, "Deployment", namespace)); n > 0 {
 					return errors.New("the Deployment is not deleted yet")
 				}
@@ -70,7 +70,7 @@ func TestNamespaceMode(t *testing.T) {
 		if c.label != "" {
 			w.MustKubectl(t, "", "label", "namespace", namespace, c.label, "--overwrite")
 		}
-		eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+		eventually.OK(t, func() error { // drey follows modes by a watch
 			if err := c.want(createJob()); err != nil {
 				return fmt.Errorf("after %q: %w", c.label, err)
 			}
@@ -78,7 +78,7 @@ func TestNamespaceMode(t *testing.T) {
 		})
 	}
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit", "--overwrite")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err != nil {
 			return fmt.Errorf("%w %s", err, out)
 		}
@@ -104,7 +104,7 @@ func TestNamespaceMode(t *testing.T) {
 			}
 		}
 	})
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		for _, e := range w.list(t, "Event", namespace) {
 			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "curl -X POST") {
 				return nil
@@ -123,13 +123,13 @@ func TestModeRecordsOnce(t *testing.T) {
 	w := sharedWorld(t) // not parallel: denials of other tests fill the queue of events
 	namespace := w.Namespace(t)
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=audit")
-	eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+	eventually.OK(t, func() error { // drey follows modes by a watch
 		if out, err := w.RunKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-"); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if n := len(w.list(t, "Pod", namespace)); n == 0 {
 			return errors.New("no pod yet")
 		}
@@ -147,7 +147,7 @@ func TestModeRecordsOnce(t *testing.T) {
 	if len(list.Items) != 1 || list.Items[0].Kind != "Deployment" || list.Items[0].Count != 1 {
 		t.Errorf("got %d denials, want one of the Deployment: %+v", len(list.Items), list.Items)
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		events := map[string]int{}
 		for _, e := range w.list(t, "Event", namespace) {
 			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "otherwise denied") { // not that repair left it running

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,7 +53,7 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := d.Webhook + webhookconfig.PathLabelPods
-	eventually.OK(t, 20*time.Second, func() (err error) { // the leader writes the token
+	eventually.OK(t, func() (err error) { // the leader writes the token
 		if url, err = drey.WebhookURL(t.Context(), c, webhookconfig.NameLabelPods); err == nil && url == d.Webhook+webhookconfig.PathLabelPods {
 			err = fmt.Errorf("%s has no token", url)
 		}
@@ -81,7 +80,7 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if metrics := scrape(t, d.Metrics+"/metrics"); metrics["workqueue_depth"] == nil || metrics["drey_certificate_expiry_timestamp_seconds"] == nil || metrics["drey_workloads"] == nil {
 			return fmt.Errorf("workqueue_depth, drey_certificate_expiry_timestamp_seconds or drey_workloads is missing")
 		}
@@ -97,7 +96,7 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 			t.Errorf("metrics: got no %s", part)
 		}
 	}
-	eventually.OK(t, 10*time.Second, func() error { // spans are sent in batches, every two seconds
+	eventually.OK(t, func() error { // spans are sent in batches, every two seconds
 		review, ok := traces.Find("label-pods.drey.dev")
 		lookup, too := traces.Find("owners")
 		if !ok || !too || review.Trace != traceID || lookup.Trace != traceID || review.Attributes["drey.verdict"] != "HasTarget" || lookup.Attributes["k8s.namespace.name"] != "flink" || review.Attributes["service.name"] != "drey" {
@@ -109,7 +108,7 @@ func TestAlertAndDashboardMetrics(t *testing.T) {
 		t.Errorf("REST request without a traceparent: got the span %+v, want none", span)
 	}
 	postTraced(t, http.DefaultClient, d.REST+"/api/v1/namespaces/default/deployment-targets", `{"metadata":{"name":"traced"},"spec":{"kubernetes":{"namespace":"elsewhere"}}}`)
-	eventually.OK(t, 10*time.Second, func() error { // down to the request that labels the namespace
+	eventually.OK(t, func() error { // down to the request that labels the namespace
 		request, _ := traces.Find("REST POST")
 		write, _ := traces.Find("store create")
 		patch, _ := traces.Find("API PATCH")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -135,7 +134,7 @@ func TestNamespaceRestore(t *testing.T) {
 	if got := w.registered(t, mapped); got != "" {
 		t.Errorf("drey.dev/registered without a target: got %q, want none", got)
 	}
-	eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, registered, "true") })
+	eventually.OK(t, func() error { return w.checkRegistered(t, registered, "true") })
 }
 
 // namespaceEditor may edit one namespace, as a tenant's administrator.
@@ -181,7 +180,7 @@ func namespaceToolsOutage(t *testing.T, w *world) (c outageCase) {
 		w.register(t, "default", draining)
 		w.runJobManager(t, draining)
 		w.removeTarget(t, draining)
-		eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, draining, "draining") })
+		eventually.OK(t, func() error { return w.checkRegistered(t, draining, "draining") })
 	}
 	c.down = func(t *testing.T) {
 		w.MustKubectl(t, namespaceManifest(registered, ""), "replace", "-f", "-")
@@ -205,7 +204,7 @@ func namespaceToolsOutage(t *testing.T, w *world) (c outageCase) {
 		w.MustKubectl(t, namespaceManifest(draining, ", drey.dev/registered: draining"), "replace", "-f", "-")
 	}
 	c.again = func(t *testing.T) {
-		eventually.OK(t, 20*time.Second, func() error { return w.checkRegistered(t, registered, "true") })
+		eventually.OK(t, func() error { return w.checkRegistered(t, registered, "true") })
 	}
 	return c
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -85,14 +84,14 @@ func runningJobOutage(t *testing.T, w *world) (c outageCase) {
 	}
 	c.down = func(t *testing.T) {
 		w.MustKubectl(t, "", "create", "-n", other, "deployment", "web", "--image=nginx")
-		eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, other, 1) })
+		eventually.OK(t, func() error { return w.checkPodCount(t, other, 1) })
 		if out, err := w.RunKubectl(t, jobManager, "apply", "-n", other, "-f", "-"); err == nil {
 			t.Errorf("a new job is allowed without a target: %s", out)
 		}
 		w.MustKubectl(t, jobManager, "apply", "-n", "kube-system", "-f", "-") // an excluded namespace
 		lost := w.list(t, "Pod", registered)[0].GetName()
 		w.MustKubectl(t, "", "delete", "-n", registered, "pod", lost)
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if pods := w.list(t, "Pod", registered); len(pods) != 1 || pods[0].GetName() == lost {
 				return fmt.Errorf("pods of the JobManager: got %d, want one other than %s", len(pods), lost)
 			}

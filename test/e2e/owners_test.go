@@ -36,7 +36,7 @@ func TestOwnerChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	go finder.Run(t.Context())
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if !finder.Synced() {
 			return fmt.Errorf("not synced")
 		}
@@ -94,7 +94,7 @@ func TestOwnerChain(t *testing.T) {
 	if !finder.HasUID(string(below.GetUID())) || finder.HasUID("u") {
 		t.Error("HasUID: want true for the Deployment, and false for an unknown uid")
 	}
-	eventually.OK(t, 40*time.Second, func() error { // the backoff of a reflector for a missing kind grows to 30 s
+	eventually.OK(t, func() error { // the backoff of a reflector for a missing kind grows to 30 s
 		if !finder.HasUID(string(child.GetUID())) {
 			return fmt.Errorf("the FlinkDeployment is not in the cache")
 		}
@@ -153,7 +153,7 @@ func TestRolloutOwner(t *testing.T) {
 		}
 	}
 	var pods []unstructured.Unstructured
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if pods = w.list(t, "Pod", namespace); len(pods) != 2 {
 			return fmt.Errorf("pods: got %d, want 2", len(pods))
 		}
@@ -180,7 +180,7 @@ func TestRolloutOwner(t *testing.T) {
 		}
 		w.MustKubectl(t, "", "create", "role", user, "-n", namespace, "--verb=get", "--resource="+c.grant)
 		w.MustKubectl(t, "", "create", "rolebinding", user, "-n", namespace, "--role="+user, "--user="+user)
-		eventually.OK(t, 10*time.Second, func() error { // the authorizer follows RBAC by a watch
+		eventually.OK(t, func() error { // the authorizer follows RBAC by a watch
 			finder, err := owners.New(config, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -72,7 +71,7 @@ func TestPodLabelsImmutable(t *testing.T) {
 	if out, err := kubectl("patch", "pod", pod, "--type=merge", "-p", `{"metadata":{"finalizers":null,"labels":{"system":null}}}`); err != nil {
 		t.Errorf("remove a finalizer: %v: %s", err, out)
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		for _, p := range w.list(t, "Pod", namespace) {
 			if p.GetName() == pod {
 				return fmt.Errorf("pod %s is not deleted: %v", pod, p.Object["metadata"])

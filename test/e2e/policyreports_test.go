@@ -36,7 +36,7 @@ func TestPolicyReports(t *testing.T) {
 	go reports.New(reports.Options{Client: client, Inventory: v, Denials: h, APIVersion: func(string) string { return "apps/v1" }, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
 	want := func(text string) {
 		t.Helper()
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			out, _ := c.RunKubectl(t, "", "get", "policyreports.wgpolicyk8s.io", "drey", "-n", namespace, "-o", "jsonpath={.summary.pass} {.summary.warn} {.summary.fail} {.results[0].resources[0].name}")
 			if !strings.Contains(out, text) {
 				return fmt.Errorf("got %s, want %s", out, text)

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -108,7 +107,7 @@ func (a *randomAdmin) createForeignID(t *testing.T) {
 // of these objects.
 func (a *randomAdmin) awaitReports(t *testing.T, phase string) (conflicts int) {
 	t.Helper()
-	eventually.OK(t, 120*time.Second, func() error {
+	eventually.OK(t, func() error {
 		reported := a.conflicts(t, a.registered)
 		conflicts = 0
 		for _, kind := range adminKinds {
@@ -158,7 +157,7 @@ func (a *randomAdmin) clear(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		eventually.OK(t, 30*time.Second, func() error {
+		eventually.OK(t, func() error {
 			for _, kind := range adminKinds {
 				if left := a.list(t, kind, n); len(left) > 0 {
 					return fmt.Errorf("%s %s is not deleted", kind, left[0].GetName())

@@ -58,7 +58,7 @@ func TestRandomSelectors(t *testing.T) {
 		}
 		return nil
 	}
-	eventually.OK(t, 60*time.Second, check)
+	eventually.OK(t, check)
 	uids := func() (all []string) {
 		for _, p := range w.list(t, "Pod", namespace) {
 			all = append(all, string(p.GetUID()))
@@ -150,7 +150,7 @@ func TestSelectorOfController(t *testing.T) {
 		},
 		"ReplicaSet whose Deployment was replaced by another with its name": func(t *testing.T, w *world, namespace string) int {
 			w.MustKubectl(t, deploymentWithoutIDs("{}", 1), "apply", "-n", namespace, "-f", "-")
-			eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 1) })
+			eventually.OK(t, func() error { return w.checkPodCount(t, namespace, 1) })
 			w.MustKubectl(t, "", "delete", "deployment", "picky", "-n", namespace, "--cascade=orphan")
 			other := strings.NewReplacer("generation: old", "generation: new", "{key: deploymentId, operator: DoesNotExist}", "").Replace(deploymentWithoutIDs("{}", 1))
 			w.MustKubectl(t, other, "apply", "-n", namespace, "-f", "-")
@@ -178,7 +178,7 @@ func TestSelectorOfController(t *testing.T) {
 				}
 				return w.checkPodCount(t, namespace, want)
 			}
-			eventually.OK(t, 20*time.Second, check)
+			eventually.OK(t, check)
 			for range 6 {
 				time.Sleep(500 * time.Millisecond)
 				if err := check(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/registry/access"
 	"drey.dev/drey/registry/reviews"
@@ -130,7 +129,7 @@ func TestRegistryRBAC(t *testing.T) {
 	})
 	t.Run("revoked access is denied", func(t *testing.T) {
 		w.MustKubectl(t, "", "delete", "rolebinding", "viewer", "-n", "team-a")
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if status, body := call("GET", "/api/v1/namespaces/team-a/deployment-targets", viewer, ""); status != http.StatusForbidden {
 				return fmt.Errorf("got %d: %s, want 403", status, body)
 			}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/webhook/flink"
@@ -66,7 +65,7 @@ func TestReferencesUnlabeledResource(t *testing.T) {
 	w.register(t, "team-b", namespace)
 	elsewhere := suspendedResource(flink.CustomResources[0], "elsewhere")
 	elsewhere["spec"].(map[string]any)["podTemplate"] = map[string]any{"metadata": map[string]any{"labels": map[string]any{"vvpNamespace": "team-c"}}}
-	eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+	eventually.OK(t, func() error { // drey follows modes by a watch
 		_, err := w.create(t.Context(), namespace, deepCopy(t, elsewhere))
 		return err
 	})
@@ -98,7 +97,7 @@ func TestReferencesPagination(t *testing.T) {
 	w.register(t, "team-b", namespace)
 	const count = 120
 	name := func(i int) string { return "orders-" + string(rune('a'+i/26)) + string(rune('a'+i%26)) }
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		_, err := w.create(t.Context(), namespace, suspendedResource(flink.CustomResources[0], name(0)))
 		return err
 	})

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -33,7 +32,7 @@ func TestRegistryLoss(t *testing.T) {
 	w.MustKubectl(t, "", "replace", "-n", namespace, "-f", "testdata/flavors/docs-session.yaml")
 	const want = 16
 	var before map[string]int
-	eventually.OK(t, 40*time.Second, func() (err error) {
+	eventually.OK(t, func() (err error) {
 		before, err = s.identities(t, want)
 		return err
 	})
@@ -59,7 +58,7 @@ func TestRegistryLoss(t *testing.T) {
 			}
 		}
 	}
-	eventually.OK(t, 60*time.Second, func() error {
+	eventually.OK(t, func() error {
 		after, err := s.identities(t, want)
 		if err == nil && !maps.Equal(before, after) {
 			err = fmt.Errorf("pods after the loss: got\n%v\nwant\n%v", after, before)
@@ -67,7 +66,7 @@ func TestRegistryLoss(t *testing.T) {
 		return err
 	})
 	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/clicks-taskmanager", "--replicas=4")
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		_, err := s.identities(t, want+2)
 		return err
 	})
@@ -80,7 +79,7 @@ func TestRegistryLoss(t *testing.T) {
 			}
 		}
 	}
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		_, err := s.identities(t, want+2)
 		return err
 	})
@@ -99,7 +98,7 @@ func TestRegistryLoss(t *testing.T) {
 	w.register(t, "team-b", namespace)
 	w.MustKubectl(t, strings.ReplaceAll(jobManager, "my-job", "new-job"), "create", "-n", namespace, "-f", "-")
 	w.MustKubectl(t, "", "delete", "flinkdeployment,flinkcluster,deployment,statefulset,job,pod", "--all", "-n", namespace, "--now", "--wait=false")
-	eventually.OK(t, 60*time.Second, func() error {
+	eventually.OK(t, func() error {
 		_, err := s.identities(t, 0)
 		return err
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -32,14 +31,14 @@ func repairPodsOutage(t *testing.T, w *world) (c outageCase) {
 		w.MustKubectl(t, "", "scale", "deployment/my-job", "-n", registered, "--replicas=20")
 		w.MustKubectl(t, "", "run", "web", "-n", registered, "--image=nginx")
 		w.MustKubectl(t, "", "run", "bare", "-n", later, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
-		eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, registered, 21) })
+		eventually.OK(t, func() error { return w.checkPodCount(t, registered, 21) })
 	}
 	c.again = func(t *testing.T) {
-		eventually.OK(t, 30*time.Second, func() error { return w.checkLabeledPods(t, registered, 20) })
+		eventually.OK(t, func() error { return w.checkLabeledPods(t, registered, 20) })
 		if err := w.checkLabeledPods(t, later, 1); err == nil {
 			t.Error("a pod in a namespace without a target is labeled")
 		}
-		eventually.OK(t, 10*time.Second, func() error {
+		eventually.OK(t, func() error {
 			out := w.MustKubectl(t, "", "get", "events", "-n", later, "--field-selector", "reason=NoDeploymentTarget")
 			if !strings.Contains(out, "pod/bare") || !strings.Contains(out, "curl -X POST") {
 				return errors.New("no event NoDeploymentTarget about the pod: " + out)
@@ -47,7 +46,7 @@ func repairPodsOutage(t *testing.T, w *world) (c outageCase) {
 			return nil
 		})
 		w.register(t, "team-a", later)
-		eventually.OK(t, 20*time.Second, func() error { return w.checkLabeledPods(t, later, 1) })
+		eventually.OK(t, func() error { return w.checkLabeledPods(t, later, 1) })
 		for _, p := range w.list(t, "Pod", registered) {
 			if p.GetName() == "web" && len(p.GetLabels()) != 1 {
 				t.Errorf("labels of a pod without Flink: got %v, want its own only", p.GetLabels())
@@ -87,7 +86,7 @@ func TestRepairConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	inspector := &repair.Inspector{Client: api, Metadata: writer, Owners: noOwners{}, Known: targetFor(t, namespace)}
-	eventually.OK(t, 20*time.Second, func() error { // drey follows modes by a watch
+	eventually.OK(t, func() error { // drey follows modes by a watch
 		out, err := w.RunKubectl(t, "", "run", "bare", "-n", namespace, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
 		if err != nil {
 			return errors.New(out)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -73,7 +72,7 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 	// The webhooks for objects other than pods fail closed.
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey", "mutatingwebhookconfiguration/drey")
 	s := &scope{w, namespace}
-	eventually.OK(t, 20*time.Second, func() error { return s.apply(t, flavorObjects(t, "native")[0]) }) // the API server follows configurations by a watch
+	eventually.OK(t, func() error { return s.apply(t, flavorObjects(t, "native")[0]) }) // the API server follows configurations by a watch
 	for _, flavor := range []string{"native", "operator-native", "docs-application"} {
 		for _, o := range flavorObjects(t, flavor) {
 			if err := s.apply(t, o); err != nil {
@@ -92,7 +91,7 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 	}
 	w.MustKubectl(t, "", "run", "bare", "-n", excluded, "--image=flink:2.2", "--labels=type=flink-native-kubernetes,app=bare,component=jobmanager")
 	w.MustKubectl(t, "", "delete", "configmap", "terminating", "-n", namespace, "--wait=false")
-	eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 7) }) // the second pod of the StatefulSet waits for its first
+	eventually.OK(t, func() error { return w.checkPodCount(t, namespace, 7) }) // the second pod of the StatefulSet waits for its first
 	id := func(kind, name string) string { return string(w.get(t, kind, namespace, name).GetUID()) }
 	app := func(id, name string) map[string]string {
 		return map[string]string{"system": "ververica-platform", "vvpNamespace": "team-a", "deploymentId": id, "deploymentName": name}
@@ -125,7 +124,7 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 	replicaSets := withoutLabelsAll(w.list(t, "ReplicaSet", namespace))
 
 	w.restartDrey(t)
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		for which, labels := range want {
 			if got := w.get(t, which[0], namespace, which[1]).GetLabels(); !containsLabels(got, labels) {
 				return fmt.Errorf("labels of %v: got %v, want %v", which, got, labels)
@@ -153,7 +152,7 @@ func TestRepairWorkloadsAfterOutage(t *testing.T) {
 		}
 	}
 	for _, which := range [][2]string{{"Deployment", "my-job"}, {"Service", "my-job-rest"}, {"ConfigMap", "flink-config-my-job"}, {"FlinkDeployment", "suspended"}} {
-		eventually.OK(t, 10*time.Second, func() error {
+		eventually.OK(t, func() error {
 			out := w.MustKubectl(t, "", "get", "events", "-n", namespace, "--field-selector", "reason=Labeled,involvedObject.kind="+which[0]+",involvedObject.name="+which[1])
 			if !strings.Contains(out, "vvpNamespace=team-a") {
 				return fmt.Errorf("no event Labeled about %v: %s", which, out)

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -137,7 +136,7 @@ func TestSecondMutatingWebhook(t *testing.T) {
 			w.MustKubectl(t, "", "label", "namespace", n, "order="+order)
 		}
 		w.register(t, "team-a", registered)
-		eventually.OK(t, 20*time.Second, func() error { // the API server follows configurations by a watch
+		eventually.OK(t, func() error { // the API server follows configurations by a watch
 			out, err := w.RunKubectl(t, "", "run", "x", "--image=nginx", "--dry-run=server", "-n", registered, "-o", "jsonpath={.metadata.labels}")
 			if err == nil && !strings.Contains(out, "injected") {
 				err = fmt.Errorf("got the labels %s, want injected", out)
@@ -181,7 +180,7 @@ func TestSecondMutatingWebhook(t *testing.T) {
 					return nil
 				}
 				if c.repaired {
-					eventually.OK(t, 30*time.Second, read)
+					eventually.OK(t, read)
 				} else if err := read(); err != nil {
 					t.Error(err)
 				}

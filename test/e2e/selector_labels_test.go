@@ -64,7 +64,7 @@ func TestSelectorLabelsPreserved(t *testing.T) {
 			w.register(t, "team-a", namespace)
 			w.MustKubectl(t, c.manifest, "apply", "-n", namespace, "-f", "-")
 			check := func() error { return w.checkPodLabels(t, namespace, c.sets, c.want) }
-			eventually.OK(t, 20*time.Second, check)
+			eventually.OK(t, check)
 			first := w.list(t, "Pod", namespace)[0].GetUID()
 			time.Sleep(3 * time.Second) // a controller that releases its pods creates dozens meanwhile
 			if err := check(); err != nil {

@@ -13,9 +13,6 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// statusTimeout bounds the time from a change in the cluster to the status in REST.
-const statusTimeout = 10 * time.Second
-
 // TestStatus follows a Deployment and a SessionCluster over REST while what they run starts and
 // ends, and deletes them and their target as a client does: it waits for the state first.
 func TestStatus(t *testing.T) {
@@ -148,10 +145,10 @@ type observed struct {
 	}
 }
 
-// awaitState waits for a state of the object at a path, for statusTimeout.
+// awaitState waits for a state of the object at a path.
 func (w *world) awaitState(t testing.TB, path, state string) (o observed) {
 	t.Helper()
-	eventually.OK(t, statusTimeout, func() error {
+	eventually.OK(t, func() error {
 		text, err := w.drey.Call(t.Context(), http.MethodGet, path, nil)
 		if err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -40,7 +39,7 @@ func TestTargetReadiness(t *testing.T) {
 	t.Parallel()
 	await := func(name, want string) {
 		t.Helper()
-		eventually.OK(t, 10*time.Second, func() error {
+		eventually.OK(t, func() error {
 			text, err := w.drey.Call(t.Context(), http.MethodGet, "/drey/v1/targets?platformNamespace=team-a&name="+name, nil)
 			if err != nil || !strings.Contains(string(text), want) {
 				return fmt.Errorf("got %s %w, want %s", text, err, want)
@@ -89,7 +88,7 @@ func TestAmbiguousTargetRemedy(t *testing.T) {
 		t.Fatalf("got %v: %s, want a denial with the platform namespaces team-a, team-b", err, out)
 	}
 	w.runShell(t, strings.Replace(kubectlCommand(t, out), "FILE", file, 1))
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		pods := w.list(t, "Pod", namespace)
 		if len(pods) != 1 || pods[0].GetLabels()["vvpNamespace"] != "team-a" {
 			return fmt.Errorf("got %d pods %v, want one of team-a", len(pods), pods)
@@ -108,7 +107,7 @@ func TestSecondTargetRunningJob(t *testing.T) {
 	w.runJobManager(t, namespace)
 	w.register(t, "team-a", namespace)
 	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=3")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		pods := w.list(t, "Pod", namespace)
 		for _, pod := range pods {
 			if got := pod.GetLabels()["vvpNamespace"]; got != "team-b" {
@@ -133,7 +132,7 @@ func kubectlCommand(t *testing.T, text string) string {
 func (w *world) runJobManager(t *testing.T, namespace string) {
 	t.Helper()
 	w.MustKubectl(t, jobManager, "apply", "-n", namespace, "-f", "-")
-	eventually.OK(t, 20*time.Second, func() error { return w.checkPodCount(t, namespace, 1) })
+	eventually.OK(t, func() error { return w.checkPodCount(t, namespace, 1) })
 }
 
 // checkPodCount compares the number of pods in a namespace.
@@ -199,7 +198,7 @@ func TestRunningJobWithoutTarget(t *testing.T) {
 	w.MustKubectl(t, "", "delete", "-n", namespace, "pod/my-job-taskmanager-1-1", "--wait=false")
 	w.MustKubectl(t, "", "patch", "-n", namespace, "pod/my-job-taskmanager-1-1", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	w.MustKubectl(t, "", "delete", "-n", namespace, "deployment/my-job")
-	eventually.OK(t, 60*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if pods, sets := len(w.list(t, "Pod", namespace)), len(w.list(t, "ReplicaSet", namespace)); pods+sets > 0 {
 			return fmt.Errorf("%d pods and %d ReplicaSets left, want none", pods, sets)
 		}
@@ -229,12 +228,12 @@ func (w *world) removeTarget(t *testing.T, namespace string) {
 	t.Helper()
 	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=0")
 	w.MustKubectl(t, "", "delete", "-n", namespace, "pod", "--all", "--now")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		_, err := w.drey.Call(t.Context(), http.MethodDelete, "/api/v1/namespaces/default/deployment-targets/"+namespace, nil)
 		return err
 	})
 	w.MustKubectl(t, "", "scale", "-n", namespace, "deployment/my-job", "--replicas=1")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		pods := w.list(t, "Pod", namespace)
 		if len(pods) != 1 {
 			return fmt.Errorf("pods: got %d, want 1", len(pods))

@@ -30,6 +30,7 @@ import (
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/drey/installed"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures/crds"
 	"drey.dev/drey/webhook/flink"
 )
@@ -222,7 +223,7 @@ func ownCluster(t testing.TB) *cluster.Cluster {
 // uninstall removes the webhooks and policies of drey, and returns once the API server
 // has ceased to apply them.
 func uninstall(c *cluster.Cluster) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), eventually.Timeout)
 	defer cancel()
 	api, err := adminClient(c)
 	if err != nil {

@@ -36,7 +36,7 @@ func (w *world) checkLabels(scenario, clusterID string, m mode, root metav1.Obje
 		}
 		root = d
 	}
-	eventually.OK(w.t, labelTimeout, func() error {
+	eventually.OK(w.t, func() error {
 		return labelError(w.mislabeled(clusterID, m, root))
 	})
 	record(w.version, scenario, w.objects(clusterID))

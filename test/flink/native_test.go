@@ -186,7 +186,7 @@ func (w *world) session(id string, options map[string]string) {
 // awaitJobManager waits until the REST API of a cluster's JobManager responds.
 func (w *world) awaitJobManager(id string) {
 	w.t.Helper()
-	eventually.OK(w.t, startTimeout, func() error {
+	eventually.Within(w.t, startTimeout, func() error {
 		_, err := w.state(w.t.Context(), id)
 		return err
 	})
@@ -228,7 +228,7 @@ func (w *world) killTaskManager(id string) {
 	if len(before) == 0 {
 		w.t.Fatalf("cluster %s: got no TaskManager", id)
 	}
-	eventually.OK(w.t, startTimeout, func() error {
+	eventually.Within(w.t, startTimeout, func() error {
 		for _, p := range w.pods(id, "taskmanager") {
 			if now := w.kubelet.PID(w.namespace, p.Name); now != 0 && !slices.Contains(before, now) {
 				return nil
@@ -248,7 +248,7 @@ func (w *world) killJobManager(id string) {
 	if err := w.kubelet.Kill(w.namespace, pod.Name); err != nil {
 		w.t.Fatal(err)
 	}
-	eventually.OK(w.t, startTimeout, func() error {
+	eventually.Within(w.t, startTimeout, func() error {
 		if now := w.kubelet.PID(w.namespace, pod.Name); now == 0 || now == before {
 			return errors.New("got no new JobManager process")
 		}

@@ -124,7 +124,7 @@ func (w *world) checkOperator(scenario, name string, m mode) {
 func (w *world) startOperator(classpath, crds string) {
 	w.t.Helper()
 	w.MustKubectl(w.t, "", "create", "-f", crds)
-	eventually.OK(w.t, labelTimeout, func() error { // kubectl wait fails for a CRD without a status
+	eventually.OK(w.t, func() error { // kubectl wait fails for a CRD without a status
 		for _, r := range []schema.GroupVersionResource{flinkDeployments, flinkSessionJobs} {
 			if _, err := w.dynamic.Resource(r).List(w.t.Context(), metav1.ListOptions{}); err != nil {
 				return err
@@ -213,7 +213,7 @@ func (w *world) startOperator(classpath, crds string) {
 			_ = os.WriteFile(filepath.Join(*logsFlag, "operator.log"), text, 0o644)
 		}
 	})
-	eventually.OK(w.t, startTimeout, func() error {
+	eventually.Within(w.t, startTimeout, func() error {
 		select {
 		case <-ended:
 			w.t.Fatal("got the operator's end, want it running")
@@ -306,7 +306,7 @@ func (w *world) deleteDeployment(name string) {
 
 func (w *world) awaitGone(r schema.GroupVersionResource, name string) {
 	w.t.Helper()
-	eventually.OK(w.t, operatorTimeout, func() error {
+	eventually.Within(w.t, operatorTimeout, func() error {
 		if _, err := w.dynamic.Resource(r).Namespace(w.namespace).Get(w.t.Context(), name, metav1.GetOptions{}); err == nil {
 			return fmt.Errorf("got %s %s, want it deleted", r.Resource, name)
 		}
@@ -316,7 +316,7 @@ func (w *world) awaitGone(r schema.GroupVersionResource, name string) {
 
 func (w *world) awaitNoPods(clusterID string) {
 	w.t.Helper()
-	eventually.OK(w.t, operatorTimeout, func() error {
+	eventually.Within(w.t, operatorTimeout, func() error {
 		if n := len(w.pods(clusterID, "jobmanager")) + len(w.pods(clusterID, "taskmanager")); n > 0 {
 			return fmt.Errorf("cluster %s: got %d pods, want none", clusterID, n)
 		}

@@ -33,7 +33,7 @@ func TestStandalone(t *testing.T) {
 			})
 			w.MustKubectl(t, "", "delete", "-n", w.namespace, "deployment,service,configmap", "-l", "app=flink")
 			w.MustKubectl(t, "", "delete", "-n", w.namespace, "--wait", "deployment/flink-jobmanager", "deployment/flink-taskmanager", "service/flink-jobmanager")
-			w.MustKubectl(t, "", "wait", "-n", w.namespace, "--for=delete", "pod", "-l", "app=flink", "--timeout=50s")
+			w.MustKubectl(t, "", "wait", "-n", w.namespace, "--for=delete", "pod", "-l", "app=flink")
 		})
 		t.Run("application", func(t *testing.T) {
 			w := w.in(t)
@@ -68,7 +68,7 @@ func (w *world) applyStandalone(name string) {
 func (w *world) checkStandalone(scenario string, want map[string]string) {
 	w.t.Helper()
 	want["app"], want[verdict.LabelSystem], want[verdict.LabelPlatformNamespace] = "flink", verdict.System, platformNamespace
-	eventually.OK(w.t, labelTimeout, func() error {
+	eventually.OK(w.t, func() error {
 		var problems []string
 		for _, o := range w.objects("flink") {
 			if o.GetKind() != "Pod" {

@@ -41,7 +41,6 @@ const (
 	allVersions     = "1.18.1,1.19.3,1.20.5,2.0.2,2.1.3,2.2.1,2.3.0"
 
 	startTimeout = 3 * time.Minute // of one or two JVMs
-	labelTimeout = 20 * time.Second
 )
 
 var (
@@ -302,7 +301,7 @@ func (w *world) pods(clusterID, role string) []corev1.Pod {
 func (w *world) awaitPod(clusterID, role string) corev1.Pod {
 	w.t.Helper()
 	var found []corev1.Pod
-	eventually.OK(w.t, startTimeout, func() error {
+	eventually.Within(w.t, startTimeout, func() error {
 		if found = w.pods(clusterID, role); len(found) == 0 {
 			return fmt.Errorf("cluster %s: got no %s", clusterID, role)
 		}
@@ -361,7 +360,7 @@ func (w *world) awaitRunning(clusterID string) {
 
 func (w *world) awaitRunningWithin(clusterID string, within time.Duration) {
 	w.t.Helper()
-	eventually.OK(w.t, within, func() error {
+	eventually.Within(w.t, within, func() error {
 		states, err := w.state(w.t.Context(), clusterID)
 		if err == nil && !slices.Equal(states, []string{"RUNNING"}) {
 			err = fmt.Errorf("jobs of cluster %s: got %q, want one RUNNING", clusterID, states)

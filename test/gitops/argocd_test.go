@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/page"
 )
 
@@ -79,7 +80,7 @@ func (a argoCD) sync(t *testing.T, namespace string, objects []*unstructured.Uns
 	options = append([]sync.SyncOpt{sync.WithPrune(true), sync.WithHealthOverride(newTargetHealth(t)), sync.WithLogr(logr.Discard())}, options...)
 	started := metav1.Now()
 	phase, message, results := common.OperationRunning, "", []common.ResourceSyncResult(nil)
-	for deadline := time.Now().Add(soon); !phase.Completed(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(eventually.Timeout); !phase.Completed(); time.Sleep(100 * time.Millisecond) {
 		pairs := a.pairs(t, namespace, objects)
 		s, cleanup, err := sync.NewSyncContext("1", pairs, a.config, a.config, a.kubectl, namespace, append(options, sync.WithInitialState(phase, message, results, started))...)
 		if err != nil {
@@ -264,14 +265,6 @@ func (a argoCD) outOfSync(t *testing.T, s set, objects []*unstructured.Unstructu
 // deleteApplication deletes all objects by synchronizing none, and repeats it while an object is held.
 func (a argoCD) deleteApplication(t *testing.T, w *world, s set) {
 	t.Helper()
-	for try := 1; ; try++ {
-		err := a.sync(t, s.namespace, nil)
-		if err == nil {
-			break
-		}
-		if try == maxTries {
-			t.Fatal(err)
-		}
-	}
+	eventually.OK(t, func() error { return a.sync(t, s.namespace, nil) })
 	w.awaitGone(t, s.kinds("Deployment", "DeploymentTarget", "FlinkDeployment", "Pod", "Namespace")...)
 }

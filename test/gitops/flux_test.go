@@ -10,6 +10,8 @@ import (
 	"github.com/fluxcd/pkg/ssa/normalize"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // targetKind is the value of kustomize-controller's --custom-apply-stage-kinds.
@@ -74,7 +76,7 @@ func TestFluxSet(t *testing.T) {
 		s, f := w.newSet(t), newFlux(w)
 		targets := s.kinds("Namespace", "DeploymentTarget")
 		changes := f.mustApply(t, "targets", ssa.CreatedAction, targets)
-		if err := f.WaitForSet(changes.ToObjMetadataSet(), ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: soon}); err != nil { // wait: true
+		if err := f.WaitForSet(changes.ToObjMetadataSet(), ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: eventually.Timeout}); err != nil { // wait: true
 			t.Fatal(err)
 		}
 		f.mustApply(t, "workloads", ssa.CreatedAction, s.kinds(workloads...))
@@ -137,15 +139,9 @@ func (f flux) prune(t *testing.T, w *world, s set, name string) {
 	t.Helper()
 	options := ssa.DefaultDeleteOptions()
 	options.Inclusions = f.GetOwnerLabels(name, "flux-system")
-	for try := 1; ; try++ {
+	eventually.OK(t, func() error {
 		_, err := f.DeleteAll(t.Context(), s.kinds(), options)
-		if err == nil {
-			break
-		}
-		if try == maxTries {
-			t.Fatal(err)
-		}
-		time.Sleep(500 * time.Millisecond)
-	}
+		return err
+	})
 	w.awaitGone(t, s.kinds("Deployment", "DeploymentTarget", "FlinkDeployment", "Pod", "Namespace")...)
 }

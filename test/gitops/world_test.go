@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,11 +28,6 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/test/framework/fixtures/crds"
-)
-
-const (
-	soon     = 30 * time.Second // bounds waiting for asynchronous effects
-	maxTries = 20               // bounds the retries of a deletion
 )
 
 // world is a control plane with drey, as the manifests install it, and Flink's custom resources.
@@ -153,7 +147,7 @@ func (w *world) live(t *testing.T, s set) []*unstructured.Unstructured {
 // awaitLabels waits until the set's workloads, and the pod of the Deployment, have drey's labels.
 func (w *world) awaitLabels(t *testing.T, s set) {
 	t.Helper()
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		pods := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "PodList"}}
 		if err := w.client.List(t.Context(), pods, client.InNamespace(s.namespace), client.MatchingLabels{"app": "flink"}); err != nil {
 			return err
@@ -195,7 +189,7 @@ func (w *world) states(t *testing.T, s set, rewritten bool) map[string]string {
 // awaitGone waits until objects are deleted.
 func (w *world) awaitGone(t *testing.T, objects ...*unstructured.Unstructured) {
 	t.Helper()
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		for _, o := range objects {
 			err := w.client.Get(t.Context(), types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}, o.DeepCopy())
 			if !apierrors.IsNotFound(err) {

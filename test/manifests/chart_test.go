@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"helm.sh/helm/v3/pkg/action"
@@ -74,7 +73,7 @@ func TestChartMatrix(t *testing.T) {
 			if name == "existing" {
 				c.MustKubectl(t, "", "create", "serviceaccount", "-n", namespace, "existing")
 			}
-			eventually.OK(t, time.Minute, func() error {
+			eventually.OK(t, func() error {
 				pods := c.MustKubectl(t, "", "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/name=drey", "-o", "name")
 				if pods == "" {
 					return fmt.Errorf("got no pod; events:\n%s", c.MustKubectl(t, "", "get", "events", "-n", namespace))

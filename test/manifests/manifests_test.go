@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart"
@@ -268,7 +267,7 @@ func TestApplyWithoutWarnings(t *testing.T) {
 			apply("--server-side")
 			apply("--server-side")
 			// Pods exist, so they have passed Pod Security admission.
-			eventually.OK(t, time.Minute, func() error {
+			eventually.OK(t, func() error {
 				pods, err := c.KubectlCommand(t.Context(), "get", "pods", "-n", "drey-system", "-l", "app.kubernetes.io/name=drey", "-o", "name").Output()
 				if err == nil && len(pods) == 0 {
 					events, _ := c.KubectlCommand(t.Context(), "get", "events", "-n", "drey-system").CombinedOutput()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart"
@@ -85,7 +84,7 @@ func TestHelmSet(t *testing.T) {
 			t.Errorf("uninstall: %v", err)
 		}
 		c.MustKubectl(t, "", "get", "dt", "hooked", "-n", "retail") // Helm keeps hooks
-		eventually.OK(t, time.Minute, func() error {                // until the workloads, which refer to the target, are gone
+		eventually.OK(t, func() error {                             // until the workloads, which refer to the target, are gone
 			if err := install(); err != nil {
 				_, _ = action.NewUninstall(helm).Run("team")
 				return fmt.Errorf("reinstall: %w", err)

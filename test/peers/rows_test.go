@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -121,7 +120,7 @@ func (w *world) try(namespace string, o *unstructured.Unstructured, dryRun bool)
 // admitted waits until the dry run of a creation succeeds.
 func (w *world) admitted(t *testing.T, namespace string, o *unstructured.Unstructured) {
 	t.Helper()
-	eventually.OK(t, time.Minute, func() error {
+	eventually.OK(t, func() error {
 		_, err := w.try(namespace, o, true)
 		return err
 	})
@@ -130,7 +129,7 @@ func (w *world) admitted(t *testing.T, namespace string, o *unstructured.Unstruc
 // denied waits until the dry run of a creation fails with a text.
 func (w *world) denied(t *testing.T, namespace string, o *unstructured.Unstructured, text string) {
 	t.Helper()
-	eventually.OK(t, time.Minute, func() error {
+	eventually.OK(t, func() error {
 		switch _, err := w.try(namespace, o, true); {
 		case err == nil:
 			return fmt.Errorf("%s in %s: got admitted, want denied", o.GetKind(), namespace)
@@ -144,7 +143,7 @@ func (w *world) denied(t *testing.T, namespace string, o *unstructured.Unstructu
 // labeled waits until a pod gets labels, of those that the policies add.
 func (w *world) labeled(t *testing.T, o *unstructured.Unstructured, want map[string]string) {
 	t.Helper()
-	eventually.OK(t, time.Minute, func() error {
+	eventually.OK(t, func() error {
 		created, err := w.try("open", o, true)
 		if err != nil {
 			return err
@@ -345,7 +344,7 @@ func TestGatekeeper(t *testing.T) {
 		w.denied(t, "closed", w.taskManager(), denial)
 	})
 	t.Run(rowMissed, func(t *testing.T) {
-		eventually.OK(t, 2*time.Minute, func() error { // the audit runs once a minute
+		eventually.OK(t, func() error { // the audit runs once a minute
 			out, err := w.cluster.RunKubectl(t, "", "get", "flinknamespaces", "flink-namespaces", "-o", "jsonpath={.status.violations[*].name}")
 			if err == nil && !strings.Contains(out, missed.GetName()) {
 				err = fmt.Errorf("got the violations %q, want %s", out, missed.GetName())

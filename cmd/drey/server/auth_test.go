@@ -101,7 +101,7 @@ func TestRESTCertificateReload(t *testing.T) {
 		}
 		return err
 	}
-	eventually.OK(t, 15*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if err := served(second); err != nil {
 			return fmt.Errorf("the new certificate is not served: %w\n%s", err, d.Log())
 		}

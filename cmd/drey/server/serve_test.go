@@ -62,7 +62,7 @@ func TestServeKilledKeepsAcknowledgedWrites(t *testing.T) {
 			}
 		})
 	}
-	eventually.OK(t, 30*time.Second, func() error {
+	eventually.OK(t, func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(acknowledged) < 8 {

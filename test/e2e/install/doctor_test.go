@@ -52,7 +52,7 @@ func TestDoctorFaults(t *testing.T) {
 	}
 	statuses.Store(&asReady)
 	go w.keepPodStatuses(ctx, &statuses)
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m")
 	// Without a kubelet the pods have no addresses, so the Service needs an endpoint.
 	endpoints := &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: "drey-test", Labels: map[string]string{"kubernetes.io/service-name": "drey", "endpointslice.kubernetes.io/managed-by": "test"}},
@@ -101,7 +101,7 @@ func TestDoctorFaults(t *testing.T) {
 	}
 	readyAgain := pods(asReady)
 	const denied = "FAIL admission: no replica serves the webhooks; denied now: new Flink workloads in every namespace"
-	reinstall := func(t *testing.T) { w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s") }
+	reinstall := func(t *testing.T) { w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m") }
 	for _, f := range []fault{
 		{"policy binding deleted", kubectl("delete", "validatingadmissionpolicybinding", "drey-gate"), []string{"FAIL objects: validatingadmissionpolicybinding/drey-gate does not exist"}, "objects", nil, nil},
 		{"webhook changed", patch("mutatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`), []string{"FAIL objects: mutatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].failurePolicy"}, "objects", nil, nil},
@@ -114,7 +114,7 @@ func TestDoctorFaults(t *testing.T) {
 			[]string{"FAIL admission: the webhooks are not registered"}, "admission", nil, nil},
 		{"PodDisruptionBudget deleted", kubectl("delete", "pdb", "drey", "-n", "drey-system"), []string{"WARN objects: poddisruptionbudget/drey does not exist"}, "objects", nil, nil},
 		{"invalid configuration", kubectl("patch", "configmap", "drey", "-n", "drey-system", "--type=merge", "-p", `{"data":{"config.yaml":"{apiVersion: config.drey.dev/v1alpha1, kind: DreyConfiguration, stor: embedded}"}}`), []string{`FAIL configuration: configmap/drey is invalid, and drey does not start with it: unknown field "stor"`}, "", func(t *testing.T) {
-			w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+			w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m")
 		}, nil},
 		{"invalid mode", kubectl("label", "namespace", "default", "drey.dev/mode=loud"), []string{"WARN modes: namespace default has an invalid mode in the label drey.dev/mode=loud"}, "modes", nil, nil},
 		{"target of a missing namespace", func(t *testing.T) { // over REST: the API server cannot reach the Service
@@ -159,7 +159,7 @@ func TestDoctorFaults(t *testing.T) {
 		{"one replica", kubectl("scale", "deployment/drey", "-n", "drey-system", "--replicas=1"), []string{"WARN server: one replica"}, "server", nil, nil},
 		{"second container with arguments like drey's", patch("deployment/drey", `[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"sidecar","image":"sidecar","args":["--store=embedded","--mode=audit","--certs=cert-manager"],
 			"resources":{"requests":{"cpu":"1m","memory":"1Mi"}},"securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}}]`), nil, "", patch("deployment/drey", `[{"op":"remove","path":"/spec/template/spec/containers/1"}]`), nil},
-		{"AKS admissions enforcer", w.enforceAdmissions, nil, "", func(t *testing.T) { w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s") }, nil},
+		{"AKS admissions enforcer", w.enforceAdmissions, nil, "", func(t *testing.T) { w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m") }, nil},
 		{"no endpoints", kubectl("delete", "endpointslice", "drey-test", "-n", "drey-system"), []string{"FAIL server: the Service drey has no endpoints", denied}, "", createEndpoints, nil},
 		{"webhook of others", func(t *testing.T) {
 			w.apply(t, `
@@ -180,7 +180,7 @@ webhooks:
 			kubectl("delete", "pdb", "drey", "-n", "drey-system")(t)
 		}, []string{"WARN objects: poddisruptionbudget/drey does not exist"}, "", func(t *testing.T) {
 			kubectl("annotate", "deployment/drey", "-n", "drey-system", "meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-")(t)
-			w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+			w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m")
 		}, func(t *testing.T, fix string) {
 			if !strings.Contains(fix, `helm upgrade of the Helm release "r"`) {
 				t.Errorf("got the fix %q, want that of Helm", fix)
@@ -192,9 +192,9 @@ webhooks:
 	}
 
 	// The options are those of the configuration file: the bindings of another mode are expected.
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s", "--mode", "audit")
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m", "--mode", "audit")
 	w.expectFindings(t)
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m")
 	w.expectFindings(t)
 
 	// Manifests do not state what the leader writes, so applying them changes no path.
@@ -216,7 +216,7 @@ webhooks:
 		}
 	}
 	w.MustKubectl(t, manifests, "replace", "-f", "-") // deletes caBundles and paths
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m")
 	w.expectFindings(t)
 	if strings.Count(paths(), "/") != strings.Count(before, "/") {
 		t.Errorf("after kubectl replace: got %d segments in the paths, want %d", strings.Count(paths(), "/"), strings.Count(before, "/"))
@@ -263,7 +263,7 @@ func (w *world) playFault(t *testing.T, f fault) {
 // order. It returns them.
 func (w *world) expectFindings(t *testing.T, want ...string) (bad []finding) {
 	t.Helper()
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		out, err := w.run(t, "doctor", "--kubeconfig", w.Kubeconfig(), "-o", "json")
 		var report struct{ Findings []finding }
 		if err := json.NewDecoder(strings.NewReader(out)).Decode(&report); err != nil {

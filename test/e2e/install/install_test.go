@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -45,9 +44,6 @@ type world struct {
 	token   string   // of a cluster-admin
 	missed  []string // resources of the objects named missed, which drey has to label
 }
-
-// soon bounds waiting for asynchronous effects.
-const soon = 60 * time.Second
 
 // TestManifestsLeastPrivilege installs drey, runs it as its ServiceAccount through all of
 // its features, and uninstalls it. RBAC forbids no call, every rule is used, and no object
@@ -111,7 +107,7 @@ func (w *world) install(t *testing.T) {
 	if _, err := w.client.CoreV1().Namespaces().Get(t.Context(), "drey-system", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Fatalf("--dry-run: got %v, want no namespace", err)
 	}
-	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "8s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") || !strings.Contains(out, "deployment/drey is waiting: pods drey-") {
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "30s"); err == nil || !strings.Contains(out, "kubectl describe pods -n drey-system") || !strings.Contains(out, "deployment/drey is waiting: pods drey-") {
 		t.Errorf("without a ready pod: got %v %s, want a timeout with the reason and the command to run", err, out)
 	}
 	if list, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) > 0 {
@@ -119,17 +115,17 @@ func (w *world) install(t *testing.T) {
 	}
 	kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})
 	w.apply(t, "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: drey}}")
-	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); err == nil || strings.Contains(out, "applied") || !strings.Contains(out, "kubectl delete validatingwebhookconfiguration/drey") {
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m"); err == nil || strings.Contains(out, "applied") || !strings.Contains(out, "kubectl delete validatingwebhookconfiguration/drey") {
 		t.Errorf("with a foreign object of the same name: got %v %s, want the command that deletes it", err, out)
 	}
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey")
-	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); !strings.Contains(out, "validatingwebhookconfiguration/drey applied") || !strings.Contains(out, "Next:\n  drey targets create") {
+	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m"); !strings.Contains(out, "validatingwebhookconfiguration/drey applied") || !strings.Contains(out, "Next:\n  drey targets create") {
 		t.Errorf("first install: got %s, want the webhooks applied, and the next step", out)
 	}
 	if ports := w.MustKubectl(t, "", "get", "networkpolicy", "drey", "-n", "drey-system", "-o", "jsonpath={.spec.egress[*].ports[*].port}"); !slices.Contains(strings.Fields(ports), "8443") {
 		t.Errorf("NetworkPolicy: got egress to the ports %s, want that of the API server's endpoints too", ports)
 	}
-	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"); strings.Contains(out, " applied") || !strings.Contains(out, "validatingwebhookconfiguration/drey up to date") {
+	if out := w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m"); strings.Contains(out, " applied") || !strings.Contains(out, "validatingwebhookconfiguration/drey up to date") {
 		t.Errorf("second install: got %s, want everything up to date", out)
 	}
 }
@@ -177,7 +173,7 @@ func (w *world) createBeforeDrey(t *testing.T) {
 	w.apply(t, pod("staging", "missed", ""))
 	w.MustKubectl(t, "", "delete", "validatingwebhookconfiguration/drey") // it fails closed until drey runs; start installs it again
 	apply := func(manifest string) {
-		eventually.OK(t, soon, func() error { // until the deleted webhook is out of effect
+		eventually.OK(t, func() error { // until the deleted webhook is out of effect
 			if out, err := w.RunKubectl(t, manifest, "apply", "-f", "-"); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
@@ -221,7 +217,7 @@ spec:
 // awaitEvents waits for an event of a denial on a namespace, that counts some denials.
 func (w *world) awaitEvents(t *testing.T, namespace string, want int) {
 	t.Helper()
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		out, err := w.RunKubectl(t, "", "get", "events", "-n", namespace, "-o", `jsonpath={.items[?(@.reason=="NoDeploymentTarget")].count}`)
 		if err != nil {
 			return err
@@ -308,11 +304,11 @@ func (w *world) useAllFeatures(t *testing.T) {
 	w.checkConsole(t)
 
 	// Objects from before drey are labeled.
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		return w.has(t, "staging", "missed", `"vvpNamespace":"default"`)
 	})
 	for _, resource := range w.missed {
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			if out := w.MustKubectl(t, "", "get", resource, "missed", "-n", "staging", "-o", "jsonpath={.metadata.labels.vvpNamespace}"); out != "default" {
 				return fmt.Errorf("%s: got the label vvpNamespace=%q, want default", resource, out)
 			}
@@ -333,7 +329,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 		if strings.Contains(ref, "ReplicaSet") {
 			ref = strings.Replace(ref, "name: o", "name: o-6cb7f4b7d4", 1)
 		}
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			out, err := w.RunKubectl(t, pod("staging", name, ref), "apply", "-f", "-", "-o", "json")
 			if err == nil && !strings.Contains(out, `"system": "ververica-platform"`) {
 				err = fmt.Errorf("got no labels: %s", out)
@@ -346,7 +342,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 	for range 3 {
 		w.awaitDenied(t, pod("sandbox", "stranger", ""), "has no DeploymentTarget")
 	}
-	eventually.OK(t, soon, func() error { // until drey's watch has the namespace's mode
+	eventually.OK(t, func() error { // until drey's watch has the namespace's mode
 		out, err := w.RunKubectl(t, tolerated, "apply", "-f", "-")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
@@ -360,7 +356,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 	w.call(t, 201, "POST", in+"deployment-targets", `{"metadata":{"name":"reported"},"spec":{"kubernetes":{"namespace":"reported"}}}`)
 	w.apply(t, pod("reported", "short", ""))
 	report := func(want string) {
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			if out, _ := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", "reported", "-o", "jsonpath={.summary} {.results}"); !strings.Contains(out, want) {
 				return fmt.Errorf("report: got %s, want %s", out, want)
 			}
@@ -397,7 +393,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 		w.MustKubectl(t, "", "delete", resource, "missed", "-n", "staging")
 	}
 	w.call(t, 200, "PUT", in+"deployment-targets/staging", `{"metadata":{"labels":{"a":"b"}},"spec":{"kubernetes":{"namespace":"staging"}}}`)
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		if code, body := w.send(t, "DELETE", w.rest+in+"deployment-targets/staging", ""); code != 200 {
 			return fmt.Errorf("got %d %s, want 200", code, body)
 		}
@@ -405,7 +401,7 @@ func (w *world) useAllFeatures(t *testing.T) {
 	})
 	w.call(t, 200, "DELETE", "/namespaces/v1/namespaces/team-a", "") // with its DeploymentDefaults
 	// Certificates rotate.
-	eventually.OK(t, 2*soon, func() error {
+	eventually.OK(t, func() error {
 		if n := strings.Count(w.drey.Log(), `"certificates changed"`); n < 3 {
 			return fmt.Errorf("got %d certificate rotations, want 3", n)
 		}
@@ -548,7 +544,7 @@ func (w *world) call(t *testing.T, want int, method, path, body string) {
 func (w *world) checkConsole(t *testing.T) {
 	t.Helper()
 	w.call(t, 200, "GET", "/console/targets/default/staging", "")
-	eventually.OK(t, soon, func() error { // the leader may not be elected yet
+	eventually.OK(t, func() error { // the leader may not be elected yet
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.rest+"/", nil)
 		if err != nil {
 			return err
@@ -611,7 +607,7 @@ func (w *world) mustRun(t *testing.T, args ...string) string {
 // awaitDenied applies a manifest until it is denied with a message.
 func (w *world) awaitDenied(t *testing.T, manifest, message string) {
 	t.Helper()
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		out, err := w.RunKubectl(t, manifest, "apply", "-f", "-")
 		if err == nil || !strings.Contains(out, message) {
 			return fmt.Errorf("got %s, want the denial %q", out, message)
@@ -623,7 +619,7 @@ func (w *world) awaitDenied(t *testing.T, manifest, message string) {
 // awaitServiceAccount waits until pods can be created in a namespace.
 func (w *world) awaitServiceAccount(t *testing.T, namespace string) {
 	t.Helper()
-	eventually.OK(t, 30*time.Second, func() error { // kubectl 1.30 has no wait --for=create
+	eventually.OK(t, func() error { // kubectl 1.30 has no wait --for=create
 		out, err := w.RunKubectl(t, "", "get", "serviceaccount", "default", "-n", namespace)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)

@@ -18,7 +18,7 @@ func TestRolesOfPeople(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s")
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m")
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: team-a}}")
 	can := func(user, verb, resource string) bool {
 		review, err := w.client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -44,7 +44,7 @@ func TestRolesOfPeople(t *testing.T) {
 		{"create", "deploymenttargets", false, false, true},
 		{"delete", "deploymenttargets", false, false, true},
 	} {
-		eventually.OK(t, soon, func() error { // until the controller has aggregated the roles
+		eventually.OK(t, func() error { // until the controller has aggregated the roles
 			for user, want := range map[string]bool{"view": c.view, "edit": c.edit, "admin": c.admin} {
 				if got := can(user, c.verb, c.resource); got != want {
 					return fmt.Errorf("%s %s %s: got %t, want %t", user, c.verb, c.resource, got, want)
@@ -56,8 +56,8 @@ func TestRolesOfPeople(t *testing.T) {
 	if can("stranger", "get", "deploymenttargets") {
 		t.Error("a user without a role: got get, want it denied")
 	}
-	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s", "--aggregate-to", "view,edit")
-	eventually.OK(t, soon, func() error {
+	w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m", "--aggregate-to", "view,edit")
+	eventually.OK(t, func() error {
 		if can("admin", "create", "deploymenttargets") || !can("admin", "create", "deployments") || !can("admin", "list", "deploymenttargets") {
 			return errors.New("admin without aggregation: got other permissions than those of view and edit")
 		}

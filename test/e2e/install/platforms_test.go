@@ -71,7 +71,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 			}
 			before := w.inventory(t)
 			kubelet.Start(t, kubelet.Options{Cluster: w.Cluster, Namespaces: []string{"drey-system"}})
-			if out := w.mustRun(t, append([]string{"install", "--kubeconfig", w.Kubeconfig(), "--timeout", "60s"}, p.args...)...); !strings.Contains(out, "deployment/drey is ready") {
+			if out := w.mustRun(t, append([]string{"install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m"}, p.args...)...); !strings.Contains(out, "deployment/drey is ready") {
 				t.Errorf("install: got %s, want the Deployment ready", out)
 			}
 			w.start(t)
@@ -89,7 +89,7 @@ func TestInstallOnPlatforms(t *testing.T) {
 			w.MustKubectl(t, "", "delete", "clusterrolebinding/test-admin")
 			w.MustKubectl(t, "", "delete", "serviceaccount", "admin", "-n", "kube-system")
 			w.mustRun(t, "uninstall", "--kubeconfig", w.Kubeconfig(), "--purge", "--yes")
-			eventually.OK(t, soon, func() error { // the API server deletes custom resources before their definition
+			eventually.OK(t, func() error { // the API server deletes custom resources before their definition
 				left := slices.DeleteFunc(w.inventory(t), func(line string) bool { return slices.Contains(before, line) })
 				if len(left) > 0 {
 					return fmt.Errorf("after uninstall: got %q, want none of them", left)

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -65,7 +64,7 @@ func TestNamespaceAdminForeignTarget(t *testing.T) {
 	if out, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v %s", command, err, out)
 	}
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, targetYAML("foreign", "", other), alice.as(mine, "apply", "-f", "-")...); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
@@ -86,7 +85,7 @@ func TestNamespaceAdminRegisteredLabel(t *testing.T) {
 	w.wantDenied(t, `cannot patch resource "namespaces"`, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 	w.MustKubectl(t, "", "create", "role", "namespace-editor", "-n", mine, "--verb=get,update,patch", "--resource=namespaces")
 	w.MustKubectl(t, "", "create", "rolebinding", "namespace-editor", "-n", mine, "--role=namespace-editor", "--serviceaccount="+mine+":admin")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		out, err := w.RunKubectl(t, "", alice.as(mine, "label", "namespace", mine, "drey.dev/registered=true")...)
 		if err == nil && !strings.Contains(out, "Warning: drey sets the label drey.dev/registered itself") {
 			return fmt.Errorf("got %s, want a warning", out)
@@ -135,7 +134,7 @@ func TestNamespaceAdminForeignID(t *testing.T) {
 	}
 	w.MustKubectl(t, objectYAML("Deployment", "by-hand", "deploymentTargetName: own"), bob.as(other, "apply", "-f", "-")...)
 	ids["Deployment registered by kubectl"] = w.MustKubectl(t, "", "get", "vdep", "by-hand", "-n", other, "-o", "jsonpath={.metadata.uid}")
-	eventually.OK(t, 20*time.Second, func() error { // until drey's watch has the target
+	eventually.OK(t, func() error { // until drey's watch has the target
 		out, err := w.RunKubectl(t, flinkYAML("running", ""), bob.as(other, "apply", "-f", "-")...)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
@@ -151,7 +150,7 @@ func TestNamespaceAdminForeignID(t *testing.T) {
 				t.Fatalf("got the id %q, want a UUID", id)
 			}
 			const conflict = "that id belongs to another object"
-			eventually.OK(t, 10*time.Second, func() error { // until drey's watch has the object
+			eventually.OK(t, func() error { // until drey's watch has the object
 				out, err := w.RunKubectl(t, strings.NewReplacer("KEY", "deploymentId", "ID", id).Replace(flinkPod), alice.as(mine, "create", "--dry-run=server", "-f", "-")...)
 				if err == nil || !strings.Contains(out, conflict) {
 					return fmt.Errorf("%w: %s", err, out)

@@ -66,7 +66,7 @@ func TestDenialRemedyKubectl(t *testing.T) {
 			t.Errorf("drey %s: %v %s", args[0], err, out)
 		}
 	}
-	eventually.OK(t, 10*time.Second, func() error { // drey's watch has the target
+	eventually.OK(t, func() error { // drey's watch has the target
 		if out, err := w.RunKubectl(t, deniedDeployment, "apply", "-n", namespace, "-f", "-"); err != nil {
 			return fmt.Errorf("%w %s", err, out)
 		}

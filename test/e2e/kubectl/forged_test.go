@@ -27,7 +27,7 @@ func TestForgedReviews(t *testing.T) {
 	ns, other := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("staging", "", other)+objectYAML("Deployment", "job", "deploymentTargetName: staging"), "apply", "-n", ns, "-f", "-")
 	w.MustKubectl(t, targetYAML("free", "", other), "apply", "-n", ns, "-f", "-")
-	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/free", "dt/staging", "-n", ns, "--timeout=20s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/free", "dt/staging", "-n", ns)
 	read := func(name string) (o map[string]any) {
 		if err := json.Unmarshal([]byte(w.MustKubectl(t, "", "get", "dt", name, "-n", ns, "-o", "json")), &o); err != nil {
 			t.Fatal(err)
@@ -84,7 +84,7 @@ func TestForgedReviewsWithoutToken(t *testing.T) {
 	t.Parallel()
 	platform, flink, unregistered := w.Namespace(t), w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, targetYAML("taken", "", flink), "apply", "-n", platform, "-f", "-")
-	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/taken", "-n", platform, "--timeout=20s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/taken", "-n", platform)
 	id := w.MustKubectl(t, "", "get", "dt/taken", "-n", platform, "-o", "jsonpath={.status.id}")
 	job := w.MustKubectl(t, flinkJob, "create", "-n", flink, "-f", "-", "-o", "jsonpath={.metadata.uid}")
 	full := w.Namespace(t)

@@ -97,7 +97,7 @@ func TestKubectlPluginReadiness(t *testing.T) {
 			t.Fatal(out)
 		}
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		out, code := run("", "targets", "list", "-o", "wide", "-n", namespace)
 		if words := strings.Join(strings.Fields(out), " "); code != 0 || !strings.Contains(words, "here "+namespace+" True - - ") || !strings.Contains(words, "missing False: NamespaceMissing - ") {
 			return fmt.Errorf("%d: %s", code, out)

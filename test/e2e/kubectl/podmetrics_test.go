@@ -122,7 +122,7 @@ func TestPodMetrics(t *testing.T) {
 	w.MustKubectl(t, targetYAML("prod", "", namespace), "apply", "-n", namespace, "-f", "-")
 	manifest := strings.Replace(deniedDeployment, "replicas: 0", "replicas: 2", 1)
 	w.MustKubectl(t, strings.Replace(manifest, `image: "flink:2.2"`, `image: "flink:2.2", resources: {requests: {cpu: 250m, memory: 1Gi}}`, 1), "create", "-n", namespace, "-f", "-")
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out := w.MustKubectl(t, "", "get", "pods", "-n", namespace, "-l", "system=ververica-platform", "-o", "name"); strings.Count(out, "pod/") != 2 {
 			return fmt.Errorf("pods: %s", out)
 		}
@@ -164,7 +164,7 @@ func TestPodMetrics(t *testing.T) {
 			"/drey/v1/usage?namespace=" + namespace: `"use":{"milliCPU":200,"memoryBytes":419430400}`, "/drey/v1/targets?name=prod": `"use":{"milliCPU":200,"memoryBytes":419430400}`,
 			page + namespace + "/Deployment/denied": "0.2 cores, 400 MiB", "/console/workloads": "use 0.2 cores and 400 MiB", "/console/targets/" + namespace + "/prod": "(uses 0.2 cores, 400 MiB)",
 		} {
-			eventually.OK(t, 15*time.Second, func() error {
+			eventually.OK(t, func() error {
 				got, err := read(path)
 				if err != nil || strings.Contains(got, text) != used {
 					return fmt.Errorf("metrics.k8s.io %s: %s: %w, use %v: %s", state, path, err, used, got)
@@ -186,7 +186,7 @@ func TestPodMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.MustKubectl(t, strings.ReplaceAll(aggregated, "PORT", port), "apply", "-f", "-")
-	w.MustKubectl(t, "", "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=60s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io")
 	usage("served", true)
 	restart() // reads at once
 	shown("served", true)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 )
@@ -24,7 +23,7 @@ func TestQuota(t *testing.T) {
 	text := func(kib int) string { return "text: " + strings.Repeat("x", kib<<10) }
 	create := func(t *testing.T, name, spec string) {
 		t.Helper()
-		eventually.OK(t, 10*time.Second, func() error { // until drey's watch has the deletion
+		eventually.OK(t, func() error { // until drey's watch has the deletion
 			if out, err := w.RunKubectl(t, objectYAML("Deployment", name, spec), alice.as(ns, "create", "-f", "-")...); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
@@ -38,7 +37,7 @@ func TestQuota(t *testing.T) {
 	for i := range 3 {
 		create(t, fmt.Sprint("d-", i), text(300))
 	}
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		const want = "uses 903.0 KiB of its quota"
 		if out, err := w.RunKubectl(t, objectYAML("Deployment", "d-3", text(300)), alice.as(ns, "create", "--dry-run=server", "-f", "-")...); err == nil || !strings.Contains(out, want) {
 			return fmt.Errorf("%w: %s, want %s", err, out, want)

@@ -30,7 +30,7 @@ func TestDeleteTargetConcurrentReferenceKubectl(t *testing.T) {
 			ns := w.Namespace(t)
 			alice := w.admin(t, ns)
 			w.MustKubectl(t, targetYAML("staging", "", ns)+objectYAML("Deployment", "other", "state: CANCELLED"), "apply", "-n", ns, "-f", "-")
-			eventually.OK(t, 20*time.Second, func() error {
+			eventually.OK(t, func() error {
 				if status, failure := alice.call(t, "GET", "/api/v1/namespaces/"+ns+"/deployment-targets/staging", ""); status != 200 {
 					return fmt.Errorf("got %d %+v, want 200", status, failure)
 				}
@@ -129,7 +129,7 @@ func (w *world) delayDeletions(t *testing.T, namespace, target string, delay fun
 		_ = w.KubectlCommand(context.Background(), "delete", "validatingwebhookconfiguration", "delay-"+namespace).Run()
 		server.Close()
 	})
-	eventually.OK(t, 20*time.Second, func() error { // until the configuration is in effect
+	eventually.OK(t, func() error { // until the configuration is in effect
 		out, err := w.RunKubectl(t, "", "delete", "dt", target, "-n", namespace, "--dry-run=server")
 		if err == nil && !called.Load() {
 			err = errors.New("the API server did not call the webhook")

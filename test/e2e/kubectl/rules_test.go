@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
@@ -31,7 +30,7 @@ func TestDeleteReferencedObject(t *testing.T) {
 		{"vsc", "cluster", "sessionclusters/cluster", `Deployment "one"`},
 	} {
 		var failure apiError
-		eventually.OK(t, 5*time.Second, func() error { // until the REST server's watch has the objects
+		eventually.OK(t, func() error { // until the REST server's watch has the objects
 			var status int
 			if status, failure = alice.call(t, http.MethodDelete, "/api/v1/namespaces/"+ns+"/"+c.path, ""); status != http.StatusConflict {
 				return fmt.Errorf("got %d %+v, want 409", status, failure)
@@ -61,7 +60,7 @@ func TestDeleteTargetRunningPod(t *testing.T) {
 	ns := w.Namespace(t)
 	alice := w.admin(t, ns)
 	w.MustKubectl(t, targetYAML("own", "", ns), alice.as(ns, "apply", "-f", "-")...)
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		out, err := w.RunKubectl(t, strings.ReplaceAll(strings.Replace(flinkPod, ", KEY: ID", "", 1), "thief", "job"), alice.as(ns, "apply", "-f", "-")...)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
@@ -89,7 +88,7 @@ func TestDeploymentDefaults(t *testing.T) {
 	if got := w.MustKubectl(t, "", alice.as(ns, "get", "vdep", "orders", "-o", "jsonpath={.spec.deploymentTargetName}")...); got != "staging" {
 		t.Errorf("got the target %q, want the default", got)
 	}
-	w.MustKubectl(t, "", alice.as(ns, "wait", "vdd/deployment-defaults", "--for=condition=Ready", "--timeout=10s")...)
+	w.MustKubectl(t, "", alice.as(ns, "wait", "vdd/deployment-defaults", "--for=condition=Ready")...)
 }
 
 // TestUnknownReferences refers to objects that do not exist, with every write of kubectl.
@@ -118,7 +117,7 @@ func TestUnknownReferences(t *testing.T) {
 	moved := func(target string, n int) string { return objectYAML("Deployment", "job", fmt.Sprintf(job, target, n)) }
 	awaitStatus := func() { // else its write conflicts with kubectl replace
 		t.Helper()
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			out := w.MustKubectl(t, "", "get", "vdep", "job", "-n", ns, "-o", "jsonpath={.metadata.generation} {.status.observedGeneration}")
 			if generation, observed, _ := strings.Cut(out, " "); generation != observed {
 				return fmt.Errorf("generation %s, status.observedGeneration %s", generation, observed)
@@ -173,7 +172,7 @@ func TestDuplicateRESTName(t *testing.T) {
 	t.Parallel()
 	ns := w.Namespace(t)
 	w.MustKubectl(t, targetYAML("one", "My_Target", ns), "apply", "-n", ns, "-f", "-")
-	eventually.OK(t, 5*time.Second, func() error {
+	eventually.OK(t, func() error {
 		out, err := w.RunKubectl(t, targetYAML("another", "My_Target", ns), "create", "--dry-run=server", "-n", ns, "-f", "-")
 		if err == nil {
 			return fmt.Errorf("got %s, want a denial", out)
@@ -195,8 +194,8 @@ func TestDeleteNamespaceWithReferences(t *testing.T) {
 	t.Parallel()
 	ns := w.Namespace(t)
 	fillWithReferences(t, w, ns)
-	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
-	eventually.OK(t, 10*time.Second, func() error {
+	w.MustKubectl(t, "", "delete", "namespace", ns)
+	eventually.OK(t, func() error {
 		if out := w.MustKubectl(t, "", "get", "dt,vdep,vsc", "-n", ns); !strings.Contains(out, "No resources found") {
 			return fmt.Errorf("got %s, want no objects", out)
 		}
@@ -239,12 +238,12 @@ func TestDreyUnavailable(t *testing.T) {
 	w.MustKubectl(t, "", "label", "vdep", "job", "team=nuts", "-n", ns) // registry-metadata.drey.dev fails open
 	w.MustKubectl(t, "", "patch", "vdep", "job", "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"name":"x"}}`)
 	w.MustKubectl(t, "", "delete", "vdep", "job", "-n", ns) // nothing refers to it
-	w.MustKubectl(t, "", "delete", "namespace", ns, "--timeout=50s")
+	w.MustKubectl(t, "", "delete", "namespace", ns)
 	restart()
 	restart = func() {}
 	t.Run("a disclosed token is renewed, and is no token of another webhook", func(t *testing.T) {
 		token := url[strings.LastIndex(url, "/"):]
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			for _, base := range config.Paths() {
 				if answer := post(t, w.drey.Webhook+base+token, "{}"); answer.status != http.StatusForbidden {
 					return fmt.Errorf("%s: got %v, want 403", base, answer)
@@ -260,7 +259,7 @@ func TestKubectlWatchDescribeExplain(t *testing.T) {
 	w := sharedWorld(t)
 	t.Parallel()
 	ns := w.Namespace(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	watch := w.KubectlCommand(ctx, "get", "dt", "-n", ns, "-w", "-o", "name")
 	out, err := watch.StdoutPipe()
@@ -276,7 +275,7 @@ func TestKubectlWatchDescribeExplain(t *testing.T) {
 	if err != nil || line != "deploymenttarget.drey.dev/staging\n" {
 		t.Errorf("kubectl get -w: got %q, %v", line, err)
 	}
-	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/staging", "-n", ns, "--timeout=10s")
+	w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/staging", "-n", ns)
 	if out := w.MustKubectl(t, "", "describe", "dt", "staging", "-n", ns); !strings.Contains(out, "Flink may run in Kubernetes namespace") || !strings.Contains(out, "Namespace:  "+ns) {
 		t.Errorf("kubectl describe: got %s", out)
 	}

@@ -187,7 +187,7 @@ func TestSetFlux(t *testing.T) {
 					t.Fatalf("stage %d: %v: %s", i, err, out)
 				}
 				if way == "dependsOn" && i == 1 { // the Kustomization of the target has wait: true
-					w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/"+namespace, "-n", strings.TrimSuffix(namespace, "-set"), "--timeout=20s")
+					w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/"+namespace, "-n", strings.TrimSuffix(namespace, "-set"))
 				}
 			}
 			if out, err := ssa(manifests, "--dry-run=server"); err != nil || strings.Contains(out, "Warning") { // the next reconciliation
@@ -225,7 +225,7 @@ func TestSetArgoCD(t *testing.T) {
 			w.MustKubectl(t, "", "create", "namespace", namespace) // CreateNamespace=true
 			apply(objects(manifests, "DeploymentTarget", "Deployment", "FlinkDeployment", "Pod"), "--dry-run=server")
 			apply(objects(manifests, "DeploymentTarget"))
-			w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/"+namespace, "-n", strings.TrimSuffix(namespace, "-set"), "--timeout=20s") // the health check of docs/how-to/operate.md
+			w.MustKubectl(t, "", "wait", "--for=condition=Ready", "dt/"+namespace, "-n", strings.TrimSuffix(namespace, "-set")) // the health check of docs/how-to/operate.md
 			apply(objects(manifests, "Pod", "Deployment", "FlinkDeployment"))
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -32,7 +31,7 @@ func TestSuspendedCustomResourceHoldsTarget(t *testing.T) {
 			for _, args := range [][]string{{"delete", "dt", "own"}, {"delete", "dt", "own", "--dry-run=server"}, {"delete", "dt", "--all"}} {
 				w.wantDenied(t, denial, "", alice.as(ns, args...)...)
 			}
-			eventually.OK(t, 5*time.Second, func() error { // until the REST server's watch has the object
+			eventually.OK(t, func() error { // until the REST server's watch has the object
 				status, failure := alice.call(t, http.MethodDelete, "/api/v1/namespaces/"+ns+"/deployment-targets/own", "")
 				if status != http.StatusConflict || failure.Reason != "TargetReferenced" || !strings.Contains(failure.Message, denial) {
 					return fmt.Errorf("REST: got %d %+v, want 409 and %q", status, failure, denial)
@@ -66,7 +65,7 @@ func TestPreviewDeleteForbiddenCustomResources(t *testing.T) {
 	}
 	w.MustKubectl(t, strings.ReplaceAll(mayListFlink, "HOME", ns), "apply", "-f", "-")
 	w.whenServed(t, suspended(flink.CustomResources[0], "orders"), "apply", "-n", ns, "-f", "-")
-	eventually.OK(t, 10*time.Second, func() error { // RBAC takes effect after a delay
+	eventually.OK(t, func() error { // RBAC takes effect after a delay
 		if out, code := run("", "targets", "delete", "own", "--preview"); code != 4 || !strings.Contains(out, "FlinkDeployment   orders in Kubernetes namespace "+ns) {
 			return fmt.Errorf("got exit code %d: %s", code, out)
 		}
@@ -110,7 +109,7 @@ func withFlink(t *testing.T) *world {
 // whenServed runs kubectl until it succeeds: a new target takes effect after a delay.
 func (w *world) whenServed(t *testing.T, manifest string, args ...string) {
 	t.Helper()
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, manifest, args...); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}

@@ -25,7 +25,7 @@ func TestWorkloads(t *testing.T) {
 	manifest = strings.Replace(manifest, `image: "flink:2.2"`, `image: "flink:2.2", args: [kubernetes-jobmanager.sh, kubernetes-application], resources: {requests: {cpu: 250m, memory: 1Gi}}`, 1)
 	w.MustKubectl(t, manifest, "create", "-n", mine, "-f", "-")
 	var pods time.Time
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out := w.MustKubectl(t, "", "get", "pods", "-n", mine, "-o", "name"); strings.Count(out, "pod/") != 2 {
 			return fmt.Errorf("pods: %s", out)
 		}
@@ -41,7 +41,7 @@ func TestWorkloads(t *testing.T) {
 		}
 		return all.Items
 	}
-	eventually.OK(t, 3*time.Second, func() error {
+	eventually.OK(t, func() error {
 		all := list(owner, "")
 		if len(all) != 1 || all[0].Pods != 2 || all[0].PlatformNamespace != mine || all[0].Target != "prod" || all[0].Owner.Name != "denied" || all[0].Owner.UID == "" ||
 			all[0].Requests != (inventory.Resources{MilliCPU: 500, Memory: 2 << 30}) || all[0].Flavor != "native" || all[0].Kind == "" || all[0].ID != all[0].Owner.UID || !all[0].Healthy() {
@@ -54,7 +54,7 @@ func TestWorkloads(t *testing.T) {
 		t.Errorf("an admin of another namespace sees %+v", all)
 	}
 
-	eventually.OK(t, 15*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if counts := w.MustKubectl(t, "", "get", "deploymenttargets.drey.dev/prod", "-n", mine, "-o", "jsonpath={.status.workloads} {.status.pods}"); counts != "1 2" {
 			return fmt.Errorf("status.workloads and status.pods: %q", counts)
 		}
@@ -87,7 +87,7 @@ func TestWorkloads(t *testing.T) {
 	}
 
 	w.MustKubectl(t, "", "delete", "deployment", "denied", "-n", mine)
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if all := list(owner, ""); len(all) != 0 {
 			return fmt.Errorf("after the deletion: %+v", all)
 		}

@@ -169,7 +169,7 @@ func TestAPIServerUnavailable(t *testing.T) {
 		}
 	}
 	p.down.Store(false)
-	eventually.OK(t, soon, func() error { _, err := s.Create(t.Context(), storetest.Target(ns, "b", "flink")); return err })
+	eventually.OK(t, func() error { _, err := s.Create(t.Context(), storetest.Target(ns, "b", "flink")); return err })
 }
 
 // TestReadYourWritesStalledWatch writes while the watch delivers nothing. Get and List read
@@ -192,7 +192,7 @@ func TestReadYourWritesStalledWatch(t *testing.T) {
 		t.Errorf("List: %v, %v", l, err)
 	}
 	p.stalled.Store(false)
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		p.down.Store(true) // from the cache alone
 		defer p.down.Store(false)
 		_, err := s.Get(t.Context(), o.Key(), registry.Cached)
@@ -270,7 +270,7 @@ func TestReplicasConverge(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, r := range replicas {
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			got, err := r.List(t.Context(), registry.Deployment, ns, registry.Cached)
 			if err != nil {
 				return err
@@ -302,7 +302,7 @@ func TestPlatformNamespaces(t *testing.T) {
 	}
 	wantExists := func(want bool) {
 		t.Helper()
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			_, err := s.Get(t.Context(), registry.Key{Kind: registry.Namespace, Name: ns}, registry.Cached)
 			all, listErr := s.List(t.Context(), registry.Namespace, "", registry.Cached)
 			listed := false

@@ -21,7 +21,7 @@ func TestIndexFollowsKubectl(t *testing.T) {
 	flink := ns + "-flink"
 	wantTargets := func(want string) {
 		t.Helper()
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			var got string
 			for _, target := range index.Targets(flink) {
 				got += target.String() + " "

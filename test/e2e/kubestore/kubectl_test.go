@@ -23,7 +23,7 @@ func target(namespace, name string) registry.Key {
 func get(t testing.TB, s registry.Store, key registry.Key, match func(registry.Object) bool) registry.Object {
 	t.Helper()
 	var o registry.Object
-	eventually.OK(t, soon, func() (err error) {
+	eventually.OK(t, func() (err error) {
 		if o, err = s.Get(t.Context(), key, registry.Cached); err == nil && !match(o) {
 			err = fmt.Errorf("got %+v, want another version", o)
 		}
@@ -112,7 +112,7 @@ spec: {state: RUNNING, deploymentTargetName: staging, template: {spec: {parallel
 	})
 	t.Run("kubectl delete", func(t *testing.T) {
 		w.MustKubectl(t, "", "delete", "dt", "staging", "-n", ns)
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			if o, err := s.Get(t.Context(), target(ns, "staging"), registry.Cached); !errors.Is(err, registry.ErrNotFound) {
 				return fmt.Errorf("got %+v, %w, want ErrNotFound", o, err)
 			}
@@ -229,7 +229,7 @@ func TestInvalidKubernetesName(t *testing.T) {
 	if created.Metadata.ID != "22222222-2222-4333-8444-555555555555" || len(created.Metadata.Labels) != 3 || len(created.Metadata.Annotations) != 4 || created.Metadata.Annotations["drey.dev/id"] != "mine" || created.Metadata.ResourceVersion != 1 {
 		t.Errorf("Create: got %+v, want id, labels and annotations of the request", created.Metadata)
 	}
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		out := w.MustKubectl(t, "", "get", "dt", "-n", ns, "-o", "wide")
 		if !regexp.MustCompile(`mydeploymenttarget\.[0-9a-f]{20} +jobs +0 +False +\S+ +NamespaceMissing +myDeploymentTarget +22222222-2222-4333-8444-555555555555`).MatchString(out) {
 			return fmt.Errorf("got %s", out)
@@ -258,7 +258,7 @@ kind: SessionCluster
 metadata: {name: cluster}
 spec: {state: STOPPED, deploymentTargetName: staging}
 `, "apply", "-n", ns, "-f", "-")
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		out := w.MustKubectl(t, "", "get", "drey", "-n", ns)
 		for _, want := range []string{
 			`NAME +TARGET-NAMESPACE +REFERENCES +WORKLOADS +PODS +READY +AGE\n`, `deploymenttarget.drey.dev/staging +` + ns + ` +2( +\d+ +\d+)? +True`,
@@ -279,7 +279,7 @@ spec: {state: STOPPED, deploymentTargetName: staging}
 	t.Run("status writes do not change the version", func(t *testing.T) {
 		before := get(t, s, target(ns, "staging"), anything)
 		w.MustKubectl(t, "", "delete", "vdep,vsc", "--all", "-n", ns)
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			if out := w.MustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", "jsonpath={.status.references}"); out != "0" {
 				return fmt.Errorf("got %s references, want 0", out)
 			}
@@ -309,7 +309,7 @@ func TestDuplicateNameOlderWins(t *testing.T) {
 	older := get(t, s, target(ns, "My_Target"), anything)
 	time.Sleep(time.Until(older.Metadata.CreatedAt.Add(1100 * time.Millisecond))) // creationTimestamp has seconds
 	w.MustKubectl(t, targetYAML("another", "My_Target", "second"), "apply", "-n", ns, "-f", "-")
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		out := w.MustKubectl(t, "", "get", "dt", "another", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")]}`)
 		if !strings.Contains(out, "NameTaken") || !strings.Contains(out, `deploymenttargets.drey.dev one is older and has the name \"My_Target\"`) {
 			return fmt.Errorf("got the condition %s, want NameTaken", out)

@@ -18,6 +18,7 @@ import (
 	"drey.dev/drey/registry/kubestore"
 	restapi "drey.dev/drey/registry/rest"
 	"drey.dev/drey/registry/storetest"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/exchange"
 )
 
@@ -50,7 +51,7 @@ func TestWritesDelayedWatch(t *testing.T) {
 		replicas[rand.IntN(len(replicas))].ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true, ConsistencyTimeout: soon})
+	play(t, &exchange.Player{URL: server.URL, IgnoreKeyOrder: true, ConsistencyTimeout: eventually.Timeout})
 }
 
 // TestRefresh creates targets with kubectl, and refreshes a store with a delayed watch: each

@@ -30,7 +30,7 @@ func TestReadyCondition(t *testing.T) {
 	at := ns + "-flink"
 	wantReady := func(want string) {
 		t.Helper()
-		eventually.OK(t, soon, func() error {
+		eventually.OK(t, func() error {
 			const ready = `jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.reason}: {.message}{end}`
 			if out := w.MustKubectl(t, "", "get", "dt", "staging", "-n", ns, "-o", ready); !strings.HasPrefix(out, want) {
 				return fmt.Errorf("Ready: got %q, want %q", out, want)
@@ -56,7 +56,7 @@ func TestReadyCondition(t *testing.T) {
 	want := []string{
 		"Warning NamespaceMissing", "Normal Registered", "Warning NamespaceNotServed", "Normal Registered", "Warning NamespaceTerminating", "Warning NamespaceMissing",
 	}
-	eventually.OK(t, soon, func() error { // the event follows the status
+	eventually.OK(t, func() error { // the event follows the status
 		if got := recorded.all(); !slices.Equal(got, want) {
 			return fmt.Errorf("got the events %q, want %q", got, want)
 		}

@@ -36,9 +36,9 @@ func TestAPIServerCrash(t *testing.T) {
 	if err != nil || kept.Metadata.ResourceVersion != 1 {
 		t.Errorf("got %+v, %v, want version 1", kept, err)
 	}
-	eventually.OK(t, soon, func() error { _, err := s.Update(t.Context(), kept, 1); return err })
+	eventually.OK(t, func() error { _, err := s.Update(t.Context(), kept, 1); return err })
 	const want = "Added kept flink, Added deleted flink, Deleted deleted flink, Added new flink, Modified kept flink"
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		if got := seen.text(); got != want {
 			return fmt.Errorf("got the events %s, want %s", got, want)
 		}

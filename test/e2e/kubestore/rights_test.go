@@ -33,7 +33,7 @@ func TestDocumentedRBAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually.OK(t, soon, func() error { // RBAC takes effect after a delay
+	eventually.OK(t, func() error { // RBAC takes effect after a delay
 		s, err := kubestore.Open(t.Context(), config, kubestore.Options{})
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func TestDocumentedRBAC(t *testing.T) {
 	if err := s.Confirm(t.Context(), o.Key(), o.Metadata.ID); err != nil {
 		t.Error(err)
 	}
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		if out := w.MustKubectl(t, "", "get", "dt", "a", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
 			return fmt.Errorf("Ready: got %q, want True", out)
 		}

@@ -35,7 +35,7 @@ func TestDeleteTargetConcurrentReference(t *testing.T) {
 	home := storetest.Target(ns, "home", "flink")
 	w.MustKubectl(t, targetYAML("home", "", "flink"), "apply", "-n", ns, "-f", "-")
 	get(t, w.open(t, kubestore.Options{}), home.Key(), anything)
-	eventually.OK(t, soon, func() error {
+	eventually.OK(t, func() error {
 		_, errA := a.GetNamespace(t.Context(), ns, registry.Cached)
 		_, errB := b.GetNamespace(t.Context(), ns, registry.Cached)
 		return errors.Join(errA, errB)

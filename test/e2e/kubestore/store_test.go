@@ -30,7 +30,7 @@ type world struct {
 }
 
 var shared = sync.OnceValues(func() (*world, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	c, err := cluster.New(ctx, cluster.Options{KeepNamespaces: true})
 	if err != nil {
@@ -43,9 +43,6 @@ var shared = sync.OnceValues(func() (*world, error) {
 	objects, err := dynamic.NewForConfig(c.Config())
 	return &world{c, objects}, err
 })
-
-// soon bounds waiting for asynchronous effects.
-const soon = 20 * time.Second
 
 var started *cluster.Cluster
 

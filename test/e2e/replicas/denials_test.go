@@ -49,11 +49,11 @@ func TestDenialsOfReplicas(t *testing.T) {
 	namespace, deployed := w.Namespace(t), w.Namespace(t)
 	w.MustKubectl(t, fmt.Sprintf("apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: prod}\nspec: {kubernetes: {namespace: %s}}", deployed), "apply", "-n", deployed, "-f", "-")
 	w.MustKubectl(t, deniedDeployment, "create", "-n", deployed, "-f", "-")
-	eventually.OK(t, 30*time.Second, func() error { // the kind of reports was installed after the leader had looked for it
+	eventually.OK(t, func() error { // the kind of reports was installed after the leader had looked for it
 		return w.hasReport(t, deployed, "pass placement orders")
 	})
 	w.MustKubectl(t, "", "create", "clusterrolebinding", "carol", "--clusterrole=cluster-admin", "--user=carol")
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, "", "auth", "can-i", "create", "deployments", "-n", namespace, "--as", "carol"); err != nil {
 			return fmt.Errorf("%w %s", err, out)
 		}
@@ -69,7 +69,7 @@ func TestDenialsOfReplicas(t *testing.T) {
 		t.Fatalf("got %v %s, want a denial", err, out)
 	}
 	for i, r := range w.replicas {
-		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
+		eventually.OK(t, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
 		t.Logf("replica %d lists it after %s", i, time.Since(start).Round(time.Millisecond))
 		status, page := browse(t, r.REST+"/console/denials?ns="+namespace)
 		for _, want := range []string{"<strong>Deployment orders</strong>", "NoDeploymentTarget · carol", "developers", "kubectl apply -f -"} {
@@ -90,7 +90,7 @@ func TestDenialsOfReplicas(t *testing.T) {
 			t.Errorf("the page of a workload of replica %d: %d %s", i, status, page)
 		}
 	}
-	eventually.OK(t, 2*time.Second, func() error {
+	eventually.OK(t, func() error {
 		events, err := w.client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Namespace,reason=NoDeploymentTarget"})
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestDenialsOfReplicas(t *testing.T) {
 		}
 		return fmt.Errorf("events: %v", events.Items)
 	})
-	eventually.OK(t, 2*time.Second, func() error { return w.hasReport(t, namespace, "fail NoDeploymentTarget orders carol") })
+	eventually.OK(t, func() error { return w.hasReport(t, namespace, "fail NoDeploymentTarget orders carol") })
 	t.Logf("it is in the report after %s", time.Since(start).Round(time.Millisecond))
 	t.Logf("it is an event after %s", time.Since(start).Round(time.Millisecond))
 	if d := time.Since(start); d > 2*time.Second {
@@ -132,7 +132,7 @@ func TestDenialsOfReplicas(t *testing.T) {
 	}
 
 	w.MustKubectl(t, "", "label", "namespace", namespace, "drey.dev/mode=warn")
-	eventually.OK(t, 10*time.Second, func() error { // modes follow by a watch
+	eventually.OK(t, func() error { // modes follow by a watch
 		out, err := w.RunKubectl(t, deniedDeployment, "create", "-n", namespace, "-f", "-")
 		if err != nil {
 			return fmt.Errorf("%w %s", err, out)
@@ -140,10 +140,10 @@ func TestDenialsOfReplicas(t *testing.T) {
 		return nil
 	})
 	for _, r := range w.replicas {
-		eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "admin", 1) })
+		eventually.OK(t, func() error { return hasDenial(t, r.REST, namespace, "admin", 1) })
 	}
 	w.MustKubectl(t, "", "delete", "deployment", "orders", "-n", deployed)
-	eventually.OK(t, 10*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if out, err := w.RunKubectl(t, "", "get", "reports.openreports.io", "drey", "-n", deployed); err == nil || !strings.Contains(out, "NotFound") {
 			return fmt.Errorf("the report is there after the last workload: %s", out)
 		}
@@ -159,7 +159,7 @@ func TestDenialsOfReplicas(t *testing.T) {
 		}
 		w.await(t, 2)
 		for _, r := range w.replicas {
-			eventually.OK(t, 2*time.Second, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
+			eventually.OK(t, func() error { return hasDenial(t, r.REST, namespace, "carol", 1) })
 		}
 	})
 	stored := w.MustKubectl(t, "", "get", "configmap", "drey-denials", "-n", "drey-system", "-o", "jsonpath={.binaryData.denials\\.json\\.gz}")

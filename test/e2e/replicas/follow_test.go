@@ -54,7 +54,7 @@ func (w *world) follow(t *testing.T, name string, args ...string) *follower {
 // await waits until a line has been printed that contains all texts.
 func (f *follower) await(t *testing.T, texts ...string) {
 	t.Helper()
-	eventually.OK(t, 15*time.Second, func() error {
+	eventually.OK(t, func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, line := range f.lines {
@@ -137,7 +137,7 @@ func TestFollow(t *testing.T) {
 		}
 		w.remove(r)
 		name := fmt.Sprint("while-", i)
-		eventually.OK(t, 20*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if out, err := create(name, namespace); err != nil {
 				return fmt.Errorf("%w %s", err, out)
 			}

@@ -86,7 +86,7 @@ func TestPathTokens(t *testing.T) {
 	if r := load.report; r.Failed > 0 || r.Unlabeled > 0 || r.Created < 20 {
 		t.Errorf("got %d pods, %d failed calls and %d unlabeled pods, want no failure: %s", r.Created, r.Failed, r.Unlabeled, strings.Join(r.Errors, "\n"))
 	}
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		for _, path := range []string{first, config.PathLabelPods} {
 			if got := post(t, other, path); got != http.StatusForbidden {
 				return fmt.Errorf("replaced path %s: got %d, want 403", path, got)
@@ -106,7 +106,7 @@ func TestPathTokens(t *testing.T) {
 // awaitLabeled waits until all replicas' watches have the target of a namespace.
 func awaitLabeled(t *testing.T, w *world, namespace string) {
 	t.Helper()
-	eventually.OK(t, 20*time.Second, func() error {
+	eventually.OK(t, func() error {
 		for range 2 * len(w.replicas) {
 			if out, err := w.RunKubectl(t, fmt.Sprintf(flinkPod, "x"), "create", "--dry-run=server", "-n", namespace, "-f", "-"); err != nil {
 				return fmt.Errorf("%w %s", err, out)
@@ -120,7 +120,7 @@ func awaitLabeled(t *testing.T, w *world, namespace string) {
 // than before.
 func (w *world) awaitToken(t *testing.T, before string) (path string) {
 	t.Helper()
-	eventually.OK(t, 40*time.Second, func() error {
+	eventually.OK(t, func() error {
 		text, err := drey.WebhookURL(t.Context(), w.Cluster, config.NameLabelPods)
 		if err != nil {
 			return err

@@ -40,7 +40,7 @@ func TestRestoredCluster(t *testing.T) {
 			w.write(t, kept, 200)
 			w.MustKubectl(t, target(created), "apply", "-n", "default", "-f", "-")
 			w.MustKubectl(t, "", "delete", "dt", deleted, "-n", "default")
-			eventually.OK(t, 20*time.Second, func() error { return w.agrees(t, []string{kept, created}, []string{deleted, later}) })
+			eventually.OK(t, func() error { return w.agrees(t, []string{kept, created}, []string{deleted, later}) })
 			before := w.write(t, kept, 1)
 
 			if c.frozen {
@@ -55,12 +55,12 @@ func TestRestoredCluster(t *testing.T) {
 				w.signal(t, syscall.SIGCONT)
 			}
 			began := time.Now()
-			eventually.OK(t, 30*time.Second, func() error { return w.agrees(t, []string{kept, deleted}, []string{created, later}) })
+			eventually.OK(t, func() error { return w.agrees(t, []string{kept, deleted}, []string{created, later}) })
 			t.Logf("all agree %s after the restore", time.Since(began).Round(100*time.Millisecond))
 
 			w.MustKubectl(t, target(later), "apply", "-n", "default", "-f", "-")
 			w.MustKubectl(t, "", "delete", "dt", deleted, "-n", "default")
-			eventually.OK(t, 10*time.Second, func() error { return w.agrees(t, []string{kept, later}, []string{created, deleted}) })
+			eventually.OK(t, func() error { return w.agrees(t, []string{kept, later}, []string{created, deleted}) })
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures/crds"
@@ -24,9 +23,9 @@ func TestWorkloadState(t *testing.T) {
 	w.await(t, 2)
 	await := func(state string) {
 		t.Helper()
-		w.MustKubectl(t, "", "wait", "--for=jsonpath={.status.state}="+state, "vdep/orders", "-n", "default", "--timeout=20s")
+		w.MustKubectl(t, "", "wait", "--for=jsonpath={.status.state}="+state, "vdep/orders", "-n", "default")
 		for _, r := range w.replicas {
-			eventually.OK(t, 10*time.Second, func() error {
+			eventually.OK(t, func() error {
 				status, _, answer := call(t.Context(), http.MethodGet, r.REST+"/api/v1/namespaces/default/deployments/orders", "")
 				if status != http.StatusOK || !strings.Contains(answer, `"status":{"state":"`+state+`"`) {
 					return fmt.Errorf("got %d %s, want %s", status, answer, state)
@@ -47,7 +46,7 @@ metadata: {name: orders}
 spec: {state: RUNNING, deploymentTargetName: flink}
 `, namespace), "apply", "-n", "default", "-f", "-")
 	await("TRANSITIONING")
-	eventually.OK(t, 20*time.Second, func() error { // the label of the namespace follows the target
+	eventually.OK(t, func() error { // the label of the namespace follows the target
 		_, err := w.RunKubectl(t, `{apiVersion: flink.apache.org/v1beta1, kind: FlinkDeployment, metadata: {name: orders}, spec: {job: {state: running}}}`, "apply", "-n", namespace, "-f", "-")
 		return err
 	})

@@ -222,7 +222,7 @@ func (w *world) remove(r *replica) {
 // await waits until the balancers have that many ready replicas.
 func (w *world) await(t *testing.T, replicas int) {
 	t.Helper()
-	eventually.OK(t, 60*time.Second, func() error {
+	eventually.OK(t, func() error {
 		if a, b := w.webhooks.ReadyBackends(), w.rest.ReadyBackends(); a != replicas || b != replicas {
 			return fmt.Errorf("got %d and %d ready replicas, want %d", a, b, replicas)
 		}

@@ -36,6 +36,10 @@ type Balancer struct {
 // endpoints propagate with a delay.
 const probeInterval = 100 * time.Millisecond
 
+// timeout bounds a probe and the start of a connection, for a backend that does not respond. One that
+// has ended refuses both at once.
+const timeout = 10 * time.Second
+
 // New returns a balancer on a free port of loopback, without backends.
 func New() (*Balancer, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,7 +48,7 @@ func New() (*Balancer, error) {
 	}
 	b := &Balancer{
 		listener: listener, done: make(chan struct{}), ready: map[Backend]bool{}, open: map[net.Conn]bool{},
-		probes: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+		probes: &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	b.tasks.Go(b.accept)
 	b.tasks.Go(b.probeAll)
@@ -155,7 +159,7 @@ func (b *Balancer) serve(client net.Conn) {
 		if !ok {
 			return
 		}
-		server, err := net.DialTimeout("tcp", backend.Address, time.Second)
+		server, err := net.DialTimeout("tcp", backend.Address, timeout)
 		if err != nil {
 			b.mu.Lock()
 			if _, ok := b.ready[backend]; ok { // not removed meanwhile

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"drey.dev/drey/test/framework/balancer"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // backend replies to every line with its name.
@@ -83,11 +83,12 @@ func (c connection) mustBe(t *testing.T, want string) {
 
 func await(t *testing.T, b *balancer.Balancer, ready int) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); b.ReadyBackends() != ready; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d backends are ready, want %d", b.ReadyBackends(), ready)
+	eventually.OK(t, func() error {
+		if n := b.ReadyBackends(); n != ready {
+			return fmt.Errorf("%d backends are ready, want %d", n, ready)
 		}
-	}
+		return nil
+	})
 }
 
 // TestBalancer: connections go to ready backends, round-robin.

@@ -61,7 +61,7 @@ type Cluster struct {
 }
 
 const (
-	startTimeout = time.Minute // of a start or restart; a slow, busy machine needs ten seconds
+	startTimeout = 3 * time.Minute // of a start or restart; a slow, busy machine needs half a minute
 	portAttempts = 3
 
 	// Time between SIGTERM and SIGKILL.

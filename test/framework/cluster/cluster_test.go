@@ -31,10 +31,10 @@ func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
 	return client
 }
 
-// waitFor polls done, and fails the test after the timeout.
-func waitFor(t *testing.T, timeout time.Duration, what string, done func() bool) {
+// waitFor polls done.
+func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	eventually.OK(t, timeout, func() error {
+	eventually.OK(t, func() error {
 		if !done() {
 			return fmt.Errorf("%s: not yet", what)
 		}
@@ -137,7 +137,7 @@ func TestUserRBAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, 10*time.Second, "permissions of the group", func() bool { return list() == nil })
+	waitFor(t, "permissions of the group", func() bool { return list() == nil })
 }
 
 // TestEtcdRejectsUsers: the certificate of a user does not authenticate to etcd.
@@ -231,7 +231,7 @@ func TestNamespaceAcceptsPods(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	waitFor(t, 20*time.Second, "deletion of the namespace", func() bool {
+	waitFor(t, "deletion of the namespace", func() bool {
 		_, err := c.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})

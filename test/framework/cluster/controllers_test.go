@@ -19,7 +19,7 @@ func TestControllers(t *testing.T) {
 	createDeployment(t, c, namespace)
 
 	var pod corev1.Pod
-	waitFor(t, 20*time.Second, "the Deployment's pod", func() bool {
+	waitFor(t, "the Deployment's pod", func() bool {
 		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(pods.Items) == 0 {
 			return false
@@ -46,7 +46,7 @@ func TestControllers(t *testing.T) {
 	if err := c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, 30*time.Second, "garbage collection of the ReplicaSet and the pod", func() bool {
+	waitFor(t, "garbage collection of the ReplicaSet and the pod", func() bool {
 		sets, err := c.client.AppsV1().ReplicaSets(namespace).List(t.Context(), metav1.ListOptions{})
 		pods, err2 := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && err2 == nil && len(sets.Items)+len(pods.Items) == 0
@@ -81,7 +81,7 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	createDeployment(t, c, namespace)
-	waitFor(t, 30*time.Second, "a pod after the restarts", func() bool {
+	waitFor(t, "a pod after the restarts", func() bool {
 		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && len(pods.Items) == 1
 	})

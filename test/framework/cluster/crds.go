@@ -17,7 +17,7 @@ var crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Ver
 
 // crdTimeout bounds the time from the creation of a CustomResourceDefinition until the
 // API server serves it.
-const crdTimeout = 30 * time.Second
+const crdTimeout = 2 * time.Minute
 
 // InstallCRD creates a CustomResourceDefinition and returns once the API server serves its
 // first version. Groups below k8s.io get the annotation that the API server requires there.

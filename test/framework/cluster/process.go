@@ -156,7 +156,7 @@ func (c *Cluster) await(ctx context.Context, component Component, ready func(con
 	for {
 		// Bounds a request to a server that does not respond, or to another process on the
 		// port of a component that has ended.
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		go func() {
 			select {
 			case <-awaited.ended:

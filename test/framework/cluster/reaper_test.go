@@ -122,7 +122,7 @@ func TestReaper(t *testing.T) {
 			if err := cmd.Wait(); err == nil || err.Error() != test.ending {
 				t.Fatalf("the parent ended with %v; want %s\n%s", err, test.ending, &stderr)
 			}
-			waitFor(t, 5*time.Second, "no process and no file left", left.gone)
+			waitFor(t, "no process and no file left", left.gone)
 		})
 	}
 }

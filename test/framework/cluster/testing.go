@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,13 +76,19 @@ func (c *Cluster) logOnFailure(t testing.TB) {
 }
 
 // kubectlTimeout bounds one kubectl command.
-const kubectlTimeout = time.Minute
+const kubectlTimeout = 3 * time.Minute
+
+// waitTimeout replaces the 30 s of kubectl wait, which are not much on a slow, busy machine.
+const waitTimeout = "--timeout=2m"
 
 // RunKubectl runs kubectl with input on standard input and returns its combined output.
 func (c *Cluster) RunKubectl(t testing.TB, input string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kubectlTimeout)
 	defer cancel()
+	if slices.Contains(args, "wait") {
+		args = append(slices.Clip(args), waitTimeout)
+	}
 	cmd := c.KubectlCommand(ctx, args...)
 	if strings.HasPrefix(input, "{") && !json.Valid([]byte(input)) {
 		input = "---\n" + input // kubectl 1.30 decodes input that begins with a brace as JSON
@@ -103,7 +110,7 @@ func (c *Cluster) MustKubectl(t testing.TB, input string, args ...string) string
 
 // namespaceTimeout bounds the creation of a namespace and its ServiceAccount, which takes
 // milliseconds.
-const namespaceTimeout = 30 * time.Second
+const namespaceTimeout = 2 * time.Minute
 
 // Namespace creates a namespace with a name derived from the test's. It returns when pods can
 // be created there. The namespace is deleted, without waiting, when the test ends, unless the cluster

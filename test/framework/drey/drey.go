@@ -32,12 +32,12 @@ type Options struct {
 	Args    []string      // appended to the arguments from the fields above
 	Env     []string      // appended to the environment of this process, as key=value
 	Log     io.Writer     // receives a copy of the log; may be nil
-	Timeout time.Duration // until it is ready; 0: 30 s
+	Timeout time.Duration // until it is ready; 0: 2 minutes
 }
 
 const (
-	startTimeout = 30 * time.Second
-	stopTimeout  = time.Minute
+	startTimeout = 2 * time.Minute
+	stopTimeout  = 2 * time.Minute // beyond drey's own for requests in flight
 )
 
 // Drey is a running process.

@@ -53,7 +53,7 @@ const (
 	retryInterval  = 200 * time.Millisecond // between attempts to start a pod or write its status
 	restartBackoff = time.Second            // between restarts of a container
 	gracePeriod    = 5 * time.Second        // between SIGTERM and SIGKILL
-	syncTimeout    = 30 * time.Second
+	syncTimeout    = 2 * time.Minute
 )
 
 // Kubelet runs the pods of some namespaces.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os/exec"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,8 +14,6 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/kubelet"
 )
-
-const timeout = 20 * time.Second
 
 // runtime runs the command of the first container, if it has one.
 type runtime struct{}
@@ -39,7 +36,7 @@ func TestKubeletRestartPolicy(t *testing.T) {
 	k := kubelet.Start(t, kubelet.Options{Cluster: c, Namespaces: []string{namespace}, Runtime: runtime{}})
 	await := func(t *testing.T, name string, check func(*corev1.Pod) bool) {
 		t.Helper()
-		eventually.OK(t, timeout, func() error {
+		eventually.OK(t, func() error {
 			pod, err := client.Get(t.Context(), name, metav1.GetOptions{})
 			if err == nil && !check(pod) {
 				err = fmt.Errorf("pod %s: %+v", name, pod.Status)
@@ -100,7 +97,7 @@ func TestKubeletRestartPolicy(t *testing.T) {
 		if err := client.Delete(t.Context(), "lives", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually.OK(t, timeout, func() error {
+		eventually.OK(t, func() error {
 			if exec.Command("kill", "-0", fmt.Sprint(pid)).Run() == nil {
 				return fmt.Errorf("process %d outlives its pod", pid)
 			}

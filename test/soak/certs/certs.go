@@ -135,7 +135,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 // awaitReady waits until the replica is ready, which includes the API server's trust.
 func awaitReady(t *testing.T, d *drey.Drey) {
 	t.Helper()
-	eventually.OK(t, time.Minute, func() error {
+	eventually.OK(t, func() error {
 		if code, body := readiness(t, d); code != http.StatusOK {
 			return fmt.Errorf("not ready: %s", body)
 		}

@@ -50,7 +50,7 @@ func TestCacheBrokenWatch(t *testing.T) {
 	}
 	go c.Run(t.Context())
 	for _, want := range []bool{true, false} {
-		eventually.OK(t, 15*time.Second, func() error {
+		eventually.OK(t, func() error {
 			if got := c.HadTarget("flink"); !c.Synced() || got != want {
 				return fmt.Errorf("HadTarget: got %t, want %t", got, want)
 			}

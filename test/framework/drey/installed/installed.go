@@ -30,7 +30,7 @@ import (
 )
 
 // timeout bounds each wait for drey and the API server.
-const timeout = 30 * time.Second
+const timeout = 2 * time.Minute
 
 // Start applies the objects of a bundle, except the Deployment, and runs drey. It may be
 // called again to replace a drey that has stopped.
