@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -191,27 +192,30 @@ func (s *oneConfiguration) patch(_ context.Context, _ configuration, ops []patch
 // TestUnknownPath: a path that the watch has not delivered yet is read from the API server.
 // Requests with unknown paths share one read a second.
 func TestUnknownPath(t *testing.T) {
-	r, reads := newTestReplica(byPath("a.drey.dev", "/a/"+testToken))
-	if !r.StatesPath(t.Context(), "/a/"+testToken) {
-		t.Error("got unknown, want stated: it is in the API server")
-	}
-	var wait sync.WaitGroup
-	begin := time.Now()
-	for range 500 {
-		wait.Go(func() {
-			if r.StatesPath(t.Context(), "/a") {
-				t.Error("got stated, want unknown")
-			}
-		})
-	}
-	wait.Wait()
-	if n, most := reads.Load(), int32(2+time.Since(begin)/pathReadInterval); n > most {
-		t.Errorf("got %d reads in %s, want at most %d", n, time.Since(begin), most)
-	}
-	begin = time.Now()
-	if !r.StatesPath(t.Context(), "/a/"+testToken) || time.Since(begin) > pathReadInterval/2 {
-		t.Errorf("got a stated path after %s, want it at once", time.Since(begin))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, reads := newTestReplica(byPath("a.drey.dev", "/a/"+testToken))
+		if !r.StatesPath(t.Context(), "/a/"+testToken) {
+			t.Error("got unknown, want stated: it is in the API server")
+		}
+		time.Sleep(time.Millisecond)
+		var wait sync.WaitGroup
+		begin := time.Now()
+		for range 500 {
+			wait.Go(func() {
+				if r.StatesPath(t.Context(), "/a") {
+					t.Error("got stated, want unknown")
+				}
+			})
+		}
+		wait.Wait()
+		if n, took := reads.Load(), time.Since(begin)+time.Millisecond; n != 2 || took != pathReadInterval {
+			t.Errorf("got %d reads within %s, want the second after %s", n, took, pathReadInterval)
+		}
+		begin = time.Now()
+		if !r.StatesPath(t.Context(), "/a/"+testToken) || time.Since(begin) != 0 {
+			t.Errorf("got a stated path after %s, want it at once", time.Since(begin))
+		}
+	})
 }
 
 // newTestReplica returns a replica whose watch has delivered nothing, and how often it has

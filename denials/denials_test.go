@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -72,83 +73,88 @@ func list(t *testing.T, h *History) []Denial {
 	return page.Items
 }
 
-func eventually(t *testing.T, check func() error) {
+func wantCount(t *testing.T, h *History, name string, count int) {
 	t.Helper()
-	var err error
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if err = check(); err == nil {
+	all := list(t, h)
+	for _, d := range all {
+		if d.Name == name && d.Count == count {
 			return
 		}
 	}
-	t.Fatal(err)
+	t.Errorf("got %+v, want %s with count %d", all, name, count)
 }
 
-func wantCount(t *testing.T, h *History, name string, count int) {
-	t.Helper()
-	eventually(t, func() error {
-		all := list(t, h)
-		for _, d := range all {
-			if d.Name == name && d.Count == count {
-				return nil
-			}
-		}
-		return fmt.Errorf("got %+v, want %s with count %d", all, name, count)
-	})
+// pass lets time pass in a bubble of synctest, and what follows from it.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // TestReplicasShareHistory: each replica lists the denials of all, with the sum of their
 // counts, and a replica that starts later lists those of before.
 func TestReplicasShareHistory(t *testing.T) {
-	store := &memory{}
-	a, stopA := run(t, "a", store)
-	b, stopB := run(t, "b", store)
-	a.Record(denial("x"), "")
-	a.Record(denial("x"), "")
-	b.Record(denial("x"), "")
-	b.Record(denial("y"), "")
-	for _, h := range []*History{a, b} {
-		wantCount(t, h, "x", 3)
-		wantCount(t, h, "y", 1)
-	}
-	a.Record(denial("last"), "")
-	stopA()
-	stopB()
-	c, stopC := run(t, "c", store)
-	defer stopC()
-	wantCount(t, c, "x", 3)
-	wantCount(t, c, "last", 1)
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		a, stopA := run(t, "a", store)
+		b, stopB := run(t, "b", store)
+		a.Record(denial("x"), "")
+		a.Record(denial("x"), "")
+		b.Record(denial("x"), "")
+		b.Record(denial("y"), "")
+		pass(writeDelay)
+		for _, h := range []*History{a, b} {
+			wantCount(t, h, "x", 3)
+			wantCount(t, h, "y", 1)
+		}
+		a.Record(denial("last"), "")
+		stopA()
+		stopB()
+		c, stopC := run(t, "c", store)
+		defer stopC()
+		synctest.Wait()
+		wantCount(t, c, "x", 3)
+		wantCount(t, c, "last", 1)
+	})
 }
 
 // TestFailedWriteIsRetried: denials of a failed write stay listed, and are written later.
 func TestFailedWriteIsRetried(t *testing.T) {
-	store := &memory{fail: errors.New("unavailable")}
-	h, stop := run(t, "a", store)
-	defer stop()
-	h.Record(denial("x"), "")
-	time.Sleep(2 * writeDelay)
-	h.Record(denial("x"), "")
-	wantCount(t, h, "x", 2)
-	store.mu.Lock()
-	store.fail = nil
-	store.mu.Unlock()
-	other, stopOther := run(t, "b", store)
-	defer stopOther()
-	wantCount(t, other, "x", 2)
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{fail: errors.New("unavailable")}
+		h, stop := run(t, "a", store)
+		defer stop()
+		h.Record(denial("x"), "")
+		pass(2 * writeDelay)
+		wantCount(t, h, "x", 1)
+		store.mu.Lock()
+		store.fail = nil
+		store.mu.Unlock()
+		other, stopOther := run(t, "b", store)
+		defer stopOther()
+		pass(time.Second)
+		wantCount(t, other, "x", 1)
+	})
 }
 
 // TestRepeatedDenialsWriteRarely: a denial that only repeats is not written each second.
 func TestRepeatedDenialsWriteRarely(t *testing.T) {
-	store := &memory{}
-	h, stop := run(t, "a", store)
-	for range 50 {
-		h.Record(denial("x"), "")
-		time.Sleep(50 * time.Millisecond)
-	}
-	wantCount(t, h, "x", 50)
-	stop()
-	if store.writes > 3 {
-		t.Errorf("%d writes in 2.5 s", store.writes)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		h, stop := run(t, "a", store)
+		for range 50 {
+			h.Record(denial("x"), "")
+			pass(countInterval / 60)
+		}
+		wantCount(t, h, "x", 50)
+		if store.writes != 1 {
+			t.Errorf("%d writes within %s, want 1", store.writes, countInterval)
+		}
+		pass(countInterval)
+		stop()
+		if store.writes != 2 {
+			t.Errorf("%d writes within two intervals, want 2", store.writes)
+		}
+	})
 }
 
 // TestBounds: a flood of new denials from one sender, in one namespace or in many, is dropped

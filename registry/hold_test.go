@@ -26,6 +26,10 @@ func (h hanging) Delete(ctx context.Context, key registry.Key, expected int32) e
 
 // TestWriteBesideHangingDelete: waiting for another write ends with the context.
 func TestWriteBesideHangingDelete(t *testing.T) {
+	synctest.Test(t, testWriteBesideHangingDelete)
+}
+
+func testWriteBesideHangingDelete(t *testing.T) {
 	store := hanging{memstore.New(), make(chan struct{}), make(chan struct{})}
 	r, err := registry.New(t.Context(), store, registry.Options{})
 	if err != nil {
@@ -43,19 +47,15 @@ func TestWriteBesideHangingDelete(t *testing.T) {
 		deleted <- err
 	}()
 	<-store.begun
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	written := make(chan error, 2)
 	go func() { _, err := r.Create(ctx, target("b"), nil); written <- err }()
 	go func() { _, _, err := r.Put(ctx, target("c"), registry.Precondition{}, nil); written <- err }()
 	for range 2 {
-		select {
-		case err := <-written:
-			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a write: %v", err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Error("a write waits beyond the end of its context")
+		if err := <-written; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("a write: %v after %s, want the end of its context", err, time.Since(began))
 		}
 	}
 	close(store.released)

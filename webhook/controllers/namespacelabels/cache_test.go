@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,13 +16,15 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
-
-	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestCacheBrokenWatch: a broken watch is followed by a list, because the API server may
 // come back with a restored etcd.
 func TestCacheBrokenWatch(t *testing.T) {
+	synctest.Test(t, testCacheBrokenWatch)
+}
+
+func testCacheBrokenWatch(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -48,14 +51,15 @@ func TestCacheBrokenWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go c.Run(t.Context())
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go c.Run(ctx)
 	for _, want := range []bool{true, false} {
-		eventually.OK(t, func() error {
-			if got := c.HadTarget("flink"); !c.Synced() || got != want {
-				return fmt.Errorf("HadTarget: got %t, want %t", got, want)
-			}
-			return nil
-		})
+		synctest.Wait()
+		if got := c.HadTarget("flink"); !c.Synced() || got != want {
+			t.Errorf("HadTarget: got %t, want %t", got, want)
+		}
+		time.Sleep(15 * time.Second) // the watch breaks, and a list follows a backoff
 	}
 }
 
