@@ -10,7 +10,6 @@ import (
 
 	"drey.dev/drey/certs"
 	configv1alpha1 "drey.dev/drey/config/v1alpha1"
-	"drey.dev/drey/test/framework/drey"
 )
 
 // TestServeHTTP2: the servers beside the webhooks offer HTTP/2 with --enable-http2 alone.
@@ -21,18 +20,15 @@ func TestServeHTTP2(t *testing.T) {
 	}
 	for want, enabled := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
 		t.Run(want, func(t *testing.T) {
-			addresses, err := drey.FreeAddresses(1)
-			if err != nil {
-				t.Fatal(err)
-			}
+			address := "127.0.0.1:0"
 			s := &server{options: Options{config: configv1alpha1.DreyConfiguration{EnableHTTP2: enabled}}, log: slog.New(slog.DiscardHandler)}
 			_, fail := context.WithCancelCause(t.Context())
 			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
-			if err := s.serveHTTP(fail, &addresses[0], handler, &tls.Config{GetCertificate: serving.GetCertificate, MinVersion: tls.VersionTLS13}); err != nil {
+			if err := s.serveHTTP(fail, &address, handler, &tls.Config{GetCertificate: serving.GetCertificate, MinVersion: tls.VersionTLS13}); err != nil {
 				t.Fatal(err)
 			}
 			transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
-			response, err := (&http.Client{Transport: transport}).Get("https://" + addresses[0])
+			response, err := (&http.Client{Transport: transport}).Get("https://" + address)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"drey.dev/drey/test/framework/drey"
 	"drey.dev/drey/test/framework/eventually"
 )
 
@@ -105,9 +107,12 @@ func TestServeStopFinishesRequestInFlight(t *testing.T) {
 	<-begun
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.Stop() }()
-	for !strings.Contains(d.Log(), "stopping") {
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually.OK(t, func() error {
+		if log := d.Log(); !strings.Contains(log, "stopping") {
+			return errors.New(log)
+		}
+		return nil
+	})
 	if _, err := io.WriteString(w, `"spec":{"kubernetes":{"namespace":"staging"}}}`); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +187,7 @@ func TestServeInvalidOptions(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			timer := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+			timer := time.AfterFunc(eventually.Timeout, func() { _ = cmd.Process.Kill() })
 			defer timer.Stop()
 			want := exitUsage // except for errors of the environment
 			if c.args[1%len(c.args)] == free[1] || c.args[1%len(c.args)] == taken.Addr().String() {
@@ -210,11 +215,18 @@ func get(t *testing.T, url string) string {
 func TestServeChosenPort(t *testing.T) {
 	t.Parallel()
 	d := startWith(t, t.TempDir(), "--rest-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "localhost:0", "--shutdown-delay", "0s")
-	rest := regexp.MustCompile(`rest=(http://127\.0\.0\.1:[1-9][0-9]*)`).FindStringSubmatch(d.Log())
-	if rest == nil {
+	port := chosenPort(t, d)
+	if got := get(t, "http://127.0.0.1:"+port+"/api/v1/namespaces/default/deployment-targets"); !strings.Contains(got, `"items":[]`) {
+		t.Errorf("port %s: got %s, want an empty list", port, got)
+	}
+}
+
+// chosenPort returns the port of the REST API from the log.
+func chosenPort(t *testing.T, d *drey.Drey) string {
+	t.Helper()
+	found := regexp.MustCompile(`rest=https?://[0-9.]+:([1-9][0-9]*)`).FindStringSubmatch(d.Log())
+	if found == nil {
 		t.Fatalf("got no address of the REST API in\n%s", d.Log())
 	}
-	if got := get(t, rest[1]+"/api/v1/namespaces/default/deployment-targets"); !strings.Contains(got, `"items":[]`) {
-		t.Errorf("GET %s: got %s, want an empty list", rest[1], got)
-	}
+	return found[1]
 }
