@@ -2,10 +2,10 @@ package flink
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -277,7 +277,8 @@ func TestFindRoles(t *testing.T) {
 	}
 }
 
-// TestFindRepeated: the cost of texts that a script uses many times has a bound.
+// TestFindRepeated: the cost of texts that a script uses many times has a bound, as
+// the bytes that it allocates.
 func TestFindRepeated(t *testing.T) {
 	big := strings.Repeat("echo a\n", 1000)
 	for name, script := range map[string]string{
@@ -294,10 +295,8 @@ func TestFindRepeated(t *testing.T) {
 		"own file":  "cat >/f <<E\nsh /f; sh /f\nE\n" + strings.Repeat("sh /f\n", 3000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			find([]string{"bash", "-c", script[:min(len(script), maxScript)]}, nil)
-			if d := time.Since(start); d > 10*time.Second {
-				t.Errorf("took %s", d)
+			if n := allocated(func() { find([]string{"bash", "-c", script[:min(len(script), maxScript)]}, nil) }); n > 64<<20 {
+				t.Errorf("allocated %d MiB, want at most 64", n>>20)
 			}
 		})
 	}
@@ -319,16 +318,24 @@ func TestFindBounds(t *testing.T) {
 	for _, deep := range []string{"$(", "(", "{ ", "if ", "\"$(", "((", "`", "${a:-", "while "} {
 		find([]string{"sh", "-c", strings.Repeat(deep, 3<<20/len(deep))}, nil)
 	}
-	start := time.Now()
 	long := strings.Repeat("{} ", 300)
 	nested := "taskmanager.sh"
 	for range maxDepth {
 		nested = "xargs -I{} " + nested + " " + long
 	}
-	find(slices.Concat([]string{"find", "-name", long}, slices.Repeat([]string{"-exec", "sh", "-c", nested, ";"}, 1000)), nil)
-	if d := time.Since(start); d > 2*time.Second {
-		t.Errorf("placeholders took %s", d)
+	argv := slices.Concat([]string{"find", "-name", long}, slices.Repeat([]string{"-exec", "sh", "-c", nested, ";"}, 1000))
+	if n := allocated(func() { find(argv, nil) }); n > uint64(1000*len(nested)) {
+		t.Errorf("placeholders: allocated %d KiB, want at most the size of the command line", n>>10)
 	}
+}
+
+// allocated returns the bytes that a function allocates: its cost on a machine of any speed.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 // FuzzFind checks that no command line causes a panic, and that splitPlain returns the words
