@@ -45,6 +45,8 @@ type Server struct {
 	Store     registry.Store
 	Log       *Log
 
+	EndStreams func() // as a shutdown does
+
 	tokens  int // issued
 	objects int // created
 	denied  denials.Document
@@ -126,7 +128,8 @@ func Start(t testing.TB, o Options) *Server {
 		s.Start()
 	}
 	t.Cleanup(s.Close)
-	t.Cleanup(func() { close(closing) })
+	s.EndStreams = sync.OnceFunc(func() { close(closing) })
+	t.Cleanup(s.EndStreams)
 	return s
 }
 
