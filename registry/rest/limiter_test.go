@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"drey.dev/drey/registry/access"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // slowly begins requests with bodies that do not end until finish is called,
@@ -53,15 +54,16 @@ func (g *guarded) slowly(t *testing.T, n int, path, token string) (finish func()
 func TestLimiterShares(t *testing.T) {
 	g := newGuarded(t)
 	const path = "/api/v1/namespaces/team-a/deployments"
-	until := func(status int, path, token string) string {
+	until := func(status int, path, token string) (text string) {
 		t.Helper()
-		for range 2000 {
-			if got, text, _ := g.call(t, http.MethodGet, path, token, ""); got == status {
-				return text
+		eventually.OK(t, func() error {
+			var got int
+			if got, text, _ = g.call(t, http.MethodGet, path, token, ""); got != status {
+				return fmt.Errorf("GET %s: got %d, want %d", path, got, status)
 			}
-		}
-		t.Fatalf("GET %s never got %d", path, status)
-		return ""
+			return nil
+		})
+		return text
 	}
 	all := []func() []int{g.slowly(t, 300, path+"/slow", g.tokens["editor"])}
 	if text := until(http.StatusTooManyRequests, path, g.tokens["editor"]); !strings.Contains(text, "token team-a/editor") {

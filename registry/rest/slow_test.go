@@ -9,7 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
+
+	"drey.dev/drey/test/framework/eventually"
 )
 
 const mebibyte = 1 << 20
@@ -58,7 +59,7 @@ func TestSlowBodiesLeaveRoomForOthers(t *testing.T) {
 				if holding < 4 { // else the test shows nothing
 					t.Fatalf("%d of %d slow bodies were read", holding, n)
 				}
-				client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: from(other.address).DialContext}}
+				client := &http.Client{Timeout: eventually.Timeout, Transport: &http.Transport{DialContext: from(other.address).DialContext}}
 				defer client.CloseIdleConnections()
 				for name, size := range map[string]int{"small": 0, "of-60-kib": 60 << 10, "large": mebibyte / 2} {
 					body := fmt.Sprintf(`{"metadata":{"name":%q},"spec":{"text":%q}}`, name, strings.Repeat("x", size))

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"drey.dev/drey/registry"
@@ -53,23 +54,23 @@ func (s stuck) Create(ctx context.Context, o registry.Object) (registry.Object, 
 
 // TestRequestTimeout: the timeout bounds the whole request, not each call of the store.
 func TestRequestTimeout(t *testing.T) {
-	r, err := registry.New(t.Context(), stuck{memstore.New()}, registry.Options{Namespaces: []string{"team"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Timeout: 50 * time.Millisecond}))
-	defer server.Close()
-	response, err := http.Post(server.URL+"/api/v1/namespaces/team/deployment-targets", "application/json",
-		strings.NewReader(`{"metadata":{"name":"a"},"spec":{"kubernetes":{"namespace":"b"}}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var said struct{ Reason, Message string }
-	if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" || said.Reason != "Unavailable" || !strings.Contains(said.Message, "GET the object") {
-		t.Errorf("got %s, Retry-After %q, %+v", response.Status, response.Header.Get("Retry-After"), said)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, err := registry.New(t.Context(), stuck{memstore.New()}, registry.Options{Namespaces: []string{"team"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const timeout = 5 * time.Second
+		handler := rest.New(rest.Options{Registry: r, Log: slog.New(slog.DiscardHandler), Timeout: timeout})
+		request := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/api/v1/namespaces/team/deployment-targets", strings.NewReader(`{"metadata":{"name":"a"},"spec":{"kubernetes":{"namespace":"b"}}}`))
+		request.Header.Set("Content-Type", "application/json")
+		began, response := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(response, request)
+		var said struct{ Reason, Message string }
+		if err := json.Unmarshal(response.Body.Bytes(), &said); err != nil {
+			t.Fatal(err)
+		}
+		if response.Code != http.StatusServiceUnavailable || response.Header().Get("Retry-After") == "" || said.Reason != "Unavailable" || !strings.Contains(said.Message, "GET the object") || time.Since(began) != timeout {
+			t.Errorf("got %d after %s, Retry-After %q, %+v", response.Code, time.Since(began), response.Header().Get("Retry-After"), said)
+		}
+	})
 }

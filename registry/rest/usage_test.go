@@ -25,8 +25,8 @@ func (u usage) Usage(context.Context) (map[string]registry.Usage, error) {
 
 // TestResourceUsage reads what runs in the present minute.
 func TestResourceUsage(t *testing.T) {
-	today := time.Now().UTC().Format(time.DateOnly)
-	tomorrow := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
+	day := func(offset int) string { return time.Now().UTC().AddDate(0, 0, offset).Format(time.DateOnly) }
+	yesterday, later := day(-1), day(2) // also if the day ends during the test
 	for rule, c := range map[string]struct {
 		workloads registry.Workloads
 		query     string
@@ -34,9 +34,9 @@ func TestResourceUsage(t *testing.T) {
 	}{
 		"without a cluster":     {nil, "", []string{"default,0,0", "team-a,0,0"}},
 		"with a cluster":        {usage{"team-a": {MilliCPU: 1500, Memory: 3 << 30}, "unknown": {MilliCPU: 1}}, "", []string{"default,0,0", "team-a,1.5,3221225472"}},
-		"a period with now":     {usage{}, "?from=2020-01-01&to=" + tomorrow, []string{"default,0,0", "team-a,0,0"}},
-		"a period that ended":   {usage{}, "?to=" + today, nil},
-		"a period that follows": {usage{}, "?from=" + tomorrow, nil},
+		"a period with now":     {usage{}, "?from=2020-01-01&to=" + later, []string{"default,0,0", "team-a,0,0"}},
+		"a period that ended":   {usage{}, "?to=" + yesterday, nil},
+		"a period that follows": {usage{}, "?from=" + later, nil},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			server := newServerWith(t, registry.Options{Namespaces: []string{"team-a"}, Workloads: c.workloads})
