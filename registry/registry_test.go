@@ -234,14 +234,17 @@ func target(namespace, name, kubernetesNamespace string) registry.Object {
 func TestDeleteTargetRace(t *testing.T) {
 	r := newRegistry(t, memstore.New())
 	alone := target("default", "alone", "staging")
-	if _, err := r.Create(t.Context(), alone, nil); err != nil {
-		t.Fatal(err)
+	deletion := time.Minute // the shortest one
+	for range 10 {
+		if _, err := r.Create(t.Context(), alone, nil); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := r.Delete(t.Context(), alone.Key(), registry.Precondition{}); err != nil {
+			t.Fatal(err)
+		}
+		deletion = min(deletion, time.Since(began))
 	}
-	began := time.Now()
-	if _, err := r.Delete(t.Context(), alone.Key(), registry.Precondition{}); err != nil {
-		t.Fatal(err)
-	}
-	deletion := time.Since(began)
 	outcomes := map[string]int{}
 	for i := range 1000 {
 		staging := target("default", fmt.Sprint("staging-", i), "staging")

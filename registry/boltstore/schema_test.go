@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,9 +110,10 @@ func TestUpgradeKilled(t *testing.T) {
 	}
 	want := varied(3000)
 	original := readFile(t, schema1(t, want, nil))
-	longest := 100 * time.Millisecond // of a migration, learnt from those that end
+	const rounds = 16
+	var whole time.Duration // of the migration of the first round
 	left := map[string]int{}
-	for round := range 16 {
+	for round := range rounds {
 		path := filepath.Join(t.TempDir(), "registry.db")
 		writeFile(t, path, original)
 		cmd := exec.Command(os.Args[0], "-test.run=^TestUpgradeKilled$")
@@ -130,12 +130,12 @@ func TestUpgradeKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if round > 0 {
-			time.Sleep(rand.N(longest))
+		if round > 0 { // the next one is killed at once, the last one near the end
+			time.Sleep(whole * time.Duration(round-1) / rounds)
 		} else if _, err := io.ReadFull(out, make([]byte, 1)); err != nil { // it has ended
 			t.Fatal(err)
 		} else {
-			longest = time.Since(begun)
+			whole = time.Since(begun)
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -149,7 +149,7 @@ func TestUpgradeKilled(t *testing.T) {
 			t.Errorf("left at schema %s: it was opened with other content", v)
 		}
 	}
-	t.Logf("killed within %v: left at schema %v", longest, left)
+	t.Logf("killed within %v: left at schema %v", whole, left)
 	if left["1"] == 0 || left["2"] == 0 {
 		t.Errorf("files were left at %v: nothing was tested", left)
 	}
