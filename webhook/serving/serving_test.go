@@ -20,6 +20,7 @@ import (
 
 	"drey.dev/drey/certs"
 	"drey.dev/drey/certs/rotation"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures"
 	"drey.dev/drey/webhook"
 	"drey.dev/drey/webhook/config"
@@ -109,24 +110,19 @@ func serveTLS(t *testing.T, secure serving.TLS) string {
 		t.Fatal(err)
 	}
 	secure.Certificate = certificate.GetCertificate
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := free.Addr().String()
-	free.Close()
+	address := listener.Addr().String()
 	handlers := webhook.New(webhook.Options{Registry: fixtures.Index(t, "flink", nil), Log: slog.New(slog.DiscardHandler)}).Handlers()
 	server, err := serving.New(address, secure, slog.New(slog.DiscardHandler), handlers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Run(t.Context()) }()
-	for deadline := time.Now().Add(10 * time.Second); server.Ready() != nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(server.Ready())
-		}
-	}
+	go func() { ended <- server.Serve(t.Context(), listener) }()
+	eventually.OK(t, server.Ready)
 	t.Cleanup(func() {
 		if err := <-ended; err != nil {
 			t.Error(err)

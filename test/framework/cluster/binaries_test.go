@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // fakeBinaries creates executable files for the binaries, except the one in without.
@@ -138,7 +140,7 @@ func TestFillConcurrent(t *testing.T) {
 		group.Go(func() {
 			err := fill(t.Context(), dir, &progress[i], func(into string) error {
 				builds.Add(1)
-				for deadline := time.Now().Add(30 * time.Second); wait() < len(progress)-1 && time.Now().Before(deadline); {
+				for deadline := time.Now().Add(eventually.Timeout); wait() < len(progress)-1 && time.Now().Before(deadline); {
 					time.Sleep(10 * time.Millisecond) // until the others wait
 				}
 				if complete(dir) == nil {
