@@ -104,9 +104,73 @@ func builds(argv []string, s scope) (f finding, ok bool) {
 		return findExec(argv[1:], s), true
 	case "xargs":
 		return xargs(argv[1:], s), true
-	case "script":
+	case "script", "flock", "sg":
 		f = afterCommand(argv[1:], s)
 		return f, f.kind != nothing
+	case "env":
+		text, rest, ok := splitString(argv[1:])
+		if !ok {
+			return finding{}, false
+		}
+		return inScript("env "+text+` "$@"`, append([]string{"env"}, rest...), s), true
 	}
-	return finding{}, false
+	option, ok := commandOptions[path.Base(argv[0])]
+	if !ok {
+		return finding{}, false
+	}
+	command, ok := longOption(argv[1:], option)
+	return inScript(command, nil, s), ok
+}
+
+// commandOptions are the options of programs that hold the command which they run.
+var commandOptions = map[string]string{"consul-template": "exec", "doppler": "command", "go-init": "main", "infisical": "command"}
+
+// longOption returns the value of an option with one hyphen or two.
+func longOption(args []string, option string) (value string, ok bool) {
+	for i, a := range args {
+		name, value, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		switch {
+		case name != option || a[0] != '-':
+		case hasValue:
+			return value, true
+		case i+1 < len(args):
+			return args[i+1], true
+		}
+	}
+	return "", false
+}
+
+// splitString returns the text that env splits into its arguments, the value of -S, and the
+// arguments that follow it.
+func splitString(args []string) (text string, rest []string, ok bool) {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch value, hasValue := strings.CutPrefix(a, "--split-string="); {
+		case hasValue:
+			return value, args[i+1:], true
+		case isAssignment(a), a == "-":
+			continue
+		case a == "--split-string" && i+1 < len(args):
+			return args[i+1], args[i+2:], true
+		case a == "--unset", a == "--chdir":
+			i++
+			continue
+		case !strings.HasPrefix(a, "-") || a == "--":
+			return "", nil, false
+		case strings.HasPrefix(a, "--"):
+			continue
+		}
+		option := strings.IndexAny(a, "uCS") // the first letter with a value: the rest of the word, or the next one
+		switch {
+		case option < 0:
+		case a[option] != 'S' && option+1 == len(a):
+			i++
+		case a[option] != 'S':
+		case option+1 < len(a):
+			return a[option+1:], args[i+1:], true
+		case i+1 < len(args):
+			return args[i+1], args[i+2:], true
+		}
+	}
+	return "", nil, false
 }

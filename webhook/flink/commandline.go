@@ -171,8 +171,11 @@ func follow(argv []string, s scope) finding {
 			return repeatedScript(s.files[argv[0]], argv, s.deeper())
 		default:
 			f := asArguments(argv[1:], s.deeper())
-			if f.kind == wrapped && passive[name] {
+			switch {
+			case f.kind >= wrapped && passive[name]:
 				f.kind = mentioned
+			case f.kind > wrapped && isExpansion(name): // it may be passive
+				f.kind = wrapped
 			}
 			return f
 		}
@@ -199,10 +202,23 @@ func startOf(argv []string) (f finding, ok bool) {
 		p, ok := roles[argv[1]]
 		p.args = argv[2:]
 		return finding{kind: byEntryPoint, process: p}, ok
-	case name == "java" || isExpansion(name):
+	case name == "java":
 		return java(argv[1:]), true
+	case isExpansion(name):
+		if f := java(argv[1:]); f.kind != nothing {
+			return f, true
+		}
+		if prefixesStart(argv[1:]) {
+			return startOf(argv[1:])
+		}
 	}
 	return finding{}, false
+}
+
+// prefixesStart reports whether the words after an expansion are surely a start of Flink: the
+// expansion is a wrapper, such as the empty one or gosu of Flink's own entry point.
+func prefixesStart(argv []string) bool {
+	return len(argv) > 0 && !isExpansion(path.Base(argv[0])) && isUnambiguous(argv)
 }
 
 // passive are programs that run none of their arguments, or run them in another container or on
@@ -211,7 +227,11 @@ var passive = map[string]bool{
 	"echo": true, "printf": true, "cat": true, "tee": true, "ls": true, "cp": true, "mv": true, "ln": true, "rm": true, "chmod": true, "chown": true,
 	"install": true, "touch": true, "test": true, "[": true, ":": true, "true": true, "grep": true, "egrep": true, "fgrep": true, "pgrep": true,
 	"pkill": true, "sed": true, "awk": true, "head": true, "tail": true, "which": true, "type": true, "sha256sum": true, "shellcheck": true,
-	"kubectl": true, "oc": true, "docker": true, "podman": true, "nerdctl": true, "crictl": true, "ctr": true, "ssh": true, "scp": true, "rsync": true,
+	"diff": true, "stat": true, "tar": true, "git": true,
+	"kubectl": true, "oc": true, "k3s": true, "k0s": true, "microk8s": true, "minikube": true, "helm": true,
+	"docker": true, "docker-compose": true, "podman": true, "buildah": true, "nerdctl": true, "crictl": true, "ctr": true, "lxc": true, "machinectl": true,
+	"ssh": true, "scp": true, "rsync": true, "tsh": true, "pdsh": true, "clush": true, "ansible": true, "salt": true, "vagrant": true,
+	"gcloud": true, "aws": true, "az": true, "nomad": true, "fly": true, "flyctl": true, "heroku": true, "cf": true,
 }
 
 // isAssignment reports whether a word is an assignment to an environment variable.
@@ -254,7 +274,8 @@ func repeatedScript(script string, positional []string, s scope) finding {
 var keywords = map[string]bool{"if": true, "then": true, "else": true, "elif": true, "while": true, "until": true, "do": true, "!": true}
 
 // asArguments returns the finding in the arguments of an unknown program, which may run them as
-// a command, such as a wrapper that waits for a service mesh or fetches secrets.
+// a command, such as a wrapper that waits for a service mesh or fetches secrets. By convention,
+// the words after -- are a command.
 func asArguments(args []string, s scope) finding {
 	s.depth = min(s.depth, 2) // every argument may begin a command: keeps the cost linear
 	best := finding{process: process{args: args}}
@@ -268,6 +289,8 @@ func asArguments(args []string, s scope) finding {
 		switch {
 		case f.kind < byRole:
 			continue
+		case isUnambiguous(args[i:]) && i > 0 && args[i-1] == "--":
+			return f
 		case isUnambiguous(args[i:]):
 			return finding{kind: wrapped, process: f.process}
 		case best.kind < mentioned:

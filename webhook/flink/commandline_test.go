@@ -127,6 +127,51 @@ func TestFind(t *testing.T) {
 		{"/usr/local/bin/scuttle taskmanager.sh start-foreground", "", "started taskmanager"},
 		{"/vault/vault-env", "/opt/flink/bin/standalone-job.sh start-foreground", "started jobmanager application"},
 
+		{"env -S [taskmanager.sh start-foreground] -Da=b", "", "started taskmanager"},
+		{"/usr/bin/env -iS [A=b bash -c 'exec taskmanager.sh start-foreground']", "", "started taskmanager"},
+		{"env [-S-i taskmanager.sh] start-foreground", "", "started taskmanager"},
+		{"env A=b [--split-string=/docker-entrypoint.sh taskmanager]", "", "entry point taskmanager"},
+		{"env --split-string [/docker-entrypoint.sh taskmanager]", "", "entry point taskmanager"},
+		{"env -uS taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"env -u -S taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"env -S [flink run /x.jar]", "", "other"},
+		{"env -S", "", "nothing"},
+		{"go-init -pre /setup.sh -main [/docker-entrypoint.sh jobmanager]", "", "entry point jobmanager session"},
+		{"/go-init [--main=taskmanager.sh start-foreground] -post [echo a]", "", "started taskmanager"},
+		{"go-init -pre [taskmanager.sh stop] -main", "", "nothing"},
+		{"go-init -main [/app serve] -post [taskmanager.sh start-foreground]", "", "nothing"},
+		{"doppler run --project a --command [exec taskmanager.sh start-foreground]", "", "started taskmanager"},
+		{"consul-template -template a:b [-exec=/docker-entrypoint.sh taskmanager]", "", "entry point taskmanager"},
+		{"consul-template -template a:b", "", "nothing"},
+		{"flock /tmp/lock taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"flock -n /tmp/lock -c [taskmanager.sh start-foreground]", "", "started taskmanager"},
+		{"dockerize -wait tcp://zk:2181 -timeout 60s taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"ssh-agent taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"strace -f -o /t taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"/init taskmanager.sh start-foreground", "", "started taskmanager"},
+
+		// a start after --, which ends the options of a program that runs commands
+		{"/wait-for-it.sh kafka:9092 -t 60 -- taskmanager.sh start-foreground", "", "started taskmanager"},
+		{"chamber exec svc -- java -cp x " + taskManagerRunner, "", "started taskmanager"},
+		{"doppler run -- /docker-entrypoint.sh taskmanager", "", "entry point taskmanager"},
+		{"argoexec emissary --loglevel info -- bash -c [bin/jobmanager.sh start-foreground]", "", "started jobmanager session"},
+		{"shellcheck -x -- taskmanager.sh start", "", "mentioned taskmanager"},
+		{"git diff -- bin/taskmanager.sh bin/jobmanager.sh", "", "mentioned taskmanager"},
+		{"git diff -- bin/start-cluster.sh", "", "mentioned jobmanager session"},
+		{"gcloud compute ssh a -- /opt/flink/bin/taskmanager.sh start", "", "mentioned taskmanager"},
+		{"sshpass -p x ssh a /opt/flink/bin/taskmanager.sh start", "", "mentioned taskmanager"},
+		{"minikube kubectl -- exec a -- taskmanager.sh start", "", "mentioned taskmanager"},
+
+		// a prefix of the command in a variable
+		{"sh -c", "[exec $(drop_privs_cmd) \"$FLINK_HOME/bin/jobmanager.sh\" start-foreground \"$@\"]", "started jobmanager session"},
+		{"sh -c", "[$SUDO /docker-entrypoint.sh taskmanager]", "entry point taskmanager"},
+		{"sh -c", "[$CHECK bin/taskmanager.sh bin/jobmanager.sh]", "mentioned taskmanager"},
+		{"sh -c", "[$KUBECTL exec a -- taskmanager.sh start]", "wrapped taskmanager"},
+
+		// earlier versions
+		{"java -cp x org.apache.flink.runtime.jobmanager.JobManager --executionMode cluster", "", "started jobmanager session"},
+		{"java -cp x org.apache.flink.runtime.taskmanager.TaskManager --configDir /c", "", "started taskmanager"},
+
 		// a path in the arguments of a program that does not run it
 		{"diff /opt/flink/bin/start-cluster.sh /x", "", "mentioned jobmanager session"},
 		{"sh -c", "[stat /opt/flink/bin/start-cluster.sh && tar czf /b.tgz bin/start-cluster.sh]", "mentioned jobmanager session"},
@@ -167,7 +212,7 @@ func TestFind(t *testing.T) {
 		{"/wait-for-mesh.sh /docker-entrypoint.sh", "standalone-job --job-classname x", "wrapped jobmanager application"},
 		{"/secrets/fetch /opt/flink/bin/taskmanager.sh start-foreground", "", "wrapped taskmanager"},
 		{"/custom-entry.sh", "bash -c [" + nativeScript + "]", "wrapped taskmanager"},
-		{"sh -c", "[/wait.sh a:1 -- /docker-entrypoint.sh taskmanager]", "wrapped taskmanager"},
+		{"sh -c", "[/wait.sh a:1 -- /docker-entrypoint.sh taskmanager]", "entry point taskmanager"},
 		{"/wait.sh java -cp x", taskManagerRunner, "wrapped taskmanager"},
 
 		{"", "job-cluster --job-classname x", "role jobmanager application"},

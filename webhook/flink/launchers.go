@@ -96,7 +96,7 @@ func isShortOption(a string) bool { return len(a) > 1 && a[0] == '-' && a[1] != 
 // wrapper is a program that runs the command after its own options and operands.
 type wrapper struct {
 	values   string   // the letters of short options with a value
-	long     []string // the names of long options with a value, which may be the next argument
+	long     []string // the names of long options with a value, which may be the next argument; with one hyphen or two
 	operands int      // number of operands before the command
 }
 
@@ -105,27 +105,42 @@ var wrappers = map[string]wrapper{
 	"builtin":       {},
 	"catatonit":     {},
 	"catchsegv":     {},
+	"cgexec":        {values: "g"},
 	"chpst":         {values: "ueUbmdonpfcrtl0"},
+	"chrt":          {values: "TPD", operands: 1},
 	"chroot":        {long: []string{"userspec", "groups"}, operands: 1},
 	"command":       {},
 	"doas":          {values: "Cu"},
+	"docker-init":   {values: "pe"},
+	"dockerize":     {long: []string{"wait", "timeout", "wait-retry-interval", "wait-http-header", "template", "delims", "stdout", "stderr"}},
 	"dumb-init":     {values: "r", long: []string{"rewrite"}},
-	"env":           {values: "uCS", long: []string{"unset", "chdir"}},
+	"env":           {values: "uC", long: []string{"unset", "chdir"}},
+	"envdir":        {operands: 1},
 	"exec":          {values: "a"},
+	"fakeroot":      {},
+	"flock":         {values: "wE", long: []string{"wait", "timeout", "conflict-exit-code"}, operands: 1},
 	"gosu":          {operands: 1},
+	"init":          {}, // of s6-overlay
 	"ionice":        {values: "cn", long: []string{"class", "classdata"}},
 	"linkerd-await": {values: "pbt", long: []string{"port", "backoff", "timeout"}},
+	"ltrace":        {values: "aADeFlnopsSuwx"},
+	"my_init":       {},
 	"nice":          {values: "n", long: []string{"adjustment"}},
 	"nohup":         {},
 	"numactl":       {values: "NCmpil", long: []string{"interleave", "membind", "cpunodebind", "physcpubind", "preferred"}},
 	"pid1":          {},
+	"prlimit":       {},
 	"runuser":       {values: "ugG", long: []string{"user", "group", "supp-group"}},
+	"s6-envdir":     {operands: 1},
 	"s6-setuidgid":  {operands: 1},
 	"scuttle":       {},
 	"setpriv":       {long: []string{"reuid", "regid", "groups", "inh-caps", "ambient-caps", "bounding-set", "securebits", "pdeathsig", "selinux-label", "apparmor-profile"}},
 	"setsid":        {},
 	"source":        {},
+	"ssh-agent":     {values: "aEOPt"},
+	"sshpass":       {values: "fdpP"},
 	"stdbuf":        {values: "ioe", long: []string{"input", "output", "error"}},
+	"strace":        {values: "abeEIoOpPsSuUX"},
 	"su-exec":       {operands: 1},
 	"sudo":          {values: "ugCDhpRrTtU", long: []string{"user", "group", "close-from", "chdir", "host", "prompt", "chroot", "role", "command-timeout", "type", "other-user"}},
 	"taskset":       {operands: 1},
@@ -133,8 +148,10 @@ var wrappers = map[string]wrapper{
 	"timeout":       {values: "ks", long: []string{"kill-after", "signal"}, operands: 1},
 	"tini":          {values: "pe"},
 	"tini-static":   {values: "pe"},
+	"unbuffer":      {},
 	"unshare":       {},
 	"vault-env":     {},
+	"with-contenv":  {},
 	"xvfb-run":      {values: "efnpsw", long: []string{"error-file", "auth-file", "server-num", "xauth-protocol", "server-args", "wait"}},
 }
 
@@ -145,10 +162,9 @@ func (w wrapper) rest(args []string) []string {
 		switch a := args[i]; {
 		case a == "--":
 			return args[min(i+1+operands, len(args)):]
+		case len(a) > 1 && a[0] == '-' && slices.Contains(w.long, strings.TrimLeft(a, "-")):
+			i++
 		case strings.HasPrefix(a, "--"):
-			if slices.Contains(w.long, a[2:]) {
-				i++
-			}
 		case len(a) > 1 && a[0] == '-':
 			if len(a) == 2 && strings.Contains(w.values, a[1:]) {
 				i++

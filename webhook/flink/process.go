@@ -50,6 +50,8 @@ var classes = map[string]process{
 	"org.apache.flink.container.entrypoint.StandaloneJobClusterEntryPoint":          {role: JobManager, mode: Application},
 	"org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint":        {role: JobManager, mode: Session},
 	"org.apache.flink.runtime.taskexecutor.TaskManagerRunner":                       {role: TaskManager},
+	"org.apache.flink.runtime.jobmanager.JobManager":                                {role: JobManager, mode: Session}, // before Flink 1.9
+	"org.apache.flink.runtime.taskmanager.TaskManager":                              {role: TaskManager},
 	"org.apache.flink.statefun.flink.launcher.StatefulFunctionsClusterEntryPoint":   {role: JobManager, mode: Application},
 }
 
