@@ -65,6 +65,8 @@ func (g generator) words() []any {
 			"pgrep -f org.apache.flink.runtime.taskexecutor.TaskManagerRunner | xargs jstack", "cat /opt/flink/bin/taskmanager.sh", "ROLE=taskmanager; exec /opt/flink/bin/$ROLE.sh start", "exec /docker-entrypoint.sh ${ROLE:-jobmanager}",
 			"$(A)", "exec /docker-entrypoint.sh $A", "$(B)", "bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager", "kubectl exec a -- /docker-entrypoint.sh taskmanager",
 			"echo a; java -cp x org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+			"-nc", "-D", "-Djobmanager.rpc.address=a", "taskmanager.numberOfTaskSlots=2", "--job-classname", "env", "-S", "go-init", "-main", "exec $(drop) taskmanager.sh start", "jobmanager.sh start-foreground",
+			"sleep 1\n/docker-entrypoint.sh taskmanager & wait", "cat >/x <<E\ndocker-entrypoint.sh jobmanager\nE\n", "echo \\\n docker-entrypoint.sh jobmanager", "echo 'a\ndocker-entrypoint.sh jobmanager'", "R=task; docker-entrypoint.sh ${R}manager",
 		))
 	}
 	return words

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"strings"
-
-	"drey.dev/drey/webhook/flink"
-)
+import "drey.dev/drey/webhook/flink"
 
 // The conditions on pods, which the API server evaluates before it calls drey: a pod
 // without a sign of Flink costs no call. There are two.
@@ -60,7 +56,8 @@ func celFlinkPod(pod string) string {
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(env), s.configVolume)),
 		s.container(allOf(celText+`.contains("$")`, anyOf(flinkWord, celRole("c.name")))), // a variable may hold the role
 		allOf(s.container(roleArgs), anyOf(s.rolePart, s.nameLabel, s.configVolume, s.container(anyOf(flinkWord, env)))),
-		s.container(allOf(celRole("c.name"), entryPoint)),
+		s.container(allOf(entryPoint, anyOf(celRole("c.name"), celText+`.contains("manager")`, celText+`.contains("standalone")`))),
+		s.container(allOf(celRoleArgs, celFlinkOptions(""))),
 		allOf(s.container(anyOf(celImage+`.size() > `+celMaxName, celFlinkWord)), s.container(anyOf("m > "+celMaxVariables, celRoleEnv))),
 		s.statefun(anyOf(flinkWord, statefun), `m > `+celMaxVariables+` || `+celStatefunRole),
 	)))+")", s.sidecar())
@@ -108,55 +105,19 @@ func celRunsFlinkPod(pod string) string {
 
 // celShowsFlink holds if the containers of a pod within the bounds surely run Flink.
 func celShowsFlink(pod string) string {
-	const (
-		// The image's entry point precedes args unless command replaces it.
-		argv    = `(c.?command.orValue([]).size() == 0 ? ["docker-entrypoint.sh"] : c.command) + c.?args.orValue([])`
-		native  = `(^|/)kubernetes-(job|task)manager[.]sh$`
-		byHand  = `(^|/)(jobmanager|taskmanager|standalone-job)[.]sh$`
-		command = `(?:^\s*|[;&|({\n]\s*|\b(?:exec|then|do|else)\s+)(?:[^\s;&|"'()#]*/)?` // where a shell expects a command
-		role    = command + `docker-entrypoint[.]sh\s+(?:jobmanager|taskmanager|standalone-job|job-cluster|task-manager)(?:\s|$)`
-		line    = command + `(?:kubernetes-(?:job|task)manager[.]sh(?:\s|$)|(?:jobmanager|taskmanager|standalone-job)[.]sh\s+start)`
-	)
 	env := `(m <= ` + celMaxVariables + ` && ` + celFlinkEnv + `)`
-	isEntry := celProgram("0", `(^|/)docker-entrypoint[.]sh$`)
-	class := command + `java\s[^;&|\n]*\s(?:` + strings.ReplaceAll(strings.Join(flink.Classes(), "|"), ".", "[.]") + `)(?:\s|$)`
-	byRole := allOf(anyOf(celRoleArgs, celText+`.contains("docker-entrypoint.sh")`),
-		`[`+argv+`].exists(a, `+anyOf(isEntry+` && a[?1].orValue("") in `+celEntryPointRoles, celScript("0", role))+`)`)
-	starts := celMentions + ` && [` + argv + `].exists(a, [0, 1].exists(i, (i == 0 || ` + isEntry + `) && ` + anyOf(
-		celProgram("i", native),
-		celProgram("i", byHand)+` && a[?i+1].orValue("").startsWith("start")`,
-		celProgram("i", "(^|/)java$")+` && [1, 2, 3, 4].exists(k, [1, 2, 3].all(j, j >= k || a[?i+j].orValue("").startsWith("-")) && `+
-			`a[?i+k].orValue("") in ["-cp", "-classpath"] && a[?i+k+2].orValue("") in `+celList(flink.Classes())+`)`,
-		celScript("i", line+"|"+class),
-	) + `))`
 	s := newCelSignals(pod)
 	s.configVolume = allOf("!"+s.manyVolumes, s.configVolume)
-	// A command line with more of Flink than a role may be a client's: drey decides.
-	other := `!(` + byRole + `) && ["\n" + ` + celText + ` + "\n"].exists(w, w.contains("flink") || w.replace("docker-entrypoint.sh\n", "").contains(".sh") || ` +
-		`w.contains("\nhistory-server\n") || w.contains("\nhelp\n"))`
 	return allOf("n <= "+celMaxLine, anyOf(
-		s.container(anyOf(celMainContainer, starts)),
+		s.container(anyOf(celMainContainer, celStarts)),
 		allOf(anyOf(
 			celNameLabels(pod),
 			allOf(s.roleLabel, s.container(celFlinkImage)),
-			allOf(s.flinksRoleLabel, s.container(anyOf(celRole("c.name"), byRole))),
+			allOf(s.flinksRoleLabel, s.container(anyOf(celRole("c.name"), celByRole))),
 			allOf(s.roleLabel, s.container(celFlinksRole("c.name"))),
-			allOf(anyOf(s.roleLabel, s.container(anyOf(celRole("c.name"), byRole))), anyOf(s.container(env), s.configVolume)),
-			allOf(s.container(byRole), s.container(celFlinkWord)),
+			allOf(anyOf(s.roleLabel, s.container(anyOf(celRole("c.name"), celByRole))), anyOf(s.container(env), s.configVolume)),
+			s.container(anyOf(celRoleScript, celRoleOptions, allOf(celByRole, celFlinkWord))),
 			s.statefun(anyOf(celFlinkWord, celStatefunWord), `m <= `+celMaxVariables+` && `+celStatefunRole),
-		), "!"+s.container(other)),
+		), "!"+s.container(celOther)),
 	))
-}
-
-// celProgram holds if the word at an index of a command line is the path of a program.
-func celProgram(i, path string) string {
-	word := `a[?` + i + `].orValue("")`
-	return allOf(word+".size() <= "+celMaxProgram, word+`.matches("`+path+`")`)
-}
-
-// celScript holds if the word at an index of a command line is a shell, and the script after
-// it matches. Drey decides on longer scripts: a native TaskManager's has about 2,000 bytes.
-func celScript(i, script string) string {
-	return allOf("n <= "+celMaxScript, celProgram(i, "(^|/)(ba|da|a)?sh$"), celProgram(i+"+1", "^-[a-z]*c$"),
-		`a[?`+i+`+2].orValue("").matches(r"""`+script+`""")`)
 }

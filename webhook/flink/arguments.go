@@ -1,6 +1,9 @@
 package flink
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // readArguments reads the options on the command line of a process.
 func (e *evidence) readArguments(args []string) {
@@ -26,4 +29,20 @@ func (e *evidence) readArguments(args []string) {
 			}
 		}
 	}
+}
+
+// flinkOptions begin options that only a JobManager or a TaskManager reads.
+var flinkOptions = []string{"--job-classname", "-Djobmanager.", "-Dtaskmanager."}
+
+// hasFlinkOption reports whether arguments have one of [flinkOptions]. -D may be a word of its own.
+func hasFlinkOption(args []string) bool {
+	for i, a := range args {
+		if i > 0 && args[i-1] == "-D" {
+			a = "-D" + a
+		}
+		if slices.ContainsFunc(flinkOptions, func(o string) bool { return strings.HasPrefix(a, o) }) {
+			return true
+		}
+	}
+	return false
 }

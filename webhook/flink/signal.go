@@ -26,12 +26,14 @@ const (
 	FlinkKind                           // strong: a Flink custom resource
 	FlinkImage                          // weak: the image repository has the path segment flink
 	FlinkWord                           // weak: a path segment of the image repository has the word flink
-	Wrapped                             // docker-entrypoint.sh with a role, or a start of Flink in the arguments of an unknown program
+	Wrapped                             // a start of Flink in the arguments of an unknown program
 	RolePart                            // component or app.kubernetes.io/component contains a role
 	StatefunRole                        // ROLE is master or worker, as for the image of Stateful Functions
 	StatefunName                        // the word statefun in the image or in the label app
 	RoleEnv                             // FLINK_MODE is a role, which the entry point of bitnami's image reads
 	OtherProgram                        // against Flink: a container runs a client, or a server outside a cluster
+	RoleScript                          // docker-entrypoint.sh with a role
+	FlinkOptions                        // options of Flink after a role, such as -Djobmanager.rpc.address
 	FlinkSpelling                       // no signal by itself, and without a name: a role is spelled as Flink does, jobmanager and not job-manager, as other products do
 )
 
@@ -39,9 +41,9 @@ const (
 	strongSignals   = TypeLabel | FlinkOwner | MainContainer | EntryPoint | VervericaLabels | FlinkKind
 	processSignals  = TypeLabel | MainContainer | EntryPoint // of a JobManager or a TaskManager
 	roleSignals     = RoleLabel | RoleContainer | AppRoleLabel | startSignals
-	startSignals    = RoleArgs | Wrapped
+	startSignals    = RoleArgs | RoleScript | Wrapped
 	statefunSignals = StatefunName | FlinkImage | FlinkWord | ConfigVolume | AppNameLabel
-	flinkSignals    = FlinkImage | FlinkWord | FlinkEnv | ConfigVolume | AppNameLabel
+	flinkSignals    = FlinkImage | FlinkWord | FlinkEnv | FlinkOptions | ConfigVolume | AppNameLabel
 )
 
 var signalNames = []string{
@@ -49,8 +51,8 @@ var signalNames = []string{
 	"the labels system and app", "the label component", "a container named jobmanager or taskmanager", "arguments of Flink's entry point script",
 	"the label app.kubernetes.io/name", "the label app.kubernetes.io/component", "a variable of Flink's image", "the volume flink-config-volume",
 	"the labels flink-app and flink-deployment-type", "its kind", "an image named flink", "an image with flink in its name",
-	"Flink's entry point script", "jobmanager or taskmanager within the label component", "ROLE of Stateful Functions", "statefun in a name",
-	"a role in FLINK_MODE", "a Flink client, or a server outside a cluster",
+	"a start of Flink in the arguments of another program", "jobmanager or taskmanager within the label component", "ROLE of Stateful Functions", "statefun in a name",
+	"a role in FLINK_MODE", "a Flink client, or a server outside a cluster", "Flink's entry point script", "options of Flink",
 }
 
 // Names returns a description of each signal in the set.
@@ -108,6 +110,7 @@ func (s Signals) strength() Strength {
 		s.hasAny(roleSignals) && s.hasAny(FlinkEnv|ConfigVolume),
 		s.hasAny(startSignals) && (s.hasAny(flinkSignals) || s.hasAll(RolePart|FlinkSpelling)),
 		s.hasAll(Wrapped | RoleContainer | FlinkSpelling),
+		s.hasAll(RoleScript | FlinkSpelling),
 		s.hasAll(RoleEnv) && s.hasAny(FlinkImage|FlinkWord),
 		s.hasAll(StatefunRole) && s.hasAny(statefunSignals):
 		return Medium
@@ -253,7 +256,9 @@ func (e *evidence) readContainer(c *Container) {
 		return
 	case byRole:
 		e.signals |= RoleArgs
-	case wrapped, byEntryPoint:
+	case byEntryPoint:
+		e.signals |= RoleScript
+	case wrapped:
 		e.signals |= Wrapped
 	case started:
 		e.signals |= EntryPoint
@@ -273,6 +278,9 @@ func (e *evidence) readContainer(c *Container) {
 	}
 	e.native = e.native || p.native
 	e.readArguments(p.args)
+	if f.kind >= wrapped && hasFlinkOption(p.args) {
+		e.signals |= FlinkOptions
+	}
 	e.readName(c.Name, RoleContainer, 0)
 	e.readImage(c.Image)
 	if slices.ContainsFunc(c.Env, func(name string) bool { return slices.Contains(imageVariables, name) }) {
