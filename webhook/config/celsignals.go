@@ -137,7 +137,7 @@ const (
 	celEntryPointRoles = `["job-cluster", "jobmanager", "standalone-job", "task-manager", "taskmanager"]`
 	celPullable        = celImage + `.size() <= ` + celMaxName
 	celFlinkImage      = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                     // a segment of the repository, tag and digest apart
-	celFlinkWord       = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
+	celFlinkWord       = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?(py)?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
 	celStatefunWord    = celPullable + ` && ` + celImage + `.contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
 	celStatefunRole    = `c.?env.orValue([]).exists(e, e.name == "ROLE" && e.?value.orValue("") in ["master", "worker"])`
 	celRoleEnv         = `c.?env.orValue([]).exists(e, e.name == "FLINK_MODE" && e.?value.orValue("") in ` + celEntryPointRoles + `)`
