@@ -82,24 +82,28 @@ func TestLargePods(t *testing.T) {
 		spec       map[string]any
 		sent, deny bool
 	}{
-		"a script of 100 KiB":                    {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 100<<7)}})},
-		"a script of 1 MiB":                      {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}}), sent: true},
-		"10,000 arguments":                       {spec: inContainer(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})},
-		"20,000 arguments":                       {spec: inContainer(map[string]any{"args": many(20_000, word(4))})},
-		"40,000 arguments":                       {spec: inContainer(map[string]any{"args": many(40_000, word(4))}), sent: true},
-		"11 arguments of 115,000 bytes":          {spec: inContainer(map[string]any{"args": many(11, word(115_000))}), sent: true},
-		"20 containers of 50 variables":          {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(50, variable)}) })}},
-		"20 containers of 500 variables":         {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(500, variable)}) })}},
-		"200 containers of 40 arguments":         {spec: map[string]any{"containers": many(200, func(int) any { return main(map[string]any{"args": many(40, word(8))}) })}},
-		"200 containers of 1,000 bytes":          {spec: map[string]any{"containers": many(200, func(int) any { return main(map[string]any{"args": many(1, word(1_000))}) })}, sent: true},
-		"500 containers":                         {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
-		"5,000 containers":                       {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
-		"200 init containers":                    {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(200, func(int) any { return main(map[string]any{"args": many(40, word(8))}) })}},
-		"30 sidecars of 8,000 bytes":             {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(30, func(int) any { return main(map[string]any{"restartPolicy": "Always", "args": many(200, word(40))}) })}},
-		"200 sidecars":                           {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(200, func(int) any { return main(map[string]any{"restartPolicy": "Always"}) })}, sent: true},
-		"11 sidecars of 115,000 bytes":           {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(11, func(int) any { return main(map[string]any{"restartPolicy": "Always", "args": many(1, word(115_000))}) })}, sent: true},
-		"40,000 arguments of a sidecar":          {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": []any{main(map[string]any{"restartPolicy": "Always", "args": many(40_000, word(4))})}}, sent: true},
-		"5,000 init containers":                  {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(5_000, func(int) any { return main(nil) })}, sent: true},
+		"a script of 100 KiB":                                  {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 100<<7)}})},
+		"a script of 1 MiB":                                    {spec: inContainer(map[string]any{"args": []any{"-c", strings.Repeat("echo a; ", 1<<17)}}), sent: true},
+		"10,000 arguments":                                     {spec: inContainer(map[string]any{"args": many(10_000, func(i int) any { return fmt.Sprint("--a=", i) })})},
+		"20,000 arguments":                                     {spec: inContainer(map[string]any{"args": many(20_000, word(4))})},
+		"40,000 arguments":                                     {spec: inContainer(map[string]any{"args": many(40_000, word(4))}), sent: true},
+		"11 arguments of 115,000 bytes":                        {spec: inContainer(map[string]any{"args": many(11, word(115_000))}), sent: true},
+		"20 containers of 50 variables":                        {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(50, variable)}) })}},
+		"20 containers of 500 variables":                       {spec: map[string]any{"containers": many(20, func(int) any { return main(map[string]any{"env": many(500, variable)}) })}},
+		"200 containers of 40 arguments":                       {spec: map[string]any{"containers": many(200, func(int) any { return main(map[string]any{"args": many(40, word(8))}) })}},
+		"200 containers of 1,000 bytes":                        {spec: map[string]any{"containers": many(200, func(int) any { return main(map[string]any{"args": many(1, word(1_000))}) })}, sent: true},
+		"500 containers":                                       {spec: map[string]any{"containers": many(500, func(int) any { return main(nil) })}, sent: true},
+		"5,000 containers":                                     {spec: map[string]any{"containers": many(5_000, func(int) any { return main(nil) })}, sent: true},
+		"200 init containers":                                  {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(200, func(int) any { return main(map[string]any{"args": many(40, word(8))}) })}},
+		"30 sidecars of 8,000 bytes":                           {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(30, func(int) any { return main(map[string]any{"restartPolicy": "Always", "args": many(200, word(40))}) })}},
+		"200 sidecars":                                         {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(200, func(int) any { return main(map[string]any{"restartPolicy": "Always"}) })}, sent: true},
+		"11 sidecars of 115,000 bytes":                         {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(11, func(int) any { return main(map[string]any{"restartPolicy": "Always", "args": many(1, word(115_000))}) })}, sent: true},
+		"40,000 arguments of a sidecar":                        {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": []any{main(map[string]any{"restartPolicy": "Always", "args": many(40_000, word(4))})}}, sent: true},
+		"5,000 init containers":                                {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(5_000, func(int) any { return main(nil) })}, sent: true},
+		"a script of 8,000 bytes of a sidecar that is not run": {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": []any{main(map[string]any{"restartPolicy": "Always", "command": []any{"sh", "-c"}, "args": []any{strings.Repeat("echo jobmanager.sh; ", 400)}})}}, sent: true},
+		"30 scripts of 8,000 bytes of sidecars": {spec: map[string]any{"containers": []any{main(nil)}, "initContainers": many(30, func(int) any {
+			return main(map[string]any{"restartPolicy": "Always", "command": []any{"sh", "-c"}, "args": []any{strings.Repeat("echo jobmanager.sh; ", 400)}})
+		})}, sent: true},
 		"30 containers and 30 sidecars":          {spec: map[string]any{"containers": many(30, func(int) any { return main(map[string]any{"args": many(100, word(40))}) }), "initContainers": many(30, func(int) any { return main(map[string]any{"restartPolicy": "Always", "args": many(200, word(40))}) })}},
 		"1,000 volumes":                          {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(1_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
 		"10,000 volumes":                         {spec: map[string]any{"containers": []any{main(nil)}, "volumes": many(10_000, func(i int) any { return map[string]any{"name": fmt.Sprint("v", i)} })}},
@@ -477,6 +481,16 @@ var shapes = map[string]func(spec, c map[string]any){
 		s["containers"] = many(32, func(int) any { return main(map[string]any{"args": many(30, word(90)), "env": many(31, variable)}) })
 	},
 	"a long image": func(_, c map[string]any) { c["image"] = strings.Repeat("a/", 500_000) + "web" },
+	"sidecars that mention Flink": func(s, _ map[string]any) {
+		s["initContainers"] = many(32, func(int) any {
+			return main(map[string]any{"command": []any{"sh", "-c"}, "args": []any{strings.Repeat("exec x.sh jobmanager.sh flink; ", 250)}, "restartPolicy": "Always"})
+		})
+	},
+	"a sidecar that mentions Flink, within the bounds": func(s, _ map[string]any) {
+		s["initContainers"] = many(1, func(int) any {
+			return main(map[string]any{"command": []any{"sh", "-c"}, "args": []any{strings.Repeat("exec x.sh jobmanager.sh flink; ", 250)}, "restartPolicy": "Always"})
+		})
+	},
 }
 
 // TestLargeUpdates: an update whose old and new object are both large stays within the cost

@@ -94,6 +94,7 @@ func celRunsFlink(pod string) string {
 			allOf(anyOf(s.manyVolumes, "n > "+celMaxLine, "m > "+celMaxVariables), named),
 		))),
 		allOf(s.manyContainers, anyOf(s.roleLabel, s.nameLabel, allOf(s.pod+".spec.containers.size() <= "+celMaxNamesSearch, s.container(names)))),
+		celSidecarRunsFlink(pod),
 	)
 }
 
@@ -120,4 +121,9 @@ func celShowsFlink(pod string) string {
 			s.statefun(anyOf(celFlinkWord, celStatefunWord), `m <= `+celMaxVariables+` && `+celStatefunRole),
 		), "!"+s.container(celOther)),
 	))
+}
+
+// celSidecarRunsFlink holds if a native sidecar of a pod within the bounds surely runs Flink.
+func celSidecarRunsFlink(pod string) string {
+	return newCelSignals(pod).sureSidecar(anyOf(celStarts, celRoleScript, celRoleOptions, allOf(celByRole, celFlinkWord)))
 }

@@ -97,13 +97,30 @@ func (s celSignals) container(holds string) string {
 // sidecar holds if a native sidecar has a hint of Flink or is too large to be searched. Its words
 // are counted before they are joined.
 func (s celSignals) sidecar() string {
-	init := s.pod + ".spec.initContainers"
-	words := `([c.?name.orValue(""), ` + celImage + `] + ` + celWords + `)`
-	hinted := `[` + words + `].exists(l, ` + anyOf("l.size() > "+celMaxListed, "l.map(w, w.size()).sum() > "+celMaxScript,
+	hinted := `[` + celSidecarWords + `].exists(l, ` + anyOf("l.size() > "+celMaxListed, "l.map(w, w.size()).sum() > "+celMaxScript,
 		`[l.join("\n")].exists(t, `+anyOf(celHints()...)+")") + ")"
-	return "(has(" + init + ") && " + anyOf(init+".size() > "+celMaxListed,
-		"["+init+`.filter(c, c.?restartPolicy.orValue("") == "`+flink.RestartAlways+`")].exists(k, `+anyOf("k.size() > "+celMaxContainers, "k.exists(c, "+hinted+")")+")") + ")"
+	return s.sidecars(anyOf("i.size() > "+celMaxListed, "["+celSidecars+"].exists(k, "+anyOf("k.size() > "+celMaxContainers, "k.exists(c, "+hinted+")")+")"))
 }
+
+// sureSidecar holds if all native sidecars are within the bounds together, and an expression holds
+// for one with a hint of Flink. The expression may use n, the length of their words.
+func (s celSignals) sureSidecar(holds string) string {
+	hinted := `[` + celSidecarWords + `.join("\n")].exists(t, ` + anyOf(celHints()...) + ")"
+	return s.sidecars(allOf("i.size() <= "+celMaxListed, "["+celSidecars+"].exists(k, "+allOf("k.size() <= "+celMaxContainers,
+		"k.all(c, "+celSidecarWords+".size() <= "+celMaxListed+")",
+		"[k.map(c, "+celSidecarWords+".map(w, w.size()).sum()).sum()].exists(n, "+allOf("n <= "+celMaxScript, "k.exists(c, "+allOf(hinted, holds)+")")+")")+")"))
+}
+
+// sidecars binds the init containers of a pod to i.
+func (s celSignals) sidecars(holds string) string {
+	init := s.pod + ".spec.initContainers"
+	return "(has(" + init + ") && [" + init + "].exists(i, " + holds + "))"
+}
+
+const (
+	celSidecars     = `i.filter(c, c.?restartPolicy.orValue("") == "` + flink.RestartAlways + `")` // the native ones among init containers
+	celSidecarWords = `([c.?name.orValue(""), ` + celImage + `] + ` + celWords + `)`
+)
 
 // hint holds if any other signal does, and for large pods. It costs one pass over a pod
 // without a sign of Flink.
@@ -136,7 +153,7 @@ func celStatefun(name string) string {
 const (
 	celEntryPointRoles = `["job-cluster", "jobmanager", "standalone-job", "task-manager", "taskmanager"]`
 	celPullable        = celImage + `.size() <= ` + celMaxName
-	celFlinkImage      = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                     // a segment of the repository, tag and digest apart
+	celFlinkImage      = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?flink(/|(:[^/@]*)?(@|$))")`                          // a segment of the repository, tag and digest apart
 	celFlinkWord       = celPullable + ` && ` + celImage + `.contains("flink") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?(py)?flink([-_./]|(:[^/@]*)?(@|$))")` // surely a word of the repository
 	celStatefunWord    = celPullable + ` && ` + celImage + `.contains("statefun") && c.image.matches("^([^@]*/)?([^@:/]*[-_.])?statefun([-_./]|(:[^/@]*)?(@|$))")`
 	celStatefunRole    = `c.?env.orValue([]).exists(e, e.name == "ROLE" && e.?value.orValue("") in ["master", "worker"])`
