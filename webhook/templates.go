@@ -40,8 +40,8 @@ func podTemplates(apiVersion, kind string, object []byte) []template {
 // maxTemplateDepth bounds the search for templates, which reads each level again.
 const maxTemplateDepth = 12
 
-// nestedTemplates appends the templates below a value. With workflow, an object with a container
-// is one too: a step of Argo Workflows.
+// nestedTemplates appends the templates below a value. With workflow, a step of Argo Workflows is
+// one too.
 func nestedTemplates(all []template, value jsontext.Value, path []string, workflow bool) []template {
 	if len(path) > maxTemplateDepth {
 		return all
@@ -61,12 +61,8 @@ func nestedTemplates(all []template, value jsontext.Value, path []string, workfl
 			return all
 		}
 	}
-	if container := fields["container"]; workflow && container.Kind() == '{' {
-		step := template{jsontext.Value(`{"spec":{"containers":[` + string(container) + `]}}`), path}
-		if metadata := fields["metadata"]; metadata.Kind() == '{' {
-			step.text = jsontext.Value(`{"metadata":` + string(metadata) + `,` + string(step.text[1:]))
-		}
-		all = append(all, step)
+	if step, ok := workflowStep(fields); workflow && ok {
+		all = append(all, template{step, path})
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if len(path) == 0 && (name == "metadata" || name == "status") {
@@ -78,6 +74,32 @@ func nestedTemplates(all []template, value jsontext.Value, path []string, workfl
 		all = nestedTemplates(all, e, slices.Concat(path, []string{strconv.Itoa(i)}), workflow)
 	}
 	return all
+}
+
+// workflowStep returns the pod template of a step of Argo Workflows, which has a container, a
+// script or a set of containers, and sidecars. The text of a script is a file of the container.
+func workflowStep(fields map[string]jsontext.Value) (step jsontext.Value, ok bool) {
+	containers := []jsontext.Value{fields["container"], fields["script"]}
+	for _, list := range []jsontext.Value{field(fields["containerSet"], "containers"), fields["sidecars"]} {
+		var some []jsontext.Value
+		if list.Kind() == '[' && jsonv2.Unmarshal(list, &some, decodeOptions) == nil {
+			containers = append(containers, some...)
+		}
+	}
+	var all []string
+	for _, c := range containers {
+		if c.Kind() == '{' {
+			all = append(all, string(c))
+		}
+	}
+	if len(all) == 0 {
+		return nil, false
+	}
+	text := `{"spec":{"containers":[` + strings.Join(all, ",") + `]}}`
+	if metadata := fields["metadata"]; metadata.Kind() == '{' {
+		text = `{"metadata":` + string(metadata) + `,` + text[1:]
+	}
+	return jsontext.Value(text), true
 }
 
 func hasContainers(template jsontext.Value) bool {
