@@ -262,6 +262,9 @@ func (m Manifest) appendTo(all []Manifest, apiVersion, kind string) ([]Manifest,
 		return nil, fmt.Errorf("%s: kind is missing; every Kubernetes object has apiVersion and kind", m)
 	}
 	if m.Items == nil && m.Kind != "List" {
+		if create, ok := creators[creatorKind{m.group(), m.Kind}]; ok {
+			return m.appendCreated(all, create)
+		}
 		created, err := m.created()
 		return append(append(all, m), created...), err
 	}

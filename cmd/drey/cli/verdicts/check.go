@@ -22,8 +22,9 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check manifests with the rules of the webhooks, without a cluster",
 		Long: `Decide on every workload in the manifests as the webhooks do: pods, objects of any
 kind with a pod template, and Flink's custom resources. Manifests are read as kubectl
-reads them; those in steps of Argo Workflows count too, unless their namespace is a
-parameter without a value. DeploymentTargets among them count as registered.
+reads them; those in Argo Workflows and Sensors, Templates of OpenShift, Objects of
+Crossplane and ManifestWorks count too, unless their namespace is a parameter without a
+value. DeploymentTargets among them count as registered.
 
 The exit code is 6 if a workload would be denied, 2 if there is nothing to check, and 1
 if a manifest cannot be read.`,
