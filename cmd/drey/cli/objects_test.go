@@ -16,6 +16,10 @@ import (
 // the other, and compares what they print and how they end.
 func TestObjectCommands(t *testing.T) {
 	d := start(t, t.TempDir())
+	two := []string{
+		writeFile(t, "1.yaml", "metadata: {name: file-1}\nspec: {kubernetes: {namespace: a}}\n---\nmetadata: {name: file-2}\nspec: {kubernetes: {namespace: a}}\n"),
+		writeFile(t, "2.yaml", "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: file-3}\nspec: {kubernetes: {namespace: a}}\n"),
+	}
 	for _, c := range []struct {
 		command, stdin string
 		code           int
@@ -86,8 +90,12 @@ func TestObjectCommands(t *testing.T) {
 		{"check -f https://example.com/a.yaml", "", command.ExitUsage, `drey: -f is "https://example.com/a.yaml": URLs are not read; download it: curl -fsSL 'https://example.com/a.yaml' | drey check -f -` + "\n"},
 		{"apply -f nowhere.yaml", "", command.ExitFailure, "drey: stat nowhere.yaml: no such file or directory\n"},
 		{"check -f nowhere.yaml", "", command.ExitFailure, "drey: stat nowhere.yaml: no such file or directory\n"},
-		{"targets create -f nowhere.yaml", "", command.ExitFailure, "drey: open nowhere.yaml: no such file or directory\n"},
-		{"targets create -f .", "", command.ExitUsage, `drey: -f is ".", a directory: give a file, or - for standard input` + "\n"},
+		{"targets create -f nowhere.yaml", "", command.ExitFailure, "drey: stat nowhere.yaml: no such file or directory\n"},
+		{"deployments create", "", command.ExitUsage, "drey: -f is missing: give a file, a directory, or - for standard input\n"},
+		{"deployments create -f -", "# nothing\n", command.ExitUsage, "drey: nothing to create: no object in standard input\n"},
+		{"targets create -f -", "kind: Deployment\nmetadata: {name: one}\n", command.ExitUsage, "drey: Deployment \"one\" is no DeploymentTarget: use drey deployments create, or drey apply for all kinds\n"},
+		{"targets create -f " + two[0] + " -f " + two[1], "", 0, "deploymenttarget/file-1 created\ndeploymenttarget/file-2 created\ndeploymenttarget/file-3 created\n"},
+		{"targets create -f " + two[0], "", command.ExitRefused, `drey: DeploymentTarget "file-1" in platform namespace "default" already exists: choose another name, or replace it with apply (AlreadyExists)` + "\n"},
 		{"apply -f - -f -", "", command.ExitUsage, "drey: standard input is given twice; give - once\n"},
 		{"serve now", "", command.ExitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
 		{"serve --rest-auth users", "", command.ExitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},
@@ -105,6 +113,16 @@ func TestObjectCommands(t *testing.T) {
 	if out, code := runDrey(t, "", []string{"targets", "list", "--server", "http://127.0.0.1:1"}); code != command.ExitUnavailable || !strings.Contains(out, "--server") {
 		t.Errorf("without a server: %d: %s", code, out)
 	}
+}
+
+// writeFile writes a file, and returns its path.
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 const foreignID = "11111111-1111-4111-8111-111111111111"

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode"
 	"unicode/utf16"
 
@@ -164,8 +163,13 @@ func (r *Reader) readFile(file string) ([]byte, error) {
 			return nil, &InputError{errors.New("standard input is given twice; give - once")}
 		}
 		r.stdinRead = true
+		return io.ReadAll(r.Stdin)
 	}
-	return ReadFile(r.Stdin, file, r.Command)
+	text, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, inputError(err, r.Command)
+	}
+	return text, nil
 }
 
 // files returns the files at a path, in order.
@@ -352,21 +356,6 @@ func linesBefore(text []byte, document int) int {
 	return lines
 }
 
-// ReadFile reads a file, or standard input for -. command is in its errors.
-func ReadFile(stdin io.Reader, file, command string) ([]byte, error) {
-	switch file {
-	case "":
-		return nil, &InputError{errors.New("-f is missing: give a file, or - for standard input")}
-	case "-":
-		return io.ReadAll(stdin)
-	}
-	text, err := os.ReadFile(file) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, inputError(err, command)
-	}
-	return text, nil
-}
-
 // DisplayName returns the name of paths in errors.
 func DisplayName(paths ...string) string {
 	names := slices.Clone(paths)
@@ -388,8 +377,6 @@ func inputError(err error, command string) error {
 	switch {
 	case strings.HasPrefix(path, "http://"), strings.HasPrefix(path, "https://"):
 		return &InputError{fmt.Errorf("-f is %q: URLs are not read; download it: curl -fsSL %s | %s -f -", path, shellWord(path), command)}
-	case errors.Is(err, syscall.EISDIR):
-		return &InputError{fmt.Errorf("-f is %q, a directory: give a file, or - for standard input", path)}
 	}
 	return err
 }

@@ -316,36 +316,31 @@ func (r *read) printDocuments(w io.Writer, items []json.RawMessage, single bool)
 }
 
 func newCreate(k document.Kind, c *client.Client) *cobra.Command {
-	var file, kubernetesNamespace string
+	var files []string
+	var kubernetesNamespace string
 	cmd := &cobra.Command{
-		Use: "create -f FILE", Short: fmt.Sprintf("Create a %s", k.Name), Args: command.Args(cobra.NoArgs),
-		Long:    fmt.Sprintf("Create a %s from a file. It must not exist: drey %s apply updates it.", k.Name, k.Command),
+		Use: "create -f FILE", Short: fmt.Sprintf("Create %ss", k.Name), Args: command.Args(cobra.NoArgs),
+		Long: fmt.Sprintf(`Create %ss from YAML documents, JSON or lists, of %s or in the form of the REST
+API. They must not exist: drey %s apply updates them.`, k.Name, document.FormResource, k.Command),
 		Example: fmt.Sprintf("  drey %s create -f %s.yaml", k.Command, strings.ToLower(k.Name)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var body []byte
-			var err error
 			switch {
-			case len(args) == 1 && file != "":
+			case len(args) == 1 && len(files) > 0:
 				return command.WithCode(command.ExitUsage, errors.New("a name excludes -f: give one of them"))
 			case len(args) == 1:
-				body, err = targetBody(args[0], kubernetesNamespace)
-			case file == "" && k.Name == string(registry.DeploymentTarget):
+				return createTarget(c, cmd, k, args[0], kubernetesNamespace)
+			case len(files) == 0 && k.Name == string(registry.DeploymentTarget):
 				return command.WithCode(command.ExitUsage, errors.New("nothing to create: give NAME --kubernetes-namespace NAMESPACE, or -f FILE"))
-			default:
-				body, err = manifest.ReadFile(cmd.InOrStdin(), file, cmd.CommandPath())
 			}
-			if err != nil {
-				return err
-			}
-			answer, _, err := c.Do(cmd.Context(), http.MethodPost, c.Path(k.Collection), body)
-			return report(output.Stdout(cmd), k, answer, "created", err)
+			return writeFiles(c, cmd, files, k.Name, create)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "file of the object in YAML or JSON; - for standard input")
+	bindFiles(cmd, &files)
 	if k.Name == "DeploymentTarget" {
 		cmd.Use = "create NAME --kubernetes-namespace NAMESPACE | create -f FILE"
-		cmd.Long = `Create a DeploymentTarget, which registers a Kubernetes namespace for Flink. The target must not
-exist. The Kubernetes namespace may be created later.`
+		cmd.Long = `Create a DeploymentTarget, which registers a Kubernetes namespace for Flink, or those of files. A
+target must not exist: drey targets apply updates it. The Kubernetes namespace may be created
+later.`
 		cmd.Example = `  drey targets create prod --kubernetes-namespace flink-prod
   drey targets create prod --kubernetes-namespace flink-prod --platform-namespace team-a
   drey targets create -f target.yaml`
@@ -354,6 +349,37 @@ exist. The Kubernetes namespace may be created later.`
 		command.Complete(cmd, "kubernetes-namespace", c.Kubectl.CompleteNamespaces)
 	}
 	return cmd
+}
+
+// bindFiles adds the flag of the files to write.
+func bindFiles(cmd *cobra.Command, files *[]string) {
+	cmd.Flags().StringArrayVarP(files, "filename", "f", nil, "file or directory of objects in YAML or JSON; - for standard input; repeatable")
+}
+
+// createTarget creates a DeploymentTarget from its name and Kubernetes namespace.
+func createTarget(c *client.Client, cmd *cobra.Command, k document.Kind, name, kubernetesNamespace string) error {
+	body, err := targetBody(name, kubernetesNamespace)
+	if err != nil {
+		return err
+	}
+	return create(c, cmd, document.Document{Kind: k, Name: name, Body: body})
+}
+
+// create creates one object.
+func create(c *client.Client, cmd *cobra.Command, d document.Document) error {
+	answer, _, err := c.Do(cmd.Context(), http.MethodPost, c.PathIn(cmp.Or(d.Namespace, c.Platform()), d.Kind.Collection), d.Body)
+	var created object
+	if err == nil && json.Unmarshal(answer, &created) == nil {
+		warnOfID(c, d, created)
+	}
+	return report(output.Stdout(cmd), d.Kind, answer, "created", err)
+}
+
+// warnOfID warns if a written object has another id than the manifest.
+func warnOfID(c *client.Client, d document.Document, written object) {
+	if d.ID != "" && d.ID != written.Metadata.ID {
+		c.Warn(fmt.Sprintf("%s %q has the id %s, not %s of the manifest: a registry assigns ids; drey migrate and drey restore keep them", d.Kind.Name, written.Metadata.Name, written.Metadata.ID, d.ID))
+	}
 }
 
 func targetBody(name, kubernetesNamespace string) ([]byte, error) {
@@ -373,9 +399,9 @@ func newApply(k document.Kind, c *client.Client) *cobra.Command {
 		Long: fmt.Sprintf(`Create or update %ss from YAML documents, JSON or lists, of %s or in the
 form of the REST API. Each object is reported as created, configured or unchanged.`, k.Name, document.FormResource),
 		Example: fmt.Sprintf("  drey %[1]s apply -f %[1]s.yaml\n  drey %[1]s get -o yaml | drey %[1]s apply --platform-namespace team-b -f -", k.Command),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFiles(c, cmd, files, k.Name) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return writeFiles(c, cmd, files, k.Name, apply) },
 	}
-	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file or directory of objects in YAML or JSON; - for standard input; repeatable")
+	bindFiles(cmd, &files)
 	return cmd
 }
 
@@ -389,10 +415,10 @@ func newApplyAllCommand() *cobra.Command {
 the form of the REST API. Targets come first, to which the others may refer. Each object is
 reported as created, configured or unchanged.`,
 		Example: "  drey apply -f registry.yaml\n  kubectl get deploymenttargets,deployments.drey.dev -n team-a -o yaml | drey apply --server https://drey.example.com -f -",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return applyFiles(c, cmd, files, "") },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return writeFiles(c, cmd, files, "", apply) },
 	}
 	c.Bind(cmd)
-	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file or directory of objects in YAML or JSON; - for standard input; repeatable")
+	bindFiles(cmd, &files)
 	return cmd
 }
 
@@ -417,21 +443,21 @@ func readDocuments(cmd *cobra.Command, paths []string, only string) ([]document.
 		}
 	}
 	if len(all) == 0 {
-		return nil, command.WithCode(command.ExitUsage, fmt.Errorf("nothing to apply: no object in %s", manifest.DisplayName(paths...)))
+		return nil, command.WithCode(command.ExitUsage, fmt.Errorf("nothing to %s: no object in %s", cmd.Name(), manifest.DisplayName(paths...)))
 	}
 	return all, nil
 }
 
-// applyFiles upserts the objects of files, those first that others may refer to. only is their
-// kind; empty: any.
-func applyFiles(c *client.Client, cmd *cobra.Command, paths []string, only string) error {
+// writeFiles creates or applies the objects of files, those first that others may refer to. only
+// is their kind; empty: any.
+func writeFiles(c *client.Client, cmd *cobra.Command, paths []string, only string, write func(*client.Client, *cobra.Command, document.Document) error) error {
 	documents, err := readDocuments(cmd, paths, only)
 	if err != nil {
 		return err
 	}
 	for _, d := range documents {
 		if only != "" && d.Kind.Name != only {
-			return command.WithCode(command.ExitUsage, fmt.Errorf("%s %q is no %s: use drey %s apply, or drey apply for all kinds", d.Kind.Name, d.Name, only, d.Kind.Command))
+			return command.WithCode(command.ExitUsage, fmt.Errorf("%s %q is no %s: use drey %s %s, or drey apply for all kinds", d.Kind.Name, d.Name, only, d.Kind.Command, cmd.Name()))
 		}
 		if stated := c.StatedPlatform(); stated != "" && d.Namespace != "" && d.Namespace != stated {
 			return command.WithCode(command.ExitUsage, fmt.Errorf("%s %q has the namespace %s, and the command %s: leave one of them out", d.Kind.Name, d.Name, d.Namespace, stated))
@@ -441,7 +467,7 @@ func applyFiles(c *client.Client, cmd *cobra.Command, paths []string, only strin
 		return document.ByReference(registry.Object{Kind: registry.Kind(a.Kind.Name)}, registry.Object{Kind: registry.Kind(b.Kind.Name)})
 	})
 	for _, d := range documents {
-		if err := apply(c, cmd, d); err != nil {
+		if err := write(c, cmd, d); err != nil {
 			return err
 		}
 	}
@@ -465,8 +491,8 @@ func apply(c *client.Client, cmd *cobra.Command, d document.Document) error {
 	case after.Metadata.Version == before.Metadata.Version:
 		did = "unchanged"
 	}
-	if err == nil && d.ID != "" && d.ID != after.Metadata.ID {
-		c.Warn(fmt.Sprintf("%s %q has the id %s, not %s of the manifest: a registry assigns ids; drey migrate and drey restore keep them", d.Kind.Name, after.Metadata.Name, after.Metadata.ID, d.ID))
+	if err == nil {
+		warnOfID(c, d, after)
 	}
 	return report(output.Stdout(cmd), d.Kind, answer, did, err)
 }
