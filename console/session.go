@@ -116,7 +116,7 @@ func (c *Console) callerOf(r *http.Request, token string) (access.Caller, error)
 	}
 	if wait, blocked := c.Throttle.Blocked(r.RemoteAddr, token); blocked {
 		return nil, &problem{status: http.StatusTooManyRequests, reason: "TooManyRequests", retry: wait + time.Second, message: fmt.Sprintf(
-			"too many requests with a wrong token from this address: try again in %d seconds with a valid token", int(wait.Seconds())+1)}
+			"too many requests with a wrong token from this address: try again in %s with a valid token", wait.Truncate(time.Second)+time.Second)}
 	}
 	caller, err := c.Access.Authenticate(r.Context(), token)
 	if errors.Is(err, access.ErrUnknown) {

@@ -272,6 +272,7 @@ func TestDiagnoseFaults(t *testing.T) {
 		"ConfigMap not readable": {func(f *doctor.Facts) {
 			f.Config, f.CheckErrors = "", map[string]error{"configuration": errors.New("forbidden")}
 		}, doctor.Warn, "configuration", "forbidden", "as a user"},
+		"single replica not ready":  {func(f *doctor.Facts) { f.Ready, f.Desired, f.Endpoints = 0, 1, 0 }, doctor.Fail, "server", "the replica is not ready", "kubectl describe pods -n drey-system"},
 		"no replica ready":          {func(f *doctor.Facts) { f.Ready, f.Endpoints = 0, 0 }, doctor.Fail, "server", "none of 2 replicas is ready", "kubectl describe pods -n drey-system"},
 		"one of two replicas ready": {func(f *doctor.Facts) { f.Ready, f.Endpoints = 1, 1 }, doctor.Warn, "server", "1 of 2", "kubectl logs -n drey-system"},
 		"single replica":            {func(f *doctor.Facts) { f.Ready, f.Desired = 1, 1 }, doctor.Warn, "server", "one replica", "kubectl scale -n drey-system deployment/drey --replicas=2"},

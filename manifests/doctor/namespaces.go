@@ -80,5 +80,5 @@ func (d *diagnosis) targets() {
 			d.add(check, Warn, fmt.Sprintf("namespace %s is labeled, and has no target: while drey is down, any Flink workload may run there", name), logs)
 		}
 	}
-	d.ok(check, fmt.Sprintf("%d targets, and their namespaces are labeled", len(d.Targets)))
+	d.ok(check, fmt.Sprintf("namespaces of all targets are labeled; targets: %d", len(d.Targets)))
 }

@@ -16,6 +16,8 @@ func (d *diagnosis) server() {
 	switch {
 	case d.Desired == 0:
 		d.add(check, Fail, fmt.Sprintf("deployment/%s is scaled to 0 replicas", bundle.Name), fmt.Sprintf("kubectl scale -n %s deployment/%s --replicas=2", d.Options.Namespace, bundle.Name))
+	case d.Ready == 0 && d.Desired == 1:
+		state = "the replica is not ready"
 	case d.Ready == 0:
 		state = fmt.Sprintf("none of %d replicas is ready", d.Desired)
 	case d.Ready < d.Desired:
@@ -37,7 +39,7 @@ func (d *diagnosis) server() {
 		d.add(check, Fail, fmt.Sprintf("the Service %s has no endpoints, although pods are ready: its selector does not match them", bundle.Name),
 			fmt.Sprintf("kubectl get service %s -n %s -o yaml, beside kubectl get pods -n %s --show-labels; or %s", bundle.Name, d.Options.Namespace, d.Options.Namespace, d.reinstall()))
 	}
-	d.ok(check, fmt.Sprintf("%d of %d replicas are ready, and the Service has %d endpoints", d.Ready, d.Desired, d.Endpoints))
+	d.ok(check, fmt.Sprintf("%d of %d replicas are ready; endpoints of the Service: %d", d.Ready, d.Desired, d.Endpoints))
 }
 
 // configuration decodes and validates the configuration file.

@@ -93,7 +93,7 @@ func ofPod(p *corev1.Pod) (o Obstacle, ok bool) {
 		o.Reason, o.Message = "NotReady", "its readiness probe fails"
 		o.Fix = fmt.Sprintf("kubectl logs -n %s %s", p.Namespace, p.Name)
 	default:
-		o.Reason, o.Message, o.Fix = string(cmp.Or(p.Status.Phase, corev1.PodPending)), "no node has started it yet", describe
+		o.Reason, o.Message, o.Fix = string(cmp.Or(p.Status.Phase, corev1.PodPending)), "not started by a node yet", describe
 	}
 	return o, true
 }

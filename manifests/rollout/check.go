@@ -47,11 +47,11 @@ func (r *Rollout) Check(ctx context.Context, o bundle.Options, stages []bundle.S
 	}
 	for _, by := range slices.Sorted(maps.Keys(managed)) {
 		all := managed[by]
-		names := all[0]
+		names := all[0] + " belongs"
 		if len(all) > 1 {
-			names = fmt.Sprintf("%s and %d other objects", all[0], len(all)-1)
+			names = fmt.Sprintf("%s and %d more belong", all[0], len(all)-1)
 		}
-		errs = append(errs, fmt.Errorf("%s belong to %s: change it there, or remove it first; or take the objects over with --adopt", names, by))
+		errs = append(errs, fmt.Errorf("%s to %s: change it there, or remove it first; or take the objects over with --adopt", names, by))
 	}
 	return errors.Join(errs...)
 }

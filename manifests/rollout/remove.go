@@ -216,7 +216,7 @@ func (r *Rollout) awaitNoPods(ctx context.Context, namespace string) error {
 	return r.until(ctx, "drey is not stopped", func() error {
 		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: nameLabel + "=" + bundle.Name})
 		if err == nil && len(list.Items) > 0 {
-			err = fmt.Errorf("%d pods: kubectl get pods -n %s", len(list.Items), namespace)
+			err = fmt.Errorf("pods remain: kubectl get pods -n %s", namespace)
 		}
 		return err
 	})

@@ -286,7 +286,7 @@ func rolledOut(o *unstructured.Unstructured) error {
 	case status("updatedReplicas") < want:
 		return fmt.Errorf("%d of %d replicas are updated", status("updatedReplicas"), want)
 	case status("replicas") > status("updatedReplicas"):
-		return fmt.Errorf("%d old replicas are terminating", status("replicas")-status("updatedReplicas"))
+		return fmt.Errorf("replicas of the previous version are terminating: %d", status("replicas")-status("updatedReplicas"))
 	case status("availableReplicas") < want:
 		return fmt.Errorf("%d of %d replicas are available", status("availableReplicas"), want)
 	}

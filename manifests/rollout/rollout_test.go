@@ -318,7 +318,7 @@ func TestRolledOut(t *testing.T) {
 		"no status":                 {`{"metadata":{"generation":1},"spec":{"replicas":2}}`, "the change is not observed yet"},
 		"status of an older change": {`{"metadata":{"generation":3},"spec":{"replicas":2},"status":{"observedGeneration":2,"replicas":2,"updatedReplicas":2,"availableReplicas":2}}`, "the change is not observed yet"},
 		"old replicas":              {`{"metadata":{"generation":2},"spec":{"replicas":2},"status":{"observedGeneration":2,"replicas":2,"updatedReplicas":1,"availableReplicas":2}}`, "1 of 2 replicas are updated"},
-		"terminating replicas":      {`{"metadata":{"generation":2},"spec":{"replicas":2},"status":{"observedGeneration":2,"replicas":3,"updatedReplicas":2,"availableReplicas":2}}`, "1 old replicas are terminating"},
+		"terminating replicas":      {`{"metadata":{"generation":2},"spec":{"replicas":2},"status":{"observedGeneration":2,"replicas":3,"updatedReplicas":2,"availableReplicas":2}}`, "replicas of the previous version are terminating: 1"},
 		"unavailable replicas":      {`{"metadata":{"generation":2},"spec":{"replicas":2},"status":{"observedGeneration":2,"replicas":2,"updatedReplicas":2,"availableReplicas":1}}`, "1 of 2 replicas are available"},
 	} {
 		t.Run(rule, func(t *testing.T) {
@@ -471,7 +471,7 @@ func TestRemovePodsRun(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := f.Remove(ctx, Removal{Namespace: bundle.Namespace})
-		if err == nil || !strings.Contains(err.Error(), "drey is not stopped: 1 pods: kubectl get pods -n drey-system") {
+		if err == nil || !strings.Contains(err.Error(), "drey is not stopped: pods remain: kubectl get pods -n drey-system") {
 			t.Errorf("error %v", err)
 		}
 		if o := first(t, all, "ServiceAccount"); f.objects[key(o)] == nil {

@@ -293,7 +293,8 @@ func confirmPurge(ctx context.Context, cmd *cobra.Command, kubectl kubectl.Clust
 		for _, o := range all {
 			count[o.Kind]++
 		}
-		what = fmt.Sprintf("%d DeploymentTargets, %d Deployments and %d SessionClusters of the registry, and %s", count[registry.DeploymentTarget], count[registry.Deployment], count[registry.SessionCluster], what)
+		counted := func(kind registry.Kind) string { return output.Plural(count[kind], string(kind)) }
+		what = fmt.Sprintf("%s, %s and %s of the registry, and %s", counted(registry.DeploymentTarget), counted(registry.Deployment), counted(registry.SessionCluster), what)
 	}
 	if _, err := fmt.Fprintf(output.Stdout(cmd), "--purge deletes %s. This cannot be undone. Type yes to continue: ", what); err != nil {
 		return err

@@ -150,7 +150,7 @@ func noManifest(path string, files []File, isDir bool) error {
 	case isDir && len(files) == 0:
 		why = "no file below it ends in .yaml, .yml or .json"
 	case isDir:
-		why = fmt.Sprintf("no object in its %d files that end in .yaml, .yml or .json", len(files))
+		why = "its files that end in .yaml, .yml or .json have no object"
 	case size > 0:
 		why = "it has only comments, separators or empty lists"
 	}

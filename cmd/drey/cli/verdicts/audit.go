@@ -313,6 +313,6 @@ func (a audit) printTable(out io.Writer) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d Flink workloads, %d findings\n", a.Workloads, len(a.Findings))
+	_, err := fmt.Fprintf(out, "%s, %s\n", output.Plural(a.Workloads, "Flink workload"), output.Plural(len(a.Findings), "finding"))
 	return err
 }

@@ -193,7 +193,7 @@ func TestCheckRefusesInput(t *testing.T) {
 		{[]string{"check", "-f", at("emptylist.yaml")}, command.ExitUsage, "emptylist.yaml: it has only comments, separators or empty lists"},
 		{[]string{"check", "-f", at("good.yaml"), "-f", at("empty.yaml")}, command.ExitUsage, "empty.yaml: it is empty"},
 		{[]string{"check", "-f", at("readme")}, command.ExitUsage, "no file below it ends in .yaml, .yml or .json"},
-		{[]string{"explain", "-f", at("comments")}, command.ExitUsage, "no object in its 2 files that end in"},
+		{[]string{"explain", "-f", at("comments")}, command.ExitUsage, "its files that end in .yaml, .yml or .json have no object"},
 		{[]string{"check", "-f", "-"}, command.ExitUsage, "no manifest in standard input: it is empty"},
 		{[]string{"check", "-f", "-", "-f", "-"}, command.ExitUsage, "standard input"},
 		{[]string{"check", "-f", at("kustomize")}, command.ExitUsage, at("kustomize") + " is a kustomization, not a manifest; render it: kubectl kustomize " + at("kustomize") + " | drey check -f -"},

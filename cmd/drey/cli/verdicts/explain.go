@@ -230,7 +230,7 @@ func (s *source) offline(manifests []manifest.Manifest, known verdict.State) ([]
 		all = append(all, d.Explain(s.registerHint()))
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("no workload among the %d objects in %s: no pod, pod template or Flink custom resource", len(manifests), strings.Join(s.files, ", "))
+		return nil, fmt.Errorf("no workload in %s: %s read, and no pod, pod template or Flink custom resource", manifest.DisplayName(s.files...), output.Plural(len(manifests), "object"))
 	}
 	return all, nil
 }

@@ -80,7 +80,7 @@ func TestCheckNoWorkloads(t *testing.T) {
 			t.Errorf("-o %s: %d %s", format, code, out)
 		}
 	}
-	if out, code := runDrey(t, "apiVersion: v1\nkind: Secret\n", []string{"explain", "-f", "-", "--targets", targets}); code != command.ExitFailure || !strings.Contains(out, "no workload among the 1 objects in -") {
+	if out, code := runDrey(t, "apiVersion: v1\nkind: Secret\n", []string{"explain", "-f", "-", "--targets", targets}); code != command.ExitFailure || !strings.Contains(out, "no workload in standard input: 1 object read, and no pod") {
 		t.Errorf("explain: %d %s", code, out)
 	}
 	if out, code := runDrey(t, flinkDeployment, []string{"check", "-f", "-", "--targets", "-"}); code != command.ExitUsage || !strings.Contains(out, "standard input is given twice") {
