@@ -94,7 +94,7 @@ test-full: binaries ## Run the slow tests that make test leaves out; takes minut
 	go test -C test/prometheus -count=1 .
 	go test -C test/velero -count=1 .
 
-# -count=1: go test does not track files outside of the module.
+# -count=1: go test does not track files outside the module.
 test-install: binaries ## Test installation and upgrade with drey, Helm, cert-manager and krew
 	go test -count=1 -timeout 15m ./test/e2e/install ./test/e2e/docs
 	go test -C test/manifests -count=1 -timeout 15m .

@@ -12,7 +12,7 @@ import (
 const memoryLifetime = 365 * 24 * time.Hour
 
 // Memory is a serving certificate, its CA and a token in the memory of this process, for
-// drey outside of a cluster, which installs its webhook configurations when it starts.
+// drey outside a cluster, which installs its webhook configurations when it starts.
 type Memory struct {
 	serving   *tls.Certificate
 	caBundle  []byte

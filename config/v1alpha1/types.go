@@ -107,7 +107,7 @@ const (
 	IssuerAuto        = "auto"
 	IssuerSelfSigned  = "self-signed"  // drey, in a Secret shared by the replicas
 	IssuerCertManager = "cert-manager" // in a Secret, too
-	IssuerMemory      = "memory"       // this process, for a drey outside of the cluster
+	IssuerMemory      = "memory"       // this process, for a drey outside the cluster
 )
 
 // MetricsConfiguration configures the listener of /metrics.

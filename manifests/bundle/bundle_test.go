@@ -71,7 +71,7 @@ func TestRBACLeastPrivilege(t *testing.T) {
 						switch {
 						case !slices.Contains(r.Resources, grave):
 						case grave == "secrets" && (role.Kind != "Role" || role.Namespace != o.Namespace):
-							t.Errorf("%s: %v grants Secrets outside of drey's namespace", object, r)
+							t.Errorf("%s: %v grants Secrets outside drey's namespace", object, r)
 						case len(r.ResourceNames) == 0 && !slices.Equal(r.Verbs, creating):
 							t.Errorf("%s: %v grants more than drey's own objects", object, r)
 						}

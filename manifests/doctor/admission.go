@@ -32,10 +32,20 @@ func (d *diagnosis) registered() bool {
 	})
 }
 
+// webhooksRegistered reports whether the cluster has a webhook configuration of drey.
+func (d *diagnosis) webhooksRegistered() bool {
+	return d.Live[Key("MutatingWebhookConfiguration", "", config.Name)] != nil || d.Live[Key("ValidatingWebhookConfiguration", "", config.Name)] != nil
+}
+
 func (d *diagnosis) notInstalled() {
 	const check = "server"
 	namespace := d.Options.Namespace
 	install := "drey install -n " + namespace + ", or select another namespace with -n"
+	if d.registered() && !d.webhooksRegistered() {
+		d.add(check, Fail, fmt.Sprintf("no drey runs in namespace %s, and its policies are registered without its webhooks: Flink pods in namespaces without a target are denied, and nothing is labeled", namespace),
+			"restart the drey outside the cluster, if there is one; else "+install+"; "+d.openGates())
+		return
+	}
 	if d.registered() {
 		d.add(check, Fail, fmt.Sprintf("no drey runs in namespace %s, and its webhooks are registered; %s", namespace, deniedNow), install+"; "+d.openGates())
 		return
@@ -64,43 +74,6 @@ func (d *diagnosis) admission() {
 	}
 	effect := map[config.Mode]string{config.Enforce: "denied", config.Warn: "admitted with a warning", config.Audit: "admitted with an event"}[d.Options.Mode]
 	d.ok(check, fmt.Sprintf("new Flink workloads in namespaces without a target are %s, in mode %s", effect, d.Options.Mode))
-}
-
-// outside checks a drey outside of the cluster.
-func (d *diagnosis) outside() {
-	const check = "server"
-	if err := d.Outside.Err; err != nil {
-		d.add(check, Warn, fmt.Sprintf("a drey outside of the cluster serves the webhooks at %s, which this machine cannot reach: %v; if the API server cannot either, these are %s", d.Outside.URL, err, deniedNow),
-			"start it again, where the API server reaches it: drey serve --install-webhooks; "+d.openGates())
-	}
-	d.ok(check, fmt.Sprintf("a drey outside of the cluster serves the webhooks at %s, and answers", d.Outside.URL))
-	d.requireOutside(config.Name, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-	for _, name := range []string{config.PodPolicy, config.RegisteredLabelPolicy, config.ClaimPolicy} {
-		d.requireOutside(name, "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-	}
-	d.ok("objects", "its webhooks and policies are registered")
-	var untrusting []string
-	for name, client := range d.webhookClients() {
-		d.webhooks++
-		if text, _, _ := unstructured.NestedString(client, "caBundle"); text == "" {
-			untrusting = append(untrusting, name)
-		}
-	}
-	if len(untrusting) > 0 {
-		d.add("caBundle", Fail, fmt.Sprintf("%d of %d webhooks have no caBundle: what they match is denied if they fail closed, and not labeled if they fail open: %s",
-			len(untrusting), d.webhooks, some(untrusting)), restartOutside)
-	}
-}
-
-const restartOutside = "restart that drey: it registers its webhooks and policies at start"
-
-// requireOutside reports objects that a drey outside of the cluster registers, and that do not exist.
-func (d *diagnosis) requireOutside(name string, kinds ...string) {
-	for _, kind := range kinds {
-		if key := Key(kind, "", name); d.Live[key] == nil && d.ReadErrors[key] == nil {
-			d.add("objects", Fail, fmt.Sprintf("%s/%s does not exist", strings.ToLower(kind), name), restartOutside)
-		}
-	}
 }
 
 // network checks that the NetworkPolicy allows the API server's calls of the webhooks, and drey's of the API server.

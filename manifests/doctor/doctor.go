@@ -64,7 +64,7 @@ type Facts struct {
 	TargetsError  error // of reading the targets
 }
 
-// Outside is a drey outside of the cluster, whose webhooks are registered by URL.
+// Outside is a drey outside the cluster, whose webhooks are registered by URL.
 type Outside struct {
 	URL string
 	Err error // of a TLS connection to it from here, with the caBundle's trust

@@ -119,11 +119,58 @@ func unregister(f *doctor.Facts) {
 	}
 }
 
-// outsideWithout returns the fault that a drey outside of the cluster lacks an object.
-func outsideWithout(key string) func(*doctor.Facts) {
+const outsideURL = "https://10.0.0.1:9443"
+
+// outside returns the fault that the registry is kept in the cluster and drey runs outside it, with
+// options other than the default ones, and another fault, which may be nil.
+func outside(fault func(*doctor.Facts)) func(*doctor.Facts) {
 	return func(f *doctor.Facts) {
-		f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
-		delete(f.Live, key)
+		objects, err := bundle.Outside{URL: outsideURL, Registry: true, PolicyOptions: config.PolicyOptions{
+			Exclude: append([]string{"platform"}, config.SystemNamespaces...), Mode: config.Warn, Username: "system:serviceaccount:ops:drey", OwnNamespace: "platform",
+			Contact: "#data", RegisterCommand: "drey targets create NAMESPACE",
+		}}.Objects()
+		if err != nil {
+			panic(err)
+		}
+		unregister(f)
+		for _, o := range objects {
+			f.Live[doctor.Key(o.GetKind(), "", o.GetName())] = o.Unstructured
+			all, _ := o.Object["webhooks"].([]any)
+			for _, w := range all {
+				client := w.(map[string]any)["clientConfig"].(map[string]any)
+				client["caBundle"], client["url"] = "Y2E=", client["url"].(string)+"/abcdefghijklmnopqrstuvwxyz"
+			}
+		}
+		f.Image, f.Outside, f.Expected, f.Targets = "", &doctor.Outside{URL: outsideURL}, nil, f.Targets[:1]
+		if fault != nil {
+			fault(f)
+		}
+		if err := f.ExpectOutside(); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// without returns the fault that an object does not exist.
+func without(key string) func(*doctor.Facts) {
+	return func(f *doctor.Facts) { delete(f.Live, key) }
+}
+
+// restart is the fix for the objects of a drey outside the cluster.
+const restart = "restart that drey"
+
+// setField returns the fault that a field of an object, at keys and indexes, has another value.
+func setField(key string, value any, path ...any) func(*doctor.Facts) {
+	return func(f *doctor.Facts) {
+		var at any = f.Live[key].Object
+		for _, step := range path[:len(path)-1] {
+			if index, ok := step.(int); ok {
+				at = at.([]any)[index]
+				continue
+			}
+			at = at.(map[string]any)[step.(string)]
+		}
+		at.(map[string]any)[path[len(path)-1].(string)] = value
 	}
 }
 
@@ -174,18 +221,29 @@ func TestDiagnoseFaults(t *testing.T) {
 	}{
 		"not installed":      {func(f *doctor.Facts) { f.Image, f.Live = "", nil }, doctor.Fail, "server", "not installed in namespace drey-system: no Deployment drey; nothing is denied", "drey install -n drey-system"},
 		"Deployment deleted": {func(f *doctor.Facts) { f.Image = "" }, doctor.Fail, "server", "denied now: new Flink workloads in every namespace", "--admission-only, which opens all namespaces to Flink"},
-		"outside, reachable": {func(f *doctor.Facts) { f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"} }, doctor.OK, "", "", ""},
-		"outside, unreachable": {func(f *doctor.Facts) {
-			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443", Err: errors.New("refused")}
-		}, doctor.Warn, "server", "at https://10.0.0.1:9443, which this machine cannot reach: refused", "drey serve --install-webhooks"},
-		"outside, mutating webhooks deleted":   {outsideWithout("MutatingWebhookConfiguration//drey"), doctor.Fail, "objects", "mutatingwebhookconfiguration/drey does not exist", "restart that drey"},
-		"outside, validating webhooks deleted": {outsideWithout("ValidatingWebhookConfiguration//drey"), doctor.Fail, "objects", "validatingwebhookconfiguration/drey does not exist", "restart that drey"},
-		"outside, caBundle emptied": {func(f *doctor.Facts) {
-			f.Image, f.Outside = "", &doctor.Outside{URL: "https://10.0.0.1:9443"}
-			webhooks := f.Live["MutatingWebhookConfiguration//drey"].Object["webhooks"].([]any)
-			webhooks[0].(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = ""
-		}, doctor.Fail, "caBundle", "1 of 19 webhooks have no caBundle", "restart that drey"},
-		"outside, policy deleted": {outsideWithout("ValidatingAdmissionPolicy//drey-gate"), doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", "restart that drey"},
+		"outside, reachable": {outside(nil), doctor.OK, "", "", ""},
+		"outside, unreachable": {outside(func(f *doctor.Facts) { f.Outside.Err = errors.New("refused") }),
+			doctor.Warn, "server", "at https://10.0.0.1:9443, which this machine cannot reach: refused", "drey serve --install-webhooks"},
+		"outside, mutating webhooks deleted":   {outside(without("MutatingWebhookConfiguration//drey")), doctor.Fail, "objects", "mutatingwebhookconfiguration/drey does not exist", restart},
+		"outside, validating webhooks deleted": {outside(without("ValidatingWebhookConfiguration//drey")), doctor.Fail, "objects", "validatingwebhookconfiguration/drey does not exist", restart},
+		"outside, caBundle emptied":            {outside(setField("MutatingWebhookConfiguration//drey", "", "webhooks", 0, "clientConfig", "caBundle")), doctor.Fail, "caBundle", "1 of 19 webhooks have no caBundle", restart},
+		"outside, policy deleted":              {outside(without("ValidatingAdmissionPolicy//drey-gate")), doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", restart},
+		"outside, CRD deleted":                 {outside(without("CustomResourceDefinition//deploymenttargets.drey.dev")), doctor.Fail, "objects", "no definition of objects of the registry: customresourcedefinition/deploymenttargets.drey.dev", "kubectl apply --server-side -k manifests/crds"},
+		"outside, fails open":                  {outside(setField("ValidatingWebhookConfiguration//drey", "Ignore", "webhooks", 1, "failurePolicy")), doctor.Fail, "objects", "validatingwebhookconfiguration/drey differs from what this version installs, at webhooks[1].failurePolicy", restart},
+		"outside, another URL":                 {outside(setField("ValidatingWebhookConfiguration//drey", "https://10.0.0.2:9443/x", "webhooks", 0, "clientConfig", "url")), doctor.Fail, "objects", "at webhooks[0].clientConfig.url", restart},
+		"outside, another user exempt": {outside(setField("ValidatingAdmissionPolicy//drey-claim", `request.userInfo.username != "mallory"`, "spec", "matchConditions", 0, "expression")),
+			doctor.Fail, "objects", "validatingadmissionpolicy/drey-claim differs from what this version installs, at spec.matchConditions[0].expression", restart},
+		"outside, a namespace more excluded": {outside(setField("ValidatingWebhookConfiguration//drey", []any{"kube-node-lease", "kube-public", "kube-system", "platform", "sandbox"}, "webhooks", 0, "namespaceSelector", "matchExpressions", 0, "values")),
+			doctor.Fail, "objects", "validatingwebhookconfiguration/drey has more than this version installs, at webhooks[0].namespaceSelector.matchExpressions[0].values", `"value":["kube-node-lease","kube-public","kube-system","platform"]`},
+		"outside, gate weaker": {outside(setField("ValidatingAdmissionPolicyBinding//drey-gate-enforce", []any{"Audit"}, "spec", "validationActions")),
+			doctor.Fail, "objects", "validatingadmissionpolicybinding/drey-gate-enforce differs from what this version installs, at spec.validationActions[0]", restart},
+		"outside, namespace not labeled": {outside(func(f *doctor.Facts) { delete(f.Namespaces["flink"], "drey.dev/registered") }),
+			doctor.Fail, "targets", "namespace flink has a target and lacks the label", "the log of that drey"},
+		"outside, only policies": {func(f *doctor.Facts) {
+			f.Image = ""
+			delete(f.Live, "MutatingWebhookConfiguration//drey")
+			delete(f.Live, "ValidatingWebhookConfiguration//drey")
+		}, doctor.Fail, "server", "its policies are registered without its webhooks: Flink pods in namespaces without a target are denied", "--admission-only"},
 		"several objects deleted": {func(f *doctor.Facts) {
 			delete(f.Live, "ValidatingAdmissionPolicy//drey-gate")
 			delete(f.Live, "ClusterRole//drey")

@@ -45,14 +45,14 @@ func (d *diagnosis) modes() {
 // targets compares the targets with the label that the built-in policy checks.
 func (d *diagnosis) targets() {
 	const check = "targets"
-	if d.TargetsError != nil && d.Outside != nil {
-		d.ok(check, "in the store of that drey: drey targets list --server URL")
-		return
-	}
 	missingDefinition := func(o bundle.Object) bool {
 		return o.GetKind() == "CustomResourceDefinition" && d.Live[Key(o.GetKind(), "", o.GetName())] == nil
 	}
 	if d.TargetsError != nil && slices.ContainsFunc(d.Expected, missingDefinition) { // the check objects says so
+		return
+	}
+	if d.TargetsError != nil && d.Outside != nil && d.Options.Store == bundle.Embedded {
+		d.ok(check, "in the store of that drey: drey targets list --server URL")
 		return
 	}
 	if d.TargetsError != nil {
@@ -65,6 +65,9 @@ func (d *diagnosis) targets() {
 	excluded := append([]string{d.Options.Namespace}, config.SystemNamespaces...)
 	targeted := map[string]bool{}
 	logs := fmt.Sprintf("kubectl logs -n %s deployment/%s, and look for \"namespace not labeled\"", d.Options.Namespace, bundle.Name)
+	if d.Outside != nil {
+		logs = "look for \"namespace not labeled\" in the log of that drey"
+	}
 	for _, t := range d.Targets {
 		targeted[t.Namespace] = true
 		labels, there := d.Namespaces[t.Namespace]

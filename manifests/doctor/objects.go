@@ -17,6 +17,8 @@ import (
 func (d *diagnosis) reinstall() string {
 	o := d.Options
 	switch {
+	case d.Image == "" && d.Outside != nil:
+		return restartOutside
 	case strings.HasPrefix(d.Manager, "the Helm release "):
 		return fmt.Sprintf("helm upgrade of %s, with --reuse-values", d.Manager)
 	case d.Manager != "":
@@ -54,6 +56,7 @@ var optional = []string{"PodDisruptionBudget", "NetworkPolicy", "ResourceQuota"}
 func (d *diagnosis) objects() {
 	const check = "objects"
 	missing, differing := map[Level][]string{}, map[Level][]string{}
+	var undefined []string // definitions that a drey outside does not write
 	var unread []string
 	var unreadErr error
 	for _, want := range d.Expected {
@@ -69,9 +72,11 @@ func (d *diagnosis) objects() {
 		live := d.Live[key]
 		switch {
 		case live == nil && slices.Contains(exact, want.GetKind()) && !d.registered(): // the check admission says so
+		case live == nil && want.GetKind() == "CustomResourceDefinition" && d.Outside != nil:
+			undefined = append(undefined, want.String())
 		case live == nil:
 			missing[level] = append(missing[level], want.String())
-		case len(urls(live)) > 0:
+		case len(urls(live)) > 0 && d.Outside == nil:
 			d.add(check, level, fmt.Sprintf("webhooks of %s call %s instead of the Service %s", want, some(urls(live)), bundle.Name),
 				fmt.Sprintf("stop the drey there, and remove its webhooks: drey uninstall -n %s --admission-only, which opens all namespaces to Flink until drey installs them again: %s", d.Options.Namespace, d.reinstall()))
 		case !slices.Contains(customized, want.GetKind()):
@@ -84,6 +89,9 @@ func (d *diagnosis) objects() {
 					fmt.Sprintf("kubectl patch %s --type=json -p '%s'", want, patch(added)))
 			}
 		}
+	}
+	if len(undefined) > 0 {
+		d.add(check, Fail, "no definition of objects of the registry: "+some(undefined), "kubectl apply --server-side -k manifests/crds; its objects are deleted with a definition: restore them from a backup")
 	}
 	for _, level := range []Level{Fail, Warn} {
 		switch n := len(missing[level]); {

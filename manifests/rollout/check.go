@@ -126,7 +126,7 @@ func (r *Rollout) checkCertManager(ctx context.Context, o bundle.Options) error 
 }
 
 // checkOtherInstallation returns an error if drey's webhooks call another drey: one in another
-// namespace, or one outside of the cluster.
+// namespace, or one outside the cluster.
 func (r *Rollout) checkOtherInstallation(ctx context.Context, o bundle.Options) error {
 	for _, resource := range []string{"validatingwebhookconfigurations", "mutatingwebhookconfigurations"} {
 		found, err := r.client.Resource(schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: resource}).Get(ctx, config.Name, metav1.GetOptions{})
@@ -138,7 +138,7 @@ func (r *Rollout) checkOtherInstallation(ctx context.Context, o bundle.Options) 
 		}
 		switch namespace, url := Server(found); {
 		case url != "":
-			return fmt.Errorf("the webhooks call a drey outside of the cluster, at %s: stop it, and run drey uninstall --admission-only first; until drey install ends, Flink is neither denied nor labeled", url)
+			return fmt.Errorf("the webhooks call a drey outside the cluster, at %s: stop it, and run drey uninstall --admission-only first; until drey install ends, Flink is neither denied nor labeled", url)
 		case namespace != "" && namespace != o.Namespace:
 			return fmt.Errorf("drey is installed in namespace %q: its webhooks and roles are cluster-wide, and one drey at a time can have them; install with -n %s, or run drey uninstall -n %s first, which keeps the registry", namespace, namespace, namespace)
 		}

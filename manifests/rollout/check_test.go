@@ -77,7 +77,7 @@ func TestCheck(t *testing.T) {
 		"a drey in this namespace": {func(f *fakeCluster, _ *bundle.Options) {
 			put(f, "mutatingwebhookconfigurations//"+config.Name, "MutatingWebhookConfiguration", webhooks(map[string]any{"service": map[string]any{"namespace": "drey-system"}}))
 		}, false, ""},
-		"a drey outside of the cluster": {func(f *fakeCluster, _ *bundle.Options) {
+		"a drey outside the cluster": {func(f *fakeCluster, _ *bundle.Options) {
 			put(f, "validatingwebhookconfigurations//"+config.Name, "ValidatingWebhookConfiguration", webhooks(map[string]any{"url": "https://192.0.2.1:9443/validate/workloads"}))
 		}, false, "at https://192.0.2.1:9443: stop it"},
 		"an object without drey's label": {func(f *fakeCluster, _ *bundle.Options) {

@@ -42,7 +42,7 @@ func (r *Rollout) Remove(ctx context.Context, removal Removal) (found bool, err 
 	configuration, err := r.client.Resource(schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}).Get(ctx, config.Name, metav1.GetOptions{})
 	if err == nil {
 		if _, url := Server(configuration); url != "" {
-			counting.report(url, "is a drey outside of the cluster: stop it, else it labels namespaces, and registers its webhooks at the next start")
+			counting.report(url, "is a drey outside the cluster: stop it, else it labels namespaces, and registers its webhooks at the next start")
 		}
 	}
 	return found, counting.removeStages(ctx, stages, removal)

@@ -415,7 +415,7 @@ func TestRemoveNothing(t *testing.T) {
 	})
 }
 
-// TestRemoveOutside: the webhooks of a drey outside of the cluster are removed, with the
+// TestRemoveOutside: the webhooks of a drey outside the cluster are removed, with the
 // instruction to stop it.
 func TestRemoveOutside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -167,7 +167,7 @@ func (r scaleReport) print(to io.Writer) {
 		fmt.Fprintf(to, "| %d | %d | %s | %s | %s | %s MiB | %.1f MiB | %.1f MiB | %.0f MiB |\n", f.targets, f.pods, seconds(f.start), seconds(f.cpu), seconds(f.apiServerCPU), mib(f.received), f.heap, f.anonymous, f.apiServer)
 	}
 	fmt.Fprintf(to, "\n## Churn\n\nEach pod is created with admission, becomes ready by a patch of its status, and is deleted, at up to %d pods/s. 0 replicas: the\n"+
-		"limit of the API server, without drey and outside of its admission. Events are those on pods that the API server sends to watches. Kubernetes\n"+
+		"limit of the API server, without drey and outside its admission. Events are those on pods that the API server sends to watches. Kubernetes\n"+
 		"1.37 compresses watches that begin with a list, those of informers, and not that of repair, in the leader.\n\n"+
 		"| replicas | pods/s | of the limit | create p50 | p99 | webhook p99, in the API server | API server's CPU per pod | etcd's | a replica's | received by the leader per pod | by another replica | events per pod |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", s.rate)
 	for _, f := range append([]churnFigures{r.limits.churn}, r.churns...) {

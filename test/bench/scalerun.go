@@ -258,7 +258,7 @@ func (w *scaleWorld) awaitQuiet(ctx context.Context) error {
 	}
 }
 
-// excludedNamespace is a namespace outside of admission.
+// excludedNamespace is a namespace outside admission.
 const excludedNamespace = "kube-system"
 
 // anyNamespace returns the name of one of the namespaces.
@@ -301,7 +301,7 @@ func (l *lives) figures(passed time.Duration) figures {
 }
 
 // churn creates pods through the API server, runs and deletes them, beside a number of others. With
-// replicas drey labels each, without them the namespaces are outside of admission.
+// replicas drey labels each, without them the namespaces are outside admission.
 func (w *scaleWorld) churn(ctx context.Context, others int, namespace func() string) (f churnFigures, err error) {
 	metricsBefore, err := w.apiServerMetrics(ctx)
 	if err != nil {

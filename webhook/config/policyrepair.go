@@ -43,7 +43,7 @@ func RepairGuard(username string) (*admissionregistrationv1.ValidatingAdmissionP
 		Validations: []admissionregistrationv1.Validation{
 			{
 				Expression: equal("variables.now", "variables.was", `"metadata"`),
-				Message:    "drey may only add labels: this update changes fields outside of metadata",
+				Message:    "drey may only add labels: this update changes fields outside metadata",
 				Reason:     new(metav1.StatusReasonForbidden),
 			},
 			{

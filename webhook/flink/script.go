@@ -35,7 +35,7 @@ func eachCommand(script string, positional []string, s scope, yield func(argv []
 	r.read(file, positional)
 }
 
-// special are the bytes that, outside of quotes, need a parser.
+// special are the bytes that, outside quotes, need a parser.
 const special = "\"$`;&|<>(){}#*?[]~!\r\n"
 
 var isSpecial = func() (table [256]bool) {

@@ -138,7 +138,7 @@ func (h *healthReader) cluster(ctx context.Context) (page.Health, error) {
 	}
 	deployment, err := apps.Deployments(namespace).Get(ctx, bundle.Name, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err): // drey runs outside of the cluster
+	case apierrors.IsNotFound(err): // drey runs outside the cluster
 		return found, errors.Join(errs...)
 	case err != nil:
 		return found, errors.Join(append(errs, fmt.Errorf("replicas: %w", err))...)

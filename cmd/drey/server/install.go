@@ -44,38 +44,31 @@ func (s *server) install(ctx context.Context, c certificates, withRegistry bool)
 	if err != nil {
 		return err
 	}
-	exclude := s.options.excludedNamespaces()
 	var caBundle []byte
 	var pathToken string
 	if m, ok := c.(*certs.Memory); ok {
 		caBundle, pathToken = m.CABundle(), m.PathToken()
 	}
 	client := webhookconfig.ByURL("https://"+s.options.config.Webhooks.BindAddress, caBundle, pathToken)
-	validating := webhookconfig.Validating(client, exclude)
-	if withRegistry {
-		validating.Webhooks = append(validating.Webhooks, webhookconfig.ValidatingRegistry(client, self)...)
-	}
-	policies, bindings := webhookconfig.Policies(webhookconfig.PolicyOptions{
-		Exclude: exclude, Mode: mode, Username: self, OwnNamespace: s.options.config.Namespace, Contact: s.options.config.Webhooks.Contact,
+	objects := webhookconfig.NewObjects(client, withRegistry, webhookconfig.PolicyOptions{
+		Exclude: s.options.excludedNamespaces(), Mode: mode, Username: self, OwnNamespace: s.options.config.Namespace, Contact: s.options.config.Webhooks.Contact,
 		RegisterCommand: s.registryHint().Command("NAMESPACE", registry.DefaultNamespace),
 	})
 
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := applyTo(ctx, api.ValidatingWebhookConfigurations().Patch, validating.Name, validating); err != nil {
+	if err := applyTo(ctx, api.ValidatingWebhookConfigurations().Patch, objects.Validating.Name, objects.Validating); err != nil {
 		return fmt.Errorf("register the validating webhooks: %w", err)
 	}
-	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, webhookconfig.Name, webhookconfig.Mutating(client, exclude, self)); err != nil {
+	if err := applyTo(ctx, api.MutatingWebhookConfigurations().Patch, objects.Mutating.Name, objects.Mutating); err != nil {
 		return fmt.Errorf("register the mutating webhooks: %w", err)
 	}
-	for _, p := range policies {
-		p.Labels = validating.Labels // by which drey uninstall finds it
+	for _, p := range objects.Policies {
 		if err := applyTo(ctx, api.ValidatingAdmissionPolicies().Patch, p.Name, p); err != nil {
 			return fmt.Errorf("install policy %s: %w", p.Name, err)
 		}
 	}
-	for _, b := range bindings {
-		b.Labels = validating.Labels
+	for _, b := range objects.Bindings {
 		if err := applyTo(ctx, api.ValidatingAdmissionPolicyBindings().Patch, b.Name, b); err != nil {
 			return fmt.Errorf("install the binding of policy %s: %w", b.Name, err)
 		}

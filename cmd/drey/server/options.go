@@ -80,13 +80,13 @@ func (o *Options) Flags() []Section {
 	f.StringVar(&c.Webhooks.BindAddress, "webhook-bind-address", c.Webhooks.BindAddress, "host:port of the webhooks, over TLS; used with a cluster only")
 	f.StringVar(&c.Webhooks.Mode, "mode", c.Webhooks.Mode, "enforce denies a violation, warn admits it with a warning, audit admits it and emits an event; the namespace label "+webhookconfig.LabelMode+" overrides it")
 	f.StringVar(&c.Webhooks.Contact, "contact", c.Webhooks.Contact, "contact for users without the permission to register a target, printed in denials, such as a URL or #data-platform; the namespace annotation "+webhookconfig.AnnotationContact+" overrides it")
-	f.BoolVar(&c.Webhooks.Install, "install-webhooks", c.Webhooks.Install, "register the webhooks by the URL of --webhook-bind-address, for a drey outside of the cluster")
+	f.BoolVar(&c.Webhooks.Install, "install-webhooks", c.Webhooks.Install, "register the webhooks by the URL of --webhook-bind-address, for a drey outside the cluster")
 	f.StringVar(&c.Webhooks.TLS.MinVersion, "webhook-tls-min-version", c.Webhooks.TLS.MinVersion, "minimum TLS version of the webhooks: 1.3 or 1.2")
 	f.StringVar(&c.Webhooks.TLS.ClientCAFile, "webhook-client-ca", c.Webhooks.TLS.ClientCAFile, "CA file, in PEM, of the API server's client certificate; empty: no client certificate is required")
 	f.StringVar(&c.Webhooks.TLS.ClientName, "webhook-client-name", c.Webhooks.TLS.ClientName, "with --webhook-client-ca: required common name of the client certificate; empty: any")
 
 	f = section("Certificates")
-	f.StringVar(&c.Certificates.Issuer, "certs", c.Certificates.Issuer, "issuer of the webhooks' certificate: cert-manager, self-signed (by drey, in a Secret shared by the replicas), memory (by this process, for a drey outside of the cluster), or auto (memory with --install-webhooks; else cert-manager if the cluster serves it, else self-signed)")
+	f.StringVar(&c.Certificates.Issuer, "certs", c.Certificates.Issuer, "issuer of the webhooks' certificate: cert-manager, self-signed (by drey, in a Secret shared by the replicas), memory (by this process, for a drey outside the cluster), or auto (memory with --install-webhooks; else cert-manager if the cluster serves it, else self-signed)")
 	f.DurationVar(&c.Certificates.CALifetime.Duration, "certs-ca-lifetime", c.Certificates.CALifetime.Duration, "lifetime of the CA of the webhooks' certificate; rotated at two thirds")
 	f.DurationVar(&c.Certificates.Lifetime.Duration, "certs-lifetime", c.Certificates.Lifetime.Duration, "lifetime of the webhooks' certificate; rotated at two thirds")
 	f.DurationVar(&c.Certificates.CAPropagationDelay.Duration, "ca-propagation-delay", c.Certificates.CAPropagationDelay.Duration, "how long a new CA is in the caBundles before its certificates are served; more than the propagation delay of the API servers")
@@ -204,13 +204,13 @@ func (o *Options) metricsURL() string {
 	return "https://" + o.config.Metrics.BindAddress + metricsPath
 }
 
-// excludedNamespaces are the Kubernetes namespaces outside of admission.
+// excludedNamespaces are the Kubernetes namespaces outside admission.
 func (o *Options) excludedNamespaces() []string {
 	return append([]string{o.config.Namespace}, webhookconfig.SystemNamespaces...)
 }
 
 // PodNamespace returns the namespace of the pod that this process runs in, or
-// drey-system outside of a pod.
+// drey-system outside a pod.
 func PodNamespace() string {
 	text, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 	if name := strings.TrimSpace(string(text)); err == nil && name != "" {

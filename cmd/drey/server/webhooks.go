@@ -23,7 +23,7 @@ import (
 )
 
 // ClusterConfig returns the client configuration of a kubeconfig or, if that is
-// empty, of the pod that this process runs in; nil without error outside of a pod.
+// empty, of the pod that this process runs in; nil without error outside a pod.
 func ClusterConfig(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig != "" {
 		config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)

@@ -9,7 +9,7 @@
 //	server     a drey without a cluster serves http://127.0.0.1:8080
 //	vvp        a drey without a cluster serves $VVP, in place of Ververica Platform
 //
-// There is no kubelet: pods are Running without a process, and drey is a process outside of
+// There is no kubelet: pods are Running without a process, and drey is a process outside
 // the cluster that replaces its pods.
 package docs
 

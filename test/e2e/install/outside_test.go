@@ -11,16 +11,17 @@ import (
 	"drey.dev/drey/test/framework/drey"
 )
 
-// TestOutsideOfTheCluster: doctor, status, install and uninstall recognize a drey whose webhooks
+// TestOutsideTheCluster: doctor, status, install and uninstall recognize a drey whose webhooks
 // are registered by URL.
-func TestOutsideOfTheCluster(t *testing.T) {
+func TestOutsideTheCluster(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	if out, err := w.run(t, "status", "--server", "cluster", "--kubeconfig", w.Kubeconfig()); exitCode(err) != 3 || !strings.Contains(out, "not installed") {
 		t.Errorf("status before: got exit code %d and %s, want 3", exitCode(err), out)
 	}
 	w.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: staging}}")
-	d, err := drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: t.TempDir()})
+	dataDir := t.TempDir()
+	d, err := drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: dataDir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +48,26 @@ func TestOutsideOfTheCluster(t *testing.T) {
 	if out := w.mustRun(t, "status", "--server", d.REST); !strings.Contains(out, d.REST) {
 		t.Errorf("status by URL: got %s, want the server", out)
 	}
-	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--dry-run"); err == nil || !strings.Contains(out, "the webhooks call a drey outside of the cluster, at "+d.Webhook) {
-		t.Errorf("install: got %v %s, want the drey outside of the cluster", err, out)
+	if out, err := w.run(t, "install", "--kubeconfig", w.Kubeconfig(), "--dry-run"); err == nil || !strings.Contains(out, "the webhooks call a drey outside the cluster, at "+d.Webhook) {
+		t.Errorf("install: got %v %s, want the drey outside the cluster", err, out)
 	}
+	// Weaker webhooks and deleted policies are found, and a restart restores them.
+	w.MustKubectl(t, "", "patch", "validatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"},{"op":"remove","path":"/webhooks/1/matchConditions/0"}]`)
+	w.MustKubectl(t, "", "delete", "validatingadmissionpolicy", "drey-claim")
+	w.expectFindings(t, "FAIL objects: validatingadmissionpolicy/drey-claim does not exist",
+		"FAIL objects: validatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].failurePolicy, webhooks[1].matchConditions")
+	if err := d.Stop(); err != nil {
+		t.Error(err)
+	}
+	if d, err = drey.Start(t.Context(), drey.Options{Program: w.program, Cluster: w.Cluster, DataDir: dataDir, Args: []string{"--mode", "warn", "--contact", "#data"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.expectFindings(t)
 	stopped = true
 	if err := d.Stop(); err != nil {
 		t.Error(err)
 	}
-	w.expectFindings(t, "WARN server: a drey outside of the cluster serves the webhooks at "+d.Webhook+", which this machine cannot reach")
+	w.expectFindings(t, "WARN server: a drey outside the cluster serves the webhooks at "+d.Webhook+", which this machine cannot reach")
 	if out, err := w.run(t, "status", "--server", "cluster", "--kubeconfig", w.Kubeconfig()); exitCode(err) != 5 || !strings.Contains(out, "denied now") {
 		t.Errorf("status of a stopped drey: got exit code %d and %s, want 5", exitCode(err), out)
 	}

@@ -159,21 +159,21 @@ func managerOf(d *appsv1.Deployment) string {
 }
 
 // examineOutside collects the facts of a cluster without drey's Deployment: what is left of an
-// installation, and a drey outside of the cluster.
+// installation, and a drey outside the cluster.
 func examineOutside(ctx context.Context, config *rest.Config, client *clients, f *doctor.Facts) {
 	objects, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return // client has the same configuration
 	}
 	o := f.Options
-	o.Mode = webhookconfig.Enforce
+	o.Mode = webhookconfig.Warn // has all bindings
 	stages, err := bundle.Stages(o)
 	if err != nil {
 		f.CheckErrors["server"] = err
 		return
 	}
 	for _, stage := range stages {
-		if stage.Name == bundle.Admission {
+		if stage.Name == bundle.Admission || stage.Name == bundle.Definitions {
 			examineObjects(ctx, objects, f, stage.Objects)
 		}
 	}
@@ -195,14 +195,18 @@ func examineOutside(ctx context.Context, config *rest.Config, client *clients, f
 		return
 	}
 	f.Outside = &doctor.Outside{URL: address, Err: dialWebhooks(ctx, address, caBundle)}
+	if err := f.ExpectOutside(); err != nil {
+		f.CheckErrors["server"] = err
+		return
+	}
 	examineTargets(ctx, config, f)
 	examineOthers(ctx, client, f)
 }
 
-// dialTimeout bounds the connection to a drey outside of the cluster.
+// dialTimeout bounds the connection to a drey outside the cluster.
 const dialTimeout = 5 * time.Second
 
-// dialWebhooks connects by TLS to a drey outside of the cluster, as the API server does.
+// dialWebhooks connects by TLS to a drey outside the cluster, as the API server does.
 func dialWebhooks(ctx context.Context, address string, caBundle []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()

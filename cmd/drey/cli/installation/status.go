@@ -57,7 +57,7 @@ type clusterStatus struct {
 	Replicas  int64    `json:"replicas"`
 	Available int64    `json:"readyReplicas"`
 	Mode      string   `json:"mode,omitempty"`
-	URL       string   `json:"url,omitempty"` // of a drey outside of the cluster
+	URL       string   `json:"url,omitempty"` // of a drey outside the cluster
 	Targets   *int     `json:"targets,omitempty"`
 	Admission string   `json:"admission,omitempty"` // what is denied
 	Problems  []string `json:"problems,omitempty"`
@@ -123,7 +123,7 @@ func (s clusterStatus) print(out io.Writer, format output.Format) error {
 		}
 	}
 	if s.URL != "" {
-		row("server", s.URL+", outside of the cluster")
+		row("server", s.URL+", outside the cluster")
 	} else {
 		row("namespace", s.Namespace)
 		row("image", s.Image)
