@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"drey.dev/drey/cmd/drey/cli"
+	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/registry/rest"
 )
 
@@ -24,9 +25,14 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := cli.New(rest.Build{Version: version, Time: date, Commit: commit}).ExecuteContext(ctx)
+	interrupted := ctx.Err() != nil
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "drey:", err)
-		os.Exit(cli.ExitCode(err))
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "drey:", err)
+	if interrupted {
+		os.Exit(command.ExitInterrupted)
+	}
+	os.Exit(cli.ExitCode(err))
 }

@@ -50,7 +50,8 @@ Exit codes:
   3  the object, or an installation of drey, does not exist
   4  the server rejected the request; do not retry
   5  the server is unreachable, overloaded or not ready; retry
-  6  check or audit --fail-on found a workload that admission would deny`,
+  6  check or audit --fail-on found a workload that admission would deny
+  130  interrupted, except -w and serve, which end with 0`,
 		Example: `  drey install
   drey targets create prod --kubernetes-namespace flink-prod
   drey explain pod/my-job-6d4b9c-x2x4z -n flink-prod

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -193,12 +194,15 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) ([]by
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return nil, 0, command.WithCode(command.ExitUnavailable, err)
+		return nil, 0, c.unreachable(ctx, fmt.Errorf("read the response: %w", err))
 	}
 	stop()
 	c.warn(response.Header)
 	if response.StatusCode >= http.StatusMultipleChoices {
-		return nil, response.StatusCode, ResponseError(response, answer)
+		return nil, response.StatusCode, c.ResponseError(response, answer)
+	}
+	if !json.Valid(answer) && len(answer) > 0 {
+		return nil, response.StatusCode, command.WithCode(command.ExitUnavailable, c.foreign(response))
 	}
 	return answer, response.StatusCode, nil
 }
@@ -243,7 +247,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body []byte) (*h
 		return nil, command.WithCode(code, errors.Unwrap(err))
 	}
 	if err != nil {
-		return nil, c.unreachable(err)
+		return nil, c.unreachable(ctx, err)
 	}
 	return response, nil
 }
@@ -277,9 +281,15 @@ func (c *Client) Warn(text string) {
 const miscWarning = 299 // the code of the warnings of Kubernetes, which are printed
 
 // unreachable returns the error of a request without a response.
-func (c *Client) unreachable(err error) error {
+func (c *Client) unreachable(ctx context.Context, err error) error {
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err // without the path of the REST API
+	}
+	switch ctx.Err() {
+	case context.Canceled:
+		return command.WithCode(command.ExitInterrupted, errors.New("interrupted"))
+	case context.DeadlineExceeded:
+		err = fmt.Errorf("no response within %s", RequestTimeout)
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return command.WithCode(command.ExitUsage, fmt.Errorf("certificate of %s not trusted: %w; give its CA with --certificate-authority FILE", c.Server, err))
@@ -301,6 +311,15 @@ func (c *Client) noServer(err error) error {
 	return fmt.Errorf("%s unreachable: %w; set --server or $DREY_SERVER", c.Server, err)
 }
 
+// foreign returns the error of a response that is not of drey's REST API.
+func (c *Client) foreign(response *http.Response) error {
+	what := response.Status
+	if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil && kind != "application/json" {
+		what += ", " + kind
+	}
+	return fmt.Errorf("response of %s is not of drey's REST API: %s; check --server, and the login of a proxy before it", response.Request.URL.Host, what)
+}
+
 // httpClient returns the client of the server: in process for serverCluster, else with
 // the CAs of --certificate-authority.
 func (c *Client) httpClient() (*http.Client, error) {
@@ -312,7 +331,7 @@ func (c *Client) httpClient() (*http.Client, error) {
 	}
 	redirect := func(r *http.Request, before []*http.Request) error {
 		if len(before) >= maxRedirects {
-			return fmt.Errorf("more than %d redirects", maxRedirects)
+			return fmt.Errorf("more than %d redirects, the last to %s", maxRedirects, r.URL.Redacted())
 		}
 		return c.checkCredentials(r)
 	}
@@ -355,9 +374,9 @@ var commandWords = strings.NewReplacer(
 )
 
 // ResponseError returns the error of a response that is not a success.
-func ResponseError(response *http.Response, answer []byte) error {
+func (c *Client) ResponseError(response *http.Response, answer []byte) error {
 	var problem struct{ Reason, Message string }
-	err := fmt.Errorf("unexpected response: %s; --server is not the REST API of drey", response.Status)
+	err := c.foreign(response)
 	if json.Unmarshal(answer, &problem) == nil && problem.Message != "" {
 		err = fmt.Errorf("%s (%s)", commandWords.Replace(problem.Message), problem.Reason)
 	}

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"context"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -52,7 +54,7 @@ func TestCertificateErrors(t *testing.T) {
 	}{
 		{"unknown CA", server.URL, "", command.ExitUsage, "not trusted: tls: failed to verify certificate: x509: certificate signed by unknown authority; give its CA with --certificate-authority FILE"},
 		{"another name", "https://localhost:" + port, ca, command.ExitUsage, "set --server to a name of the certificate"},
-		{"trusted", server.URL, ca, command.ExitNotFound, "is not the REST API of drey"},
+		{"trusted", server.URL, ca, command.ExitNotFound, "is not of drey's REST API: 404 Not Found"},
 		{"http server", strings.Replace(plain.URL, "http:", "https:", 1), "", command.ExitUsage, "does not speak TLS: set --server " + plain.URL},
 		{"no server", "http://127.0.0.1:1", "", command.ExitUnavailable, "http://127.0.0.1:1 unreachable: dial tcp"},
 	} {
@@ -63,4 +65,51 @@ func TestCertificateErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestForeignResponses: a response of another server, such as the login page of a proxy, a cut or a
+// missing one is stated with the server, and an interruption as such.
+func TestForeignResponses(t *testing.T) {
+	page := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "<html><title>Sign in</title></html>") // a failure fails the test
+		}
+	}
+	for rule, c := range map[string]struct {
+		handler http.HandlerFunc
+		code    int
+		want    string // with the address for ADDRESS
+	}{
+		"login page":             {page(200), command.ExitUnavailable, "response of ADDRESS is not of drey's REST API: 200 OK, text/html; check --server, and the login of a proxy before it"},
+		"login required":         {page(401), command.ExitRefused, "response of ADDRESS is not of drey's REST API: 401 Unauthorized, text/html; check --server, and the login of a proxy before it"},
+		"proxy without a server": {page(502), command.ExitUnavailable, "response of ADDRESS is not of drey's REST API: 502 Bad Gateway, text/html; check --server, and the login of a proxy before it"},
+		"redirect to itself": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
+			command.ExitUnavailable, "http://ADDRESS unreachable: more than 10 redirects, the last to http://ADDRESS/login; set --server or $DREY_SERVER"},
+		"cut": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "{") // a failure fails the test
+		}, command.ExitUnavailable, "http://ADDRESS unreachable: read the response: unexpected EOF; set --server or $DREY_SERVER"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			server := httptest.NewServer(c.handler)
+			defer server.Close()
+			_, _, err := (&Client{Server: server.URL}).Do(t.Context(), http.MethodGet, "/", nil)
+			if want := strings.ReplaceAll(c.want, "ADDRESS", server.Listener.Addr().String()); command.CodeOf(err) != c.code || err.Error() != want {
+				t.Errorf("got exit code %d: %v\nwant %d: %s", command.CodeOf(err), err, c.code, want)
+			}
+		})
+	}
+	t.Run("interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			cancel(errors.New("interrupt signal received"))
+			<-r.Context().Done()
+		}))
+		defer server.Close()
+		if _, _, err := (&Client{Server: server.URL}).Do(ctx, http.MethodGet, "/", nil); command.CodeOf(err) != command.ExitInterrupted || err.Error() != "interrupted" {
+			t.Errorf("got exit code %d: %v, want %d: interrupted", command.CodeOf(err), err, command.ExitInterrupted)
+		}
+	})
 }

@@ -18,6 +18,8 @@ const (
 	ExitRefused     = 4 // the server refuses the request; a retry does not help
 	ExitUnavailable = 5 // the server is unreachable or overloaded; retry
 	ExitDenied      = 6 // check or audit --fail-on found a workload that admission would deny
+
+	ExitInterrupted = 130 // a signal ended the command, except a watch or serve
 )
 
 // codeError is an error with an exit code of its own.

@@ -208,7 +208,7 @@ func (r restObserver) stream(ctx context.Context, list func(context.Context) err
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(response.Body)
-		return false, client.ResponseError(response, text)
+		return false, r.client.ResponseError(response, text)
 	}
 	if err := list(ctx); err != nil {
 		return false, err

@@ -110,7 +110,7 @@ func (o *observeFlags) workloadPrinter() printer[inventory.Workload] {
 		return append(row, note(w))
 	}
 	return printer[inventory.Workload]{
-		listKind: "WorkloadList", none: "No workloads found.", header: header, cells: cells,
+		listKind: "WorkloadList", none: "No workloads found.", lastBelow: true, header: header, cells: cells,
 		name: func(w inventory.Workload) (kind, name string) { return w.Owner.Kind, w.Owner.Name },
 	}
 }

@@ -12,7 +12,7 @@ const progressDelay = time.Second
 // Progress shows on a terminal what takes longer than a second, and for how long it has
 // run. stop removes the line, and must be called before anything else is printed.
 func (s *Screen) Progress(text string) (stop func()) {
-	if s == nil || s.Width == 0 {
+	if s == nil || s.Width == 0 || s.Dumb {
 		return func() {}
 	}
 	done, ended := make(chan struct{}), make(chan struct{})

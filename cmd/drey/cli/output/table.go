@@ -5,24 +5,27 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
+	"unicode"
+
+	"golang.org/x/text/width"
 
 	"drey.dev/drey/cmd/drey/cli/manifest"
 )
 
 // Rows prints rows in columns. On a terminal, long cells are wrapped so that the table fits
-// its width.
+// its width. A table that fits only with broken words is printed as a list of fields per row.
 type Rows struct {
-	out     io.Writer
-	indent  string
-	header  bool
-	gap     int
-	width   int // of the terminal; 0: unlimited
-	rows    [][]string
-	widths  []int // after Flush
-	flushed bool
-	below   bool // the last cell is printed below its row, unbroken
-	err     error
+	out      io.Writer
+	indent   string
+	header   bool
+	gap      int
+	width    int // of the terminal; 0: unlimited
+	rows     [][]string
+	widths   []int // after Flush
+	flushed  bool
+	below    bool // the last cell is printed below its row, unbroken
+	vertical bool // a field per line
+	err      error
 }
 
 // NewTable returns a table with a header. An empty cell is printed as -.
@@ -60,43 +63,72 @@ func (t *Rows) Flush() error {
 		return t.err
 	}
 	t.flushed = true
+	t.layout()
+	for i, row := range t.rows {
+		if t.below && t.header && i == 0 {
+			row = append(slices.Clone(row[:len(row)-1]), "-") // the last column has no header
+		}
+		if !t.vertical || i > 0 {
+			t.print(row)
+		}
+	}
+	return t.err
+}
+
+// layout sets the widths of the columns.
+func (t *Rows) layout() {
+	var words []int // the longest part of a cell that wrap does not break
 	for _, row := range t.rows {
 		if t.below {
 			row = row[:len(row)-1]
 		}
 		for i, cell := range row {
 			if i == len(t.widths) {
-				t.widths = append(t.widths, 0)
+				t.widths, words = append(t.widths, 0), append(words, 0)
 			}
-			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
+			t.widths[i], words[i] = max(t.widths[i], textWidth(cell)), max(words[i], wordWidth(cell))
 		}
 	}
-	fit(t.widths, t.width-len(t.indent)-t.gap*(len(t.widths)-1), t.width > 0)
-	for i, row := range t.rows {
-		if t.below && t.header && i == 0 {
-			row = append(slices.Clone(row[:len(row)-1]), "-") // the last column has no header
-		}
-		t.print(row)
+	total := func() int { return t.width - len(t.indent) - t.gap*(len(t.widths)-1) }
+	if t.width == 0 || sum(t.widths) <= total() {
+		return
 	}
-	return t.err
+	t.gap = narrowGap
+	fit(t.widths, words, total())
+	switch {
+	case sum(t.widths) <= total():
+	case t.header:
+		t.vertical = true
+	default:
+		fit(t.widths, slices.Repeat([]int{minColumn}, len(t.widths)), total())
+	}
 }
 
-// minColumn is the width below which no column is narrowed.
-const minColumn = 10
+const (
+	narrowGap = 2  // between the columns of a table that is wrapped
+	minColumn = 10 // the width below which no column of a list is narrowed
+)
 
-// fit narrows the widest columns until all fit into total.
-func fit(widths []int, total int, limited bool) {
-	sum := 0
-	for _, w := range widths {
-		sum += w
+func sum(all []int) (n int) {
+	for _, w := range all {
+		n += w
 	}
-	for limited && sum > total {
-		widest := slices.Index(widths, slices.Max(widths))
-		if widths[widest] <= minColumn {
+	return n
+}
+
+// fit narrows the widest columns until all fit into total, none below its minimum.
+func fit(widths, least []int, total int) {
+	for sum(widths) > total {
+		widest := -1
+		for i, w := range widths {
+			if w > least[i] && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
 			return
 		}
 		widths[widest]--
-		sum--
 	}
 }
 
@@ -104,12 +136,39 @@ func (t *Rows) print(row []string) {
 	detail := "-"
 	if t.below {
 		detail, row = row[len(row)-1], row[:len(row)-1]
-		defer func() {
-			if detail != "-" {
-				t.printLine("  " + detail)
-			}
-		}()
 	}
+	if t.vertical {
+		t.printFields(row)
+	} else {
+		t.printColumns(row)
+	}
+	if detail != "-" {
+		t.printLine("  " + detail)
+	}
+	if t.vertical {
+		t.printLine("")
+	}
+}
+
+// printFields prints a row as lines of a header and a value, except empty values.
+func (t *Rows) printFields(row []string) {
+	names := 0
+	for _, name := range t.rows[0] {
+		names = max(names, textWidth(name))
+	}
+	for i, cell := range row {
+		if cell == "-" || i >= len(t.rows[0]) {
+			continue
+		}
+		name := t.rows[0][i]
+		for _, line := range wrap(cell, t.width-len(t.indent)-names-narrowGap) {
+			t.printLine(t.indent + name + strings.Repeat(" ", names-textWidth(name)+narrowGap) + paint(t.out, line))
+			name = ""
+		}
+	}
+}
+
+func (t *Rows) printColumns(row []string) {
 	lines := make([][]string, len(row))
 	height := 1
 	for i, cell := range row {
@@ -129,7 +188,7 @@ func (t *Rows) print(row []string) {
 			}
 			b.WriteString(paint(t.out, text))
 			if i < len(row)-1 && i < len(t.widths) {
-				b.WriteString(strings.Repeat(" ", max(t.widths[i]-utf8.RuneCountInString(text), 0)+t.gap))
+				b.WriteString(strings.Repeat(" ", max(t.widths[i]-textWidth(text), 0)+t.gap))
 			}
 		}
 		t.printLine(strings.TrimRight(b.String(), " "))
@@ -142,17 +201,22 @@ func (t *Rows) printLine(line string) {
 	}
 }
 
-// wrap breaks text into lines of at most width characters: at spaces, else after a separator
-// of names, else anywhere.
-func wrap(text string, width int) []string {
+// separators of the parts of a name, after which a line may end.
+const separators = "/-.,:="
+
+// wrap breaks text into lines of at most limit columns: at spaces, else after a separator of
+// names, else anywhere.
+func wrap(text string, limit int) []string {
 	var lines []string
 	for rest := []rune(text); ; {
-		if len(rest) <= width || width < 1 {
+		end := prefix(rest, limit)
+		if end == len(rest) || limit < 1 {
 			return append(lines, string(rest))
 		}
-		at := width
-		for i := width; i > width/2; i-- {
-			if rest[i] == ' ' || i < width && strings.ContainsRune("/-.,:=", rest[i-1]) && !slices.Contains(rest[:width+1], ' ') {
+		at := end
+		hasSpace := slices.Contains(rest[:end+1], ' ')
+		for i := end; i > 0; i-- {
+			if rest[i] == ' ' || !hasSpace && i < end && strings.ContainsRune(separators, rest[i-1]) {
 				at = i
 				break
 			}
@@ -160,4 +224,46 @@ func wrap(text string, width int) []string {
 		lines = append(lines, strings.TrimRight(string(rest[:at]), " "))
 		rest = []rune(strings.TrimLeft(string(rest[at:]), " "))
 	}
+}
+
+// prefix returns how many runes fit into limit columns, at least one.
+func prefix(text []rune, limit int) int {
+	columns := 0
+	for i, r := range text {
+		if columns += runeWidth(r); columns > limit && i > 0 {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// wordWidth returns the width of the longest part of a text that wrap does not break.
+func wordWidth(text string) (longest int) {
+	start := 0
+	for i, r := range text {
+		if r == ' ' || strings.ContainsRune(separators, r) {
+			longest, start = max(longest, textWidth(strings.TrimSpace(text[start:i+1]))), i+1
+		}
+	}
+	return max(longest, textWidth(text[start:]))
+}
+
+// textWidth returns the columns of a terminal that a text takes.
+func textWidth(text string) (columns int) {
+	for _, r := range text {
+		columns += runeWidth(r)
+	}
+	return columns
+}
+
+// runeWidth returns 2 for wide characters, such as Chinese ones, and 0 for combining ones.
+func runeWidth(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
 
 // TestTableWidth: on a terminal no line is longer than its width, and no text is lost.
@@ -12,6 +11,7 @@ func TestTableWidth(t *testing.T) {
 	rows := [][]string{
 		{"flink-production", "Deployment/my-very-long-job-name-with-parts-6d4b9c", "NoDeploymentTarget", "it runs in a namespace without a target, since yesterday"},
 		{"b", "Pod/x", "", "Ümlaut ümlaut ümlaut ümlaut ümlaut ümlaut ümlaut"},
+		{"wide", "Pod/部署", "", "双字宽的部署名称双字宽的部署名称双字宽的部署名称双字宽的部署名称双字宽的部署名称"},
 	}
 	for _, width := range []int{60, 80, 100, 200} {
 		var b strings.Builder
@@ -23,7 +23,7 @@ func TestTableWidth(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(b.String()) {
-			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+			if n := textWidth(strings.TrimSuffix(line, "\n")); n > width {
 				t.Errorf("width %d: a line of %d characters: %s", width, n, line)
 			}
 		}
@@ -73,6 +73,9 @@ func TestWrap(t *testing.T) {
 		"two words here":      {"two words", "here"},
 		"deployment/top-job":  {"deployment", "/top-job"},
 		"abc/def-ghi":         {"abc/def-", "ghi"},
+		"a longwords b":       {"a", "longwords", "b"},
+		"部署名称 部署":             {"部署名称", "部署"},
+		"部署名称部署":              {"部署名称部", "署"},
 		"abcdefghijklmnop":    {"abcdefghij", "klmnop"},
 		"ääääääääää öööööööö": {"ääääääääää", "öööööööö"},
 	} {
@@ -129,5 +132,35 @@ func TestTableLastBelow(t *testing.T) {
 		if err := table.Flush(); err != nil || b.String() != want {
 			t.Errorf("width %d: got\n%s(%v), want\n%s", width, b.String(), err, want)
 		}
+	}
+}
+
+// TestTableFields: a table that fits only with broken words has a line per field, without empty ones.
+func TestTableFields(t *testing.T) {
+	var b strings.Builder
+	table := NewTable(&Screen{Writer: &b, Width: 30}, "NAMESPACE", "STATE", "OWNER", "NOTE")
+	table.Row("staging", "Transitioning", "", "two words")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	table.Row("b", "Running", "Deployment/playground-jobmanager", "")
+	want := "NAMESPACE  staging\nSTATE      Transitioning\nNOTE       two words\n\n" +
+		"NAMESPACE  b\nSTATE      Running\nOWNER      Deployment/\n           playground-\n           jobmanager\n\n"
+	if b.String() != want {
+		t.Errorf("got\n%s, want\n%s", b.String(), want)
+	}
+}
+
+// TestTableWideCharacters: columns are aligned by what characters take on a terminal.
+func TestTableWideCharacters(t *testing.T) {
+	var b strings.Builder
+	table := NewTable(&b, "NAME", "AGE")
+	table.Row("部署", "1d")
+	table.Row("de\u0301ploye\u0301", "2d")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "NAME      AGE\n部署      1d\nde\u0301ploye\u0301   2d\n"; b.String() != want {
+		t.Errorf("got\n%s, want\n%s", b.String(), want)
 	}
 }

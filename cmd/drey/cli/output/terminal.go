@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -26,7 +25,7 @@ const (
 
 // BindColor adds the flag --color to the root command.
 func BindColor(root *cobra.Command) {
-	command.Choice(root, root.PersistentFlags(), new(colorMode), "color", "", "color the output: auto (on a terminal, unless $NO_COLOR is set), always or never", colorAuto, colorAlways, colorNever)
+	command.Choice(root, root.PersistentFlags(), new(colorMode), "color", "", "color the output: auto (on a terminal, unless $NO_COLOR is set or $CLICOLOR is 0; with $CLICOLOR_FORCE everywhere), always or never", colorAuto, colorAlways, colorNever)
 }
 
 // Screen is an output of a command: a terminal, a file or a pipe.
@@ -34,6 +33,7 @@ type Screen struct {
 	io.Writer
 	Width int // in characters; 0: no terminal, lines are not wrapped
 	Color bool
+	Dumb  bool // a terminal without escape sequences
 }
 
 // Stdout returns the standard output of a command.
@@ -48,8 +48,13 @@ func screenOf(cmd *cobra.Command, out io.Writer) *Screen {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 			s.Width = width
 		}
-		s.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		s.Dumb = os.Getenv("TERM") == "dumb"
+		s.Color = !s.Dumb && os.Getenv("CLICOLOR") != "0"
 	}
+	if force := os.Getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
+		s.Color = true
+	}
+	s.Color = s.Color && os.Getenv("NO_COLOR") == ""
 	if flag := cmd.Flag("color"); flag != nil && flag.Value.String() != string(colorAuto) {
 		s.Color = flag.Value.String() == string(colorAlways)
 	}
@@ -94,7 +99,7 @@ func paint(out io.Writer, text string) string {
 // Message prints a message below an indent. On a terminal its prose is wrapped, and command,
 // which is a part of it, has a line of its own that is not broken, so that it can be copied.
 func Message(out io.Writer, indent, text, command string) error {
-	width := widthOf(out) - utf8.RuneCountInString(indent)
+	width := widthOf(out) - textWidth(indent)
 	if width < minColumn {
 		_, err := fmt.Fprintf(out, "%s%s\n", indent, manifest.Printable(text))
 		return err
