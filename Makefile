@@ -68,7 +68,7 @@ SLOW_TESTS    := ^(TestRotationInvariant|TestRESTSlowClients|TestMigration|TestF
 test: binaries ## Run the tests of the contributor's loop: unit tests, and drey on a control plane
 	@$(MAKE) --no-print-directory -j4 test-e2e test-main test-api test-cel
 
-# The tests in test/cel that measure time are in SLOW_TESTS: make test-full runs them alone.
+# The slow tests in test/cel are in SLOW_TESTS: make test-full runs them.
 test-cel:
 	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
 
