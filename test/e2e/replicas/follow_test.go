@@ -78,8 +78,8 @@ func (f *follower) interrupt(t *testing.T) {
 	}
 	select {
 	case <-f.ended:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s runs 10 s after SIGINT", f.name)
+	case <-time.After(eventually.Timeout):
+		t.Fatalf("%s runs after SIGINT", f.name)
 	}
 	if err := f.cmd.Wait(); err != nil {
 		t.Errorf("%s after SIGINT: %v: %s", f.name, err, &f.stderr)

@@ -170,20 +170,18 @@ func TestAPIServerStalled(t *testing.T) {
 	for began := time.Now(); time.Since(began) < *outage; time.Sleep(200 * time.Millisecond) {
 		for _, r := range w.replicas {
 			for _, path := range []string{targets, targets + "/kept"} {
-				began := time.Now()
 				status, _, answer := call(t.Context(), http.MethodGet, r.REST+path, "")
-				if status != http.StatusOK || !strings.Contains(answer, "kept") || time.Since(began) > 8*time.Second {
-					t.Fatalf("GET %s: got %d after %s: %s", path, status, time.Since(began), answer)
+				if status != http.StatusOK || !strings.Contains(answer, "kept") {
+					t.Fatalf("GET %s: got %d: %s", path, status, answer)
 				}
 			}
 		}
 	}
 	for _, r := range w.replicas {
 		writes.Go(func() {
-			began := time.Now()
 			status, header, answer := call(t.Context(), http.MethodPost, r.REST+targets, targetBody("later", "later"))
-			if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(answer, "ry again") || time.Since(began) > 25*time.Second {
-				t.Errorf("POST: got %d %v after %s: %s, want 503 with Retry-After", status, header, time.Since(began), answer)
+			if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(answer, "ry again") {
+				t.Errorf("POST: got %d %v: %s, want 503 with Retry-After", status, header, answer)
 			}
 		})
 	}
@@ -264,12 +262,12 @@ func TestLeaderFailover(t *testing.T) {
 		return nil
 	}
 	for _, c := range []struct {
-		how    string
-		end    func(*replica) error
-		within time.Duration
+		how      string
+		end      func(*replica) error
+		released bool // its Lease, which else expires after 15 s
 	}{
-		{"stops", func(r *replica) error { return r.Stop() }, 14 * time.Second},     // it releases its Lease
-		{"is killed", func(r *replica) error { return r.Kill() }, 40 * time.Second}, // its Lease expires after 15 s
+		{"stops", func(r *replica) error { return r.Stop() }, true},
+		{"is killed", func(r *replica) error { return r.Kill() }, false},
 	} {
 		eventually.OK(t, func() error {
 			if leader() == nil {
@@ -278,8 +276,12 @@ func TestLeaderFailover(t *testing.T) {
 			return nil
 		})
 		old := leader()
+		holder := w.leaseHolder(t)
 		if err := c.end(old); err != nil {
 			t.Fatal(err)
+		}
+		if c.released && w.leaseHolder(t) == holder {
+			t.Errorf("the leader %s: its Lease is not released", c.how)
 		}
 		w.remove(old)
 		began := time.Now()
@@ -292,6 +294,16 @@ func TestLeaderFailover(t *testing.T) {
 		t.Logf("after the leader %s, another replica leads within %s", c.how, time.Since(began).Round(100*time.Millisecond))
 		w.start(t)
 	}
+}
+
+// leaseHolder returns the holder of the leader's Lease.
+func (w *world) leaseHolder(t *testing.T) string {
+	t.Helper()
+	lease, err := w.client.CoordinationV1().Leases("drey-system").Get(t.Context(), "drey", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *lease.Spec.HolderIdentity
 }
 
 // TestRollingRestart replaces all replicas as a Deployment does, with maxSurge 1 and
@@ -321,7 +333,7 @@ func TestRollingRestart(t *testing.T) {
 	for round := range *rounds {
 		// An upgrade and its rollback, as far as a flag makes a version.
 		flags := []string{"--mode", []string{"warn", "enforce"}[round%2]}
-		w.reconfigure(t, int32(9+round%2))
+		w.reconfigure(t, int32(29+round%2))
 		for _, old := range slices.Clone(w.replicas) {
 			w.start(t, flags...)
 			w.await(t, replicas+1)

@@ -121,7 +121,7 @@ func (w *world) register(t *testing.T) {
 	}
 	mutating, validating := config.Mutating(client, exclude, self.Status.UserInfo.Username), config.Validating(client, exclude)
 	for i := range mutating.Webhooks {
-		mutating.Webhooks[i].TimeoutSeconds = new(int32(10)) // the machine may be busy
+		mutating.Webhooks[i].TimeoutSeconds = new(int32(30)) // the machine may be busy
 	}
 	policies, bindings := config.Policies(config.PolicyOptions{
 		Exclude: exclude, Mode: config.Enforce, Username: self.Status.UserInfo.Username, OwnNamespace: "drey-system",

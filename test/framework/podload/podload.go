@@ -41,8 +41,9 @@ func (r Result) String() string {
 		r.Created, r.Unlabeled, r.Failed, r.Dropped, r.Median.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
 }
 
-// maxInFlight limits concurrent requests.
-const maxInFlight = 300
+// maxInFlight limits concurrent requests. A machine that cannot keep up with the rate gets fewer pods,
+// instead of calls that wait until a timeout.
+const maxInFlight = 32
 
 // Run creates pods of Flink TaskManagers and deletes them every second.
 func Run(ctx context.Context, o Options) (Result, error) {

@@ -25,8 +25,12 @@ import (
 	"drey.dev/drey/webhook/config"
 )
 
-// Rate is the number of pods created per second.
-const Rate = 200
+// The number of pods created per second: in a soak, and in a run of less than a minute, which shares
+// the machine with other tests.
+const soakRate, shortRate = 200, 50
+
+// afterRotation is how long a short run goes on after the last rotation, when the replaced CA is removed.
+const afterRotation = 5 * time.Second
 
 // Options configures a run.
 type Options struct {
@@ -56,7 +60,17 @@ func Run(t *testing.T, o Options) {
 	if o.Meanwhile != nil {
 		meanwhile.Go(func() { o.Meanwhile(ctx) })
 	}
-	report, err := podload.Run(t.Context(), podload.Options{Config: o.Cluster.Config(), Namespace: namespace, Rate: Rate, For: o.For, Label: "vvpNamespace"})
+	load := podload.Options{Config: o.Cluster.Config(), Namespace: namespace, Rate: soakRate, For: o.For, Label: "vvpNamespace"}
+	if o.For < time.Minute { // a rotation on a busy machine takes longer
+		rotated := make(chan struct{})
+		load.Rate, load.For, load.Until = shortRate, 5*time.Minute, rotated
+		meanwhile.Go(func() {
+			defer close(rotated)
+			awaitRotations(ctx, t, replicas, o.Rotations)
+			time.Sleep(afterRotation)
+		})
+	}
+	report, err := podload.Run(t.Context(), load)
 	stop()
 	meanwhile.Wait()
 	if err != nil {
@@ -66,16 +80,16 @@ func Run(t *testing.T, o Options) {
 	if report.Failed > 0 || report.Unlabeled > 0 {
 		t.Errorf("got %d failed calls and %d unlabeled pods: %s", report.Failed, report.Unlabeled, strings.Join(report.Errors, "\n"))
 	}
-	want := int(o.For.Seconds()) * Rate * 9 / 10
+	want := int(o.For.Seconds()) * soakRate * 9 / 10
 	if o.For < time.Minute {
-		want = 100 // a short run shares the machine with other tests
+		want = 100
 	}
 	if report.Created < want {
 		t.Errorf("got %d created pods, want %d: the machine is too slow", report.Created, want)
 	}
 	for i, r := range replicas {
-		for _, certificate := range []string{"ca", "serving"} {
-			got := metric(t, r, fmt.Sprintf(`drey_certificate_rotations_total{certificate=%q}`, certificate))
+		for _, certificate := range certificates {
+			got := rotations(t, r, certificate)
 			t.Logf("replica %d: %g rotations of %s", i, got, certificate)
 			if got < float64(o.Rotations) {
 				t.Errorf("replica %d: got %g rotations of %s, want %d", i, got, certificate, o.Rotations)
@@ -86,6 +100,27 @@ func Run(t *testing.T, o Options) {
 		}
 		if code, body := readiness(t, r); code != http.StatusOK {
 			t.Errorf("replica %d: got not ready: %s", i, body)
+		}
+	}
+}
+
+// certificates are the ones that rotate.
+var certificates = []string{"ca", "serving"}
+
+// rotations returns how often a replica has seen a certificate rotate.
+func rotations(t *testing.T, r *drey.Drey, certificate string) float64 {
+	t.Helper()
+	return metric(t, r, fmt.Sprintf(`drey_certificate_rotations_total{certificate=%q}`, certificate))
+}
+
+// awaitRotations waits for a number of rotations of each certificate in each replica, or until ctx ends.
+func awaitRotations(ctx context.Context, t *testing.T, replicas []*drey.Drey, want int) {
+	t.Helper()
+	for _, r := range replicas {
+		for _, certificate := range certificates {
+			for ctx.Err() == nil && rotations(t, r, certificate) < float64(want) {
+				time.Sleep(200 * time.Millisecond)
+			}
 		}
 	}
 }
@@ -116,6 +151,7 @@ func install(t *testing.T, o Options, replicas []*drey.Drey) {
 		c.Webhooks = c.Webhooks[:1] // of pods
 		c.Webhooks[0].ObjectSelector = nil
 		c.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Fail)
+		c.Webhooks[0].TimeoutSeconds = new(int32(30)) // the machine may be busy
 		c.Webhooks[0].Name = "replica" + strconv.Itoa(i) + "." + c.Webhooks[0].Name
 		if all == nil {
 			all = c
