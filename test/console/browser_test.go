@@ -67,7 +67,7 @@ func open(t testing.TB) *browser {
 		t.Fatal(err)
 	}
 	tab, closeTab := chromedp.NewContext(parent, chromedp.WithNewBrowserContext())
-	ctx, cancel := context.WithTimeout(tab, 60*time.Second)
+	ctx, cancel := context.WithTimeout(tab, 5*time.Minute)
 	b := &browser{Context: ctx, t: t}
 	if err := chromedp.Do(tab, chromedp.Navigate("about:blank")); err != nil { // not with the timeout, which would end the tab
 		t.Fatal(err)
@@ -138,16 +138,19 @@ func (b *browser) path() string {
 	return evaluate[string](b, `location.pathname + location.search`)
 }
 
+// awaitTimeout is less than the minute after which a page fetches itself without an event.
+const awaitTimeout = 30 * time.Second
+
 // await waits until a condition in JavaScript is true.
 func (b *browser) await(condition string) {
 	b.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(awaitTimeout)
 	for {
 		if ok, err := chromedp.Run(b, chromedp.Evaluate[bool](`Boolean(`+condition+`)`)); err == nil && ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("not true in 5 s: %s; page %s:\n%s", condition, b.path(), b.text())
+			b.t.Fatalf("not true in %s: %s; page %s:\n%s", awaitTimeout, condition, b.path(), b.text())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
