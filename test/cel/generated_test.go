@@ -66,7 +66,7 @@ func (g generator) words() []any {
 			"$(A)", "exec /docker-entrypoint.sh $A", "$(B)", "bash <<E\nexec taskmanager.sh start\nE\n", "A=standalone-job && exec $B/$A.sh start", "cat >/x <<E\nA=$A\nE\n. taskmanager.sh start", "su flink -c 'jobmanager.sh start'", "echo /docker-entrypoint.sh jobmanager", "kubectl exec a -- /docker-entrypoint.sh taskmanager",
 			"echo a; java -cp x org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 			"-nc", "-D", "-Djobmanager.rpc.address=a", "taskmanager.numberOfTaskSlots=2", "--job-classname", "env", "-S", "go-init", "-main", "exec $(drop) taskmanager.sh start", "jobmanager.sh start-foreground",
-			"sleep 1\n/docker-entrypoint.sh taskmanager & wait", "cat >/x <<E\ndocker-entrypoint.sh jobmanager\nE\n", "echo \\\n docker-entrypoint.sh jobmanager", "echo 'a\ndocker-entrypoint.sh jobmanager'", "R=task; docker-entrypoint.sh ${R}manager",
+			"sleep 1\n/docker-entrypoint.sh taskmanager & wait", "cat >/x <<E\ndocker-entrypoint.sh jobmanager\nE\n", "echo \\\n docker-entrypoint.sh jobmanager", "echo 'a\ndocker-entrypoint.sh jobmanager'", "R=task; docker-entrypoint.sh ${R}manager", "/my-entrypoint.sh", "exec /my-entrypoint.sh taskmanager", "set -- jobmanager; exec /docker-entrypoint.sh \"$@\"",
 		))
 	}
 	return words
@@ -191,7 +191,7 @@ func TestGenerated(t *testing.T) {
 // point gets the first argument; flink is a part of a word in the image; an owner is
 // set, as by Flink's operator; or a mirror pod is selected by its label type, without CEL.
 func ambiguous(o map[string]any) bool {
-	mentions := append(flink.Classes(), append(flink.Scripts(), "docker-entrypoint.sh")...)
+	mentions := append(flink.Classes(), append(flink.Scripts(), "entrypoint.sh")...)
 	has := func(w string) func(map[string]any) bool {
 		return func(c map[string]any) bool { image, _ := c["image"].(string); return strings.Contains(image, w) }
 	}

@@ -41,7 +41,7 @@ func celFlink(pod string) string { return anyOf(celMayHaveFlinkOwner, celFlinkPo
 // celFlinkPod is celFlink without the owner references.
 func celFlinkPod(pod string) string {
 	const (
-		entryPoint = celText + `.contains("docker-entrypoint.sh")`
+		entryPoint = celText + `.contains("entrypoint")` // of Flink's image, or of the user's own
 		roleArgs   = `(` + celRoleArgs + ` || ` + entryPoint + `)`
 		flinkWord  = `(` + celImage + `.size() > ` + celMaxName + ` || ` + celImage + `.contains("flink"))`
 		statefun   = celImage + `.contains("statefun")`
@@ -56,8 +56,8 @@ func celFlinkPod(pod string) string {
 		allOf(anyOf(s.roleLabel, s.container(celRole("c.name"))), anyOf(s.container(env), s.configVolume)),
 		s.container(allOf(celText+`.contains("$")`, anyOf(flinkWord, celRole("c.name")))), // a variable may hold the role
 		allOf(s.container(roleArgs), anyOf(s.rolePart, s.nameLabel, s.configVolume, s.container(anyOf(flinkWord, env)))),
-		s.container(allOf(entryPoint, anyOf(celRole("c.name"), celText+`.contains("manager")`, celText+`.contains("standalone")`))),
-		s.container(allOf(celRoleArgs, celFlinkOptions(""))),
+		s.container(allOf(celEntered, anyOf(celRole("c.name"), celText+`.contains("manager")`, celText+`.contains("standalone")`))),
+		s.container(allOf(roleArgs, celFlinkOptions(""))),
 		allOf(s.container(anyOf(celImage+`.size() > `+celMaxName, celFlinkWord)), s.container(anyOf("m > "+celMaxVariables, celRoleEnv))),
 		s.statefun(anyOf(flinkWord, statefun), `m > `+celMaxVariables+` || `+celStatefunRole),
 	)))+")", s.sidecar())

@@ -36,7 +36,7 @@ const (
 	otherProgram                    // a Flink client, or a server outside a cluster
 	mentioned                       // a script in the arguments of an unknown program: a hint at the role only
 	wrapped                         // a start of Flink in the arguments of an unknown program
-	byRole                          // a role, in the arguments of the image's unknown entry point
+	byRole                          // a role, in the arguments of the image's unknown entry point, or of one that is not Flink's
 	byEntryPoint                    // docker-entrypoint.sh with a role
 	started                         // a script or a class of Flink
 )
@@ -202,6 +202,10 @@ func startOf(argv []string) (f finding, ok bool) {
 		p, ok := roles[argv[1]]
 		p.args = argv[2:]
 		return finding{kind: byEntryPoint, process: p}, ok
+	case strings.Contains(name, "entrypoint") && len(argv) > 1:
+		p, ok := roles[argv[1]]
+		p.args = argv[2:]
+		return finding{kind: byRole, process: p}, ok
 	case name == "java":
 		return java(argv[1:]), true
 	case isExpansion(name):
@@ -227,7 +231,7 @@ var passive = map[string]bool{
 	"echo": true, "printf": true, "cat": true, "tee": true, "ls": true, "cp": true, "mv": true, "ln": true, "rm": true, "chmod": true, "chown": true,
 	"install": true, "touch": true, "test": true, "[": true, ":": true, "true": true, "grep": true, "egrep": true, "fgrep": true, "pgrep": true,
 	"pkill": true, "sed": true, "awk": true, "head": true, "tail": true, "which": true, "type": true, "sha256sum": true, "shellcheck": true,
-	"diff": true, "stat": true, "tar": true, "git": true,
+	"diff": true, "stat": true, "tar": true, "git": true, "set": true,
 	"kubectl": true, "oc": true, "k3s": true, "k0s": true, "microk8s": true, "minikube": true, "helm": true,
 	"docker": true, "docker-compose": true, "podman": true, "buildah": true, "nerdctl": true, "crictl": true, "ctr": true, "lxc": true, "machinectl": true,
 	"ssh": true, "scp": true, "rsync": true, "tsh": true, "pdsh": true, "clush": true, "ansible": true, "salt": true, "vagrant": true,

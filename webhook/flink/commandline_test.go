@@ -168,6 +168,21 @@ func TestFind(t *testing.T) {
 		{"sh -c", "[$CHECK bin/taskmanager.sh bin/jobmanager.sh]", "mentioned taskmanager"},
 		{"sh -c", "[$KUBECTL exec a -- taskmanager.sh start]", "wrapped taskmanager"},
 
+		// the parameters that a script sets
+		{"sh -c", "[set -- standalone-job --job-id x; exec /docker-entrypoint.sh \"$@\"]", "entry point jobmanager application"},
+		{"sh -c", "[set -- \"$@\" -Da=b; exec \"$@\"] sh taskmanager.sh start", "started taskmanager"},
+		{"sh -c", "[set -- flink run; exec \"$@\"] sh taskmanager.sh start", "other"},
+		{"sh -c", "[set -- taskmanager; exec /docker-entrypoint.sh $1]", "entry point taskmanager"},
+		{"sh -c", "[set -eu; exec \"$@\"] sh taskmanager.sh start", "started taskmanager"},
+
+		// an entry point of the user's own
+		{"/opt/flink/custom-entrypoint.sh", "jobmanager", "role jobmanager session"},
+		{"tini -- /entrypoint.sh taskmanager", "", "role taskmanager"},
+		{"bash -c", "[exec /entrypointWithIP.sh standalone-job --job-classname a.B]", "role jobmanager application"},
+		{"/entrypoint.sh", "web", "nothing"},
+		{"/wait-for.sh", "jobmanager", "nothing"},
+		{"cat /entrypoint.sh", "taskmanager", "nothing"},
+
 		// earlier versions
 		{"java -cp x org.apache.flink.runtime.jobmanager.JobManager --executionMode cluster", "", "started jobmanager session"},
 		{"java -cp x org.apache.flink.runtime.taskmanager.TaskManager --configDir /c", "", "started taskmanager"},

@@ -57,6 +57,7 @@ func (r *scriptReader) walk(node syntax.Node, positional []string) {
 		case *syntax.Stmt:
 			if call, ok := n.Cmd.(*syntax.CallExpr); ok && r.more {
 				r.call(n, call, x)
+				x.positional = r.parameters(call, x)
 			}
 		}
 		return r.more
@@ -90,6 +91,23 @@ func (r *scriptReader) call(stmt *syntax.Stmt, call *syntax.CallExpr, x expander
 		s.stdin = piped
 	}
 	r.more = r.yield(argv, s)
+}
+
+// parameters returns the positional parameters after a command, which set -- changes. They count as
+// repeated text.
+func (r *scriptReader) parameters(call *syntax.CallExpr, x expander) []string {
+	if len(call.Args) < 2 || call.Args[0].Lit() != "set" || call.Args[1].Lit() != "--" {
+		return x.positional
+	}
+	words := x.argv(call.Args)[2:]
+	size := 0
+	for _, w := range words {
+		size += len(w) + 1
+	}
+	if !r.scope.spend(size) {
+		return x.positional
+	}
+	return append([]string{"sh"}, words...)
 }
 
 // function returns the function that a name calls, nil if none.
