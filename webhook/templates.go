@@ -132,7 +132,7 @@ func recognizeTemplate(kind, namespace string, object []byte, t template) (flink
 	}
 	f := o.Metadata.object(kind, namespace)
 	f.OwnerReferences = nil // the owners of the pods are not in the object
-	f.Pod = p.template()
+	f.Pod, f.TemplatePath = p.template(), t.path
 	f.Labels, f.Annotations = f.Pod.Labels, f.Pod.Annotations
 	return flink.Recognize(&f), nil
 }

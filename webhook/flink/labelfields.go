@@ -19,6 +19,9 @@ type LabelField struct {
 // LabelFields returns the fields of an object that set identity labels: on itself and on its
 // pods.
 func (o *Object) LabelFields() []LabelField {
+	if o.TemplatePath != nil { // Labels are those of the template
+		return appendLabelFields(nil, o.TemplateLabelsPath(), o.Pod.Labels)
+	}
 	all := appendLabelFields(nil, []string{"metadata", "labels"}, o.Labels)
 	switch o.Kind {
 	case "Pod", "Service", "ConfigMap": // Pod.Labels are the same

@@ -1,6 +1,9 @@
 package flink
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Object is the part of a Kubernetes object that recognition reads: of a pod, of an object
 // that creates pods, or of a Service or ConfigMap.
@@ -17,6 +20,20 @@ type Object struct {
 
 	PodLabelFields []LabelField // of a custom resource: the identity labels that it sets on its pods
 	FromManifest   bool         // the object was applied from a file, by kubectl for example
+
+	// TemplatePath is the path of the pod template in an object of another kind than those whose
+	// template is at [TemplateLabelsPath]. A number is the index in a list.
+	TemplatePath []string
+
+	HeldAt string // the path of the object in another one that holds it; empty: it is an object by itself
+}
+
+// TemplateLabelsPath returns the path of the pod labels in the object.
+func (o *Object) TemplateLabelsPath() []string {
+	if o.TemplatePath != nil {
+		return slices.Concat(o.TemplatePath, []string{"metadata", "labels"})
+	}
+	return TemplateLabelsPath(o.Kind)
 }
 
 // Pod is the part of a pod, or of a pod template, that recognition reads.

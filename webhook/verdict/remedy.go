@@ -34,11 +34,11 @@ func (v Verdict) remedy() string {
 	case isClients:
 		return "run Flink's client again with " + clientOption(o, nil, LabelPlatformNamespace+":"+*value)
 	case value == nil:
-		return patchManifest(v.conflictFields, nil, o.Namespace)
+		return patchManifest(o, v.conflictFields, nil)
 	case w.Flavor == flink.Custom:
-		return patchManifest(v.remedyFields([]string{"metadata", "labels"}), value, o.Namespace)
+		return patchManifest(o, v.remedyFields([]string{"metadata", "labels"}), value)
 	default:
-		return patchManifest(v.remedyFields(flink.TemplateLabelsPath(o.Kind)), value, o.Namespace)
+		return patchManifest(o, v.remedyFields(o.TemplateLabelsPath()), value)
 	}
 }
 
@@ -173,6 +173,24 @@ func clientOption(o *flink.Object, without []string, added string) string {
 	return "-D" + flink.OptionJobManagerLabels + "=" + strings.Join(list, ",")
 }
 
-func patchManifest(fields []flink.LabelField, value *string, namespace string) string {
-	return fmt.Sprintf("kubectl patch --local -f FILE --type merge -p '%s' -o yaml | kubectl apply -n %s -f -", quotedJSON(mergePatch(fields, value)), namespace)
+// patchManifest returns the command that sets or removes fields of a manifest, or the fields to
+// edit if it has the object in another one or in a list, where a merge patch does not reach.
+func patchManifest(o *flink.Object, fields []flink.LabelField, value *string) string {
+	inList := slices.ContainsFunc(o.TemplatePath, func(name string) bool { return strings.Trim(name, "0123456789") == "" })
+	if o.HeldAt == "" && !inList {
+		return fmt.Sprintf("kubectl patch --local -f FILE --type merge -p '%s' -o yaml | kubectl apply -n %s -f -", quotedJSON(mergePatch(fields, value)), o.Namespace)
+	}
+	var edits []string
+	for _, f := range fields {
+		path := strings.TrimPrefix(o.HeldAt+"."+strings.Join(f.Path, "."), ".")
+		switch {
+		case value != nil:
+			edits = append(edits, fmt.Sprintf("set %s to %s", path, *value))
+		case f.List != "":
+			edits = append(edits, fmt.Sprintf("remove %s from %s", f.Key, path))
+		default:
+			edits = append(edits, "remove "+path)
+		}
+	}
+	return "edit FILE: " + strings.Join(edits, ", ")
 }

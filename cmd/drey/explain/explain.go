@@ -54,6 +54,7 @@ func (x Explainer) Explain(ctx context.Context, text []byte, namespace string, v
 			return nil, false, &console.ManifestError{Err: fmt.Errorf("%s: %w", m, manifest.FieldError(err))}
 		}
 		if ok {
+			w.Object.HeldAt = m.HeldAt
 			workloads = append(workloads, w)
 		}
 	}

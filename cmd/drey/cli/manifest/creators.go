@@ -58,7 +58,7 @@ func (m Manifest) appendCreated(all []Manifest, create func(Manifest) ([]held, e
 			continue
 		}
 		first := len(all)
-		if all, err = (Manifest{File: m.File, At: m.At + ", " + o.path, Text: o.text}).appendTo(all, "", ""); err != nil {
+		if all, err = (Manifest{File: m.File, At: m.At + ", " + o.path, Text: o.text, HeldAt: below(m.HeldAt, o.path)}).appendTo(all, "", ""); err != nil {
 			return nil, err
 		}
 		for i := range all[first:] {
@@ -68,6 +68,9 @@ func (m Manifest) appendCreated(all []Manifest, create func(Manifest) ([]held, e
 	}
 	return all, nil
 }
+
+// below returns the path of a field of the object at a path.
+func below(path, field string) string { return strings.Trim(path+"."+field, ".") }
 
 // sensor returns the objects that the triggers of a Sensor of Argo Events create, unless an event
 // sets their namespace.

@@ -48,6 +48,15 @@ func TestParseCreators(t *testing.T) {
 			}
 		})
 	}
+	for text, want := range map[string]string{
+		"{apiVersion: template.openshift.io/v1, kind: Template, objects: [{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod}]}]}":              "objects.0.items.0",
+		"{apiVersion: argoproj.io/v1alpha1, kind: Workflow, spec: {templates: [{}, {resource: {action: create, manifest: '{apiVersion: v1, kind: Pod}'}}]}}": "spec.templates.1.resource.manifest",
+		"{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod}]}":                                                                                 "",
+	} {
+		if all, err := manifest.Parse("f.yaml", []byte(text)); err != nil || all[len(all)-1].HeldAt != want {
+			t.Errorf("%s: got %+v, %v, want it at %s", text, all, err, want)
+		}
+	}
 	all, err := manifest.Parse("f.yaml", []byte("apiVersion: template.openshift.io/v1\nkind: Template\nobjects: [{apiVersion: v1, kind: Pod}]"))
 	if err != nil || all[1].String() != "f.yaml, document 1, objects.0, Pod" {
 		t.Errorf("got %v, %v", all, err)

@@ -33,6 +33,8 @@ type Manifest struct {
 	At   string // position in the file, such as "document 2, item 3"
 	Text []byte // JSON
 	Header
+
+	HeldAt string // the path in the object that holds this one, such as spec.workload.manifests.0; empty: none does
 }
 
 // Header is the part of an object that identifies it.
@@ -278,7 +280,10 @@ func (m Manifest) appendTo(all []Manifest, apiVersion, kind string) ([]Manifest,
 	}
 	var err error
 	for i, item := range items {
-		one := Manifest{File: m.File, At: fmt.Sprintf("%s, item %d", m.At, i+1), Text: item}
+		one := Manifest{File: m.File, At: fmt.Sprintf("%s, item %d", m.At, i+1), Text: item, HeldAt: m.HeldAt}
+		if m.HeldAt != "" {
+			one.HeldAt = fmt.Sprintf("%s.items.%d", m.HeldAt, i)
+		}
 		if all, err = one.appendTo(all, m.APIVersion, strings.TrimSuffix(m.Kind, "List")); err != nil {
 			return nil, err
 		}

@@ -48,16 +48,16 @@ func (m Manifest) created() ([]Manifest, error) {
 	if !strings.HasPrefix(m.APIVersion, "argoproj.io/") || jsonv2.Unmarshal(m.Text, &w, asTheAPIServer) != nil {
 		return nil, nil
 	}
-	spec := w.Spec.workflowSpec
+	spec, path := w.Spec.workflowSpec, "spec.templates"
 	if m.Kind == "CronWorkflow" {
-		spec = w.Spec.WorkflowSpec
+		spec, path = w.Spec.WorkflowSpec, "spec.workflowSpec.templates"
 	}
 	values := map[string]string{"workflow.namespace": m.Metadata.Namespace, "workflow.name": m.Metadata.Name}
 	for _, p := range spec.Arguments.Parameters {
 		values["workflow.parameters."+p.Name] = textOf(p.Value)
 	}
 	var all []Manifest
-	for _, t := range spec.Templates {
+	for i, t := range spec.Templates {
 		switch t.Resource.Action {
 		case "create", "apply", "replace":
 		default:
@@ -70,6 +70,7 @@ func (m Manifest) created() ([]Manifest, error) {
 		for _, one := range found {
 			if !strings.Contains(one.Metadata.Namespace, unresolved) {
 				one.At = fmt.Sprintf("%s, template %s, %s", m.At, Printable(t.Name), one.At)
+				one.HeldAt = below(below(m.HeldAt, fmt.Sprintf("%s.%d.resource.manifest", path, i)), one.HeldAt)
 				one.Metadata.Namespace = cmp.Or(one.Metadata.Namespace, m.Metadata.Namespace)
 				all = append(all, one)
 			}

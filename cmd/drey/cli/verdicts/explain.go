@@ -274,6 +274,9 @@ func (s *source) recognize(m manifest.Manifest) (w flink.Workload, ok bool, err 
 	if err != nil {
 		return w, false, fmt.Errorf("%s: %w", m, manifest.FieldError(err))
 	}
+	if ok {
+		w.Object.HeldAt = m.HeldAt
+	}
 	return w, ok, nil
 }
 
