@@ -161,7 +161,7 @@ func TestAlerts(t *testing.T) {
 	})
 	tested := map[string]bool{}
 	for _, test := range []struct{ alert, series, summary string }{
-		{"DreyDown", "", "No replica of drey is up"},
+		{"DreyDown", "", "No drey replica is up"},
 		{"DreyNoLeader", `leader_election_master_status{name="drey",pod="a"} 0x90
 			leader_election_master_status{name="drey-certs",pod="b"} 1x90`, "drey has no leader"},
 		{"DreyCertificateExpiration", `drey_certificate_expiry_timestamp_seconds{certificate="serving"} 5400x90
@@ -171,7 +171,7 @@ func TestAlerts(t *testing.T) {
 		{"DreyHighDenialRate", `drey_admission_denials_total{webhook="workloads.drey.dev",reason="NoDeploymentTarget",mode="enforce"} 0+8x90`, "denied a hundred workloads in 15 minutes: NoDeploymentTarget (enforce)."},
 		{"DreyPodsUnlabeled", "drey_unlabeled_pods 2x90", "have lacked labels for 15 minutes"},
 		{"DreyRepairFailing", "drey_repair_failures_total 0+1x90", "keeps failing"},
-		{"DreyLabelConflicts", "drey_label_conflicts{pod=\"a\"} 2x90\ndrey_label_conflicts{pod=\"b\"} 0x90", "2 objects have the id or the platform namespace of another."},
+		{"DreyLabelConflicts", "drey_label_conflicts{pod=\"a\"} 2x90\ndrey_label_conflicts{pod=\"b\"} 0x90", "Objects with the id or the platform namespace of another: 2."},
 		{"DreyRESTErrorRate", `drey_rest_requests_total{route="/a",method="GET",code="200"} 0+100x90
 			drey_rest_requests_total{route="/a",method="GET",code="500"} 0+9x90`, "one in twenty REST requests"},
 	} {

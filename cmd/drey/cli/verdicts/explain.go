@@ -41,7 +41,7 @@ func newExplainCommand() *cobra.Command {
 		Use:   "explain TYPE/NAME | TYPE NAME | -f FILE",
 		Short: "Explain the verdict and the labels of a workload",
 		Long: `Explain how drey decides on a workload: the signals by which it is recognized, its
-owners, the source of each label, the verdict, and what to do about it.
+owners, the source of each label, the verdict, and the remedy.
 
 TYPE and NAME name an object of the cluster as for kubectl get: TYPE is a resource, kind or
 short name of any kind with pods that the cluster serves. -f reads manifests, without a
