@@ -115,7 +115,7 @@ func clusterRules() []rule {
 	}
 	return append(all,
 		allow("Record events: repaired pods, targets without a namespace, and denials.", []string{"create", "patch"}, "", "events"),
-		allow("Read what Flink pods use, where the cluster serves it.", []string{"list"}, "metrics.k8s.io", "pods"),
+		allow("Read the usage of Flink pods, where the cluster serves it.", []string{"list"}, "metrics.k8s.io", "pods"),
 		allow("Write reports of workloads and denials, where the cluster serves them.", []string{"list", "create", "patch", "delete"}, "openreports.io", "reports"),
 		allow("The same in the older format.", []string{"list", "create", "patch", "delete"}, "wgpolicyk8s.io", "policyreports"),
 		allow("Authenticate the bearer tokens of requests to the REST API and to /metrics.", creating, "authentication.k8s.io", "tokenreviews"),
@@ -143,7 +143,7 @@ func (o *Options) peopleGrants() []grant {
 			allow("Read the registry, and the Jobs of the REST API.", watching, registry.Group, "deploymenttargets", "deployments", "sessionclusters", "jobs"),
 		}},
 		{name: roleEdit, labels: aggregateTo("edit"), unbound: true, rules: []rule{
-			allow("Write what runs in the namespaces of targets.", writing, registry.Group, "deployments", "sessionclusters"),
+			allow("Write Deployments and SessionClusters of the registry.", writing, registry.Group, "deployments", "sessionclusters"),
 		}},
 		{name: roleAdmin, labels: aggregateTo("admin"), unbound: true, rules: []rule{
 			allow("Register targets, for namespaces in which the user can create pods.", writing, registry.Group, "deploymenttargets"),

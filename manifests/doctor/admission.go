@@ -70,7 +70,7 @@ func (d *diagnosis) admission() {
 	case d.untrusted == d.webhooks:
 		d.add(check, Fail, "the API server does not trust drey's certificate; "+deniedNow, "correct the check caBundle; "+d.openGates())
 	case d.untrusted > 0:
-		d.add(check, Fail, fmt.Sprintf("%d of %d webhooks fail: what they match is denied if they fail closed, and not labeled if they fail open", d.untrusted, d.webhooks), "correct the check caBundle; "+d.openGates())
+		d.add(check, Fail, fmt.Sprintf("%d of %d webhooks fail: matching requests are denied if they fail closed, and objects not labeled if they fail open", d.untrusted, d.webhooks), "correct the check caBundle; "+d.openGates())
 	}
 	effect := map[config.Mode]string{config.Enforce: "denied", config.Warn: "admitted with a warning", config.Audit: "admitted with an event"}[d.Options.Mode]
 	d.ok(check, fmt.Sprintf("new Flink workloads in namespaces without a target are %s, in mode %s", effect, d.Options.Mode))

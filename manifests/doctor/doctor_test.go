@@ -229,14 +229,14 @@ func TestDiagnoseFaults(t *testing.T) {
 		"outside, caBundle emptied":            {outside(setField("MutatingWebhookConfiguration//drey", "", "webhooks", 0, "clientConfig", "caBundle")), doctor.Fail, "caBundle", "1 of 19 webhooks have no caBundle", restart},
 		"outside, policy deleted":              {outside(without("ValidatingAdmissionPolicy//drey-gate")), doctor.Fail, "objects", "validatingadmissionpolicy/drey-gate does not exist", restart},
 		"outside, CRD deleted":                 {outside(without("CustomResourceDefinition//deploymenttargets.drey.dev")), doctor.Fail, "objects", "no definition of objects of the registry: customresourcedefinition/deploymenttargets.drey.dev", "kubectl apply --server-side -k manifests/crds"},
-		"outside, fails open":                  {outside(setField("ValidatingWebhookConfiguration//drey", "Ignore", "webhooks", 1, "failurePolicy")), doctor.Fail, "objects", "validatingwebhookconfiguration/drey differs from what this version installs, at webhooks[1].failurePolicy", restart},
+		"outside, fails open":                  {outside(setField("ValidatingWebhookConfiguration//drey", "Ignore", "webhooks", 1, "failurePolicy")), doctor.Fail, "objects", "validatingwebhookconfiguration/drey differs from that of this version, at webhooks[1].failurePolicy", restart},
 		"outside, another URL":                 {outside(setField("ValidatingWebhookConfiguration//drey", "https://10.0.0.2:9443/x", "webhooks", 0, "clientConfig", "url")), doctor.Fail, "objects", "at webhooks[0].clientConfig.url", restart},
 		"outside, another user exempt": {outside(setField("ValidatingAdmissionPolicy//drey-claim", `request.userInfo.username != "mallory"`, "spec", "matchConditions", 0, "expression")),
-			doctor.Fail, "objects", "validatingadmissionpolicy/drey-claim differs from what this version installs, at spec.matchConditions[0].expression", restart},
+			doctor.Fail, "objects", "validatingadmissionpolicy/drey-claim differs from that of this version, at spec.matchConditions[0].expression", restart},
 		"outside, a namespace more excluded": {outside(setField("ValidatingWebhookConfiguration//drey", []any{"kube-node-lease", "kube-public", "kube-system", "platform", "sandbox"}, "webhooks", 0, "namespaceSelector", "matchExpressions", 0, "values")),
 			doctor.Fail, "objects", "validatingwebhookconfiguration/drey has more than this version installs, at webhooks[0].namespaceSelector.matchExpressions[0].values", `"value":["kube-node-lease","kube-public","kube-system","platform"]`},
 		"outside, gate weaker": {outside(setField("ValidatingAdmissionPolicyBinding//drey-gate-enforce", []any{"Audit"}, "spec", "validationActions")),
-			doctor.Fail, "objects", "validatingadmissionpolicybinding/drey-gate-enforce differs from what this version installs, at spec.validationActions[0]", restart},
+			doctor.Fail, "objects", "validatingadmissionpolicybinding/drey-gate-enforce differs from that of this version, at spec.validationActions[0]", restart},
 		"outside, namespace not labeled": {outside(func(f *doctor.Facts) { delete(f.Namespaces["flink"], "drey.dev/registered") }),
 			doctor.Fail, "targets", "namespace flink has a target and lacks the label", "the log of that drey"},
 		"outside, only policies": {func(f *doctor.Facts) {
@@ -312,7 +312,7 @@ func TestDiagnoseFaults(t *testing.T) {
 		"API server defaults": {func(f *doctor.Facts) {
 			third(f)["objectSelector"], third(f)["later"] = map[string]any{}, "default"
 		}, doctor.OK, "", "", ""},
-		"rules removed": {func(f *doctor.Facts) { f.Live["ClusterRole//drey"].Object["rules"] = []any{} }, doctor.Fail, "objects", "clusterrole/drey differs from what this version installs, at rules", "drey install"},
+		"rules removed": {func(f *doctor.Facts) { f.Live["ClusterRole//drey"].Object["rules"] = []any{} }, doctor.Fail, "objects", "clusterrole/drey differs from that of this version, at rules", "drey install"},
 		"role not readable": {func(f *doctor.Facts) {
 			delete(f.Live, "ClusterRole//drey")
 			f.ReadErrors = map[string]error{"ClusterRole//drey": errors.New("forbidden")}

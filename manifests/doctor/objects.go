@@ -103,9 +103,9 @@ func (d *diagnosis) objects() {
 		switch n := len(differing[level]); {
 		case n == 1:
 			object, at, _ := strings.Cut(differing[level][0], " at ")
-			d.add(check, level, fmt.Sprintf("%s differs from what this version installs, at %s", object, at), d.reinstall())
+			d.add(check, level, fmt.Sprintf("%s differs from that of this version, at %s", object, at), d.reinstall())
 		case n > 1:
-			d.add(check, level, fmt.Sprintf("%d objects differ from what this version installs: %s", n, some(differing[level])), d.reinstall())
+			d.add(check, level, fmt.Sprintf("%d objects differ from those of this version: %s", n, some(differing[level])), d.reinstall())
 		}
 	}
 	for _, o := range d.Obsolete {

@@ -32,7 +32,7 @@ func (d *diagnosis) outside() {
 		}
 	}
 	if len(untrusting) > 0 {
-		d.add("caBundle", Fail, fmt.Sprintf("%d of %d webhooks have no caBundle: what they match is denied if they fail closed, and not labeled if they fail open: %s",
+		d.add("caBundle", Fail, fmt.Sprintf("%d of %d webhooks have no caBundle: matching requests are denied if they fail closed, and objects not labeled if they fail open: %s",
 			len(untrusting), d.webhooks, some(untrusting)), restartOutside)
 	}
 }

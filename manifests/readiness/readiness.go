@@ -110,7 +110,7 @@ func ofContainer(p *corev1.Pod, c corev1.ContainerStatus) (reason, message, fix 
 	case w != nil && w.Reason == "CrashLoopBackOff" && before != nil:
 		return w.Reason, ended(before), logs + " --previous"
 	case w != nil && w.Reason == "CreateContainerConfigError":
-		return w.Reason, w.Message, fmt.Sprintf("create what is missing: kubectl describe pod -n %s %s", p.Namespace, p.Name)
+		return w.Reason, w.Message, fmt.Sprintf("create the missing object: kubectl describe pod -n %s %s", p.Namespace, p.Name)
 	case w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing":
 		return w.Reason, cmp.Or(w.Message, "see the pod's events"), fmt.Sprintf("kubectl describe pod -n %s %s", p.Namespace, p.Name)
 	case now != nil && now.ExitCode != 0:

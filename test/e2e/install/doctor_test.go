@@ -104,8 +104,8 @@ func TestDoctorFaults(t *testing.T) {
 	reinstall := func(t *testing.T) { w.mustRun(t, "install", "--kubeconfig", w.Kubeconfig(), "--timeout", "2m") }
 	for _, f := range []fault{
 		{"policy binding deleted", kubectl("delete", "validatingadmissionpolicybinding", "drey-gate"), []string{"FAIL objects: validatingadmissionpolicybinding/drey-gate does not exist"}, "objects", nil, nil},
-		{"webhook changed", patch("mutatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`), []string{"FAIL objects: mutatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].failurePolicy"}, "objects", nil, nil},
-		{"RBAC rule removed", patch("clusterrole/drey", `[{"op":"remove","path":"/rules/0"}]`), []string{"FAIL objects: clusterrole/drey differs from what this version installs, at rules"}, "objects", nil, nil},
+		{"webhook changed", patch("mutatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}]`), []string{"FAIL objects: mutatingwebhookconfiguration/drey differs from that of this version, at webhooks[0].failurePolicy"}, "objects", nil, nil},
+		{"RBAC rule removed", patch("clusterrole/drey", `[{"op":"remove","path":"/rules/0"}]`), []string{"FAIL objects: clusterrole/drey differs from that of this version, at rules"}, "objects", nil, nil},
 		{"three objects deleted", kubectl("delete", "validatingadmissionpolicy/drey-gate", "clusterrole/drey-metrics", "service/drey", "-n", "drey-system"), []string{"FAIL objects: 3 objects do not exist: "}, "objects", nil, nil},
 		{"webhook restricted", patch("validatingwebhookconfiguration/drey", `[{"op":"add","path":"/webhooks/0/objectSelector","value":{"matchLabels":{"never":"x"}}}]`), []string{"FAIL objects: validatingwebhookconfiguration/drey has more than this version installs, at webhooks[0].objectSelector"}, "objects", nil, nil},
 		{"binding restricted", kubectl("patch", "validatingadmissionpolicybinding", "drey-gate", "--type=merge", "-p", `{"spec":{"matchResources":{"namespaceSelector":{"matchLabels":{"never":"x"}}}}}`), []string{"FAIL objects: validatingadmissionpolicybinding/drey-gate has more than this version installs, at spec.matchResources"}, "objects", nil, nil},
@@ -138,8 +138,8 @@ func TestDoctorFaults(t *testing.T) {
 		{"policy of another version", func(t *testing.T) {
 			w.apply(t, `{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: drey-mark, labels: {app.kubernetes.io/name: drey}}, spec: {matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [namespaces]}]}, validations: [{expression: "true"}]}}`)
 		}, []string{"WARN objects: validatingadmissionpolicy/drey-mark of another version"}, "objects", nil, nil},
-		{"binding of another account", patch("clusterrolebinding/drey-registry", `[{"op":"replace","path":"/subjects/0/name","value":"dray"}]`), []string{"FAIL objects: clusterrolebinding/drey-registry differs from what this version installs, at subjects[0].name"}, "objects", nil, nil},
-		{"timeout of a webhook", patch("validatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/timeoutSeconds","value":1}]`), []string{"FAIL objects: validatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].timeoutSeconds"}, "objects", nil, nil},
+		{"binding of another account", patch("clusterrolebinding/drey-registry", `[{"op":"replace","path":"/subjects/0/name","value":"dray"}]`), []string{"FAIL objects: clusterrolebinding/drey-registry differs from that of this version, at subjects[0].name"}, "objects", nil, nil},
+		{"timeout of a webhook", patch("validatingwebhookconfiguration/drey", `[{"op":"replace","path":"/webhooks/0/timeoutSeconds","value":1}]`), []string{"FAIL objects: validatingwebhookconfiguration/drey differs from that of this version, at webhooks[0].timeoutSeconds"}, "objects", nil, nil},
 		{"image not found", pods(waiting("ImagePullBackOff", "Back-off pulling image")), []string{"FAIL server: none of 2 replicas is ready: pods drey-", denied}, "", readyAgain, nil},
 		{"crash", pods(waiting("CrashLoopBackOff", "back-off 10s")), []string{"FAIL server: none of 2 replicas is ready: pods drey-", denied}, "", readyAgain, nil},
 		{"nodes with a taint", pods(func(int) corev1.PodStatus {

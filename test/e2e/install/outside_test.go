@@ -55,7 +55,7 @@ func TestOutsideTheCluster(t *testing.T) {
 	w.MustKubectl(t, "", "patch", "validatingwebhookconfiguration", "drey", "--type=json", "-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"},{"op":"remove","path":"/webhooks/1/matchConditions/0"}]`)
 	w.MustKubectl(t, "", "delete", "validatingadmissionpolicy", "drey-claim")
 	w.expectFindings(t, "FAIL objects: validatingadmissionpolicy/drey-claim does not exist",
-		"FAIL objects: validatingwebhookconfiguration/drey differs from what this version installs, at webhooks[0].failurePolicy, webhooks[1].matchConditions")
+		"FAIL objects: validatingwebhookconfiguration/drey differs from that of this version, at webhooks[0].failurePolicy, webhooks[1].matchConditions")
 	if err := d.Stop(); err != nil {
 		t.Error(err)
 	}

@@ -287,7 +287,7 @@ func confirmPurge(ctx context.Context, cmd *cobra.Command, kubectl kubectl.Clust
 	switch {
 	case errors.Is(err, kubestore.ErrNotServed): // without the definitions
 	case err != nil:
-		return fmt.Errorf("list what --purge deletes: %w", err)
+		return fmt.Errorf("list the objects that --purge deletes: %w", err)
 	case len(all) > 0:
 		count := map[registry.Kind]int{}
 		for _, o := range all {
