@@ -14,8 +14,8 @@ type Workloads interface {
 	// including Flink's custom resources without pods, which an operator may start.
 	Running(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]Reference, error)
 
-	// Jobs lists their jobs.
-	Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]RunningJob, error)
+	// Jobs lists the jobs of a platform namespace in Kubernetes namespaces.
+	Jobs(ctx context.Context, kubernetesNamespaces []string, platformNamespace string) ([]RunningJob, error)
 
 	// Usage returns the requests of the pods of all workloads, by platform namespace.
 	Usage(ctx context.Context) (map[string]Usage, error)
@@ -30,7 +30,7 @@ type Usage struct {
 type noWorkloads struct{}
 
 func (noWorkloads) Running(context.Context, string, string) ([]Reference, error) { return nil, nil }
-func (noWorkloads) Jobs(context.Context, string, string) ([]RunningJob, error)   { return nil, nil }
+func (noWorkloads) Jobs(context.Context, []string, string) ([]RunningJob, error) { return nil, nil }
 func (noWorkloads) Usage(context.Context) (map[string]Usage, error)              { return nil, nil }
 
 // Usage returns the resources that run, by platform namespace; without a cluster none. Refused with
@@ -70,16 +70,14 @@ func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]
 		kubernetesNamespaces = append(kubernetesNamespaces, targetNamespace(t, r.ownNamespace))
 	}
 	slices.Sort(kubernetesNamespaces)
+	running, err := r.workloads.Jobs(ctx, slices.Compact(kubernetesNamespaces), namespace)
+	if err != nil {
+		return nil, refuse(ReasonClusterUnavailable, "cannot list the jobs of platform namespace %s: %v: try again once the API server is available, or grant the permission to list pods there", quote(namespace), err)
+	}
 	found := []Object{}
-	for _, kubernetesNamespace := range slices.Compact(kubernetesNamespaces) {
-		running, err := r.workloads.Jobs(ctx, kubernetesNamespace, namespace)
-		if err != nil {
-			return nil, cannotList(kubernetesNamespace, err)
-		}
-		for _, j := range running {
-			if deploymentID == "" || j.DeploymentID == deploymentID {
-				found = append(found, j.object(namespace))
-			}
+	for _, j := range running {
+		if deploymentID == "" || j.DeploymentID == deploymentID {
+			found = append(found, j.object(namespace))
 		}
 	}
 	slices.SortFunc(found, func(a, b Object) int { return cmp.Compare(a.Metadata.ID, b.Metadata.ID) })

@@ -304,8 +304,8 @@ func (r runs) Running(_ context.Context, kubernetesNamespace, platformNamespace 
 	return []registry.Reference{{Kind: "Pod", Name: "top-speed-taskmanager-1-1"}}, nil
 }
 
-func (r runs) Jobs(_ context.Context, kubernetesNamespace, platformNamespace string) ([]registry.RunningJob, error) {
-	if r != (runs{kubernetesNamespace, platformNamespace}) {
+func (r runs) Jobs(_ context.Context, kubernetesNamespaces []string, platformNamespace string) ([]registry.RunningJob, error) {
+	if len(kubernetesNamespaces) != 1 || r != (runs{kubernetesNamespaces[0], platformNamespace}) {
 		return nil, nil
 	}
 	return []registry.RunningJob{{ID: "job-1", DeploymentID: "id-1"}, {ID: "job-0"}}, nil

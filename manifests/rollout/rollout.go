@@ -213,7 +213,7 @@ func (r *Rollout) await(ctx context.Context, o bundle.Object) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w: see %s (%w)", o, last, hint, ctx.Err())
+			return fmt.Errorf("%s is not ready: %w; see %s (%w)", o, last, hint, ctx.Err())
 		case <-time.After(delay()):
 		}
 	}

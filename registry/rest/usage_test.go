@@ -15,7 +15,7 @@ import (
 type usage map[string]registry.Usage
 
 func (usage) Running(context.Context, string, string) ([]registry.Reference, error) { return nil, nil }
-func (usage) Jobs(context.Context, string, string) ([]registry.RunningJob, error)   { return nil, nil }
+func (usage) Jobs(context.Context, []string, string) ([]registry.RunningJob, error) { return nil, nil }
 func (u usage) Usage(context.Context) (map[string]registry.Usage, error) {
 	if u == nil {
 		return nil, errors.New("connection refused")

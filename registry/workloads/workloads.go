@@ -4,6 +4,7 @@
 package workloads
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,7 +43,7 @@ var _ registry.Workloads = (*Cluster)(nil)
 // custom resources in the namespaces of the targets.
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
-	if config.QPS == 0 { // users wait for a list per Kubernetes namespace
+	if config.QPS == 0 { // users wait for several lists
 		config.QPS, config.Burst = 100, 200
 	}
 	client, err := metadata.NewForConfig(config)
@@ -112,28 +114,60 @@ func (c *Cluster) controllers(ctx context.Context, kubernetesNamespace, platform
 	return found, err
 }
 
-// Jobs implements registry.Workloads.
-func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespace, platformNamespace string) ([]registry.RunningJob, error) {
-	var found []registry.RunningJob
+// maxNamespaceLists is the number of Kubernetes namespaces up to which pods are listed in each of
+// them. A list of all namespaces returns no more pods: those of one platform namespace.
+const maxNamespaceLists = 10
+
+// Jobs implements registry.Workloads. Of many Kubernetes namespaces the pods are listed at once, if
+// the caller may.
+func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespaces []string, platformNamespace string) ([]registry.RunningJob, error) {
 	selector := labels.Set{flink.LabelPlatformNamespace: platformNamespace}.String() + "," + flink.LabelJobID
-	err := c.eachPod(ctx, kubernetesNamespace, selector, func(p *metav1.PartialObjectMetadata) {
-		i := slices.IndexFunc(found, func(j registry.RunningJob) bool { return j.ID == p.Labels[flink.LabelJobID] })
-		if i < 0 {
-			i = len(found)
-			found = append(found, registry.RunningJob{ID: p.Labels[flink.LabelJobID], Since: p.CreationTimestamp.Time})
+	jobs := jobs{}
+	if len(kubernetesNamespaces) > maxNamespaceLists {
+		listed := map[string]bool{}
+		for _, name := range kubernetesNamespaces {
+			listed[name] = true
 		}
-		j := &found[i]
-		if j.DeploymentID == "" {
-			j.DeploymentID = p.Labels[flink.LabelDeploymentID]
+		err := c.eachPod(ctx, metav1.NamespaceAll, selector, func(p *metav1.PartialObjectMetadata) {
+			if listed[p.Namespace] {
+				jobs.add(p)
+			}
+		})
+		if !apierrors.IsForbidden(err) {
+			return jobs.list(), err
 		}
-		if j.DeploymentName == "" {
-			j.DeploymentName = p.Labels[flink.LabelDeploymentName]
+	}
+	for _, name := range kubernetesNamespaces {
+		if err := c.eachPod(ctx, name, selector, jobs.add); err != nil {
+			return nil, fmt.Errorf("namespace %s: %w", name, err)
 		}
-		if p.CreationTimestamp.Time.Before(j.Since) {
-			j.Since = p.CreationTimestamp.Time
-		}
-	})
-	return found, err
+	}
+	return jobs.list(), nil
+}
+
+// jobs are jobs by namespace and id.
+type jobs map[[2]string]*registry.RunningJob
+
+// add adds a pod to its job.
+func (all jobs) add(p *metav1.PartialObjectMetadata) {
+	key := [2]string{p.Namespace, p.Labels[flink.LabelJobID]}
+	j := all[key]
+	if j == nil {
+		j = &registry.RunningJob{ID: p.Labels[flink.LabelJobID], Since: p.CreationTimestamp.Time}
+		all[key] = j
+	}
+	j.DeploymentID = cmp.Or(j.DeploymentID, p.Labels[flink.LabelDeploymentID])
+	j.DeploymentName = cmp.Or(j.DeploymentName, p.Labels[flink.LabelDeploymentName])
+	if p.CreationTimestamp.Time.Before(j.Since) {
+		j.Since = p.CreationTimestamp.Time
+	}
+}
+
+func (all jobs) list() (found []registry.RunningJob) {
+	for _, j := range all {
+		found = append(found, *j)
+	}
+	return found
 }
 
 // listTimeout bounds the lists of one call.
