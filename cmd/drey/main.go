@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"drey.dev/drey/cmd/drey/cli"
-	"drey.dev/drey/cmd/drey/cli/command"
 	"drey.dev/drey/registry/rest"
 )
 
@@ -25,14 +24,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := cli.New(rest.Build{Version: version, Time: date, Commit: commit}).ExecuteContext(ctx)
-	interrupted := ctx.Err() != nil
+	code := cli.ExitCode(ctx, err)
 	stop()
-	if err == nil {
-		return
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "drey:", err)
+		os.Exit(code)
 	}
-	fmt.Fprintln(os.Stderr, "drey:", err)
-	if interrupted {
-		os.Exit(command.ExitInterrupted)
-	}
-	os.Exit(cli.ExitCode(err))
 }

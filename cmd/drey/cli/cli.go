@@ -4,6 +4,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -100,8 +101,11 @@ func exampleAsPlugin(cmd *cobra.Command) {
 
 var asPlugin = strings.NewReplacer("  drey ", "  kubectl drey ", "| drey ", "| kubectl drey ")
 
-// ExitCode returns the exit code of the process for an error of a command.
-func ExitCode(err error) int {
+// ExitCode returns the exit code of the process for an error of a command, which ctx interrupts.
+func ExitCode(ctx context.Context, err error) int {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		return command.ExitInterrupted
+	}
 	code := command.CodeOf(err)
 	_, isOptions := errors.AsType[*server.OptionsError](err)
 	_, isInput := errors.AsType[*manifest.InputError](err)

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -40,6 +42,28 @@ func TestExitCodes(t *testing.T) {
 		}
 		if help := New(rest.Build{}).Long; !strings.Contains(help, fmt.Sprintf("\n  %d  ", c.code)) {
 			t.Errorf("the help of drey does not list exit code %d", c.code)
+		}
+	}
+}
+
+// TestExitCodeInterrupted: a signal that ends a command is an exit code of its own; another error
+// meanwhile, such as that of a server that stops, keeps its code.
+func TestExitCodeInterrupted(t *testing.T) {
+	signal := errors.New("interrupt signal received")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	if code := ExitCode(ctx, context.Canceled); code != command.ExitFailure {
+		t.Errorf("without a signal: exit code %d, want %d", code, command.ExitFailure)
+	}
+	cancel(signal)
+	for err, want := range map[error]int{
+		fmt.Errorf("not ready: %w", context.Canceled):                  command.ExitInterrupted,
+		fmt.Errorf("list pods: %w", signal):                            command.ExitInterrupted,
+		command.WithCode(command.ExitInterrupted, errors.New("ended")): command.ExitInterrupted,
+		errors.New("close the registry: disk full"):                    command.ExitFailure,
+		command.WithCode(command.ExitRefused, errors.New("no")):        command.ExitRefused,
+	} {
+		if code := ExitCode(ctx, err); code != want {
+			t.Errorf("%v: exit code %d, want %d", err, code, want)
 		}
 	}
 }
