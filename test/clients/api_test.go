@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // api is a server of the REST API in a setting, as a client sees it.
@@ -16,9 +18,6 @@ type api struct {
 	setting
 	namespace string // a platform namespace of the flow's own
 }
-
-// propagation bounds the delay of a write until all replicas show it.
-const propagation = 3 * time.Second
 
 // answer is a response. Every response of a flow is a JSON object.
 type answer struct {
@@ -48,7 +47,7 @@ func (a api) send(want int, method, path, body, contentType, accept string) answ
 		if err == nil {
 			return got
 		}
-		if method != http.MethodGet || a.replicas == 1 || time.Since(began) > propagation {
+		if method != http.MethodGet || a.replicas == 1 || time.Since(began) > eventually.Timeout {
 			a.Fatal(err)
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -134,17 +133,12 @@ func (r answer) items(name string) (named []answer) {
 }
 
 // await polls a path until the value there is the wanted one.
-func (a api) await(timeout time.Duration, path, field string, want any) {
+func (a api) await(path, field string, want any) {
 	a.Helper()
-	began := time.Now()
-	for {
-		got := a.call(http.StatusOK, http.MethodGet, path, "")
-		if got.at(field) == want {
-			return
+	eventually.OK(a, func() error {
+		if got := a.call(http.StatusOK, http.MethodGet, path, "").at(field); got != want {
+			return fmt.Errorf("GET %s: %s is %v, want %v", path, field, got, want)
 		}
-		if time.Since(began) > timeout {
-			a.Fatalf("GET %s: %s is %v after %s, want %v", path, field, got.at(field), timeout, want)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return nil
+	})
 }

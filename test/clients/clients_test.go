@@ -21,6 +21,7 @@ import (
 	"drey.dev/drey/test/framework/balancer"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 func TestMain(m *testing.M) {
@@ -107,11 +108,12 @@ func everySetting(t *testing.T, test func(*testing.T, setting)) {
 	}
 	await := func(t *testing.T, replicas int) {
 		t.Helper()
-		for began := time.Now(); b.ReadyBackends() != replicas; time.Sleep(50 * time.Millisecond) {
-			if time.Since(began) > 30*time.Second {
-				t.Fatalf("got %d replicas, want %d", b.ReadyBackends(), replicas)
+		eventually.OK(t, func() error {
+			if n := b.ReadyBackends(); n != replicas {
+				return fmt.Errorf("got %d replicas, want %d", n, replicas)
 			}
-		}
+			return nil
+		})
 	}
 	t.Run("Kubernetes store", func(t *testing.T) {
 		add(t)
@@ -216,7 +218,7 @@ func gitOps(a api) {
 	}
 	cluster := a.in("sessionclusters/shared")
 	a.call(201, "POST", a.in("sessionclusters"), `{"metadata":{"name":"shared"},"spec":{"deploymentTargetName":"gitops","state":"STOPPED","flinkVersion":1.20}}`)
-	a.await(10*time.Second, cluster, "status.state", "STOPPED")
+	a.await(cluster, "status.state", "STOPPED")
 	a.want(a.call(200, "PATCH", cluster, `{"spec":{"numberOfTaskManagers":2}}`), "spec.flinkVersion", "1.20")
 	a.call(409, "DELETE", a.in("deployment-targets/gitops"), "")
 	a.call(200, "DELETE", cluster, "")
@@ -229,11 +231,14 @@ func pythonCommandLine(a api) {
 	const name = "My Deployment Name"
 	made := a.call(201, "POST", a.in("deployments"), `{"metadata":{"name":"`+name+`"},"spec":{"state":"CANCELLED"}}`)
 	a.want(made, "metadata.displayName", name)
-	for began := time.Now(); len(a.call(200, "GET", a.in("deployments/with-cr"), "").items("")) != 1; time.Sleep(20 * time.Millisecond) {
-		if a.replicas == 1 || time.Since(began) > propagation {
-			a.Fatal("the list lacks the Deployment")
+	eventually.OK(a, func() error { // replicas follow each other by watches
+		if n := len(a.call(200, "GET", a.in("deployments/with-cr"), "").items("")); n != 1 && a.replicas == 1 {
+			a.Fatalf("the list has %d Deployments, want one", n)
+		} else if n != 1 {
+			return fmt.Errorf("the list has %d Deployments, want one", n)
 		}
-	}
+		return nil
+	})
 	got := a.call(200, "GET", a.in("deployments/with-cr/"+url.PathEscape(name)), "")
 	a.want(got, "deployment.status.state", "CANCELLED")
 	id, _ := got.at("deployment.metadata.id").(string)
@@ -249,7 +254,7 @@ func notebook(a api) {
 	id, _ := target.at("metadata.id").(string)
 	a.call(200, "GET", a.in("deployment-defaults"), "")
 	a.call(200, "PATCH", a.in("deployment-defaults"), `{"spec":{"deploymentTargetId":"`+id+`"}}`)
-	a.await(propagation, a.in("deployment-defaults"), "spec.deploymentTargetId", id)
+	a.await(a.in("deployment-defaults"), "spec.deploymentTargetId", id)
 	made := a.call(201, "POST", a.in("deployments"), `{"metadata":{"name":"from-notebook"},"spec":{"state":"RUNNING"}}`)
 	a.want(made, "spec.deploymentTargetId", id)
 	deployment, _ := made.at("metadata.id").(string)
@@ -324,7 +329,7 @@ func playground(a api) {
 	if a.cluster {
 		want = "TRANSITIONING" // nothing runs it
 	}
-	a.await(10*time.Second, a.in("sessionclusters/sql"), "status.state", want)
+	a.await(a.in("sessionclusters/sql"), "status.state", want)
 	if got := a.call(404, "GET", a.in("sessionclusters/other"), ""); got.at("status.state") != nil { // jq .status.state
 		a.Errorf("got %v", got.body)
 	}
@@ -348,7 +353,7 @@ func setUp(a api) {
 	a.call(404, "PUT", "/namespaces/v1/namespaces/never-made", `{"name":"namespaces/never-made"}`)
 	a.call(201, "PUT", a.in("deployment-targets/product"), `{"metadata":{"name":"product"},"spec":{"kubernetes":{"namespace":"flink-product"}}}`)
 	a.call(201, "PUT", a.in("deployments/monitor"), `{"metadata":{"name":"monitor"},"spec":{"state":"CANCELLED","deploymentTargetName":"product"}}`)
-	a.await(propagation, a.in("deployments/monitor"), "spec.deploymentTargetName", "product")
+	a.await(a.in("deployments/monitor"), "spec.deploymentTargetName", "product")
 }
 
 // deletion stops a Deployment, waits until it is stopped, and deletes it and its target.
@@ -357,13 +362,8 @@ func deletion(a api) {
 	a.call(201, "POST", a.in("deployments"), `{"metadata":{"name":"orders"},"spec":{"state":"RUNNING","deploymentTargetName":"vvp"}}`)
 	began := time.Now()
 	a.call(200, "PATCH", a.in("deployments/orders"), `{"spec":{"state":"CANCELLED"}}`)
-	const limit = 10 * time.Second
-	a.await(limit, a.in("deployments/orders"), "status.state", "CANCELLED")
+	a.await(a.in("deployments/orders"), "status.state", "CANCELLED")
 	a.call(200, "DELETE", a.in("deployments/orders"), "")
 	a.call(200, "DELETE", a.in("deployment-targets/vvp"), "")
-	if took := time.Since(began); took > limit {
-		a.Errorf("took %s, want at most %s", took, limit)
-	} else {
-		a.Logf("took %s", took)
-	}
+	a.Logf("took %s", time.Since(began))
 }

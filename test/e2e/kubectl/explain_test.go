@@ -1,9 +1,11 @@
 package kubectl
 
 import (
+	"fmt"
 	"strings"
 	"testing"
-	"time"
+
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // fleetDefinition is a kind of others with pods and a short name.
@@ -36,22 +38,19 @@ func TestExplainObjects(t *testing.T) {
 	w.MustKubectl(t, targetYAML("here", "", namespace), "apply", "-n", namespace, "-f", "-")
 	manifest := strings.Replace(deniedDeployment, "replicas: 0", "replicas: 1", 1)
 	w.whenServed(t, manifest+"\n---\n"+fleet, "apply", "-n", namespace, "-f", "-")
-	replicaSet := ""
-	for range 100 {
-		if replicaSet = w.MustKubectl(t, "", "get", "rs", "-n", namespace, "-o", "name"); strings.HasPrefix(replicaSet, "replicaset") {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
+	first := func(resource string) (name string) {
+		t.Helper()
+		eventually.OK(t, func() error {
+			out := strings.TrimSpace(w.MustKubectl(t, "", "get", resource, "-n", namespace, "-o", "name"))
+			var found bool
+			if _, name, found = strings.Cut(out, "/"); !found {
+				return fmt.Errorf("no %s yet: %s", resource, out)
+			}
+			return nil
+		})
+		return name
 	}
-	_, replicaSet, _ = strings.Cut(strings.TrimSpace(replicaSet), "/")
-	pod := ""
-	for range 100 {
-		if pod = w.MustKubectl(t, "", "get", "po", "-n", namespace, "-o", "name"); strings.HasPrefix(pod, "pod/") {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	pod = strings.TrimSpace(strings.TrimPrefix(pod, "pod/"))
+	replicaSet, pod := first("rs"), first("po")
 	for _, c := range []struct {
 		args string
 		code int

@@ -99,7 +99,7 @@ func (w *world) delayDeletions(t *testing.T, namespace, target string, delay fun
 			called.Store(true)
 		} else {
 			n := reviews.Add(1) - 1
-			for deadline := time.Now().Add(20 * time.Second); w.answeredReviews(t) <= baseline.Load()+n; time.Sleep(10 * time.Millisecond) {
+			for deadline := time.Now().Add(25 * time.Second); w.answeredReviews(t) <= baseline.Load()+n; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Errorf("drey has not answered review %d", n+1)
 					break

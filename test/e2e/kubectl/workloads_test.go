@@ -12,7 +12,7 @@ import (
 	"drey.dev/drey/test/framework/eventually"
 )
 
-// TestWorkloads: a workload is listed a second after its pods exist, by REST for users with list
+// TestWorkloads: a workload is listed once its pods exist, and the log has the delay: by REST for users with list
 // on the targets of its platform namespace, and by the plugin with the rights of a cluster
 // admin and of a user of one namespace.
 func TestWorkloads(t *testing.T) {
