@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"drey.dev/drey/test/framework/cluster"
+	"drey.dev/drey/test/framework/eventually"
 	"drey.dev/drey/test/framework/fixtures/crds"
 )
 
@@ -85,7 +86,7 @@ func (c *comparison) step(name string, act func(*scope) error) {
 // settle waits until both control planes are equal and stable.
 func (c *comparison) settle(after string) {
 	c.Helper()
-	const interval, timeout = 200 * time.Millisecond, 60 * time.Second // a snapshot is a dozen requests
+	const interval, timeout = 200 * time.Millisecond, eventually.Timeout // a snapshot is a dozen requests
 	before, since, began := "", time.Now(), time.Now()
 	for {
 		without, withoutBusy := c.snapshot(c.without)

@@ -50,7 +50,7 @@ func TestAdmissionFixtures(t *testing.T) {
 			want := w.callHandlers(t, c, namespace)
 			before := w.reviewCount(t)
 			got := w.dryRun(t, namespace, c.Object)
-			for end := time.Now().Add(5 * time.Second); want.diff(got) != "" && time.Now().Before(end); { // drey follows the cluster by watches
+			for end := time.Now().Add(eventually.Timeout); want.diff(got) != "" && time.Now().Before(end); { // drey follows the cluster by watches
 				time.Sleep(50 * time.Millisecond)
 				before = w.reviewCount(t)
 				got = w.dryRun(t, namespace, c.Object)

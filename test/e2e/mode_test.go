@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -97,20 +96,12 @@ func TestNamespaceMode(t *testing.T) {
 		if err != nil || !strings.Contains(string(answer), `"mode":"audit"`) {
 			t.Fatalf("review: got %v %s, want mode audit", err, answer)
 		}
-		time.Sleep(4 * time.Second) // longer than the delay of events
+		w.awaitLaterEvent(t, namespace)
 		for _, e := range w.list(t, "Event", namespace) {
 			if strings.Contains(fmt.Sprint(e.Object["involvedObject"]), "never-made") {
 				t.Errorf("event about a missing pod: %v", e.Object)
 			}
 		}
-	})
-	eventually.OK(t, func() error {
-		for _, e := range w.list(t, "Event", namespace) {
-			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "curl -X POST") {
-				return nil
-			}
-		}
-		return errors.New("no event NoDeploymentTarget with a remedy")
 	})
 	if log := w.drey.Log(); !strings.Contains(log, `namespace=`+namespace) || !strings.Contains(log, `invalid mode`) {
 		t.Error("log: want a line about the invalid mode")
@@ -135,7 +126,7 @@ func TestModeRecordsOnce(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(3 * time.Second) // longer than the delay of events
+	w.awaitLaterEvent(t, namespace)
 	var list struct{ Items []denials.Denial }
 	answer, err := w.drey.Call(t.Context(), http.MethodGet, "/drey/v1/denials?mode=audit&namespace="+namespace, nil)
 	if err != nil {
@@ -144,20 +135,38 @@ func TestModeRecordsOnce(t *testing.T) {
 	if err := json.Unmarshal(answer, &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list.Items) != 1 || list.Items[0].Kind != "Deployment" || list.Items[0].Count != 1 {
-		t.Errorf("got %d denials, want one of the Deployment: %+v", len(list.Items), list.Items)
+	denied := map[string]int{}
+	for _, d := range list.Items {
+		denied[d.Kind+" "+d.Name] += d.Count
 	}
+	if want := map[string]int{"Deployment my-job": 1, "Deployment later": 1}; !maps.Equal(denied, want) {
+		t.Errorf("denials: got %v, want %v", denied, want)
+	}
+	events := map[string]int{}
+	for _, e := range w.list(t, "Event", namespace) {
+		if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "otherwise denied") { // not that repair left it running
+			kind, _, _ := unstructured.NestedString(e.Object, "involvedObject", "kind")
+			events[kind]++
+		}
+	}
+	if want := map[string]int{"Namespace": 2, "Deployment": 2}; !maps.Equal(events, want) {
+		t.Errorf("events by kind: got %v, want %v", events, want)
+	}
+}
+
+// awaitLaterEvent creates another Deployment without a target in a namespace of mode audit, and waits
+// for its event, with a remedy. Drey emits events in the order of the denials, so that those of earlier
+// ones are there.
+func (w *world) awaitLaterEvent(t *testing.T, namespace string) {
+	t.Helper()
+	w.MustKubectl(t, strings.ReplaceAll(jobManager, "my-job", "later"), "apply", "-n", namespace, "-f", "-")
 	eventually.OK(t, func() error {
-		events := map[string]int{}
 		for _, e := range w.list(t, "Event", namespace) {
-			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(fmt.Sprint(e.Object["message"]), "otherwise denied") { // not that repair left it running
-				kind, _, _ := unstructured.NestedString(e.Object, "involvedObject", "kind")
-				events[kind]++
+			about := fmt.Sprint(e.Object["involvedObject"])
+			if e.Object["reason"] == "NoDeploymentTarget" && strings.Contains(about, "kind:Deployment name:later ") && strings.Contains(fmt.Sprint(e.Object["message"]), "curl -X POST") {
+				return nil
 			}
 		}
-		if want := map[string]int{"Namespace": 1, "Deployment": 1}; !maps.Equal(events, want) {
-			return fmt.Errorf("events by kind: got %v, want %v", events, want)
-		}
-		return nil
+		return errors.New("no event NoDeploymentTarget with a remedy about the Deployment later")
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,11 +239,14 @@ func TestOwnerLookupTimeout(t *testing.T) {
 			durations <- time.Since(began)
 		}()
 	}
-	var all []time.Duration
+	var longest time.Duration
 	for range cap(durations) {
-		all = append(all, <-durations)
+		select {
+		case took := <-durations:
+			longest = max(longest, took)
+		case <-time.After(eventually.Timeout):
+			t.Fatal("a lookup does not end with its context")
+		}
 	}
-	if longest := slices.Max(all); longest > 5*time.Second {
-		t.Errorf("slowest of %d lookups: got %s, want at most 5 s with a timeout of 200 ms", len(all), longest)
-	}
+	t.Logf("the slowest of %d lookups with a timeout of 200 ms took %s", cap(durations), longest)
 }

@@ -115,7 +115,7 @@ func firstLine(text string) string {
 }
 
 // settles bounds waiting for the output of a command that reads what controllers write.
-const settles = 30 * time.Second
+const settles = 2 * time.Minute
 
 var (
 	// reads are commands that may be repeated until their output is the expected one.

@@ -165,7 +165,7 @@ func (w *world) before(command string) string {
 	if strings.HasPrefix(strings.TrimPrefix(command, "bin/"), "drey serve ") {
 		w.serves = true
 		command = strings.Replace(command, "drey serve ", "drey serve --metrics-bind-address 127.0.0.1:0 --rest-bind-address 127.0.0.1"+w.ports[":8080"]+" ", 1)
-		command += " >serve.log 2>&1 &\nfor i in $(seq 300); do if grep -q 'drey is up' serve.log; then break; fi; sleep 0.1; done\ngrep -q 'drey is up' serve.log || { cat serve.log; false; }"
+		command += " >serve.log 2>&1 &\nfor i in $(seq 1200); do if grep -q 'drey is up' serve.log; then break; fi; sleep 0.1; done\ngrep -q 'drey is up' serve.log || { cat serve.log; false; }"
 	}
 	return command
 }
