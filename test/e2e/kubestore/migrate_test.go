@@ -11,11 +11,16 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
 	"drey.dev/drey/manifests/rollout"
 	"drey.dev/drey/registry"
 	"drey.dev/drey/registry/boltstore"
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/test/framework/drey"
+	"drey.dev/drey/test/framework/eventually"
 )
 
 // TestMigration migrates a registry from a file to the cluster, with a kill on the way, and
@@ -63,14 +68,27 @@ func TestMigration(t *testing.T) {
 	}
 	w.MustKubectl(t, "", "create", "namespace", "team-a")
 
+	objects, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := objects.Resource(schema.GroupVersionResource{Group: "drey.dev", Version: "v1", Resource: "deploymenttargets"}).Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer copied.Stop()
 	killed := migrate("--from", "embedded", "--to", "kubernetes", "--data-dir", data)
 	var output bytes.Buffer
 	killed.Stdout, killed.Stderr = &output, &output
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); count() < 20 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
+	for range 20 { // kubectl may take as long as all
+		select {
+		case <-copied.ResultChan():
+		case <-time.After(eventually.Timeout):
+			t.Fatalf("fewer than 20 targets are copied: %s", &output)
+		}
 	}
 	if err := killed.Process.Kill(); err != nil {
 		t.Fatalf("kill: %v; drey migrate: %s", err, &output)
