@@ -70,10 +70,11 @@ test: binaries ## Run the tests of the contributor's loop: unit tests, and drey 
 
 # The slow tests in test/cel are in SLOW_TESTS: make test-full runs them.
 test-cel:
-	go test -C test/cel -count=1 -skip '$(SLOW_TESTS)' .
+	go test -C test/cel -count=1 -timeout 45m -skip '$(SLOW_TESTS)' .
 
-# make lint vets the packages, and no test needs debug information.
-TEST_FLAGS := -vet=off -ldflags='-s -w' -timeout 20m -skip '$(SLOW_TESTS)'
+# make lint vets the packages, and no test needs debug information. Timeouts are for hung tests on a slow
+# machine.
+TEST_FLAGS := -vet=off -ldflags='-s -w' -timeout 45m -skip '$(SLOW_TESTS)'
 
 # -count=1: the suites build drey, and go test does not track the files of a program.
 test-e2e:
@@ -85,24 +86,24 @@ test-main:
 	go test $(TEST_FLAGS) $(MAIN_PACKAGES)
 
 test-api:
-	go test -C test/e2e/rest -count=1 .
+	go test -C test/e2e/rest -count=1 -timeout 45m .
 
 test-full: binaries ## Run the slow tests that make test leaves out; takes minutes
-	go test -timeout 20m $(SLOW_PACKAGES)
-	go test -count=1 -timeout 20m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./registry/boltstore ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
-	go test -C test/cel -count=1 -run '$(SLOW_TESTS)' .
+	go test -timeout 45m $(SLOW_PACKAGES)
+	go test -count=1 -timeout 45m -run '$(SLOW_TESTS)' ./certs ./cmd/drey/server ./registry/boltstore ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
+	go test -C test/cel -count=1 -timeout 45m -run '$(SLOW_TESTS)' .
 	go test -C test/prometheus -count=1 .
 	go test -C test/velero -count=1 .
 
 # -count=1: go test does not track files outside the module.
 test-install: binaries ## Test installation and upgrade with drey, Helm, cert-manager and krew
-	go test -count=1 -timeout 15m ./test/e2e/install ./test/e2e/docs
-	go test -C test/manifests -count=1 -timeout 15m .
-	go test -C test/certmanager -count=1 -timeout 15m .
-	go test -C hack/release/validate -count=1 -timeout 15m .
+	go test -count=1 -timeout 45m ./test/e2e/install ./test/e2e/docs
+	go test -C test/manifests -count=1 -timeout 45m .
+	go test -C test/certmanager -count=1 -timeout 45m .
+	go test -C hack/release/validate -count=1 -timeout 45m .
 
 test-gitops: binaries ## Test sets of targets and workloads with the libraries of Flux and Argo CD
-	go test -C test/gitops -count=1 -timeout 15m .
+	go test -C test/gitops -count=1 -timeout 45m .
 
 # Kubernetes versions: minor ones, of the modules below test/framework/cluster/bin.
 VERSIONS ?= $$(bin/control-plane versions)
@@ -120,12 +121,12 @@ test-versions: build ## Test the demo, the policies and the installation on the 
 		for suite in e2e e2e/kubestore e2e/install manifests; do \
 			echo "Kubernetes $$version: test/$$suite"; \
 			case $$suite in manifests) module=test/manifests package=.;; *) module=. package=./test/$$suite;; esac; \
-			go test -C $$module -count=1 -timeout 20m -run '$(VERSION_TESTS)' $$package; \
+			go test -C $$module -count=1 -timeout 45m -run '$(VERSION_TESTS)' $$package; \
 		done; \
 	done
 
 test-replicas: binaries ## Test replicas under load with restarts, crashes and certificate rotation; takes minutes
-	go test -count=1 -timeout 15m ./test/e2e/replicas
+	go test -count=1 -timeout 45m ./test/e2e/replicas
 
 test-rest: ## Run the REST suite, with 20,000 generated requests, against DREY_URL or a new drey
 	go test -C test/e2e/rest -count=1 -v . -requests 20000
@@ -133,7 +134,7 @@ test-rest: ## Run the REST suite, with 20,000 generated requests, against DREY_U
 CLIENT_LANGUAGES ?= go,python,java
 
 test-clients: binaries ## Play clients of Ververica Platform, and generate clients in CLIENT_LANGUAGES with Maven and pip
-	go test -count=1 -timeout 30m -v ./test/clients -generate '$(CLIENT_LANGUAGES)'
+	go test -count=1 -timeout 45m -v ./test/clients -generate '$(CLIENT_LANGUAGES)'
 
 FLINK_ARGS ?=
 
@@ -148,17 +149,17 @@ test-peers: binaries ## Check the rows of docs/explanation/comparison.md with Ky
 	go test -count=1 -timeout 1h -v ./test/peers -peers
 
 test-console: ## Test the console in Chromium: every page and action, by keyboard, with axe
-	go test -C test/console -count=1 -timeout 15m .
+	go test -C test/console -count=1 -timeout 45m .
 
 screenshots: ## Make the screenshots of docs/how-to/console.md
 	@rm -f docs/images/console-*.png
-	go test -C test/console -count=1 -timeout 15m -run TestScreenshots . -screenshots $(CURDIR)/docs/images
+	go test -C test/console -count=1 -timeout 45m -run TestScreenshots . -screenshots $(CURDIR)/docs/images
 
 # Coverage: unit tests, which are make test-unit without the property tests, then the suites on a control
 # plane, with a binary of drey that writes its own. Floors are in hack/cover/floors.txt.
 COVER_DIR := $(CURDIR)/.drey/cover
 COVER_UNIT = go test -cover -skip '$(SLOW_TESTS)' $$(go list ./... | grep -v -e /test/ -e /hack/image) -args -test.gocoverdir=$(COVER_DIR)/unit
-COVER_E2E  = DREY_COVERDIR=$(COVER_DIR)/e2e go test -count=1 -p 4 -timeout 20m -skip '$(SLOW_TESTS)' -coverpkg=drey.dev/drey/... ./cmd/... ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore -args -test.gocoverdir=$(COVER_DIR)/e2e
+COVER_E2E  = DREY_COVERDIR=$(COVER_DIR)/e2e go test -count=1 -p 4 -timeout 45m -skip '$(SLOW_TESTS)' -coverpkg=drey.dev/drey/... ./cmd/... ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore -args -test.gocoverdir=$(COVER_DIR)/e2e
 
 $(COVER_DIR): binaries
 	@rm -rf $@ && mkdir -p $@/unit $@/e2e
@@ -180,7 +181,7 @@ cover-update: $(COVER_DIR) ## Raise the floors of make cover; LOWER=1 lowers the
 	@go run ./hack/cover -all $(COVER_DIR)/all.txt -update -lower=$(LOWER) <$(COVER_DIR)/unit.txt
 
 test-race: binaries ## Run the tests of the main module with the race detector
-	CGO_ENABLED=1 go test -race -timeout 20m ./...
+	CGO_ENABLED=1 go test -race -timeout 45m ./...
 
 lint: ## Run linters, and check the language, the Markdown and the generated files
 	@echo "Compiling the linter if it has changed; the first build takes minutes"
@@ -248,7 +249,7 @@ soak-certs: binaries ## Rotate certificates every 20 s for 5 minutes at 200 pods
 	go test -C test/certmanager -count=1 -timeout 9m -v -run TestCertManagerRotation . -soak 5m
 
 soak-replicas: binaries ## test-replicas with 10 rounds at 200 pods/s, a 60 s outage and 2 minutes of crashes
-	go test -count=1 -timeout 20m -v ./test/e2e/replicas -rounds 10 -rate 200 -outage 60s -chaos 2m
+	go test -count=1 -timeout 45m -v ./test/e2e/replicas -rounds 10 -rate 200 -outage 60s -chaos 2m
 
 clean: ## Remove build results; keeps the cache
 	rm -rf bin dist .drey

@@ -22,7 +22,7 @@ func TestWait(t *testing.T) {
 		t.Errorf("interrupted: got %v, want no error", err)
 	}
 	go func() { _ = d.Kill() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := wait(ctx, d); err == nil || !strings.Contains(err.Error(), "drey is up") {
 		t.Errorf("killed: got %v, want an error with the log", err)
