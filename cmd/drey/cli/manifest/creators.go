@@ -133,9 +133,9 @@ func crossplaneObject(m Manifest) ([]held, error) {
 	if err := jsonv2.Unmarshal(m.Text, &o, asTheAPIServer); err != nil {
 		return nil, err
 	}
-	policies := append(o.Spec.ManagementPolicies, cmp.Or(o.Spec.ManagementPolicy, "*"))
-	if len(o.Spec.ManagementPolicies) > 0 {
-		policies = o.Spec.ManagementPolicies
+	policies := o.Spec.ManagementPolicies
+	if len(policies) == 0 {
+		policies = []string{cmp.Or(o.Spec.ManagementPolicy, "*")}
 	}
 	if !slices.ContainsFunc(policies, func(p string) bool {
 		return slices.Contains([]string{"*", "Create", "Default", "ObserveCreateUpdate"}, p)
