@@ -387,6 +387,18 @@ func TestFindBounds(t *testing.T) {
 	if n := allocated(func() { find(argv, nil) }); n > uint64(1000*len(nested)) {
 		t.Errorf("placeholders: allocated %d KiB, want at most the size of the command line", n>>10)
 	}
+	for name, argv := range map[string][]string{
+		"many":     slices.Concat([]string{"sh", "-c", strings.Repeat(`a "$@";`, 4000), "x"}, slices.Repeat([]string{"b"}, 100_000)),
+		"doubling": {"sh", "-c", "set -- a b c d\n" + strings.Repeat("set -- \"$@\" \"$@\"\n", 50) + strings.Repeat("a \"$@\"\n", 3_800)},
+	} {
+		const most = 64 << 20 // each "$@" expanded in full is over 1 GiB
+		if n := allocated(func() { find(argv, nil) }); n > most {
+			t.Errorf("%s positional parameters: allocated %d MiB, want at most %d", name, n>>20, most>>20)
+		}
+	}
+	if f := find([]string{"sh", "-c", `exec "$@"`, "x"}, slices.Concat([]string{"taskmanager.sh", "start"}, slices.Repeat([]string{"b"}, 100_000))); f.kind != started {
+		t.Errorf("many arguments: got %v", f.kind)
+	}
 }
 
 // allocated returns the bytes that a function allocates: its cost on a machine of any speed.

@@ -29,6 +29,8 @@ const (
 	maxValue    = 1 << 10   // bytes of the value of a variable
 	maxRepeated = 128 << 10 // bytes of functions, here-documents and files that are read
 	minRepeated = 512       // bytes that each of them counts at least
+
+	freePositional = 64 // positional parameters that do not count each time they are expanded
 )
 
 // read reads the commands below a node, then the functions that no command calls: a program may.
@@ -224,11 +226,13 @@ type expander struct {
 // argv returns the words of a command, with the known values of parameters. Unquoted values are
 // split into words.
 func (x expander) argv(words []*syntax.Word) []string {
-	argv := make([]string, 0, len(words)+len(x.positional))
+	argv := make([]string, 0, len(words)+min(len(x.positional), freePositional))
 	for _, w := range words {
 		switch p, ok := parameter(w); {
 		case ok && (p == "@" || p == "*"):
-			argv = append(argv, x.positional[min(1, len(x.positional)):]...)
+			if len(x.positional) <= freePositional || x.scope.spend(len(x.positional)) {
+				argv = append(argv, x.positional[min(1, len(x.positional)):]...)
+			}
 			continue
 		case ok && len(p) == 1 && p[0] >= '0' && int(p[0]-'0') < len(x.positional):
 			argv = append(argv, x.positional[p[0]-'0'])
