@@ -30,6 +30,7 @@ var creators = map[creatorKind]func(Manifest) ([]held, error){
 	{"kubernetes.crossplane.io", "Object"}:              crossplaneObject,
 	{"kubernetes.m.crossplane.io", "Object"}:            crossplaneObject,
 	{"template.openshift.io", "Template"}:               openShiftTemplate,
+	{"", "Template"}:                                    openShiftTemplate, // of OpenShift before 3.6, which oc still reads
 	{"work.open-cluster-management.io", "ManifestWork"}: manifestWork,
 }
 

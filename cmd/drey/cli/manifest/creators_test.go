@@ -24,6 +24,7 @@ func TestParseCreators(t *testing.T) {
 		"a Template": {`{apiVersion: template.openshift.io/v1, kind: Template, metadata: {namespace: openshift}, parameters: [{name: NS, value: flink}, {name: NAME, value: "a\"b"}, {name: COUNT, value: "3"}, {name: UNSET}],
 			objects: [{apiVersion: v1, kind: Pod, metadata: {name: "${NAME}-${UNSET}", namespace: "${NS}"}, spec: {n: "${{COUNT}}"}}, {apiVersion: v1, kind: Pod, metadata: {name: b}}, {apiVersion: v1, kind: Pod, metadata: {namespace: "${UNSET}"}}]}`,
 			`flink/Pod/a"b-${UNSET} /Pod/b`},
+		"a Template of the core group":   {`{apiVersion: v1, kind: Template, objects: [{apiVersion: v1, kind: Pod, metadata: {name: a}}]}`, "/Pod/a"},
 		"a Template of a list":           {`{apiVersion: template.openshift.io/v1, kind: Template, objects: [{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod}]}]}`, "/Pod/"},
 		"an Object of Crossplane":        {`{apiVersion: kubernetes.crossplane.io/v1alpha2, kind: Object, metadata: {name: o}, spec: {forProvider: {manifest: {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: b}}}}}`, "b/Pod/a"},
 		"an Object that observes":        {`{apiVersion: kubernetes.crossplane.io/v1alpha2, kind: Object, spec: {managementPolicies: [Observe], forProvider: {manifest: {apiVersion: v1, kind: Pod}}}}`, ""},
