@@ -57,6 +57,7 @@ var pageWords = strings.NewReplacer(
 	"PUT to replace it", "use that one",
 	"list yours with GET /namespaces/v1/namespaces, or create it with POST", "choose one of yours, or create it with drey namespaces create",
 	"GET the object, then try again", "read the page again, then repeat the action",
+	"send the header Authorization: Bearer TOKEN", "log in with a token",
 	"GET it, apply the change to that, and try again", "read the page again, then repeat the action",
 )
 

@@ -17,7 +17,8 @@ import (
 // unsent are parts of messages about requests that no front end sends.
 var unsent = []string{"If-None-Match", "merge patch", "PUT the whole object", "fieldSelector is not supported", "watch is not supported"}
 
-var method = regexp.MustCompile(`\b(GET|PUT|POST|PATCH)\b`)
+// method matches a method or the credentials of HTTP.
+var method = regexp.MustCompile(`\b(GET|PUT|POST|PATCH)\b|\bAuthorization:`)
 
 // Check fails the test for a message of the registry or its REST API that has a method of HTTP
 // after the translation. root is the root of the repository.

@@ -368,6 +368,7 @@ func (c *Client) checkCredentials(r *http.Request) error {
 // commandWords replaces remedies in terms of HTTP by those of the command line.
 var commandWords = strings.NewReplacer(
 	"PUT to replace it", "replace it with apply",
+	"send the header Authorization: Bearer TOKEN", "give --token or set $DREY_TOKEN",
 	"list yours with GET /namespaces/v1/namespaces, or create it with POST", "list yours with drey namespaces list, or create it with drey namespaces create",
 	"GET the object, then try again", "get the object again, then apply the change",
 	"GET it, apply the change to that, and try again", "get it, apply the change to that, and try again",
