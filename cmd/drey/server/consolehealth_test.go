@@ -38,7 +38,7 @@ func TestConsoleHealth(t *testing.T) {
 		"installed":             {nil, "wanted 2, leader drey-1 since 2026, [drey-1 leader ready self] [drey-2] "},
 		"no lease":              {map[string]int{lease: 404}, "wanted 2, leader  since 1, [drey-1 ready self] [drey-2] "},
 		"lease forbidden":       {map[string]int{lease: 403}, "wanted 2, leader  since 1, [drey-1 ready self] [drey-2] leader: "},
-		"outside a cluster":  {map[string]int{deployment: 404}, "wanted 0, leader drey-1 since 2026, "},
+		"outside a cluster":     {map[string]int{deployment: 404}, "wanted 0, leader drey-1 since 2026, "},
 		"replicas not readable": {map[string]int{deployment: 403}, "wanted 0, leader drey-1 since 2026, replicas: "},
 		"pods not readable":     {map[string]int{pods: 403}, "wanted 2, leader drey-1 since 2026, replicas: "},
 	} {
