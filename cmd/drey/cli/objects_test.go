@@ -16,9 +16,10 @@ import (
 // the other, and compares what they print and how they end.
 func TestObjectCommands(t *testing.T) {
 	d := start(t, t.TempDir())
-	two := []string{
+	files := []string{
 		writeFile(t, "1.yaml", "metadata: {name: file-1}\nspec: {kubernetes: {namespace: a}}\n---\nmetadata: {name: file-2}\nspec: {kubernetes: {namespace: a}}\n"),
 		writeFile(t, "2.yaml", "apiVersion: drey.dev/v1\nkind: DeploymentTarget\nmetadata: {name: file-3}\nspec: {kubernetes: {namespace: a}}\n"),
+		writeFile(t, "3.yaml", "metadata: {name: file-4}\nspec: {kubernetes: {namespace: a}}\n"),
 	}
 	for _, c := range []struct {
 		command, stdin string
@@ -94,8 +95,10 @@ func TestObjectCommands(t *testing.T) {
 		{"deployments create", "", command.ExitUsage, "drey: -f is missing: give a file, a directory, or - for standard input\n"},
 		{"deployments create -f -", "# nothing\n", command.ExitUsage, "drey: nothing to create: no object in standard input\n"},
 		{"targets create -f -", "kind: Deployment\nmetadata: {name: one}\n", command.ExitUsage, "drey: Deployment \"one\" is no DeploymentTarget: use drey deployments create, or drey apply for all kinds\n"},
-		{"targets create -f " + two[0] + " -f " + two[1], "", 0, "deploymenttarget/file-1 created\ndeploymenttarget/file-2 created\ndeploymenttarget/file-3 created\n"},
-		{"targets create -f " + two[0], "", command.ExitRefused, `drey: DeploymentTarget "file-1" in platform namespace "default" already exists: choose another name, or replace it with apply (AlreadyExists)` + "\n"},
+		{"targets create -f " + files[0] + " -f " + files[1], "", 0, "deploymenttarget/file-1 created\ndeploymenttarget/file-2 created\ndeploymenttarget/file-3 created\n"},
+		{"targets create -f " + files[0] + " -f " + files[2], "", command.ExitRefused, "deploymenttarget/file-4 created\n" +
+			`drey: DeploymentTarget "file-1" in platform namespace "default" already exists: choose another name, or replace it with apply (AlreadyExists)` + "\n" +
+			`DeploymentTarget "file-2" in platform namespace "default" already exists: choose another name, or replace it with apply (AlreadyExists)` + "\n"},
 		{"apply -f - -f -", "", command.ExitUsage, "drey: standard input is given twice; give - once\n"},
 		{"serve now", "", command.ExitUsage, `drey: unknown command "now" for "drey serve": see drey serve --help` + "\n"},
 		{"serve --rest-auth users", "", command.ExitUsage, `drey: --rest-auth is "users": use tokens, cluster, tokens,cluster or off` + "\n"},

@@ -466,12 +466,15 @@ func writeFiles(c *client.Client, cmd *cobra.Command, paths []string, only strin
 	slices.SortStableFunc(documents, func(a, b document.Document) int {
 		return document.ByReference(registry.Object{Kind: registry.Kind(a.Kind.Name)}, registry.Object{Kind: registry.Kind(b.Kind.Name)})
 	})
+	var errs []error
 	for _, d := range documents {
-		if err := write(c, cmd, d); err != nil {
-			return err
+		err := write(c, cmd, d)
+		errs = append(errs, err)
+		if code := command.CodeOf(err); code == command.ExitUnavailable || code == command.ExitInterrupted {
+			break // the others fail too
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // apply upserts one object, and prints whether it was created, configured or unchanged. It warns
