@@ -63,6 +63,13 @@ func celChanges(fields ...string) string {
 	return anyOf(celChangesLabels, allOf(`request.?subResource.orValue("") == ""`, anyOf(changes...)))
 }
 
+// celChangesPod holds for an update of a pod that changes an identifying label, claims one for a pod
+// that drey labeled or that may run Flink, or makes the pod one that may. It states the longest
+// condition once: the API server compiles an expression in the square of its length.
+var celChangesPod = anyOf(celRelabels,
+	allOf(celClaims, anyOf(celLabeled, celMayHaveFlinkOwner)),
+	allOf(celFlinkPod("object"), anyOf(celClaims, "!"+celRunsFlinkPod("oldObject"))))
+
 // celBecomesFlink holds for an update after which the pod at a CEL path below object may
 // run Flink, unless the old one surely did.
 func celBecomesFlink(path string) string {
