@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -52,7 +52,7 @@ type Cluster struct {
 	ports      ports
 	pki        *pki
 	reaper     *reaper
-	client     kubernetes.Interface
+	core       coreclient.CoreV1Interface // not a client of all groups, which every test program would link
 
 	mu        sync.Mutex // guards the fields below; held during a restart
 	processes map[Component]*process
@@ -112,7 +112,7 @@ func start(ctx context.Context, binaries string, o Options) (_ *Cluster, err err
 	if err := c.writeCredentials(); err != nil {
 		return nil, err
 	}
-	if c.client, err = kubernetes.NewForConfig(c.Config()); err != nil {
+	if c.core, err = coreclient.NewForConfig(c.Config()); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

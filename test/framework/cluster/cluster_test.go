@@ -100,7 +100,7 @@ func TestTwoClusters(t *testing.T) {
 	t.Parallel()
 	one, two := Shared(t), Start(t)
 	namespace := one.Namespace(t)
-	if _, err := two.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := two.core.Namespaces().Get(t.Context(), namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("a namespace of one cluster in the other: %v", err)
 	}
 	foreign, err := one.NewUser("admin", "system:masters")
@@ -129,7 +129,7 @@ func TestUserRBAC(t *testing.T) {
 	if err := list(); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "ada"`) {
 		t.Fatalf("user without permissions: %v; want forbidden for ada", err)
 	}
-	_, err = c.client.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+	_, err = clientOf(t, c.Config()).RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "readers"},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "readers"}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
@@ -223,7 +223,7 @@ func TestNamespaceAcceptsPods(t *testing.T) {
 		if !strings.HasPrefix(namespace, "testnamespaceacceptspods-in-a-test-named-") {
 			t.Errorf("name %s is not derived from the test's", namespace)
 		}
-		_, err := c.client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
+		_, err := c.core.Pods(namespace).Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "pod"},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
 		}, metav1.CreateOptions{})
@@ -232,7 +232,7 @@ func TestNamespaceAcceptsPods(t *testing.T) {
 		}
 	})
 	waitFor(t, "deletion of the namespace", func() bool {
-		_, err := c.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+		_, err := c.core.Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
 }

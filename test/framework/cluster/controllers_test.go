@@ -20,7 +20,7 @@ func TestControllers(t *testing.T) {
 
 	var pod corev1.Pod
 	waitFor(t, "the Deployment's pod", func() bool {
-		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		pods, err := c.core.Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(pods.Items) == 0 {
 			return false
 		}
@@ -31,7 +31,7 @@ func TestControllers(t *testing.T) {
 	if owner == nil || owner.Kind != "ReplicaSet" {
 		t.Fatalf("the pod's owner is %v; want a ReplicaSet", owner)
 	}
-	set, err := c.client.AppsV1().ReplicaSets(namespace).Get(t.Context(), owner.Name, metav1.GetOptions{})
+	set, err := clientOf(t, c.Config()).AppsV1().ReplicaSets(namespace).Get(t.Context(), owner.Name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +43,12 @@ func TestControllers(t *testing.T) {
 	}
 
 	background := metav1.DeletePropagationBackground
-	if err := c.client.AppsV1().Deployments(namespace).Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+	if err := clientOf(t, c.Config()).AppsV1().Deployments(namespace).Delete(t.Context(), "web", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "garbage collection of the ReplicaSet and the pod", func() bool {
-		sets, err := c.client.AppsV1().ReplicaSets(namespace).List(t.Context(), metav1.ListOptions{})
-		pods, err2 := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		sets, err := clientOf(t, c.Config()).AppsV1().ReplicaSets(namespace).List(t.Context(), metav1.ListOptions{})
+		pods, err2 := c.core.Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && err2 == nil && len(sets.Items)+len(pods.Items) == 0
 	})
 }
@@ -76,13 +76,13 @@ func TestRestart(t *testing.T) {
 		if after := c.PID(restart.component); after == before || !running(after) || running(before) {
 			t.Errorf("%s: process %d became %d", restart.name, before, after)
 		}
-		if _, err := c.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{}); err != nil {
+		if _, err := c.core.Namespaces().Get(t.Context(), namespace, metav1.GetOptions{}); err != nil {
 			t.Errorf("%s: %v", restart.name, err)
 		}
 	}
 	createDeployment(t, c, namespace)
 	waitFor(t, "a pod after the restarts", func() bool {
-		pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		pods, err := c.core.Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		return err == nil && len(pods.Items) == 1
 	})
 }
@@ -90,7 +90,7 @@ func TestRestart(t *testing.T) {
 func createDeployment(t *testing.T, c *Cluster, namespace string) {
 	t.Helper()
 	labels := map[string]string{"app": "web"}
-	_, err := c.client.AppsV1().Deployments(namespace).Create(t.Context(), &appsv1.Deployment{
+	_, err := clientOf(t, c.Config()).AppsV1().Deployments(namespace).Create(t.Context(), &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},

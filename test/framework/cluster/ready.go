@@ -20,14 +20,14 @@ func (c *Cluster) etcdHealthy(ctx context.Context) error {
 
 // apiServerReady checks /readyz, which includes etcd.
 func (c *Cluster) apiServerReady(ctx context.Context) error {
-	return c.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	return c.core.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
 // serviceAccountIn returns a check for the default ServiceAccount of a namespace, which pods
 // require.
 func (c *Cluster) serviceAccountIn(namespace string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, err := c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		_, err := c.core.ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	}
 }

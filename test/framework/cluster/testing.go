@@ -119,7 +119,7 @@ func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), namespaceTimeout)
 	defer cancel()
-	namespaces := c.client.CoreV1().Namespaces()
+	namespaces := c.core.Namespaces()
 	created, err := namespaces.Create(ctx, &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: namePrefix(t.Name())},
 	}, metav1.CreateOptions{})

@@ -7,7 +7,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	admissionclient "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 
 	"drey.dev/drey/test/framework/cluster"
 	"drey.dev/drey/webhook/config"
@@ -30,15 +30,15 @@ func WebhookURL(ctx context.Context, c *cluster.Cluster, name string) (string, e
 // WebhookClients returns the client configuration of each webhook of drey that is installed,
 // by name.
 func WebhookClients(ctx context.Context, c *cluster.Cluster) (map[string]admissionregistrationv1.WebhookClientConfig, error) {
-	client, err := kubernetes.NewForConfig(c.Config())
+	client, err := admissionclient.NewForConfig(c.Config())
 	if err != nil {
 		return nil, err
 	}
-	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, config.Name, metav1.GetOptions{})
+	mutating, err := client.MutatingWebhookConfigurations().Get(ctx, config.Name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, err
 	}
-	validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, config.Name, metav1.GetOptions{})
+	validating, err := client.ValidatingWebhookConfigurations().Get(ctx, config.Name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, err
 	}
