@@ -17,7 +17,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/client-go/kubernetes/fake"
+	authenticationfake "k8s.io/client-go/kubernetes/typed/authentication/v1/fake"
+	authorizationfake "k8s.io/client-go/kubernetes/typed/authorization/v1/fake"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -29,7 +30,7 @@ import (
 // returns true for.
 type fakes struct {
 	*Reviews
-	client *fake.Clientset
+	client *clienttesting.Fake
 	users  map[string]authenticationv1.UserInfo
 	allow  func(authorizationv1.SubjectAccessReviewSpec) bool
 	fail   error
@@ -38,13 +39,14 @@ type fakes struct {
 
 func newFakes() *fakes {
 	f := &fakes{
-		client: &fake.Clientset{},
+		client: &clienttesting.Fake{},
 		users: map[string]authenticationv1.UserInfo{"secret": {
 			Username: "anna", UID: "u-1", Groups: []string{"nuts"}, Extra: map[string]authenticationv1.ExtraValue{"scopes": {"a", "b"}},
 		}},
 		allow: func(authorizationv1.SubjectAccessReviewSpec) bool { return true },
 	}
-	f.Reviews = &Reviews{f.client.AuthenticationV1().TokenReviews(), f.client.AuthorizationV1().SubjectAccessReviews(), []string{"drey"}, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}
+	authentication, authorization := &authenticationfake.FakeAuthenticationV1{Fake: f.client}, &authorizationfake.FakeAuthorizationV1{Fake: f.client}
+	f.Reviews = &Reviews{authentication.TokenReviews(), authorization.SubjectAccessReviews(), []string{"drey"}, cache.NewLRUExpireCache(cacheSize), cache.NewLRUExpireCache(cacheSize)}
 	f.client.AddReactor("create", "tokenreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		review := a.(clienttesting.CreateAction).GetObject().(*authenticationv1.TokenReview)
 		review.Status.User, review.Status.Authenticated = f.users[review.Spec.Token], f.users[review.Spec.Token].Username != ""
