@@ -80,7 +80,7 @@ TEST_FLAGS := -vet=off -ldflags='-s -w' -timeout 45m -skip '$(SLOW_TESTS)'
 test-e2e:
 	go test $(TEST_FLAGS) -count=1 -p 3 ./test/e2e ./test/e2e/kubectl ./test/e2e/kubestore
 
-MAIN_PACKAGES = $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak)
+MAIN_PACKAGES = $$(go list ./... | grep -v -e /test/e2e -e /test/clients -e /hack/image -e /test/framework/cluster -e /test/framework/kubelet -e /test/soak -e /test/peers)
 
 test-main:
 	go test $(TEST_FLAGS) $(MAIN_PACKAGES)
