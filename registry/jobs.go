@@ -80,7 +80,7 @@ func (r *Registry) Jobs(ctx context.Context, namespace, deploymentID string) ([]
 			found = append(found, j.object(namespace))
 		}
 	}
-	slices.SortFunc(found, func(a, b Object) int { return cmp.Compare(a.Metadata.ID, b.Metadata.ID) })
+	slices.SortStableFunc(found, func(a, b Object) int { return cmp.Compare(a.Metadata.ID, b.Metadata.ID) })
 	return found, nil
 }
 

@@ -122,7 +122,7 @@ const maxNamespaceLists = 10
 // the caller may.
 func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespaces []string, platformNamespace string) ([]registry.RunningJob, error) {
 	selector := labels.Set{flink.LabelPlatformNamespace: platformNamespace}.String() + "," + flink.LabelJobID
-	jobs := jobs{}
+	jobs := jobs{at: map[[2]string]int{}}
 	if len(kubernetesNamespaces) > maxNamespaceLists {
 		listed := map[string]bool{}
 		for _, name := range kubernetesNamespaces {
@@ -134,7 +134,7 @@ func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespaces []string, platf
 			}
 		})
 		if !apierrors.IsForbidden(err) {
-			return jobs.list(), err
+			return jobs.list, err
 		}
 	}
 	for _, name := range kubernetesNamespaces {
@@ -142,32 +142,29 @@ func (c *Cluster) Jobs(ctx context.Context, kubernetesNamespaces []string, platf
 			return nil, fmt.Errorf("namespace %s: %w", name, err)
 		}
 	}
-	return jobs.list(), nil
+	return jobs.list, nil
 }
 
-// jobs are jobs by namespace and id.
-type jobs map[[2]string]*registry.RunningJob
+// jobs are jobs in the order of their first pods.
+type jobs struct {
+	list []registry.RunningJob
+	at   map[[2]string]int // index by namespace and id
+}
 
 // add adds a pod to its job.
-func (all jobs) add(p *metav1.PartialObjectMetadata) {
+func (all *jobs) add(p *metav1.PartialObjectMetadata) {
 	key := [2]string{p.Namespace, p.Labels[flink.LabelJobID]}
-	j := all[key]
-	if j == nil {
-		j = &registry.RunningJob{ID: p.Labels[flink.LabelJobID], Since: p.CreationTimestamp.Time}
-		all[key] = j
+	i, ok := all.at[key]
+	if !ok {
+		i = len(all.list)
+		all.at[key], all.list = i, append(all.list, registry.RunningJob{ID: p.Labels[flink.LabelJobID], Since: p.CreationTimestamp.Time})
 	}
+	j := &all.list[i]
 	j.DeploymentID = cmp.Or(j.DeploymentID, p.Labels[flink.LabelDeploymentID])
 	j.DeploymentName = cmp.Or(j.DeploymentName, p.Labels[flink.LabelDeploymentName])
 	if p.CreationTimestamp.Time.Before(j.Since) {
 		j.Since = p.CreationTimestamp.Time
 	}
-}
-
-func (all jobs) list() (found []registry.RunningJob) {
-	for _, j := range all {
-		found = append(found, *j)
-	}
-	return found
 }
 
 // listTimeout bounds the lists of one call.
