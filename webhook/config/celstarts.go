@@ -54,9 +54,9 @@ var celOther = `!(` + celByRole + `) && ["\n" + ` + celText + ` + "\n"].exists(w
 // after a prefix.
 func celFlinkOptions(prefix string) string {
 	var options []string
-	for _, o := range []string{"--job-classname", "-Djobmanager.", "-Dtaskmanager."} {
+	for _, o := range flink.ProcessOptions {
 		if prefix == "" {
-			o = strings.TrimPrefix(o, "-D") // which may be a word of its own
+			o = strings.TrimPrefix(o, "-D")
 		}
 		options = append(options, celText+`.contains("`+prefix+o+`")`)
 	}

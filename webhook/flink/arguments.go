@@ -31,16 +31,17 @@ func (e *evidence) readArguments(args []string) {
 	}
 }
 
-// flinkOptions begin options that only a JobManager or a TaskManager reads.
-var flinkOptions = []string{"--job-classname", "-Djobmanager.", "-Dtaskmanager."}
+// ProcessOptions begin options that only a JobManager or a TaskManager reads. -D may be a word of its
+// own.
+var ProcessOptions = []string{"--job-classname", "-Djobmanager.", "-Dtaskmanager."}
 
-// hasFlinkOption reports whether arguments have one of [flinkOptions]. -D may be a word of its own.
+// hasFlinkOption reports whether arguments have one of [ProcessOptions].
 func hasFlinkOption(args []string) bool {
 	for i, a := range args {
 		if i > 0 && args[i-1] == "-D" {
 			a = "-D" + a
 		}
-		if slices.ContainsFunc(flinkOptions, func(o string) bool { return strings.HasPrefix(a, o) }) {
+		if slices.ContainsFunc(ProcessOptions, func(o string) bool { return strings.HasPrefix(a, o) }) {
 			return true
 		}
 	}
