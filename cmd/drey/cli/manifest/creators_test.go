@@ -40,13 +40,7 @@ func TestParseCreators(t *testing.T) {
 			if err != nil || len(all) == 0 {
 				t.Fatalf("got %v, %v", all, err)
 			}
-			var got []string
-			for _, m := range all[1:] {
-				got = append(got, m.Metadata.Namespace+"/"+m.Kind+"/"+m.Metadata.Name)
-			}
-			if !slices.Equal(got, strings.Fields(c.want)) {
-				t.Errorf("got %v, want %s", got, c.want)
-			}
+			checkCreated(t, all[1:], c.want)
 		})
 	}
 	for text, want := range map[string]string{
@@ -71,5 +65,17 @@ func TestParseCreators(t *testing.T) {
 		if _, err := manifest.Parse("f.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+// checkCreated checks the namespaces, kinds and names of objects that another one holds.
+func checkCreated(t *testing.T, all []manifest.Manifest, want string) {
+	t.Helper()
+	var got []string
+	for _, m := range all {
+		got = append(got, m.Metadata.Namespace+"/"+m.Kind+"/"+m.Metadata.Name)
+	}
+	if !slices.Equal(got, strings.Fields(want)) {
+		t.Errorf("got %v, want %s", got, want)
 	}
 }

@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -38,13 +37,7 @@ func TestParseWorkflow(t *testing.T) {
 			if err != nil || len(all) == 0 || all[0].Kind != c.kind {
 				t.Fatalf("got %v, %v", all, err)
 			}
-			var got []string
-			for _, m := range all[1:] {
-				got = append(got, m.Metadata.Namespace+"/"+m.Kind+"/"+m.Metadata.Name)
-			}
-			if !slices.Equal(got, strings.Fields(c.want)) {
-				t.Errorf("got %v, want %s", got, c.want)
-			}
+			checkCreated(t, all[1:], c.want)
 		})
 	}
 	_, err := manifest.Parse("f.yaml", []byte(strings.NewReplacer("KIND", "Workflow", "SPEC", `templates: [{name: run, resource: {action: create, manifest: "kind: FlinkDeployment: b"}}]`).Replace(workflow)))
